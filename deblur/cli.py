@@ -1,0 +1,141 @@
+"""What every command line of the project shares: configuration files, common options and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from deblur.errors import DeblurError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def add_config_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--config FILE``: a YAML mapping of option names (without dashes) to values."""
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="YAML file of option values; options on the command line win"
+    )
+
+
+def add_device_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device auto|cpu|cuda|cuda:N|mps``."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+
+
+def add_seed_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--seed N``."""
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
+
+
+def positive_int(text: str) -> int:
+    """Argument type: a whole number of at least 1."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return value
+
+
+def unit_interval(text: str) -> float:
+    """Argument type: a number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
+
+
+def parse_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse ``argv`` over the values of ``--config``, if the parser has that option and it is given.
+
+    A key that is no option, or a value of the wrong kind, is a usage error (exit 2) that names the file and the key.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder.add_argument("--config", type=Path)
+    config: Path | None = finder.parse_known_args(arguments)[0].config
+    if config is None:
+        return parser.parse_args(arguments)
+    actions = {action.dest: action for action in parser._actions if action.dest not in {"help", "config"}}
+    defaults = {}
+    for key, value in _read_mapping(parser, config).items():
+        dest = key.replace("-", "_")
+        if dest not in actions:
+            parser.error(f"{config}: unknown option {key!r}; known: {', '.join(sorted(actions))}")
+        defaults[dest] = _checked(parser, config, key, actions[dest], value)
+        actions[dest].required = False
+    parser.set_defaults(**defaults)
+    return parser.parse_args(arguments)
+
+
+def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (DeblurError,)) -> int:
+    """Call ``body`` and turn what it raises into an exit code.
+
+    Exceptions in ``expected`` become one line on stderr and exit code 1; Ctrl-C becomes 130; anything else is a defect
+    and passes through with its traceback.
+    """
+    try:
+        return body()
+    except expected as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _read_mapping(parser: argparse.ArgumentParser, config: Path) -> dict[str, object]:
+    try:
+        content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except OSError as error:
+        parser.error(f"cannot read --config {config}: {error.strerror}")
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        parser.error(f"{config} is not YAML: {' '.join(str(error).split())}")
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        parser.error(f"{config}: a mapping of option names to values is needed at the top level")
+    return content
+
+
+def _checked(parser: argparse.ArgumentParser, config: Path, key: str, action: argparse.Action, value: object) -> object:
+    """One value from a configuration file, converted as the command line would convert it."""
+    if action.nargs == 0 or isinstance(action, argparse.BooleanOptionalAction):
+        if not isinstance(value, bool):
+            parser.error(f"{config}: {key} is a switch: true or false, not {value!r}")
+        return value
+    if isinstance(action, argparse._AppendAction) or action.nargs in {"*", "+"}:
+        values = value if isinstance(value, list) else [value]
+        return [_converted(parser, config, key, action, item) for item in values]
+    if isinstance(value, (list, dict)) and action.type is not None:
+        parser.error(f"{config}: {key} takes one value, not {value!r}")
+    return _converted(parser, config, key, action, value)
+
+
+def _converted(
+    parser: argparse.ArgumentParser, config: Path, key: str, action: argparse.Action, value: object
+) -> object:
+    if value is None or not callable(action.type):
+        converted = value
+    else:
+        try:
+            converted = action.type(str(value))
+        except (argparse.ArgumentTypeError, ValueError) as error:
+            parser.error(f"{config}: {key}: {error}")
+    if action.choices is not None and converted not in action.choices:
+        parser.error(f"{config}: {key}: {value!r} is none of {', '.join(map(str, action.choices))}")
+    return converted

@@ -1,0 +1,40 @@
+"""Which device a command runs on."""
+
+from __future__ import annotations
+
+import torch
+
+from deblur.errors import DeblurError
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """The torch device for ``auto`` (CUDA, then MPS, then CPU), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+
+    Raises:
+        DeblurError: the name is unknown or this machine has no such device.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise DeblurError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:N or mps") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DeblurError(
+            f"device {name!r} is not here: torch sees {torch.cuda.device_count()} CUDA devices; try --device auto"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeblurError("device 'mps' is not here; try --device auto")
+    if device.type not in {"cpu", "cuda", "mps"}:
+        raise DeblurError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:N or mps")
+    return device
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what it was given; call before reading a clock."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

@@ -1,0 +1,121 @@
+"""Run folders: one folder a run, ``runs/<task>/<name>[-N]``, never overwritten."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from deblur.errors import DeblurError
+
+RECORDED_PACKAGES = (
+    "torch",
+    "torchvision",
+    "ultralytics",
+    "opencv-python",
+    "pycocotools",
+    "numpy",
+    "scikit-image",
+    "accelerate",
+)
+
+
+def create_run(task: str, name: str, root: Path = Path("runs")) -> Path:
+    """Make and return a new folder ``root/task/name``, or ``name-2``, ``name-3``, ... where that name is taken."""
+    parent = root / task
+    for number in range(1, 100_000):
+        folder = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise DeblurError(
+                f"cannot make the run folder {folder}: {error.strerror}; choose another --output"
+            ) from error
+        return folder
+    raise DeblurError(f"{parent} holds too many runs named {name}; move some away or choose another name")
+
+
+def describe_environment(device: str, seed: int | None = None) -> dict[str, Any]:
+    """What a result depends on beside its configuration: versions, commit, machine, device, seed, command."""
+    return {
+        "command": " ".join(sys.argv),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "packages": {name: _version(name) for name in RECORDED_PACKAGES},
+        "commit": git_commit(),
+        "device": device,
+        "device_name": torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor(),
+        "threads": torch.get_num_threads(),
+        "seed": seed,
+    }
+
+
+def git_commit() -> str | None:
+    """The commit of the project's checkout, with ``-dirty`` where files differ from it; None outside a checkout."""
+    project = Path(__file__).resolve().parent.parent
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(project), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write ``content`` as JSON in one step: a reader sees the old file or the new one, never half of either."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(path, text.encode("utf-8"))
+
+
+def write_yaml(path: Path, content: dict[str, Any]) -> None:
+    """Write a mapping as YAML, keys in their order, in one step."""
+    write_atomically(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode("utf-8"))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write beside ``path`` and rename over it, so that a kill at any moment leaves a whole file."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise DeblurError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    model = next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
+    return f"{model or platform.machine()}, {os.cpu_count()} cores"

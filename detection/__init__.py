@@ -1,0 +1,1 @@
+"""Object detection: annotations, the YOLO detectors, COCO scoring and drawing."""

@@ -1,0 +1,1 @@
+"""What researchers run: restoration scores, detection gain, ablation, speed, plots and reports."""

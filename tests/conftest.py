@@ -1,0 +1,23 @@
+"""Fixtures for every test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of shared data beside the checkout; tests that use it are skipped where it is missing."""
+    folder = Path(os.environ.get("MSTSGM_SHARED", Path(__file__).resolve().parent.parent.parent / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"shared data not found at {folder}; set MSTSGM_SHARED to its folder")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
