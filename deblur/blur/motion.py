@@ -1,0 +1,234 @@
+"""How things move while the shutter is open: the truth behind a blurred picture.
+
+Convention: while the shutter is open, the picture's content at place p is displaced by d_t(p) at time t, and
+
+    blurred(p) = sum_t weight_t * sharp(p - d_t(p)).
+
+So the density of d_t(p) over time is the blur kernel at p, in the sense of convolution. Displacements have mean zero
+(over time, at the picture's centre): the blurred picture lies on the sharp one and boxes stay where they are.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deblur.blur.spec import REFERENCE_SIDE, BlurSpec
+from deblur.errors import DeblurError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MAX_STEPS = 128
+"""More sub-exposures than this add nothing that eight bits can show."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A soft-edged ellipse in pixels: the object that moves, or that the camera follows."""
+
+    center: tuple[float, float]
+    radii: tuple[float, float]
+    angle: float
+    moves: bool
+
+
+@dataclass(frozen=True)
+class Motion:
+    """One exposure.
+
+    Attributes:
+        path: (N, 3) displacement x and y in pixels (right, down) and roll in radians (clockwise on screen), over time.
+        weights: (N,) share of the exposure spent at each point, sum 1.
+        center: (x, y) of the point that the roll turns about, in pixels.
+        region: the moving or followed object, or None where everything moves alike.
+    """
+
+    path: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    center: tuple[float, float]
+    region: Region | None = None
+
+    @property
+    def uniform(self) -> bool:
+        """Whether every place of the picture (of its moving part) has the same kernel."""
+        return not self.path[:, 2].any()
+
+    def displacement(self, x: float, y: float) -> NDArray[np.float64]:
+        """(N, 2) displacement of the content at (x, y) over time, in pixels."""
+        cos, sin = np.cos(self.path[:, 2]) - 1.0, np.sin(self.path[:, 2])
+        dx, dy = x - self.center[0], y - self.center[1]
+        return self.path[:, :2] + np.stack([cos * dx - sin * dy, sin * dx + cos * dy], axis=1)
+
+    def kernel_at(self, x: float, y: float, size: int) -> NDArray[np.float32]:
+        """The (size, size) blur kernel at (x, y), sum 1, centre at ``size // 2``; what falls outside is cut off.
+
+        ``size`` is odd. Each point of the path is spread over the four pixels around it, which is what bilinear
+        sampling of the sub-exposures does.
+        """
+        return rasterize(self.displacement(x, y), self.weights, size)
+
+    def extent(self, x: float, y: float) -> float:
+        """Largest displacement at (x, y) in pixels."""
+        return float(np.hypot(*self.displacement(x, y).T).max())
+
+    def cropped(self, left: int, top: int) -> Motion:
+        """The same exposure in the coordinates of a crop whose first pixel is (left, top)."""
+        region = self.region and replace(
+            self.region, center=(self.region.center[0] - left, self.region.center[1] - top)
+        )
+        return replace(self, center=(self.center[0] - left, self.center[1] - top), region=region)
+
+    def flipped(self, width: int) -> Motion:
+        """The same exposure of the picture mirrored left to right, ``width`` pixels wide."""
+        region = self.region and replace(
+            self.region, center=(width - 1 - self.region.center[0], self.region.center[1]), angle=-self.region.angle
+        )
+        return replace(
+            self, path=self.path * [-1, 1, -1], center=(width - 1 - self.center[0], self.center[1]), region=region
+        )
+
+
+def still(width: int, height: int) -> Motion:
+    """No motion at all."""
+    return Motion(np.zeros((1, 3)), np.ones(1), ((width - 1) / 2, (height - 1) / 2))
+
+
+def draw_motion(spec: BlurSpec, generator: np.random.Generator, width: int, height: int) -> Motion:
+    """Draw one exposure of ``spec`` for a picture of ``width`` x ``height`` pixels.
+
+    Raises:
+        DeblurError: the kernel file of a ``measured`` blur cannot be read.
+    """
+    length = spec.length * max(width, height) / REFERENCE_SIDE
+    if spec.kind == "none" or length == 0:
+        return still(width, height)
+    if spec.kind == "measured":
+        return _measured(spec.kernels, generator, length, width, height)
+    smoothness = math.inf if spec.kind == "straight" else 10 ** generator.uniform(-0.7, 0.7)
+    path = _planar_path(generator, length, smoothness)
+    motion = still(width, height)
+    if spec.kind == "shake":
+        # The farthest corner sits half a diagonal away and is moved by the angle times that distance.
+        reach = spec.roll * length * generator.uniform(0.0, 1.0)
+        roll = _smooth_walk(generator, len(path), smoothness)
+        roll *= reach / max(np.abs(np.diff(roll)).sum(), 1e-9) / (math.hypot(width, height) / 2)
+        path = np.column_stack([path, roll])
+    else:
+        path = np.column_stack([path, np.zeros(len(path))])
+    region = _draw_region(spec, generator, width, height) if spec.kind in {"object", "background"} else None
+    path -= path.mean(axis=0)
+    return replace(motion, path=path, weights=np.full(len(path), 1 / len(path)), region=region)
+
+
+def rasterize(points: NDArray[np.float64], weights: NDArray[np.float64], size: int) -> NDArray[np.float32]:
+    """Spread weighted (N, 2) points (x right, y down, origin at the centre) over a (size, size) grid, sum 1."""
+    low = np.floor(points).astype(np.int64)
+    fraction = points - low
+    kernel = np.zeros((size, size))
+    for dy in (0, 1):
+        for dx in (0, 1):
+            share = np.abs(1 - dx - fraction[:, 0]) * np.abs(1 - dy - fraction[:, 1]) * weights
+            column, row = low[:, 0] + dx + size // 2, low[:, 1] + dy + size // 2
+            inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
+            np.add.at(kernel, (row[inside], column[inside]), share[inside])
+    total = kernel.sum()
+    if total > 0:
+        kernel /= total
+    else:
+        kernel[size // 2, size // 2] = 1.0
+    return kernel.astype(np.float32)
+
+
+def _planar_path(generator: np.random.Generator, length: float, smoothness: float) -> NDArray[np.float64]:
+    """An (N, 2) path of arc length ``length``, points at most about a pixel apart, random direction.
+
+    The speed is a smooth random walk: a straight path is one of infinite smoothness, and the smaller the number, the
+    more it curls. Sampling is even in time, so slow stretches weigh more, as in a real exposure.
+    """
+    steps = int(min(MAX_STEPS, max(3, math.ceil(1.5 * length) + 1)))
+    angle = generator.uniform(0.0, 2 * math.pi)
+    if math.isinf(smoothness):
+        path = np.linspace(0.0, 1.0, steps)[:, None] * [math.cos(angle), math.sin(angle)]
+    else:
+        path = np.column_stack([_smooth_walk(generator, steps, smoothness) for _ in range(2)])
+    arc = np.hypot(*np.diff(path, axis=0).T).sum()
+    return path * (length / max(arc, 1e-9))
+
+
+def _smooth_walk(generator: np.random.Generator, steps: int, smoothness: float) -> NDArray[np.float64]:
+    """(steps,) integral of an Ornstein-Uhlenbeck velocity with correlation time ``smoothness`` exposures."""
+    # The walk is drawn on a fixed grid, so that the same seed gives the same shape whatever the number of steps.
+    grid = 256
+    decay = 0.0 if smoothness == 0 else math.exp(-1 / (grid * min(smoothness, 1e6)))
+    velocity = generator.standard_normal(grid)
+    velocity[1:] *= math.sqrt(1 - decay**2)
+    for index in range(1, grid):
+        velocity[index] += decay * velocity[index - 1]
+    position = np.concatenate([[0.0], np.cumsum(velocity)]) / grid
+    return np.interp(np.linspace(0, grid, steps), np.arange(grid + 1), position)
+
+
+def _draw_region(spec: BlurSpec, generator: np.random.Generator, width: int, height: int) -> Region:
+    return Region(
+        center=(width * generator.uniform(0.2, 0.8), height * generator.uniform(0.2, 0.8)),
+        radii=(width * generator.uniform(0.12, 0.4), height * generator.uniform(0.12, 0.4)),
+        angle=generator.uniform(-0.6, 0.6),
+        moves=spec.kind == "object",
+    )
+
+
+def _measured(file: str, generator: np.random.Generator, length: float, width: int, height: int) -> Motion:
+    """A measured kernel, turned by a random angle and scaled so that its points reach ``length`` end to end."""
+    kernels = _read_kernels(file)
+    points, weights = kernels[int(generator.integers(len(kernels)))]
+    angle = generator.uniform(0.0, 2 * math.pi)
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    turned = points @ turn.T
+    reach = max(float(np.hypot(*(turned.max(axis=0) - turned.min(axis=0)))), 1e-9)
+    path = np.column_stack([turned * (length / reach), np.zeros(len(points))])
+    return replace(still(width, height), path=path, weights=weights)
+
+
+@functools.cache
+def _read_kernels(file: str) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Each kernel of an ``.npz`` file as ((N, 2) points about their mean, (N,) weights)."""
+    try:
+        with np.load(Path(file), allow_pickle=False) as archive:
+            arrays = [np.asarray(archive[name], dtype=np.float64) for name in sorted(archive.files)]
+    except (OSError, ValueError) as error:
+        raise DeblurError(
+            f"cannot read blur kernels from {file}: {error}; an .npz file of 2-D arrays is needed"
+        ) from None
+    stacked = [kernel for array in arrays for kernel in (array if array.ndim == 3 else [array])]
+    kernels = []
+    for kernel in stacked:
+        if kernel.ndim != 2 or not np.isfinite(kernel).all() or kernel.sum() <= 0:
+            continue
+        # Drawn finer, so that a kernel scaled up has no gaps between its points.
+        kernel = _upsampled(kernel, 3)
+        # Faint values are the camera's noise, not the path.
+        rows, columns = np.nonzero(kernel > 0.02 * kernel.max())
+        weights = kernel[rows, columns] / kernel[rows, columns].sum()
+        points = np.column_stack([columns, rows]).astype(np.float64)
+        kernels.append((points - weights @ points, weights))
+    if not kernels:
+        raise DeblurError(f"{file} holds no blur kernel: an .npz file of 2-D arrays with a positive sum is needed")
+    return kernels
+
+
+def _upsampled(kernel: NDArray[np.float64], factor: int) -> NDArray[np.float64]:
+    """The array resampled bilinearly, ``factor`` times as fine."""
+    for axis in (0, 1):
+        size = kernel.shape[axis]
+        at = np.linspace(0, size - 1, (size - 1) * factor + 1)
+        low = np.minimum(at.astype(np.int64), size - 1)
+        high = np.minimum(low + 1, size - 1)
+        share = np.expand_dims(at - low, 1 - axis)
+        kernel = np.take(kernel, low, axis) * (1 - share) + np.take(kernel, high, axis) * share
+    return kernel

@@ -1,0 +1,161 @@
+"""From a picture and a motion to the light that reaches the sensor: whole-picture kernels by FFT, the rest by warps."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from deblur.blur.motion import Motion, Region, rasterize
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def render(light: Tensor, motions: Sequence[Motion]) -> Tensor:
+    """Average what each picture shows while its shutter is open.
+
+    Args:
+        light: (B, 3, H, W) intensities, float32.
+        motions: one exposure a picture.
+
+    Returns:
+        (B, 3, H, W), each picture's result independent of the others in the batch.
+    """
+    moving = [index for index, motion in enumerate(motions) if motion.path.any()]
+    uniform = [index for index in moving if motions[index].uniform]
+    turning = [index for index in moving if not motions[index].uniform]
+    result = light.clone()
+    if uniform:
+        result[uniform] = _render_uniform(light[uniform], [motions[index] for index in uniform])
+    if turning:
+        result[turning] = _render_turning(light[turning], [motions[index] for index in turning])
+    return result
+
+
+def sub_exposures(light: Tensor, motion: Motion, indices: Sequence[int]) -> Tensor:
+    """The (N, 3, H, W) sharp pictures that the sensor saw at the given points of the path; ``light`` is (3, H, W).
+
+    Raises:
+        ValueError: the motion has a region: its parts have no common warp.
+    """
+    if motion.region is not None:
+        raise ValueError("sub-exposures exist for motions of the whole picture only")
+    theta = _affine(motion, light.shape[-1], light.shape[-2])[list(indices)].to(light)
+    return _warp(light.expand(len(theta), *light.shape), theta)
+
+
+def convolve(pictures: Tensor, kernels: Tensor) -> Tensor:
+    """Convolve (B, C, H, W) with one (B, K, K) kernel each, K odd, borders reflected."""
+    margin = kernels.shape[-1] // 2
+    height, width = pictures.shape[-2:]
+    padded = reflect_pad(pictures, margin)
+    # A power-of-two-like size is much faster than an arbitrary one; the surplus is never read.
+    size = [_fast_length(height + 2 * margin), _fast_length(width + 2 * margin)]
+    spectrum = torch.fft.rfft2(padded, s=size) * torch.fft.rfft2(kernels, s=size).unsqueeze(1)
+    full = torch.fft.irfft2(spectrum, s=size)
+    return full[..., 2 * margin : 2 * margin + height, 2 * margin : 2 * margin + width]
+
+
+def reflect_pad(pictures: Tensor, margin: int) -> Tensor:
+    """Pad (..., H, W) by ``margin`` on every side, mirrored about the border pixels as often as it takes."""
+    for dim in (-2, -1):
+        size = pictures.shape[dim]
+        index = torch.arange(-margin, size + margin, device=pictures.device)
+        period = max(2 * (size - 1), 1)
+        index = torch.remainder(index, period)
+        pictures = pictures.index_select(dim, torch.minimum(index, period - index) if size > 1 else index * 0)
+    return pictures
+
+
+def _render_uniform(light: Tensor, motions: list[Motion]) -> Tensor:
+    # One size for the batch: a larger kernel array holds the same kernel.
+    size = 2 * max(math.ceil(abs(motion.path[:, :2]).max()) + 1 for motion in motions) + 1
+    kernels = torch.stack(
+        [torch.from_numpy(rasterize(motion.path[:, :2], motion.weights, size)) for motion in motions]
+    ).to(light.device)
+    masks = torch.ones_like(light[:, :1])
+    for index, motion in enumerate(motions):
+        if motion.region is not None:
+            masks[index, 0] = _soft_mask(motion.region, light)
+    # What moves is blurred together with its outline; what stays shows through where the outline has left.
+    moving = torch.cat([light * masks, masks], dim=1)
+    if all(motion.region is None for motion in motions):
+        return convolve(light, kernels)
+    blurred, cover = convolve(moving, kernels).split([3, 1], dim=1)
+    parts = []
+    for index, motion in enumerate(motions):
+        if motion.region is None:
+            parts.append(blurred[index])
+        elif motion.region.moves:
+            parts.append(blurred[index] + (1 - cover[index]) * light[index])
+        else:
+            # Divided by its cover, the background takes no light from the object that hides it.
+            background = blurred[index] / cover[index].clamp_min(1e-3)
+            parts.append(background * masks[index] + light[index] * (1 - masks[index]))
+    return torch.stack(parts)
+
+
+def _soft_mask(region: Region, light: Tensor) -> Tensor:
+    """(H, W) share of each pixel that moves: inside the ellipse, or outside it where the object is followed."""
+    height, width = light.shape[-2:]
+    y = torch.arange(height, device=light.device, dtype=light.dtype).unsqueeze(1) - region.center[1]
+    x = torch.arange(width, device=light.device, dtype=light.dtype) - region.center[0]
+    cos, sin = math.cos(region.angle), math.sin(region.angle)
+    along, across = (cos * x + sin * y) / region.radii[0], (cos * y - sin * x) / region.radii[1]
+    # The edge is about three pixels wide whatever the size of the object.
+    inside = ((1 - torch.sqrt(along**2 + across**2)) * min(region.radii) / 3 + 0.5).clamp(0, 1)
+    return inside if region.moves else 1 - inside
+
+
+def _render_turning(light: Tensor, motions: list[Motion]) -> Tensor:
+    height, width = light.shape[-2:]
+    steps = max(len(motion.path) for motion in motions)
+    thetas = torch.zeros(len(motions), steps, 2, 3)
+    weights = torch.zeros(len(motions), steps)
+    for index, motion in enumerate(motions):
+        thetas[index, : len(motion.path)] = _affine(motion, width, height)
+        weights[index, : len(motion.path)] = torch.from_numpy(motion.weights)
+    thetas, weights = thetas.to(light), weights.to(light)
+    total = torch.zeros_like(light)
+    for step in range(steps):
+        # Shorter paths have ended by now; leave their pictures out.
+        alive = [index for index, motion in enumerate(motions) if step < len(motion.path)]
+        total[alive] += weights[alive, step].view(-1, 1, 1, 1) * _warp(light[alive], thetas[alive, step])
+    return total
+
+
+def _affine(motion: Motion, width: int, height: int) -> Tensor:
+    """(N, 2, 3) maps from output to input places in the [-1, 1] coordinates of ``affine_grid``: p to p - d_t(p)."""
+    x, y, roll = torch.from_numpy(motion.path).unbind(1)
+    cos, sin = torch.cos(roll) - 1, torch.sin(roll)
+    scale_x, scale_y = (width - 1) / 2 or 0.5, (height - 1) / 2 or 0.5
+    # Place of the turning centre relative to the middle of the picture.
+    cx, cy = motion.center[0] - (width - 1) / 2, motion.center[1] - (height - 1) / 2
+    shift_x, shift_y = x - cos * cx + sin * cy, y - sin * cx - cos * cy
+    rows = [
+        torch.stack([1 - cos, sin * scale_y / scale_x, -shift_x / scale_x], dim=1),
+        torch.stack([-sin * scale_x / scale_y, 1 - cos, -shift_y / scale_y], dim=1),
+    ]
+    return torch.stack(rows, dim=1).float()
+
+
+def _warp(pictures: Tensor, theta: Tensor) -> Tensor:
+    grid = F.affine_grid(theta, list(pictures.shape), align_corners=True)
+    return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=True)
+
+
+def _fast_length(size: int) -> int:
+    """The smallest even number from ``size`` up whose only prime factors are 2, 3 and 5."""
+    size += size % 2
+    while True:
+        rest = size
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return size
+        size += 2

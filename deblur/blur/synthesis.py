@@ -1,0 +1,101 @@
+"""A camera in software: sharp pictures in, motion-blurred pictures out, in batches on any device."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deblur.blur.motion import Motion, draw_motion
+from deblur.blur.rendering import render
+from deblur.blur.sensor import jpeg, noise, to_linear, to_srgb
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from deblur.blur.spec import BlurSpec
+
+
+def generator_for(spec: BlurSpec, seed: int, key: str) -> np.random.Generator:
+    """The random numbers of one picture: the same for the same (spec, seed, key) in any process, in any order."""
+    digest = hashlib.sha256(f"{seed}\n{key}\n{spec}".encode()).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
+
+
+def synthesize(picture: NDArray[np.uint8], spec: BlurSpec, seed: int, key: str) -> NDArray[np.uint8]:
+    """Blur one picture.
+
+    Args:
+        picture: (H, W, 3) RGB uint8.
+        spec: kind, length and camera.
+        seed: of the whole set.
+        key: the picture's name in the set; every key has a motion of its own.
+
+    Returns:
+        (H, W, 3) RGB uint8 of the same size. The same arguments give the same picture anywhere.
+    """
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+        raise TypeError(f"an RGB uint8 picture (H, W, 3) is needed, not {picture.dtype} {picture.shape}")
+    generator = generator_for(spec, seed, key)
+    motion = draw_motion(spec, generator, picture.shape[1], picture.shape[0])
+    sharp = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).unsqueeze(0)
+    blurred = expose(sharp, [motion], [spec], [int(generator.integers(2**31))])
+    return np.ascontiguousarray(blurred[0].numpy().transpose(1, 2, 0))
+
+
+def expose(
+    sharp: Tensor,
+    motions: Sequence[Motion],
+    specs: Sequence[BlurSpec],
+    noise_seeds: Sequence[int],
+    highlights: Sequence[float] | None = None,
+) -> Tensor:
+    """Photograph a batch of sharp pictures with moving cameras.
+
+    Args:
+        sharp: (B, 3, H, W) RGB uint8 on any device.
+        motions: one a picture, in the picture's own pixels.
+        specs: one a picture; of each the light, the noise and the JPEG quality are used.
+        noise_seeds: one a picture.
+        highlights: how many times brighter than white the clipped places really were, one a picture (default 1):
+            lamps then leave streaks, as they do on a sensor.
+
+    Returns:
+        (B, 3, H, W) RGB uint8 on the same device.
+    """
+    encoded = sharp.float() / 255
+    in_linear = torch.tensor([spec.light == "linear" for spec in specs], device=sharp.device).view(-1, 1, 1, 1)
+    light = torch.where(in_linear, to_linear(encoded), encoded)
+    if highlights is not None:
+        gain = torch.tensor(highlights, device=sharp.device, dtype=light.dtype).view(-1, 1, 1, 1)
+        light = torch.where(sharp.amin(1, keepdim=True) >= 250, light * gain, light)
+    return _develop(render(light, motions), in_linear, specs, noise_seeds)
+
+
+def average_frames(frames: Tensor, spec: BlurSpec, noise_seed: int) -> Tensor:
+    """The mean of a video's consecutive frames, as GoPro and REDS make blur: (N, 3, H, W) uint8 to (3, H, W) uint8."""
+    encoded = frames.float() / 255
+    in_linear = torch.tensor(spec.light == "linear", device=frames.device).view(1, 1, 1, 1)
+    light = to_linear(encoded) if spec.light == "linear" else encoded
+    return _develop(light.mean(0, keepdim=True), in_linear, [spec], [noise_seed])[0]
+
+
+def _develop(light: Tensor, in_linear: Tensor, specs: Sequence[BlurSpec], noise_seeds: Sequence[int]) -> Tensor:
+    """Noise, encoding, eight bits and JPEG."""
+    if not bool(in_linear.all()):
+        light = torch.where(in_linear, light, to_linear(light.clamp(0, 1)))
+    read, shot = (
+        torch.tensor([getattr(spec, name) for spec in specs], device=light.device).view(-1, 1, 1, 1)
+        for name in ("read", "shot")
+    )
+    seeds = torch.tensor(noise_seeds, dtype=torch.int64, device=light.device)
+    deviation = torch.sqrt(read**2 + shot**2 * light.clamp(0, 1))
+    picture = (to_srgb(light.clamp(0, 1) + deviation * noise(light.shape, seeds)) * 255).round() / 255
+    if any(spec.jpeg for spec in specs):
+        picture = jpeg(picture, torch.tensor([spec.jpeg for spec in specs], device=light.device))
+    return (picture * 255).round().to(torch.uint8)
