@@ -1,0 +1,130 @@
+"""COCO annotation files (https://cocodataset.org/#format-data): ``images``, ``annotations``, ``categories``."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from detection.annotations.builder import TruthBuilder, positive_size
+from detection.errors import DetectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from detection.annotations.records import GroundTruth
+
+
+def read_coco(path: Path, class_names: Sequence[str], *, strict: bool = False) -> GroundTruth:
+    """Read a COCO annotation file.
+
+    Boxes and areas are taken as they are, also where a box leaves its picture; a box without width or height is left
+    out. Pictures and categories keep their numbers, annotations are counted anew from 1 (number 0, or one number
+    twice, makes pycocotools lose matches), and the report says where that was needed.
+
+    Args:
+        path: The JSON file.
+        class_names: The detector's class names, to which the categories are mapped by name.
+        strict: Refuse categories in use that the detector does not have.
+
+    Raises:
+        DetectionError: a file that is missing, is not JSON or has not the shape of a COCO file; two pictures with one
+            stem; see also ``strict``.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise DetectionError(
+            f"{path} is not a COCO annotation file: a mapping with 'images' is needed at the top level"
+        )
+    categories: dict[int, str] = {}
+    for place, category in _entries(path, content, "categories"):
+        number = _whole(place, category, "id")
+        if number in categories:
+            raise DetectionError(f"{place}: a second category with the id {number}")
+        categories[number] = _text(place, category, "name")
+    builder = TruthBuilder(path, "coco", class_names, repair=False)
+    stems: dict[int, str] = {}
+    for place, image in _entries(path, content, "images"):
+        number = _whole(place, image, "id")
+        if number in stems:
+            raise DetectionError(f"{place}: a second picture with the id {number}")
+        width, height = positive_size(image.get("width")), positive_size(image.get("height"))
+        stems[number] = builder.add_picture(_text(place, image, "file_name"), width, height, number)
+    numbers: list[Any] = []
+    for place, annotation in _entries(path, content, "annotations"):
+        numbers.append(annotation.get("id"))
+        picture, category_id = _whole(place, annotation, "image_id"), _whole(place, annotation, "category_id")
+        if picture not in stems:
+            raise DetectionError(f"{place}: image_id {picture} is not among 'images'")
+        if category_id not in categories:
+            raise DetectionError(f"{place}: category_id {category_id} is not among 'categories'")
+        x, y, width_px, height_px = _box(place, annotation)
+        area = annotation.get("area")
+        builder.add_object(
+            stems[picture],
+            categories[category_id],
+            (x, y, x + width_px, y + height_px),
+            area=None if area is None else _number(f"{place}: area", area),
+            iscrowd=bool(annotation.get("iscrowd", 0)),
+            difficult=bool(annotation.get("difficult", 0)),
+        )
+    if 0 in numbers or None in numbers or len({repr(number) for number in numbers}) != len(numbers):
+        builder.note("renumbered_annotations", len(numbers))
+    category_ids: dict[str, int] = {}
+    for number, raw in sorted(categories.items()):
+        name = builder.names.find(raw)
+        if name is not None:
+            category_ids.setdefault(name, number)
+    return builder.finish(strict=strict, category_ids=category_ids)
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        DetectionError: the file cannot be read or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise DetectionError(f"cannot read {path}: {error.strerror}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DetectionError(f"{path} is not JSON: {error}") from error
+
+
+def _entries(path: Path, content: dict[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
+    entries = content.get(key)
+    if not isinstance(entries, list):
+        raise DetectionError(f"{path} is not a COCO annotation file: it has no list {key!r}")
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise DetectionError(f"{path}: {key}[{index}] is not a mapping")
+    return [(f"{path}: {key}[{index}]", entry) for index, entry in enumerate(entries)]
+
+
+def _whole(place: str, entry: dict[str, Any], key: str) -> int:
+    value = entry.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise DetectionError(f"{place}: {key} is {value!r}, not a whole number")
+    return value
+
+
+def _text(place: str, entry: dict[str, Any], key: str) -> str:
+    value = entry.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise DetectionError(f"{place}: {key} is {value!r}, not a name")
+    return value
+
+
+def _number(place: str, value: Any) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+        raise DetectionError(f"{place} is {value!r}, not a finite number")
+    return float(value)
+
+
+def _box(place: str, entry: dict[str, Any]) -> list[float]:
+    box = entry.get("bbox")
+    if not isinstance(box, list) or len(box) != 4:
+        raise DetectionError(f"{place}: bbox is {box!r}, not [x, y, width, height]")
+    return [_number(f"{place}: bbox", edge) for edge in box]

@@ -1,0 +1,178 @@
+"""What every annotation file is read into: pictures, the objects on them, and a report of how they were read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from detection.errors import DetectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class TruthPicture:
+    """One annotated picture.
+
+    Attributes:
+        stem: What pictures are matched by: the path relative to the annotated folder, with ``/``, without its suffix.
+        file_name: The same with its suffix, as far as the annotation file gives one.
+        width: Pixels, None where the annotation file does not say.
+        height: Pixels, None where the annotation file does not say.
+        image_id: Its number in COCO files.
+    """
+
+    stem: str
+    file_name: str
+    width: int | None
+    height: int | None
+    image_id: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TruthObjects:
+    """The N objects of one picture; the arrays are read-only.
+
+    Attributes:
+        boxes: (N, 4) float64, ``x1, y1, x2, y2`` in pixels, origin at the outer corner of the top left pixel.
+        class_names: N names.
+        areas: (N,) float64, square pixels; the mask's area where the file gives one, else the box's. Sizes (small,
+            medium, large) go by it.
+        iscrowd: (N,) bool; a region of many objects that are not counted one by one, ignored in scoring.
+        difficult: (N,) bool; objects that VOC marks so, ignored in scoring.
+    """
+
+    boxes: NDArray[np.float64]
+    class_names: tuple[str, ...]
+    areas: NDArray[np.float64]
+    iscrowd: NDArray[np.bool_]
+    difficult: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        count = len(self.class_names)
+        for name, shape, kind in (
+            ("boxes", (count, 4), np.float64),
+            ("areas", (count,), np.float64),
+            ("iscrowd", (count,), np.bool_),
+            ("difficult", (count,), np.bool_),
+        ):
+            array = np.array(getattr(self, name), dtype=kind)
+            if name == "boxes" and count == 0:
+                array = array.reshape(0, 4)
+            if array.shape != shape:
+                raise ValueError(f"{name} of {count} objects has the shape {array.shape}, not {shape}")
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+
+    def __len__(self) -> int:
+        return len(self.class_names)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroundTruth:
+    """Annotated pictures in a detector's class names.
+
+    Attributes:
+        pictures: Sorted by stem; each stem and each image_id once.
+        class_names: Every class of the detector, in its order, whether or not the truth has objects of it.
+        objects: By picture stem; every picture has an entry, which may be empty.
+        category_ids: COCO category number of each class; the annotation file's own numbers where it has them.
+        report: JSON-ready account of what was mapped, changed or left out in reading; see docs/scoring.md.
+    """
+
+    pictures: tuple[TruthPicture, ...]
+    class_names: tuple[str, ...]
+    objects: Mapping[str, TruthObjects]
+    category_ids: Mapping[str, int]
+    report: dict[str, Any]
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The stem of every picture, sorted."""
+        return tuple(picture.stem for picture in self.pictures)
+
+    def subset(self, stems: Collection[str]) -> GroundTruth:
+        """The truth of some pictures only; the report stays that of the whole file.
+
+        Raises:
+            DetectionError: a stem that is no annotated picture.
+        """
+        wanted = set(stems)
+        unknown = sorted(wanted - set(self.objects))
+        if unknown:
+            raise DetectionError(f"{_listed(unknown)} not among the {len(self.pictures)} annotated pictures")
+        kept = tuple(picture for picture in self.pictures if picture.stem in wanted)
+        return replace(self, pictures=kept, objects={picture.stem: self.objects[picture.stem] for picture in kept})
+
+    def match(self, keys: Iterable[str]) -> dict[str, str]:
+        """Find the annotated picture of each key: same relative path, or else same stem in whatever folder.
+
+        Args:
+            keys: Relative paths of picture files without suffix.
+
+        Returns:
+            Truth stem to key, for the annotated pictures that have one; keys without annotation are left out.
+
+        Raises:
+            DetectionError: a key that stands for two annotated pictures, or two keys that stand for one.
+        """
+        by_name: dict[str, list[str]] = {}
+        for stem in self.objects:
+            by_name.setdefault(stem.rpartition("/")[2], []).append(stem)
+        found: dict[str, str] = {}
+        loose: dict[str, str] = {}
+        for key in keys:
+            if key in self.objects:
+                found[key] = key
+                continue
+            candidates = by_name.get(key.rpartition("/")[2], [])
+            if len(candidates) > 1:
+                raise DetectionError(
+                    f"picture {key} may be {candidates[0]} or {candidates[1]} of the annotations; "
+                    "give it the same folder"
+                )
+            for stem in candidates:
+                if stem in loose:
+                    raise DetectionError(f"pictures {loose[stem]} and {key} both match the annotated picture {stem}")
+                loose[stem] = key
+        return loose | found
+
+    def to_coco(self) -> dict[str, Any]:
+        """The same as the content of a COCO annotation file; annotations are numbered from 1.
+
+        ``difficult`` objects keep that mark, which only this project reads: other COCO programs count them.
+        """
+        annotations: list[dict[str, Any]] = []
+        for picture in self.pictures:
+            objects = self.objects[picture.stem]
+            for index, name in enumerate(objects.class_names):
+                x1, y1, x2, y2 = objects.boxes[index].tolist()
+                annotation: dict[str, Any] = {
+                    "id": len(annotations) + 1,
+                    "image_id": picture.image_id,
+                    "category_id": self.category_ids[name],
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": float(objects.areas[index]),
+                    "iscrowd": int(objects.iscrowd[index]),
+                }
+                if objects.difficult[index]:
+                    annotation["difficult"] = 1
+                annotations.append(annotation)
+        images = []
+        for picture in self.pictures:
+            image: dict[str, Any] = {"id": picture.image_id, "file_name": picture.file_name}
+            if picture.width is not None and picture.height is not None:
+                image |= {"width": picture.width, "height": picture.height}
+            images.append(image)
+        categories = [{"id": self.category_ids[name], "name": name} for name in self.class_names]
+        return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def _listed(names: list[str], shown: int = 3) -> str:
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return f"{', '.join(names[:shown])}{more} {'is' if len(names) == 1 else 'are'}"

@@ -1,0 +1,163 @@
+"""YOLO text labels with their ``data.yaml`` (https://docs.ultralytics.com/datasets/detect/)."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from PIL import Image, UnidentifiedImageError
+
+from detection.annotations.builder import Box, TruthBuilder
+from detection.errors import DetectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from detection.annotations.records import GroundTruth
+
+PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+_ORIENTATION = 0x0112  # EXIF tag; 5 to 8 turn the picture by a quarter
+
+
+def read_yolo(path: Path, class_names: Sequence[str], *, split: str = "val", strict: bool = False) -> GroundTruth:
+    """Read one split of a YOLO data file.
+
+    The split is a folder of pictures, a text file that lists them, or a list of such; relative to the data file's
+    ``path``, itself relative to the data file. The labels of ``images/a.jpg`` are ``labels/a.txt``, or ``a.txt`` beside
+    it; a picture without that file has no objects. A row is ``class cx cy w h`` as fractions of the upright picture, or
+    ``class x1 y1 x2 y2 x3 y3 ...``, a polygon, of which the box around it is taken.
+
+    Args:
+        path: ``data.yaml``, with ``names`` as a list or a mapping of numbers to names.
+        class_names: The detector's class names.
+        split: ``train``, ``val`` or ``test``.
+        strict: Refuse class names that the detector does not have.
+
+    Raises:
+        DetectionError: anything that is missing or cannot be understood, by file and line.
+    """
+    content = _read_yaml(path)
+    names = _names(path, content.get("names"))
+    root = path.parent / str(content.get("path") or "")
+    builder = TruthBuilder(path, "yolo", class_names, repair=True)
+    unlabelled = []
+    for relative, picture in _pictures(path, root, content, split):
+        width, height = _upright_size(picture)
+        stem = builder.add_picture(relative, width, height)
+        label = _label_file(picture)
+        if label is None:
+            unlabelled.append(stem)
+            continue
+        for number, line in enumerate(_lines(label), start=1):
+            row = line.split()
+            if row:
+                index, box = _parse(f"{label}:{number}", row, width, height)
+                if index not in names:
+                    raise DetectionError(f"{label}:{number}: class {index} is not among the names of {path}")
+                builder.add_object(stem, names[index], box)
+    if unlabelled:
+        builder.note("pictures_without_label_file", unlabelled)
+    return builder.finish(strict=strict)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DetectionError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DetectionError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise DetectionError(f"{path} is not a YOLO data file: a mapping with 'names' is needed at the top level")
+    return content
+
+
+def _names(path: Path, entry: Any) -> dict[int, str]:
+    names = dict(enumerate(entry)) if isinstance(entry, list) else entry
+    if not isinstance(names, dict) or not names or not all(isinstance(number, int) for number in names):
+        raise DetectionError(f"{path}: 'names' is a list of class names or a mapping of numbers to them")
+    return {number: str(name) for number, name in names.items()}
+
+
+def _pictures(path: Path, root: Path, content: dict[str, Any], split: str) -> list[tuple[str, Path]]:
+    entry = content.get(split)
+    if not entry:
+        raise DetectionError(f"{path} has no split {split!r}")
+    found: list[tuple[str, Path]] = []
+    for each in entry if isinstance(entry, list) else [entry]:
+        place = root / str(each)
+        if place.is_dir():
+            files = sorted(file for file in place.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES)
+            found += [(file.relative_to(place).as_posix(), file) for file in files]
+        elif place.is_file():
+            listed = [line.strip() for line in _lines(place) if line.strip()]
+            files = [(place.parent if line.startswith("./") else root) / line for line in listed]
+            found += [(_below_images(line), file) for line, file in zip(listed, files, strict=True)]
+        else:
+            raise DetectionError(f"{path}: {split} is {each!r}, but there is no {place}")
+    if not found:
+        raise DetectionError(f"{path}: split {split!r} holds no pictures")
+    return found
+
+
+def _below_images(line: str) -> str:
+    """The part of a listed path that names the picture: below the last folder ``images``, or the bare name."""
+    parts = Path(line).parts
+    places = [index for index, part in enumerate(parts[:-1]) if part == "images"]
+    return "/".join(parts[places[-1] + 1 :]) if places else parts[-1]
+
+
+def _label_file(picture: Path) -> Path | None:
+    parts = list(picture.parts)
+    places = [index for index, part in enumerate(parts[:-1]) if part == "images"]
+    if places:
+        parts[places[-1]] = "labels"
+        label = Path(*parts).with_suffix(".txt")
+        if label.is_file():
+            return label
+    beside = picture.with_suffix(".txt")
+    return beside if beside.is_file() else None
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise DetectionError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DetectionError(f"{path} is not text: {error}") from error
+
+
+def _upright_size(path: Path) -> tuple[int, int]:
+    """Width and height as the picture is shown, from its header."""
+    try:
+        with Image.open(path) as picture:
+            width, height = picture.size
+            turned = picture.getexif().get(_ORIENTATION, 1) in {5, 6, 7, 8}
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise DetectionError(f"cannot read the picture {path}: {error}") from error
+    return (height, width) if turned else (width, height)
+
+
+def _parse(place: str, row: list[str], width: int, height: int) -> tuple[int, Box]:
+    try:
+        index = int(row[0])
+        numbers = [float(text) for text in row[1:]]
+    except ValueError as error:
+        raise DetectionError(f"{place}: {' '.join(row)[:60]!r} is not 'class cx cy w h'") from error
+    if not all(map(math.isfinite, numbers)) or (len(numbers) != 4 and (len(numbers) < 6 or len(numbers) % 2)):
+        raise DetectionError(f"{place}: {len(numbers)} finite numbers after the class, 4 or a polygon are needed")
+    if len(numbers) == 4:
+        center_x, center_y, box_width, box_height = numbers
+        edges = (
+            center_x - box_width / 2,
+            center_y - box_height / 2,
+            center_x + box_width / 2,
+            center_y + box_height / 2,
+        )
+    else:
+        xs, ys = numbers[::2], numbers[1::2]
+        edges = (min(xs), min(ys), max(xs), max(ys))
+    return index, (edges[0] * width, edges[1] * height, edges[2] * width, edges[3] * height)
