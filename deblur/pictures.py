@@ -1,0 +1,198 @@
+"""Reading, writing and listing still pictures. Everywhere else a picture is RGB uint8 (H, W, 3).
+
+How each kind of file becomes RGB:
+
+- The EXIF orientation is applied: a portrait taken with a turned camera stands upright.
+- Grey and 1-bit pictures get three equal channels; palette pictures get their palette's colours.
+- 16-bit samples are scaled to 8 bits: 65535 becomes 255, whatever the brightest sample of the picture is.
+- Transparency is laid over white, which is what a viewer shows on a white page.
+- CMYK is converted as Pillow does it; colour profiles are not applied.
+- Of an animation or a file of several pictures, the first is read.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+import threading
+import warnings
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from deblur.errors import DeblurError
+from deblur.runs import write_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+PICTURE_SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in "avif bmp gif jfif jp2 jpeg jpg pbm pgm png pnm ppm tif tiff webp".split()  # noqa: SIM905
+)
+WRITTEN_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+
+# Pillow is told which decoders it may use: a file from a stranger must not reach the one that starts Ghostscript.
+_READ_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
+# What Pillow's decoders raise on broken files, depending on format and on where the file breaks.
+_BROKEN_FILE = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    OverflowError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+# Pillow also logs what it dislikes in a file; without a handler Python would print that on stderr.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+# Warning filters belong to the process, not to the thread: two readers must not save and restore them crosswise.
+_WARNING_FILTERS = threading.Lock()
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """Read a picture file as the module describes.
+
+    Args:
+        path: a file in one of the formats JPEG, PNG, WebP, TIFF, BMP, GIF, PPM, JPEG 2000 or AVIF; the content
+            decides, not the suffix.
+
+    Returns:
+        RGB uint8 of shape (H, W, 3), contiguous, writable.
+
+    Raises:
+        DeblurError: the file is missing, cannot be read, is no picture, is cut off, or is too large (Pillow's limit
+            against decompression bombs, about 179 million pixels).
+    """
+    try:
+        with _WARNING_FILTERS, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=_READ_FORMATS) as image:
+                ImageOps.exif_transpose(image, in_place=True)
+                return _to_rgb(image)
+    except FileNotFoundError:
+        raise DeblurError(f"{path} does not exist") from None
+    except UnidentifiedImageError:
+        hint = "the file is empty" if path.stat().st_size == 0 else "no known picture format"
+        raise DeblurError(f"{path} is not a picture: {hint}") from None
+    except Image.DecompressionBombError:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        raise DeblurError(f"{path} is too large: more than {limit} million pixels; scale it down first") from None
+    except _BROKEN_FILE as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
+        raise DeblurError(f"cannot read {path}: {reason or type(error).__name__}") from error
+
+
+def write_picture(path: Path, picture: NDArray[np.uint8], quality: int = 95) -> None:
+    """Write a picture in the format its suffix names, in one step; folders above it are made.
+
+    A file of that name is replaced: a reader sees the old file or the new one, never half of either.
+
+    Args:
+        path: a name that ends in .png, .jpg, .jpeg or .webp.
+        picture: RGB uint8 (H, W, 3), at least one pixel.
+        quality: 1 to 100, of JPEG (full colour resolution) and WebP; PNG is lossless.
+
+    Raises:
+        DeblurError: the suffix is another one, the format cannot hold a picture of that size, or the file cannot be
+            written.
+        ValueError: the array is no RGB uint8 picture.
+    """
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
+        raise ValueError(f"a picture is RGB uint8 (H, W, 3), not {picture.dtype} {picture.shape}")
+    picture_format = WRITTEN_FORMATS.get(path.suffix.lower())
+    if picture_format is None:
+        raise DeblurError(f"cannot write {path}: the suffix must be one of {', '.join(WRITTEN_FORMATS)}")
+    encoded = io.BytesIO()
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    try:
+        if picture_format == "PNG":
+            image.save(encoded, "PNG", compress_level=4)
+        elif picture_format == "JPEG":
+            image.save(encoded, "JPEG", quality=quality, subsampling=0)
+        else:
+            image.save(encoded, "WEBP", quality=quality)
+    except (OSError, ValueError) as error:
+        height, width = picture.shape[:2]
+        raise DeblurError(f"cannot write {path}: {picture_format} refuses {width}x{height} pixels: {error}") from error
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeblurError(f"cannot make the folder {path.parent}: {error.strerror}") from error
+    write_atomically(path, encoded.getvalue())
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """The picture files below ``folder`` at any depth, by suffix, sorted by relative path; hidden ones are left out.
+
+    Raises:
+        DeblurError: the folder is missing, is no folder, or holds no picture.
+    """
+    if not folder.is_dir():
+        raise DeblurError(f"{folder} {'is not a folder' if folder.exists() else 'does not exist'}")
+    found = []
+    for path in folder.rglob("*"):
+        relative = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in relative.parts)
+        if path.suffix.lower() in PICTURE_SUFFIXES and not hidden and path.is_file():
+            found.append((relative.as_posix(), path))
+    if not found:
+        raise DeblurError(f"{folder} holds no picture ({', '.join(sorted(PICTURE_SUFFIXES))})")
+    return [path for _, path in sorted(found)]
+
+
+def match_pictures(a: Path, b: Path) -> list[tuple[str, Path, Path]]:
+    """Pair the pictures of two folders by relative path without suffix, never by position.
+
+    Returns:
+        (key, picture in ``a``, picture in ``b``) sorted by key, the relative path without suffix, with ``/``.
+
+    Raises:
+        DeblurError: a folder is missing or empty, two pictures of one folder share a key, or a picture has no partner.
+    """
+    pictures_a, pictures_b = _by_key(a), _by_key(b)
+    for folder, own, other_folder, other in ((a, pictures_a, b, pictures_b), (b, pictures_b, a, pictures_a)):
+        alone = sorted(own.keys() - other.keys())
+        if alone:
+            more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
+            raise DeblurError(
+                f"{own[alone[0]].relative_to(folder)} of {folder} has no partner in {other_folder}{more}; pictures"
+                " match by relative path without suffix"
+            )
+    return [(key, pictures_a[key], pictures_b[key]) for key in sorted(pictures_a)]
+
+
+def _by_key(folder: Path) -> dict[str, Path]:
+    keyed: dict[str, Path] = {}
+    for path in list_pictures(folder):
+        key = path.relative_to(folder).with_suffix("").as_posix()
+        if key in keyed:
+            raise DeblurError(
+                f"{keyed[key].name} and {path.name} in {path.parent} differ only by suffix; keep one of them"
+            )
+        keyed[key] = path
+    return keyed
+
+
+def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode.startswith("I"):
+        samples = np.asarray(image).astype(np.int64)
+        if samples.min() < 0 or samples.max() > 65535:
+            raise ValueError("32-bit samples have no agreed white; save it with 8 or 16 bits")
+        grey = ((samples * 255 + 32767) // 65535).astype(np.uint8)
+        return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+    if image.mode == "F":
+        raise ValueError("float samples have no agreed white; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return np.array(image.convert("RGB"))

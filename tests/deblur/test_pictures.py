@@ -1,0 +1,326 @@
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deblur import pictures
+from deblur.errors import DeblurError
+from deblur.pictures import list_pictures, match_pictures, read_picture, write_picture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
+
+
+@pytest.fixture
+def corners() -> np.ndarray:
+    """Four corners of different colours on a picture that is wider than high."""
+    picture = np.full((4, 6, 3), 90, np.uint8)
+    picture[0, 0], picture[0, -1], picture[-1, 0], picture[-1, -1] = RED, GREEN, BLUE, WHITE
+    return picture
+
+
+def check_contract(picture: np.ndarray) -> None:
+    assert picture.dtype == np.uint8
+    assert picture.ndim == 3
+    assert picture.shape[2] == 3
+    assert picture.flags.c_contiguous
+    assert picture.flags.writeable
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".ppm"])
+def test_rgb_is_read_exactly(tmp_path: Path, corners: np.ndarray, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(corners).save(path)
+    picture = read_picture(path)
+    check_contract(picture)
+    np.testing.assert_array_equal(picture, corners)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
+@pytest.mark.parametrize(
+    ("orientation", "upright"),
+    [
+        (1, lambda stored: stored),
+        (2, np.fliplr),
+        (3, lambda stored: np.rot90(stored, 2)),
+        (4, np.flipud),
+        (5, lambda stored: stored.transpose(1, 0, 2)),
+        (6, lambda stored: np.rot90(stored, -1)),
+        (7, lambda stored: np.rot90(stored, 2).transpose(1, 0, 2)),
+        (8, np.rot90),
+    ],
+)
+def test_exif_orientation(tmp_path: Path, suffix: str, orientation: int, upright) -> None:  # type: ignore[no-untyped-def]
+    stored = np.zeros((16, 32, 3), np.uint8)
+    stored[:8, :16], stored[:8, 16:], stored[8:, :16], stored[8:, 16:] = RED, GREEN, BLUE, WHITE
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"a{suffix}"
+    lossless = {"lossless": True} if suffix == ".webp" else {}
+    Image.fromarray(stored).save(path, exif=exif, quality=100, subsampling=0, **lossless)
+    picture = read_picture(path)
+    check_contract(picture)
+    np.testing.assert_allclose(picture.astype(int), upright(stored).astype(int), atol=3)
+
+
+def test_sixteen_bit_grey_keeps_its_orientation(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    samples = np.array([[0, 65535]], np.uint16)
+    Image.fromarray(samples).save(tmp_path / "a.png", exif=exif)
+    assert read_picture(tmp_path / "a.png")[:, :, 0].tolist() == [[0], [255]]
+
+
+def test_grey_becomes_three_equal_channels(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 100, 255]], np.uint8)).save(tmp_path / "a.png")
+    assert read_picture(tmp_path / "a.png").tolist() == [[[0] * 3, [100] * 3, [255] * 3]]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".pgm"])
+def test_sixteen_bit_grey_is_scaled_not_cut_off(tmp_path: Path, suffix: str) -> None:
+    samples = np.array([[0, 257, 128 * 257, 40000, 65535]], np.uint16)
+    Image.fromarray(samples).save(tmp_path / f"a{suffix}")
+    assert read_picture(tmp_path / f"a{suffix}")[0, :, 1].tolist() == [0, 1, 128, round(40000 / 257), 255]
+
+
+def sixteen_bit_rgb(path: Path, samples: np.ndarray) -> None:
+    import cv2
+    import tifffile
+
+    if path.suffix == ".png":
+        cv2.imwrite(str(path), samples[:, :, ::-1])
+    else:
+        tifffile.imwrite(path, samples, photometric="rgb")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bit_rgb(tmp_path: Path, suffix: str) -> None:
+    samples = np.array([[[0, 65535, 30000], [257, 20000, 128 * 257]]], np.uint16)
+    sixteen_bit_rgb(tmp_path / f"a{suffix}", samples)
+    picture = read_picture(tmp_path / f"a{suffix}")
+    check_contract(picture)
+    np.testing.assert_allclose(picture.astype(float), samples / 257, atol=1)
+
+
+def test_palette(tmp_path: Path, corners: np.ndarray) -> None:
+    image = Image.fromarray(corners).convert("P", palette=Image.Palette.ADAPTIVE, colors=8)
+    image.save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as stored:
+        assert stored.mode == "P"
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png"), corners)
+
+
+@pytest.mark.parametrize("transparency", [1, bytes([255, 0, 128])])
+def test_palette_with_transparency_lies_on_white(tmp_path: Path, transparency: int | bytes) -> None:
+    image = Image.new("P", (3, 1))
+    image.putdata([0, 1, 2])
+    image.putpalette([*RED, *GREEN, *BLACK])
+    image.save(tmp_path / "a.png", transparency=transparency)
+    pixels = read_picture(tmp_path / "a.png")[0].tolist()
+    assert pixels[:2] == [list(RED), list(WHITE)]
+    assert pixels[2] == ([0] * 3 if transparency == 1 else [127] * 3)
+
+
+def test_alpha_lies_on_white(tmp_path: Path) -> None:
+    pixels = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [0, 0, 0, 51]]], np.uint8)
+    Image.fromarray(pixels, "RGBA").save(tmp_path / "a.png")
+    assert read_picture(tmp_path / "a.png").tolist() == [[[10, 20, 30], [255] * 3, [204] * 3]]
+
+
+def test_grey_with_alpha_lies_on_white(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[[7, 255], [7, 0]]], np.uint8), "LA").save(tmp_path / "a.png")
+    assert read_picture(tmp_path / "a.png").tolist() == [[[7] * 3, [255] * 3]]
+
+
+def test_cmyk_jpeg(tmp_path: Path) -> None:
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "a.jpg", quality=100)
+    np.testing.assert_allclose(read_picture(tmp_path / "a.jpg")[4, 4].astype(int), RED, atol=4)
+
+
+def test_one_bit(tmp_path: Path) -> None:
+    image = Image.new("1", (2, 1))
+    image.putpixel((1, 0), 1)
+    image.save(tmp_path / "a.png")
+    assert read_picture(tmp_path / "a.png").tolist() == [[list(BLACK), list(WHITE)]]
+
+
+def test_first_frame_of_an_animation(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (4, 4), color) for color in (RED, GREEN)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert read_picture(tmp_path / "a.gif")[0, 0].tolist() == list(RED)
+
+
+def test_content_decides_not_the_suffix(tmp_path: Path, corners: np.ndarray) -> None:
+    Image.fromarray(corners).save(tmp_path / "a.jpg", format="PNG")
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.jpg"), corners)
+
+
+def jpeg_bytes() -> bytes:
+    encoded = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(encoded, "JPEG")
+    return encoded.getvalue()
+
+
+def float_tiff() -> bytes:
+    encoded = io.BytesIO()
+    Image.fromarray(np.zeros((2, 2), np.float32)).save(encoded, "TIFF")
+    return encoded.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty"),
+        (b"this is text, whatever its name says\n", "not a picture"),
+        (jpeg_bytes()[:-1500], "truncated"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", "not a picture"),
+        (float_tiff(), "float samples"),
+    ],
+    ids=["empty", "text", "truncated", "postscript", "float"],
+)
+def test_no_picture_is_one_line_that_names_the_file(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(content)
+    with pytest.raises(DeblurError, match=says) as raised:
+        read_picture(path)
+    assert str(path) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(DeblurError, match=r"nowhere\.jpg does not exist"):
+        read_picture(tmp_path / "nowhere.jpg")
+    with pytest.raises(DeblurError, match="directory"):
+        read_picture(tmp_path)
+
+
+def test_decompression_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (60, 60)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(DeblurError, match=r"a\.png is too large"):
+        read_picture(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3000)
+    assert read_picture(tmp_path / "a.png").shape == (60, 60, 3), "a Pillow warning must not leak"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM"])
+def test_damaged_files_never_raise_anything_else(tmp_path: Path, kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+    random = np.random.default_rng(1)
+    encoded = io.BytesIO()
+    Image.fromarray(random.integers(0, 256, (24, 24, 3), np.uint8)).save(encoded, kind)
+    path = tmp_path / "damaged"
+    for _ in range(150):
+        content = bytearray(encoded.getvalue())
+        for position in random.integers(0, min(len(content), 400), 4):
+            content[position] = random.integers(0, 256)
+        path.write_bytes(bytes(content[: random.integers(1, len(content) + 1)]))
+        with contextlib.suppress(DeblurError):
+            check_contract(read_picture(path))
+    assert capfd.readouterr().err == ""
+
+
+def test_written_png_is_lossless_and_folders_are_made(tmp_path: Path, corners: np.ndarray) -> None:
+    path = tmp_path / "new" / "folder" / "a.PNG"
+    write_picture(path, corners)
+    np.testing.assert_array_equal(read_picture(path), corners)
+    assert [file.name for file in path.parent.iterdir()] == ["a.PNG"]
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [(".jpg", "JPEG"), (".jpeg", "JPEG"), (".webp", "WEBP")])
+def test_written_format_follows_the_suffix(tmp_path: Path, suffix: str, kind: str) -> None:
+    sharp = np.full((16, 16, 3), (200, 40, 90), np.uint8)
+    write_picture(tmp_path / f"a{suffix}", sharp)
+    with Image.open(tmp_path / f"a{suffix}") as stored:
+        assert stored.format == kind
+    np.testing.assert_allclose(read_picture(tmp_path / f"a{suffix}").astype(int), sharp.astype(int), atol=4)
+
+
+def test_quality_is_obeyed(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    write_picture(tmp_path / "low.jpg", noise, quality=20)
+    write_picture(tmp_path / "high.jpg", noise, quality=95)
+    assert (tmp_path / "low.jpg").stat().st_size * 2 < (tmp_path / "high.jpg").stat().st_size
+
+
+def test_what_cannot_be_written(tmp_path: Path, corners: np.ndarray) -> None:
+    with pytest.raises(DeblurError, match=r"\.xyz: the suffix must be one of \.png"):
+        write_picture(tmp_path / "a.xyz", corners)
+    with pytest.raises(DeblurError, match="JPEG refuses 70000x1"):
+        write_picture(tmp_path / "a.jpg", np.zeros((1, 70000, 3), np.uint8))
+    with pytest.raises(ValueError, match="RGB uint8"):
+        write_picture(tmp_path / "a.png", corners.astype(np.float32))
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DeblurError, match="cannot make the folder"):
+        write_picture(tmp_path / "file" / "a.png", corners)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path, corners: np.ndarray) -> None:
+    write_picture(tmp_path / "a.jpg", corners)
+    before = (tmp_path / "a.jpg").read_bytes()
+    with pytest.raises(DeblurError):
+        write_picture(tmp_path / "a.jpg", np.zeros((1, 70000, 3), np.uint8))
+    assert (tmp_path / "a.jpg").read_bytes() == before
+
+
+def put(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+
+
+def test_list_is_sorted_recursive_and_by_suffix(tmp_path: Path) -> None:
+    put(tmp_path, "b.JPG", "a.png", "sub/c.webp", "notes.txt", ".hidden.png", ".cache/d.png", "sub/._c.webp")
+    found = [path.relative_to(tmp_path).as_posix() for path in list_pictures(tmp_path)]
+    assert found == ["a.png", "b.JPG", "sub/c.webp"]
+
+
+def test_list_of_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DeblurError, match="holds no picture"):
+        list_pictures(tmp_path)
+    with pytest.raises(DeblurError, match="does not exist"):
+        list_pictures(tmp_path / "none")
+    put(tmp_path, "a.png")
+    with pytest.raises(DeblurError, match="is not a folder"):
+        list_pictures(tmp_path / "a.png")
+
+
+def test_pictures_match_by_name_not_by_position(tmp_path: Path) -> None:
+    put(tmp_path / "blur", "x/1.jpg", "x/2.jpg", "0.png")
+    put(tmp_path / "sharp", "x/2.png", "x/1.png", "0.png")
+    matched = [
+        (key, a.relative_to(tmp_path).as_posix(), b.relative_to(tmp_path).as_posix())
+        for key, a, b in match_pictures(tmp_path / "blur", tmp_path / "sharp")
+    ]
+    assert matched == [
+        ("0", "blur/0.png", "sharp/0.png"),
+        ("x/1", "blur/x/1.jpg", "sharp/x/1.png"),
+        ("x/2", "blur/x/2.jpg", "sharp/x/2.png"),
+    ]
+
+
+@pytest.mark.parametrize("missing_in", ["a", "b"])
+def test_a_picture_without_partner_is_named(tmp_path: Path, missing_in: str) -> None:
+    put(tmp_path / "a", "1.png")
+    put(tmp_path / "b", "1.png")
+    put(tmp_path / ("b" if missing_in == "a" else "a"), "deep/2.png", "deep/3.png")
+    with pytest.raises(DeblurError, match=r"deep/2\.png .*no partner.*1 more"):
+        match_pictures(tmp_path / "a", tmp_path / "b")
+
+
+def test_pictures_that_differ_only_by_suffix_are_named(tmp_path: Path) -> None:
+    put(tmp_path / "a", "1.png", "1.jpg")
+    put(tmp_path / "b", "1.png")
+    with pytest.raises(DeblurError, match=r"1\.jpg and 1\.png"):
+        match_pictures(tmp_path / "a", tmp_path / "b")
+
+
+def test_the_public_names_are_consistent() -> None:
+    assert set(pictures.WRITTEN_FORMATS) <= pictures.PICTURE_SUFFIXES
