@@ -1,0 +1,171 @@
+"""Writes and reads the files of a detection-gain run; what they hold is described in `experiments.gain.records`."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from deblur.errors import DeblurError
+from deblur.runs import write_atomically, write_json
+from experiments.gain.records import FORMAT, TASK, GainRun
+from experiments.gain.tables import Boxes, Curve, PictureRow, PictureTruth, Predictions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+Content = TypeVar("Content")
+
+
+def write_metrics(folder: Path, run: GainRun) -> None:
+    """Write ``metrics.json``."""
+    write_json(folder / "metrics.json", run.to_json())
+
+
+def read_metrics(folder: Path) -> GainRun:
+    """Read ``metrics.json``.
+
+    Raises:
+        DeblurError: the folder holds no finished detection-gain run of this format.
+    """
+    path = folder / "metrics.json"
+    content = _read_json(path)
+    if content.get("task") != TASK:
+        raise DeblurError(f"{path} is not of a detection-gain run; make one with python -m experiments.detection_gain")
+    if content.get("format") != FORMAT:
+        raise DeblurError(f"{path} has format {content.get('format')}, this program reads {FORMAT}; make the run again")
+    return _decoded(path, lambda: GainRun.from_json(content))
+
+
+def write_per_image(folder: Path, rows: Iterable[PictureRow]) -> None:
+    """Write ``per_image.csv``; an empty cell stands for None."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, [field.name for field in dataclasses.fields(PictureRow)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(dataclasses.asdict(row) for row in rows)
+    write_atomically(folder / "per_image.csv", stream.getvalue().encode("utf-8"))
+
+
+def read_per_image(folder: Path) -> list[PictureRow]:
+    """Read ``per_image.csv``.
+
+    Raises:
+        DeblurError: the file is missing or has other columns.
+    """
+    path = folder / "per_image.csv"
+    rows = csv.DictReader(io.StringIO(_read_text(path), newline=""))
+    return _decoded(path, lambda: [_row(row) for row in rows])
+
+
+def write_curves(folder: Path, curves: Iterable[Curve]) -> None:
+    """Write ``curves.json``."""
+    lines = (_line(dataclasses.asdict(curve)) for curve in curves)
+    _write_document(folder / "curves.json", {}, {"curves": lines})
+
+
+def read_curves(folder: Path) -> list[Curve]:
+    """Read ``curves.json``.
+
+    Raises:
+        DeblurError: the file is missing or no such document.
+    """
+    path = folder / "curves.json"
+    content = _read_json(path)
+    return _decoded(path, lambda: [Curve(**curve) for curve in content["curves"]])
+
+
+def write_predictions(folder: Path, predictions: Predictions) -> None:
+    """Write ``predictions.json``, one picture of one arm a line."""
+    keys = ("detector", "blur", "arm", "picture")
+    lists = {
+        "truths": (_line(dataclasses.asdict(truth)) for truth in predictions.truths),
+        "predictions": (
+            _line(dict(zip(keys, key, strict=True)) | dataclasses.asdict(boxes))
+            for key, boxes in predictions.predicted.items()
+        ),
+    }
+    _write_document(folder / "predictions.json", {"class_names": predictions.class_names}, lists)
+
+
+def read_predictions(folder: Path) -> Predictions:
+    """Read ``predictions.json``.
+
+    Raises:
+        DeblurError: the file is missing or no such document.
+    """
+    path = folder / "predictions.json"
+    content = _read_json(path)
+    return _decoded(path, lambda: _predictions(content))
+
+
+def _row(cells: dict[str, str]) -> PictureRow:
+    return PictureRow(
+        picture=cells["picture"],
+        detector=cells["detector"],
+        blur=cells["blur"],
+        arm=cells["arm"],
+        n_truths=int(cells["n_truths"]),
+        n_predictions=int(cells["n_predictions"]),
+        n_confident=int(cells["n_confident"]),
+        ap=_number(cells["ap"]),
+        psnr=_number(cells["psnr"]),
+        ssim=_number(cells["ssim"]),
+    )
+
+
+def _number(cell: str) -> float | None:
+    return float(cell) if cell else None
+
+
+def _predictions(content: dict[str, Any]) -> Predictions:
+    truths = [PictureTruth(**{**truth, "truth": Boxes(**truth["truth"])}) for truth in content["truths"]]
+    predicted = {
+        (entry["detector"], entry["blur"], entry["arm"], entry["picture"]): Boxes(
+            entry["boxes"], entry["classes"], entry["scores"]
+        )
+        for entry in content["predictions"]
+    }
+    return Predictions(content["class_names"], truths, predicted)
+
+
+def _line(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _write_document(path: Path, head: dict[str, Any], lists: Mapping[str, Iterator[str]]) -> None:
+    """A JSON object whose long lists have one entry a line: half the size of indented JSON, and still readable."""
+    parts = [f"{json.dumps(key)}: {_line(value)}" for key, value in head.items()]
+    for key, lines in lists.items():
+        entries = ",\n".join(lines)
+        parts.append(f"{json.dumps(key)}: [\n{entries}\n]")
+    write_atomically(path, ("{" + ",\n".join(parts) + "}\n").encode("utf-8"))
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DeblurError(f"{path} does not exist; give the folder of a finished detection-gain run") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeblurError(f"cannot read {path}: {' '.join(str(error).split())}") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(_read_text(path))
+    except json.JSONDecodeError as error:
+        raise DeblurError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise DeblurError(f"{path} holds no JSON object")
+    return content
+
+
+def _decoded(path: Path, decode: Callable[[], Content]) -> Content:
+    """What ``decode`` makes of a file's content, its complaint about missing or wrong parts as one line."""
+    try:
+        return decode()
+    except (KeyError, TypeError, ValueError) as error:
+        raise DeblurError(f"{path} is not as this program writes it: {type(error).__name__} {error}") from error

@@ -1,0 +1,295 @@
+"""The saved format of a detection-gain run: what its files hold.
+
+`experiments.gain.files` writes and reads them.
+
+A run is a folder of plain files, from which tables, plots and the report are rebuilt without anything else::
+
+    config.yaml        the options of the command, defaults included
+    env.json           versions, commit, machine, command (`deblur.runs.describe_environment`)
+    metrics.json       every score: a `GainRun`, see below; the document that ``--json`` prints
+    per_image.csv      one `experiments.gain.tables.PictureRow` a line
+    predictions.json   truth and every detector's boxes: `experiments.gain.tables.Predictions`
+    curves.json        precision over recall: one `experiments.gain.tables.Curve` an arm
+    pictures/          `Example.file` and `Example.pictures`: where restoring helped and hurt most
+    cache/             everything computed once, by content hash; needed only to resume, never to read a result
+    log.txt            progress and warnings
+
+``metrics.json`` holds the fields of `GainRun`. ``results`` has one record for each detector and blur, always in the
+same shape: read that. ``arms``, ``recovered``, ``ap_difference``, ``harm`` and ``consistency`` repeat it at the top
+level for a short look: with one detector and one blur they are ``{ARM or DEBLURRER: ...}``; several detectors add a
+level of detector names, several blurs add a level of blur names below it, and ``levels`` lists the levels that were
+added: ``[]``, ``["detector"]``, ``["blur"]`` or ``["detector", "blur"]``.
+
+Arms are named ``sharp``, ``blurred``, ``deblurred:NAME`` and ``sharp-through:NAME``, where NAME is a deblurrer's name.
+``sharp`` and ``sharp-through:NAME`` do not depend on the blur: they stand in every result, but only once, with an empty
+``blur``, in per_image.csv, predictions.json and curves.json.
+
+A missing value is null (an empty cell in the CSV), never NaN.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+TASK = "detection_gain"
+FORMAT = 1
+SHARP = "sharp"
+BLURRED = "blurred"
+
+
+def deblurred_arm(deblurrer: str) -> str:
+    """Name of the arm of blurred pictures restored by ``deblurrer``."""
+    return f"deblurred:{deblurrer}"
+
+
+def sharp_through_arm(deblurrer: str) -> str:
+    """Name of the arm of sharp pictures put through ``deblurrer``."""
+    return f"sharp-through:{deblurrer}"
+
+
+def is_sharp_arm(arm: str) -> bool:
+    """Whether an arm is the same at every blur: ``sharp`` and ``sharp-through:NAME``."""
+    return arm == SHARP or arm.startswith(sharp_through_arm(""))
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure with its 95 % bootstrap interval over pictures; all None where the figure is not defined.
+
+    ``low`` and ``high`` are None where no interval was asked for (``--bootstrap 0``).
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ArmScore:
+    """Detection scores of one arm, from 0 to 1, and restoration scores of its pictures against the sharp ones.
+
+    Attributes:
+        ap: COCO AP at IoU .50:.05:.95; ``ap_low`` and ``ap_high`` are its bootstrap interval.
+        ar: COCO AR with at most 100 boxes a picture; ``ar1`` and ``ar10`` with 1 and 10.
+        n_pictures: pictures scored, those without truth among them.
+        n_truths: boxes of the truth that count.
+        n_predictions: boxes handed to the scorer.
+        per_class: for each class evaluated ``ap`` and ``n_truths``; the AP of a class without truth is None.
+        psnr: mean dB of 8-bit RGB pictures against the sharp ones, exact matches left out and counted in ``n_exact``;
+            None for ``sharp`` and where there are no sharp pictures.
+        ssim: mean, in scikit-image's Gaussian-window definition.
+    """
+
+    ap: float | None
+    ap50: float | None
+    ap75: float | None
+    ap_small: float | None
+    ap_medium: float | None
+    ap_large: float | None
+    ar: float | None
+    ar1: float | None
+    ar10: float | None
+    ar_small: float | None
+    ar_medium: float | None
+    ar_large: float | None
+    ap_low: float | None
+    ap_high: float | None
+    n_pictures: int
+    n_truths: int
+    n_predictions: int
+    psnr: float | None = None
+    ssim: float | None = None
+    n_exact: int | None = None
+    per_class: dict[str, dict[str, float | int | None]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Consistency:
+    """Agreement of an arm's boxes with the detector's own boxes on the sharp pictures. Not accuracy, not mAP.
+
+    Attributes:
+        ap: COCO AP where the detector's sharp boxes with a score of at least ``protocol.consistency.confidence``
+            play the part of the truth.
+        ap50: the same at IoU .50.
+        n_reference: how many such boxes.
+    """
+
+    ap: float | None
+    ap50: float | None
+    n_reference: int
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A picture on which restoring helped or hurt a detector most.
+
+    Attributes:
+        effect: ``helped`` or ``hurt``.
+        rank: 1 for the largest change.
+        picture: its stem.
+        deblurrer: whose restoration.
+        blurred_ap: AP of this picture alone before restoring.
+        deblurred_ap: and after.
+        file: PNG inside the run's folder, arms side by side with boxes of at least ``protocol.drawn_confidence``.
+        pictures: for each arm, the plain picture as the detector saw it: PNG inside the run's folder.
+    """
+
+    effect: Literal["helped", "hurt"]
+    rank: int
+    picture: str
+    deblurrer: str
+    blurred_ap: float
+    deblurred_ap: float
+    file: str
+    pictures: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Everything about one detector at one blur.
+
+    Attributes:
+        arms: arm name to scores; ``sharp`` is missing where there are no sharp pictures, ``sharp-through:NAME`` also
+            where NAME is a folder of pictures that another program restored.
+        recovered: deblurrer to (deblurred - blurred) / (sharp - blurred), in AP; null values where sharp <= blurred or
+            there is no sharp arm.
+        ap_difference: deblurrer to AP deblurred - AP blurred.
+        harm: deblurrer to AP sharp - AP sharp-through: positive where the deblurrer costs a sharp picture AP.
+        consistency: arm to agreement with the detector's own sharp boxes; empty where there are no sharp pictures.
+        examples: where restoring helped most and hurt most, for each deblurrer.
+    """
+
+    detector: str
+    blur: str
+    arms: dict[str, ArmScore]
+    recovered: dict[str, Interval]
+    ap_difference: dict[str, Interval]
+    harm: dict[str, Interval]
+    consistency: dict[str, Consistency]
+    examples: list[Example] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorRecord:
+    """A detector of the run: its name in the results and the hash of its weights."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlurRecord:
+    """A set of blurred pictures.
+
+    Attributes:
+        name: its name in the results: the blur's specification (``shake:16``), or the folder's name.
+        kind: kind of synthetic blur, or ``folder``.
+        length: severity in pixels of a picture with a long side of 640; None for a folder.
+        sha256: of all its pictures' pixels.
+    """
+
+    name: str
+    kind: str
+    length: float | None
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeblurrerRecord:
+    """A way of restoring pictures.
+
+    Attributes:
+        name: its name in the results.
+        kind: ``network``, or ``folder`` for pictures that another program restored.
+        sha256: of the weights, or of all the folder's pictures' pixels.
+        ms_per_picture: median wall time of restoring one picture of this run, files not included; None for a folder,
+            and where every picture came from the cache. A rough figure: ``experiments.speed`` measures time properly.
+        gmacs: multiply-accumulates of one 1280x720 picture in units of 10^9; None where not known.
+        parameters: of the network; None where not known.
+    """
+
+    name: str
+    kind: Literal["network", "folder"]
+    sha256: str
+    ms_per_picture: float | None = None
+    gmacs: float | None = None
+    parameters: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GainRun:
+    """The content of ``metrics.json``.
+
+    Attributes:
+        protocol: how every figure was made; runs compare only where this is equal.
+        data: what it was made on: ``sha256`` of truth and pictures together, and of each part; ``n_pictures``,
+            ``limit`` (None, or the ``--limit`` that cut the data) and how names were mapped. Runs compare only where
+            ``data["sha256"]`` is equal.
+        detectors: in the order of the command line, as are the other two.
+        deblurrers: networks first, then folders.
+        blurs: one for each set of blurred pictures.
+        results: one for each detector and blur, detectors outermost.
+    """
+
+    protocol: dict[str, Any]
+    data: dict[str, Any]
+    detectors: list[DetectorRecord]
+    deblurrers: list[DeblurrerRecord]
+    blurs: list[BlurRecord]
+    results: list[Result]
+
+    def result(self, detector: str, blur: str) -> Result:
+        """The record of one detector at one blur; KeyError where there is none."""
+        for result in self.results:
+            if (result.detector, result.blur) == (detector, blur):
+                return result
+        raise KeyError((detector, blur))
+
+    @property
+    def levels(self) -> list[str]:
+        """The levels of names that the short look at the top of ``metrics.json`` has above its arms."""
+        return ["detector"] * (len(self.detectors) > 1) + ["blur"] * (len(self.blurs) > 1)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of ``metrics.json`` and ``--json``."""
+        content = dataclasses.asdict(self)
+        short = {name: self._keyed(name) for name in ("arms", "recovered", "ap_difference", "harm", "consistency")}
+        head = {"task": TASK, "format": FORMAT, "levels": self.levels}
+        return head | short | content
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """The opposite of `to_json`."""
+        return cls(
+            protocol=content["protocol"],
+            data=content["data"],
+            detectors=[DetectorRecord(**record) for record in content["detectors"]],
+            deblurrers=[DeblurrerRecord(**record) for record in content["deblurrers"]],
+            blurs=[BlurRecord(**record) for record in content["blurs"]],
+            results=[_result(record) for record in content["results"]],
+        )
+
+    def _keyed(self, name: str) -> dict[str, Any]:
+        levels = self.levels
+        keyed: dict[str, Any] = {}
+        for result in self.results:
+            place = keyed
+            for level in levels:
+                place = place.setdefault(getattr(result, level), {})
+            place |= {key: dataclasses.asdict(value) for key, value in getattr(result, name).items()}
+        return keyed
+
+
+def _result(content: dict[str, Any]) -> Result:
+    return Result(
+        detector=content["detector"],
+        blur=content["blur"],
+        arms={name: ArmScore(**score) for name, score in content["arms"].items()},
+        recovered={name: Interval(**interval) for name, interval in content["recovered"].items()},
+        ap_difference={name: Interval(**interval) for name, interval in content["ap_difference"].items()},
+        harm={name: Interval(**interval) for name, interval in content["harm"].items()},
+        consistency={name: Consistency(**score) for name, score in content["consistency"].items()},
+        examples=[Example(**example) for example in content["examples"]],
+    )

@@ -1,0 +1,102 @@
+"""The tables of a detection-gain run, picture by picture; `experiments.gain.records` describes the folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from experiments.gain.records import is_sharp_arm
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRow:
+    """One picture of one arm as one detector saw it: a line of ``per_image.csv``.
+
+    Attributes:
+        picture: stem.
+        detector: name.
+        blur: name, empty for ``sharp`` and ``sharp-through:NAME``.
+        arm: name.
+        n_truths: boxes of the truth that count.
+        n_predictions: boxes at the protocol's confidence.
+        n_confident: boxes with a score of at least ``protocol.drawn_confidence``.
+        ap: COCO AP of this picture alone, over the classes it has truth of; None where it has no truth.
+        psnr: dB against the sharp picture; None for ``sharp``, without sharp pictures, and for an exact match.
+        ssim: the same, 1 for an exact match.
+    """
+
+    picture: str
+    detector: str
+    blur: str
+    arm: str
+    n_truths: int
+    n_predictions: int
+    n_confident: int
+    ap: float | None
+    psnr: float | None
+    ssim: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Interpolated precision of one arm at the recalls 0, 0.01, ... 1, mean over the classes with truth.
+
+    Attributes:
+        recall: the 101 recalls.
+        precision: mean over the IoU thresholds .50:.05:.95, so that its mean is AP; None where there is no truth.
+        precision50: at IoU .50.
+        precision75: at IoU .75.
+    """
+
+    detector: str
+    blur: str
+    arm: str
+    recall: list[float]
+    precision: list[float] | None
+    precision50: list[float] | None
+    precision75: list[float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """Boxes in one picture.
+
+    Attributes:
+        boxes: ``[x1, y1, x2, y2]`` in pixels, of predictions rounded to 0.001.
+        classes: for each box its place in `Predictions.class_names`.
+        scores: for each box, descending, rounded to 0.000001; empty for the truth.
+    """
+
+    boxes: list[list[float]]
+    classes: list[int]
+    scores: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureTruth:
+    """One picture and the boxes in it; ``ignored`` are those that count for nothing (difficult, crowd)."""
+
+    picture: str
+    file_name: str
+    width: int
+    height: int
+    truth: Boxes
+    ignored: list[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """The content of ``predictions.json``: the very boxes the scores were computed from.
+
+    Attributes:
+        class_names: every class named in the file.
+        truths: one a picture.
+        predicted: (detector, blur, arm, picture) to boxes; ``blur`` is empty for ``sharp`` and ``sharp-through:NAME``.
+    """
+
+    class_names: list[str]
+    truths: list[PictureTruth]
+    predicted: dict[tuple[str, str, str, str], Boxes]
+
+    def boxes(self, detector: str, blur: str, arm: str, picture: str) -> Boxes:
+        """One picture's predictions; any ``blur`` will do for an arm that does not depend on it."""
+        return self.predicted[detector, "" if is_sharp_arm(arm) else blur, arm, picture]

@@ -1,0 +1,161 @@
+"""A run's files give back what was written, and say what is wrong with a file that is not one of theirs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deblur.errors import DeblurError
+from experiments.gain.files import (
+    read_curves,
+    read_metrics,
+    read_per_image,
+    read_predictions,
+    write_curves,
+    write_metrics,
+    write_per_image,
+    write_predictions,
+)
+from experiments.gain.records import (
+    ArmScore,
+    BlurRecord,
+    Consistency,
+    DeblurrerRecord,
+    DetectorRecord,
+    Example,
+    GainRun,
+    Interval,
+    Result,
+    deblurred_arm,
+    is_sharp_arm,
+    sharp_through_arm,
+)
+from experiments.gain.tables import Boxes, Curve, PictureRow, PictureTruth, Predictions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _score(ap: float | None) -> ArmScore:
+    per_class = {"person": {"ap": ap, "n_truths": 3}}
+    return ArmScore(ap, ap, ap, None, ap, ap, ap, ap, ap, None, ap, ap, None, None, 2, 3, 9, 30.5, 0.9, 0, per_class)
+
+
+def _run(detectors: list[str], blurs: list[str]) -> GainRun:
+    results = [
+        Result(
+            detector=detector,
+            blur=blur,
+            arms={"blurred": _score(0.1), deblurred_arm("net"): _score(0.25)},
+            recovered={"net": Interval(None, None, None)},
+            ap_difference={"net": Interval(0.15, 0.1, 0.2)},
+            harm={"net": Interval(None, None, None)},
+            consistency={"blurred": Consistency(0.3, 0.5, 4)},
+            examples=[Example("hurt", 1, "007", "net", 0.5, 0.25, "pictures/a.png", {"blurred": "pictures/b.png"})],
+        )
+        for detector in detectors
+        for blur in blurs
+    ]
+    return GainRun(
+        protocol={"confidence": 0.001},
+        data={"sha256": "00", "limit": None},
+        detectors=[DetectorRecord(name, "aa") for name in detectors],
+        deblurrers=[DeblurrerRecord("net", "network", "bb", 12.5, 100.0, 9)],
+        blurs=[BlurRecord(blur, "shake", 8.0, "cc") for blur in blurs],
+        results=results,
+    )
+
+
+@pytest.mark.parametrize(
+    ("detectors", "blurs", "levels", "path"),
+    [
+        (["d"], ["shake:8"], [], ()),
+        (["d", "e"], ["shake:8"], ["detector"], ("e",)),
+        (["d"], ["shake:8", "shake:16"], ["blur"], ("shake:16",)),
+        (["d", "e"], ["shake:8", "shake:16"], ["detector", "blur"], ("e", "shake:16")),
+    ],
+)
+def test_the_short_look_has_a_level_of_names_only_where_there_are_several(
+    tmp_path: Path, detectors: list[str], blurs: list[str], levels: list[str], path: tuple[str, ...]
+) -> None:
+    run = _run(detectors, blurs)
+    write_metrics(tmp_path, run)
+    document = json.loads((tmp_path / "metrics.json").read_text())
+    assert document["levels"] == levels
+    for name, key in (("arms", "deblurred:net"), ("recovered", "net"), ("consistency", "blurred")):
+        place = document[name]
+        for level in path:
+            place = place[level]
+        assert place[key] == document["results"][-1][name][key]
+    assert document["task"] == "detection_gain"
+    assert read_metrics(tmp_path) == run
+
+
+def test_a_result_is_found_by_detector_and_blur() -> None:
+    run = _run(["d", "e"], ["x", "y"])
+    assert run.result("e", "x") is run.results[2]
+    with pytest.raises(KeyError):
+        run.result("e", "z")
+
+
+def test_rows_come_back_with_missing_values_as_none(tmp_path: Path) -> None:
+    rows = [
+        PictureRow('a "quoted", name', "d", "shake:8", "blurred", 3, 40, 2, 0.1234567890123, 30.0, 0.9),
+        PictureRow("b", "d", "", "sharp", 0, 0, 0, None, None, None),
+    ]
+    write_per_image(tmp_path, rows)
+    assert read_per_image(tmp_path) == rows
+
+
+def test_predictions_and_curves_come_back(tmp_path: Path) -> None:
+    truth = PictureTruth("a", "a.jpg", 64, 48, Boxes([[1.0, 2.0, 3.0, 4.0]], [1]), [False])
+    predicted = {
+        ("d", "", "sharp", "a"): Boxes([[1.0, 2.0, 3.5, 4.0]], [0], [0.75]),
+        ("d", "shake:8", "blurred", "a"): Boxes([], [], []),
+    }
+    predictions = Predictions(["cat", "person"], [truth], predicted)
+    write_predictions(tmp_path, predictions)
+    assert read_predictions(tmp_path) == predictions
+    assert predictions.boxes("d", "shake:8", "sharp", "a").scores == [0.75]
+    assert predictions.boxes("d", "shake:8", "blurred", "a").scores == []
+    curves = [
+        Curve("d", "", "sharp", [0.0, 1.0], [1.0, 0.5], [1.0, 1.0], [1.0, 0.0]),
+        Curve("d", "b", "blurred", [0.0, 1.0], None, None, None),
+    ]
+    write_curves(tmp_path, curves)
+    assert read_curves(tmp_path) == curves
+
+
+def test_not_a_number_is_never_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_curves(tmp_path, [Curve("d", "", "sharp", [0.0], [float("nan")], None, None)])
+    assert not (tmp_path / "curves.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "does not exist"),
+        ("{", "is not JSON"),
+        ("[]", "holds no JSON object"),
+        ('{"task": "training"}', "not of a detection-gain run"),
+        ('{"task": "detection_gain", "format": 99}', "has format 99"),
+        ('{"task": "detection_gain", "format": 1}', "not as this program writes it: KeyError 'protocol'"),
+    ],
+)
+def test_a_wrong_file_is_one_line_that_names_it(tmp_path: Path, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(DeblurError, match=message) as caught:
+        read_metrics(tmp_path)
+    assert str(tmp_path / "metrics.json") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_arm_names() -> None:
+    assert is_sharp_arm("sharp")
+    assert is_sharp_arm(sharp_through_arm("net"))
+    assert not is_sharp_arm(deblurred_arm("sharp"))
+    assert not is_sharp_arm("blurred")
