@@ -12,12 +12,15 @@ import numpy as np
 from detection.errors import DetectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
+
+    from numpy.typing import NDArray
 
     from detection.annotations.records import GroundTruth, TruthPicture
     from detection.types import Detections
 
 BACKENDS = ("pycocotools", "faster-coco-eval")
+N_THRESHOLDS = 10  # of IoU, .50:.05:.95
 
 # An object with an area outside every range of sizes is ignored by pycocotools: it is no miss, and a box that overlaps
 # it is no false positive. That is VOC's treatment of difficult objects; COCO's own mark `iscrowd` is not, since it
@@ -146,6 +149,53 @@ def evaluator(job: Job, backend: str = "pycocotools") -> Any:
     judge.params.imgIds = [picture.image_id for picture in job.pictures]
     judge.params.catIds = list(job.category_ids)
     return judge
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassMatches:
+    """Which of the D boxes of one class found an object, on P pictures at T IoU thresholds (.50:.05:.95).
+
+    Attributes:
+        scores: (D,) float64, best first; equal scores in the order in which pycocotools ranks them.
+        pictures: (D,) index of each box's picture in `Job.pictures`.
+        hits: (T, D) bool, the box is matched to an object that counts.
+        counted: (T, D) bool, the box is a hit or a false positive; the others are on ignored objects.
+        positives: (P,) objects that count, by picture.
+    """
+
+    scores: NDArray[np.float64]
+    pictures: NDArray[np.intp]
+    hits: NDArray[np.bool_]
+    counted: NDArray[np.bool_]
+    positives: NDArray[np.int64]
+
+
+def match_classes(job: Job) -> Iterator[ClassMatches]:
+    """The matches by pycocotools for each class of the job, all sizes, at most 100 boxes a class and picture."""
+    judge = evaluator(job)
+    judge.params.areaRng, judge.params.areaRngLbl = judge.params.areaRng[:1], ["all"]
+    judge.params.maxDets = judge.params.maxDets[-1:]
+    with silence():
+        judge.evaluate()
+    n_pictures = len(job.pictures)
+    for start in range(0, len(judge.evalImgs), n_pictures):
+        rows = [(index, row) for index, row in enumerate(judge.evalImgs[start : start + n_pictures]) if row is not None]
+        positives = np.zeros(n_pictures, np.int64)
+        for index, row in rows:
+            positives[index] = np.count_nonzero(np.asarray(row["gtIgnore"]) == 0)
+        scores = np.array([value for _, row in rows for value in row["dtScores"]], dtype=np.float64)
+        pictures = np.repeat([index for index, _ in rows], [len(row["dtScores"]) for _, row in rows]).astype(np.intp)
+        none = np.zeros((N_THRESHOLDS, 0), bool)
+        matched = np.concatenate([none, *(np.asarray(row["dtMatches"]) > 0 for _, row in rows)], axis=1)
+        ignored = np.concatenate([none, *(np.asarray(row["dtIgnore"], bool) for _, row in rows)], axis=1)
+        order = np.argsort(-scores, kind="stable")
+        yield ClassMatches(
+            scores=scores[order],
+            pictures=pictures[order],
+            hits=(matched & ~ignored)[:, order],
+            counted=~ignored[:, order],
+            positives=positives,
+        )
 
 
 def silence() -> contextlib.redirect_stdout[io.StringIO]:

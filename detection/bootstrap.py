@@ -1,0 +1,245 @@
+"""How sure an AP is, and a difference of two: the paired bootstrap over pictures.
+
+Pictures are drawn with replacement, the same draw for every arm, and AP is computed anew from the matches that
+pycocotools found once (a picture's matches do not depend on the other pictures). A picture drawn twice counts as two
+pictures, a class without truth in a draw is left out of that draw's mean: each draw is what pycocotools would say of
+the drawn set. The picture, not the box, is what is drawn, since the boxes of one picture go together. Percentile
+intervals: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from detection.matching import ClassMatches, match_classes, prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from numpy.typing import NDArray
+
+    from detection.annotations.records import GroundTruth
+    from detection.types import Detections
+
+_RECALL_LEVELS = np.linspace(0.0, 1.0, 101)  # pycocotools' recThrs, to the bit
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure with its percentile interval.
+
+    Attributes:
+        value: On the pictures as they are; None where it is not defined.
+        low: Lower end; None where there is no interval.
+        high: Upper end; None where there is no interval.
+        confidence: The share of draws inside.
+        n_draws: Draws the interval rests on.
+        n_excluded: Draws in which the figure is not defined.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    confidence: float
+    n_draws: int
+    n_excluded: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArmDraws:
+    """AP of one arm.
+
+    Attributes:
+        ap: On the pictures as they are, equal to pycocotools' AP; None without truth.
+        ap50: The same at IoU .50.
+        ap_draws: (resamples,) float64, AP in each draw; NaN in a draw without any truth. Draw i is of the same pictures
+            in every arm.
+        ap50_draws: (resamples,) float64, the same at IoU .50.
+    """
+
+    ap: float | None
+    ap50: float | None
+    ap_draws: NDArray[np.float64]
+    ap50_draws: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BootstrapResult:
+    """Draws of every arm over the same resampled pictures.
+
+    Attributes:
+        arms: By name.
+        confidence: Of every interval, for example .95.
+        resamples: Draws.
+        seed: Of the draws.
+        n_pictures: Pictures in each draw.
+    """
+
+    arms: Mapping[str, ArmDraws]
+    confidence: float
+    resamples: int
+    seed: int
+    n_pictures: int
+
+    def ap(self, arm: str) -> Interval:
+        """AP of an arm."""
+        return interval(self.arms[arm].ap, self.arms[arm].ap_draws, self.confidence)
+
+    def ap50(self, arm: str) -> Interval:
+        """AP50 of an arm."""
+        return interval(self.arms[arm].ap50, self.arms[arm].ap50_draws, self.confidence)
+
+    def difference(self, arm: str, base: str) -> Interval:
+        """AP of ``arm`` minus AP of ``base``, on the same pictures in every draw."""
+        one, other = self.arms[arm], self.arms[base]
+        value = None if one.ap is None or other.ap is None else one.ap - other.ap
+        return interval(value, one.ap_draws - other.ap_draws, self.confidence)
+
+    def recovered(self, sharp: str, blurred: str, deblurred: str) -> Interval:
+        """The share of the AP lost to blur that ``deblurred`` wins back.
+
+        Draws in which sharp is no better than blurred have no such share: they are excluded and counted. Where they
+        are more than the share below an interval (1 in 40 at .95), the interval of sharp - blurred reaches 0, the ratio
+        may be anything, and its interval is None (compare Fieller's theorem).
+        """
+        aps = [self.arms[arm].ap for arm in (sharp, blurred, deblurred)]
+        value = recovered_fraction(*aps)
+        top, bottom, middle = (self.arms[arm].ap_draws for arm in (sharp, blurred, deblurred))
+        lost = top - bottom
+        draws = np.full_like(lost, np.nan)
+        np.divide(middle - bottom, lost, out=draws, where=lost > 0)
+        excluded = int(np.count_nonzero(np.isnan(draws)))
+        if value is None or excluded > (1 - self.confidence) / 2 * self.resamples:
+            return Interval(value, None, None, self.confidence, self.resamples - excluded, excluded)
+        return interval(value, draws, self.confidence)
+
+
+def recovered_fraction(sharp: float | None, blurred: float | None, deblurred: float | None) -> float | None:
+    """(deblurred - blurred) / (sharp - blurred); None where sharp is no better than blurred or a figure is missing.
+
+    1 is all that blur took, 0 nothing, negative worse than leaving the blur in; above 1 is possible.
+    """
+    if sharp is None or blurred is None or deblurred is None or sharp <= blurred:
+        return None
+    return (deblurred - blurred) / (sharp - blurred)
+
+
+def interval(value: float | None, draws: NDArray[np.float64], confidence: float = 0.95) -> Interval:
+    """The percentile interval of draws; NaN draws are excluded and counted.
+
+    Args:
+        value: The figure itself.
+        draws: (R,) float64.
+        confidence: Between 0 and 1.
+    """
+    known = draws[~np.isnan(draws)]
+    excluded = len(draws) - len(known)
+    if value is None or len(known) == 0:
+        return Interval(value, None, None, confidence, len(known), excluded)
+    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
+    return Interval(value, low, high, confidence, len(known), excluded)
+
+
+def paired_bootstrap(
+    truth: GroundTruth,
+    arms: Mapping[str, Mapping[str, Detections]],
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+    classes: Collection[str] | None = None,
+    picture_keys: Collection[str] | None = None,
+) -> BootstrapResult:
+    """Draw pictures with replacement and score every arm on each draw.
+
+    Args:
+        truth: As for `detection.scoring.score`.
+        arms: Name to predictions, as for `detection.scoring.score`.
+        resamples: Draws, at least 1.
+        seed: The draws depend on it and on the number of pictures alone.
+        confidence: Of the intervals, between 0 and 1.
+        classes: As for `detection.scoring.score`.
+        picture_keys: As for `detection.scoring.score`.
+
+    Raises:
+        DetectionError: as `detection.scoring.score`.
+    """
+    if resamples < 1 or not 0 < confidence < 1:
+        raise ValueError(f"resamples {resamples} is at least 1, confidence {confidence} between 0 and 1")
+    n_pictures = len(truth.pictures if picture_keys is None else set(picture_keys))
+    copies = draw_copies(n_pictures, resamples, seed) if n_pictures else np.zeros((0, resamples))
+    # The first column is the set as it is, so that the figure and its draws come out of the same lines.
+    columns = np.concatenate([np.ones((n_pictures, 1)), copies], axis=1)
+    draws: dict[str, ArmDraws] = {}
+    for name, predictions in arms.items():
+        job = prepare(truth, predictions, classes=classes, stems=picture_keys)
+        sums, sums50, n_classes = np.zeros((3, resamples + 1))
+        for matches in match_classes(job):
+            by_threshold, present = class_average_precision(matches, columns)
+            sums += np.where(present, by_threshold.mean(axis=0), 0.0)
+            sums50 += np.where(present, by_threshold[0], 0.0)
+            n_classes += present
+        ap, ap50 = (
+            np.divide(total, n_classes, out=np.full(resamples + 1, np.nan), where=n_classes > 0)
+            for total in (sums, sums50)
+        )
+        draws[name] = ArmDraws(_known(ap[0]), _known(ap50[0]), ap[1:], ap50[1:])
+    return BootstrapResult(draws, confidence, resamples, seed, n_pictures)
+
+
+def draw_copies(n_pictures: int, resamples: int, seed: int) -> NDArray[np.float64]:
+    """(n_pictures, resamples): how often each picture is in each draw of ``n_pictures`` with replacement."""
+    generator = np.random.default_rng(seed)
+    return generator.multinomial(n_pictures, np.full(n_pictures, 1 / n_pictures), size=resamples).T.astype(np.float64)
+
+
+def class_average_precision(
+    matches: ClassMatches, copies: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """AP of one class when picture p is there ``copies[p, r]`` times, for every draw r at once.
+
+    Interpolated precision is the best precision at that recall or a higher one, and it is reached at a hit, so only
+    hits need looking at: a few hundred rows in place of every box. Two copies of a hit stand side by side in the
+    ranking, and precision is higher after the second, so the step between them never matters.
+
+    Args:
+        matches: Of the class, on P pictures at T thresholds.
+        copies: (P, R) whole numbers.
+
+    Returns:
+        (T, R) average precision, meaningless where the second, (R,), says that the draw has no truth of the class.
+    """
+    n_pictures, n_draws = copies.shape
+    positives = matches.positives @ copies
+    present = positives > 0
+    precision_sums = np.zeros((len(matches.hits), n_draws))
+    if not present.any():
+        return precision_sums, present
+    for threshold, (hits, counted) in enumerate(zip(matches.hits, matches.counted, strict=True)):
+        n_hits = int(np.count_nonzero(hits))
+        if n_hits == 0:
+            continue
+        # Row k: the counted boxes ranked after hit k-1, up to and with hit k, by picture.
+        row = (np.cumsum(hits) - hits)[counted]
+        inside = row < n_hits
+        cells = row[inside] * n_pictures + matches.pictures[counted][inside]
+        steps = np.bincount(cells, minlength=n_hits * n_pictures).reshape(n_hits, n_pictures)
+        boxes = np.cumsum(steps @ copies, axis=0)
+        found = np.cumsum(copies[matches.pictures[hits]], axis=0)
+        precision = found / (boxes + np.spacing(1))
+        best_from_here = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+        levels = np.searchsorted(_RECALL_LEVELS, found / np.where(present, positives, 1.0), side="right")
+        gained = np.diff(levels, axis=0, prepend=0)
+        precision_sums[threshold] = np.einsum("hr,hr->r", best_from_here, gained)
+    return precision_sums / len(_RECALL_LEVELS), present
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
