@@ -1,0 +1,279 @@
+"""The YOLO adapter: the only module that imports ultralytics.
+
+It takes three things from ultralytics (8.4 or newer): the reader of weights, the letterbox and non-maximum suppression.
+The predictor around them is left out: it reports home, its letterbox depends on which pictures share a batch, and its
+non-maximum suppression gives up on the rest of a batch when the machine is slow.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import os
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+
+from detection.errors import DetectionError
+from detection.types import Detections
+from detection.weights import cache_folder, find_weights, sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from types import ModuleType
+
+    from numpy.typing import NDArray
+
+TASKS_WITH_BOXES = ("detect", "segment", "pose")
+PADDING = 114  # the grey that YOLO networks see around a picture in training
+STRIDE = 32
+
+_QUIET = {
+    "YOLO_OFFLINE": "1",  # no look-up of hosts, no telemetry, no download
+    "YOLO_AUTOINSTALL": "false",  # a missing package is an error, never a `pip install` at run time
+    "YOLO_VERBOSE": "false",  # logs would go to stdout
+    "ULTRALYTICS_SAFE_LOAD": "1",  # weights are read without running code in them
+}
+
+
+def load_network(path: Path) -> torch.nn.Module:
+    """The network in a ``.pt`` file of ultralytics: float32, evaluation mode, not fused, on the CPU.
+
+    The file is read with torch's restricted unpickler, which makes networks of known layers and nothing else: code
+    hidden in a file from a stranger does not run, it makes the file unreadable.
+
+    Args:
+        path: the file; `detection.weights.find_weights` finds it.
+
+    Raises:
+        DetectionError: the file is no such file, or its network finds no upright boxes in RGB pictures.
+    """
+    if path.suffix != ".pt":
+        raise DetectionError(
+            f"{path}: detector weights are PyTorch files of ultralytics (.pt); export back, or train anew"
+        )
+    tasks = _ultralytics().nn.tasks
+    try:
+        checkpoint, _ = tasks.torch_safe_load(path, safe_only=True)
+    except (TypeError, ModuleNotFoundError, AttributeError, OSError) as error:
+        # TypeError is how ultralytics says damaged, not a checkpoint, or holding more than known layers.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DetectionError(f"cannot read {path} as YOLO weights: {reason}") from error
+    network: Any = checkpoint.get("ema") or checkpoint.get("model")
+    if not isinstance(network, tasks.DetectionModel) or isinstance(network, tasks.RTDETRDetectionModel):
+        kind = "no network" if network is None else f"a {type(network).__name__}, which is no YOLO detector"
+        raise DetectionError(f"{path} holds {kind}: give weights of a YOLO detector")
+    task = tasks.guess_model_task(network)
+    if task not in TASKS_WITH_BOXES:
+        raise DetectionError(f"{path} is a YOLO network for {task!r}: give one for {', '.join(TASKS_WITH_BOXES)}")
+    if network.yaml.get("channels", 3) != 3:
+        raise DetectionError(f"{path} takes pictures of {network.yaml['channels']} channels: give a detector for RGB")
+    for module in network.modules():
+        if isinstance(module, torch.nn.Upsample):
+            module.recompute_scale_factor = None  # files from before torch 1.11 lack it
+    return network.float().eval()
+
+
+class YoloDetector:
+    """A YOLO network as a `detection.types.Detector`.
+
+    A picture's boxes do not depend on what else is in its batch: each is fitted into one square of the same size, and
+    boxes are suppressed picture by picture.
+
+    Attributes:
+        name: what results call it: the stem of the weights' file.
+        sha256: hash of the weights' file.
+        class_names: every class of the network, in its order.
+        image_size: side of the square in pixels.
+        device: where it runs.
+    """
+
+    def __init__(
+        self,
+        weights: str | Path = "yolo26n",
+        device: str = "auto",
+        image_size: int = 640,
+        confidence: float = 0.25,
+        iou: float = 0.7,
+        max_detections: int = 300,
+        classes: Sequence[str] | None = None,
+        batch_size: int = 8,
+        end_to_end: bool = False,
+    ) -> None:
+        """Load a detector.
+
+        Args:
+            weights: a name such as ``yolo26n`` or a file, see `detection.weights.find_weights`.
+            device: auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps.
+            image_size: side in pixels, a multiple of 32, of the square that every picture is fitted into.
+            confidence: boxes need a score above this; 0.001 where average precision is measured.
+            iou: of two boxes of a class that overlap by more than this, the weaker goes.
+            max_detections: at most so many boxes a picture, the best.
+            classes: names of the classes to find; None for all. The others are dropped before the best are taken.
+            batch_size: so many pictures go through the network at a time.
+            end_to_end: use the head that needs no suppression, which YOLO26 and YOLOv10 have beside the usual one;
+                ``iou`` means nothing then. Off, so that every detector follows one protocol: which head ultralytics
+                takes when it is not told has changed between its versions.
+
+        Raises:
+            DetectionError: the weights, the device or a class is not there, or a number is out of its range.
+        """
+        if image_size < STRIDE or image_size % STRIDE:
+            raise DetectionError(f"the detector's picture size is a multiple of {STRIDE}, not {image_size}")
+        if not (0 <= confidence <= 1 and 0 <= iou <= 1):
+            raise DetectionError(f"confidence and IoU are from 0 to 1, not {confidence} and {iou}")
+        if max_detections < 1 or batch_size < 1:
+            raise DetectionError(f"max_detections and batch_size are at least 1, not {max_detections} and {batch_size}")
+        self.device = _resolve_device(device)
+        path = find_weights(weights)
+        self.name = path.stem
+        self.sha256 = sha256_of(path)
+        network: Any = load_network(path)
+        self.class_names: tuple[str, ...] = tuple(network.names[index] for index in range(len(network.names)))
+        self.image_size = image_size
+        self._confidence = confidence
+        self._iou = iou
+        self._max_detections = max_detections
+        self._classes = None if classes is None else self._indices_of(classes)
+        self._batch_size = batch_size
+        network.end2end = end_to_end
+        self._end_to_end = bool(network.end2end)  # stays on in a file that was saved without the other head
+        if end_to_end and not self._end_to_end:
+            raise DetectionError(f"{self.name} has no end-to-end head: leave end_to_end off")
+        if self._end_to_end:
+            # This head cuts its list before classes are looked at here: let it keep one box a cell, which is all.
+            network.set_head_attr(max_det=image_size**2)
+        network = network.fuse(verbose=False).requires_grad_(False).to(self.device)
+        if self.device.type != "mps":
+            network = network.to(memory_format=torch.channels_last)
+        self._network = network
+        ultralytics = _ultralytics()
+        self._letterbox = ultralytics.data.augment.LetterBox(
+            (image_size, image_size), auto=False, padding_value=PADDING, interpolation=cv2.INTER_LINEAR
+        )
+        self._suppress = ultralytics.utils.nms.non_max_suppression
+        self._scale_boxes = ultralytics.utils.ops.scale_boxes
+
+    def __call__(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        """Find objects.
+
+        Args:
+            pictures: RGB uint8 (H, W, 3), of any sizes; the sequence may be empty.
+
+        Returns:
+            One `Detections` a picture: boxes in that picture's pixels and inside it, best first.
+
+        Raises:
+            ValueError: a picture of another shape or type.
+        """
+        for picture in pictures:
+            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
+                raise ValueError(f"pictures are RGB uint8 (H, W, 3), not {picture.dtype} {picture.shape}")
+        return [
+            found
+            for start in range(0, len(pictures), self._batch_size)
+            for found in self._detect(pictures[start : start + self._batch_size])
+        ]
+
+    def describe(self) -> dict[str, Any]:
+        """What the boxes depend on beside the pictures and the machine, for the protocol block of a result."""
+        return {
+            "name": self.name,
+            "sha256": self.sha256,
+            "image_size": self.image_size,
+            "letterbox": f"square, bilinear, centred, grey {PADDING}",
+            "confidence": self._confidence,
+            "iou": None if self._end_to_end else self._iou,
+            "head": "one-to-one, no suppression" if self._end_to_end else "one-to-many, suppression by class",
+            "max_detections": self._max_detections,
+            "classes": None if self._classes is None else [self.class_names[index] for index in self._classes],
+            "precision": "float32 (TF32 convolutions)" if self._rounds_to_tf32() else "float32",
+        }
+
+    @torch.inference_mode()
+    def _detect(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        squares = np.stack([self._letterbox(image=np.ascontiguousarray(picture)) for picture in pictures])
+        batch = torch.from_numpy(squares).to(self.device).permute(0, 3, 1, 2).float().div_(255)
+        output = self._network(batch)
+        rows = output[0] if isinstance(output, (tuple, list)) else output
+        return [self._detections(rows[index : index + 1], picture) for index, picture in enumerate(pictures)]
+
+    def _detections(self, rows: torch.Tensor, picture: NDArray[np.uint8]) -> Detections:
+        """The detections of one picture from its part of the network's output.
+
+        One picture at a time: ultralytics' suppression has a time limit after which it leaves the other pictures of a
+        batch without boxes, so that a busy machine would change a result.
+        """
+        (kept,) = self._suppress(
+            rows,
+            self._confidence,
+            self._iou,
+            classes=self._classes,
+            max_det=self._max_detections,
+            nc=len(self.class_names),
+            end2end=self._end_to_end,
+        )
+        found = kept.cpu()
+        boxes = self._scale_boxes((self.image_size, self.image_size), found[:, :4].clone(), picture.shape[:2])
+        names = [self.class_names[int(index)] for index in found[:, 5]]
+        return Detections.ordered(boxes.numpy(), found[:, 4].numpy(), names)
+
+    def _rounds_to_tf32(self) -> bool:
+        return self.device.type == "cuda" and torch.backends.cudnn.allow_tf32
+
+    def _indices_of(self, classes: Sequence[str]) -> list[int]:
+        if isinstance(classes, str):
+            raise TypeError(f"classes is a list of names, not the one name {classes!r}")
+        if not classes:
+            raise DetectionError("no class to find: name at least one, or leave classes out for all")
+        unknown = [name for name in classes if name not in self.class_names]
+        if unknown:
+            near = difflib.get_close_matches(unknown[0].lower(), self.class_names, n=3)
+            known = f"did you mean {' or '.join(near)}?" if near else f"it knows {', '.join(self.class_names)}"
+            raise DetectionError(f"{self.name} has no class {unknown[0]!r}: {known}")
+        return [index for index, name in enumerate(self.class_names) if name in classes]
+
+
+@functools.cache
+def _ultralytics() -> ModuleType:
+    """Import the parts of ultralytics that are used, silenced, and undo what the import does to the whole process."""
+    os.environ.update(_QUIET)
+    own_settings = os.environ.setdefault("YOLO_CONFIG_DIR", str(cache_folder()))  # not in the user's own folder
+    threads, opencv_threads, save = os.environ.get("OMP_NUM_THREADS"), cv2.getNumThreads(), torch.save
+    try:
+        with np.printoptions():
+            import torchvision  # type: ignore[import-untyped]  # noqa: F401 - its suppression is taken where it is imported: always, then
+            import ultralytics
+            import ultralytics.data.augment
+            import ultralytics.nn.tasks
+            import ultralytics.utils.nms
+            import ultralytics.utils.ops
+    finally:
+        # The import sets one thread for every child process, none for OpenCV, and a save of its own.
+        if threads is None:
+            os.environ.pop("OMP_NUM_THREADS", None)
+        else:
+            os.environ["OMP_NUM_THREADS"] = threads
+        cv2.setNumThreads(opencv_threads)
+        torch.save = save
+    if own_settings == str(cache_folder()) and ultralytics.settings["sync"]:
+        ultralytics.settings.update(sync=False)
+    return ultralytics
+
+
+def _resolve_device(name: str) -> torch.device:
+    """The torch device of a name; as `deblur.devices` does it, which this room may not import."""
+    if name == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(kind)
+    try:
+        device: torch.device | None = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        device = None
+    if device is None or device.type not in {"cpu", "cuda", "mps"}:
+        raise DetectionError(f"no device {name!r} here: use auto, cpu, cuda, cuda:N or mps")
+    return device

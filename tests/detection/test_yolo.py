@@ -1,0 +1,334 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from detection.errors import DetectionError
+from detection.types import Detections, Detector
+from detection.weights import sha256_of
+from detection.yolo import YoloDetector, _ultralytics, load_network
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# One picture alone and among others goes through the same sums in another order: float32 leaves this much.
+BOX_TOLERANCE = 0.05  # pixels
+SCORE_TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def detector(yolo26n: Path) -> YoloDetector:
+    return YoloDetector(yolo26n, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def thorough(yolo26n: Path) -> YoloDetector:
+    """As average precision is measured: every box that is not hopeless."""
+    return YoloDetector(yolo26n, device="cpu", confidence=0.001, batch_size=4)
+
+
+def assert_same(found: Detections, expected: Detections) -> None:
+    assert found.class_names == expected.class_names
+    np.testing.assert_allclose(found.boxes, expected.boxes, atol=BOX_TOLERANCE)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=SCORE_TOLERANCE)
+
+
+@pytest.mark.parametrize("name", ["yolo26n", "yolo11n", "yolov8n"])
+def test_a_bus_and_at_least_three_persons_on_the_bus_photograph(
+    name: str, shared: Path, photographs: Mapping[str, np.ndarray]
+) -> None:
+    detector = YoloDetector(shared / "weights" / f"{name}.pt", device="cpu")
+    (found,) = detector([photographs["bus"]])
+    assert found.class_names.count("bus") == 1
+    assert found.class_names.count("person") >= 3
+    assert set(found.class_names) == {"bus", "person"}
+    assert found.scores.min() > 0.25
+    assert (found.boxes >= 0).all()
+    assert (found.boxes <= [810, 1080, 810, 1080]).all()
+
+
+def test_it_is_a_detector_that_says_what_it_is(detector: YoloDetector, yolo26n: Path) -> None:
+    assert isinstance(detector, Detector)
+    assert detector.name == "yolo26n"
+    assert detector.sha256 == sha256_of(yolo26n)
+    assert detector.class_names[:2] == ("person", "bicycle")
+    assert len(detector.class_names) == 80
+    protocol = detector.describe()
+    assert protocol["sha256"] == detector.sha256
+    assert (protocol["image_size"], protocol["confidence"], protocol["iou"]) == (640, 0.25, 0.7)
+    assert protocol["max_detections"] == 300
+    assert protocol["classes"] is None
+
+
+def test_the_same_boxes_as_the_predictor_of_ultralytics(
+    thorough: YoloDetector, yolo26n: Path, photographs: Mapping[str, np.ndarray]
+) -> None:
+    from ultralytics import YOLO  # after the adapter has silenced it
+
+    for picture in photographs.values():
+        (result,) = YOLO(yolo26n).predict(
+            np.ascontiguousarray(picture[..., ::-1]),
+            conf=0.001,
+            iou=0.7,
+            max_det=300,
+            imgsz=640,
+            rect=False,
+            device="cpu",
+            verbose=False,
+        )
+        (found,) = thorough([picture])
+        assert len(found) > 100
+        boxes = result.boxes.data.numpy()
+        names = [result.names[int(index)] for index in boxes[:, 5]]
+        assert_same(found, Detections.ordered(boxes[:, :4], boxes[:, 4], names))
+
+
+def test_colours_are_read_as_red_green_blue(detector: YoloDetector, photographs: Mapping[str, np.ndarray]) -> None:
+    (right,) = detector([photographs["bus"]])
+    (swapped,) = detector([photographs["bus"][..., ::-1]])
+    assert right.scores[0] > swapped.scores[0]
+
+
+def test_a_picture_finds_the_same_alone_and_in_any_batch_and_order(
+    thorough: YoloDetector, photographs: Mapping[str, np.ndarray]
+) -> None:
+    bus, zidane = photographs["bus"], photographs["zidane"]
+    pictures = [bus, zidane, bus[100:900, 50:], zidane[:, 200:], bus[::2, ::2]]
+    alone = [thorough([picture])[0] for picture in pictures]
+    assert all(len(found) > 20 for found in alone)
+    for order in ([0, 1, 2, 3, 4], [4, 2, 0, 3, 1], [0, 0, 4, 4, 1]):
+        for found, index in zip(thorough([pictures[index] for index in order]), order, strict=True):
+            assert_same(found, alone[index])
+
+
+def test_a_slow_machine_loses_no_boxes(
+    thorough: YoloDetector, photographs: Mapping[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ultralytics.utils import nms
+
+    (expected,) = thorough([photographs["bus"]])
+    clock = iter(range(0, 1_000_000, 1000))
+    monkeypatch.setattr(nms.time, "time", lambda: float(next(clock)))
+    for found in thorough([photographs["bus"]] * 3):
+        assert_same(found, expected)
+
+
+def test_classes_are_chosen_by_name_before_the_best_are_taken(
+    yolo26n: Path, thorough: YoloDetector, photographs: Mapping[str, np.ndarray]
+) -> None:
+    (everything,) = thorough([photographs["bus"]])
+    for end_to_end in (False, True):
+        few = YoloDetector(
+            yolo26n,
+            device="cpu",
+            confidence=0.001,
+            max_detections=5,
+            classes=["handbag", "bus"],
+            end_to_end=end_to_end,
+        )
+        assert few.describe()["classes"] == ["bus", "handbag"]
+        (found,) = few([photographs["bus"]])
+        assert len(found) == 5
+        assert set(found.class_names) == {"bus", "handbag"}
+    expected = everything.select(classes=["handbag", "bus"])
+    assert len(expected) > 5
+
+
+def test_the_end_to_end_head_finds_the_same_objects(yolo26n: Path, photographs: Mapping[str, np.ndarray]) -> None:
+    one_to_one = YoloDetector(yolo26n, device="cpu", end_to_end=True)
+    (found,) = one_to_one([photographs["bus"]])
+    assert sorted(found.class_names) == ["bus", "person", "person", "person", "person"]
+    assert one_to_one.describe()["iou"] is None
+
+
+def test_asking_for_a_head_that_is_not_there_is_refused(shared: Path) -> None:
+    with pytest.raises(DetectionError, match="no end-to-end head"):
+        YoloDetector(shared / "weights" / "yolov8n.pt", device="cpu", end_to_end=True)
+
+
+def test_no_pictures_no_detections(detector: YoloDetector) -> None:
+    assert detector([]) == []
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 300), (301, 3), (33, 47), (640, 641)])
+def test_any_size_and_grey_content(detector: YoloDetector, height: int, width: int) -> None:
+    grey = np.full((height, width, 3), 128, np.uint8)
+    (found,) = detector([grey])
+    assert (found.boxes <= [width, height, width, height]).all()
+
+
+def test_boxes_lie_in_the_picture_wherever_it_is_cut(
+    thorough: YoloDetector, photographs: Mapping[str, np.ndarray]
+) -> None:
+    cut = photographs["bus"][301:740, 77:404]
+    (found,) = thorough([cut])
+    assert len(found) > 20
+    assert found.boxes.min() >= 0
+    assert (found.boxes.max(axis=0) <= [327, 439, 327, 439]).all()
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.zeros((8, 8), np.uint8),
+        np.zeros((8, 8, 4), np.uint8),
+        np.zeros((8, 8, 3), np.float32),
+        np.zeros((0, 8, 3), np.uint8),
+    ],
+)
+def test_what_is_no_rgb_picture_is_a_defect_of_the_caller(detector: YoloDetector, picture: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="RGB uint8"):
+        detector([picture])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_size": 600}, "multiple of 32"),
+        ({"image_size": 0}, "multiple of 32"),
+        ({"confidence": 1.5}, "from 0 to 1"),
+        ({"iou": -0.1}, "from 0 to 1"),
+        ({"max_detections": 0}, "at least 1"),
+        ({"batch_size": 0}, "at least 1"),
+        ({"device": "cuda:99"}, "no device 'cuda:99'"),
+        ({"device": "toaster"}, "no device 'toaster'"),
+        ({"device": "meta"}, "no device 'meta'"),
+        ({"classes": ["persn"]}, "did you mean person"),
+        ({"classes": ["qqqqq"]}, "it knows person, bicycle"),
+        ({"classes": []}, "no class to find"),
+    ],
+)
+def test_mistakes_are_one_clear_line(yolo26n: Path, options: dict[str, object], message: str) -> None:
+    with pytest.raises(DetectionError, match=message) as caught:
+        YoloDetector(yolo26n, **{"device": "cpu", **options})
+    assert "\n" not in str(caught.value)
+
+
+def test_one_name_is_no_list_of_names(yolo26n: Path) -> None:
+    with pytest.raises(TypeError, match="list of names"):
+        YoloDetector(yolo26n, device="cpu", classes="bus")
+
+
+class _Bomb:
+    """Unpickled the ordinary way, it makes a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self._folder),)
+
+
+def test_code_in_a_file_from_a_stranger_does_not_run(tmp_path: Path) -> None:
+    sprung = tmp_path / "sprung"
+    torch.save({"model": _Bomb(sprung)}, tmp_path / "bomb.pt")
+    with pytest.raises(DetectionError, match="cannot read"):
+        YoloDetector(tmp_path / "bomb.pt", device="cpu")
+    assert not sprung.exists()
+    torch.load(tmp_path / "bomb.pt", weights_only=False)
+    assert sprung.exists(), "the bomb was a dud, so the test showed nothing"
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights", b"PK\x03\x04 half a zip"])
+def test_a_damaged_file_is_one_clear_line(tmp_path: Path, content: bytes) -> None:
+    damaged = tmp_path / "damaged.pt"
+    damaged.write_bytes(content)
+    with pytest.raises(DetectionError, match=r"cannot read .*damaged\.pt") as caught:
+        load_network(damaged)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("checkpoint", [{"model": None}, {"epoch": 3}, {"model": {"weight": torch.zeros(2)}}, [1, 2]])
+def test_a_file_without_a_detector_is_one_clear_line(tmp_path: Path, checkpoint: object) -> None:
+    torch.save(checkpoint, tmp_path / "other.pt")
+    with pytest.raises(DetectionError, match=r"other\.pt"):
+        load_network(tmp_path / "other.pt")
+
+
+def test_other_formats_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "yolo26n.onnx").write_bytes(b"onnx")
+    with pytest.raises(DetectionError, match=r"\.pt"):
+        YoloDetector(tmp_path / "yolo26n.onnx", device="cpu")
+
+
+def untrained(config: str, file: Path) -> Path:
+    """Write an untrained network of an ultralytics configuration as its own files are."""
+    tasks = _ultralytics().nn.tasks
+    kind = {"seg": "SegmentationModel", "pose": "PoseModel", "obb": "OBBModel", "cls": "ClassificationModel"}
+    network = getattr(tasks, kind.get(config.partition("-")[2], "DetectionModel"))(f"{config}.yaml", verbose=False)
+    torch.save({"model": network}, file)
+    return file
+
+
+@pytest.mark.parametrize("config", ["yolo11n-seg", "yolo26n-pose", "yolov10n"])
+def test_other_networks_with_boxes_give_their_boxes(tmp_path: Path, config: str) -> None:
+    file = untrained(config, tmp_path / "own.pt")
+    for end_to_end in [False] if "11" in config else [False, True]:
+        detector = YoloDetector(
+            file, device="cpu", image_size=64, confidence=0.0, max_detections=7, end_to_end=end_to_end
+        )
+        (found,) = detector([np.full((64, 64, 3), 90, np.uint8)])
+        assert 0 < len(found) <= 7
+        assert set(found.class_names) <= set(detector.class_names)
+
+
+@pytest.mark.parametrize(("config", "task"), [("yolo11n-cls", "ClassificationModel"), ("yolo11n-obb", "'obb'")])
+def test_networks_without_upright_boxes_are_refused(tmp_path: Path, config: str, task: str) -> None:
+    with pytest.raises(DetectionError, match=task):
+        YoloDetector(untrained(config, tmp_path / "own.pt"), device="cpu")
+
+
+PROBE = """
+import os, sys
+outside = []
+def watch(event, arguments):
+    if event in {"socket.connect", "socket.getaddrinfo", "socket.sendto"}:
+        outside.append((event, str(arguments[-1])))
+    if event == "subprocess.Popen" and any(word in str(arguments[1]) for word in ("pip", "uv", "curl", "apt")):
+        outside.append((event, str(arguments[1])))
+sys.addaudithook(watch)
+import cv2, numpy, torch
+from detection.yolo import YoloDetector
+assert "ultralytics" not in sys.modules, "importing the module is cheap until a detector is made"
+before = (os.environ.get("OMP_NUM_THREADS"), torch.get_num_threads(), cv2.getNumThreads(), torch.save)
+detector = YoloDetector(sys.argv[1], device="cpu")
+for _ in range(2):
+    detector([numpy.zeros((40, 60, 3), numpy.uint8)])
+after = (os.environ.get("OMP_NUM_THREADS"), torch.get_num_threads(), cv2.getNumThreads(), torch.save)
+assert before == after, (before, after)
+from ultralytics import settings
+from ultralytics.utils import AUTOINSTALL, ONLINE
+assert not (AUTOINSTALL or ONLINE or settings["sync"])
+import threading
+assert threading.active_count() == 1
+assert not outside, outside
+"""
+
+
+def test_nothing_is_sent_asked_installed_printed_or_left_at_home(tmp_path: Path, yolo26n: Path) -> None:
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("YOLO_", "ULTRALYTICS_", "PYTEST_"))}
+    kept.pop("OMP_NUM_THREADS", None)
+    project = str(Path(__file__).resolve().parent.parent.parent)
+    environment = {**kept, "HOME": str(home), "MSTSGM_CACHE": str(tmp_path / "cache"), "PYTHONPATH": project}
+    answer = subprocess.run(
+        [sys.executable, "-c", PROBE, str(yolo26n)],
+        cwd=work,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
+    assert list(work.iterdir()) == []
+    assert list(home.iterdir()) == []
