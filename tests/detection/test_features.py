@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from detection.errors import DetectionError
+from detection.features import DetectorFeatures
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import numpy as np
+
+
+@pytest.fixture(scope="module")
+def features(yolo26n: Path) -> DetectorFeatures:
+    return DetectorFeatures(yolo26n)
+
+
+@pytest.fixture(scope="module")
+def sharp(photographs: Mapping[str, np.ndarray]) -> torch.Tensor:
+    """Two crops, (2, 3, 192, 160) in [0, 1]."""
+    bus = torch.from_numpy(photographs["bus"]).permute(2, 0, 1).float() / 255
+    return torch.stack([bus[:, 400:592, 40:200], bus[:, 400:592, 600:760]])
+
+
+def blurred(pictures: torch.Tensor, length: int) -> torch.Tensor:
+    return F.avg_pool2d(pictures, (1, length), stride=1, padding=(0, length // 2), count_include_pad=False)
+
+
+@pytest.mark.parametrize("name", ["yolo26n", "yolo11n", "yolov8n"])
+def test_maps_come_from_the_ends_of_the_stages(shared: Path, name: str) -> None:
+    features = DetectorFeatures(shared / "weights" / f"{name}.pt")
+    assert features.layers == {4: 2, 8: 4, 16: 6}
+    assert len(features.body) == 7
+    with torch.no_grad():
+        maps = features(torch.rand(2, 3, 64, 96))
+    assert [tuple(found.shape[-2:]) for found in maps] == [(16, 24), (8, 12), (4, 6)]
+    assert features.name == name
+
+
+def test_maps_are_those_of_the_whole_network(features: DetectorFeatures, yolo26n: Path, sharp: torch.Tensor) -> None:
+    from detection.yolo import load_network
+
+    network = load_network(yolo26n)
+    seen: dict[int, torch.Tensor] = {}
+    for index in features.layers.values():
+        network.model[index].register_forward_hook(lambda _m, _i, output, index=index: seen.update({index: output}))
+    with torch.no_grad():
+        network(sharp)
+        for found, index in zip(features(sharp), features.layers.values(), strict=True):
+            torch.testing.assert_close(found, seen[index])
+
+
+def test_the_same_picture_is_at_no_distance_and_blur_takes_it_further(
+    features: DetectorFeatures, sharp: torch.Tensor
+) -> None:
+    with torch.no_grad():
+        distances = [float(features.distance(blurred(sharp, length), sharp)) for length in (1, 3, 7, 15, 31)]
+    assert distances[0] == 0
+    assert distances == sorted(distances)
+    assert distances[1] > 0.05
+    assert distances[-1] < 2
+
+
+def test_each_stride_counts_alike(yolo26n: Path, features: DetectorFeatures, sharp: torch.Tensor) -> None:
+    with torch.no_grad():
+        soft = blurred(sharp, 7)
+        single = [DetectorFeatures(yolo26n, strides=[stride]).distance(soft, sharp) for stride in (4, 8, 16)]
+        torch.testing.assert_close(features.distance(soft, sharp), torch.stack(single).mean())
+
+
+def test_a_step_moves_the_picture_and_never_the_detector(features: DetectorFeatures, sharp: torch.Tensor) -> None:
+    before = {name: value.clone() for name, value in features.state_dict().items()}
+    assert any("running_mean" in name for name in before)
+    restored = blurred(sharp, 9).requires_grad_()
+    optimizer = torch.optim.SGD([restored, *features.parameters()], lr=1.0)
+    losses = []
+    for _ in range(4):
+        optimizer.zero_grad()
+        features.train()
+        loss = features.distance(restored, sharp)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert not features.training
+    assert not any(module.training for module in features.modules())
+    assert all(parameter.grad is None for parameter in features.parameters())
+    after = features.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_the_gradient_reaches_every_place_of_the_restored_picture_alone(
+    features: DetectorFeatures, sharp: torch.Tensor
+) -> None:
+    restored = blurred(sharp, 9).requires_grad_()
+    target = sharp.clone().requires_grad_()
+    features.distance(restored, target).backward()
+    assert target.grad is None
+    assert restored.grad is not None
+    assert restored.grad.isfinite().all()
+    assert (restored.grad.abs().amax(dim=1) > 0).float().mean() > 0.99
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (33, 47), (100, 64)])
+def test_any_size(features: DetectorFeatures, height: int, width: int) -> None:
+    pictures = torch.rand(1, 3, height, width, requires_grad=True)
+    loss = features.distance(pictures, torch.rand(1, 3, height, width))
+    loss.backward()
+    assert loss > 0
+    assert pictures.grad is not None
+    assert pictures.grad.isfinite().all()
+
+
+def test_autocast_does_not_reach_the_detector(features: DetectorFeatures, sharp: torch.Tensor) -> None:
+    with torch.no_grad():
+        plain = features(sharp)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            for found, expected in zip(features(sharp), plain, strict=True):
+                torch.testing.assert_close(found, expected)
+
+
+def test_mistakes_are_told(yolo26n: Path, features: DetectorFeatures) -> None:
+    with pytest.raises(DetectionError, match=r"strides \[2, 4, 8, 16, 32\], not at \[3\]"):
+        DetectorFeatures(yolo26n, strides=[3])
+    with pytest.raises(ValueError, match="one shape"):
+        features.distance(torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 64))
