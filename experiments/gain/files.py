@@ -110,7 +110,7 @@ def _row(cells: dict[str, str]) -> PictureRow:
         n_truths=int(cells["n_truths"]),
         n_predictions=int(cells["n_predictions"]),
         n_confident=int(cells["n_confident"]),
-        ap=_number(cells["ap"]),
+        f1=float(cells["f1"]),
         psnr=_number(cells["psnr"]),
         ssim=_number(cells["ssim"]),
     )

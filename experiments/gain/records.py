@@ -130,18 +130,19 @@ class Example:
         rank: 1 for the largest change.
         picture: its stem.
         deblurrer: whose restoration.
-        blurred_ap: AP of this picture alone before restoring.
-        deblurred_ap: and after.
-        file: PNG inside the run's folder, arms side by side with boxes of at least ``protocol.drawn_confidence``.
-        pictures: for each arm, the plain picture as the detector saw it: PNG inside the run's folder.
+        blurred_f1: agreement of the confident boxes with the truth before restoring (`detection.picture_scores`).
+        deblurred_f1: and after.
+        file: JPEG inside the run's folder: arms side by side, with the boxes of at least ``protocol.drawn_confidence``.
+        pictures: for each arm, the plain picture without boxes: JPEG inside the run's folder, to look at. What the
+            detector saw is the lossless picture it was made from.
     """
 
     effect: Literal["helped", "hurt"]
     rank: int
     picture: str
     deblurrer: str
-    blurred_ap: float
-    deblurred_ap: float
+    blurred_f1: float
+    deblurred_f1: float
     file: str
     pictures: dict[str, str]
 

@@ -19,7 +19,7 @@ class PictureRow:
         n_truths: boxes of the truth that count.
         n_predictions: boxes at the protocol's confidence.
         n_confident: boxes with a score of at least ``protocol.drawn_confidence``.
-        ap: COCO AP of this picture alone, over the classes it has truth of; None where it has no truth.
+        f1: agreement of the confident boxes with the truth of this picture (`detection.picture_scores`), 0 to 1.
         psnr: dB against the sharp picture; None for ``sharp``, without sharp pictures, and for an exact match.
         ssim: the same, 1 for an exact match.
     """
@@ -31,7 +31,7 @@ class PictureRow:
     n_truths: int
     n_predictions: int
     n_confident: int
-    ap: float | None
+    f1: float
     psnr: float | None
     ssim: float | None
 

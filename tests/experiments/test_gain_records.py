@@ -53,7 +53,7 @@ def _run(detectors: list[str], blurs: list[str]) -> GainRun:
             ap_difference={"net": Interval(0.15, 0.1, 0.2)},
             harm={"net": Interval(None, None, None)},
             consistency={"blurred": Consistency(0.3, 0.5, 4)},
-            examples=[Example("hurt", 1, "007", "net", 0.5, 0.25, "pictures/a.png", {"blurred": "pictures/b.png"})],
+            examples=[Example("hurt", 1, "007", "net", 0.5, 0.25, "pictures/a.jpg", {"blurred": "pictures/b.jpg"})],
         )
         for detector in detectors
         for blur in blurs
@@ -103,7 +103,7 @@ def test_a_result_is_found_by_detector_and_blur() -> None:
 def test_rows_come_back_with_missing_values_as_none(tmp_path: Path) -> None:
     rows = [
         PictureRow('a "quoted", name', "d", "shake:8", "blurred", 3, 40, 2, 0.1234567890123, 30.0, 0.9),
-        PictureRow("b", "d", "", "sharp", 0, 0, 0, None, None, None),
+        PictureRow("b", "d", "", "sharp", 0, 0, 0, 1.0, None, None),
     ]
     write_per_image(tmp_path, rows)
     assert read_per_image(tmp_path) == rows
