@@ -18,7 +18,8 @@ A run is a folder of plain files, from which tables, plots and the report are re
 same shape: read that. ``arms``, ``recovered``, ``ap_difference``, ``harm`` and ``consistency`` repeat it at the top
 level for a short look: with one detector and one blur they are ``{ARM or DEBLURRER: ...}``; several detectors add a
 level of detector names, several blurs add a level of blur names below it, and ``levels`` lists the levels that were
-added: ``[]``, ``["detector"]``, ``["blur"]`` or ``["detector", "blur"]``.
+added: ``[]``, ``["detector"]``, ``["blur"]`` or ``["detector", "blur"]``. Intervals are `detection.bootstrap.Interval`
+(``value``, ``low``, ``high``, ...; no ``low`` and ``high`` with ``--bootstrap 0``).
 
 Arms are named ``sharp``, ``blurred``, ``deblurred:NAME`` and ``sharp-through:NAME``, where NAME is a deblurrer's name.
 ``sharp`` and ``sharp-through:NAME`` do not depend on the blur: they stand in every result, but only once, with an empty
@@ -32,6 +33,9 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
+
+from detection.bootstrap import Interval
+from detection.consistency import Consistency
 
 TASK = "detection_gain"
 FORMAT = 1
@@ -52,18 +56,6 @@ def sharp_through_arm(deblurrer: str) -> str:
 def is_sharp_arm(arm: str) -> bool:
     """Whether an arm is the same at every blur: ``sharp`` and ``sharp-through:NAME``."""
     return arm == SHARP or arm.startswith(sharp_through_arm(""))
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A figure with its 95 % bootstrap interval over pictures; all None where the figure is not defined.
-
-    ``low`` and ``high`` are None where no interval was asked for (``--bootstrap 0``).
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,22 +98,6 @@ class ArmScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Consistency:
-    """Agreement of an arm's boxes with the detector's own boxes on the sharp pictures. Not accuracy, not mAP.
-
-    Attributes:
-        ap: COCO AP where the detector's sharp boxes with a score of at least ``protocol.consistency.confidence``
-            play the part of the truth.
-        ap50: the same at IoU .50.
-        n_reference: how many such boxes.
-    """
-
-    ap: float | None
-    ap50: float | None
-    n_reference: int
-
-
-@dataclass(frozen=True, slots=True)
 class Example:
     """A picture on which restoring helped or hurt a detector most.
 
@@ -158,7 +134,8 @@ class Result:
             there is no sharp arm.
         ap_difference: deblurrer to AP deblurred - AP blurred.
         harm: deblurrer to AP sharp - AP sharp-through: positive where the deblurrer costs a sharp picture AP.
-        consistency: arm to agreement with the detector's own sharp boxes; empty where there are no sharp pictures.
+        consistency: arm other than ``sharp`` to agreement with the detector's own sharp boxes
+            (`detection.consistency`), which is not accuracy; empty where there are no sharp pictures.
         examples: where restoring helped most and hurt most, for each deblurrer.
     """
 

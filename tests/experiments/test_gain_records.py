@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deblur.errors import DeblurError
+from detection.bootstrap import Interval
+from detection.consistency import Consistency
 from experiments.gain.files import (
     read_curves,
     read_metrics,
@@ -21,12 +23,10 @@ from experiments.gain.files import (
 from experiments.gain.records import (
     ArmScore,
     BlurRecord,
-    Consistency,
     DeblurrerRecord,
     DetectorRecord,
     Example,
     GainRun,
-    Interval,
     Result,
     deblurred_arm,
     is_sharp_arm,
@@ -49,10 +49,10 @@ def _run(detectors: list[str], blurs: list[str]) -> GainRun:
             detector=detector,
             blur=blur,
             arms={"blurred": _score(0.1), deblurred_arm("net"): _score(0.25)},
-            recovered={"net": Interval(None, None, None)},
-            ap_difference={"net": Interval(0.15, 0.1, 0.2)},
-            harm={"net": Interval(None, None, None)},
-            consistency={"blurred": Consistency(0.3, 0.5, 4)},
+            recovered={"net": Interval(None, None, None, 0.95, 0, 40)},
+            ap_difference={"net": Interval(0.15, 0.1, 0.2, 0.95, 1000, 0)},
+            harm={"net": Interval(None, None, None, 0.95, 0, 40)},
+            consistency={"blurred": Consistency(0.3, 0.5, 0.25, 2, 4, 9)},
             examples=[Example("hurt", 1, "007", "net", 0.5, 0.25, "pictures/a.jpg", {"blurred": "pictures/b.jpg"})],
         )
         for detector in detectors
