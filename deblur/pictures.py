@@ -159,7 +159,7 @@ def match_pictures(a: Path, b: Path) -> list[tuple[str, Path, Path]]:
     Raises:
         DeblurError: a folder is missing or empty, two pictures of one folder share a key, or a picture has no partner.
     """
-    pictures_a, pictures_b = _by_key(a), _by_key(b)
+    pictures_a, pictures_b = pictures_by_key(a), pictures_by_key(b)
     for folder, own, other_folder, other in ((a, pictures_a, b, pictures_b), (b, pictures_b, a, pictures_a)):
         alone = sorted(own.keys() - other.keys())
         if alone:
@@ -171,7 +171,12 @@ def match_pictures(a: Path, b: Path) -> list[tuple[str, Path, Path]]:
     return [(key, pictures_a[key], pictures_b[key]) for key in sorted(pictures_a)]
 
 
-def _by_key(folder: Path) -> dict[str, Path]:
+def pictures_by_key(folder: Path) -> dict[str, Path]:
+    """The picture files below ``folder`` by key, the relative path without suffix, with ``/``.
+
+    Raises:
+        DeblurError: the folder is missing or empty, or two of its pictures share a key.
+    """
     keyed: dict[str, Path] = {}
     for path in list_pictures(folder):
         key = path.relative_to(folder).with_suffix("").as_posix()
