@@ -84,15 +84,6 @@ class Motion:
         )
         return replace(self, center=(self.center[0] - left, self.center[1] - top), region=region)
 
-    def flipped(self, width: int) -> Motion:
-        """The same exposure of the picture mirrored left to right, ``width`` pixels wide."""
-        region = self.region and replace(
-            self.region, center=(width - 1 - self.region.center[0], self.region.center[1]), angle=-self.region.angle
-        )
-        return replace(
-            self, path=self.path * [-1, 1, -1], center=(width - 1 - self.center[0], self.center[1]), region=region
-        )
-
 
 def still(width: int, height: int) -> Motion:
     """No motion at all."""
@@ -110,7 +101,8 @@ def draw_motion(spec: BlurSpec, generator: np.random.Generator, width: int, heig
         return still(width, height)
     if spec.kind == "measured":
         return _measured(spec.kernels, generator, length, width, height)
-    smoothness = math.inf if spec.kind == "straight" else 10 ** generator.uniform(-0.7, 0.7)
+    # Far above one exposure the velocity does not change and the path is straight.
+    smoothness = 1e6 if spec.kind == "straight" else 10 ** generator.uniform(-0.7, 0.7)
     path = _planar_path(generator, length, smoothness)
     motion = still(width, height)
     if spec.kind == "shake":
@@ -152,11 +144,7 @@ def _planar_path(generator: np.random.Generator, length: float, smoothness: floa
     more it curls. Sampling is even in time, so slow stretches weigh more, as in a real exposure.
     """
     steps = int(min(MAX_STEPS, max(3, math.ceil(1.5 * length) + 1)))
-    angle = generator.uniform(0.0, 2 * math.pi)
-    if math.isinf(smoothness):
-        path = np.linspace(0.0, 1.0, steps)[:, None] * [math.cos(angle), math.sin(angle)]
-    else:
-        path = np.column_stack([_smooth_walk(generator, steps, smoothness) for _ in range(2)])
+    path = np.column_stack([_smooth_walk(generator, steps, smoothness) for _ in range(2)])
     arc = np.hypot(*np.diff(path, axis=0).T).sum()
     return path * (length / max(arc, 1e-9))
 
@@ -165,12 +153,12 @@ def _smooth_walk(generator: np.random.Generator, steps: int, smoothness: float) 
     """(steps,) integral of an Ornstein-Uhlenbeck velocity with correlation time ``smoothness`` exposures."""
     # The walk is drawn on a fixed grid, so that the same seed gives the same shape whatever the number of steps.
     grid = 256
-    decay = 0.0 if smoothness == 0 else math.exp(-1 / (grid * min(smoothness, 1e6)))
-    velocity = generator.standard_normal(grid)
-    velocity[1:] *= math.sqrt(1 - decay**2)
-    for index in range(1, grid):
-        velocity[index] += decay * velocity[index - 1]
-    position = np.concatenate([[0.0], np.cumsum(velocity)]) / grid
+    decay = math.exp(-1 / (grid * smoothness))
+    lag = np.arange(grid)[:, None] - np.arange(grid)
+    response = np.where(lag >= 0, decay ** np.abs(lag), 0.0)
+    shocks = generator.standard_normal(grid)
+    shocks[1:] *= math.sqrt(1 - decay**2)
+    position = np.concatenate([[0.0], np.cumsum(response @ shocks)]) / grid
     return np.interp(np.linspace(0, grid, steps), np.arange(grid + 1), position)
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deblur.blur.motion import Motion, Region, rasterize
+from deblur.borders import mirrored_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,10 @@ def render(light: Tensor, motions: Sequence[Motion]) -> Tensor:
     Returns:
         (B, 3, H, W), each picture's result independent of the others in the batch.
     """
+    height, width = light.shape[-2:]
+    if min(height, width) == 1:
+        # Warps need two pixels a side; the mirror of one pixel is the same pixel again.
+        return render(mirrored_window(light, 0, 0, max(width, 2), max(height, 2)), motions)[..., :height, :width]
     moving = [index for index, motion in enumerate(motions) if motion.path.any()]
     uniform = [index for index in moving if motions[index].uniform]
     turning = [index for index in moving if not motions[index].uniform]
@@ -52,23 +57,12 @@ def convolve(pictures: Tensor, kernels: Tensor) -> Tensor:
     """Convolve (B, C, H, W) with one (B, K, K) kernel each, K odd, borders reflected."""
     margin = kernels.shape[-1] // 2
     height, width = pictures.shape[-2:]
-    padded = reflect_pad(pictures, margin)
+    padded = mirrored_window(pictures, -margin, -margin, width + 2 * margin, height + 2 * margin)
     # A power-of-two-like size is much faster than an arbitrary one; the surplus is never read.
     size = [_fast_length(height + 2 * margin), _fast_length(width + 2 * margin)]
     spectrum = torch.fft.rfft2(padded, s=size) * torch.fft.rfft2(kernels, s=size).unsqueeze(1)
     full = torch.fft.irfft2(spectrum, s=size)
     return full[..., 2 * margin : 2 * margin + height, 2 * margin : 2 * margin + width]
-
-
-def reflect_pad(pictures: Tensor, margin: int) -> Tensor:
-    """Pad (..., H, W) by ``margin`` on every side, mirrored about the border pixels as often as it takes."""
-    for dim in (-2, -1):
-        size = pictures.shape[dim]
-        index = torch.arange(-margin, size + margin, device=pictures.device)
-        period = max(2 * (size - 1), 1)
-        index = torch.remainder(index, period)
-        pictures = pictures.index_select(dim, torch.minimum(index, period - index) if size > 1 else index * 0)
-    return pictures
 
 
 def _render_uniform(light: Tensor, motions: list[Motion]) -> Tensor:

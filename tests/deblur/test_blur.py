@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data as photographs
+
+from deblur.blur import KINDS, BlurSpec, average_frames, draw_motion, expose, generator_for, parse_blur, synthesize
+from deblur.blur.rendering import convolve, render, sub_exposures
+from deblur.blur.sensor import jpeg, noise, to_linear, to_srgb
+from deblur.errors import DeblurError
+
+CLEAN = "shot=0,read=0,jpeg=0"
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    return np.ascontiguousarray(photographs.astronaut()[60:220, 120:340])
+
+
+@pytest.fixture
+def kernel_file(tmp_path):
+    kernel = np.zeros((9, 9))
+    kernel[4, 1:8] = 1.0
+    np.savez(tmp_path / "kernels.npz", line=kernel, empty=np.zeros((3, 3)))
+    return tmp_path / "kernels.npz"
+
+
+def test_spec_text_goes_both_ways():
+    for text in ("none", "shake:16", "straight:15,light=srgb,jpeg=0", "curved:7.5,shot=0.02"):
+        assert str(parse_blur(text)) == text
+        assert parse_blur(str(parse_blur(text))) == parse_blur(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("wobble:3", "unknown kind"),
+        ("shake:abc", "length='abc' is not a number"),
+        ("shake:16,light=dark", "light='dark'"),
+        ("shake:16,speed=3", "unknown option 'speed'"),
+        ("shake:16,jpeg", "not NAME=VALUE"),
+        ("shake:-1", "length=-1"),
+        ("shake:nan", "length=nan"),
+        ("shake:16,jpeg=101", "jpeg=101"),
+        ("measured:9", "needs kernels"),
+    ],
+)
+def test_bad_spec_says_what_is_wrong(text, message):
+    with pytest.raises(DeblurError, match=message):
+        parse_blur(text)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "measured"])
+def test_same_arguments_give_the_same_picture(picture, kind):
+    spec = parse_blur(f"{kind}:12")
+    first = synthesize(picture, spec, 3, "a")
+    assert first.shape == picture.shape
+    assert first.dtype == np.uint8
+    assert np.array_equal(first, synthesize(picture, spec, 3, "a"))
+    if kind != "none":
+        assert not np.array_equal(first, synthesize(picture, spec, 4, "a"))
+        assert not np.array_equal(first, synthesize(picture, spec, 3, "b"))
+
+
+def test_a_picture_does_not_depend_on_its_batch(picture):
+    specs = [parse_blur(text) for text in ("shake:6", "straight:20", "none", "object:14", "shake:24", "background:9")]
+    tensor = torch.from_numpy(picture).permute(2, 0, 1)
+    motions = [draw_motion(spec, generator_for(spec, 0, "k"), picture.shape[1], picture.shape[0]) for spec in specs]
+    together = expose(tensor.expand(len(specs), *tensor.shape), motions, specs, range(len(specs)))
+    for index, spec in enumerate(specs):
+        alone = expose(tensor.unsqueeze(0), [motions[index]], [spec], [index])[0]
+        # Sums in another order may round the other way, hardly ever and by one level.
+        difference = (alone.int() - together[index].int()).abs()
+        assert difference.max() <= 2
+        assert (difference > 0).float().mean() < 1e-3
+
+
+def test_no_blur_leaves_a_clean_picture_alone(picture):
+    assert np.array_equal(synthesize(picture, parse_blur(f"none,{CLEAN}"), 0, "a"), picture)
+    assert np.array_equal(synthesize(picture, parse_blur(f"shake:0,{CLEAN}"), 0, "a"), picture)
+
+
+def test_longer_blur_is_stronger(picture):
+    errors = []
+    for length in (4, 8, 16, 32):
+        blurred = synthesize(picture, parse_blur(f"straight:{length},{CLEAN}"), 0, "a").astype(float)
+        errors.append(((blurred - picture) ** 2).mean())
+    # Each length has a direction of its own, so only the ends are compared.
+    assert errors[0] < errors[2]
+    assert errors[1] < errors[3]
+
+
+@pytest.mark.parametrize("kind", ["straight", "curved", "shake"])
+def test_path_has_the_length_it_was_asked_for_and_mean_zero(kind):
+    for seed in range(5):
+        motion = draw_motion(BlurSpec(kind=kind, length=20), generator_for(BlurSpec(), seed, ""), 1280, 720)
+        arc = np.hypot(*np.diff(motion.path[:, :2], axis=0).T).sum()
+        assert arc == pytest.approx(20 * 1280 / 640, rel=1e-6)
+        assert motion.weights @ motion.path == pytest.approx([0, 0, 0], abs=1e-9)
+        assert np.hypot(*np.diff(motion.path[:, :2], axis=0).T).max() < 2.5
+
+
+def test_straight_is_straight_and_curved_is_not():
+    def bend(kind: str) -> float:
+        motion = draw_motion(BlurSpec(kind=kind, length=30), generator_for(BlurSpec(), 1, ""), 640, 480)
+        return float(np.linalg.svd(motion.path[:, :2], compute_uv=False)[1] / np.linalg.svd(motion.path[:, :2])[1][0])
+
+    assert bend("straight") < 0.01
+    assert bend("curved") > 0.02
+
+
+def test_shake_differs_from_place_to_place_and_the_kernel_says_how():
+    spec = BlurSpec(kind="shake", length=24)
+    motion = draw_motion(spec, generator_for(spec, 2, ""), 640, 480)
+    corner, center = motion.kernel_at(0, 0, 81), motion.kernel_at(319.5, 239.5, 81)
+    assert corner.sum() == pytest.approx(1, abs=1e-5)
+    assert np.abs(corner - center).sum() > 0.2
+
+
+def test_kernel_is_the_response_to_a_point():
+    spec = parse_blur(f"shake:18,{CLEAN}")
+    motion = draw_motion(spec, generator_for(spec, 5, ""), 201, 161)
+    for x, y in ((100, 80), (40, 120)):
+        light = torch.zeros(1, 3, 161, 201)
+        light[..., y, x] = 1.0
+        spread = render(light, [motion])[0, 0]
+        window = spread[y - 20 : y + 21, x - 20 : x + 21].numpy()
+        # A roll bends the kernel over its own length a little; the two agree to a few percent of the light.
+        assert np.abs(window - motion.kernel_at(x, y, 41)).sum() < 0.1
+
+
+def test_uniform_blur_is_a_convolution_with_the_kernel(picture):
+    spec = parse_blur(f"curved:15,{CLEAN}")
+    motion = draw_motion(spec, generator_for(spec, 7, ""), picture.shape[1], picture.shape[0])
+    light = torch.rand(1, 3, 64, 72)
+    kernel = torch.from_numpy(motion.kernel_at(0, 0, 25))
+    direct = torch.nn.functional.conv2d(light, kernel.flip(0, 1).expand(3, 1, 25, 25), groups=3)
+    assert torch.allclose(render(light, [motion])[..., 12:-12, 12:-12], direct, atol=1e-5)
+
+
+def test_convolution_reflects_at_borders_even_in_a_tiny_picture():
+    kernel = torch.zeros(1, 9, 9)
+    kernel[0, 4, :] = 1 / 9
+    assert torch.allclose(convolve(torch.full((1, 3, 2, 3), 0.4), kernel), torch.full((1, 3, 2, 3), 0.4), atol=1e-6)
+
+
+def test_sub_exposures_average_to_the_blurred_light():
+    spec = parse_blur(f"shake:10,{CLEAN}")
+    motion = draw_motion(spec, generator_for(spec, 1, ""), 64, 48)
+    light = torch.rand(3, 48, 64)
+    frames = sub_exposures(light, motion, range(len(motion.path)))
+    weights = torch.from_numpy(motion.weights).float().view(-1, 1, 1, 1)
+    assert torch.allclose((frames * weights).sum(0), render(light.unsqueeze(0), [motion])[0], atol=1e-5)
+
+
+def test_object_moves_on_a_still_background_and_the_other_way_round(picture):
+    for kind in ("object", "background"):
+        spec = parse_blur(f"{kind}:20,{CLEAN}")
+        height, width = picture.shape[:2]
+        motion = draw_motion(spec, generator_for(spec, 0, "a"), width, height)
+        blurred = synthesize(picture, spec, 0, "a").astype(int)
+        still = (np.abs(blurred - picture).max(axis=2) <= 1).mean()
+        assert 0.05 < still < 0.99
+        x, y = (int(value) for value in motion.region.center)
+        changed = np.abs(blurred - picture)[max(y - 3, 0) : y + 4, max(x - 3, 0) : x + 4].max()
+        assert (changed > 1) == (kind == "object")
+
+
+def test_measured_kernels_are_read_scaled_and_bad_files_named(picture, kernel_file, tmp_path):
+    spec = BlurSpec(kind="measured", length=30, kernels=str(kernel_file))
+    motion = draw_motion(spec, generator_for(spec, 0, ""), 640, 480)
+    ends = motion.path[:, :2].max(axis=0) - motion.path[:, :2].min(axis=0)
+    assert np.hypot(*ends) == pytest.approx(30)
+    assert motion.weights @ motion.path == pytest.approx([0, 0, 0], abs=1e-9)
+    # Drawn larger, the line has no gaps.
+    assert (motion.kernel_at(0, 0, 41) > 1e-3).sum() >= 30
+    (tmp_path / "text.npz").write_text("no kernels")
+    for name in ("text.npz", "missing.npz"):
+        with pytest.raises(DeblurError, match=name):
+            synthesize(picture, BlurSpec(kind="measured", kernels=str(tmp_path / name)), 0, "a")
+
+
+def test_cropping_a_motion_keeps_its_kernels():
+    spec = BlurSpec(kind="shake", length=24)
+    motion = draw_motion(spec, generator_for(spec, 2, ""), 640, 480)
+    assert np.allclose(motion.cropped(100, 50).kernel_at(20, 30, 61), motion.kernel_at(120, 80, 61), atol=1e-7)
+
+
+def test_linear_light_and_srgb_differ_where_bright_meets_dark():
+    picture = np.zeros((64, 64, 3), np.uint8)
+    picture[:, 32:] = 255
+    linear, srgb = (
+        synthesize(picture, parse_blur(f"straight:30,light={light},{CLEAN}"), 1, "x") for light in ("linear", "srgb")
+    )
+    assert linear.mean() > srgb.mean() + 1
+
+
+def test_lamps_brighter_than_white_leave_streaks():
+    sharp = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+    sharp[..., 30:33, 30:33] = 255
+    spec = parse_blur(f"straight:200,{CLEAN}")
+    motion = draw_motion(spec, generator_for(spec, 0, ""), 64, 64)
+    plain, bright = (expose(sharp, [motion], [spec], [0], [gain])[0].float().mean() for gain in (1.0, 4.0))
+    assert bright > 1.3 * plain
+
+
+def test_srgb_and_linear_are_inverse_and_fix_black_and_white():
+    values = torch.linspace(0, 1, 256)
+    assert torch.allclose(to_srgb(to_linear(values)), values, atol=1e-6)
+    assert to_linear(torch.tensor([0.0, 1.0])).tolist() == pytest.approx([0, 1])
+    assert to_linear(torch.tensor(0.5)).item() == pytest.approx(0.21404, abs=1e-4)
+
+
+def test_noise_is_standard_normal_and_depends_on_the_seed_alone():
+    values = noise(torch.Size((2, 3, 200, 200)), torch.tensor([1, 2]))
+    assert values.mean().abs() < 0.01
+    assert values.std().item() == pytest.approx(1, abs=0.01)
+    assert (values.abs() > 3).float().mean().item() == pytest.approx(0.0027, abs=0.0007)
+    assert torch.equal(values[1:], noise(torch.Size((1, 3, 200, 200)), torch.tensor([2])))
+    assert torch.corrcoef(values.flatten(1))[0, 1].abs() < 0.01
+
+
+def test_jpeg_is_close_to_the_library_that_cameras_use(picture):
+    for quality in (60, 90):
+        buffer = io.BytesIO()
+        Image.fromarray(picture).save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
+        theirs = np.asarray(Image.open(buffer)).astype(float)
+        tensor = torch.from_numpy(picture).permute(2, 0, 1).unsqueeze(0) / 255
+        ours = (jpeg(tensor, torch.tensor([quality]))[0] * 255).permute(1, 2, 0).numpy()
+        loss = ((theirs - picture) ** 2).mean()
+        assert ((ours - theirs) ** 2).mean() < 0.2 * loss
+        assert ((ours - picture) ** 2).mean() == pytest.approx(loss, rel=0.1)
+
+
+def test_mean_of_frames():
+    frames = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
+    frames[1] = 255
+    assert average_frames(frames, parse_blur(f"none,light=srgb,{CLEAN}"), 0).float().mean().item() == pytest.approx(
+        128, abs=1
+    )
+    assert average_frames(frames, parse_blur(f"none,{CLEAN}"), 0).float().mean().item() == pytest.approx(188, abs=1)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (3, 2), (37, 61)])
+def test_any_size(size):
+    picture = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    for kind in ("shake:28", "straight:28", "object:28"):
+        assert synthesize(picture, parse_blur(kind), 0, "a").shape == picture.shape
+
+
+def test_only_rgb_uint8_is_taken():
+    with pytest.raises(TypeError, match="RGB uint8"):
+        synthesize(np.zeros((4, 4), np.uint8), BlurSpec(), 0, "a")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_gpu_gives_the_same_picture(picture):
+    for text in ("shake:16", "curved:12", "object:20"):
+        spec = parse_blur(text)
+        motion = draw_motion(spec, generator_for(spec, 0, "a"), picture.shape[1], picture.shape[0])
+        sharp = torch.from_numpy(picture).permute(2, 0, 1).unsqueeze(0)
+        here = expose(sharp, [motion], [spec], [1]).int()
+        there = expose(sharp.cuda(), [motion], [spec], [1]).cpu().int()
+        assert ((here - there).abs() > 1).float().mean() < 1e-2
