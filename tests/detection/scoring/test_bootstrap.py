@@ -1,0 +1,243 @@
+"""The bootstrap against pycocotools on sets that are really resampled, and against answers known beforehand."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from detection.annotations.builder import TruthBuilder
+from detection.annotations.coco import read_coco
+from detection.bootstrap import (
+    ArmDraws,
+    BootstrapResult,
+    class_average_precision,
+    draw_copies,
+    interval,
+    paired_bootstrap,
+    recovered_fraction,
+)
+from detection.matching import match_classes, prepare
+from detection.scoring import score
+from detection.types import Detections
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from detection.annotations.records import GroundTruth
+
+BOX = (10.0, 10.0, 60.0, 60.0)
+EMPTY = Detections.empty()
+HIT = Detections.ordered([BOX], [0.9], ["cat"])
+
+
+@pytest.fixture(scope="module")
+def forty(shared: Path) -> GroundTruth:
+    path = shared / "data" / "coco_eval" / "instances.json"
+    names = [category["name"] for category in json.loads(path.read_text())["categories"]]
+    truth = read_coco(path, names)
+    return truth.subset(truth.stems[:40])
+
+
+def really_drawn(
+    truth: GroundTruth, predictions: dict[str, Detections], copies: np.ndarray
+) -> tuple[GroundTruth, dict[str, Detections]]:
+    """The set with every picture written out as often as it was drawn."""
+    builder = TruthBuilder("drawn", "coco", truth.class_names, repair=False)
+    drawn = {}
+    for picture, count in zip(truth.pictures, copies, strict=True):
+        for copy in range(int(count)):
+            stem = builder.add_picture(f"{picture.stem}-{copy}.jpg", picture.width, picture.height)
+            objects = truth.objects[picture.stem]
+            for name, box in zip(objects.class_names, objects.boxes.tolist(), strict=True):
+                builder.add_object(stem, name, tuple(box))
+            drawn[stem] = predictions[picture.stem]
+    return builder.finish(strict=True), drawn
+
+
+def arms_of(**draws: list[float]) -> BootstrapResult:
+    """A result with given draws; the figure itself is the first of them."""
+    arms = {
+        name: ArmDraws(values[0], values[0], np.array(values, dtype=float), np.array(values, dtype=float))
+        for name, values in draws.items()
+    }
+    return BootstrapResult(arms, 0.95, len(next(iter(draws.values()))), 0, 10)
+
+
+def test_undrawn_figures_are_those_of_pycocotools(forty, perturb):
+    arms = {"sharp": perturb(forty, 1, noise=2.0), "blurred": perturb(forty, 2, noise=8.0)}
+    result = paired_bootstrap(forty, arms, resamples=5)
+    for name, predictions in arms.items():
+        expected = score(forty, predictions)
+        assert result.arms[name].ap == pytest.approx(expected.ap, abs=1e-9)
+        assert result.arms[name].ap50 == pytest.approx(expected.ap50, abs=1e-9)
+
+
+def test_each_draw_is_pycocotools_on_the_set_written_out(forty, perturb):
+    predictions = perturb(forty, 3)
+    result = paired_bootstrap(forty, {"arm": predictions}, resamples=4, seed=7)
+    copies = draw_copies(40, 4, seed=7)
+    assert copies.max() >= 3
+    for draw in range(4):
+        expected = score(*really_drawn(forty, predictions, copies[:, draw]))
+        assert result.arms["arm"].ap_draws[draw] == pytest.approx(expected.ap, abs=1e-9)
+        assert result.arms["arm"].ap50_draws[draw] == pytest.approx(expected.ap50, abs=1e-9)
+
+
+def test_each_class_is_that_of_pycocotools(forty, perturb):
+    predictions = perturb(forty, 4)
+    expected = score(forty, predictions).per_class
+    job = prepare(forty, predictions)
+    by_number = [name for _, name in sorted(zip(job.category_ids, job.class_names, strict=True))]
+    for name, matches in zip(by_number, match_classes(job), strict=True):
+        precision, present = class_average_precision(matches, np.ones((40, 1)))
+        assert bool(present[0]) is (expected[name] is not None)
+        if present[0]:
+            assert precision.mean() == pytest.approx(expected[name], abs=1e-9)
+
+
+def test_draws_are_of_whole_sets_and_depend_on_the_seed_alone():
+    copies = draw_copies(12, 50, seed=1)
+    assert copies.shape == (12, 50)
+    assert (copies.sum(axis=0) == 12).all()
+    assert (copies == draw_copies(12, 50, seed=1)).all()
+    assert (copies != draw_copies(12, 50, seed=2)).any()
+
+
+def test_equal_arms_never_differ(make_truth):
+    truth = make_truth({stem: [("cat", BOX)] for stem in "abcdef"})
+    predictions = {stem: HIT if stem < "d" else EMPTY for stem in "abcdef"}
+    result = paired_bootstrap(truth, {"one": predictions, "other": dict(predictions)}, resamples=50)
+    difference = result.difference("one", "other")
+    assert (difference.value, difference.low, difference.high) == (0.0, 0.0, 0.0)
+    assert result.ap("one").low < result.ap("one").high
+
+
+def test_a_class_out_of_a_draw_is_left_out_of_its_mean(make_truth):
+    # a holds the only cat, which is found; b the only dog, which is not. Both drawn: .5; only a: 1; only b: 0.
+    truth = make_truth({"a": [("cat", BOX)], "b": [("dog", BOX)]})
+    result = paired_bootstrap(truth, {"arm": {"a": HIT, "b": EMPTY}}, resamples=60)
+    drawn = draw_copies(2, 60, seed=0)[0]
+    assert set(drawn) == {0.0, 1.0, 2.0}
+    assert result.arms["arm"].ap_draws == pytest.approx(drawn / 2)
+
+
+def test_draws_without_truth_are_excluded_and_counted(make_truth):
+    truth = make_truth({"a": [("cat", BOX)], "b": [], "c": []})
+    result = paired_bootstrap(truth, {"arm": {"a": HIT, "b": EMPTY, "c": EMPTY}}, resamples=200)
+    without = int((draw_copies(3, 200, seed=0)[0] == 0).sum())
+    assert without > 0
+    ap = result.ap("arm")
+    assert (ap.value, ap.low, ap.high) == pytest.approx((1.0, 1.0, 1.0))
+    assert (ap.n_excluded, ap.n_draws) == (without, 200 - without)
+
+
+def test_no_truth_at_all_is_null(make_truth):
+    result = paired_bootstrap(make_truth({"a": []}), {"arm": {"a": HIT}}, resamples=10)
+    assert result.ap("arm").as_dict() == {
+        "value": None,
+        "low": None,
+        "high": None,
+        "confidence": 0.95,
+        "n_draws": 0,
+        "n_excluded": 10,
+    }
+
+
+def test_a_picture_subset_is_all_that_is_drawn(make_truth):
+    truth = make_truth({"a": [("cat", BOX)], "b": [("cat", BOX)]})
+    result = paired_bootstrap(truth, {"arm": {"a": HIT, "b": EMPTY}}, resamples=10, picture_keys=["a"])
+    assert result.n_pictures == 1
+    assert result.arms["arm"].ap_draws == pytest.approx(np.ones(10))
+
+
+def test_interval_is_the_percentiles_of_the_known_draws():
+    draws = np.append(np.arange(101.0), np.nan)
+    answer = interval(50.0, draws, 0.9)
+    assert (answer.value, answer.low, answer.high) == pytest.approx((50.0, 5.0, 95.0))
+    assert (answer.n_draws, answer.n_excluded) == (101, 1)
+
+
+@pytest.mark.parametrize(
+    ("sharp", "blurred", "deblurred", "expected"),
+    [
+        (0.4, 0.2, 0.3, 0.5),
+        (0.4, 0.2, 0.1, -0.5),
+        (0.4, 0.2, 0.5, 1.5),
+        (0.4, 0.4, 0.5, None),
+        (0.3, 0.4, 0.5, None),
+        (None, 0.2, 0.3, None),
+        (0.4, 0.2, None, None),
+    ],
+)
+def test_recovered_fraction(sharp, blurred, deblurred, expected):
+    answer = recovered_fraction(sharp, blurred, deblurred)
+    assert answer is None if expected is None else answer == pytest.approx(expected)
+
+
+def test_recovered_interval_pairs_the_draws():
+    # Whatever pictures are drawn, half of what was lost comes back: the interval is a point, though each arm's is wide.
+    blurred = np.linspace(0.1, 0.4, 101)
+    lost = np.linspace(0.2, 0.1, 101)
+    result = arms_of(sharp=list(blurred + lost), blurred=list(blurred), deblurred=list(blurred + lost / 2))
+    answer = result.recovered("sharp", "blurred", "deblurred")
+    assert (answer.value, answer.low, answer.high) == pytest.approx((0.5, 0.5, 0.5))
+
+
+def test_draws_where_nothing_was_lost_are_excluded_and_too_many_leave_no_interval():
+    few = arms_of(sharp=[0.4] * 99 + [0.2], blurred=[0.2] * 100, deblurred=[0.3] * 100)
+    answer = few.recovered("sharp", "blurred", "deblurred")
+    assert (answer.n_draws, answer.n_excluded) == (99, 1)
+    assert (answer.low, answer.high) == pytest.approx((0.5, 0.5))
+    many = arms_of(sharp=[0.4] * 97 + [0.2] * 3, blurred=[0.2] * 100, deblurred=[0.3] * 100)
+    answer = many.recovered("sharp", "blurred", "deblurred")
+    assert (answer.value, answer.low, answer.high, answer.n_excluded) == (pytest.approx(0.5), None, None, 3)
+
+
+def coverage(make_truth, experiments: int, n_pictures: int, resamples: int) -> tuple[float, float]:
+    """How often 95% intervals of AP, and of an AP difference, hold the answer that is known.
+
+    One cat a picture and never a false box: AP is recall, which is found with probability .7 in one arm, and in the
+    other .5 (only ever where the first finds it), so the difference is .2.
+    """
+    generator = np.random.default_rng(11)
+    stems = [f"{number:04}" for number in range(n_pictures)]
+    truth = make_truth({stem: [("cat", BOX)] for stem in stems})
+    inside = inside_difference = 0
+    for experiment in range(experiments):
+        luck = dict(zip(stems, generator.random(n_pictures), strict=True))
+        arms = {
+            name: {stem: HIT if luck[stem] < chance else EMPTY for stem in stems}
+            for name, chance in (("better", 0.7), ("worse", 0.5))
+        }
+        result = paired_bootstrap(truth, arms, resamples=resamples, seed=experiment)
+        ap, difference = result.ap("better"), result.difference("better", "worse")
+        inside += ap.low <= 0.7 + 0.005 and ap.high >= 0.7 - 0.005
+        inside_difference += difference.low <= 0.2 <= difference.high
+    return inside / experiments, inside_difference / experiments
+
+
+def test_the_spread_of_draws_is_that_of_a_share(make_truth):
+    # 140 of 200 found: AP is a share, whose standard error is sqrt(.7 .3 / 200).
+    stems = [f"{number:04}" for number in range(200)]
+    truth = make_truth({stem: [("cat", BOX)] for stem in stems})
+    predictions = {stem: HIT if index < 140 else EMPTY for index, stem in enumerate(stems)}
+    draws = paired_bootstrap(truth, {"arm": predictions}, resamples=2000).arms["arm"].ap_draws
+    assert draws.mean() == pytest.approx(0.7, abs=0.01)
+    assert draws.std() == pytest.approx(math.sqrt(0.7 * 0.3 / 200), rel=0.06)
+
+
+def test_intervals_hold_a_known_answer_as_often_as_they_say(make_truth):
+    ap, difference = coverage(make_truth, experiments=50, n_pictures=50, resamples=200)
+    assert ap >= 0.85
+    assert difference >= 0.85
+
+
+@pytest.mark.slow
+def test_intervals_hold_a_known_answer_as_often_as_they_say_in_many_trials(make_truth):
+    ap, difference = coverage(make_truth, experiments=300, n_pictures=100, resamples=400)
+    assert 0.92 <= ap <= 0.98
+    assert 0.92 <= difference <= 0.98

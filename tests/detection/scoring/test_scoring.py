@@ -1,0 +1,339 @@
+"""COCO scores against cases worked by hand and against pycocotools called directly."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from detection.annotations.coco import read_coco
+from detection.annotations.voc import read_voc, write_voc
+from detection.consistency import consistency
+from detection.errors import DetectionError
+from detection.picture_scores import score_pictures
+from detection.predictions import load_predictions, save_predictions
+from detection.scoring import FIGURES, CocoScores, score
+from detection.types import Detections
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from detection.annotations.records import GroundTruth
+
+BOX = (10.0, 10.0, 60.0, 60.0)
+ELSEWHERE = (70.0, 70.0, 90.0, 90.0)
+EMPTY = Detections.empty()
+
+
+def figures(scores: CocoScores) -> dict[str, float | None]:
+    return {name: getattr(scores, name) for name in FIGURES}
+
+
+def by_pycocotools(annotations: Path, results: Path, image_ids: list[int]) -> list[float]:
+    """The 12 figures, straight from the library on the two files."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(annotations))
+        judge = COCOeval(truth, truth.loadRes(str(results)), "bbox")
+        judge.params.imgIds = image_ids
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+    return judge.stats.tolist()
+
+
+@pytest.fixture(scope="module")
+def thirty(shared: Path) -> GroundTruth:
+    path = shared / "data" / "coco_eval" / "instances.json"
+    names = [category["name"] for category in json.loads(path.read_text())["categories"]]
+    truth = read_coco(path, names)
+    return truth.subset(truth.stems[:30])
+
+
+def test_perfect_boxes_score_one(make_truth, found):
+    scores = score(make_truth({"a": [("cat", BOX)]}), {"a": found(("cat", BOX, 0.9))})
+    assert (scores.ap, scores.ap50, scores.ar) == pytest.approx((1.0, 1.0, 1.0))
+    assert scores.per_class == {"cat": pytest.approx(1.0), "dog": None}
+    assert scores.ap_small is None
+    assert (scores.n_pictures, scores.n_truths, scores.n_predictions) == (1, 1, 1)
+
+
+def test_a_box_in_one_picture_never_matches_an_object_of_another(make_truth, found):
+    # Pooling the boxes of all pictures, as the authors' script does, gives 1.0 here.
+    truth = make_truth({"a": [("cat", BOX)], "b": []})
+    scores = score(truth, {"a": EMPTY, "b": found(("cat", BOX, 0.9))})
+    assert (scores.ap, scores.ar, scores.n_predictions) == (0.0, 0.0, 1)
+
+
+def test_a_false_box_ranked_first_halves_precision(make_truth, found):
+    truth = make_truth({"a": [("cat", BOX)]})
+    scores = score(truth, {"a": found(("cat", ELSEWHERE, 0.95), ("cat", BOX, 0.9))})
+    assert scores.ap == pytest.approx(0.5)
+
+
+def test_a_false_box_on_a_picture_without_truth_counts(make_truth, found):
+    truth = make_truth({"a": [("cat", BOX)], "b": []})
+    with_false = score(truth, {"a": found(("cat", BOX, 0.9)), "b": found(("cat", ELSEWHERE, 0.95))})
+    assert with_false.ap == pytest.approx(0.5)
+    assert score(truth.subset(["a"]), {"a": found(("cat", BOX, 0.9))}).ap == pytest.approx(1.0)
+
+
+def test_a_second_box_on_one_object_is_false(make_truth, found):
+    truth = make_truth({"a": [("cat", BOX)], "b": [("cat", BOX)]})
+    scores = score(truth, {"a": found(("cat", BOX, 0.9), ("cat", BOX, 0.8)), "b": found(("cat", BOX, 0.7))})
+    # Precision 1 up to recall .5 (51 of 101 levels), then 2/3.
+    assert scores.ap == pytest.approx((51 + 50 * 2 / 3) / 101)
+
+
+def test_a_box_of_the_wrong_class_is_no_hit(make_truth, found):
+    scores = score(make_truth({"a": [("cat", BOX)]}), {"a": found(("dog", BOX, 0.9))})
+    assert scores.per_class == {"cat": 0.0, "dog": None}
+    assert scores.ap == 0.0
+
+
+def test_overlap_decides_at_how_many_thresholds_a_box_hits(make_truth, found):
+    # 77 of 100 pixels wide: IoU .77, a hit at .50 to .75, which is 6 of the 10 thresholds.
+    truth = make_truth({"a": [("cat", (0.0, 0.0, 100.0, 100.0))]})
+    scores = score(truth, {"a": found(("cat", (0.0, 0.0, 77.0, 100.0), 0.9))})
+    assert (scores.ap, scores.ap50, scores.ap75) == pytest.approx((0.6, 1.0, 1.0))
+
+
+def test_a_confidence_cut_off_lowers_ap(make_truth, found):
+    truth = make_truth({"a": [("cat", BOX)], "b": [("cat", BOX)]})
+    every = {"a": found(("cat", BOX, 0.9)), "b": found(("cat", BOX, 0.1))}
+    assert score(truth, every).ap == pytest.approx(1.0)
+    cut = {stem: boxes.select(confidence=0.25) for stem, boxes in every.items()}
+    assert score(truth, cut).ap == pytest.approx(51 / 101)
+    assert score(truth, {stem: boxes.select(confidence=0.1) for stem, boxes in every.items()}).ap == pytest.approx(1.0)
+
+
+def test_only_the_best_hundred_boxes_of_a_picture_and_class_count(make_truth, found):
+    truth = make_truth({"a": [("cat", BOX)]})
+    false = [("cat", ELSEWHERE, 0.9)] * 99
+    assert score(truth, {"a": found(*false, ("cat", BOX, 0.5))}).ap == pytest.approx(0.01)
+    assert score(truth, {"a": found(*false, ("cat", ELSEWHERE, 0.9), ("cat", BOX, 0.5))}).ap == 0.0
+
+
+def test_nothing_found_is_zero_and_no_truth_is_null(make_truth):
+    nothing = score(make_truth({"a": [("cat", BOX)]}), {"a": EMPTY})
+    assert (nothing.ap, nothing.ar, nothing.n_predictions) == (0.0, 0.0, 0)
+    no_truth = score(make_truth({"a": []}), {"a": EMPTY})
+    assert set(figures(no_truth).values()) == {None}
+    assert (no_truth.n_pictures, no_truth.n_truths) == (1, 0)
+    assert no_truth.curve.precision is None
+
+
+def test_no_truth_is_null_also_with_boxes(make_truth, found):
+    scores = score(make_truth({"a": []}), {"a": found(("cat", BOX, 0.9))})
+    assert scores.ap is None
+    assert scores.n_predictions == 1
+
+
+@pytest.mark.parametrize("mark", ["difficult", "iscrowd"])
+@pytest.mark.parametrize("backend", ["pycocotools", "faster-coco-eval"])
+def test_ignored_objects_are_neither_missed_nor_falsely_found(make_truth, found, mark, backend):
+    if backend == "faster-coco-eval":
+        pytest.importorskip("faster_coco_eval")
+    plain = make_truth({"a": [("cat", BOX)], "b": []})
+    marked = make_truth({"a": [], "b": [("cat", BOX)]}, **{mark: True})
+    truth = replace(plain, objects={"a": plain.objects["a"], "b": marked.objects["b"]})
+    seen = score(truth, {"a": found(("cat", BOX, 0.8)), "b": found(("cat", BOX, 0.9))}, backend=backend)
+    unseen = score(truth, {"a": found(("cat", BOX, 0.8)), "b": EMPTY}, backend=backend)
+    assert seen.ap == unseen.ap == pytest.approx(1.0)
+    assert (seen.n_truths, seen.n_ignored) == (1, 1)
+    beside = score(truth, {"a": found(("cat", BOX, 0.8)), "b": found(("cat", ELSEWHERE, 0.9))}, backend=backend)
+    assert beside.ap == pytest.approx(0.5)
+
+
+def test_a_box_inside_a_difficult_object_is_judged_by_iou(make_truth, found):
+    # As a crowd region, whose overlap is the share of the box inside, it would be ignored.
+    plain = make_truth({"a": [("cat", BOX)], "b": []})
+    marked = make_truth({"a": [], "b": [("cat", (0.0, 0.0, 100.0, 100.0))]}, difficult=True)
+    truth = replace(plain, objects={"a": plain.objects["a"], "b": marked.objects["b"]})
+    scores = score(truth, {"a": found(("cat", BOX, 0.8)), "b": found(("cat", (0.0, 0.0, 30.0, 30.0), 0.9))})
+    assert scores.ap == pytest.approx(0.5)
+
+
+def test_annotation_number_zero_still_matches(tmp_path, found):
+    content = {
+        "images": [{"id": 0, "file_name": "a.jpg", "width": 100, "height": 100}],
+        "categories": [{"id": 0, "name": "cat"}],
+        "annotations": [{"id": 0, "image_id": 0, "category_id": 0, "bbox": [10, 10, 50, 50], "iscrowd": 0}],
+    }
+    path = tmp_path / "zero.json"
+    path.write_text(json.dumps(content))
+    truth = read_coco(path, ["cat"])
+    assert truth.report["renumbered_annotations"] == 1
+    assert score(truth, {"a": found(("cat", BOX, 0.9))}).ap == pytest.approx(1.0)
+
+
+def test_a_class_subset_restricts_truth_and_predictions(make_truth, found):
+    truth = make_truth({"a": [("cat", BOX), ("dog", ELSEWHERE)]})
+    predictions = {"a": found(("cat", BOX, 0.8), ("dog", BOX, 0.9))}
+    assert score(truth, predictions).ap == pytest.approx(0.5)
+    cats = score(truth, predictions, classes=["cat"])
+    assert cats.ap == pytest.approx(1.0)
+    assert (cats.n_truths, cats.n_predictions, set(cats.per_class)) == (1, 1, {"cat"})
+
+
+def test_a_picture_subset_leaves_the_others_out(make_truth, found):
+    truth = make_truth({"a": [("cat", BOX)], "b": [("cat", BOX)]})
+    predictions = {"a": found(("cat", BOX, 0.8)), "b": found(("cat", ELSEWHERE, 0.9))}
+    scores = score(truth, predictions, picture_keys=["a"])
+    assert scores.ap == pytest.approx(1.0)
+    assert (scores.n_pictures, scores.n_truths, scores.n_predictions) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "options", "message"),
+    [
+        ({"a": EMPTY}, {}, "1 of 2 pictures have no predictions, the first b"),
+        ({"a": EMPTY, "b": EMPTY, "c": EMPTY}, {}, "predictions for 1 pictures without annotation, the first c"),
+        ({"a": EMPTY, "b": EMPTY}, {"classes": ["horse"]}, r"\['horse'\] are not among"),
+        ({"a": EMPTY, "b": EMPTY}, {"classes": []}, "nothing to score"),
+        ({"a": EMPTY, "b": EMPTY}, {"picture_keys": []}, "nothing to score"),
+        ({"a": EMPTY, "b": EMPTY}, {"picture_keys": ["d"]}, "d is not among the 2 annotated pictures"),
+        ({"a": EMPTY, "b": EMPTY}, {"backend": "mine"}, "no scoring backend 'mine'"),
+        ({"a": Detections.ordered([BOX], [0.5], ["horse"]), "b": EMPTY}, {}, "on a has the class 'horse'"),
+    ],
+)
+def test_gaps_in_the_maps_are_errors(make_truth, predictions, options, message):
+    with pytest.raises(DetectionError, match=message):
+        score(make_truth({"a": [("cat", BOX)], "b": []}), predictions, **options)
+
+
+def test_stdout_stays_clean(make_truth, capsys):
+    score(make_truth({"a": [("cat", BOX)]}), {"a": EMPTY})
+    assert capsys.readouterr().out == ""
+
+
+def test_order_of_pictures_and_of_equal_scores_does_not_matter(make_truth, found):
+    truth = make_truth({"a": [("cat", BOX)], "b": [("cat", BOX)], "c": []})
+    rows = [("cat", BOX, 0.5), ("cat", ELSEWHERE, 0.5), ("dog", BOX, 0.5)]
+    forward = {"a": found(*rows), "b": found(*rows), "c": found(*rows)}
+    backward = {stem: found(*reversed(rows)) for stem in "cba"}
+    shuffled = make_truth({"c": [], "b": [("cat", BOX)], "a": [("cat", BOX)]})
+    assert score(truth, forward) == score(shuffled, backward)
+
+
+def test_equal_to_pycocotools_on_the_files(thirty, perturb, shared, tmp_path):
+    save_predictions(tmp_path / "predictions.json", thirty, perturb(thirty, seed=1))
+    expected = by_pycocotools(
+        shared / "data" / "coco_eval" / "instances.json",
+        tmp_path / "predictions.json",
+        [picture.image_id for picture in thirty.pictures],
+    )
+    scores = score(thirty, load_predictions(tmp_path / "predictions.json", thirty))
+    assert 0.1 < scores.ap < 0.9
+    assert list(figures(scores).values()) == pytest.approx(expected, abs=1e-12)
+    assert scores.n_pictures == 30
+
+
+def test_the_fast_backend_gives_the_same_figures(thirty, perturb):
+    pytest.importorskip("faster_coco_eval")
+    predictions = perturb(thirty, seed=2)
+    slow, fast = (score(thirty, predictions, backend=name) for name in ("pycocotools", "faster-coco-eval"))
+    assert figures(fast) == pytest.approx(figures(slow), abs=1e-9)
+    assert fast.per_class == pytest.approx(slow.per_class, abs=1e-9)
+    assert fast.curve.precision50 == pytest.approx(slow.curve.precision50, abs=1e-9)
+
+
+def test_voc_and_coco_files_give_the_same_figures(thirty, perturb, tmp_path):
+    write_voc(thirty, tmp_path / "voc")
+    from_voc = read_voc(tmp_path / "voc", thirty.class_names)
+    (tmp_path / "truth.json").write_text(json.dumps(from_voc.to_coco()))
+    from_both = read_coco(tmp_path / "truth.json", thirty.class_names)
+    predictions = perturb(thirty, seed=3)
+    once = score(thirty, predictions)
+    assert figures(score(from_voc, predictions)) == pytest.approx(figures(once), abs=1e-12)
+    assert figures(score(from_both, predictions)) == pytest.approx(figures(once), abs=1e-12)
+
+
+def test_the_curve_averages_to_ap(thirty, perturb):
+    scores = score(thirty, perturb(thirty, seed=4))
+    assert len(scores.curve.recall) == 101
+    assert sum(scores.curve.precision) / 101 == pytest.approx(scores.ap)
+    assert sum(scores.curve.precision50) / 101 == pytest.approx(scores.ap50)
+    assert sum(scores.curve.precision75) / 101 == pytest.approx(scores.ap75)
+
+
+def test_scores_are_json_without_nan(make_truth):
+    scores = score(make_truth({"a": []}), {"a": EMPTY})
+    content = json.loads(json.dumps(scores.as_dict() | {"curve": scores.curve.as_dict()}, allow_nan=False))
+    assert content["ap"] is None
+    assert content["per_class"] == {"cat": None, "dog": None}
+    assert content["curve"]["precision"] is None
+
+
+def test_saved_predictions_come_back_the_same(thirty, perturb, tmp_path):
+    predictions = perturb(thirty, seed=5)
+    predictions[thirty.stems[3]] = EMPTY
+    save_predictions(tmp_path / "p.json", thirty, predictions)
+    again = load_predictions(tmp_path / "p.json", thirty)
+    assert list(again) == list(thirty.stems)
+    for stem, boxes in predictions.items():
+        assert (again[stem].boxes == boxes.boxes).all()
+        assert (again[stem].scores == boxes.scores).all()
+        assert again[stem].class_names == boxes.class_names
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{}", "a list is needed"),
+        ("[1]", r"\[0\] is not a mapping"),
+        ('[{"image_id": 9, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]', "picture 9 or class 1"),
+        ('[{"image_id": "a", "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]', "whole numbers"),
+        ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1], "score": 0.5}]', "all finite"),
+        ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, NaN], "score": 0.5}]', "all finite"),
+        ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, -1, 1], "score": 0.5}]', "not negative"),
+        ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1]}]', "all finite"),
+        ("[", "is not JSON"),
+    ],
+)
+def test_a_bad_results_file_is_one_clear_line(make_truth, tmp_path, content, message):
+    (tmp_path / "p.json").write_text(content)
+    with pytest.raises(DetectionError, match=message) as caught:
+        load_predictions(tmp_path / "p.json", make_truth({"a": []}))
+    assert "\n" not in str(caught.value)
+
+
+def test_picture_scores_by_hand(make_truth, found):
+    truth = make_truth({"a": [("cat", BOX), ("cat", ELSEWHERE)], "b": [], "c": [], "d": [("cat", (0, 0, 100, 100))]})
+    predictions = {
+        "a": found(("cat", BOX, 0.9), ("dog", ELSEWHERE, 0.8), ("cat", ELSEWHERE, 0.2)),
+        "b": EMPTY,
+        "c": found(("cat", BOX, 0.3)),
+        "d": found(("cat", (0.0, 0.0, 77.0, 100.0), 0.25)),
+    }
+    scores = score_pictures(truth, predictions)
+    assert scores["a"].f1 == pytest.approx(2 * 1 / (2 + 2))
+    assert (scores["a"].n_truths, scores["a"].n_boxes, scores["a"].n_hits) == (2, 2, 1)
+    assert scores["b"].f1 == 1.0
+    assert scores["c"].f1 == 0.0
+    assert scores["d"].f1 == pytest.approx(0.6)
+
+
+def test_a_detector_is_consistent_with_itself(make_truth, found):
+    truth = make_truth({"a": [("cat", BOX)], "b": []})
+    sharp = {"a": found(("dog", ELSEWHERE, 0.9), ("dog", BOX, 0.1)), "b": found(("cat", BOX, 0.25))}
+    same = consistency(truth, sharp, sharp)
+    assert same.consistency == pytest.approx(1.0)
+    assert (same.n_pictures, same.n_references, same.n_predictions) == (2, 2, 3)
+    # The truth's own cat is no part of it: finding it on the restored picture only is a false box.
+    other = consistency(truth, sharp, {"a": found(("cat", BOX, 0.9)), "b": found(("cat", BOX, 0.8))})
+    assert other.consistency == pytest.approx(0.25)
+    assert not {"ap", "map"} & set(other.as_dict())
+
+
+def test_consistency_without_sharp_boxes_is_null(make_truth, found):
+    truth = make_truth({"a": [("cat", BOX)]})
+    assert consistency(truth, {"a": EMPTY}, {"a": found(("cat", BOX, 0.9))}).consistency is None
+    with pytest.raises(DetectionError, match="no sharp predictions, the first a"):
+        consistency(truth, {}, {"a": EMPTY})
