@@ -1,0 +1,74 @@
+"""Deblur, then detect: the whole chain for one picture, usable from Python.
+
+>>> from deblur import Deblurrer
+>>> from detection.yolo import YoloDetector
+>>> chain = DeblurDetect(Deblurrer.load(), YoloDetector("yolo26n"))
+>>> restored, detections, times = chain(picture)  # picture: RGB uint8 (H, W, 3)
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from detection.types import Detections, Detector
+
+
+class Restorer(Protocol):
+    """Removes blur from one picture; `deblur.Deblurrer` is one."""
+
+    def __call__(self, picture: NDArray[np.uint8], /) -> NDArray[np.uint8]:
+        """The restored picture, RGB uint8 (H, W, 3) like the one that came in."""
+
+
+class Times(NamedTuple):
+    """How long the parts took, in milliseconds of wall time; ``deblur`` is None where nothing was restored."""
+
+    deblur: float | None
+    detect: float
+
+
+class DeblurDetectResult(NamedTuple):
+    """What the chain makes of one picture.
+
+    Attributes:
+        restored: RGB uint8 (H, W, 3), the picture that the detector saw.
+        detections: boxes in its pixels.
+        times: how long it took.
+    """
+
+    restored: NDArray[np.uint8]
+    detections: Detections
+    times: Times
+
+
+class DeblurDetect:
+    """Restores a picture and finds the objects in it."""
+
+    def __init__(self, deblurrer: Restorer | None, detector: Detector) -> None:
+        """Join the two.
+
+        Args:
+            deblurrer: for example `deblur.Deblurrer`; None leaves pictures as they are.
+            detector: for example `detection.yolo.YoloDetector`.
+        """
+        self.deblurrer = deblurrer
+        self.detector = detector
+
+    def __call__(self, picture: NDArray[np.uint8]) -> DeblurDetectResult:
+        """Restore and detect.
+
+        Args:
+            picture: RGB uint8 (H, W, 3); it is not changed.
+        """
+        start = time.perf_counter()
+        restored = picture if self.deblurrer is None else self.deblurrer(picture)
+        between = time.perf_counter()
+        (detections,) = self.detector([restored])
+        end = time.perf_counter()
+        deblur_ms = None if self.deblurrer is None else (between - start) * 1000
+        return DeblurDetectResult(restored, detections, Times(deblur_ms, (end - between) * 1000))

@@ -1,0 +1,266 @@
+"""Restore pictures or videos and detect the objects in them: ``python -m pipelines.deblur_detect SOURCE...``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deblur.cli import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    add_config_option,
+    add_device_option,
+    parse_args,
+    positive_int,
+    run,
+    unit_interval,
+)
+from deblur.errors import DeblurError
+from detection.errors import DetectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deblur import Deblurrer
+    from detection.yolo import YoloDetector
+
+SAVED = ("annotated", "deblurred", "side-by-side", "json", "txt", "coco")
+SAVED_BY_DEFAULT = ("annotated", "deblurred")
+MOST_LINES = 20  # of pictures in the printed summary; log.txt has all
+
+EXAMPLES = """\
+examples:
+  python -m pipelines.deblur_detect street.jpg
+  python -m pipelines.deblur_detect photos/ --classes person car --save annotated,txt
+  python -m pipelines.deblur_detect 'photos/**/*.png' --deblurrer none --json > detections.json
+  python -m pipelines.deblur_detect ride.mp4 --save side-by-side --output ride-restored
+  python -m pipelines.deblur_detect 0 --limit 300     the first camera; Ctrl-C stops it and keeps what is written
+
+Exit codes: 0 done, 1 a picture (or more) failed, 2 wrong usage, 130 interrupted.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: arguments without the program's name; those of the process by default.
+
+    Returns:
+        Exit code: 0 done, 1 failed, 2 usage (raised by argparse as ``SystemExit``), 130 interrupted.
+    """
+    args = parse_args(make_parser(), argv)
+    return run(lambda: deblur_detect(args), expected=(DeblurError, DetectionError))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options, before any heavy import."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.deblur_detect",
+        description="Restore motion-blurred pictures or videos, then detect the objects in them.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "source",
+        nargs="+",
+        metavar="SOURCE",
+        help="picture, folder (pictures at any depth), glob in quotes, video file, or number of a camera",
+    )
+    models = parser.add_argument_group("models")
+    models.add_argument(
+        "--deblurrer",
+        default="default",
+        metavar="NAME|FILE",
+        help="default, the name of a released network, a .safetensors file, or none (default: default)",
+    )
+    models.add_argument(
+        "--detector", default="yolo26n", metavar="NAME|FILE", help="YOLO weights: a name or a file (default: yolo26n)"
+    )
+    models.add_argument(
+        "--conf",
+        type=unit_interval,
+        default=0.25,
+        metavar="SCORE",
+        help="leave out detections below it (default: 0.25)",
+    )
+    models.add_argument(
+        "--imgsz",
+        type=positive_int,
+        default=640,
+        metavar="PIXELS",
+        help="side of the square that the detector sees, a multiple of 32 (default: 640)",
+    )
+    models.add_argument(
+        "--classes",
+        nargs="+",
+        type=_class_names,
+        metavar="NAME",
+        help="find these only; spaces or commas between, e.g. person,'traffic light'",
+    )
+    add_device_option(parser)
+    results = parser.add_argument_group("results")
+    results.add_argument(
+        "--output", type=Path, metavar="DIR", help="a new or empty folder (default: runs/deblur_detect/SOURCE[-N])"
+    )
+    results.add_argument(
+        "--save",
+        nargs="+",
+        type=_saved_kinds,
+        default=[SAVED_BY_DEFAULT],
+        metavar="KIND",
+        help=f"any of {', '.join(SAVED)}; spaces or commas between (default: {' '.join(SAVED_BY_DEFAULT)}). "
+        "detections.json is always written, deblurred never with --deblurrer none",
+    )
+    results.add_argument(
+        "--limit", type=positive_int, metavar="N", help="stop after N pictures or frames in all; marked in the results"
+    )
+    results.add_argument("--json", action="store_true", help="print detections.json on stdout, and nothing else there")
+    add_config_option(parser)
+    return parser
+
+
+def deblur_detect(args: argparse.Namespace) -> int:
+    """Do what the options say; see `main`.
+
+    Raises:
+        DeblurError: a source, the deblurrer, the device or the output folder is not there or cannot be used.
+        DetectionError: the detector or one of its classes is not there.
+    """
+    from deblur.devices import resolve_device
+    from deblur.runs import write_json
+    from detection.yolo import YoloDetector
+    from pipelines.chain import DeblurDetect
+    from pipelines.process import Process, printable
+    from pipelines.sinks import CocoSink, PictureSink
+    from pipelines.sources import find_sources
+
+    sources, notes = find_sources(args.source)
+    device = str(resolve_device(args.device))
+    deblurrer = None
+    if args.deblurrer != "none":
+        from deblur import Deblurrer
+
+        deblurrer = Deblurrer.load(args.deblurrer, device=device)
+    classes = None if args.classes is None else [name for group in args.classes for name in group]
+    detector = YoloDetector(args.detector, device=device, image_size=args.imgsz, confidence=args.conf, classes=classes)
+    folder = output_folder(args.output, "deblur_detect", sources[0].stem.name)
+    record_run(folder, args, device, deblurrer, detector)
+    kinds = {kind for group in args.save for kind in group} - ({"deblurred"} if deblurrer is None else set())
+    pictures = PictureSink(folder, kinds, detector.class_names)
+    coco = CocoSink(detector.class_names)
+    document: dict[str, Any] = {
+        "run": printable(str(folder)),
+        "deblurrer": None if deblurrer is None else deblurrer.name,
+        "detector": detector.name,
+    }
+    with (folder / "log.txt").open("w", encoding="utf-8") as log:
+        process = Process(DeblurDetect(deblurrer, detector), pictures, coco, log)
+        for note in notes:
+            process.say(note)
+        try:
+            process.run(sources, args.limit)
+        finally:  # also after Ctrl-C: what was done is kept
+            pictures.finish_videos()
+            failures = [entry["error"] for entry in process.entries if entry["error"] is not None]
+            n_ok = len(process.entries) - len(failures)
+            document |= {"pictures": process.entries, "n_ok": n_ok, "n_failed": len(failures)}
+            if args.limit is not None:
+                document["limit"] = args.limit
+            write_json(folder / "detections.json", document)
+            if "coco" in kinds:
+                coco.write(folder)
+            if args.json:
+                print(json.dumps(document, allow_nan=False), flush=True)
+            else:
+                print_summary(document)
+        if failures:
+            process.say(f"{len(failures)} of {len(process.entries)} failed:")
+            for failure in failures:
+                process.say(f"  {failure}")
+    return EXIT_FAILED if failures else EXIT_DONE
+
+
+def output_folder(output: Path | None, task: str, name: str) -> Path:
+    """The folder of a run: ``output``, which must be new or empty, or a new ``runs/<task>/<name>[-N]``.
+
+    Raises:
+        DeblurError: ``output`` holds something, or no folder can be made there.
+    """
+    from deblur.runs import create_run
+
+    if output is None:
+        return create_run(task, name)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        is_empty = not any(output.iterdir())
+    except OSError as error:
+        raise DeblurError(f"cannot use --output {output}: {error.strerror}") from error
+    if not is_empty:
+        raise DeblurError(f"--output {output} holds files already: give a new or an empty folder")
+    return output
+
+
+def record_run(
+    folder: Path, args: argparse.Namespace, device: str, deblurrer: Deblurrer | None, detector: YoloDetector
+) -> None:
+    """Write ``config.yaml``, the options that make this run again, and ``env.json``, what else it depends on."""
+    from deblur.runs import describe_environment, write_json, write_yaml
+
+    options = {key: value for key, value in vars(args).items() if key not in {"config", "json", "output"}}
+    write_yaml(folder / "config.yaml", {key: _plain(value) for key, value in options.items() if value is not None})
+    restorer = None if deblurrer is None else {"name": deblurrer.name, "sha256": deblurrer.sha256}
+    models = {"deblurrer": restorer, "detector": detector.describe()}
+    write_json(folder / "env.json", describe_environment(device, getattr(args, "seed", None)) | models)
+
+
+def print_summary(document: dict[str, Any]) -> None:
+    """What was found, for a person, on stdout."""
+    from pipelines.process import counted
+
+    entries = [entry for entry in document["pictures"] if entry["error"] is None]
+    total: Counter[str] = Counter()
+    n_stills = 0
+    for entry in entries:
+        names = Counter(detection["class"] for detection in entry["detections"])
+        total += names
+        if "frame" not in entry:
+            n_stills += 1
+            if n_stills <= MOST_LINES:
+                print(f"{entry['file']}: {counted(names)}")
+    if n_stills > MOST_LINES:
+        print(f"... and {n_stills - MOST_LINES} more pictures")
+    print(f"{len(entries)} done, found in all: {counted(total)}")
+    print(f"results: {document['run']}")
+
+
+def _saved_kinds(text: str) -> tuple[str, ...]:
+    """Argument type of ``--save``: kinds with commas between."""
+    kinds = tuple(part.strip() for part in text.split(",") if part.strip())
+    unknown = [kind for kind in kinds if kind not in SAVED]
+    if unknown or not kinds:
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown) or 'nothing'} is none of {', '.join(SAVED)}")
+    return kinds
+
+
+def _class_names(text: str) -> tuple[str, ...]:
+    """Argument type of ``--classes``: names with commas between."""
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not names:
+        raise argparse.ArgumentTypeError("a class name is empty")
+    return names
+
+
+def _plain(value: Any) -> Any:
+    """An option's value as YAML holds it and ``--config`` reads it again."""
+    if isinstance(value, list) and all(isinstance(group, tuple) for group in value):
+        return [item for group in value for item in group]
+    return str(value) if isinstance(value, Path) else value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

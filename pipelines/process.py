@@ -1,0 +1,145 @@
+"""The conveyor belt: read ahead, restore and detect, write behind, and keep an account of every picture."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from contextlib import closing
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from deblur.errors import DeblurError
+from detection.errors import DetectionError
+from pipelines.overlap import WriteBehind, read_ahead
+from pipelines.sinks import detection_entries
+from pipelines.sources import count_pictures, read_items
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TextIO
+
+    from pipelines.chain import DeblurDetect, DeblurDetectResult
+    from pipelines.sinks import CocoSink, PictureSink
+    from pipelines.sources import Item, Source
+
+Entry = dict[str, Any]
+READ_AHEAD = 2  # pictures; the network is the slow part, so more would only take memory
+WRITERS = min(4, os.cpu_count() or 1)
+
+
+class Process:
+    """Takes sources through the chain.
+
+    Attributes:
+        entries: one for each picture or frame that is done, in order, as ``detections.json`` holds them: ``file``,
+            ``frame`` (videos only), ``deblurred``, ``detections``, ``time_ms``, ``error``.
+    """
+
+    def __init__(self, chain: DeblurDetect, pictures: PictureSink, coco: CocoSink, log: TextIO) -> None:
+        """Join the parts.
+
+        Args:
+            chain: restores and detects.
+            pictures: writes pictures, videos and label files.
+            coco: collects detections.
+            log: gets one line a picture.
+        """
+        self.entries: list[Entry] = []
+        self._chain = chain
+        self._pictures = pictures
+        self._coco = coco
+        self._log = log
+
+    def say(self, line: str) -> None:
+        """Show a line above the progress bar on stderr and keep it in the log."""
+        tqdm.write(printable(line), file=sys.stderr)
+        self._note(line)
+
+    def run(self, sources: Sequence[Source], limit: int | None = None) -> None:
+        """Process every picture and frame, or the first ``limit``.
+
+        What fails for one picture is said in one line and kept in its entry, and the next one follows. Ctrl-C passes
+        through as `KeyboardInterrupt` when what was done is written.
+        """
+        total = count_pictures(sources)
+        if limit is not None:
+            total = limit if total is None else min(total, limit)
+        unit = "frame" if all(source.is_video for source in sources) else "picture"
+        with (
+            closing(read_ahead(read_items(sources), READ_AHEAD)) as items,
+            WriteBehind(WRITERS) as writers,
+            tqdm(total=total, unit=f" {unit}s", desc="deblur, detect", file=sys.stderr, dynamic_ncols=True) as bar,
+        ):
+            for item in islice(items, limit):
+                self._process(item, writers)
+                bar.update()
+
+    def _process(self, item: Item, writers: WriteBehind) -> None:
+        entry = _new_entry(item)
+        if item.picture is None:
+            assert item.error is not None
+            self._fail(entry, item.error)
+            self.entries.append(entry)
+            return
+        try:
+            result = self._chain(item.picture)
+        except (DeblurError, DetectionError) as error:
+            self._fail(entry, f"{item.source.file}: {error}")
+            self.entries.append(entry)
+            return
+        entry["detections"] = detection_entries(result.detections)
+        entry["time_ms"] |= {"deblur": _rounded(result.times.deblur), "detect": _rounded(result.times.detect)}
+        self._coco.add(item, result.detections)
+        self._note(f"{_title(entry)}: {counted(Counter(result.detections.class_names))}")
+        self.entries.append(entry)
+        if self._pictures.writes_anything:
+            writers.submit(partial(self._write, item, result, entry), in_order=item.frame is not None)
+
+    def _write(self, item: Item, result: DeblurDetectResult, entry: Entry) -> None:
+        start = time.perf_counter()
+        try:
+            self._pictures.write(item, result)
+        except DeblurError as error:
+            self._fail(entry, str(error))
+            return
+        entry["time_ms"]["write"] = _rounded((time.perf_counter() - start) * 1000)
+        if "deblurred" in self._pictures.kinds:
+            entry["deblurred"] = printable(str(self._pictures.path_of("deblurred", item)))
+
+    def _fail(self, entry: Entry, error: str) -> None:
+        entry["error"] = printable(error)
+        self.say(f"failed: {error}")
+
+    def _note(self, line: str) -> None:
+        self._log.write(f"{printable(line)}\n")
+
+
+def counted(names: Counter[str]) -> str:
+    """For example ``4 person, 1 bus``, most frequent first; ``nothing`` where there is none."""
+    return ", ".join(f"{count} {name}" for name, count in names.most_common()) or "nothing"
+
+
+def printable(text: str) -> str:
+    """Text that UTF-8 can hold: a file name's bytes that are none are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _title(entry: Entry) -> str:
+    return entry["file"] if "frame" not in entry else f"{entry['file']} frame {entry['frame']}"
+
+
+def _new_entry(item: Item) -> Entry:
+    entry: Entry = {"file": printable(item.source.file)}
+    if item.frame is not None:
+        entry["frame"] = item.frame
+    times = {"read": _rounded(item.read_ms), "deblur": None, "detect": None, "write": None}
+    return entry | {"deblurred": None, "detections": [], "time_ms": times, "error": None}
+
+
+def _rounded(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds, 3)

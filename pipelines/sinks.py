@@ -1,0 +1,174 @@
+"""What a run of the chain leaves behind: pictures, videos, and detections in several formats."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from deblur.errors import DeblurError
+from deblur.pictures import write_picture
+from deblur.runs import write_atomically, write_json
+from detection.drawing import draw_detections, side_by_side
+from pipelines.video import VideoWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path, PurePosixPath
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from detection.types import Detections
+    from pipelines.chain import DeblurDetectResult
+    from pipelines.sources import Item
+
+# Restored pictures are kept without loss; the others are for looking at.
+STILL_SUFFIXES = {"annotated": ".jpg", "deblurred": ".png", "side-by-side": ".jpg"}
+_NOT_IN_COCO = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))  # numbers of classes that COCO gave up
+
+
+def detection_entries(detections: Detections) -> list[dict[str, Any]]:
+    """Detections as JSON holds them: box x1, y1, x2, y2 in pixels to 0.01, score to 0.0001, class name; best first."""
+    return [
+        {"box": [round(float(edge), 2) for edge in box], "score": round(float(score), 4), "class": name}
+        for box, score, name in zip(detections.boxes, detections.scores, detections.class_names, strict=True)
+    ]
+
+
+class PictureSink:
+    """Writes the pictures of a run below its folder: ``annotated/``, ``deblurred/``, ``side-by-side/`` and ``txt/``.
+
+    Stills become files of their own, the frames of a video one video. ``write`` may be called from several threads, but
+    with frames of videos in their order and one at a time.
+    """
+
+    def __init__(self, folder: Path, kinds: Collection[str], class_names: Sequence[str]) -> None:
+        """Choose what to write.
+
+        Args:
+            folder: the run's folder.
+            kinds: annotated, deblurred, side-by-side, txt; others are for other sinks.
+            class_names: the detector's, in its order: their places are the class numbers of ``txt``.
+        """
+        self.folder = folder
+        self.kinds = frozenset(kinds)
+        self._class_numbers = {name: number for number, name in enumerate(class_names)}
+        self._videos: dict[Path, VideoWriter] = {}
+
+    @property
+    def writes_anything(self) -> bool:
+        """Whether `write` has something to do."""
+        return bool(self.kinds & {*STILL_SUFFIXES, "txt"})
+
+    def path_of(self, kind: str, item: Item) -> Path:
+        """Where the picture or the video of one kind goes."""
+        suffix = STILL_SUFFIXES[kind] if item.frame is None else ".mp4"
+        return self.folder / kind / _with_suffix(item.source.stem, suffix)
+
+    def write(self, item: Item, result: DeblurDetectResult) -> None:
+        """Write everything that was chosen for one picture.
+
+        Raises:
+            DeblurError: a file cannot be written.
+        """
+        assert item.picture is not None
+        if item.frame == 0:
+            self.finish_videos()
+        if "deblurred" in self.kinds:
+            self._write_picture("deblurred", item, result.restored)
+        if self.kinds & {"annotated", "side-by-side"}:
+            annotated = draw_detections(result.restored, result.detections)
+            if "annotated" in self.kinds:
+                self._write_picture("annotated", item, annotated)
+            if "side-by-side" in self.kinds:
+                title = "as it came" if result.times.deblur is None else "restored"
+                panels = side_by_side([("input", item.picture), (f"{title}, with detections", annotated)])
+                self._write_picture("side-by-side", item, panels)
+        if "txt" in self.kinds:
+            self._write_labels(item, result.detections)
+
+    def finish_videos(self) -> None:
+        """Close what is being written; for the last video of a run, the others end where the next begins."""
+        for writer in self._videos.values():
+            writer.close()
+        self._videos.clear()
+
+    def _write_picture(self, kind: str, item: Item, picture: NDArray[np.uint8]) -> None:
+        path = self.path_of(kind, item)
+        if item.frame is None:
+            write_picture(path, picture)
+            return
+        if path not in self._videos:
+            assert item.fps is not None
+            self._videos[path] = VideoWriter(path, item.fps)
+        self._videos[path].write(picture)
+
+    def _write_labels(self, item: Item, detections: Detections) -> None:
+        """One line an object, as YOLO tools read predictions: class number, centre and size as shares, score."""
+        assert item.picture is not None
+        height, width = item.picture.shape[:2]
+        lines = []
+        for (x1, y1, x2, y2), score, name in zip(
+            detections.boxes.tolist(), detections.scores.tolist(), detections.class_names, strict=True
+        ):
+            shares = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
+            numbers = " ".join(f"{share:.6f}" for share in shares)
+            lines.append(f"{self._class_numbers[name]} {numbers} {score:.6f}\n")
+        stem = item.source.stem
+        if item.frame is not None:
+            stem = stem / f"{item.frame:06d}"
+        path = self.folder / "txt" / _with_suffix(stem, ".txt")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DeblurError(f"cannot make the folder {path.parent}: {error.strerror}") from error
+        write_atomically(path, "".join(lines).encode("utf-8"))
+
+
+class CocoSink:
+    """Collects detections as a COCO results file, with the pictures and classes that its numbers stand for.
+
+    Where the names of all pictures are different whole numbers, as those of COCO are, these are their ids; otherwise
+    pictures are numbered from 1. A detector with COCO's 80 classes has COCO's numbers, which leave some out; the
+    classes of another one are numbered from 1. So the results of COCO's pictures fit COCO's annotation file.
+    """
+
+    def __init__(self, class_names: Sequence[str]) -> None:
+        is_coco = len(class_names) == 80 and class_names[0] == "person" and class_names[-1] == "toothbrush"
+        numbers = (number for number in itertools.count(1) if not is_coco or number not in _NOT_IN_COCO)
+        self._category_ids = dict(zip(class_names, numbers, strict=False))
+        self._pictures: list[tuple[dict[str, Any], str, Detections]] = []
+
+    def add(self, item: Item, detections: Detections) -> None:
+        """Take up one picture; its pixels are not kept."""
+        assert item.picture is not None
+        height, width = item.picture.shape[:2]
+        image: dict[str, Any] = {"file_name": item.source.file, "width": width, "height": height}
+        if item.frame is not None:
+            image["frame"] = item.frame
+        self._pictures.append((image, item.source.stem.name if item.frame is None else "", detections))
+
+    def write(self, folder: Path) -> None:
+        """Write ``coco_results.json`` (boxes x, y, width, height) and ``coco_images.json`` (what the numbers mean)."""
+        names = [name for _, name, _ in self._pictures]
+        has_numbers = all(name.isascii() and name.isdecimal() for name in names) and len(set(map(int, names))) == len(
+            names
+        )
+        images, results = [], []
+        for position, (image, name, detections) in enumerate(self._pictures, start=1):
+            image_id = int(name) if has_numbers else position
+            images.append({"id": image_id} | image)
+            for (x1, y1, x2, y2), score, class_name in zip(
+                detections.boxes.tolist(), detections.scores.tolist(), detections.class_names, strict=True
+            ):
+                box = [x1, y1, x2 - x1, y2 - y1]
+                category_id = self._category_ids[class_name]
+                results.append({"image_id": image_id, "category_id": category_id, "bbox": box, "score": score})
+        categories = [{"id": number, "name": name} for name, number in self._category_ids.items()]
+        write_json(folder / "coco_results.json", results)
+        write_json(folder / "coco_images.json", {"images": images, "categories": categories})
+
+
+def _with_suffix(stem: PurePosixPath, suffix: str) -> PurePosixPath:
+    """The name with a suffix added; `with_suffix` would cut ``v1.2`` to ``v1``."""
+    return stem.with_name(stem.name + suffix)

@@ -1,0 +1,193 @@
+"""What a user names as SOURCE: a picture, a folder, a glob, a video file or a camera, and the pictures they give."""
+
+from __future__ import annotations
+
+import glob
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from deblur.errors import DeblurError
+from deblur.pictures import PICTURE_SUFFIXES, list_pictures, read_picture
+from pipelines.video import VIDEO_SUFFIXES, VideoReader
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file or camera, with the place of its outputs.
+
+    Attributes:
+        file: what results call it: the path as given, or ``camera:0``.
+        stem: where its outputs go below a folder of outputs, without suffix; no other source has the same.
+        origin: the file, or the number of the camera.
+    """
+
+    file: str
+    stem: PurePosixPath
+    origin: Path | int
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it gives frames rather than one picture."""
+        return isinstance(self.origin, int) or self.origin.suffix.lower() in VIDEO_SUFFIXES
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One picture or frame that was read, or what kept it from being read.
+
+    Attributes:
+        source: where it comes from.
+        frame: number of the frame in its video, from 0; None for a still picture.
+        fps: frames a second of its video; None for a still picture.
+        picture: RGB uint8 (H, W, 3); None where ``error`` says why.
+        error: one line; None where the picture is there.
+        read_ms: time that reading and decoding took.
+    """
+
+    source: Source
+    frame: int | None
+    fps: float | None
+    picture: NDArray[np.uint8] | None
+    error: str | None
+    read_ms: float
+
+
+def find_sources(arguments: Sequence[str]) -> tuple[list[Source], list[str]]:
+    """Find out what each SOURCE is.
+
+    A folder gives its pictures at any depth, by suffix; a glob (``**`` included) the pictures and videos it matches. A
+    file that is named alone is taken whatever its suffix. Outputs of a folder or a glob keep their path below it, and
+    begin with its name where there are several SOURCEs. Sources that would still share a place (``a.jpg`` and
+    ``a.png``) get ``a``, ``a-2``, ...
+
+    Args:
+        arguments: at least one; a whole number that is no file's name is a camera.
+
+    Returns:
+        The sources in their order, and notes for the user: one line for each output that is not named as its source.
+
+    Raises:
+        DeblurError: an argument is nothing of these, a folder holds no picture, or a glob matches none.
+    """
+    found: list[Source] = []
+    notes: list[str] = []
+    taken: set[str] = set()
+    for argument in arguments:
+        for source in _expand(argument, is_one_of_several=len(arguments) > 1):
+            stem = source.stem
+            number = 1
+            while str(stem).casefold() in taken:  # some file systems do not tell A.png from a.png
+                number += 1
+                stem = source.stem.with_name(f"{source.stem.name}-{number}")
+            taken.add(str(stem).casefold())
+            if stem != source.stem:
+                notes.append(f"outputs of {source.file} are named {stem}: {source.stem} is taken")
+            found.append(replace(source, stem=stem))
+    return found, notes
+
+
+def count_pictures(sources: Sequence[Source]) -> int | None:
+    """How many pictures and frames the sources announce; None where one of them cannot tell."""
+    total = 0
+    for source in sources:
+        if not source.is_video:
+            total += 1
+            continue
+        if isinstance(source.origin, int):
+            return None
+        try:
+            with VideoReader(source.origin) as video:
+                n_frames = video.n_frames
+        except DeblurError:
+            n_frames = 1  # it will be one entry, which says that the video cannot be read
+        if n_frames is None:
+            return None
+        total += n_frames
+    return total
+
+
+def read_items(sources: Sequence[Source]) -> Generator[Item]:
+    """Read pictures and frames one after the other. What cannot be read gives one item that says so."""
+    for source in sources:
+        if source.is_video:
+            yield from _read_video(source)
+        else:
+            yield _read_still(source)
+
+
+def _read_still(source: Source) -> Item:
+    assert isinstance(source.origin, Path)
+    start = time.perf_counter()
+    picture, error = None, None
+    try:
+        picture = read_picture(source.origin)
+    except DeblurError as reason:
+        error = str(reason)
+    return Item(source, None, None, picture, error, _since(start))
+
+
+def _read_video(source: Source) -> Generator[Item]:
+    start = time.perf_counter()
+    try:
+        with VideoReader(source.origin) as video:
+            number = -1
+            for number, picture in enumerate(video):
+                yield Item(source, number, video.fps, picture, None, _since(start))
+                start = time.perf_counter()
+            if number < 0:
+                raise DeblurError(f"{source.file} holds no frame that can be read")
+    except DeblurError as reason:
+        yield Item(source, None, None, None, str(reason), _since(start))
+
+
+def _since(start: float) -> float:
+    return (time.perf_counter() - start) * 1000
+
+
+def _expand(argument: str, *, is_one_of_several: bool) -> list[Source]:
+    path = Path(argument)
+    if path.is_dir():
+        try:
+            paths = list_pictures(path)
+        except DeblurError as error:
+            videos = sum(file.suffix.lower() in VIDEO_SUFFIXES for file in path.rglob("*"))
+            hint = f"; for its {videos} videos name them, or give a glob in quotes" if videos else ""
+            raise DeblurError(f"{error}{hint}") from None
+        return _below(path, paths, is_one_of_several=is_one_of_several)
+    if path.is_file():
+        return [Source(argument, PurePosixPath(path.stem), path)]
+    if argument.isdecimal() and argument.isascii():
+        return [Source(f"camera:{int(argument)}", PurePosixPath(f"camera{int(argument)}"), int(argument))]
+    if glob.has_magic(argument):
+        return _matches(argument, is_one_of_several=is_one_of_several)
+    raise DeblurError(f"{argument} does not exist: give a picture, folder, glob, video file or the number of a camera")
+
+
+def _matches(pattern: str, *, is_one_of_several: bool) -> list[Source]:
+    parts = Path(pattern).parts
+    depth = next(index for index, part in enumerate(parts) if glob.has_magic(part))
+    base = Path(*parts[:depth])
+    # Not Path.glob: `*` there matches hidden files too, which no shell does.
+    matches = glob.glob(str(Path(*parts[depth:])), root_dir=base, recursive=True)  # noqa: PTH207
+    files = [base / match for match in sorted(matches) if (base / match).is_file()]
+    known = [file for file in files if file.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES]
+    if not known:
+        what = f"{len(files)} files, none of them a picture or video by its suffix" if files else "no file"
+        raise DeblurError(f"{pattern} matches {what}")
+    return _below(base, known, is_one_of_several=is_one_of_several)
+
+
+def _below(folder: Path, paths: Sequence[Path], *, is_one_of_several: bool) -> list[Source]:
+    prefix = PurePosixPath(folder.resolve().name if is_one_of_several else "")
+    return [
+        Source(str(path), prefix / PurePosixPath(path.relative_to(folder).with_suffix("").as_posix()), path)
+        for path in paths
+    ]

@@ -1,0 +1,130 @@
+"""Video files and cameras through OpenCV: the only module where a picture is BGR, and only inside it."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING, Self
+
+import cv2
+import numpy as np
+
+from deblur.errors import DeblurError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"))
+FALLBACK_FPS = 25.0  # where a camera or a file does not say; any value plays, none is right
+
+# What goes wrong is said once, by an exception; OpenCV and FFmpeg would add lines of their own on stderr.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+class VideoReader:
+    """Frames of a video file or a camera, one at a time; a context manager.
+
+    A file's rotation is applied, so that a video taken with a turned telephone stands upright.
+
+    Attributes:
+        fps: frames a second of the file or camera, 25 where it does not say.
+        n_frames: how many frames a file announces; None for a camera or where it does not say. Only an announcement:
+            broken files hold fewer.
+    """
+
+    def __init__(self, source: Path | int) -> None:
+        """Open a video file or a camera.
+
+        Args:
+            source: a file, or the number of a camera, 0 being the first.
+
+        Raises:
+            DeblurError: it does not open.
+        """
+        self._capture = cv2.VideoCapture(source if isinstance(source, int) else str(source))
+        if not self._capture.isOpened():
+            self._capture.release()
+            if isinstance(source, int):
+                raise DeblurError(f"camera {source} does not open: is it connected, and free of other programs?")
+            raise DeblurError(f"{source} is not a video that OpenCV can read")
+        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps = float(fps) if math.isfinite(fps) and 0 < fps < 1000 else FALLBACK_FPS
+        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        is_file = not isinstance(source, int)
+        self.n_frames = int(count) if is_file and math.isfinite(count) and count > 0 else None
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        """Each next frame, RGB uint8 (H, W, 3), until the file ends or the camera gives none."""
+        while True:
+            is_there, bgr = self._capture.read()
+            if not is_there:
+                return
+            yield _swapped(np.asarray(bgr, np.uint8))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._capture.release()
+
+
+class VideoWriter:
+    """Writes frames to an MP4 file (MPEG-4 video, no sound). The first frame decides the size.
+
+    MPEG-4 has even sizes only: an odd width or height grows by one pixel, which repeats the border.
+    The file is whole only after `close`.
+    """
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self._path = path
+        self._fps = fps
+        self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+
+    def write(self, frame: NDArray[np.uint8]) -> None:
+        """Append a frame, RGB uint8 (H, W, 3).
+
+        Raises:
+            DeblurError: the file cannot be made, or the frame is of another size than the first.
+        """
+        height, width = frame.shape[:2]
+        if self._writer is None:
+            self._writer = self._open(width, height)
+            self._size = (width, height)
+        if (width, height) != self._size:
+            raise DeblurError(
+                f"cannot append a frame of {width}x{height} to {self._path}, whose frames are"
+                f" {self._size[0]}x{self._size[1]}"
+            )
+        self._writer.write(_swapped(np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")))
+
+    def close(self) -> None:
+        """Finish the file; without a frame there is none."""
+        if self._writer is not None:
+            self._writer.release()
+            self._writer = None
+
+    def _open(self, width: int, height: int) -> cv2.VideoWriter:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DeblurError(f"cannot make the folder {self._path.parent}: {error.strerror}") from error
+        codec = cv2.VideoWriter.fourcc(*"mp4v")
+        writer = cv2.VideoWriter(str(self._path), codec, self._fps, (width + width % 2, height + height % 2))
+        if not writer.isOpened():
+            writer.release()
+            raise DeblurError(f"OpenCV cannot write the video {self._path} with {width}x{height} pixels")
+        return writer
+
+
+def _swapped(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """RGB from BGR and the other way round, contiguous as OpenCV needs it."""
+    return np.ascontiguousarray(picture[:, :, ::-1])
