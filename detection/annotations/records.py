@@ -121,23 +121,21 @@ class GroundTruth:
         Raises:
             DetectionError: a key that stands for two annotated pictures, or two keys that stand for one.
         """
+        given = list(keys)
+        found = {key: key for key in given if key in self.objects}
         by_name: dict[str, list[str]] = {}
         for stem in self.objects:
             by_name.setdefault(stem.rpartition("/")[2], []).append(stem)
-        found: dict[str, str] = {}
         loose: dict[str, str] = {}
-        for key in keys:
-            if key in self.objects:
-                found[key] = key
-                continue
-            candidates = by_name.get(key.rpartition("/")[2], [])
+        for key in given:
+            candidates = [] if key in found else by_name.get(key.rpartition("/")[2], [])
             if len(candidates) > 1:
                 raise DetectionError(
                     f"picture {key} may be {candidates[0]} or {candidates[1]} of the annotations; "
                     "give it the same folder"
                 )
             for stem in candidates:
-                if stem in loose:
+                if stem in loose and stem not in found:
                     raise DetectionError(f"pictures {loose[stem]} and {key} both match the annotated picture {stem}")
                 loose[stem] = key
         return loose | found

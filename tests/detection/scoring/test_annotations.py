@@ -1,0 +1,493 @@
+"""Reading annotations: what is mapped, what is left out, and that each is on the report."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from detection.annotations.class_names import NameMap
+from detection.annotations.coco import read_coco
+from detection.annotations.voc import read_voc, write_voc
+from detection.errors import DetectionError
+from detection.truth import read_truth, report_lines
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAMES = ("person", "motorcycle", "potted plant", "tv", "backpack")
+
+
+def coco(**changes: Any) -> dict[str, Any]:
+    """A sound annotation file of one picture and one person, with ``changes``."""
+    return {
+        "images": [{"id": 5, "file_name": "a.jpg", "width": 100, "height": 80}],
+        "categories": [{"id": 3, "name": "person"}, {"id": 7, "name": "kart"}],
+        "annotations": [{"id": 9, "image_id": 5, "category_id": 3, "bbox": [1.5, 2, 10, 20], "area": 77.0}],
+    } | changes
+
+
+def annotation(**changes: Any) -> dict[str, Any]:
+    return {"id": 1, "image_id": 5, "category_id": 3, "bbox": [1, 2, 10, 20]} | changes
+
+
+def write_json(folder: Path, content: Any) -> Path:
+    path = folder / "truth.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def voc(*objects: str, size: str = "<size><width>100</width><height>80</height></size>", name: str = "a.jpg") -> str:
+    return f"<annotation><filename>{name}</filename>{size}{''.join(objects)}</annotation>"
+
+
+def voc_object(name: str = "person", box: str = "1 2 30 40", extra: str = "") -> str:
+    edges = "".join(
+        f"<{key}>{edge}</{key}>" for key, edge in zip(("xmin", "ymin", "xmax", "ymax"), box.split(), strict=True)
+    )
+    return f"<object><name>{name}</name>{extra}<bndbox>{edges}</bndbox></object>"
+
+
+def write_xml(folder: Path, content: str, name: str = "a.xml", encoding: str = "utf-8") -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode(encoding))
+    return folder
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        ("person", "person"),
+        (" Person ", "person"),
+        ("personw", "person"),
+        ("person、", "person"),
+        ("\uff50\uff45rson\u3002", "person"),
+        ("potted_plant", "potted plant"),
+        ("pottedplant", "potted plant"),
+        ("motorbike", "motorcycle"),
+        ("tvmonitor", "tv"),
+        ("persn", None),
+        ("kart", None),
+        ("、", None),
+        ("", None),
+    ],
+)
+def test_names_are_mapped_by_rules_and_never_by_likeness(raw, name):
+    assert NameMap(NAMES).find(raw) == name
+
+
+def test_synonyms_work_towards_a_voc_detector_too():
+    names = NameMap(["aeroplane", "sofa", "diningtable"])
+    assert [names.find(name) for name in ("airplane", "couch", "dining table")] == ["aeroplane", "sofa", "diningtable"]
+
+
+def test_the_detectors_own_name_comes_before_any_rule():
+    names = NameMap(["motorcycle", "motorbike", "personw", "Person", "person"])
+    assert [names.find(name) for name in ("motorbike", "personw", "Person", "person")] == [
+        "motorbike",
+        "personw",
+        "Person",
+        "person",
+    ]
+
+
+def test_every_mapping_and_every_unknown_name_is_counted():
+    names = NameMap(NAMES)
+    for raw in ("person", "personw", "personw", "persn", "zzz", "zzz"):
+        names.resolve(raw)
+    assert names.mapped() == {"personw": {"name": "person", "count": 2}}
+    assert names.unknown() == {
+        "persn": {"count": 1, "nearest": "person"},
+        "zzz": {"count": 2, "nearest": None},
+    }
+
+
+# COCO
+
+
+def test_coco_is_read_as_it_is(tmp_path):
+    truth = read_coco(write_json(tmp_path, coco()), NAMES)
+    assert truth.stems == ("a",)
+    picture = truth.pictures[0]
+    assert (picture.file_name, picture.width, picture.height, picture.image_id) == ("a.jpg", 100, 80, 5)
+    objects = truth.objects["a"]
+    assert objects.boxes.tolist() == [[1.5, 2.0, 11.5, 22.0]]
+    assert objects.class_names == ("person",)
+    assert objects.areas.tolist() == [77.0]
+    assert not objects.iscrowd.any()
+    assert truth.class_names == NAMES
+    assert truth.category_ids == {"person": 3, "motorcycle": 4, "potted plant": 5, "tv": 6, "backpack": 7}
+
+
+def test_coco_keeps_crowds_and_fills_in_the_area(tmp_path):
+    rows = [annotation(iscrowd=1), annotation(id=2, bbox=[50, 50, 4, 5])]
+    objects = read_coco(write_json(tmp_path, coco(annotations=rows)), NAMES).objects["a"]
+    assert objects.iscrowd.tolist() == [True, False]
+    assert objects.areas.tolist() == [200.0, 20.0]
+
+
+def test_coco_objects_are_left_out_only_with_a_word(tmp_path):
+    rows = [
+        annotation(),
+        annotation(id=2, category_id=7),
+        annotation(id=3, bbox=[5, 5, 0, 9]),
+        annotation(id=4, bbox=[90, 70, 30, 30]),
+        annotation(id=5),
+    ]
+    truth = read_coco(write_json(tmp_path, coco(annotations=rows)), NAMES)
+    # Outside the picture or twice there: kept, so that figures agree with pycocotools on the same file.
+    assert truth.objects["a"].boxes.tolist() == [[1, 2, 11, 22], [90, 70, 120, 100], [1, 2, 11, 22]]
+    assert truth.report["unknown_names"] == {"kart": {"count": 1, "nearest": None}}
+    assert truth.report["degenerate_boxes"] == ["a: person 5, 5, 5, 14"]
+    assert truth.report["duplicates"] == ["a: person 1, 2, 11, 22"]
+    assert truth.report["duplicates_kept"] is True
+    assert truth.report["n_objects"] == 3
+
+
+def test_coco_class_numbers_stay_apart_from_new_ones(tmp_path):
+    truth = read_coco(
+        write_json(tmp_path, coco(categories=[{"id": 2, "name": "tv"}, {"id": 3, "name": "person"}])), NAMES
+    )
+    assert truth.category_ids == {"person": 3, "motorcycle": 4, "potted plant": 5, "tv": 2, "backpack": 6}
+
+
+def test_strict_refuses_unknown_names(tmp_path):
+    path = write_json(tmp_path, coco(annotations=[annotation(category_id=7)]))
+    with pytest.raises(DetectionError, match=r"class names that the detector does not have: 'kart' \(1 objects\)"):
+        read_truth(path, NAMES, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("rows", "renumbered"),
+    [
+        ([annotation(id=0)], 1),
+        ([annotation(id=4), annotation(id=4, bbox=[5, 5, 5, 5])], 2),
+        ([{key: value for key, value in annotation().items() if key != "id"}], 1),
+        ([annotation(id=4)], None),
+    ],
+)
+def test_annotation_numbers_that_break_pycocotools_are_made_anew(tmp_path, rows, renumbered):
+    truth = read_coco(write_json(tmp_path, coco(annotations=rows)), NAMES)
+    assert truth.report.get("renumbered_annotations") == renumbered
+    assert [entry["id"] for entry in truth.to_coco()["annotations"]] == list(range(1, len(rows) + 1))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([], "a mapping with 'images'"),
+        ({"images": []}, "it has no list 'categories'"),
+        (coco(images={}), "it has no list 'images'"),
+        (coco(images=[3]), r"images\[0\] is not a mapping"),
+        (coco(images=[]), "image_id 5 is not among 'images'"),
+        (coco(images=[], annotations=[]), "no annotated pictures"),
+        (coco(images=[{"id": 5}]), "file_name is None"),
+        (coco(images=[{"id": "5", "file_name": "a.jpg"}]), "id is '5', not a whole number"),
+        (coco(images=[{"id": 5, "file_name": "a.jpg"}, {"id": 5, "file_name": "b.jpg"}]), "a second picture"),
+        (coco(categories=[{"id": 3, "name": "person"}, {"id": 3, "name": "tv"}]), "a second category"),
+        (coco(annotations=[annotation(category_id=8)]), "category_id 8 is not among 'categories'"),
+        (coco(annotations=[annotation(image_id=None)]), "image_id is None"),
+        (coco(annotations=[annotation(bbox=[1, 2, 3])]), r"bbox is \[1, 2, 3\]"),
+        (coco(annotations=[annotation(bbox=[1, 2, 3, float("nan")])]), "not a finite number"),
+        (coco(annotations=[annotation(area="large")]), "area is 'large'"),
+    ],
+)
+def test_a_bad_coco_file_is_one_clear_line(tmp_path, content, message):
+    path = write_json(tmp_path, content)
+    with pytest.raises(DetectionError, match=message) as caught:
+        read_truth(path, NAMES)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_json_or_not_there_is_one_clear_line(tmp_path):
+    (tmp_path / "half.json").write_text('{"images": [')
+    with pytest.raises(DetectionError, match=r"half.json is not JSON: .* line 1"):
+        read_truth(tmp_path / "half.json", NAMES)
+    with pytest.raises(DetectionError, match=r"no annotations at .*none.json"):
+        read_truth(tmp_path / "none.json", NAMES)
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(DetectionError, match=r"notes.txt is no annotation file"):
+        read_truth(tmp_path / "notes.txt", NAMES)
+    with pytest.raises(DetectionError, match="only YOLO data files have splits"):
+        read_truth(write_json(tmp_path, coco()), NAMES, split="train")
+
+
+# Stems
+
+
+def images(*names: str) -> dict[str, Any]:
+    return coco(images=[{"id": number, "file_name": name} for number, name in enumerate(names)], annotations=[])
+
+
+def test_one_stem_twice_is_an_error_that_names_both(tmp_path):
+    with pytest.raises(DetectionError, match=r"pictures x\.jpg and x\.png have the same stem x"):
+        read_coco(write_json(tmp_path, images("x.jpg", "x.png")), NAMES)
+
+
+def test_folders_tell_pictures_of_one_stem_apart(tmp_path):
+    truth = read_coco(write_json(tmp_path, images("a/x.jpg", "b\\x.png", "./c.v2.jpg")), NAMES)
+    assert truth.stems == ("a/x", "b/x", "c.v2")
+    assert truth.match(["a/x", "b/x"]) == {"a/x": "a/x", "b/x": "b/x"}
+
+
+def test_pictures_match_by_stem_in_whatever_folder(tmp_path):
+    truth = read_coco(write_json(tmp_path, images("val/x.jpg", "y.jpg", "z.jpg")), NAMES)
+    assert truth.match(["x", "restored/y", "q"]) == {"val/x": "x", "y": "restored/y"}
+
+
+@pytest.mark.parametrize(
+    ("names", "keys", "message"),
+    [
+        (("a/x.jpg", "b/x.png"), ["x"], r"x may be a/x or b/x"),
+        (("x.jpg",), ["p/x", "q/x"], r"pictures p/x and q/x both match the annotated picture x"),
+    ],
+)
+def test_a_match_that_is_not_certain_is_an_error(tmp_path, names, keys, message):
+    truth = read_coco(write_json(tmp_path, images(*names)), NAMES)
+    for order in (keys, keys[::-1]):
+        with pytest.raises(DetectionError, match="x"):
+            truth.match(order)
+    with pytest.raises(DetectionError, match=message):
+        truth.match(keys)
+
+
+def test_the_same_path_comes_before_the_same_stem(tmp_path):
+    truth = read_coco(write_json(tmp_path, images("x.jpg")), NAMES)
+    assert truth.match(["p/x", "x", "q/x"]) == {"x": "x"}
+
+
+def test_a_subset_of_pictures(tmp_path):
+    truth = read_coco(write_json(tmp_path, images("a.jpg", "b.jpg", "c.jpg")), NAMES)
+    assert truth.subset(["c", "a"]).stems == ("a", "c")
+    with pytest.raises(DetectionError, match="d, e are not among the 3 annotated pictures"):
+        truth.subset(["a", "d", "e"])
+
+
+def test_truth_cannot_be_changed(tmp_path):
+    truth = read_coco(write_json(tmp_path, coco()), NAMES)
+    with pytest.raises(ValueError, match="read-only"):
+        truth.objects["a"].boxes[0, 0] = 3
+    with pytest.raises(AttributeError):
+        truth.pictures = ()
+
+
+# VOC
+
+
+def test_the_authors_files(shared):
+    truth = read_truth(shared / "data" / "gopro_samples" / "labels_voc", NAMES)
+    assert truth.stems == ("GOPR0869_11_00-approx000010", "GOPR0881_11_01-000205")
+    picture = truth.pictures[1]
+    assert (picture.file_name, picture.width, picture.height) == ("GOPR0881_11_01-000205.png", 1280, 720)
+    objects = truth.objects[picture.stem]
+    assert objects.class_names == ("person",) * 3 + ("backpack",) + ("potted plant",) * 3
+    assert objects.boxes[0].tolist() == [608, 380, 707, 624]
+    assert objects.boxes[-1].tolist() == [761, 640, 936, 720]
+    assert truth.report["unknown_names"] == {"bench": {"count": 2, "nearest": None}}
+    assert truth.report["renamed_pictures"][1] == "GOPR0881_11_01-000205.xml: GOPR0881_11_01_000205.png"
+
+
+def test_the_report_has_everything_that_was_changed(tmp_path):
+    write_xml(
+        tmp_path,
+        voc(
+            voc_object("personw"),
+            voc_object("person、", "50 2 60 40"),
+            voc_object("kart"),
+            voc_object("person", "5 5 5 9"),
+            voc_object("person", "9 9 3 30"),
+            voc_object("person", "90 70 104 80"),
+            voc_object("person", "1 2 30 40"),
+            voc_object("tv", "3 3 9 9", "<difficult>1</difficult>"),
+        ),
+    )
+    write_xml(tmp_path, voc(size="<size><width>0</width><height>0</height></size>", name="b.jpg"), "b.xml")
+    truth = read_voc(tmp_path, NAMES)
+    assert truth.objects["a"].boxes.tolist() == [[1, 2, 30, 40], [50, 2, 60, 40], [90, 70, 100, 80], [3, 3, 9, 9]]
+    assert truth.objects["a"].difficult.tolist() == [False, False, False, True]
+    assert truth.objects["a"].areas[2] == 100
+    assert truth.report == {
+        "format": "voc",
+        "n_pictures": 2,
+        "n_objects": 4,
+        "n_crowd": 0,
+        "n_difficult": 1,
+        "mapped_names": {"personw": {"name": "person", "count": 1}, "person、": {"name": "person", "count": 1}},
+        "unknown_names": {"kart": {"count": 1, "nearest": None}},
+        "degenerate_boxes": ["a: person 5, 5, 5, 9", "a: person 9, 9, 3, 30"],
+        "clipped_boxes": ["a: person 90, 70, 104, 80"],
+        "duplicates": ["a: person 1, 2, 30, 40"],
+        "duplicates_kept": False,
+        "pictures_without_truth": ["b"],
+        "pictures_without_size": ["b"],
+    }
+    text = "\n".join(report_lines(truth.report))
+    for part in ("'personw' read as 'person'", "'kart' is not", "left out: 2", "clipped to their picture: 1"):
+        assert part in text
+    assert "difficult objects, ignored in scoring: 1" in text
+    assert "pictures without a size: 1 (b)" in text
+
+
+def test_one_based_boxes_of_the_devkit(tmp_path):
+    write_xml(tmp_path, voc(voc_object(box="1 2 100 80")))
+    assert read_voc(tmp_path, NAMES, one_based=True).objects["a"].boxes.tolist() == [[0, 1, 100, 80]]
+
+
+def test_a_voc_tree_is_read_from_its_annotations_folder(tmp_path):
+    write_xml(tmp_path, voc(voc_object()), "Annotations/day/a.xml")
+    write_xml(tmp_path, "<other/>", "elsewhere.xml")
+    truth = read_truth(tmp_path, NAMES)
+    assert truth.stems == ("day/a",)
+    assert truth.pictures[0].file_name == "day/a.jpg"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_documents_with_entities_are_refused(tmp_path, encoding):
+    bomb = '<!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;&x;">]>' + voc(voc_object("&y;"))
+    write_xml(tmp_path, f'<?xml version="1.0" encoding="{encoding}"?>{bomb}', encoding=encoding)
+    with pytest.raises(DetectionError, match=r"a\.xml has a document type"):
+        read_voc(tmp_path, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("<annotation>", "is not XML"),
+        ("", "is not XML"),
+        ("<html/>", "its root is <html>"),
+        (voc(voc_object(box="1 2 x 4")), "<xmax> of object 'person' is 'x', not a number"),
+        (voc(voc_object(box="1 2 nan 4")), "not a number"),
+        (voc("<object><name>person</name></object>"), "<xmin> of object 'person' is None"),
+    ],
+)
+def test_a_bad_voc_file_is_one_clear_line(tmp_path, content, message):
+    write_xml(tmp_path, content)
+    with pytest.raises(DetectionError, match=message) as caught:
+        read_truth(tmp_path, NAMES)
+    assert "a.xml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_annotations_is_one_clear_line(tmp_path):
+    with pytest.raises(DetectionError, match=r"no \.xml files in"):
+        read_truth(tmp_path, NAMES)
+
+
+def test_voc_to_coco_and_back(tmp_path):
+    write_xml(
+        tmp_path / "first",
+        voc(voc_object(), voc_object("tv", "3.25 3 9 9.5", "<difficult>1</difficult>"), name="a.png"),
+        "day/a.xml",
+    )
+    write_xml(tmp_path / "first", voc(name="b.png"), "b.xml")
+    first = read_voc(tmp_path / "first", NAMES)
+    as_coco = read_coco(write_json(tmp_path, first.to_coco()), NAMES)
+    written = write_voc(as_coco, tmp_path / "second")
+    assert [path.relative_to(tmp_path / "second").as_posix() for path in written] == ["b.xml", "day/a.xml"]
+    second = read_voc(tmp_path / "second", NAMES)
+    for truth in (as_coco, second):
+        assert truth.pictures == first.pictures
+        assert truth.category_ids == first.category_ids
+        for stem, objects in first.objects.items():
+            assert truth.objects[stem].class_names == objects.class_names
+            for field in ("boxes", "areas", "iscrowd", "difficult"):
+                assert np.array_equal(getattr(truth.objects[stem], field), getattr(objects, field))
+    with pytest.raises(DetectionError, match=r"b\.xml exists"):
+        write_voc(first, tmp_path / "second")
+
+
+# YOLO
+
+
+def yolo(folder: Path, labels: str | None, data: str, size: tuple[int, int] = (200, 100), orientation: int = 1) -> Path:
+    (folder / "images" / "val").mkdir(parents=True)
+    (folder / "labels" / "val").mkdir(parents=True)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", size).save(folder / "images" / "val" / "a.jpg", exif=exif)
+    if labels is not None:
+        (folder / "labels" / "val" / "a.txt").write_text(labels)
+    (folder / "data.yaml").write_text(data)
+    return folder
+
+
+DATA = "path: .\nval: images/val\nnames: [person, tvmonitor, kart]\n"
+
+
+@pytest.mark.parametrize("names", ["[person, tvmonitor, kart]", "{0: person, 1: tvmonitor, 2: kart}"])
+def test_yolo_rows_are_fractions_of_the_picture(tmp_path, names):
+    folder = yolo(
+        tmp_path, "0 0.5 0.5 0.2 0.4\n\n1 0.25 0.5 0.1 0.2\n2 0.5 0.5 0.1 0.1\n", f"val: images/val\nnames: {names}"
+    )
+    truth = read_truth(folder, NAMES)
+    assert truth.stems == ("a",)
+    assert (truth.pictures[0].width, truth.pictures[0].height) == (200, 100)
+    assert truth.objects["a"].class_names == ("person", "tv")
+    assert truth.objects["a"].boxes == pytest.approx(np.array([[80, 30, 120, 70], [40, 40, 60, 60]]))
+    assert truth.report["unknown_names"] == {"kart": {"count": 1, "nearest": None}}
+
+
+def test_yolo_pictures_are_upright(tmp_path):
+    truth = read_truth(yolo(tmp_path, "0 0.5 0.5 1 1", DATA, orientation=6), NAMES)
+    assert truth.objects["a"].boxes.tolist() == [[0, 0, 100, 200]]
+
+
+def test_a_yolo_polygon_is_read_as_its_box(tmp_path):
+    truth = read_truth(yolo(tmp_path, "0 0.1 0.2 0.5 0.1 0.3 0.9", DATA), NAMES)
+    assert truth.objects["a"].boxes == pytest.approx(np.array([[20, 10, 100, 90]]))
+
+
+def test_a_yolo_picture_without_labels_has_no_objects(tmp_path):
+    truth = read_truth(yolo(tmp_path, None, DATA), NAMES)
+    assert truth.report["pictures_without_label_file"] == ["a"]
+    assert truth.report["pictures_without_truth"] == ["a"]
+
+
+def test_a_yolo_split_may_be_a_list_of_files(tmp_path):
+    folder = yolo(tmp_path, "0 0.5 0.5 0.2 0.4", "test: val.txt\nnames: [person]\n")
+    (folder / "val.txt").write_text("images/val/a.jpg\n")
+    truth = read_truth(folder / "data.yaml", NAMES, split="test")
+    assert truth.stems == ("val/a",)
+    assert len(truth.objects["val/a"]) == 1
+
+
+def test_yolo_labels_may_lie_beside_the_pictures(tmp_path):
+    folder = yolo(tmp_path, None, DATA)
+    (folder / "images" / "val" / "a.txt").write_text("0 0.5 0.5 0.2 0.4")
+    assert len(read_truth(folder, NAMES).objects["a"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "data", "message"),
+    [
+        ("0 0.5 0.5 0.2", DATA, r"a\.txt:1: 3 finite numbers"),
+        ("0 0.5 0.5 0.2 0.4\nperson 1 1 1 1", DATA, r"a\.txt:2: 'person 1 1 1 1' is not"),
+        ("0 0.5 0.5 0.2 nan", DATA, r"a\.txt:1: 4 finite numbers"),
+        ("5 0.5 0.5 0.2 0.4", DATA, r"a\.txt:1: class 5 is not among the names"),
+        ("", "names: [person]\n", "has no split 'val'"),
+        ("", "val: nowhere\nnames: [person]\n", "there is no .*nowhere"),
+        ("", "val: labels\nnames: [person]\n", "holds no pictures"),
+        ("", "val: images/val\n", "'names' is a list"),
+        ("", "[1]", "not a YOLO data file"),
+        ("", "val: [", "is not YAML"),
+    ],
+)
+def test_a_bad_yolo_file_is_one_clear_line(tmp_path, labels, data, message):
+    with pytest.raises(DetectionError, match=message) as caught:
+        read_truth(yolo(tmp_path, labels, data), NAMES)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_yolo_picture_that_is_none_is_one_clear_line(tmp_path):
+    folder = yolo(tmp_path, None, DATA)
+    (folder / "images" / "val" / "b.png").write_bytes(b"not a picture")
+    with pytest.raises(DetectionError, match=r"cannot read the picture .*b\.png"):
+        read_truth(folder, NAMES)
