@@ -241,8 +241,10 @@ class YoloDetector:
 def _ultralytics() -> ModuleType:
     """Import the parts of ultralytics that are used, silenced, and undo what the import does to the whole process."""
     os.environ.update(_QUIET)
-    own_settings = os.environ.setdefault("YOLO_CONFIG_DIR", str(cache_folder()))  # not in the user's own folder
-    threads, opencv_threads, save = os.environ.get("OMP_NUM_THREADS"), cv2.getNumThreads(), torch.save
+    os.environ.setdefault("YOLO_CONFIG_DIR", str(cache_folder()))  # settings are not written in the user's own folder
+    kept = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "WORLD_SIZE")}
+    opencv_threads, save = cv2.getNumThreads(), torch.save
+    os.environ["WORLD_SIZE"] = "1"  # or the import waits for every process of the group, and some may not need it
     try:
         with np.printoptions():
             import torchvision  # type: ignore[import-untyped]  # noqa: F401 - its suppression is taken where it is imported: always, then
@@ -253,13 +255,14 @@ def _ultralytics() -> ModuleType:
             import ultralytics.utils.ops
     finally:
         # The import sets one thread for every child process, none for OpenCV, and a save of its own.
-        if threads is None:
-            os.environ.pop("OMP_NUM_THREADS", None)
-        else:
-            os.environ["OMP_NUM_THREADS"] = threads
+        for name, value in kept.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
         cv2.setNumThreads(opencv_threads)
         torch.save = save
-    if own_settings == str(cache_folder()) and ultralytics.settings["sync"]:
+    if ultralytics.settings.file.is_relative_to(cache_folder()) and ultralytics.settings["sync"]:
         ultralytics.settings.update(sync=False)
     return ultralytics
 

@@ -297,15 +297,18 @@ sys.addaudithook(watch)
 import cv2, numpy, torch
 from detection.yolo import YoloDetector
 assert "ultralytics" not in sys.modules, "importing the module is cheap until a detector is made"
-before = (os.environ.get("OMP_NUM_THREADS"), torch.get_num_threads(), cv2.getNumThreads(), torch.save)
+def process():
+    names = ("OMP_NUM_THREADS", "WORLD_SIZE")
+    return [os.environ.get(name) for name in names], torch.get_num_threads(), cv2.getNumThreads(), torch.save
+before = process()
 detector = YoloDetector(sys.argv[1], device="cpu")
 for _ in range(2):
     detector([numpy.zeros((40, 60, 3), numpy.uint8)])
-after = (os.environ.get("OMP_NUM_THREADS"), torch.get_num_threads(), cv2.getNumThreads(), torch.save)
-assert before == after, (before, after)
+assert before == process(), (before, process())
 from ultralytics import settings
-from ultralytics.utils import AUTOINSTALL, ONLINE
+from ultralytics.utils import AUTOINSTALL, LOCAL_RANK, ONLINE
 assert not (AUTOINSTALL or ONLINE or settings["sync"])
+assert LOCAL_RANK == -1, "or it would wait at a barrier"
 import threading
 assert threading.active_count() == 1
 assert not outside, outside
@@ -318,8 +321,9 @@ def test_nothing_is_sent_asked_installed_printed_or_left_at_home(tmp_path: Path,
     work.mkdir()
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("YOLO_", "ULTRALYTICS_", "PYTEST_"))}
     kept.pop("OMP_NUM_THREADS", None)
+    group = {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}  # as one of two processes
     project = str(Path(__file__).resolve().parent.parent.parent)
-    environment = {**kept, "HOME": str(home), "MSTSGM_CACHE": str(tmp_path / "cache"), "PYTHONPATH": project}
+    environment = {**kept, "HOME": str(home), "MSTSGM_CACHE": str(tmp_path / "cache"), "PYTHONPATH": project, **group}
     answer = subprocess.run(
         [sys.executable, "-c", PROBE, str(yolo26n)],
         cwd=work,
@@ -332,3 +336,47 @@ def test_nothing_is_sent_asked_installed_printed_or_left_at_home(tmp_path: Path,
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
     assert list(work.iterdir()) == []
     assert list(home.iterdir()) == []
+
+
+LATE = """
+import os, sys
+import ultralytics
+from ultralytics.utils import SAFE_LOAD
+assert not SAFE_LOAD
+from detection.errors import DetectionError
+from detection.yolo import YoloDetector
+assert YoloDetector(sys.argv[1], device="cpu").name == "yolo26n"
+try:
+    YoloDetector(sys.argv[2], device="cpu")
+except DetectionError:
+    pass
+else:
+    raise AssertionError("loaded")
+assert not os.path.exists(sys.argv[3])
+assert ultralytics.settings["sync"], "these are the settings of the user's own program"
+"""
+
+
+def test_a_program_that_imported_ultralytics_first_is_as_safe_and_keeps_its_settings(
+    tmp_path: Path, yolo26n: Path
+) -> None:
+    torch.save({"model": _Bomb(tmp_path / "sprung")}, tmp_path / "bomb.pt")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("YOLO_", "ULTRALYTICS_"))}
+    project = str(Path(__file__).resolve().parent.parent.parent)
+    answer = subprocess.run(
+        [sys.executable, "-c", LATE, str(yolo26n), str(tmp_path / "bomb.pt"), str(tmp_path / "sprung")],
+        cwd=tmp_path,
+        env={
+            **kept,
+            "HOME": str(tmp_path),
+            "XDG_CONFIG_HOME": str(tmp_path / "config"),
+            "YOLO_OFFLINE": "1",
+            "MSTSGM_CACHE": str(tmp_path / "cache"),
+            "PYTHONPATH": project,
+        },
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
