@@ -1,0 +1,94 @@
+"""A deblurrer and a detector that need no weights, and small pictures and videos."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pytest
+
+import deblur
+import detection.yolo
+from detection.types import Detections
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+CLASSES = ("person", "bus", "traffic light")
+
+
+class FakeDeblurrer:
+    """Makes every picture 10 levels brighter."""
+
+    name = "brighter"
+    sha256 = "a" * 64
+
+    @classmethod
+    def load(cls, name_or_file: str = "default", device: str = "auto") -> FakeDeblurrer:
+        return cls()
+
+    def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.minimum(picture.astype(int) + 10, 255).astype(np.uint8)
+
+
+class FakeDetector:
+    """Finds a bus from a quarter to three quarters of each side, and a person in the right half of bright pictures."""
+
+    name = "fakenet"
+    sha256 = "b" * 64
+    class_names = CLASSES
+
+    def __init__(self, weights: str = "yolo26n", **options: Any) -> None:
+        self.options = options
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": self.name, "sha256": self.sha256} | self.options
+
+    def __call__(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        found = []
+        for picture in pictures:
+            height, width = picture.shape[:2]
+            boxes = [[width / 4, height / 4, 3 * width / 4, 3 * height / 4]]
+            scores, names = [0.9], ["bus"]
+            if picture.mean() > 100:
+                boxes.append([width / 2, 0, width, height])
+                scores.append(0.5)
+                names.append("person")
+            found.append(Detections.ordered(boxes, scores, names))
+        return found
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The command uses the fakes, and a folder of its own for runs."""
+    monkeypatch.setitem(deblur.__dict__, "Deblurrer", FakeDeblurrer)
+    monkeypatch.setattr(detection.yolo, "YoloDetector", FakeDetector)
+    monkeypatch.chdir(tmp_path)
+
+
+def _flat(level: int, height: int = 48, width: int = 64) -> NDArray[np.uint8]:
+    return np.full((height, width, 3), level, np.uint8)
+
+
+def _make_video(path: Path, levels: Sequence[int], fps: float = 12.5, size: tuple[int, int] = (64, 48)) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
+    assert writer.isOpened()
+    for level in levels:
+        writer.write(_flat(level, size[1], size[0]))
+    writer.release()
+
+
+@pytest.fixture
+def flat() -> Callable[..., NDArray[np.uint8]]:
+    """Makes a grey picture of one level."""
+    return _flat
+
+
+@pytest.fixture
+def make_video() -> Callable[..., None]:
+    """Writes a video whose frames are grey pictures of the levels given."""
+    return _make_video

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipelines.overlap import WriteBehind, read_ahead
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+def test_items_come_in_order_from_another_thread() -> None:
+    names = set()
+
+    def items() -> Generator[int]:
+        for number in range(20):
+            names.add(threading.current_thread().name)
+            yield number
+
+    assert list(read_ahead(items(), 3)) == list(range(20))
+    assert threading.current_thread().name not in names
+
+
+def test_never_further_ahead_than_allowed() -> None:
+    taken = []
+
+    def items() -> Generator[int]:
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    ahead = read_ahead(items(), 3)
+    assert next(ahead) == 0
+    time.sleep(0.1)
+    assert len(taken) <= 4
+    ahead.close()
+
+
+def test_what_the_reader_raises_arrives_after_what_it_gave() -> None:
+    def items() -> Generator[int]:
+        yield 1
+        raise ZeroDivisionError
+
+    ahead = read_ahead(items(), 2)
+    assert next(ahead) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(ahead)
+
+
+def test_closing_early_closes_the_reader() -> None:
+    closed = []
+
+    def items() -> Generator[int]:
+        try:
+            while True:
+                yield 0
+        finally:
+            closed.append(True)
+
+    ahead = read_ahead(items(), 2)
+    next(ahead)
+    ahead.close()
+    assert closed == [True]
+
+
+def test_jobs_in_order_do_not_overlap() -> None:
+    done = []
+
+    def job(number: int) -> None:
+        time.sleep(0.02 if number % 2 == 0 else 0)
+        done.append(number)
+
+    with WriteBehind(4) as writers:
+        for number in range(10):
+            writers.submit(lambda number=number: job(number), in_order=True)  # type: ignore[misc]
+    assert done == list(range(10))
+
+
+def test_jobs_overlap_otherwise() -> None:
+    meeting = threading.Barrier(3, timeout=10)
+    with WriteBehind(3) as writers:
+        for _ in range(3):
+            writers.submit(lambda: meeting.wait() and None)
+
+
+def test_what_a_job_raises_is_not_lost() -> None:
+    with pytest.raises(ZeroDivisionError), WriteBehind(2) as writers:
+        writers.submit(lambda: 1 // 0 and None)

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deblur.errors import DeblurError
+from pipelines.sources import count_pictures, find_sources, read_items
+from pipelines.video import VideoReader, VideoWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two folders of pictures, with files among them that are none."""
+    for name in ("a/1.png", "a/1.jpg", "a/deep/v1.2.png", "a/notes.txt", "a/.hidden.png", "b/1.png"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".txt":
+            path.write_text("no picture")
+        else:
+            Image.new("RGB", (8, 6), (len(name), 0, 0)).save(path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def stems(*arguments: str) -> list[str]:
+    return [str(source.stem) for source in find_sources(arguments)[0]]
+
+
+def test_one_picture(tree: Path) -> None:
+    (source,), notes = find_sources(["a/1.png"])
+    assert (source.file, str(source.stem), source.origin, source.is_video) == ("a/1.png", "1", Path("a/1.png"), False)
+    assert notes == []
+
+
+def test_a_folder_keeps_relative_paths_and_tells_equal_stems_apart(tree: Path) -> None:
+    sources, notes = find_sources(["a"])
+    assert [source.file for source in sources] == ["a/1.jpg", "a/1.png", "a/deep/v1.2.png"]
+    assert [str(source.stem) for source in sources] == ["1", "1-2", "deep/v1.2"]
+    assert notes == ["outputs of a/1.png are named 1-2: 1 is taken"]
+
+
+def test_several_folders_are_told_apart_by_their_names(tree: Path) -> None:
+    assert stems("a/deep", "b") == ["deep/v1.2", "b/1"]
+    assert stems("a/1.png", "b/1.png") == ["1", "1-2"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("a/*", ["1", "1-2"]),
+        ("a/**/*.png", ["1", "deep/v1.2"]),
+        ("*/1.png", ["a/1", "b/1"]),
+        ("a/[0-9].jp?", ["1"]),
+        ("./a/../b/*.png", ["1"]),
+    ],
+)
+def test_glob(tree: Path, pattern: str, found: list[str]) -> None:
+    assert stems(pattern) == found
+    assert stems(str(tree / pattern)) == found
+
+
+def test_a_file_with_a_glob_in_its_name_is_that_file(tree: Path) -> None:
+    Path("a/1.png").rename("a/[1].png")
+    assert stems("a/[1].png") == ["[1]"]
+
+
+def test_a_number_is_a_camera_unless_a_file_has_that_name(tree: Path) -> None:
+    (source,), _ = find_sources(["0"])
+    assert (source.file, source.origin, source.is_video) == ("camera:0", 0, True)
+    Path("a/1.png").rename("0")
+    (source,), _ = find_sources(["0"])
+    assert source.origin == Path("0")
+
+
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [
+        ("nowhere.jpg", r"nowhere\.jpg does not exist: give a picture, folder, glob, video file or the number"),
+        ("empty", "empty holds no picture"),
+        ("a/*.bmp", r"a/\*\.bmp matches no file"),
+        ("a/*.txt", r"a/\*\.txt matches 1 files, none of them a picture"),
+        ("-1", "-1 does not exist"),
+    ],
+)
+def test_what_is_no_source(tree: Path, argument: str, says: str) -> None:
+    Path("empty").mkdir()
+    with pytest.raises(DeblurError, match=says):
+        find_sources([argument])
+
+
+def test_a_folder_of_videos_alone_says_what_to_do(tree: Path) -> None:
+    Path("clips").mkdir()
+    Path("clips/a.mp4").touch()
+    with pytest.raises(DeblurError, match="for its 1 videos name them"):
+        find_sources(["clips"])
+
+
+def test_what_cannot_be_read_is_an_item_and_the_rest_follows(tree: Path) -> None:
+    Path("a/1.jpg").write_text("no picture")
+    items = list(read_items(find_sources(["a"])[0]))
+    assert [item.error is None for item in items] == [False, True, True]
+    assert items[0].error == "a/1.jpg is not a picture: no known picture format"
+    assert items[0].picture is None
+    assert items[1].picture is not None
+    assert items[1].picture.shape == (6, 8, 3)
+    assert all(item.read_ms > 0 for item in items)
+
+
+def test_frames_of_a_video(tree: Path, make_video: Callable[..., None]) -> None:
+    make_video(tree / "clip.mp4", [20, 120, 220])
+    sources, _ = find_sources(["clip.mp4", "b/1.png"])
+    assert count_pictures(sources) == 4
+    items = list(read_items(sources))
+    assert [item.frame for item in items] == [0, 1, 2, None]
+    assert [item.fps for item in items] == [12.5, 12.5, 12.5, None]
+    for item, level in zip(items[:3], [20, 120, 220], strict=True):
+        assert item.picture is not None
+        assert abs(float(item.picture.mean()) - level) < 4
+
+
+def test_a_camera_has_no_count(tree: Path) -> None:
+    assert count_pictures(find_sources(["a/1.png", "7"])[0]) is None
+
+
+@pytest.mark.parametrize(("name", "says"), [("text.mp4", "not a video"), ("63", "camera 63 does not open")])
+def test_videos_that_do_not_open(tree: Path, name: str, says: str, capfd: pytest.CaptureFixture[str]) -> None:
+    Path("text.mp4").write_text("no video" * 100)
+    (item,) = read_items(find_sources([name])[0])
+    assert item.error is not None
+    assert says in item.error
+    assert capfd.readouterr().err == "", "OpenCV must not add lines of its own"
+
+
+def test_colours_survive_a_video(tmp_path: Path) -> None:
+    writer = VideoWriter(tmp_path / "new" / "clip.mp4", fps=10)
+    orange = np.full((33, 65, 3), (255, 128, 0), np.uint8)
+    for _ in range(5):
+        writer.write(orange)
+    writer.close()
+    with VideoReader(tmp_path / "new" / "clip.mp4") as video:
+        assert (video.fps, video.n_frames) == (10, 5)
+        frames = list(video)
+    assert len(frames) == 5
+    assert frames[0].shape == (34, 66, 3), "odd sizes grow by one pixel, nothing is cut off"
+    np.testing.assert_allclose(frames[4].mean((0, 1)), (255, 128, 0), atol=6)
+
+
+def test_a_frame_of_another_size_is_refused(tmp_path: Path) -> None:
+    writer = VideoWriter(tmp_path / "clip.mp4", fps=10)
+    writer.write(np.zeros((32, 64, 3), np.uint8))
+    with pytest.raises(DeblurError, match="cannot append a frame of 32x64"):
+        writer.write(np.zeros((64, 32, 3), np.uint8))
+    writer.close()
+
+
+def test_a_video_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DeblurError, match="cannot make the folder"):
+        VideoWriter(tmp_path / "file" / "clip.mp4", fps=10).write(np.zeros((32, 64, 3), np.uint8))
+
+
+def test_rotation_of_a_video_is_applied(tmp_path: Path, make_video: Callable[..., None]) -> None:
+    path = tmp_path / "turned.mp4"
+    make_video(path, [50, 50, 50], size=(64, 48))
+    content = bytearray(path.read_bytes())
+    one = (0x10000).to_bytes(4, "big")
+    zero = bytes(4)
+    straight = one + zero * 3 + one + zero * 3 + (0x40000000).to_bytes(4, "big")
+    quarter_turn = zero + one + zero + (-0x10000 & 0xFFFFFFFF).to_bytes(4, "big") + zero * 4 + straight[-4:]
+    place = content.index(straight, content.index(b"tkhd"))
+    content[place : place + len(straight)] = quarter_turn
+    path.write_bytes(bytes(content))
+    with VideoReader(path) as video:
+        assert next(iter(video)).shape == (64, 48, 3)
