@@ -1,0 +1,104 @@
+"""The networks by name, and their configs as plain dicts for cards and run folders."""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import asdict, fields
+from typing import Any
+
+from deblur.errors import DeblurError
+from deblur.networks.mimo_unet import MIMOUNet, MIMOUNetConfig
+from deblur.networks.mstsgm import MSTSGM, MSTSGMConfig
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import nn
+
+NetworkConfig = MSTSGMConfig | MIMOUNetConfig
+
+_NAMED: dict[str, NetworkConfig] = {
+    "mstsgm": MSTSGMConfig(),
+    "mstsgm-star": MSTSGMConfig(temporal="depthwise"),
+    "mstsgm-nano": MSTSGMConfig(
+        widths=(16, 32, 96),
+        encoder_blocks=(1, 1, 2),
+        decoder_blocks=(1, 1, 3),
+        frames=4,
+        frame_shrink=4,
+        temporal="depthwise",
+        fusion="project",
+        shuffle=2,
+    ),
+    "mimo-unet": MIMOUNetConfig(),
+    "mimo-unet-plus": MIMOUNetConfig(blocks=20),
+}
+NETWORK_NAMES = tuple(_NAMED)
+
+_CONFIGS: dict[str, type[NetworkConfig]] = {config.kind: config for config in (MSTSGMConfig, MIMOUNetConfig)}
+
+
+def named_config(name: str) -> NetworkConfig:
+    """The config of a network of ``NETWORK_NAMES``; DeblurError lists them where the name is none."""
+    try:
+        return _NAMED[name]
+    except KeyError:
+        raise DeblurError(f"unknown network {name!r}; known: {', '.join(NETWORK_NAMES)}") from None
+
+
+def build(config: NetworkConfig) -> nn.Module:
+    """A fresh network with random weights, in training mode.
+
+    Its ``forward(x, guide=None)`` takes RGB in [0, 1], (B, 3, H, W), and returns ``Restored``.
+    """
+    return MSTSGM(config) if isinstance(config, MSTSGMConfig) else MIMOUNet(config)
+
+
+def config_to_dict(config: NetworkConfig) -> dict[str, Any]:
+    """The config with its kind, in types that JSON and YAML hold."""
+    values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
+    return {"kind": config.kind, **values}
+
+
+def config_from_dict(content: Mapping[str, Any]) -> NetworkConfig:
+    """The config that ``config_to_dict`` wrote; missing keys take their defaults.
+
+    Raises:
+        DeblurError: unknown kind or key, or a value of the wrong type or size.
+    """
+    kind = content.get("kind")
+    if not isinstance(kind, str) or kind not in _CONFIGS:
+        raise DeblurError(f"unknown network kind {kind!r}; known: {', '.join(_CONFIGS)}")
+    config_type = _CONFIGS[kind]
+    hints = typing.get_type_hints(config_type)
+    known = {field.name for field in fields(config_type)}
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        if key == "kind":
+            continue
+        if key not in known:
+            raise DeblurError(f"unknown key {key!r} in a {kind} network's config; known: {', '.join(sorted(known))}")
+        values[key] = _checked(kind, key, value, hints[key])
+    try:
+        return config_type(**values)
+    except ValueError as error:
+        raise DeblurError(f"a {kind} network's config does not fit together: {error}") from error
+
+
+def _checked(kind: str, key: str, value: object, hint: Any) -> object:
+    """``value`` where it is of the field's type (a list of whole numbers becomes a tuple), else DeblurError."""
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        if isinstance(value, (list, tuple)) and all(type(item) is int for item in value):
+            return tuple(value)
+        wanted = "a list of whole numbers"
+    elif origin is typing.Literal:
+        choices = typing.get_args(hint)
+        if value in choices:
+            return value
+        wanted = f"one of {', '.join(choices)}"
+    else:
+        if type(value) is hint:
+            return value
+        wanted = "true or false" if hint is bool else "a whole number"
+    raise DeblurError(f"{key!r} in a {kind} network's config is {wanted}, not {value!r}")
