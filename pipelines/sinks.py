@@ -81,8 +81,9 @@ class PictureSink:
             if "annotated" in self.kinds:
                 self._write_picture("annotated", item, annotated)
             if "side-by-side" in self.kinds:
-                title = "as it came" if result.times.deblur is None else "restored"
-                panels = side_by_side([("input", item.picture), (f"{title}, with detections", annotated)])
+                title = "not restored" if result.times.deblur is None else "restored"
+                found = f"{title}, {len(result.detections)} found"
+                panels = side_by_side([("input", item.picture), (found, annotated)])
                 self._write_picture("side-by-side", item, panels)
         if "txt" in self.kinds:
             self._write_labels(item, result.detections)

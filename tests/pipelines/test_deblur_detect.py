@@ -1,0 +1,391 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import yaml
+
+import detection.yolo
+from deblur.pictures import read_picture, write_picture
+from detection.types import Detections
+from pipelines import deblur_detect
+from pipelines.chain import DeblurDetect
+from pipelines.deblur_detect import main
+from pipelines.video import VideoReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Flat = Callable[..., NDArray[np.uint8]]
+
+pytestmark = pytest.mark.usefixtures("fakes")
+
+
+@pytest.fixture
+def photos(tmp_path: Path, flat: Flat) -> Path:
+    """A folder with a dark and a bright picture, one of them deeper."""
+    write_picture(tmp_path / "photos" / "dark.png", flat(40))
+    write_picture(tmp_path / "photos" / "deep" / "bright.jpg", flat(200, 40, 80))
+    return tmp_path / "photos"
+
+
+def document(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """The one JSON document on stdout."""
+    return json.loads(capsys.readouterr().out)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+RECORDS = ["config.yaml", "detections.json", "env.json", "log.txt"]
+
+
+def test_the_chain_detects_on_the_restored_picture(flat: Flat) -> None:
+    from deblur import Deblurrer
+    from detection.yolo import YoloDetector
+
+    picture = flat(95)
+    restored, detections, times = DeblurDetect(Deblurrer.load(), YoloDetector())(picture)
+    np.testing.assert_array_equal(restored, flat(105))
+    np.testing.assert_array_equal(picture, flat(95))
+    assert detections.class_names == ("bus", "person"), "the person is seen in bright pictures only"
+    assert times.deblur is not None
+    assert times.deblur > 0
+    assert times.detect > 0
+    untouched = DeblurDetect(None, YoloDetector())(picture)
+    assert untouched.restored is picture
+    assert untouched.detections.class_names == ("bus",)
+    assert untouched.times.deblur is None
+
+
+def test_json_is_one_document_as_documented(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["photos", "--json"]) == 0
+    printed = capsys.readouterr()
+    content = json.loads(printed.out)
+    assert list(content) == ["run", "deblurrer", "detector", "pictures", "n_ok", "n_failed"]
+    assert (content["deblurrer"], content["detector"]) == ("brighter", "fakenet")
+    assert (content["run"], content["n_ok"], content["n_failed"]) == ("runs/deblur_detect/dark", 2, 0)
+    dark, bright = content["pictures"]
+    assert list(dark) == ["file", "deblurred", "detections", "time_ms", "error"]
+    assert (dark["file"], dark["deblurred"]) == ("photos/dark.png", "runs/deblur_detect/dark/deblurred/dark.png")
+    assert dark["detections"] == [{"box": [16, 12, 48, 36], "score": 0.9, "class": "bus"}]
+    assert bright["detections"][1] == {"box": [40, 0, 80, 40], "score": 0.5, "class": "person"}
+    assert dark["error"] is None
+    assert list(dark["time_ms"]) == ["read", "deblur", "detect", "write"]
+    assert all(time > 0 for time in dark["time_ms"].values())
+    assert json.loads(Path(content["run"], "detections.json").read_text()) == content
+    assert "2/2" in printed.err
+
+
+def test_a_run_leaves_its_pictures_and_records(photos: Path, flat: Flat) -> None:
+    assert main(["photos", "--save", "annotated", "deblurred,side-by-side", "txt", "coco"]) == 0
+    run = Path("runs/deblur_detect/dark")
+    assert files(run) == sorted(
+        [
+            *RECORDS,
+            "coco_images.json",
+            "coco_results.json",
+            *(f"{kind}/{name}" for kind in ("annotated", "side-by-side") for name in ("dark.jpg", "deep/bright.jpg")),
+            "deblurred/dark.png",
+            "deblurred/deep/bright.png",
+            "txt/dark.txt",
+            "txt/deep/bright.txt",
+        ]
+    )
+    np.testing.assert_array_equal(read_picture(run / "deblurred" / "dark.png"), flat(50))
+    annotated = read_picture(run / "annotated" / "dark.jpg")
+    assert annotated.shape == (48, 64, 3)
+    assert np.ptp(annotated) > 100, "boxes are drawn"
+    assert read_picture(run / "side-by-side" / "dark.jpg").shape[1] > 2 * 64
+    assert (run / "txt" / "dark.txt").read_text() == "1 0.500000 0.500000 0.500000 0.500000 0.900000\n"
+    assert (run / "txt" / "deep" / "bright.txt").read_text().splitlines()[1] == (
+        "0 0.750000 0.500000 0.500000 1.000000 0.500000"
+    )
+    env = json.loads((run / "env.json").read_text())
+    assert env["deblurrer"] == {"name": "brighter", "sha256": "a" * 64}
+    assert env["detector"]["sha256"] == "b" * 64
+    assert (run / "log.txt").read_text().splitlines() == [
+        "photos/dark.png: 1 bus",
+        "photos/deep/bright.jpg: 1 bus, 1 person",
+    ]
+
+
+def test_coco_results_say_what_their_numbers_mean(photos: Path) -> None:
+    assert main(["photos", "--save", "coco"]) == 0
+    run = Path("runs/deblur_detect/dark")
+    results = json.loads((run / "coco_results.json").read_text())
+    meaning = json.loads((run / "coco_images.json").read_text())
+    assert results[0] == {"image_id": 1, "category_id": 2, "bbox": [16, 12, 32, 24], "score": pytest.approx(0.9)}
+    assert [result["image_id"] for result in results] == [1, 2, 2]
+    assert meaning["images"][1] == {"id": 2, "file_name": "photos/deep/bright.jpg", "width": 80, "height": 40}
+    assert {"id": 2, "name": "bus"} in meaning["categories"]
+
+
+def test_coco_uses_the_numbers_of_coco_pictures_and_classes(
+    tmp_path: Path, flat: Flat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["person", *(f"c{number}" for number in range(78)), "toothbrush"]
+    names[5], names[11] = "bus", "stop sign"
+    monkeypatch.setattr(detection.yolo.YoloDetector, "class_names", tuple(names))
+    for number in ("000000000139", "000000000285"):
+        write_picture(tmp_path / "coco" / f"{number}.jpg", flat(40))
+    assert main(["coco", "--save", "coco", "--output", "out"]) == 0
+    results = json.loads(Path("out/coco_results.json").read_text())
+    assert [(result["image_id"], result["category_id"]) for result in results] == [(139, 6), (285, 6)]
+    categories = {
+        entry["name"]: entry["id"] for entry in json.loads(Path("out/coco_images.json").read_text())["categories"]
+    }
+    assert (categories["stop sign"], categories["toothbrush"]) == (13, 90)
+
+
+def test_options_reach_the_detector_and_the_record(photos: Path) -> None:
+    options = ["--conf", "0.4", "--imgsz", "320", "--classes", "person,traffic light", "bus", "--device", "cpu"]
+    assert main(["photos", *options, "--save", "json"]) == 0
+    run = Path("runs/deblur_detect/dark")
+    detector = json.loads((run / "env.json").read_text())["detector"]
+    assert (detector["confidence"], detector["image_size"], detector["device"]) == (0.4, 320, "cpu")
+    assert detector["classes"] == ["person", "traffic light", "bus"]
+    assert files(run) == RECORDS
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["classes"] == ["person", "traffic light", "bus"]
+    assert config["save"] == ["json"]
+
+
+def test_a_recorded_config_makes_the_run_again(photos: Path) -> None:
+    assert main(["photos", "--save", "txt,coco", "--conf", "0.4", "--classes", "bus"]) == 0
+    first = Path("runs/deblur_detect/dark")
+    assert main(["--config", str(first / "config.yaml")]) == 0
+    again = Path("runs/deblur_detect/dark-2")
+    assert files(again) == files(first)
+    assert (again / "config.yaml").read_text() == (first / "config.yaml").read_text()
+
+
+def test_without_deblurrer_nothing_is_called_deblurred(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["photos", "--deblurrer", "none", "--json"]) == 0
+    content = document(capsys)
+    assert content["deblurrer"] is None
+    assert content["pictures"][0]["deblurred"] is None
+    assert content["pictures"][0]["time_ms"]["deblur"] is None
+    assert not Path(content["run"], "deblurred").exists()
+    assert Path(content["run"], "annotated/dark.jpg").is_file()
+
+
+def test_limit_is_marked(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["photos", "--limit", "1", "--json"]) == 0
+    content = document(capsys)
+    assert content["limit"] == 1
+    assert [entry["file"] for entry in content["pictures"]] == ["photos/dark.png"]
+
+
+def test_a_file_that_is_no_picture_fails_alone(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "broken.jpg").write_text("no picture")
+    assert main(["photos", "--json"]) == 1
+    printed = capsys.readouterr()
+    content = json.loads(printed.out)
+    assert (content["n_ok"], content["n_failed"]) == (2, 1)
+    broken, dark, _ = content["pictures"]
+    assert broken["error"] == "photos/broken.jpg is not a picture: no known picture format"
+    assert broken["detections"] == []
+    assert dark["error"] is None
+    lines = [line.strip() for line in printed.err.replace("\r", "\n").splitlines()]
+    assert f"failed: {broken['error']}" in lines
+    assert lines[-2:] == ["1 of 3 failed:", broken["error"]]
+    assert "Traceback" not in printed.err
+
+
+def test_a_picture_that_cannot_be_written_fails_alone(
+    tmp_path: Path, flat: Flat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_picture(tmp_path / "in" / "a.png", flat(40, 1, 70000))
+    write_picture(tmp_path / "in" / "b.png", flat(40))
+    assert main(["in", "--save", "annotated", "--json"]) == 1
+    a, b = document(capsys)["pictures"]
+    assert "JPEG refuses 70000x1" in a["error"]
+    assert b["error"] is None
+
+
+def test_a_picture_that_cannot_be_restored_fails_alone(
+    photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import deblur
+    from deblur.errors import DeblurError
+
+    def refuse(_: object, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if picture.shape[1] == 80:
+            raise DeblurError("too wide")
+        return picture
+
+    monkeypatch.setattr(deblur.Deblurrer, "__call__", refuse)
+    assert main(["photos", "--json"]) == 1
+    assert [entry["error"] for entry in document(capsys)["pictures"]] == [None, "photos/deep/bright.jpg: too wide"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nowhere.jpg"], "nowhere.jpg does not exist"),
+        (["nothing*.jpg"], "nothing*.jpg matches no file"),
+        (["photos", "--device", "quantum"], "unknown device 'quantum'"),
+        (["photos", "--output", "photos"], "--output photos holds files already"),
+        (["photos", "--output", "photos/dark.png"], "cannot use --output photos/dark.png"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(
+    photos: Path, arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = files(photos.parent)
+    assert main(arguments) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert says in printed.err
+    assert printed.err.count("\n") == 1
+    assert files(photos.parent) == before
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "SOURCE"),
+        (["photos", "--save", "gif"], "gif is none of annotated, deblurred"),
+        (["photos", "--save", ","], "nothing is none of"),
+        (["photos", "--classes", ","], "a class name is empty"),
+        (["photos", "--conf", "2"], "not a number from 0 to 1"),
+        (["photos", "--limit", "0"], "at least 1"),
+    ],
+)
+def test_wrong_usage_exits_2(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+def test_output_is_the_exact_folder(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["photos", "--output", "new/out", "--save", "json"]) == 0
+    assert files(Path("new/out")) == RECORDS
+    assert "results: new/out" in capsys.readouterr().out
+
+
+def test_a_second_run_gets_a_folder_of_its_own(photos: Path) -> None:
+    assert main(["photos", "--save", "json"]) == 0
+    first = Path("runs/deblur_detect/dark/detections.json").read_bytes()
+    assert main(["photos", "--save", "json"]) == 0
+    assert Path("runs/deblur_detect/dark/detections.json").read_bytes() == first
+    assert Path("runs/deblur_detect/dark-2/detections.json").is_file()
+
+
+def test_the_summary_for_a_person(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["photos", "--save", "json"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "photos/dark.png: 1 bus",
+        "photos/deep/bright.jpg: 1 bus, 1 person",
+        "2 done, found in all: 2 bus, 1 person",
+        "results: runs/deblur_detect/dark",
+    ]
+
+
+def test_a_video_becomes_videos(
+    tmp_path: Path, make_video: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_video(tmp_path / "clip.mp4", [40, 80, 180, 220])
+    assert main(["clip.mp4", "--save", "annotated,deblurred,side-by-side,txt,coco", "--json"]) == 0
+    content = document(capsys)
+    assert [(entry["file"], entry["frame"]) for entry in content["pictures"]] == [("clip.mp4", n) for n in range(4)]
+    assert [len(entry["detections"]) for entry in content["pictures"]] == [1, 1, 2, 2]
+    run = Path(content["run"])
+    assert content["pictures"][3]["deblurred"] == str(run / "deblurred" / "clip.mp4")
+    for kind in ("annotated", "deblurred", "side-by-side"):
+        with VideoReader(run / kind / "clip.mp4") as video:
+            assert (video.fps, video.n_frames) == (12.5, 4)
+            frames = list(video)
+        if kind == "deblurred":
+            for frame, level in zip(frames, [50, 90, 190, 230], strict=True):
+                assert abs(float(frame.mean()) - level) < 9
+    assert files(run / "txt") == [f"clip/{number:06d}.txt" for number in range(4)]
+    images = json.loads((run / "coco_images.json").read_text())["images"]
+    assert images[2] == {"id": 3, "file_name": "clip.mp4", "width": 64, "height": 48, "frame": 2}
+
+
+def test_frames_are_never_all_in_memory(
+    tmp_path: Path, make_video: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import weakref
+
+    make_video(tmp_path / "clip.mp4", range(0, 240, 4))
+    alive: list[weakref.ref[Any]] = []
+    most = 0
+
+    def watch(self: object, pictures: list[NDArray[np.uint8]]) -> list[Detections]:
+        nonlocal most
+        alive.append(weakref.ref(pictures[0]))
+        most = max(most, sum(reference() is not None for reference in alive))
+        return [Detections.empty()]
+
+    monkeypatch.setattr(detection.yolo.YoloDetector, "__call__", watch)
+    assert main(["clip.mp4", "--deblurrer", "none", "--save", "annotated"]) == 0
+    assert len(alive) == 60
+    assert most <= 8
+
+
+def test_several_videos_and_pictures_in_one_run(
+    photos: Path, make_video: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_video(Path("one.mp4"), [40] * 3)
+    make_video(Path("two.mp4"), [40] * 2)
+    Path("bad.mp4").write_text("no video")
+    assert main(["one.mp4", "photos/dark.png", "bad.mp4", "two.mp4", "--json"]) == 1
+    content = document(capsys)
+    assert (content["n_ok"], content["n_failed"]) == (6, 1)
+    run = Path(content["run"])
+    assert files(run / "annotated") == ["dark.jpg", "one.mp4", "two.mp4"]
+    for name, count in (("one.mp4", 3), ("two.mp4", 2)):
+        with VideoReader(run / "annotated" / name) as video:
+            assert len(list(video)) == count
+
+
+def test_ctrl_c_keeps_what_is_done(
+    tmp_path: Path,
+    make_video: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make_video(tmp_path / "clip.mp4", [40] * 30)
+    n_seen = 0
+
+    def stop_at_the_sixth(self: object, pictures: list[NDArray[np.uint8]]) -> list[Detections]:
+        nonlocal n_seen
+        n_seen += 1
+        if n_seen == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+        return [Detections.empty()]
+
+    monkeypatch.setattr(detection.yolo.YoloDetector, "__call__", stop_at_the_sixth)
+    assert main(["clip.mp4", "--json"]) == 130
+    printed = capsys.readouterr()
+    content = json.loads(printed.out)
+    assert printed.err.splitlines()[-1] == "interrupted"
+    assert content["n_ok"] == len(content["pictures"]) == 5
+    with VideoReader(Path(content["run"], "deblurred/clip.mp4")) as video:
+        assert len(list(video)) == 5
+
+
+def test_help_comes_without_heavy_imports() -> None:
+    program = (
+        "import sys; from pipelines.deblur_detect import make_parser; make_parser().format_help();"
+        "print([name for name in ('torch', 'cv2', 'ultralytics', 'PIL') if name in sys.modules])"
+    )
+    project = Path(deblur_detect.__file__).parent.parent
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=project)
+    assert answer.stdout.strip() == "[]"
