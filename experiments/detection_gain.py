@@ -1,0 +1,233 @@
+"""Measure what deblurring gives a detector: COCO AP on sharp, blurred and restored pictures, with intervals.
+
+    python -m experiments.detection_gain --annotations ../shared/data/coco_eval/instances.json \
+        --sharp ../shared/data/coco_eval/images --blur shake:8 shake:16 shake:28 \
+        --deblurrer default --detector yolo26n yolo11n
+
+docs/detection-gain.md explains the options and the figures, `experiments.gain.records` the files of the run.
+A run that was stopped goes on with ``--resume RUN``. On several GPUs or processes:
+
+    torchrun --nproc-per-node 4 -m experiments.detection_gain ...
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deblur.cli import EXIT_DONE, add_config_option, add_device_option, add_seed_option, parse_args, positive_int, run
+from deblur.errors import DeblurError
+from detection.errors import DetectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deblur.blur import BlurSpec
+    from experiments.gain.settings import Settings
+
+NOT_RECORDED = {"config", "resume", "output", "json", "device"}
+"""Options that say where and how to run, and do not change a figure: a resumed run may have others."""
+
+
+class _Collect(argparse.Action):
+    """``--x A B`` and ``--x A --x B`` mean the same, and replace what a configuration file says."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Add ``values`` to those of this command line."""
+        gathered = getattr(namespace, self.dest)
+        if gathered is self.default:
+            gathered = []
+        setattr(namespace, self.dest, [*gathered, *values])
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of this command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.detection_gain",
+        description="Measure what deblurring gives a detector: COCO AP on sharp, blurred and restored pictures.",
+        allow_abbrev=False,
+    )
+    data = parser.add_argument_group("pictures and truth")
+    data.add_argument("--annotations", type=Path, metavar="PATH", help="COCO .json, folder of VOC .xml, YOLO data.yaml")
+    data.add_argument("--sharp", type=Path, metavar="DIR", help="sharp pictures; leave out for real blur")
+    data.add_argument("--blurred", type=Path, metavar="DIR", help="blurred pictures")
+    data.add_argument(
+        "--blur",
+        type=_blur,
+        nargs="+",
+        action=_Collect,
+        metavar="SPEC",
+        help="or blur the sharp ones: kind:length, such as shake:16 (docs/blur.md); several are severities of one run",
+    )
+    data.add_argument("--classes", nargs="+", action=_Collect, metavar="NAME", help="score these classes only")
+    data.add_argument("--limit", type=positive_int, metavar="N", help="first N pictures only; the result says so")
+    arms = parser.add_argument_group("what is measured")
+    arms.add_argument(
+        "--deblurrer",
+        nargs="+",
+        action=_Collect,
+        metavar="NAME|FILE",
+        help="networks that restore; none for no network (default: none)",
+    )
+    arms.add_argument(
+        "--deblurred",
+        type=_peer,
+        nargs="+",
+        action=_Collect,
+        metavar="NAME=DIR",
+        help="pictures that another program restored; with several blurs DIR holds a folder for each",
+    )
+    arms.add_argument("--detector", nargs="+", action=_Collect, metavar="NAME|FILE", help="detectors, such as yolo26n")
+    how = parser.add_argument_group("how")
+    how.add_argument("--imgsz", type=positive_int, default=640, help="side of the detector's square (default: 640)")
+    how.add_argument(
+        "--bootstrap",
+        type=_count,
+        default=1000,
+        metavar="N",
+        help="resamples for intervals, 0 for none (default: 1000)",
+    )
+    how.add_argument(
+        "--backend", choices=["pycocotools", "faster-coco-eval"], default="pycocotools", help="COCO library"
+    )
+    add_seed_option(parser)
+    add_device_option(parser)
+    where = parser.add_argument_group("where")
+    where.add_argument(
+        "--output", type=Path, metavar="RUN", help="folder of the run (default: a new one in runs/detection_gain)"
+    )
+    where.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run and its options")
+    where.add_argument("--json", action="store_true", help="print metrics.json on stdout in place of the table")
+    add_config_option(parser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = build_parser()
+    arguments = _parse(parser, list(sys.argv[1:] if argv is None else argv))
+    return run(lambda: _measure(arguments), expected=(DeblurError, DetectionError))
+
+
+def _parse(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder.add_argument("--resume", type=Path)
+    resumed: Path | None = finder.parse_known_args(argv)[0].resume
+    if resumed is not None:
+        argv = ["--config", str(resumed / "config.yaml"), *argv]
+    arguments = parse_args(parser, argv)
+    if arguments.resume and arguments.output:
+        parser.error("--resume and --output both name the run's folder: give one")
+    if arguments.annotations is None or not arguments.detector:
+        parser.error("--annotations and --detector are needed")
+    if (arguments.blurred is None) == (not arguments.blur):
+        parser.error("give either --blurred DIR or --blur SPEC")
+    if arguments.blur and arguments.sharp is None:
+        parser.error("--blur needs --sharp DIR to make blurred pictures from")
+    return arguments
+
+
+def _measure(arguments: argparse.Namespace) -> int:
+    from deblur.devices import resolve_device
+    from deblur.runs import describe_environment, write_json
+    from experiments.gain.loading import tools_on
+    from experiments.gain.measure import measure
+    from experiments.gain.narrator import Narrator
+    from experiments.gain.processes import join_processes
+    from experiments.gain.run_folder import open_run
+    from experiments.gain.table import run_table
+
+    settings = settings_of(arguments)
+    processes = join_processes()
+    device = str(resolve_device(processes.device(arguments.device)))
+    folder = None
+    if processes.is_first:
+        folder = open_run(arguments.resume or arguments.output, _recorded(arguments), _name(settings))
+        write_json(folder / "env.json", describe_environment(device, settings.seed) | {"processes": processes.count})
+    folder = processes.agree(folder)
+    assert folder is not None
+    narrator = Narrator(folder / "log.txt", silent=not processes.is_first)
+    narrator.say(f"run: {folder} on {device}, {processes.count} process{'es' if processes.count > 1 else ''}")
+    gain = measure(settings, tools_on(device, settings.image_size), folder, narrator, processes)
+    processes.leave()
+    if gain is not None:
+        document = gain.to_json() | {"run": str(folder)}
+        print(json.dumps(document, ensure_ascii=False, allow_nan=False) if arguments.json else run_table(gain))
+        narrator.say(f"done: {folder}")
+    return EXIT_DONE
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    """The settings that parsed arguments stand for."""
+    from experiments.gain.settings import Settings
+
+    return Settings(
+        annotations=arguments.annotations,
+        sharp=arguments.sharp,
+        blurred=arguments.blurred,
+        blurs=tuple(arguments.blur or ()),
+        deblurrers=tuple(name for name in arguments.deblurrer or () if name != "none"),
+        peers=tuple(arguments.deblurred or ()),
+        detectors=tuple(arguments.detector),
+        classes=tuple(arguments.classes) if arguments.classes else None,
+        resamples=arguments.bootstrap,
+        limit=arguments.limit,
+        seed=arguments.seed,
+        backend=arguments.backend,
+        image_size=arguments.imgsz,
+    )
+
+
+def _recorded(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options as a configuration file holds them."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(item) for item in value]
+        if isinstance(value, tuple):
+            return "=".join(map(str, value))
+        return value if value is None or isinstance(value, (int, float, bool)) else str(value)
+
+    return {
+        name: plain(value) for name, value in vars(arguments).items() if name not in NOT_RECORDED and value is not None
+    }
+
+
+def _name(settings: Settings) -> str:
+    """Name of a new run's folder."""
+    blurs = [str(spec) for spec in settings.blurs] or [settings.blurred.resolve().name if settings.blurred else ""]
+    detector = Path(settings.detectors[0]).stem
+    return f"{detector}-{blurs[0]}".replace(":", "-").replace("/", "-")
+
+
+def _blur(text: str) -> BlurSpec:
+    from deblur.blur import parse_blur
+
+    try:
+        return parse_blur(text)
+    except DeblurError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _peer(text: str) -> tuple[str, Path]:
+    name, equals, folder = text.partition("=")
+    if not (name and equals and folder):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=DIR")
+    return name, Path(folder)
+
+
+def _count(text: str) -> int:
+    return 0 if text == "0" else positive_int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

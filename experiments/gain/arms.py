@@ -1,0 +1,215 @@
+"""The arms of a run: which pictures each has, and the boxes and restoration scores of every picture, each made once."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deblur.blur import synthesize
+from deblur.errors import DeblurError
+from detection.types import Detections
+from detection.weights import sha256_of
+from experiments.gain.cache import Cache, key_of
+from experiments.gain.inputs import hash_of_set, match_folder
+from experiments.gain.picture_sets import FolderSet, MadeSet, PictureSet, file_name_of
+from experiments.gain.records import BLURRED, SHARP, BlurRecord, deblurred_arm, sharp_through_arm
+from experiments.gain.restoration import restoration_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from deblur.blur import BlurSpec
+    from experiments.gain.inputs import Truths
+    from experiments.gain.settings import LoadedDeblurrer, LoadedDetector, Settings
+
+CHUNK = 8  # pictures in memory at a time, and handed to a detector together
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Arms:
+    """Every set of pictures of a run.
+
+    Attributes:
+        sharp: None for real blur.
+        through: deblurrer to sharp pictures put through it; empty without sharp pictures.
+        blurred: blur to pictures.
+        deblurred: (blur, deblurrer) to pictures, networks and peers.
+        sizes: (width, height) by stem; of every picture once its sharp or blurred one has been read.
+        n_unannotated: folder to pictures in it that have no annotation and are left out.
+    """
+
+    sharp: PictureSet | None
+    through: Mapping[str, MadeSet]
+    blurred: Mapping[str, PictureSet]
+    deblurred: Mapping[tuple[str, str], PictureSet]
+    sizes: Mapping[str, tuple[int, int]]
+    n_unannotated: Mapping[str, int]
+
+    @property
+    def sets(self) -> list[PictureSet]:
+        """All of them, each after what it is made from."""
+        first = [] if self.sharp is None else [self.sharp]
+        return [*first, *self.through.values(), *self.blurred.values(), *self.deblurred.values()]
+
+    def of_blur(self, blur: str) -> list[PictureSet]:
+        """The sets of one blur, and those that belong to every blur."""
+        return [pictures for pictures in self.sets if pictures.blur in {"", blur}]
+
+
+def build_arms(
+    settings: Settings, truths: Truths, deblurrers: Sequence[LoadedDeblurrer], cache: Cache, folder: Path
+) -> Arms:
+    """Find the files of every arm, and plan what is made from them; nothing is read or made yet.
+
+    Args:
+        settings: of the run.
+        truths: the pictures measured.
+        deblurrers: the networks.
+        cache: of the run.
+        folder: for pictures that are made; the blurred ones are in ``blurred/BLUR``.
+
+    Raises:
+        DeblurError: a picture has no file, or two blurs one name.
+    """
+    unannotated: dict[str, int] = {}
+    sizes = truths.sizes
+
+    def there(arm: str, blur: str, pictures: Path) -> FolderSet:
+        files, unannotated[str(pictures)] = match_folder(pictures, truths)
+        return FolderSet(arm, blur, files, sizes)
+
+    sharp = None if settings.sharp is None else there(SHARP, "", settings.sharp)
+    blurred: dict[str, PictureSet] = {}
+    if settings.blurred is not None:
+        name = settings.blurred.resolve().name
+        blurred[name] = there(BLURRED, name, settings.blurred)
+    for spec in settings.blurs:
+        if str(spec) in blurred:
+            raise DeblurError(f"--blur {spec} is there twice")
+        if sharp is None:
+            raise DeblurError(f"--blur {spec} needs sharp pictures: give --sharp DIR")
+        blurred[str(spec)] = _synthetic(spec, settings.seed, sharp, folder, cache)
+
+    def restored(deblurrer: LoadedDeblurrer, arm: str, source: PictureSet) -> MadeSet:
+        ingredients = {"deblurrer": deblurrer.sha256, "settings": deblurrer.settings}
+        place = folder / file_name_of(arm) / file_name_of(source.blur)
+        return MadeSet(arm, source.blur, source, place, cache, ingredients, lambda pixels, _: deblurrer.restore(pixels))
+
+    deblurred: dict[tuple[str, str], PictureSet] = {}
+    through: dict[str, MadeSet] = {}
+    for deblurrer in deblurrers:
+        if sharp is not None:
+            through[deblurrer.name] = restored(deblurrer, sharp_through_arm(deblurrer.name), sharp)
+        for blur, source in blurred.items():
+            deblurred[blur, deblurrer.name] = restored(deblurrer, deblurred_arm(deblurrer.name), source)
+    for name, peer in settings.peers:
+        for blur in blurred:
+            place = peer if len(blurred) == 1 else peer / file_name_of(blur)
+            deblurred[blur, name] = there(deblurred_arm(name), blur, place)
+    return Arms(sharp, through, blurred, deblurred, sizes, unannotated)
+
+
+def _synthetic(spec: BlurSpec, seed: int, sharp: PictureSet, folder: Path, cache: Cache) -> MadeSet:
+    def make(pixels: NDArray[np.uint8], stem: str) -> NDArray[np.uint8]:
+        return synthesize(pixels, spec, seed, stem)
+
+    place = folder / BLURRED / file_name_of(str(spec))
+    return MadeSet(BLURRED, str(spec), sharp, place, cache, {"blur": _blur_ingredients(spec), "seed": seed}, make)
+
+
+def _blur_ingredients(spec: BlurSpec) -> dict[str, Any]:
+    """What synthetic blur depends on: its specification, and the content of a file of kernels."""
+    kernels = sha256_of(Path(spec.kernels)) if spec.kernels else None
+    return dataclasses.asdict(spec) | {"kernels_sha256": kernels}
+
+
+def describe_blurs(arms: Arms, blurs: Sequence[BlurSpec], stems: Sequence[str]) -> list[BlurRecord]:
+    """The blurs of a run with the hashes of their pictures, which are made if need be."""
+    specs = {str(spec): spec for spec in blurs}
+    records = []
+    for name, pictures in arms.blurred.items():
+        spec = specs.get(name)
+        digest = hash_of_set({stem: pictures.sha256(stem) for stem in stems})
+        kind, length = ("folder", None) if spec is None else (spec.kind, spec.length)
+        records.append(BlurRecord(name, kind, length, digest))
+    return records
+
+
+class Bench:
+    """Detects and compares: each (detector, picture) and each (picture, sharp picture) once, by their hashes."""
+
+    def __init__(self, arms: Arms, detectors: Sequence[LoadedDetector], protocol: Mapping[str, Any], cache: Cache):
+        self._arms = arms
+        self._detectors = detectors
+        self._protocol = dict(protocol)
+        self._cache = cache
+
+    def work(self, stems: Sequence[str], done: Callable[[int], None]) -> None:
+        """Make, detect and compare all that is not in the cache yet.
+
+        Args:
+            stems: the pictures.
+            done: told after every step how many (picture, arm) pairs it was.
+
+        Raises:
+            DeblurError: a picture cannot be read, or has another size than the others of its stem.
+        """
+        for start in range(0, len(stems), CHUNK):
+            chunk = stems[start : start + CHUNK]
+            for pictures in self._arms.sets:
+                for loaded in self._detectors:
+                    self._detect(loaded, pictures, chunk)
+                if self._arms.sharp is not None and pictures is not self._arms.sharp:
+                    for stem in chunk:
+                        self.restoration(pictures, stem)
+                done(len(chunk))
+
+    def detections(self, loaded: LoadedDetector, pictures: PictureSet, stem: str) -> Detections:
+        """The boxes on one picture, boxes rounded to 0.001 pixels and scores to 0.000001, as they are saved."""
+        value = self._cache.get("detections", self._detection_key(loaded, pictures, stem))
+        if value is None:
+            self._detect(loaded, pictures, [stem])
+            value = self._cache.get("detections", self._detection_key(loaded, pictures, stem))
+        if value is None:
+            raise DeblurError(f"{self._cache.folder} does not keep what is written there: is the disk full?")
+        names = loaded.detector.class_names
+        return Detections.ordered(value["boxes"], value["scores"], [names[index] for index in value["classes"]])
+
+    def restoration(self, pictures: PictureSet, stem: str) -> dict[str, float | None]:
+        """``psnr`` (None for an exact match) and ``ssim`` of one picture against the sharp one, which must be there."""
+        assert self._arms.sharp is not None
+        sharp = self._arms.sharp
+        key = key_of(sharp=sharp.sha256(stem), picture=pictures.sha256(stem))
+        value = self._cache.get("restoration", key)
+        if value is None:
+            value = restoration_scores(pictures.pixels(stem), sharp.pixels(stem))
+            self._cache.put("restoration", key, value)
+        return value
+
+    def _detect(self, loaded: LoadedDetector, pictures: PictureSet, stems: Sequence[str]) -> None:
+        keys = {stem: self._detection_key(loaded, pictures, stem) for stem in stems}
+        missing = [stem for stem in stems if self._cache.get("detections", keys[stem]) is None]
+        if not missing:
+            return
+        index_of = {name: index for index, name in enumerate(loaded.detector.class_names)}
+        found = loaded.detector([pictures.pixels(stem) for stem in missing])
+        for stem, detections in zip(missing, found, strict=True):
+            value = {
+                "boxes": np.round(detections.boxes.astype(np.float64), 3).tolist(),
+                "scores": np.round(detections.scores.astype(np.float64), 6).tolist(),
+                "classes": [index_of[name] for name in detections.class_names],
+            }
+            self._cache.put("detections", keys[stem], value)
+
+    def _detection_key(self, loaded: LoadedDetector, pictures: PictureSet, stem: str) -> str:
+        return key_of(
+            detector=loaded.detector.sha256,
+            settings=loaded.settings,
+            protocol=self._protocol,
+            picture=pictures.sha256(stem),
+        )

@@ -1,0 +1,117 @@
+"""Which pictures are measured: the annotated ones, each with its file in every folder, and nothing by position."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deblur.errors import DeblurError
+from deblur.pictures import pictures_by_key
+from detection.truth import GroundTruth, read_truth
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from detection.types import Detector
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truths:
+    """The truth in every detector's class names, on the same pictures.
+
+    Attributes:
+        by_detector: detector name to truth, of the pictures measured.
+        stems: the pictures measured, sorted.
+        everything: the truth of all annotated pictures, in the first detector's class names.
+        sha256: of pictures and objects, whatever format they were read from.
+    """
+
+    by_detector: Mapping[str, GroundTruth]
+    stems: tuple[str, ...]
+    everything: GroundTruth
+    sha256: str
+
+    @property
+    def n_annotated(self) -> int:
+        """How many pictures the annotations have."""
+        return len(self.everything.stems)
+
+    @property
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """(width, height) of the pictures whose size the annotations give."""
+        return {
+            picture.stem: (picture.width, picture.height)
+            for picture in self.everything.pictures
+            if picture.width is not None and picture.height is not None
+        }
+
+
+def read_truths(path: Path, detectors: Sequence[Detector], limit: int | None) -> Truths:
+    """Read annotations once for each set of class names; ``limit`` keeps the first pictures by stem.
+
+    Raises:
+        DetectionError: as `detection.truth.read_truth`.
+        DeblurError: the annotations hold no picture.
+    """
+    by_names: dict[tuple[str, ...], GroundTruth] = {}
+    for detector in detectors:
+        if detector.class_names not in by_names:
+            by_names[detector.class_names] = read_truth(path, detector.class_names)
+    everything = next(iter(by_names.values()))
+    stems = everything.stems[:limit]
+    if not stems:
+        raise DeblurError(f"{path} holds no picture: there is nothing to measure")
+    chosen = {detector.name: by_names[detector.class_names].subset(stems) for detector in detectors}
+    return Truths(chosen, stems, everything, _combined(_truth_hash(truth) for truth in chosen.values()))
+
+
+def match_folder(folder: Path, truths: Truths) -> tuple[dict[str, Path], int]:
+    """The file of each measured picture below a folder, by name without suffix.
+
+    Returns:
+        Files by stem, and the number of pictures in the folder that have no annotation.
+
+    Raises:
+        DeblurError: a measured picture has no file, or two files have its name.
+        DetectionError: as `GroundTruth.match`.
+    """
+    files = pictures_by_key(folder)
+    keys = truths.everything.match(files)
+    missing = [stem for stem in truths.stems if stem not in keys]
+    if missing:
+        raise DeblurError(
+            f"{len(missing)} of {len(truths.stems)} annotated pictures have no file in {folder}, the first is "
+            f"{missing[0]!r}: add them, or give the annotations of the pictures that are there"
+        )
+    return {stem: files[keys[stem]] for stem in truths.stems}, len(files) - len(keys)
+
+
+def hash_of_set(hashes: Mapping[str, str]) -> str:
+    """One hash of a set of pictures from the hash of each, by stem."""
+    return _combined(f"{stem}\0{hashes[stem]}" for stem in sorted(hashes))
+
+
+def _combined(parts: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for part in sorted(set(parts)):
+        digest.update(f"{part}\n".encode())
+    return digest.hexdigest()
+
+
+def _truth_hash(truth: GroundTruth) -> str:
+    """Of what is scored: names and boxes by picture, and neither ids nor the order of objects."""
+    content = {}
+    for stem, objects in truth.objects.items():
+        rows = zip(
+            objects.class_names,
+            objects.boxes.tolist(),
+            objects.areas.tolist(),
+            objects.iscrowd.tolist(),
+            objects.difficult.tolist(),
+            strict=True,
+        )
+        content[stem] = sorted(map(list, rows))
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()

@@ -1,0 +1,191 @@
+"""One detection-gain run from settings to saved files: the body of ``python -m experiments.detection_gain``."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from typing import TYPE_CHECKING, Any
+
+from deblur.errors import DeblurError
+from detection.truth import report_lines
+from experiments.gain.arms import Arms, Bench, build_arms, describe_blurs
+from experiments.gain.cache import Cache, key_of
+from experiments.gain.examples import ExampleWriter
+from experiments.gain.files import write_curves, write_metrics, write_per_image, write_predictions
+from experiments.gain.inputs import Truths, hash_of_set, read_truths
+from experiments.gain.picture_sets import MadeSet, PictureSet
+from experiments.gain.processes import Processes
+from experiments.gain.protocol import detection_protocol, protocol_of
+from experiments.gain.records import DeblurrerRecord, DetectorRecord, GainRun
+from experiments.gain.scores import score_detector
+from experiments.gain.tables import Boxes, PictureTruth, Predictions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from detection.truth import GroundTruth
+    from detection.types import Detections
+    from experiments.gain.narrator import Narrator
+    from experiments.gain.scores import DetectorScores
+    from experiments.gain.settings import LoadedDeblurrer, LoadedDetector, Settings, Tools
+
+
+def measure(
+    settings: Settings, tools: Tools, run: Path, narrator: Narrator, processes: Processes | None = None
+) -> GainRun | None:
+    """Measure what deblurring gains the detectors, and write the run's files.
+
+    Args:
+        settings: what is asked for.
+        tools: load detectors and deblurrers.
+        run: the run's folder, which exists; what its cache holds is not computed again.
+        narrator: told what goes on.
+        processes: this process among those of the run; None for a run of one.
+
+    Returns:
+        The run in the first process, None in the others, which have only done their share of the pictures.
+
+    Raises:
+        DeblurError: pictures, folders or names that do not fit together.
+        DetectionError: annotations, weights or classes that cannot be used.
+    """
+    processes = processes or Processes()
+    detectors = [tools.load_detector(name) for name in settings.detectors]
+    deblurrers = [tools.load_deblurrer(name) for name in settings.deblurrers]
+    _check_names("detectors", [loaded.detector.name for loaded in detectors])
+    _check_names("deblurrers", [*(loaded.name for loaded in deblurrers), *(name for name, _ in settings.peers)])
+    truths = read_truths(settings.annotations, [loaded.detector for loaded in detectors], settings.limit)
+    for line in report_lines(truths.everything.report):
+        narrator.say(f"annotations: {line}")
+    if settings.limit is not None:
+        narrator.say(f"--limit: {len(truths.stems)} of {truths.n_annotated} pictures are measured")
+    cache = Cache(run / "cache")
+    arms = build_arms(settings, truths, deblurrers, cache, run / "cache")
+    for folder, count in arms.n_unannotated.items():
+        if count:
+            narrator.say(f"{folder}: {count} pictures without annotation are left out")
+    bench = Bench(arms, detectors, detection_protocol(settings.image_size), cache)
+    mine = processes.share(truths.stems)
+    with narrator.progress(len(mine) * len(arms.sets), "measuring", "picture") as done:
+        bench.work(mine, done)
+    processes.wait()
+    if not processes.is_first:
+        return None
+    scores = []
+    with narrator.progress(len(detectors) * len(arms.sets), "scoring", "arm") as done:
+        for loaded in detectors:
+            truth = truths.by_detector[loaded.detector.name]
+            scores.append(score_detector(settings, loaded, truth, arms, bench, done))
+    examples = ExampleWriter(run, arms, settings.classes)
+    results = [
+        dataclasses.replace(result, examples=examples.save(result, scored.rows, scored.found))
+        for scored in scores
+        for result in scored.results
+    ]
+    blurs = describe_blurs(arms, settings.blurs, truths.stems)
+    gain = GainRun(
+        protocol=protocol_of(settings, detectors),
+        data=_data(settings, truths, arms, {blur.name: blur.sha256 for blur in blurs}),
+        detectors=[DetectorRecord(loaded.detector.name, loaded.detector.sha256) for loaded in detectors],
+        deblurrers=_deblurrer_records(deblurrers, settings, arms, truths.stems),
+        blurs=blurs,
+        results=results,
+    )
+    write_per_image(run, (row for scored in scores for row in scored.rows))
+    write_curves(run, (curve for scored in scores for curve in scored.curves))
+    write_predictions(run, _predictions(truths, arms.sizes, detectors, scores))
+    write_metrics(run, gain)  # last: a run that has this file is whole
+    return gain
+
+
+def _check_names(what: str, names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DeblurError(f"two {what} are called {twice[0]!r}: results go by name, so rename one")
+
+
+def _data(settings: Settings, truths: Truths, arms: Arms, blurred: Mapping[str, str]) -> dict[str, Any]:
+    sharp = None
+    if arms.sharp is not None:
+        sharp = hash_of_set({stem: arms.sharp.sha256(stem) for stem in truths.stems})
+    reports = {name: truth.report for name, truth in truths.by_detector.items()}
+    return {
+        "sha256": key_of(truth=truths.sha256, sharp=sharp, blurred=dict(blurred), classes=settings.classes),
+        "annotations": {"path": str(settings.annotations), "sha256": truths.sha256},
+        "sharp": None if settings.sharp is None else {"path": str(settings.sharp), "sha256": sharp},
+        "blurred": dict(blurred),
+        "n_pictures": len(truths.stems),
+        "n_annotated": truths.n_annotated,
+        "limit": settings.limit,
+        "n_without_annotation": dict(arms.n_unannotated),
+        "classes": None if settings.classes is None else list(settings.classes),
+        "reports": reports,
+    }
+
+
+def _deblurrer_records(
+    deblurrers: Sequence[LoadedDeblurrer], settings: Settings, arms: Arms, stems: Sequence[str]
+) -> list[DeblurrerRecord]:
+    records = []
+    for loaded in deblurrers:
+        made = [pictures for pictures in _sets_of(arms, loaded.name) if isinstance(pictures, MadeSet)]
+        times = [time for pictures in made for stem in stems if (time := pictures.time_ms(stem)) is not None]
+        median = statistics.median(times) if times else None
+        records.append(DeblurrerRecord(loaded.name, "network", loaded.sha256, median, loaded.gmacs, loaded.parameters))
+    for name, _ in settings.peers:
+        hashes = {
+            f"{pictures.blur}/{stem}": pictures.sha256(stem) for pictures in _sets_of(arms, name) for stem in stems
+        }
+        records.append(DeblurrerRecord(name, "folder", hash_of_set(hashes)))
+    return records
+
+
+def _sets_of(arms: Arms, deblurrer: str) -> list[PictureSet]:
+    return [pictures for (_, name), pictures in arms.deblurred.items() if name == deblurrer]
+
+
+def _predictions(
+    truths: Truths,
+    sizes: Mapping[str, tuple[int, int]],
+    detectors: Sequence[LoadedDetector],
+    scores: Sequence[DetectorScores],
+) -> Predictions:
+    names = list(dict.fromkeys(name for loaded in detectors for name in loaded.detector.class_names))
+    index_of = {name: index for index, name in enumerate(names)}
+
+    def boxes(found: Detections) -> Boxes:
+        # The numbers of the cache again: float32 keeps them to well below the digits they were rounded to.
+        corners = found.boxes.astype(float).round(3).tolist()
+        return Boxes(
+            corners, [index_of[name] for name in found.class_names], found.scores.astype(float).round(6).tolist()
+        )
+
+    predicted = {
+        (loaded.detector.name, blur, arm, stem): boxes(found)
+        for loaded, scored in zip(detectors, scores, strict=True)
+        for (blur, arm), by_stem in scored.found.items()
+        for stem, found in by_stem.items()
+    }
+    return Predictions(names, _truth_boxes(truths.by_detector.values(), sizes, index_of), predicted)
+
+
+def _truth_boxes(
+    truths: Iterable[GroundTruth], sizes: Mapping[str, tuple[int, int]], index_of: Mapping[str, int]
+) -> list[PictureTruth]:
+    """Every object that some detector has a class for, once, although each detector has a truth of its own."""
+    pictures: dict[str, PictureTruth] = {}
+    for truth in truths:
+        for picture in truth.pictures:
+            objects = truth.objects[picture.stem]
+            entry = pictures.setdefault(
+                picture.stem, PictureTruth(picture.stem, picture.file_name, *sizes[picture.stem], Boxes([], []), [])
+            )
+            known = set(zip(map(tuple, entry.truth.boxes), entry.truth.classes, strict=True))
+            ignored = (objects.iscrowd | objects.difficult).tolist()
+            for box, name, left_out in zip(objects.boxes.tolist(), objects.class_names, ignored, strict=True):
+                if (tuple(box), index_of[name]) not in known:
+                    entry.truth.boxes.append(box)
+                    entry.truth.classes.append(index_of[name])
+                    entry.ignored.append(left_out)
+    return list(pictures.values())

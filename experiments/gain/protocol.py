@@ -1,0 +1,61 @@
+"""The protocol block of a run: how every figure was made. Runs compare only where it is the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from experiments.gain.settings import LoadedDetector, Settings
+
+DETECTION_CONFIDENCE = 0.001
+DETECTION_IOU = 0.7
+MAX_DETECTIONS = 300
+CONFIDENT = 0.25  # boxes drawn, boxes of a picture's F1, and sharp boxes taken as reference by consistency
+CONFIDENCE_OF_INTERVALS = 0.95
+
+
+def detection_protocol(image_size: int) -> dict[str, Any]:
+    """How every detector predicts on every arm."""
+    return {
+        "confidence": DETECTION_CONFIDENCE,
+        "nms_iou": DETECTION_IOU,
+        "max_detections": MAX_DETECTIONS,
+        "image_size": image_size,
+        "rounding": {"boxes": 0.001, "scores": 0.000001},
+    }
+
+
+def protocol_of(settings: Settings, detectors: Sequence[LoadedDetector]) -> dict[str, Any]:
+    """The protocol of a run, with what each adapter says of itself: once where all say the same."""
+    adapters = {loaded.detector.name: loaded.settings for loaded in detectors}
+    first = next(iter(adapters.values()))
+    same = all(adapter == first for adapter in adapters.values())
+    return {
+        "detection": detection_protocol(settings.image_size) | {"adapter": first if same else adapters},
+        "scoring": {
+            "metric": "COCO AP: IoU .50:.05:.95, at most 100 boxes a class and picture",
+            "backend": settings.backend,
+            "classes": None if settings.classes is None else sorted(settings.classes),
+        },
+        "recovered": "(deblurred - blurred) / (sharp - blurred) in AP; null where sharp <= blurred",
+        "harm": "AP sharp - AP sharp-through",
+        "bootstrap": {
+            "resamples": settings.resamples,
+            "confidence": CONFIDENCE_OF_INTERVALS,
+            "unit": "picture, the same draws for every arm",
+            "seed": settings.seed,
+        },
+        "consistency": {"confidence": CONFIDENT, "reference": "the detector's own boxes on the sharp pictures"},
+        "picture_score": {"metric": "F1, mean over IoU .50:.05:.95", "confidence": CONFIDENT},
+        "drawn_confidence": CONFIDENT,
+        "restoration": {
+            "psnr": "RGB, 8 bits, data range 255, mean over pictures, exact matches left out and counted",
+            "ssim": "scikit-image: gaussian_weights, sigma 1.5, use_sample_covariance False, data range 255, RGB",
+        },
+        "blur": {
+            "specs": [str(spec) for spec in settings.blurs],
+            "seed": settings.seed if settings.blurs else None,
+        },
+    }

@@ -1,0 +1,225 @@
+"""From boxes to figures: every arm scored, differences with their intervals, one row a picture."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from detection.bootstrap import ArmDraws, BootstrapResult, Interval, paired_bootstrap
+from detection.consistency import consistency
+from detection.picture_scores import score_pictures
+from detection.scoring import FIGURES, CocoScores, score
+from experiments.gain.protocol import CONFIDENCE_OF_INTERVALS, CONFIDENT
+from experiments.gain.records import BLURRED, SHARP, ArmScore, Result, deblurred_arm, sharp_through_arm
+from experiments.gain.tables import Curve, PictureRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from detection.truth import GroundTruth
+    from detection.types import Detections
+    from experiments.gain.arms import Arms, Bench
+    from experiments.gain.picture_sets import PictureSet
+    from experiments.gain.settings import LoadedDetector, Settings
+
+Key = tuple[str, str]  # (blur, arm); blur is empty where the arm does not depend on it
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DetectorScores:
+    """One detector on every arm and blur.
+
+    Attributes:
+        results: one a blur, without examples.
+        rows: one a picture and arm.
+        curves: one an arm.
+        found: (blur, arm) to boxes by stem.
+    """
+
+    results: list[Result]
+    rows: list[PictureRow]
+    curves: list[Curve]
+    found: dict[Key, dict[str, Detections]]
+
+
+def score_detector(
+    settings: Settings,
+    loaded: LoadedDetector,
+    truth: GroundTruth,
+    arms: Arms,
+    bench: Bench,
+    done: Callable[[int], None],
+) -> DetectorScores:
+    """Score one detector on every arm.
+
+    Args:
+        settings: of the run.
+        loaded: the detector.
+        truth: in its class names, of the pictures measured.
+        arms: of the run.
+        bench: gives boxes and restoration scores.
+        done: told 1 after every arm.
+    """
+    name = loaded.detector.name
+    found: dict[Key, dict[str, Detections]] = {}
+    scores: dict[Key, CocoScores] = {}
+    rows: dict[Key, list[PictureRow]] = {}
+    for pictures in arms.sets:
+        key = (pictures.blur, pictures.arm)
+        found[key] = {stem: bench.detections(loaded, pictures, stem) for stem in truth.stems}
+        scores[key] = score(truth, found[key], classes=settings.classes, backend=settings.backend)
+        rows[key] = _rows(name, truth, settings.classes, pictures, found[key], arms, bench)
+        done(1)
+    draws = _draws(settings, truth, found, scores)
+    counts = _truths_by_class(truth)
+    scored = {key: _arm_score(scores[key], draws.ap(_label(key)), rows[key], counts) for key in scores}
+    results = []
+    for blur in arms.blurred:
+        keys = [key for key in scored if key[0] in {"", blur}]
+        deblurrers = [deblurrer for of, deblurrer in arms.deblurred if of == blur]
+        difference = {
+            deblurrer: draws.difference(_label((blur, deblurred_arm(deblurrer))), _label((blur, BLURRED)))
+            for deblurrer in deblurrers
+        }
+        results.append(
+            Result(
+                detector=name,
+                blur=blur,
+                arms={key[1]: scored[key] for key in keys},
+                recovered={deblurrer: _recovered(draws, blur, deblurrer) for deblurrer in deblurrers},
+                ap_difference=difference,
+                harm={deblurrer: _harm(draws, deblurrer) for deblurrer in deblurrers},
+                consistency={
+                    key[1]: consistency(
+                        truth,
+                        found["", SHARP],
+                        found[key],
+                        confidence=CONFIDENT,
+                        classes=settings.classes,
+                        backend=settings.backend,
+                    )
+                    for key in keys
+                    if ("", SHARP) in found and key[1] != SHARP
+                },
+            )
+        )
+    curves = [_curve(name, key, scores[key]) for key in scores]
+    return DetectorScores(results, [row for part in rows.values() for row in part], curves, found)
+
+
+def _label(key: Key) -> str:
+    return "\n".join(key)
+
+
+def _draws(
+    settings: Settings, truth: GroundTruth, found: dict[Key, dict[str, Detections]], scores: dict[Key, CocoScores]
+) -> BootstrapResult:
+    """The bootstrap of all arms on the same draws; without resamples the figures alone."""
+    if settings.resamples:
+        return paired_bootstrap(
+            truth,
+            {_label(key): boxes for key, boxes in found.items()},
+            resamples=settings.resamples,
+            seed=settings.seed,
+            confidence=CONFIDENCE_OF_INTERVALS,
+            classes=settings.classes,
+        )
+    none = np.empty(0)
+    arms = {_label(key): ArmDraws(scored.ap, scored.ap50, none, none) for key, scored in scores.items()}
+    return BootstrapResult(arms, CONFIDENCE_OF_INTERVALS, 0, settings.seed, len(truth.pictures))
+
+
+def _recovered(draws: BootstrapResult, blur: str, deblurrer: str) -> Interval:
+    sharp = _label(("", SHARP))
+    if sharp not in draws.arms:
+        return _undefined(draws)
+    return draws.recovered(sharp, _label((blur, BLURRED)), _label((blur, deblurred_arm(deblurrer))))
+
+
+def _harm(draws: BootstrapResult, deblurrer: str) -> Interval:
+    through = _label(("", sharp_through_arm(deblurrer)))
+    return draws.difference(_label(("", SHARP)), through) if through in draws.arms else _undefined(draws)
+
+
+def _undefined(draws: BootstrapResult) -> Interval:
+    return Interval(None, None, None, draws.confidence, 0, 0)
+
+
+def _rows(
+    detector: str,
+    truth: GroundTruth,
+    classes: Collection[str] | None,
+    pictures: PictureSet,
+    found: dict[str, Detections],
+    arms: Arms,
+    bench: Bench,
+) -> list[PictureRow]:
+    agreement = score_pictures(truth, found, confidence=CONFIDENT, classes=classes)
+    rows = []
+    for stem in truth.stems:
+        compared = arms.sharp is not None and pictures is not arms.sharp
+        restoration = bench.restoration(pictures, stem) if compared else {"psnr": None, "ssim": None}
+        counted = found[stem].select(classes=classes)
+        rows.append(
+            PictureRow(
+                picture=stem,
+                detector=detector,
+                blur=pictures.blur,
+                arm=pictures.arm,
+                n_truths=agreement[stem].n_truths,
+                n_predictions=len(counted),
+                n_confident=len(counted.select(CONFIDENT)),
+                f1=agreement[stem].f1,
+                psnr=restoration["psnr"],
+                ssim=restoration["ssim"],
+            )
+        )
+    return rows
+
+
+def _arm_score(scores: CocoScores, ap: Interval, rows: Sequence[PictureRow], counts: Counter[str]) -> ArmScore:
+    psnrs = [row.psnr for row in rows if row.psnr is not None]
+    ssims = [row.ssim for row in rows if row.ssim is not None]
+    compared = bool(ssims or psnrs)
+    return ArmScore(
+        **{figure: getattr(scores, figure) for figure in FIGURES},
+        ap_low=ap.low,
+        ap_high=ap.high,
+        n_pictures=scores.n_pictures,
+        n_truths=scores.n_truths,
+        n_predictions=scores.n_predictions,
+        psnr=float(np.mean(psnrs)) if psnrs else None,
+        ssim=float(np.mean(ssims)) if ssims else None,
+        n_exact=len(rows) - len(psnrs) if compared else None,
+        per_class={name: {"ap": ap, "n_truths": counts[name]} for name, ap in scores.per_class.items()},
+    )
+
+
+def _truths_by_class(truth: GroundTruth) -> Counter[str]:
+    """How many objects that count each class has."""
+    return Counter(
+        name
+        for objects in truth.objects.values()
+        for name, ignored in zip(objects.class_names, objects.iscrowd | objects.difficult, strict=True)
+        if not ignored
+    )
+
+
+def _curve(detector: str, key: Key, scores: CocoScores) -> Curve:
+    curve = scores.curve
+
+    def listed(values: tuple[float, ...] | None) -> list[float] | None:
+        return None if values is None else list(values)
+
+    return Curve(
+        detector=detector,
+        blur=key[0],
+        arm=key[1],
+        recall=list(curve.recall),
+        precision=listed(curve.precision),
+        precision50=listed(curve.precision50),
+        precision75=listed(curve.precision75),
+    )

@@ -1,0 +1,89 @@
+"""What a detection-gain run is asked for, and how it gets its detectors and deblurrers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from deblur.blur import BlurSpec
+    from detection.types import Detector
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The options that decide the figures; docs/detection-gain.md has them all.
+
+    Attributes:
+        annotations: COCO JSON, VOC folder or YOLO data file.
+        sharp: folder of sharp pictures; None for real blur.
+        blurred: folder of blurred pictures; None where ``blurs`` makes them.
+        blurs: synthetic blurs, each a set of blurred pictures.
+        deblurrers: names or files of networks.
+        peers: (name, folder) of pictures that another program restored; with several blurs the folder holds one folder
+            for each, named as in the run's cache.
+        detectors: names or files.
+        classes: the classes to score; None for all of the detector's.
+        resamples: of the bootstrap; 0 for no intervals.
+        limit: the first so many pictures of the annotations; None for all.
+        seed: of the synthetic blur and of the bootstrap.
+        backend: COCO library.
+        image_size: side of the square that the detector sees, in pixels.
+    """
+
+    annotations: Path
+    sharp: Path | None
+    blurred: Path | None
+    blurs: tuple[BlurSpec, ...]
+    deblurrers: tuple[str, ...]
+    peers: tuple[tuple[str, Path], ...]
+    detectors: tuple[str, ...]
+    classes: tuple[str, ...] | None = None
+    resamples: int = 1000
+    limit: int | None = None
+    seed: int = 0
+    backend: str = "pycocotools"
+    image_size: int = 640
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedDetector:
+    """A detector, and what its boxes depend on beside its weights and the pictures."""
+
+    detector: Detector
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedDeblurrer:
+    """A network that restores pictures.
+
+    Attributes:
+        name: what results call it.
+        sha256: of its weights.
+        restore: RGB uint8 (H, W, 3) to the same; it returns when the result is there.
+        settings: what the result depends on beside weights and picture.
+        gmacs: 10^9 multiply-accumulates of one 1280x720 picture, None where not known.
+        parameters: None where not known.
+    """
+
+    name: str
+    sha256: str
+    restore: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+    settings: dict[str, Any] = field(default_factory=dict)
+    gmacs: float | None = None
+    parameters: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """How names become detectors and deblurrers; tests put their own in place."""
+
+    load_detector: Callable[[str], LoadedDetector]
+    load_deblurrer: Callable[[str], LoadedDeblurrer]

@@ -1,0 +1,81 @@
+"""Figures of detection-gain runs as text, for people at a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from detection.bootstrap import Interval
+    from experiments.gain.records import GainRun, Result
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of equally many cells as lines: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *others in rows:
+        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A figure, ``-`` where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def with_interval(interval: Interval) -> str:
+    """``0.412 [0.301, 0.530]``, or less of it where less is defined."""
+    if interval.low is None or interval.high is None:
+        return number(interval.value)
+    return f"{number(interval.value)} [{number(interval.low)}, {number(interval.high)}]"
+
+
+def run_table(run: GainRun) -> str:
+    """All results of a run, a block for each detector and blur."""
+    head = f"{run.data['n_pictures']} pictures"
+    if run.data["limit"] is not None:
+        head += f" (--limit {run.data['limit']} of {run.data['n_annotated']}: not the figures of the whole set)"
+    return "\n\n".join([head, *(_block(result) for result in run.results)])
+
+
+def _block(result: Result) -> str:
+    arms = [("arm", "AP", "AP50", "AP75", "small", "medium", "large", "AR", "boxes", "PSNR", "SSIM")]
+    arms += [
+        (
+            name,
+            number(arm.ap),
+            number(arm.ap50),
+            number(arm.ap75),
+            number(arm.ap_small),
+            number(arm.ap_medium),
+            number(arm.ap_large),
+            number(arm.ar),
+            str(arm.n_predictions),
+            number(arm.psnr, 2),
+            number(arm.ssim, 4),
+        )
+        for name, arm in result.arms.items()
+    ]
+    parts = [f"{result.detector}, {result.blur}", aligned(arms)]
+    if result.recovered:
+        gains = [("deblurrer", "recovered fraction", "AP difference", "harm to sharp pictures")]
+        gains += [
+            (
+                name,
+                with_interval(result.recovered[name]),
+                with_interval(result.ap_difference[name]),
+                with_interval(result.harm[name]),
+            )
+            for name in result.recovered
+        ]
+        parts.append(aligned(gains))
+    if result.consistency:
+        agreement = [("consistency with own sharp boxes", "mean", "IoU .50")]
+        agreement += [
+            (name, number(entry.consistency), number(entry.consistency50)) for name, entry in result.consistency.items()
+        ]
+        parts.append(aligned(agreement))
+    return "\n".join(parts)
