@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SCALES = 3
-HEAD_GAIN = 0.1  # an untrained network changes its input a little: near identity, yet every parameter gets a gradient
+HEAD_GAIN = 0.02  # an untrained network changes its input a little: near identity, yet every parameter gets a gradient
 
 
 class Restored(NamedTuple):
@@ -35,10 +35,9 @@ class Restored(NamedTuple):
 class ResidualBlock(nn.Module):
     """conv3, ReLU, conv3, plus the input: (B, C, H, W) to the same."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, gain: float) -> None:
         super().__init__()
-        # Half the variance of the input added by each block keeps a chain of eight within reason without normalisation.
-        self.branch = nn.Sequential(conv(channels, channels, relu=True), conv(channels, channels, gain=math.sqrt(0.5)))
+        self.branch = nn.Sequential(conv(channels, channels, relu=True), conv(channels, channels, gain=gain))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` plus its branch."""
@@ -83,8 +82,8 @@ def start_with_unit_variance(
 
 
 def residual_chain(channels: int, count: int) -> nn.Sequential:
-    """``count`` residual blocks in a row."""
-    return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
+    """``count`` residual blocks in a row, each starting so small that the whole row adds about half the variance."""
+    return nn.Sequential(*(ResidualBlock(channels, gain=math.sqrt(0.5 / count)) for _ in range(count)))
 
 
 def halve(x: Tensor) -> Tensor:

@@ -135,7 +135,7 @@ class TCN(nn.Module):
         mixed = frame * frames
         self.unmix = nn.Sequential(conv(channels, frame), conv(frame, mixed))
         self.temporal = conv(mixed, mixed, groups=mixed if temporal == "depthwise" else 1)
-        self.mix = conv(mixed, mixed, kernel=1)
+        self.mix = conv(mixed, mixed, kernel=1, gain=0.5)  # squaring the gate about doubles what it lets through
         self.reconstruct = nn.Sequential(conv(mixed, channels, relu=True), conv(channels, channels))
         # Around 1, result * local mean starts as a gate that passes the signal on; around 0 it would start as a square.
         for layer in self.temporal.modules():
@@ -188,7 +188,9 @@ class FAM(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         hidden = max(channels // self.REDUCTION, 1)
-        self.merge = nn.Sequential(conv(channels, channels, groups=channels), conv(channels, channels, 1, relu=True))
+        # Half the gain: a product of two features has heavy tails that would drown the path it is added to.
+        depthwise = conv(channels, channels, groups=channels, gain=0.5)
+        self.merge = nn.Sequential(depthwise, conv(channels, channels, 1, relu=True))
         self.bottleneck = nn.Sequential(conv(channels, hidden, 1, relu=True), conv(hidden, channels, 1))
         self.where = nn.Sequential(conv(channels, channels, groups=channels), conv(channels, 1, 1))
 
