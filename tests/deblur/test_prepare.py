@@ -1,0 +1,384 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from deblur.pictures import match_pictures, read_picture, write_picture
+from deblur.prepare import main
+from deblur.prepare.checks import find_shift
+from deblur.prepare.layouts import Pair, scene_of
+from deblur.prepare.splits import choose_scenes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+def textured(seed: int, height: int = 48, width: int = 64) -> NDArray[np.uint8]:
+    """Noise with large and small structure, so that a shift is visible."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3)).repeat(8, 0).repeat(8, 1)[:height, :width]
+    return (0.7 * coarse + 0.3 * random.integers(0, 256, (height, width, 3))).astype(np.uint8)
+
+
+def blurred(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    wide = np.pad(picture.astype(float), ((0, 0), (1, 1), (0, 0)), mode="edge")
+    return ((wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]) / 3).round().astype(np.uint8)
+
+
+def write_pair(blurred_path: Path, sharp_path: Path, seed: int) -> None:
+    sharp = textured(seed)
+    write_picture(sharp_path, sharp)
+    write_picture(blurred_path, blurred(sharp))
+
+
+def make_gopro(root: Path, scenes: int = 4, frames: int = 3) -> Path:
+    for split, count in (("train", scenes), ("test", 2)):
+        for scene in range(count):
+            for frame in range(frames):
+                folder, name = root / split / f"GOPR{split}{scene}_11_00", f"{frame + 1:06d}.png"
+                seed = scene * 100 + frame + 10_000 * (split == "test")
+                write_pair(folder / "blur" / name, folder / "sharp" / name, seed)
+                write_picture(folder / "blur_gamma" / name, blurred(blurred(textured(seed))))
+    return root
+
+
+def manifest_of(dest: Path) -> dict:
+    return json.loads((dest / "manifest.json").read_text(encoding="utf-8"))
+
+
+def state_of(folder: Path) -> dict[str, tuple[bool, int, bytes]]:
+    return {
+        path.relative_to(folder).as_posix(): (path.is_symlink(), path.lstat().st_mtime_ns, path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_gopro_is_flattened_and_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, dest = make_gopro(tmp_path / "source"), tmp_path / "dest"
+    before = state_of(source)
+    assert main(["gopro", str(source), str(dest), "--json"]) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out)["counts"] == {"train": 9, "val": 3, "test": 6}
+    manifest = manifest_of(dest)
+    assert (manifest["data_set"], manifest["blur"]) == ("gopro", "linear")
+    for split, count in manifest["counts"].items():
+        assert len(match_pictures(dest / split / "blur", dest / split / "sharp")) == count
+    record = next(one for one in manifest["pictures"] if one["name"] == "GOPRtest1_11_00_000002")
+    original = source / "test" / "GOPRtest1_11_00" / "blur" / "000002.png"
+    assert record["blurred"]["sha256"] == hashlib.sha256(original.read_bytes()).hexdigest()
+    assert (record["width"], record["height"], record["scene"]) == (64, 48, "GOPRtest1_11_00")
+    assert record["blur"] == "linear"
+    assert (dest / record["blurred"]["file"]).read_bytes() == original.read_bytes()
+    assert "train has 12 pairs, the published gopro has 2103" in output.err
+    assert "test has 6 pairs, the published gopro has 1111" in output.err
+    assert state_of(source) == before
+
+
+def test_no_scene_stands_in_train_and_val(tmp_path: Path) -> None:
+    source = make_gopro(tmp_path / "source", scenes=5)
+    assert main(["gopro", str(source), str(tmp_path / "dest"), "--val-fraction", "0.4"]) == 0
+    scenes = manifest_of(tmp_path / "dest")["scenes"]
+    assert len(scenes["val"]) == 2
+    assert len(scenes["train"]) == 3
+    assert not set(scenes["train"]) & set(scenes["val"])
+
+
+def test_gamma_blur_is_taken_and_named(tmp_path: Path) -> None:
+    source, dest = make_gopro(tmp_path / "source"), tmp_path / "dest"
+    assert main(["gopro", str(source), str(dest), "--blur", "gamma", "--val-fraction", "0"]) == 0
+    assert manifest_of(dest)["blur"] == "gamma"
+    assert manifest_of(dest)["counts"] == {"train": 12, "test": 6}
+    placed = dest / "train" / "blur" / "GOPRtrain0_11_00_000001.png"
+    assert np.array_equal(read_picture(placed), read_picture(source / "train/GOPRtrain0_11_00/blur_gamma/000001.png"))
+
+
+@pytest.mark.parametrize("link", ["symlink", "hard", "copy"])
+def test_the_second_run_changes_nothing(tmp_path: Path, link: str, capsys: pytest.CaptureFixture[str]) -> None:
+    source, dest = make_gopro(tmp_path / "source"), tmp_path / "dest"
+    arguments = ["gopro", str(source), str(dest), "--link", link, "--json"]
+    assert main(arguments) == 0
+    before = state_of(dest)
+    capsys.readouterr()
+    assert main(arguments) == 0
+    assert json.loads(capsys.readouterr().out)["new_files"] == 0
+    assert state_of(dest) == before
+    placed = dest / "test/sharp/GOPRtest0_11_00_000001.png"
+    original = source / "test/GOPRtest0_11_00/sharp/000001.png"
+    assert placed.is_symlink() == (link == "symlink")
+    assert placed.samefile(original) == (link != "copy")
+
+
+def test_an_interrupted_run_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from deblur.prepare import placing
+
+    source, dest = make_gopro(tmp_path / "source"), tmp_path / "dest"
+    place_file, calls = placing._place_file, 0
+
+    def stop_after_five(*args: object) -> bool:
+        nonlocal calls
+        calls += 1
+        if calls > 5:
+            raise KeyboardInterrupt
+        return place_file(*args)
+
+    monkeypatch.setattr(placing, "_place_file", stop_after_five)
+    assert main(["gopro", str(source), str(dest)]) == 130
+    assert not (dest / "manifest.json").exists()
+    monkeypatch.undo()
+    assert main(["gopro", str(source), str(dest)]) == 0
+    assert sum(manifest_of(dest)["counts"].values()) == 18
+    assert sorted(path.name for path in dest.iterdir()) == ["manifest.json", "test", "train", "val"]
+
+
+def test_a_foreign_or_differently_prepared_dest_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, dest = make_gopro(tmp_path / "source"), tmp_path / "dest"
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "thesis.txt").write_text("years of work", encoding="utf-8")
+    assert main(["gopro", str(source), str(foreign)]) == 1
+    assert "holds something else" in capsys.readouterr().err
+    assert [path.name for path in foreign.iterdir()] == ["thesis.txt"]
+    assert main(["gopro", str(source), str(dest)]) == 0
+    before = state_of(dest)
+    capsys.readouterr()
+    assert main(["gopro", str(source), str(dest), "--blur", "gamma"]) == 1
+    assert "was prepared with blur 'linear', not 'gamma'" in capsys.readouterr().err
+    assert main(["gopro", str(source), str(source / "out")]) == 1
+    assert state_of(dest) == before
+
+
+def test_a_file_in_the_way_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, dest = make_gopro(tmp_path / "source"), tmp_path / "dest"
+    arguments = ["gopro", str(source), str(dest), "--link", "copy"]
+    assert main(arguments) == 0
+    mine = dest / "test/sharp/GOPRtest0_11_00_000001.png"
+    write_picture(mine, textured(999))
+    before = mine.read_bytes()
+    assert main(arguments) == 1
+    assert str(mine) in capsys.readouterr().err
+    assert mine.read_bytes() == before
+    mine.unlink()
+    assert main(arguments) == 0
+    (dest / "train/sharp/stranger.png").write_bytes(before)
+    assert main(arguments) == 1
+    assert "stranger.png is no picture of this data set" in capsys.readouterr().err
+
+
+def test_every_problem_is_listed_and_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, dest = tmp_path / "source", tmp_path / "dest"
+    for name in ("a", "b", "c", "d", "e"):
+        write_pair(source / "blur" / f"{name}.png", source / "sharp" / f"{name}.png", ord(name))
+    (source / "blur" / "a.png").unlink()
+    (source / "sharp" / "b.png").unlink()
+    (source / "blur" / "c.png").write_bytes(b"")
+    write_picture(source / "sharp" / "d.png", textured(1, 48, 63))
+    whole = (source / "sharp" / "e.png").read_bytes()
+    (source / "sharp" / "e.png").write_bytes(whole[: len(whole) // 2])
+    assert main(["pairs", str(source), str(dest)]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    problems = [line for line in lines if line.startswith("problem: ")]
+    assert len(problems) == 5
+    for fragment in ("sharp/a.png has no blurred", "blur/b.png has no sharp", "c.png", "64x48", "sharp/e.png"):
+        assert any(fragment in line for line in problems), fragment
+    assert lines[-1].startswith(f"error: {source}: 5 problems")
+    assert not dest.exists()
+
+
+def test_shifted_foreign_and_equal_pairs_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, dest = tmp_path / "source", tmp_path / "dest"
+    wide = textured(5, 160, 200)
+    write_picture(source / "sharp/moved.png", wide[10:140, 10:180])
+    write_picture(source / "blur/moved.png", blurred(wide)[14:144, 4:174])
+    write_picture(source / "sharp/other.png", np.zeros((40, 40, 3), np.uint8))
+    write_picture(source / "blur/other.png", np.full((40, 40, 3), 255, np.uint8))
+    write_picture(source / "sharp/equal.png", textured(7))
+    write_picture(source / "blur/equal.png", textured(7))
+    write_pair(source / "blur/fine.png", source / "sharp/fine.png", 8)
+    assert main(["pairs", str(source), str(dest), "--blur", "made by hand"]) == 0
+    manifest = manifest_of(dest)
+    shifts = {record["name"]: record["shift"] for record in manifest["pictures"]}
+    assert shifts == {"moved": [6, -4], "other": None, "equal": None, "fine": None}
+    assert manifest["blur"] == "made by hand"
+    assert len(manifest["warnings"]) == 3
+    text = "\n".join(manifest["warnings"])
+    assert "is shifted by (6, -4) pixels" in text
+    assert "blur/other.png is far from" in text
+    assert "blur/equal.png equals" in text
+    assert all(line in capsys.readouterr().err or line in text for line in manifest["warnings"])
+    assert "NaN" not in (dest / "manifest.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (3, -5), (-7, 2)])
+def test_find_shift_recovers_a_move(shift: tuple[int, int]) -> None:
+    picture = textured(3, 120, 150).mean(axis=2)
+    assert find_shift(np.roll(picture, (shift[1], shift[0]), axis=(0, 1)), picture) == shift
+
+
+def test_hide(tmp_path: Path) -> None:
+    source, dest = tmp_path / "HIDE", tmp_path / "dest"
+    for number, folder in enumerate(("train", "test/test-close-ups", "test/test-long-shot")):
+        for frame in (1, 2):
+            name = f"{frame}fromGOPR{number}.MP4.png"
+            write_pair(source / folder / name, source / "GT" / name, 10 * number + frame)
+    assert main(["hide", str(source), str(dest)]) == 0
+    manifest = manifest_of(dest)
+    assert manifest["counts"] == {"train": 2, "test": 4}
+    assert manifest["scenes"]["test"] == ["GOPR1.MP4", "GOPR2.MP4"]
+    assert (dest / "test/blur/2fromGOPR2.MP4.png").exists()
+
+
+def test_realblur_follows_the_list_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, dest = tmp_path / "RealBlur", tmp_path / "dest"
+    lines: dict[str, list[str]] = {"train": [], "test": []}
+    for split, scene in (("train", "scene001"), ("train", "scene002"), ("test", "scene003")):
+        for number in (1, 12):
+            gt, blur = (f"RealBlur-R_BM3D/{scene}/{kind}/{kind}_{number}.png" for kind in ("gt", "blur"))
+            write_pair(source / blur, source / gt, number + len(scene))
+            lines[split].append(f"{gt} {blur} ")
+    for split, listed in lines.items():
+        (source / f"RealBlur_R_{split}_list.txt").write_text("\n".join(listed) + "\n", encoding="utf-8")
+    assert main(["realblur", str(source), str(dest)]) == 1
+    assert "holds no RealBlur_J_test_list.txt" in capsys.readouterr().err
+    assert main(["realblur", str(source), str(dest), "--blur", "R"]) == 0
+    manifest = manifest_of(dest)
+    assert manifest["blur"] == "R"
+    assert manifest["counts"] == {"train": 2, "val": 2, "test": 2}
+    assert (dest / "test/sharp/scene003_12.png").samefile(source / "RealBlur-R_BM3D/scene003/gt/gt_12.png")
+    assert "published realblur has 980" in capsys.readouterr().err
+    broken = "RealBlur-R_BM3D/scene003/gt/gt_1.png RealBlur-R_BM3D/scene003/blur/blur_12.png\nonly_one_word\n"
+    (source / "RealBlur_R_test_list.txt").write_text(broken, encoding="utf-8")
+    assert main(["realblur", str(source), str(tmp_path / "other"), "--blur", "R"]) == 1
+    problems = capsys.readouterr().err
+    assert "list.txt, line 1: " in problems
+    assert "line 2: 'gt_path blur_path' is needed" in problems
+
+
+@pytest.mark.parametrize("outer", [True, False])
+def test_reds_keeps_its_own_val(tmp_path: Path, outer: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    source, dest = tmp_path / "REDS", tmp_path / "dest"
+    for split in ("train", "val"):
+        parent = source / split if outer else source
+        for frame in range(2):
+            name = f"000/{frame:08d}.png"
+            write_pair(parent / f"{split}_blur" / name, parent / f"{split}_sharp" / name, frame)
+    assert main(["reds", str(source), str(dest)]) == 0
+    manifest = manifest_of(dest)
+    assert manifest["counts"] == {"train": 2, "val": 2}
+    assert (dest / "val/sharp/000_00000001.png").exists()
+    assert not any("more than one split" in line for line in manifest["warnings"])
+    capsys.readouterr()
+    assert main(["reds", str(source), str(tmp_path / "other"), "--val-fraction", "0.5"]) == 1
+    assert "has a val of its own" in capsys.readouterr().err
+
+
+def test_sharp_photographs_keep_their_folders(tmp_path: Path) -> None:
+    source, dest = tmp_path / "photos", tmp_path / "dest"
+    for index in range(4):
+        for folder in ("rome", "oslo", "lima"):
+            write_picture(source / folder / f"IMG_{index}.jpg", textured(index))
+    assert main(["sharp", str(source), str(dest), "--val-scenes", "oslo"]) == 0
+    assert len(list((dest / "train/sharp").rglob("*.jpg"))) == 8
+    assert (dest / "val/sharp/oslo/IMG_3.jpg").exists()
+    assert not (dest / "train/blur").exists()
+    assert manifest_of(dest)["pictures"][0]["blurred"] is None
+
+
+def test_a_source_with_splits_keeps_them(tmp_path: Path) -> None:
+    source, dest = tmp_path / "source", tmp_path / "dest"
+    for split, count in (("train", 3), ("test", 2)):
+        for index in range(count):
+            name = f"seq{split}_{index:03d}.png"
+            write_pair(source / split / "blur" / name, source / split / "sharp" / name, index)
+    assert main(["pairs", str(source), str(dest)]) == 0
+    assert manifest_of(dest)["counts"] == {"train": 3, "test": 2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pairs", "missing", "dest"], "missing does not exist"),
+        (["gopro", ".", "../dest"], "holds neither train/ nor test/"),
+        (["reds", ".", "../dest"], "REDS was unpacked to"),
+    ],
+)
+def test_a_wrong_source_is_one_clear_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["gopro", "a", "b", "--blur", "blurry"],
+        ["hide", "a", "b", "--blur", "linear"],
+        ["gopro", "a", "b", "--split", "test"],
+        ["pairs", "a", "b", "--val-fraction", "0.1", "--val-scenes", "x"],
+        ["coco", "a", "b"],
+    ],
+)
+def test_usage_errors_exit_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+
+
+def test_an_unknown_val_scene_names_those_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = make_gopro(tmp_path / "source", scenes=2)
+    assert main(["gopro", str(source), str(tmp_path / "dest"), "--val-scenes", "nowhere"]) == 1
+    assert "no training scene is named 'nowhere'; there are: GOPRtrain0_11_00, GOPRtrain1" in capsys.readouterr().err
+
+
+def test_the_choice_of_scenes_depends_on_the_seed_alone(tmp_path: Path) -> None:
+    pairs = [
+        Pair(f"{scene}_{index}", "train", f"scene{scene}", None, tmp_path / "x.png")
+        for scene in range(12)
+        for index in range(1 + scene % 4)
+    ]
+    chosen = choose_scenes(pairs, 0.25, seed=3)
+    assert chosen == choose_scenes(pairs[::-1], 0.25, seed=3)
+    assert any(chosen != choose_scenes(pairs, 0.25, seed) for seed in range(5))
+    share = sum(pair.scene in chosen for pair in pairs) / len(pairs)
+    assert 0.1 < share < 0.4
+    assert choose_scenes(pairs, 0.0, seed=3) == []
+    assert len(choose_scenes(pairs, 0.001, seed=3)) == 1
+    assert len(choose_scenes(pairs, 0.999, seed=3)) == 11
+
+
+@pytest.mark.parametrize(
+    ("key", "scene"),
+    [
+        ("GOPR0372_07_00_000047", "GOPR0372_07_00"),
+        ("seqA020-00000092", "seqA020"),
+        ("unknownscene-Flower", "unknownscene-Flower"),
+        ("walk/0001", "walk"),
+        ("0001", "."),
+    ],
+)
+def test_scene_of(key: str, scene: str) -> None:
+    assert scene_of(key) == scene
+
+
+def test_real_pairs_are_found_aligned(shared: Path, tmp_path: Path) -> None:
+    assert main(["pairs", str(shared / "data" / "gopro_samples"), str(tmp_path / "dest"), "--split", "test"]) == 0
+    manifest = manifest_of(tmp_path / "dest")
+    assert manifest["counts"] == {"test": 3}
+    assert manifest["warnings"] == []
+    assert {(record["width"], record["height"]) for record in manifest["pictures"]} == {(1280, 720)}
