@@ -216,29 +216,40 @@ def class_average_precision(
     Returns:
         (T, R) average precision, meaningless where the second, (R,), says that the draw has no truth of the class.
     """
-    n_pictures, n_draws = copies.shape
     positives = matches.positives @ copies
     present = positives > 0
-    precision_sums = np.zeros((len(matches.hits), n_draws))
+    precision_sums = np.zeros((len(matches.hits), copies.shape[1]))
     if not present.any():
         return precision_sums, present
+    # A box is at the same rank at every threshold, so boxes are added up once, at the ranks of hits at any of them.
+    ranks = np.flatnonzero(matches.hits.any(axis=0))
+    all_boxes = _copies_up_to(ranks, np.arange(len(matches.pictures)), matches.pictures, copies)
     for threshold, (hits, counted) in enumerate(zip(matches.hits, matches.counted, strict=True)):
-        n_hits = int(np.count_nonzero(hits))
-        if n_hits == 0:
-            continue
-        # Row k: the counted boxes ranked after hit k-1, up to and with hit k, by picture.
-        row = (np.cumsum(hits) - hits)[counted]
-        inside = row < n_hits
-        cells = row[inside] * n_pictures + matches.pictures[counted][inside]
-        steps = np.bincount(cells, minlength=n_hits * n_pictures).reshape(n_hits, n_pictures)
-        boxes = np.cumsum(steps @ copies, axis=0)
-        found = np.cumsum(copies[matches.pictures[hits]], axis=0)
+        hit_ranks = np.flatnonzero(hits)
+        boxes = all_boxes[np.searchsorted(ranks, hit_ranks)]
+        if not counted.all():
+            boxes -= _copies_up_to(hit_ranks, np.flatnonzero(~counted), matches.pictures, copies)
+        found = np.cumsum(copies[matches.pictures[hit_ranks]], axis=0)
         precision = found / (boxes + np.spacing(1))
         best_from_here = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
         levels = np.searchsorted(_RECALL_LEVELS, found / np.where(present, positives, 1.0), side="right")
         gained = np.diff(levels, axis=0, prepend=0)
         precision_sums[threshold] = np.einsum("hr,hr->r", best_from_here, gained)
     return precision_sums / len(_RECALL_LEVELS), present
+
+
+def _copies_up_to(
+    ranks: NDArray[np.intp], boxes: NDArray[np.intp], pictures: NDArray[np.intp], copies: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(len(ranks), R): how many copies of ``boxes``, given by rank, each draw has up to each of ``ranks``."""
+    row = np.searchsorted(ranks, boxes)
+    inside = row < len(ranks)
+    involved, column = np.unique(pictures[boxes[inside]], return_inverse=True)
+    cells = row[inside] * len(involved) + column
+    # float32 holds these small whole numbers exactly and multiplies twice as fast.
+    steps = np.bincount(cells, minlength=len(ranks) * len(involved)).reshape(len(ranks), len(involved))
+    drawn = steps.astype(np.float32) @ copies[involved].astype(np.float32)
+    return np.cumsum(drawn, axis=0, dtype=np.float64)
 
 
 def _known(value: float) -> float | None:

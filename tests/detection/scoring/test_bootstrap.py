@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,6 +75,21 @@ def test_undrawn_figures_are_those_of_pycocotools(forty, perturb):
         expected = score(forty, predictions)
         assert result.arms[name].ap == pytest.approx(expected.ap, abs=1e-9)
         assert result.arms[name].ap50 == pytest.approx(expected.ap50, abs=1e-9)
+
+
+def test_ignored_objects_are_ignored_as_in_pycocotools(forty, perturb):
+    generator = np.random.default_rng(6)
+    marks = {stem: generator.random((2, len(objects))) < 0.2 for stem, objects in forty.objects.items()}
+    objects = {
+        stem: replace(each, iscrowd=marks[stem][0], difficult=marks[stem][1]) for stem, each in forty.objects.items()
+    }
+    truth = replace(forty, objects=objects)
+    predictions = perturb(forty, 5)
+    expected = score(truth, predictions)
+    assert expected.n_ignored > 100
+    result = paired_bootstrap(truth, {"arm": predictions}, resamples=2)
+    assert result.arms["arm"].ap == pytest.approx(expected.ap, abs=1e-9)
+    assert result.arms["arm"].ap50 == pytest.approx(expected.ap50, abs=1e-9)
 
 
 def test_each_draw_is_pycocotools_on_the_set_written_out(forty, perturb):
