@@ -144,7 +144,7 @@ class YoloDetector:
         if end_to_end and not self._end_to_end:
             raise DetectionError(f"{self.name} has no end-to-end head: leave end_to_end off")
         if self._end_to_end:
-            # This head cuts its list before classes are looked at here: let it keep one box a cell, which is all.
+            # This head cuts its list before classes are looked at here: let it keep as many boxes as it has cells.
             network.set_head_attr(max_det=image_size**2)
         network = network.fuse(verbose=False).requires_grad_(False).to(self.device)
         if self.device.type != "mps":
@@ -257,7 +257,7 @@ def _ultralytics() -> ModuleType:
         # The import sets one thread for every child process, none for OpenCV, and a save of its own.
         for name, value in kept.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value
         cv2.setNumThreads(opencv_threads)
