@@ -25,9 +25,6 @@ from detection.errors import DetectionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deblur import Deblurrer
-    from detection.yolo import YoloDetector
-
 SAVED = ("annotated", "deblurred", "side-by-side", "json", "txt", "coco")
 SAVED_BY_DEFAULT = ("annotated", "deblurred")
 MOST_LINES = 20  # of pictures in the printed summary; log.txt has all
@@ -136,6 +133,7 @@ def deblur_detect(args: argparse.Namespace) -> int:
     from detection.yolo import YoloDetector
     from pipelines.chain import DeblurDetect
     from pipelines.process import Process, printable
+    from pipelines.run_folder import output_folder, record_run
     from pipelines.sinks import CocoSink, PictureSink
     from pipelines.sources import find_sources
 
@@ -185,39 +183,6 @@ def deblur_detect(args: argparse.Namespace) -> int:
     return EXIT_FAILED if failures else EXIT_DONE
 
 
-def output_folder(output: Path | None, task: str, name: str) -> Path:
-    """The folder of a run: ``output``, which must be new or empty, or a new ``runs/<task>/<name>[-N]``.
-
-    Raises:
-        DeblurError: ``output`` holds something, or no folder can be made there.
-    """
-    from deblur.runs import create_run
-
-    if output is None:
-        return create_run(task, name)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        is_empty = not any(output.iterdir())
-    except OSError as error:
-        raise DeblurError(f"cannot use --output {output}: {error.strerror}") from error
-    if not is_empty:
-        raise DeblurError(f"--output {output} holds files already: give a new or an empty folder")
-    return output
-
-
-def record_run(
-    folder: Path, args: argparse.Namespace, device: str, deblurrer: Deblurrer | None, detector: YoloDetector
-) -> None:
-    """Write ``config.yaml``, the options that make this run again, and ``env.json``, what else it depends on."""
-    from deblur.runs import describe_environment, write_json, write_yaml
-
-    options = {key: value for key, value in vars(args).items() if key not in {"config", "json", "output"}}
-    write_yaml(folder / "config.yaml", {key: _plain(value) for key, value in options.items() if value is not None})
-    restorer = None if deblurrer is None else {"name": deblurrer.name, "sha256": deblurrer.sha256}
-    models = {"deblurrer": restorer, "detector": detector.describe()}
-    write_json(folder / "env.json", describe_environment(device, getattr(args, "seed", None)) | models)
-
-
 def print_summary(document: dict[str, Any]) -> None:
     """What was found, for a person, on stdout."""
     from pipelines.process import counted
@@ -253,13 +218,6 @@ def _class_names(text: str) -> tuple[str, ...]:
     if not names:
         raise argparse.ArgumentTypeError("a class name is empty")
     return names
-
-
-def _plain(value: Any) -> Any:
-    """An option's value as YAML holds it and ``--config`` reads it again."""
-    if isinstance(value, list) and all(isinstance(group, tuple) for group in value):
-        return [item for group in value for item in group]
-    return str(value) if isinstance(value, Path) else value
 
 
 if __name__ == "__main__":

@@ -1,0 +1,196 @@
+"""Blur real photographs, restore them, and detect objects in both: ``python -m pipelines.demo``, or ``make demo``.
+
+The photographs come with packages that the project needs anyway; `PHOTOGRAPHS` names the origin of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deblur.cli import EXIT_DONE, add_config_option, add_device_option, add_seed_option, parse_args, positive_int, run
+from deblur.errors import DeblurError
+from detection.errors import DetectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from deblur.blur import BlurSpec
+    from pipelines.chain import DeblurDetect
+    from pipelines.demo_report import Trial
+
+CONFIDENCE = 0.25
+LONGEST_SIDE = 960  # pixels; larger photographs are scaled down, so that two cores need seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Photograph:
+    """A photograph inside an installed package, and where it comes from."""
+
+    name: str
+    package: str
+    file: str
+    origin: str
+
+
+PHOTOGRAPHS = (
+    Photograph("bus", "ultralytics", "assets/bus.jpg", "ultralytics (AGPL-3.0), its example picture"),
+    Photograph("zidane", "ultralytics", "assets/zidane.jpg", "ultralytics (AGPL-3.0), its example picture"),
+    Photograph("astronaut", "skimage", "data/astronaut.png", "scikit-image; NASA, public domain"),
+    Photograph("chelsea", "skimage", "data/chelsea.png", "scikit-image; Stefan van der Walt, CC0"),
+    Photograph("coffee", "skimage", "data/coffee.png", "scikit-image; Rachel Michetti, CC0"),
+    Photograph(
+        "motorcycle",
+        "skimage",
+        "data/motorcycle_left.png",
+        "scikit-image; Middlebury 2014 stereo set, Scharstein et al.",
+    ),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the demo.
+
+    Args:
+        argv: arguments without the program's name; those of the process by default.
+
+    Returns:
+        Exit code: 0 done, 1 failed, 2 usage (raised by argparse as ``SystemExit``), 130 interrupted.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.demo",
+        description="Blur real photographs as a shaken camera would, restore them, detect objects in all copies.",
+    )
+    parser.add_argument(
+        "--blur", default="shake:16", metavar="SPEC", help="kind:length, docs/blur.md (default: shake:16)"
+    )
+    parser.add_argument("--deblurrer", default="default", metavar="NAME|FILE", help="network that restores")
+    parser.add_argument("--detector", default="yolo26n", metavar="NAME|FILE", help="YOLO weights (default: yolo26n)")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="a new or empty folder (default: runs/demo[-N])")
+    parser.add_argument("--limit", type=positive_int, metavar="N", help="only the first N photographs")
+    parser.add_argument("--json", action="store_true", help="print detections.json on stdout, and nothing else there")
+    add_device_option(parser)
+    add_seed_option(parser)
+    add_config_option(parser)
+    args = parse_args(parser, argv)
+    return run(lambda: demo(args), expected=(DeblurError, DetectionError))
+
+
+def demo(args: argparse.Namespace) -> int:
+    """Do what the options say; see `main`.
+
+    Raises:
+        DeblurError: the blur, the deblurrer, the device or the output folder is not there or cannot be used.
+        DetectionError: the detector is not there.
+    """
+    from tqdm import tqdm
+
+    from deblur import Deblurrer
+    from deblur.blur import parse_blur
+    from deblur.devices import resolve_device
+    from deblur.pictures import write_picture
+    from deblur.runs import write_atomically, write_json
+    from detection.yolo import YoloDetector
+    from pipelines.chain import DeblurDetect
+    from pipelines.demo_report import report_lines, sheet, summarise
+    from pipelines.process import printable
+    from pipelines.run_folder import output_folder, record_run
+
+    spec = parse_blur(args.blur)
+    device = str(resolve_device(args.device))
+    deblurrer = Deblurrer.load(args.deblurrer, device=device)
+    detector = YoloDetector(args.detector, device=device, confidence=CONFIDENCE)
+    chain = DeblurDetect(deblurrer, detector)
+    folder = output_folder(args.output, "", "demo")
+    record_run(folder, args, device, deblurrer, detector)
+    chosen = PHOTOGRAPHS[: args.limit]
+    trials = []
+    for photograph in tqdm(chosen, desc="demo", unit=" photographs", file=sys.stderr, dynamic_ncols=True):
+        trial = try_photograph(photograph, spec, args.seed, chain)
+        for copy, picture in trial.pictures.items():
+            write_picture(folder / copy / f"{trial.name}.png", picture)
+        write_picture(folder / "side-by-side" / f"{trial.name}.jpg", trial.panels())
+        trials.append(trial)
+    write_picture(folder / "demo.jpg", sheet(trials), quality=90)
+    document = {
+        "run": printable(str(folder)),
+        "blur": str(spec),
+        "seed": args.seed,
+        "deblurrer": deblurrer.name,
+        "detector": detector.name,
+        "confidence": CONFIDENCE,
+        **summarise(trials, detector.class_names, CONFIDENCE),
+    }
+    if args.limit is not None:
+        document["limit"] = args.limit
+    write_json(folder / "detections.json", document)
+    report = "\n".join(report_lines(document))
+    write_atomically(folder / "table.txt", f"{report}\n".encode())
+    print(json.dumps(document, allow_nan=False) if args.json else report)
+    return EXIT_DONE
+
+
+def read_photograph(photograph: Photograph) -> NDArray[np.uint8]:
+    """Read a photograph out of its package, RGB uint8 (H, W, 3), the longer side at most `LONGEST_SIDE`.
+
+    Raises:
+        DeblurError: the package is not installed, or this version of it has no such file.
+    """
+    import numpy as np
+    from PIL import Image
+
+    from deblur.pictures import read_picture
+
+    package = find_spec(photograph.package)
+    if package is None or package.origin is None:
+        raise DeblurError(f"the package {photograph.package} is not installed: pip install -r requirements.txt")
+    image = Image.fromarray(read_picture(Path(package.origin).parent / photograph.file))
+    scale = LONGEST_SIDE / max(image.size)
+    if scale < 1:
+        size = (round(image.width * scale), round(image.height * scale))
+        image = image.resize(size, Image.Resampling.LANCZOS)
+    return np.array(image)
+
+
+def try_photograph(photograph: Photograph, spec: BlurSpec, seed: int, chain: DeblurDetect) -> Trial:
+    """Blur a photograph, restore it, and detect in all three copies."""
+    from deblur.blur import synthesize
+    from pipelines.chain import DeblurDetect
+    from pipelines.demo_report import Trial
+
+    sharp = read_photograph(photograph)
+    blurred = synthesize(sharp, spec, seed, photograph.name)
+    detect_only = DeblurDetect(None, chain.detector)
+    results = {"blurred": detect_only(blurred), "restored": chain(blurred), "sharp": detect_only(sharp)}
+    pictures = {copy: result.restored for copy, result in results.items()}
+    return Trial(
+        name=photograph.name,
+        origin=photograph.origin,
+        pictures=pictures,
+        detections={copy: result.detections for copy, result in results.items()},
+        psnr={copy: _psnr(pictures[copy], sharp) for copy in ("blurred", "restored")},
+    )
+
+
+def _psnr(picture: NDArray[np.uint8], sharp: NDArray[np.uint8]) -> float | None:
+    """PSNR in dB; None where the two are the same."""
+    import torch
+
+    from deblur.metrics import psnr
+
+    first, second = (torch.from_numpy(array).permute(2, 0, 1).unsqueeze(0) / 255 for array in (picture, sharp))
+    value = float(psnr(first, second))
+    return round(value, 3) if math.isfinite(value) else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""The folder of a run: where it is, and the records of how it was made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deblur.errors import DeblurError
+from deblur.runs import create_run, describe_environment, write_json, write_yaml
+
+if TYPE_CHECKING:
+    import argparse
+
+    from deblur import Deblurrer
+    from detection.yolo import YoloDetector
+
+
+def output_folder(output: Path | None, task: str, name: str) -> Path:
+    """The folder of a run: ``output``, which must be new or empty, or a new ``runs/<task>/<name>[-N]``.
+
+    Raises:
+        DeblurError: ``output`` holds something, or no folder can be made there.
+    """
+    if output is None:
+        return create_run(task, name)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        is_empty = not any(output.iterdir())
+    except OSError as error:
+        raise DeblurError(f"cannot use --output {output}: {error.strerror}") from error
+    if not is_empty:
+        raise DeblurError(f"--output {output} holds files already: give a new or an empty folder")
+    return output
+
+
+def record_run(
+    folder: Path, args: argparse.Namespace, device: str, deblurrer: Deblurrer | None, detector: YoloDetector
+) -> None:
+    """Write ``config.yaml``, the options that make this run again, and ``env.json``, what else it depends on."""
+    options = {key: value for key, value in vars(args).items() if key not in {"config", "json", "output"}}
+    write_yaml(folder / "config.yaml", {key: _plain(value) for key, value in options.items() if value is not None})
+    restorer = None if deblurrer is None else {"name": deblurrer.name, "sha256": deblurrer.sha256}
+    models = {"deblurrer": restorer, "detector": detector.describe()}
+    write_json(folder / "env.json", describe_environment(device, getattr(args, "seed", None)) | models)
+
+
+def _plain(value: Any) -> Any:
+    """An option's value as YAML holds it and ``--config`` reads it again."""
+    if isinstance(value, list) and all(isinstance(group, tuple) for group in value):
+        return [item for group in value for item in group]
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import deblur.blur
+import deblur.errors
+from deblur.pictures import read_picture
+from detection.types import Detections
+from pipelines.demo import LONGEST_SIDE, PHOTOGRAPHS, Photograph, main, read_photograph
+from pipelines.demo_report import Trial, report_lines, summarise
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def test_photographs_are_there_real_and_named() -> None:
+    for photograph in PHOTOGRAPHS:
+        picture = read_photograph(photograph)
+        assert max(picture.shape[:2]) <= LONGEST_SIDE
+        assert picture.std() > 20
+        assert photograph.package in {"ultralytics", "skimage"}
+        assert photograph.origin
+    assert len({photograph.name for photograph in PHOTOGRAPHS}) == len(PHOTOGRAPHS) >= 5
+
+
+def test_a_missing_photograph_names_its_package() -> None:
+    with pytest.raises(deblur.errors.DeblurError, match=r"data/nothing\.png does not exist"):
+        read_photograph(Photograph("nothing", "skimage", "data/nothing.png", "nowhere"))
+    with pytest.raises(deblur.errors.DeblurError, match="no_such_package is not installed"):
+        read_photograph(Photograph("nothing", "no_such_package", "nothing.png", "nowhere"))
+
+
+def trial(name: str, **boxes: list[tuple[list[float], str]]) -> Trial:
+    picture = np.zeros((40, 60, 3), np.uint8)
+    detections = {
+        copy: Detections.ordered([box for box, _ in found], [0.9] * len(found), [name for _, name in found])
+        for copy, found in boxes.items()
+    }
+    pictures = dict.fromkeys(("blurred", "restored", "sharp"), picture)
+    return Trial(name, "made here", pictures, detections, {"blurred": 20.0, "restored": 22.0})
+
+
+def test_found_again_needs_class_and_overlap() -> None:
+    bus, person = [0.0, 0.0, 20.0, 20.0], [30.0, 0.0, 40.0, 30.0]
+    shifted = [8.0, 0.0, 28.0, 20.0]  # IoU 12/28 with the bus
+    sharp = [(bus, "bus"), (person, "person")]
+    trials = [
+        trial("one", sharp=sharp, blurred=[(bus, "person")], restored=sharp),
+        trial("two", sharp=sharp, blurred=[(shifted, "bus"), (person, "person")], restored=[]),
+        trial("three", sharp=[], blurred=[(bus, "bus")], restored=[]),
+    ]
+    summary = summarise(trials, ("person", "bus"), 0.25)
+    by_name = {entry["photograph"]: entry for entry in summary["pictures"]}
+    assert by_name["one"]["found_again"] == {"blurred": 0, "restored": 2}
+    assert by_name["one"]["new"] == {"blurred": 1, "restored": 0}
+    assert by_name["two"]["found_again"] == {"blurred": 1, "restored": 0}
+    assert by_name["three"]["new"] == {"blurred": 1, "restored": 0}
+    assert summary["totals"] == {
+        "n_sharp": 4,
+        "found_again": {"blurred": 1, "restored": 2},
+        "new": {"blurred": 3, "restored": 0},
+        "psnr": {"blurred": 20.0, "restored": 22.0},
+    }
+    head = {"run": "r", "blur": "shake:16", "seed": 0, "deblurrer": "d", "detector": "y", "confidence": 0.25}
+    text = "\n".join(report_lines(head | summary))
+    assert "Of 4 objects found in the sharp copies, 1 are found again in the blurred and 2 in the restored" in text
+    assert "0 -> 2 of 2" in text
+    assert "not a measurement of accuracy" in text
+    assert "one: made here" in text
+
+
+@pytest.mark.usefixtures("fakes")
+def test_the_demo_leaves_pictures_a_table_and_every_box(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = []
+
+    def darker(picture: NDArray[np.uint8], spec: Any, seed: int, key: str) -> NDArray[np.uint8]:
+        keys.append((str(spec), seed, key))
+        return picture // 2
+
+    monkeypatch.setattr(deblur.blur, "synthesize", darker)
+    assert main(["--limit", "2", "--blur", "straight:9", "--seed", "3"]) == 0
+    printed = capsys.readouterr().out
+    run = Path("runs/demo")
+    assert keys == [("straight:9", 3, "bus"), ("straight:9", 3, "zidane")]
+    found = sorted(path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file())
+    assert found == sorted(
+        [f"{copy}/{name}.png" for copy in ("blurred", "restored", "sharp") for name in ("bus", "zidane")]
+        + ["side-by-side/bus.jpg", "side-by-side/zidane.jpg", "demo.jpg", "detections.json", "table.txt"]
+        + ["config.yaml", "env.json"]
+    )
+    sharp, blurred, restored = (read_picture(run / copy / "bus.png") for copy in ("sharp", "blurred", "restored"))
+    np.testing.assert_array_equal(blurred, sharp // 2)
+    np.testing.assert_array_equal(restored, blurred + 10)
+    assert read_picture(run / "side-by-side/bus.jpg").shape[1] > 3 * sharp.shape[1]
+    document = json.loads((run / "detections.json").read_text())
+    assert document["limit"] == 2
+    assert document["pictures"][0]["detections"]["sharp"][0]["class"] == "bus"
+    assert document["pictures"][0]["psnr"]["restored"] > document["pictures"][0]["psnr"]["blurred"]
+    assert (run / "table.txt").read_text() == printed
+    assert printed.rstrip().splitlines()[-1].startswith("Look at runs/demo/demo.jpg")
+    assert main(["--limit", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["run"] == "runs/demo-2"
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_wrong_blur_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--blur", "wobble:3"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: unknown kind of blur 'wobble'")
+    assert error.count("\n") == 1

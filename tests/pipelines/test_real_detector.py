@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from detection.errors import DetectionError
+from detection.weights import find_weights
+from pipelines.deblur_detect import main
+
+
+@pytest.fixture
+def yolo26n(request: pytest.FixtureRequest) -> Path:
+    """The official weights: of the shared data, or found as a user's are; skipped where there is no way to them."""
+    try:
+        return request.getfixturevalue("shared") / "weights" / "yolo26n.pt"
+    except pytest.skip.Exception:
+        pass
+    try:
+        return find_weights("yolo26n")
+    except DetectionError as error:
+        pytest.skip(str(error))
+
+
+def test_a_bus_and_its_people_from_file_to_json(
+    yolo26n: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import ultralytics
+
+    bus = Path(ultralytics.__file__).parent / "assets" / "bus.jpg"
+    output = ["--output", str(tmp_path / "out"), "--save", "annotated,txt,coco"]
+    arguments = [str(bus), "--deblurrer", "none", "--detector", str(yolo26n), "--classes", "bus,person", "--json"]
+    assert main([*arguments, *output]) == 0
+    content = json.loads(capsys.readouterr().out)
+    (entry,) = content["pictures"]
+    names = [found["class"] for found in entry["detections"]]
+    assert names.count("bus") == 1
+    assert names.count("person") >= 3
+    box = next(found["box"] for found in entry["detections"] if found["class"] == "bus")
+    assert box == pytest.approx([10, 231, 801, 748], abs=12), "pixels of the photograph, 810x1080"
+    results = json.loads((tmp_path / "out" / "coco_results.json").read_text())
+    assert {result["category_id"] for result in results} == {1, 6}, "COCO's own numbers of person and bus"
