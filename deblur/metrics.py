@@ -1,0 +1,22 @@
+"""Restoration scores as pure functions of tensors; tables of record are made by ``experiments.restoration``."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def psnr(restored: Tensor, sharp: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio in dB of each picture, after clamping and rounding to eight bits.
+
+    Args:
+        restored: (B, 3, H, W) RGB, 1 is white.
+        sharp: the same shape.
+
+    Returns:
+        (B,) float64; infinite where the two are the same in all eight bits.
+    """
+    if restored.shape != sharp.shape:
+        raise ValueError(f"pictures differ in shape: {tuple(restored.shape)} and {tuple(sharp.shape)}")
+    difference = (restored.clamp(0, 1) * 255).round() - (sharp.clamp(0, 1) * 255).round()
+    return 10 * torch.log10(255**2 / (difference.double() ** 2).mean(dim=(1, 2, 3)))
