@@ -1,0 +1,223 @@
+"""Training batches: which example, which crop, which blur, and the pictures made of them on the training device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deblur.blur import BlurSpec, Motion, average_frames, draw_motion, expose
+from deblur.borders import mirrored_window
+from deblur.errors import DeblurError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from deblur.sources import Example, PictureStore, Source
+
+
+@dataclass(frozen=True)
+class BlurRange:
+    """One kind of blur in the mix: lengths are drawn evenly from ``low`` to ``high``."""
+
+    spec: BlurSpec
+    low: float
+    high: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class BlurMix:
+    """How sharp pictures are blurred in training.
+
+    Attributes:
+        ranges: kinds and lengths, drawn by weight.
+        srgb: share of pictures averaged in gamma-encoded values instead of linear light.
+        noise: strongest noise, in multiples of ``BlurSpec``'s default; the strength is drawn evenly from 0 up.
+        jpeg: share of pictures that go through JPEG, quality drawn evenly from 60 to 100.
+        highlights: share of pictures whose clipped places were really up to 4 times brighter than white.
+    """
+
+    ranges: tuple[BlurRange, ...]
+    srgb: float = 0.3
+    noise: float = 3.0
+    jpeg: float = 0.5
+    highlights: float = 0.2
+
+    def draw(self, generator: np.random.Generator) -> tuple[BlurSpec, float]:
+        """One blur and the gain of its highlights."""
+        weights = np.array([entry.weight for entry in self.ranges])
+        entry = self.ranges[int(generator.choice(len(weights), p=weights / weights.sum()))]
+        strength = generator.uniform(0, self.noise)
+        spec = BlurSpec(
+            kind=entry.spec.kind,
+            length=generator.uniform(entry.low, entry.high),
+            roll=entry.spec.roll,
+            light="srgb" if generator.uniform() < self.srgb else "linear",
+            shot=BlurSpec.shot * strength,
+            read=BlurSpec.read * strength,
+            jpeg=int(generator.integers(60, 101)) if generator.uniform() < self.jpeg else 0,
+            kernels=entry.spec.kernels,
+        )
+        gain = generator.uniform(1, 4) if generator.uniform() < self.highlights else 1.0
+        return spec, gain
+
+
+def parse_blur_range(text: str) -> BlurRange:
+    """Read ``KIND[:LOW-HIGH][=WEIGHT]``, such as ``shake:2-32=0.4``; a measured kind is ``measured@FILE.npz:2-32=0.1``.
+
+    Raises:
+        DeblurError: the text is not of that form.
+    """
+    head, equals, number = text.partition("=")
+    kind, _, lengths = head.partition(":")
+    kind, _, kernels = kind.partition("@")
+    low, _, high = lengths.partition("-")
+    try:
+        bounds = (float(low or 0), float(high or low or 0))
+        weight = float(number) if equals else 1.0
+    except ValueError:
+        raise DeblurError(f"--blur {text}: write KIND:LOW-HIGH=WEIGHT, such as shake:2-32=0.4") from None
+    if not (0 <= bounds[0] <= bounds[1] and weight > 0):
+        raise DeblurError(f"--blur {text}: lengths must rise from 0 up and the weight must be above 0")
+    return BlurRange(BlurSpec(kind=kind, length=bounds[1], kernels=kernels), *bounds, weight)  # type: ignore[arg-type]
+
+
+class Batch(NamedTuple):
+    """Crops on the training device, (B, 3, C, C) RGB in [0, 1], what was done to them, and where they came from."""
+
+    blurred: Tensor
+    sharp: Tensor
+    motions: tuple[Motion | None, ...]
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One place of one batch: an example and the random numbers for everything done to it."""
+
+    example: Example
+    generator: np.random.Generator
+
+
+def draw_examples(sources: Sequence[Source], seed: int, step: int, places: Sequence[int]) -> list[Draw]:
+    """What stands at the given places of the batch of ``step``."""
+    weights = np.array([source.weight for source in sources])
+    weights /= weights.sum()
+    draws = []
+    for place in places:
+        generator = np.random.Generator(np.random.PCG64([seed, step, place]))
+        source = sources[int(generator.choice(len(sources), p=weights))]
+        draws.append(Draw(source.examples[int(generator.integers(len(source.examples)))], generator))
+    return draws
+
+
+def make_batch(draws: Sequence[Draw], store: PictureStore, mix: BlurMix, crop: int) -> Batch:
+    """Cut the crops and blur those that come sharp, on the store's device."""
+    blurred: list[Tensor | None] = []
+    sharp: list[Tensor] = []
+    motions: list[Motion | None] = []
+    waiting: list[_Exposure] = []
+    for draw in draws:
+        if draw.example.kind == "sharp":
+            exposure = _plan_exposure(store.get(draw.example.files[0]), draw.generator, mix, crop, len(sharp))
+            waiting.append(exposure)
+            blurred.append(None)
+            sharp.append(mirrored_window(exposure.picture, *exposure.corner, crop, crop))
+            motions.append(exposure.motion.cropped(*exposure.corner))
+            continue
+        pair = _cut_pair(draw, store, mix, crop)
+        blurred.append(pair[0])
+        sharp.append(pair[1])
+        motions.append(None)
+    if waiting:
+        for exposure, picture in zip(waiting, _expose_windows(waiting, crop), strict=True):
+            blurred[exposure.place] = picture
+    pictures = torch.stack([picture for picture in blurred if picture is not None])
+    return Batch(
+        pictures.float() / 255,
+        torch.stack(sharp).float() / 255,
+        tuple(motions),
+        tuple(draw.example.files[-1] for draw in draws),
+    )
+
+
+@dataclass(frozen=True)
+class _Exposure:
+    place: int
+    picture: Tensor
+    corner: tuple[int, int]
+    spec: BlurSpec
+    motion: Motion
+    gain: float
+    noise_seed: int
+
+
+def _plan_exposure(picture: Tensor, generator: np.random.Generator, mix: BlurMix, crop: int, place: int) -> _Exposure:
+    picture = _turned(picture, generator)
+    height, width = picture.shape[-2:]
+    corner = _draw_corner(generator, width, height, crop)
+    spec, gain = mix.draw(generator)
+    # A small picture is mirrored up to the crop, and moves as a picture of the crop's size would.
+    motion = draw_motion(spec, generator, max(width, crop), max(height, crop))
+    return _Exposure(place, picture, corner, spec, motion, gain, int(generator.integers(2**31)))
+
+
+def _expose_windows(exposures: Sequence[_Exposure], crop: int) -> Tensor:
+    """(N, 3, crop, crop) uint8: each window is cut with a margin, so that what moves in from outside is real."""
+    margin = 0
+    for exposure in exposures:
+        left, top = exposure.corner
+        corners = [(left + x, top + y) for x in (0, crop) for y in (0, crop)]
+        margin = max(margin, *(int(exposure.motion.extent(*corner)) + 3 for corner in corners))
+    windows = torch.stack(
+        [
+            mirrored_window(e.picture, e.corner[0] - margin, e.corner[1] - margin, crop + 2 * margin, crop + 2 * margin)
+            for e in exposures
+        ]
+    )
+    wide = expose(
+        windows,
+        [e.motion.cropped(e.corner[0] - margin, e.corner[1] - margin) for e in exposures],
+        [e.spec for e in exposures],
+        [e.noise_seed for e in exposures],
+        [e.gain for e in exposures],
+    )
+    return wide[..., margin : margin + crop, margin : margin + crop]
+
+
+def _cut_pair(draw: Draw, store: PictureStore, mix: BlurMix, crop: int) -> tuple[Tensor, Tensor]:
+    generator = draw.generator
+    if draw.example.kind == "pairs":
+        stacked = torch.cat([store.get(file) for file in draw.example.files])
+    else:
+        frames = draw.example.files
+        count = min(2 * int(generator.integers(2, 7)) + 1, len(frames) - 1 + len(frames) % 2)
+        first = int(generator.integers(len(frames) - count + 1))
+        stacked = torch.cat([store.get(file) for file in frames[first : first + count]])
+    stacked = _turned(stacked, generator)
+    height, width = stacked.shape[-2:]
+    stacked = mirrored_window(stacked, *_draw_corner(generator, width, height, crop), crop, crop)
+    if draw.example.kind == "pairs":
+        return stacked[:3], stacked[3:]
+    spec, _ = mix.draw(generator)
+    frames_of_crop = stacked.view(-1, 3, crop, crop)
+    blurred = average_frames(frames_of_crop, spec, int(generator.integers(2**31)))
+    return blurred, frames_of_crop[len(frames_of_crop) // 2]
+
+
+def _turned(picture: Tensor, generator: np.random.Generator) -> Tensor:
+    """The picture mirrored and turned by quarters at random."""
+    flip, quarters = generator.integers(2), int(generator.integers(4))
+    if flip:
+        picture = picture.flip(-1)
+    return torch.rot90(picture, quarters, (-2, -1))
+
+
+def _draw_corner(generator: np.random.Generator, width: int, height: int, crop: int) -> tuple[int, int]:
+    left = int(generator.integers(max(width - crop, 0) + 1))
+    return left, int(generator.integers(max(height - crop, 0) + 1))

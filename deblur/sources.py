@@ -1,0 +1,171 @@
+"""Where training pictures come from: folders of pairs, of sharp photographs, and of video frames, mixed by weight.
+
+Every draw is a pure function of (seed, step, place in the batch). Nothing else is remembered, so training resumes at
+any step with the very crops and blurs that it would have had, and n processes share a batch without speaking.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from deblur.errors import DeblurError
+from deblur.pictures import list_pictures, match_pictures, read_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Kind = Literal["sharp", "pairs", "frames"]
+
+
+@dataclass(frozen=True)
+class Example:
+    """What one training crop is cut from: one sharp picture, a blurred and a sharp one, or one video's frames in order.
+
+    ``files`` is (sharp,), (blurred, sharp) or (frame, frame, ...).
+    """
+
+    kind: Kind
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One folder and how often it is drawn from."""
+
+    kind: Kind
+    folder: Path
+    weight: float
+    examples: tuple[Example, ...]
+
+
+def parse_source(kind: Kind, text: str) -> Source:
+    """Read ``DIR`` or ``DIR=WEIGHT`` and list what is in the folder.
+
+    ``pairs`` holds ``blur/`` and ``sharp/``; ``sharp`` holds pictures; ``frames`` holds one folder of consecutive
+    frames a video.
+
+    Raises:
+        DeblurError: a folder is missing or empty, a blurred picture has no sharp one, or the weight is not above 0.
+    """
+    path, equals, number = text.rpartition("=")
+    try:
+        weight = float(number) if equals else 1.0
+    except ValueError:
+        raise DeblurError(f"--{kind} {text}: {number!r} is no weight; write DIR=WEIGHT, as photos=0.5") from None
+    if not 0 < weight < float("inf"):
+        raise DeblurError(f"--{kind} {text}: the weight must be above 0")
+    folder = Path(path if equals else text)
+    if kind == "pairs":
+        examples = [
+            Example(kind, (blurred, sharp)) for _, blurred, sharp in match_pictures(folder / "blur", folder / "sharp")
+        ]
+    elif kind == "sharp":
+        examples = [Example(kind, (file,)) for file in list_pictures(folder)]
+    else:
+        videos: dict[Path, list[Path]] = {}
+        for file in list_pictures(folder):
+            videos.setdefault(file.parent, []).append(file)
+        examples = [Example(kind, tuple(files)) for files in videos.values()]
+    return Source(kind, folder, weight, tuple(examples))
+
+
+def hold_out(source: Source, share: float, seed: int) -> tuple[Source, tuple[Example, ...]]:
+    """Split off ``share`` of a source's examples for validation, at least one, whichever they are by ``seed``."""
+    count = min(max(1, round(share * len(source.examples))), len(source.examples) - 1) if share else 0
+    order = np.random.Generator(np.random.PCG64([seed, len(source.examples)])).permutation(len(source.examples))
+    aside = set(order[:count].tolist())
+    kept = tuple(example for index, example in enumerate(source.examples) if index not in aside)
+    held = tuple(example for index, example in enumerate(source.examples) if index in aside)
+    return Source(source.kind, source.folder, source.weight, kept), held
+
+
+def check_readable(examples: Iterable[Example], max_side: int | None) -> int:
+    """Read every file's header; return the bytes that all pictures take in memory as uint8 RGB.
+
+    Raises:
+        DeblurError: names every file that cannot be opened, up to ten, before training starts.
+    """
+    total, broken = 0, []
+    for example in examples:
+        sizes = set()
+        for file in example.files:
+            try:
+                with Image.open(file) as header:
+                    width, height = header.size
+            except OSError as error:
+                broken.append(f"{file} ({' '.join(str(error).split())})")
+                continue
+            sizes.add((width, height))
+            scale = min(1.0, max_side / max(width, height)) if max_side else 1.0
+            total += round(3 * width * height * scale**2)
+        if len(sizes) > 1:
+            broken.append(f"{example.files[0]} and {example.files[-1]} (sizes differ: {sorted(sizes)})")
+    if broken:
+        more = f" and {len(broken) - 10} more" if len(broken) > 10 else ""
+        raise DeblurError(f"{len(broken)} training files cannot be used: {'; '.join(broken[:10])}{more}")
+    return total
+
+
+class PictureStore:
+    """Pictures as uint8 tensors (3, H, W), kept on the training device where they fit, else read again as needed.
+
+    Args:
+        device: where the pictures are wanted.
+        capacity: bytes to keep; the least recently used picture goes first.
+        max_side: pictures with a longer side are scaled down to it once, when read.
+    """
+
+    def __init__(self, device: torch.device, capacity: int, max_side: int | None = None) -> None:
+        self.device = device
+        self.capacity = capacity
+        self.max_side = max_side
+        self._kept: OrderedDict[Path, Tensor] = OrderedDict()
+        self._held = 0
+        self._lock = threading.Lock()
+        self._readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="reader")
+
+    def get(self, file: Path) -> Tensor:
+        """The (3, H, W) uint8 picture on the device."""
+        with self._lock:
+            if file in self._kept:
+                self._kept.move_to_end(file)
+                return self._kept[file]
+        picture = torch.from_numpy(self._read(file)).permute(2, 0, 1).contiguous().to(self.device)
+        with self._lock:
+            if file not in self._kept:
+                self._kept[file] = picture
+                self._held += picture.numel()
+            while self._held > self.capacity and len(self._kept) > 1:
+                _, oldest = self._kept.popitem(last=False)
+                self._held -= oldest.numel()
+        return picture
+
+    def prefetch(self, files: Sequence[Path]) -> None:
+        """Begin to read files in the background, so that ``get`` finds them soon."""
+        with self._lock:
+            wanted = [file for file in files if file not in self._kept]
+        for file in wanted:
+            self._readers.submit(self.get, file)
+
+    def close(self) -> None:
+        """Stop the readers."""
+        self._readers.shutdown(wait=True, cancel_futures=True)
+
+    def _read(self, file: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+        picture = read_picture(file)
+        height, width = picture.shape[:2]
+        if self.max_side and max(height, width) > self.max_side:
+            scale = self.max_side / max(height, width)
+            size = (max(1, round(width * scale)), max(1, round(height * scale)))
+            picture = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
+        return np.array(picture)

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data as photographs
+
+from deblur.blur import BlurSpec
+from deblur.data import BlurMix, BlurRange, draw_examples, make_batch, parse_blur_range
+from deblur.errors import DeblurError
+from deblur.sources import PictureStore, check_readable, hold_out, parse_source
+
+CPU = torch.device("cpu")
+MIX = BlurMix((parse_blur_range("shake:4-20=0.5"), parse_blur_range("straight:9=0.3"), parse_blur_range("none=0.2")))
+
+
+def save(path, picture):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four sharp pictures, one smaller than the crops; three pairs; a video of seven frames."""
+    photograph = photographs.astronaut()
+    for index in range(3):
+        save(tmp_path / "sharp" / f"{index}.png", photograph[index * 60 : index * 60 + 200, 100:340])
+        save(tmp_path / "pairs" / "sharp" / f"{index}.png", photograph[:160, index * 90 : index * 90 + 160])
+        save(tmp_path / "pairs" / "blur" / f"{index}.png", photograph[:160, index * 90 : index * 90 + 160] // 2)
+    save(tmp_path / "sharp" / "small.png", photograph[:20, :31])
+    for index in range(7):
+        save(tmp_path / "frames" / "one" / f"{index}.png", np.full((90, 90, 3), 30 * index, np.uint8))
+    return tmp_path
+
+
+def sources_of(folder):
+    return [
+        parse_source("sharp", f"{folder / 'sharp'}=0.5"),
+        parse_source("pairs", f"{folder / 'pairs'}=0.3"),
+        parse_source("frames", f"{folder / 'frames'}=0.2"),
+    ]
+
+
+def test_sources_list_what_is_there_and_weigh_it(folder):
+    sharp, pairs, frames = sources_of(folder)
+    assert (sharp.weight, len(sharp.examples)) == (0.5, 4)
+    assert [tuple(file.parent.name for file in example.files) for example in pairs.examples] == [("blur", "sharp")] * 3
+    assert [len(example.files) for example in frames.examples] == [7]
+    assert parse_source("sharp", str(folder / "sharp")).weight == 1.0
+
+
+@pytest.mark.parametrize("text", ["nowhere", "sharp=heavy", "sharp=0", "sharp=-1", "sharp=nan"])
+def test_bad_sources_are_refused(folder, text):
+    with pytest.raises(DeblurError):
+        parse_source("sharp", str(folder / text))
+
+
+def test_unmatched_pair_is_named(folder):
+    (folder / "pairs" / "sharp" / "1.png").unlink()
+    with pytest.raises(DeblurError, match="1"):
+        parse_source("pairs", str(folder / "pairs"))
+
+
+def test_unreadable_and_unequal_files_are_named_before_training(folder):
+    (folder / "sharp" / "0.png").write_bytes(b"")
+    save(folder / "pairs" / "blur" / "2.png", np.zeros((9, 9, 3), np.uint8))
+    examples = [example for source in sources_of(folder) for example in source.examples]
+    with pytest.raises(DeblurError, match=r"2 training files.*0\.png.*2\.png.*sizes differ"):
+        check_readable(examples, None)
+
+
+def test_hold_out_keeps_apart_and_stays_the_same(folder):
+    source = parse_source("sharp", str(folder / "sharp"))
+    kept, held = hold_out(source, 0.25, seed=1)
+    assert len(held) == 1
+    assert {*kept.examples, *held} == set(source.examples)
+    assert hold_out(source, 0.25, seed=1)[1] == held
+    assert hold_out(source, 0, seed=1)[1] == ()
+
+
+def test_batches_are_pure_functions_of_seed_step_and_place(folder):
+    sources = sources_of(folder)
+
+    def batch(step, places, store):
+        return make_batch(draw_examples(sources, 5, step, places), store, MIX, 64)
+
+    whole = batch(3, range(6), PictureStore(CPU, 10**9))
+    again = batch(3, range(6), PictureStore(CPU, 1))
+    assert torch.equal(whole.blurred, again.blurred)
+    other = batch(4, range(6), PictureStore(CPU, 10**9))
+    assert not torch.equal(whole.blurred, other.blurred)
+    # Two processes share the batch: together they hold what one would.
+    for rank in (0, 1):
+        part = batch(3, range(rank, 6, 2), PictureStore(CPU, 10**9))
+        assert part.files == whole.files[rank::2]
+        assert torch.equal(part.sharp, whole.sharp[rank::2])
+        assert (part.blurred - whole.blurred[rank::2]).abs().max() <= 2.5 / 255
+
+
+def test_crops_have_one_size_and_range_even_from_small_pictures(folder):
+    source = [parse_source("sharp", str(folder / "sharp"))]
+    batch = make_batch(draw_examples(source, 0, 0, range(12)), PictureStore(CPU, 10**9), MIX, 96)
+    assert batch.blurred.shape == batch.sharp.shape == (12, 3, 96, 96)
+    assert batch.sharp.min() >= 0
+    assert batch.sharp.max() <= 1
+    assert {file.stem for file in batch.files} == {"0", "1", "2", "small"}
+
+
+def test_pairs_are_cut_and_turned_alike(folder):
+    source = [parse_source("pairs", str(folder / "pairs"))]
+    batch = make_batch(draw_examples(source, 0, 0, range(8)), PictureStore(CPU, 10**9), MIX, 64)
+    assert torch.equal(((batch.sharp * 255).round() // 2).int(), (batch.blurred * 255).round().int())
+
+
+def test_frames_are_averaged_around_their_middle(folder):
+    source = [parse_source("frames", str(folder / "frames"))]
+    mix = BlurMix(MIX.ranges, srgb=1.0, noise=0.0, jpeg=0.0)
+    batch = make_batch(draw_examples(source, 0, 0, range(8)), PictureStore(CPU, 10**9), mix, 32)
+    # The frames brighten evenly, so their mean is the middle one.
+    assert (batch.blurred - batch.sharp).abs().max() <= 1.5 / 255
+
+
+def test_sharp_crop_is_where_the_blurred_one_is(folder):
+    source = [parse_source("sharp", str(folder / "sharp"))]
+    mix = BlurMix((BlurRange(BlurSpec("none"), 0, 0, 1.0),), noise=0.0, jpeg=0.0, highlights=0.0)
+    batch = make_batch(draw_examples(source, 0, 7, range(4)), PictureStore(CPU, 10**9), mix, 64)
+    assert (batch.blurred - batch.sharp).abs().max() <= 1.5 / 255
+
+
+def test_store_scales_long_pictures_and_forgets_the_oldest(folder):
+    store = PictureStore(CPU, capacity=3 * 100 * 83, max_side=100)
+    first = store.get(folder / "sharp" / "0.png")
+    assert first.shape == (3, 83, 100)
+    assert store.get(folder / "sharp" / "0.png") is first
+    store.get(folder / "sharp" / "1.png")
+    assert store.get(folder / "sharp" / "0.png") is not first
+    store.close()
+
+
+@pytest.mark.parametrize("text", ["shake:a-b", "shake:9-2", "shake:2-9=x", "shake:2-9=0", "wave:1-2"])
+def test_bad_blur_ranges_are_refused(text):
+    with pytest.raises(DeblurError):
+        parse_blur_range(text)
+
+
+def test_blur_mix_draws_within_its_bounds():
+    generator = np.random.default_rng(0)
+    drawn = [MIX.draw(generator) for _ in range(300)]
+    kinds = [spec.kind for spec, _ in drawn]
+    assert 100 < kinds.count("shake") < 200
+    assert all(4 <= spec.length <= 20 for spec, _ in drawn if spec.kind == "shake")
+    assert {spec.light for spec, _ in drawn} == {"linear", "srgb"}
+    assert all(1 <= gain <= 4 for _, gain in drawn)
