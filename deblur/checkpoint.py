@@ -1,0 +1,39 @@
+"""Training state on disk: written in one step, read without running code."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from deblur.errors import DeblurError
+from deblur.runs import write_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write ``state`` (tensors, plain values, lists and dicts of them) in one step: the old file or the new one."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read what ``save_checkpoint`` wrote, to the CPU.
+
+    Raises:
+        DeblurError: the file is missing, broken, or holds more than tensors and plain values.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise DeblurError(f"cannot read the training state {path}: {error.strerror}") from error
+    except Exception as error:  # torch.load raises many kinds for a broken file
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DeblurError(f"{path} is no training state of this project: {reason}") from error
+    if not isinstance(state, dict):
+        raise DeblurError(f"{path} is no training state of this project: it holds a {type(state).__name__}")
+    return state

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from deblur.cli import (
+    add_config_option,
+    add_device_option,
+    add_seed_option,
+    parse_args,
+    positive_int,
+    run,
+    unit_interval,
+)
+from deblur.errors import DeblurError
+
+
+@pytest.fixture
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tool")
+    add_config_option(parser)
+    add_device_option(parser)
+    add_seed_option(parser)
+    parser.add_argument("--count", type=positive_int, required=True)
+    parser.add_argument("--share", type=unit_interval, default=0.5)
+    parser.add_argument("--fast", action="store_true")
+    parser.add_argument("--kind", choices=("a", "b"), default="a")
+    parser.add_argument("--items", nargs="*", default=[])
+    return parser
+
+
+def write(tmp_path, text):
+    (tmp_path / "c.yaml").write_text(text)
+    return ["--config", str(tmp_path / "c.yaml")]
+
+
+def test_configuration_file_sets_defaults_and_the_command_line_wins(parser, tmp_path):
+    arguments = write(tmp_path, "count: 3\nshare: 0.25\nfast: true\nkind: b\nitems: [x, y]\nseed: 7\n")
+    options = parse_args(parser, [*arguments, "--share", "0.75"])
+    assert (options.count, options.share, options.fast, options.kind, options.items, options.seed) == (
+        3,
+        0.75,
+        True,
+        "b",
+        ["x", "y"],
+        7,
+    )
+    assert options.device == "auto"
+
+
+def test_empty_configuration_is_fine(parser, tmp_path):
+    assert parse_args(parser, [*write(tmp_path, ""), "--count", "2"]).count == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("speed: 3", "unknown option 'speed'"),
+        ("count: 0", "count: '0' is not a whole number"),
+        ("share: 2", "share"),
+        ("fast: maybe", "fast is a switch"),
+        ("kind: c", "none of a, b"),
+        ("count: [1, 2]", "takes one value"),
+        ("- 1", "a mapping"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_bad_configuration_is_a_usage_error_that_names_the_place(parser, tmp_path, capsys, text, message):
+    with pytest.raises(SystemExit) as stopped:
+        parse_args(parser, write(tmp_path, text))
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_missing_configuration_file_is_named(parser, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse_args(parser, ["--config", "nowhere.yaml"])
+    assert stopped.value.code == 2
+    assert "nowhere.yaml" in capsys.readouterr().err
+
+
+def test_expected_mistakes_are_one_line_and_defects_pass_through(capsys):
+    def mistake() -> int:
+        raise DeblurError("no file at x; give another")
+
+    def defect() -> int:
+        raise ZeroDivisionError
+
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    assert run(lambda: 0) == 0
+    assert run(mistake) == 1
+    assert capsys.readouterr().err == "error: no file at x; give another\n"
+    with pytest.raises(ZeroDivisionError):
+        run(defect)
+    assert run(interrupted) == 130
