@@ -1,0 +1,100 @@
+"""One picture that shows every kind of synthetic blur, with the kernels that made it.
+
+    python -m experiments.blur_gallery --output docs/images/blur.jpg
+
+The photograph is scikit-image's ``astronaut`` (NASA, public domain).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deblur.cli import add_seed_option, parse_args, run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from deblur.blur import BlurSpec
+
+SPECS = (
+    "none",
+    "straight:16",
+    "curved:28",
+    "shake:28",
+    "shake:28,roll=3",
+    "object:28",
+    "background:28",
+    "straight:28,light=srgb",
+    "shake:16,shot=0.05,read=0.01,jpeg=30",
+)
+KERNEL_SIZE = 41
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options of this command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.blur_gallery", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("--blur", nargs="+", default=list(SPECS), metavar="SPEC", help="kinds to show")
+    parser.add_argument("--output", type=Path, default=Path("docs/images/blur.jpg"), help="PNG or JPEG to write")
+    add_seed_option(parser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Draw the gallery; returns the exit code."""
+    options = parse_args(build_parser(), argv)
+
+    def body() -> int:
+        import matplotlib as mpl
+
+        mpl.use("Agg")
+        from matplotlib.figure import Figure
+        from skimage.data import astronaut
+
+        from deblur.blur import parse_blur
+
+        specs = [parse_blur(text) for text in options.blur]
+        photograph = astronaut()[:400, 60:460]
+        columns = 3
+        rows = -(-len(specs) // columns)
+        figure = Figure(figsize=(3.2 * columns, 3.4 * rows), layout="constrained")
+        for axes, spec in zip(figure.subplots(rows, columns, squeeze=False).flat, specs, strict=False):
+            axes.imshow(blurred_with_kernels(photograph, spec, options.seed))
+            axes.set_title(str(spec), fontsize=9)
+        for axes in figure.axes:
+            axes.axis("off")
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(options.output, dpi=110)
+        print(options.output)
+        return 0
+
+    return run(body)
+
+
+def blurred_with_kernels(photograph: NDArray[np.uint8], spec: BlurSpec, seed: int) -> NDArray[np.uint8]:
+    """The blurred picture with, in its corners and its middle, the kernel of that place (white on black)."""
+    import numpy as np
+
+    from deblur.blur import draw_motion, generator_for, synthesize
+
+    height, width = photograph.shape[:2]
+    picture = synthesize(photograph, spec, seed, "gallery")
+    motion = draw_motion(spec, generator_for(spec, seed, "gallery"), width, height)
+    for x in (0, (width - 1) / 2, width - 1):
+        for y in (0, height - 1):
+            kernel = motion.kernel_at(x, y, KERNEL_SIZE)
+            left, top = round(x / (width - 1) * (width - KERNEL_SIZE)), round(y / (height - 1) * (height - KERNEL_SIZE))
+            shade = np.rint(255 * (kernel / kernel.max()) ** 0.5).astype(np.uint8)
+            picture[top : top + KERNEL_SIZE, left : left + KERNEL_SIZE] = shade[..., None]
+    return picture
+
+
+if __name__ == "__main__":
+    sys.exit(main())
