@@ -1,0 +1,137 @@
+"""Released networks: ``NAME.safetensors`` and a card ``NAME.json``: what it is, how it was trained, its scores.
+
+Neither file can run code: safetensors holds numbers alone, and the card names a kind of network of this project and its
+sizes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from deblur.errors import DeblurError
+from deblur.networks import NETWORK_NAMES, build, config_from_dict, config_to_dict
+from deblur.runs import write_atomically, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import nn
+
+    from deblur.networks import NetworkConfig
+
+RELEASED_FOLDER = Path(__file__).resolve().parent / "weights"
+DEFAULT_NAME = "mstsgm-nano"  # what the name "default" stands for
+CARD_FORMAT = 1
+SUFFIX = ".safetensors"
+
+
+def list_released() -> list[str]:
+    """Names of the networks released with the project, sorted."""
+    return sorted(path.stem for path in RELEASED_FOLDER.glob(f"*{SUFFIX}"))
+
+
+def find_released(name_or_file: str | Path = "default") -> Path:
+    """The .safetensors file of a released network.
+
+    Args:
+        name_or_file: a name of ``list_released``, "default", or a .safetensors file with its card beside it.
+
+    Raises:
+        DeblurError: there is no such name or file; the message lists the names there are.
+    """
+    text = str(name_or_file)
+    name = DEFAULT_NAME if text == "default" else text
+    if name in list_released():
+        return RELEASED_FOLDER / f"{name}{SUFFIX}"
+    path = Path(text).expanduser()
+    if path.suffix == SUFFIX:
+        if path.is_file():
+            return path
+        raise DeblurError(f"no weights at {path}: give a {SUFFIX} file that is there, or a released name ({_known()})")
+    if name in NETWORK_NAMES:
+        raise DeblurError(
+            f"the network {name} has no released weights (those that have: {_known()}): train it with 'python -m deblur.train "
+            f"--network {name} ...' and give the {SUFFIX} file that the run writes"
+        )
+    raise DeblurError(f"unknown network {text!r}: give a released name ({_known()}) or a {SUFFIX} file")
+
+
+def save_released(folder: Path, name: str, network: nn.Module, config: NetworkConfig, card: Mapping[str, Any]) -> Path:
+    """Write ``folder/NAME.safetensors`` and its card ``folder/NAME.json``, each in one step, over earlier ones.
+
+    Args:
+        folder: made where it is missing.
+        name: what ``load_released`` will call the network.
+        network: made by ``build(config)``.
+        config: the network's sizes.
+        card: what else the card says, as JSON values: data, recipe, scores, limits, commit, device, date.
+
+    Returns:
+        The path of the .safetensors file.
+    """
+    identity = {"format": CARD_FORMAT, "name": name, "network": config_to_dict(config)}
+    if taken := {*identity, "sha256"} & set(card):
+        raise ValueError(f"the card's {', '.join(sorted(taken))} is written by save_released itself")
+    folder.mkdir(parents=True, exist_ok=True)
+    content = safetensors.torch.save({key: value.contiguous() for key, value in network.state_dict().items()})
+    path = folder / f"{name}{SUFFIX}"
+    write_atomically(path, content)
+    write_json(path.with_suffix(".json"), {**identity, "sha256": hashlib.sha256(content).hexdigest(), **card})
+    return path
+
+
+def load_released(
+    name_or_file: str | Path = "default", device: torch.device | str = "cpu"
+) -> tuple[nn.Module, dict[str, Any]]:
+    """The network, in evaluation mode on ``device``, and its card.
+
+    Raises:
+        DeblurError: nothing is found (as ``find_released``), the card is missing or wrong, the weights are not those
+            that the card was written for, or they do not fit the network.
+    """
+    path = find_released(name_or_file)
+    card = _read_card(path.with_suffix(".json"), path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DeblurError(f"cannot read {path}: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest() != card["sha256"]:
+        raise DeblurError(f"{path} is not the file that its card describes (sha256 differs): fetch or copy both again")
+    # Without memory until the weights come: a card cannot ask for more than its file holds, nor move the random state.
+    with torch.device("meta"):
+        network = build(config_from_dict(card["network"]))
+    try:
+        network.load_state_dict(safetensors.torch.load(content), assign=True)
+    except safetensors.SafetensorError as error:
+        raise DeblurError(f"{path} is no safetensors file: {error}") from error
+    except RuntimeError as error:  # names or shapes that differ
+        raise DeblurError(f"{path} does not fit the network of its card: {' '.join(str(error).split())}") from error
+    return network.float().eval().to(device), card
+
+
+def _read_card(path: Path, weights: Path) -> dict[str, Any]:
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DeblurError(f"{weights} has no card: its {path.name} must lie beside it") from None
+    except OSError as error:
+        raise DeblurError(f"cannot read the card {path}: {error.strerror}") from error
+    except ValueError as error:  # no UTF-8, or no JSON
+        raise DeblurError(f"the card {path} is no JSON: {error}") from error
+    if not isinstance(card, dict) or card.get("format") != CARD_FORMAT:
+        raise DeblurError(f"the card {path} is not of format {CARD_FORMAT}, the one that this version reads")
+    for key, kind in (("name", str), ("sha256", str), ("network", dict)):
+        if not isinstance(card.get(key), kind):
+            raise DeblurError(f"the card {path} lacks a proper {key!r}")
+    return card
+
+
+def _known() -> str:
+    return ", ".join(list_released()) or "none"
