@@ -81,7 +81,10 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
                 return _to_rgb(image)
     except FileNotFoundError:
         raise DeblurError(f"{path} does not exist") from None
-    except UnidentifiedImageError:
+    except (
+        UnidentifiedImageError,
+        ImportError,
+    ):  # ultralytics' own Image.open wants a package for what it does not know
         hint = "the file is empty" if path.stat().st_size == 0 else "no known picture format"
         raise DeblurError(f"{path} is not a picture: {hint}") from None
     except Image.DecompressionBombError:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 
 from detection.errors import DetectionError
 from detection.types import Detections
@@ -243,7 +244,7 @@ def _ultralytics() -> ModuleType:
     os.environ.update(_QUIET)
     os.environ.setdefault("YOLO_CONFIG_DIR", str(cache_folder()))  # settings are not written in the user's own folder
     kept = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "WORLD_SIZE")}
-    opencv_threads, save = cv2.getNumThreads(), torch.save
+    opencv_threads, save, open_picture = cv2.getNumThreads(), torch.save, Image.open
     os.environ["WORLD_SIZE"] = "1"  # or the import waits for every process of the group, and some may not need it
     try:
         with np.printoptions():
@@ -254,7 +255,8 @@ def _ultralytics() -> ModuleType:
             import ultralytics.utils.nms
             import ultralytics.utils.ops
     finally:
-        # The import sets one thread for every child process, none for OpenCV, and a save of its own.
+        # The import sets one thread for every child process, none for OpenCV, a save of its own, and for Pillow an
+        # open that installs a package where a file is no picture.
         for name, value in kept.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -262,6 +264,7 @@ def _ultralytics() -> ModuleType:
                 os.environ[name] = value
         cv2.setNumThreads(opencv_threads)
         torch.save = save
+        Image.open = open_picture
     if ultralytics.settings.file.is_relative_to(cache_folder()) and ultralytics.settings["sync"]:
         ultralytics.settings.update(sync=False)
     return ultralytics
