@@ -289,11 +289,13 @@ def watch(event, arguments):
         outside.append((event, str(arguments[1])))
 sys.addaudithook(watch)
 import cv2, numpy, torch
+from PIL import Image
 from detection.yolo import YoloDetector
 assert "ultralytics" not in sys.modules, "importing the module is cheap until a detector is made"
 def process():
     names = ("OMP_NUM_THREADS", "WORLD_SIZE")
-    return [os.environ.get(name) for name in names], torch.get_num_threads(), cv2.getNumThreads(), torch.save
+    variables = [os.environ.get(name) for name in names]
+    return variables, torch.get_num_threads(), cv2.getNumThreads(), torch.save, Image.open
 before = process()
 detector = YoloDetector(sys.argv[1], device="cpu")
 for _ in range(2):
