@@ -1,0 +1,75 @@
+"""Figures of one or several detection-gain runs, as PNG and PDF, from their saved files alone.
+
+    python -m experiments.plots runs/detection_gain/NAME
+    python -m experiments.plots runs/detection_gain/A runs/detection_gain/B --output figures
+
+docs/plots.md shows each figure and says how to read it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deblur.cli import parse_args, run
+from deblur.errors import DeblurError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.plots", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a finished detection-gain run")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="folder of the figures (default, for one run: its own folder plots)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace figures that are there already")
+    parser.add_argument("--json", action="store_true", help="print one JSON document: files written, figures skipped")
+    arguments = parse_args(parser, argv)
+    if arguments.output is None and len(arguments.runs) > 1:
+        parser.error("several runs need --output DIR")
+    output = arguments.output or arguments.runs[0] / "plots"
+    return run(lambda: _plots(arguments.runs, output, arguments.overwrite, arguments.json))
+
+
+def _plots(folders: list[Path], output: Path, overwrite: bool, as_json: bool) -> int:
+    from experiments.plotting.figures import figures
+    from experiments.plotting.runs import Runs
+    from experiments.plotting.sheet import FORMATS, Drawing, Skipped, save
+    from experiments.plotting.style import styled
+
+    runs = Runs(folders)
+    there = sorted(path.name for suffix in FORMATS for path in output.glob(f"*.{suffix}"))
+    if there and not overwrite:
+        raise DeblurError(f"{output} holds {there[0]} already; give --overwrite, or another --output")
+    written: list[Path] = []
+    skipped: list[Skipped] = []
+    with styled() as palette:
+        for figure in figures(Drawing(runs, palette)):
+            if isinstance(figure, Skipped):
+                skipped.append(figure)
+                line = f"skipped {figure.name}: {figure.reason}"
+            else:
+                paths = save(figure, output)
+                written += paths
+                line = f"wrote {' and '.join(map(str, paths))}"
+            if not as_json:
+                print(line, flush=True)
+    if as_json:
+        document = {
+            "written": [str(path) for path in written],
+            "skipped": [{"figure": figure.name, "reason": figure.reason} for figure in skipped],
+        }
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""How panels are laid out and named where there is one for each detector and blur."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from experiments.plotting.sheet import MAX_COLUMNS
+
+if TYPE_CHECKING:
+    from experiments.plotting.sheet import Drawing
+
+
+def panel_columns(drawing: Drawing, count: int) -> int:
+    """How many panels stand in a row: a row is a detector where the blurs fit into it."""
+    blurs = len(drawing.runs.blurs)
+    return min(count, blurs if 1 < blurs <= MAX_COLUMNS else MAX_COLUMNS)
+
+
+def panel_titles(drawing: Drawing, pairs: list[tuple[str, str]]) -> list[str]:
+    """Detector and blur, each only where there are several."""
+    runs = drawing.runs
+    several_detectors, several_blurs = len(runs.detectors) > 1, len(runs.blurs) > 1
+    titles = []
+    for detector, blur in pairs:
+        label = runs.blur_label(blur)
+        if several_detectors and several_blurs:
+            titles.append(f"{detector}, {label}")
+        else:
+            titles.append(detector if several_detectors or not several_blurs else label)
+    return titles

@@ -1,0 +1,286 @@
+"""Detection-gain runs as figures and report see them: opened, checked against each other, laid out as series."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from deblur.errors import DeblurError
+from experiments.gain.files import read_curves, read_metrics, read_predictions
+from experiments.gain.records import BLURRED, SHARP, deblurred_arm, is_sharp_arm, sharp_through_arm
+from experiments.plotting.style import BLURRED_LOOK, SHARP_LOOK, Look, deblurrer_look
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from detection.bootstrap import Interval
+    from experiments.gain.records import ArmScore, DeblurrerRecord, GainRun, Result
+    from experiments.gain.tables import Curve, Predictions
+
+# What a kind of synthetic blur is called on an axis.
+_KIND_WORDS = {"shake": "camera shake", "object": "moving object", "measured": "measured kernel"}
+# Definitions that metrics.json spells out, and figures name where they show them.
+_NOT_ON_FIGURES = (
+    "detection.adapter",
+    "detection.rounding",
+    "recovered",
+    "harm",
+    "bootstrap.unit",
+    "consistency",
+    "picture_score",
+    "drawn_confidence",
+    "restoration",
+)
+
+
+class OpenRun:
+    """One run's folder; ``metrics.json`` is read at once, the larger files when first asked for.
+
+    Args:
+        folder: of a finished run.
+        name: what figures call it.
+
+    Raises:
+        DeblurError: the folder holds no finished detection-gain run.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self.name = name
+        self.record: GainRun = read_metrics(folder)
+
+    @functools.cached_property
+    def curves(self) -> dict[tuple[str, str, str], Curve] | None:
+        """Curve by (detector, blur, arm), ``blur`` empty for arms that have none; None where the file is missing."""
+        if not (self.folder / "curves.json").is_file():
+            return None
+        return {(curve.detector, curve.blur, curve.arm): curve for curve in read_curves(self.folder)}
+
+    @functools.cached_property
+    def predictions(self) -> Predictions | None:
+        """Truth and boxes; None where the file is missing."""
+        return read_predictions(self.folder) if (self.folder / "predictions.json").is_file() else None
+
+    def has_boxes(self, detector: str, blur: str, arm: str, picture: str) -> bool:
+        """Whether ``predictions.json`` has an entry for a picture, be it without boxes."""
+        key = (detector, "" if is_sharp_arm(arm) else blur, arm, picture)
+        return self.predictions is not None and key in self.predictions.predicted
+
+    def result(self, detector: str, blur: str) -> Result | None:
+        """The record of one detector at one blur; None where this run has none."""
+        try:
+            return self.record.result(detector, blur)
+        except KeyError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One arm of one or of several runs: one entry of a legend, one look in every figure.
+
+    Attributes:
+        label: in a legend.
+        arm: its name in the runs.
+        deblurrer: None for the sharp and the blurred pictures.
+        runs: where its figures are, the first that has one wins.
+        look: colour, marker, hatch and line.
+    """
+
+    label: str
+    arm: str
+    deblurrer: str | None
+    runs: tuple[OpenRun, ...]
+    look: Look
+
+    @property
+    def is_sharp(self) -> bool:
+        """Whether the arm is the same at every blur."""
+        return is_sharp_arm(self.arm)
+
+    @property
+    def of_deblurrer(self) -> DeblurrerRecord:
+        """The deblurrer's record."""
+        return next(record for record in self.runs[0].record.deblurrers if record.name == self.deblurrer)
+
+    def score(self, detector: str, blur: str) -> ArmScore | None:
+        """Scores of the arm; None where no run has them."""
+        results = (run.result(detector, blur) for run in self.runs)
+        return next((result.arms[self.arm] for result in results if result and self.arm in result.arms), None)
+
+    def recovered(self, detector: str, blur: str) -> Interval | None:
+        """Recovered fraction of the deblurrer; None where no run asked for it."""
+        result = self.runs[0].result(detector, blur)
+        return None if result is None or self.deblurrer is None else result.recovered.get(self.deblurrer)
+
+    def curve(self, detector: str, blur: str) -> Curve | None:
+        """Precision over recall; None where no run has it."""
+        key = (detector, "" if self.is_sharp else blur, self.arm)
+        return next((run.curves[key] for run in self.runs if run.curves and key in run.curves), None)
+
+
+class Runs:
+    """One run or several that may stand in one figure.
+
+    Args:
+        folders: of finished runs.
+
+    Raises:
+        DeblurError: no such run, or runs with another protocol, other data or other detectors of the same name.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.runs = tuple(OpenRun(*pair) for pair in zip(folders, run_names(folders), strict=True))
+        for other in self.runs[1:]:
+            check_comparable(self.runs[0], other)
+        self.detectors = _united([detector.name for detector in run.record.detectors] for run in self.runs)
+        blurs = {blur.name: blur for run in self.runs for blur in run.record.blurs}
+        self.one_kind = len({blur.kind for blur in blurs.values()}) == 1 and all(blur.length for blur in blurs.values())
+        """Whether the blurs are severities of one kind, so that a line through them means something."""
+        self.blurs = sorted(blurs, key=lambda name: blurs[name].length or 0) if self.one_kind else list(blurs)
+        self._blur_labels = {name: _blur_label(name, blur.kind, blur.length) for name, blur in blurs.items()}
+        self.series = [*self._reference(SHARP), *self._reference(BLURRED), *self._restored()]
+
+    @property
+    def deblurred(self) -> list[Series]:
+        """The series of restored pictures, one a deblurrer and run."""
+        return [series for series in self.series if series.deblurrer is not None and not series.is_sharp]
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every (detector, blur) that some run has a result for."""
+        return [
+            (detector, blur)
+            for detector in self.detectors
+            for blur in self.blurs
+            if any(run.result(detector, blur) for run in self.runs)
+        ]
+
+    @property
+    def confidence_percent(self) -> str:
+        """What share of draws an interval holds, as text: ``95``."""
+        intervals = (i for run in self.runs for result in run.record.results for i in result.ap_difference.values())
+        return f"{100 * next((interval.confidence for interval in intervals), 0.95):g}"
+
+    def blur_label(self, blur: str, *, narrow: bool = False) -> str:
+        """A blur in words, ``camera shake 16 px``; ``narrow`` breaks the line."""
+        parts = self._blur_labels[blur]
+        return "\n".join(part for whole in parts for part in textwrap.wrap(whole, 16)) if narrow else " ".join(parts)
+
+    def short_label(self, blur: str) -> str:
+        """What tells a blur from the others: its length where all are of one kind."""
+        return self._blur_labels[blur][-1] if self.one_kind else self.blur_label(blur)
+
+    def of(self, arm: str) -> list[Series]:
+        """The series of ``sharp`` or ``blurred``."""
+        return [series for series in self.series if series.arm == arm]
+
+    @property
+    def counts(self) -> str:
+        """On how many pictures and objects the figures stand, as text."""
+        scores = [score for run in self.runs for result in run.record.results for score in result.arms.values()]
+        if not scores:
+            return "no picture scored"
+        text = f"n = {scores[0].n_pictures:,} pictures, {scores[0].n_truths:,} objects"
+        limit = self.runs[0].record.data.get("limit")
+        return text if limit is None else f"{text} (cut by --limit {limit}: a trial)"
+
+    @property
+    def protocol_line(self) -> str:
+        """The protocol and the data's hash on one line."""
+        first = self.runs[0].record
+        entries = {key: value for key, value in flat(first.protocol).items() if not key.startswith(_NOT_ON_FIGURES)}
+        ends = [key.rpartition(".")[2] for key in entries]
+        names = [end if ends.count(end) == 1 else key for key, end in zip(entries, ends, strict=True)]
+        words = ["none" if value == "null" else value for value in entries.values()]
+        parts = [f"{re.sub('[._]', ' ', name)} {value}" for name, value in zip(names, words, strict=True)]
+        return " · ".join([*parts, f"data {str(first.data.get('sha256'))[:12]}"])
+
+    def _reference(self, arm: str) -> list[Series]:
+        """One series where all runs agree on the arm, else one for each run."""
+        look = SHARP_LOOK if arm == SHARP else BLURRED_LOOK
+        having = tuple(run for run in self.runs if any(arm in result.arms for result in run.record.results))
+        if not having:
+            return []
+        if all(_agree(having[0], other, arm) for other in having[1:]):
+            return [Series(arm, arm, None, having, look)]
+        return [Series(f"{arm} ({run.name})", arm, None, (run,), look) for run in having]
+
+    def _restored(self) -> list[Series]:
+        pairs = [(run, deblurrer.name) for run in self.runs for deblurrer in run.record.deblurrers]
+        found = []
+        for place, (run, name) in enumerate(pairs):
+            label = name if len(self.runs) == 1 else f"{name} ({run.name})"
+            arms = {arm for result in run.record.results for arm in result.arms}
+            if deblurred_arm(name) in arms:
+                found.append(Series(label, deblurred_arm(name), name, (run,), deblurrer_look(place)))
+            if sharp_through_arm(name) in arms:
+                look = deblurrer_look(place, through=True)
+                found.append(Series(f"sharp through {label}", sharp_through_arm(name), name, (run,), look))
+        return found
+
+
+def check_comparable(one: OpenRun, other: OpenRun) -> None:
+    """Refuse two runs that may not stand in one figure.
+
+    Raises:
+        DeblurError: their protocol, their data, or a detector's weights differ.
+    """
+    refusal = f"{one.folder} and {other.folder} cannot share a figure"
+    advice = "plot them apart or make one of them again"
+    ours, theirs = flat(one.record.protocol), flat(other.record.protocol)
+    for key in [*ours, *(key for key in theirs if key not in ours)]:
+        if ours.get(key) != theirs.get(key):
+            difference = f"{key} is {ours.get(key)} in one and {theirs.get(key)} in the other"
+            raise DeblurError(f"{refusal}: their protocols differ ({difference}); {advice}")
+    if one.record.data.get("sha256") != other.record.data.get("sha256"):
+        raise DeblurError(f"{refusal}: they were made on different data (data.sha256); {advice}")
+    hashes = {detector.name: detector.sha256 for detector in one.record.detectors}
+    for detector in other.record.detectors:
+        if hashes.get(detector.name, detector.sha256) != detector.sha256:
+            raise DeblurError(f"{refusal}: the detector {detector.name} has other weights in each; {advice}")
+
+
+def run_names(folders: Sequence[Path]) -> list[str]:
+    """The shortest ends of the folders' paths that tell them apart.
+
+    Raises:
+        DeblurError: one folder is given twice.
+    """
+    parts = [folder.resolve().parts for folder in folders]
+    if len(set(parts)) < len(parts):
+        raise DeblurError("a run is given twice; name each folder once")
+    length = next(n for n in range(1, max(map(len, parts)) + 1) if len({path[-n:] for path in parts}) == len(parts))
+    return ["/".join(path[-length:]) for path in parts]
+
+
+def flat(content: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """A nested mapping as ``outer.inner`` to text."""
+    entries: dict[str, str] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            entries |= flat(value, f"{prefix}{key}.")
+        else:
+            entries[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return entries
+
+
+def _united(lists: Any) -> list[str]:
+    return list(dict.fromkeys(name for names in lists for name in names))
+
+
+def _blur_label(name: str, kind: str, length: float | None) -> list[str]:
+    return [name] if length is None else [_KIND_WORDS.get(kind, kind), f"{length:g} px"]
+
+
+def _agree(one: OpenRun, other: OpenRun, arm: str) -> bool:
+    """Whether two runs give an arm the same AP wherever both have it."""
+    for result in other.record.results:
+        ours = one.result(result.detector, result.blur)
+        if ours is not None and arm in ours.arms and arm in result.arms and ours.arms[arm].ap != result.arms[arm].ap:
+            return False
+    return True

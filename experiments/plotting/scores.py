@@ -1,0 +1,282 @@
+"""Figures of scores: AP by arm and severity, recovered fraction, AP by size of object, AP by class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from experiments.gain.picture_sets import file_name_of
+from experiments.gain.records import SHARP
+from experiments.plotting.layout import panel_columns, panel_titles
+from experiments.plotting.sheet import MAX_COLUMNS, Drawing, Plot, Skipped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matplotlib.axes import Axes
+
+    from detection.bootstrap import Interval
+    from experiments.gain.records import ArmScore
+    from experiments.plotting.runs import Series
+
+AP_LABEL = "AP at IoU .50:.95 (points of 100)"
+MINUS = "\N{MINUS SIGN}"
+_MOST_CLASSES = 20
+_SIZES = {"small\n< 32² px": "ap_small", "medium\nto 96² px": "ap_medium", "large\n> 96² px": "ap_large"}
+_RECOVERED_VIEW = (-1.0, 2.0)  # beyond it the axis would show nothing but one wide interval
+
+
+def ap_by_arm(drawing: Drawing) -> Iterator[Plot | Skipped]:
+    """AP of each arm over the severity of blur, with its interval; one panel a detector."""
+    runs = drawing.runs
+    scored = [(detector, blur) for detector, blur in runs.pairs if any(_ap(s, detector, blur) for s in runs.series)]
+    if not scored:
+        yield Skipped("ap_by_arm", "no arm has an AP")
+        return
+    detectors = [detector for detector in runs.detectors if any(detector == pair[0] for pair in scored)]
+    columns = min(MAX_COLUMNS, len(detectors))
+    rows = -(-len(detectors) // columns)
+    arms_aside = len(runs.deblurred) + 1
+    width = max(6.2, columns * max(2.6, (0.16 * arms_aside + 0.25) * (len(runs.blurs) + 1)))
+    plot, body = drawing.sheet(
+        "ap_by_arm",
+        "Detection accuracy on sharp, blurred and restored pictures",
+        f"Bars: {runs.confidence_percent} % bootstrap intervals over pictures. All arms share their pictures, so"
+        " overlapping bars do not mean that there is no difference: see the recovered fraction."
+        + (" Dashed: the sharp pictures." if runs.of(SHARP) else ""),
+        (width, 3.1 * rows + 0.4),
+    )
+    for ax, detector in zip(drawing.panels(body, detectors, sharey=True), detectors, strict=True):
+        _arms_over_blurs(drawing, ax, detector)
+    drawing.legend(body, runs.series)
+    body.supylabel(AP_LABEL, size=9)
+    yield plot
+
+
+def recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
+    """Recovered fraction of each deblurrer at each severity, with its interval; one panel a detector."""
+    runs = drawing.runs
+    rows = [(blur, series) for blur in runs.blurs for series in runs.deblurred]
+    known = [
+        detector for detector in runs.detectors if any(_fraction(s, detector, blur) is not None for blur, s in rows)
+    ]
+    if not known:
+        yield Skipped("recovered", "no recovered fraction: it needs a deblurrer, sharp pictures, and AP lost to blur")
+        return
+    columns = min(MAX_COLUMNS, len(known))
+    grid_rows = -(-len(known) // columns)
+    plot, body = drawing.sheet(
+        "recovered",
+        "How much of the accuracy that blur took does restoring give back?",
+        "Recovered fraction: (AP restored - AP blurred) / (AP sharp - AP blurred). 0 %: as bad as blurred; 100 %: as"
+        f" good as sharp. Bars: {runs.confidence_percent} % paired bootstrap intervals over pictures; hollow: the"
+        " interval includes 0, or there is none.",
+        (max(6.2, 3.2 * columns + 1.4), grid_rows * (0.9 + 0.34 * len(rows) + 0.15 * len(runs.blurs))),
+    )
+    for ax, detector in zip(drawing.panels(body, known, sharey=True, sharex=True), known, strict=True):
+        _recovered_rows(drawing, ax, detector, rows)
+    drawing.legend(body, runs.deblurred)
+    body.supxlabel("Recovered fraction (%)", size=9)
+    yield plot
+
+
+def ap_by_size(drawing: Drawing) -> Iterator[Plot | Skipped]:
+    """AP of small, medium and large objects by arm; one panel a detector and blur."""
+    runs = drawing.runs
+    arms = [series for series in runs.series if series.deblurrer is None or not series.is_sharp]
+    pairs = [
+        pair
+        for pair in runs.pairs
+        if any(getattr(score, size) is not None for score in _scores(arms, *pair) for size in _SIZES.values())
+    ]
+    if not pairs:
+        yield Skipped("ap_by_size", "no arm has an AP by size")
+        return
+    columns = panel_columns(drawing, len(pairs))
+    plot, body = drawing.sheet(
+        "ap_by_size",
+        "Detection accuracy by size of object",
+        "Size is the object's area in the annotations. No intervals: the bootstrap is of the overall AP. A missing bar"
+        " means that there is no such object.",
+        (max(6.2, 2.9 * columns), 2.3 * -(-len(pairs) // columns) + 0.5),
+    )
+    for ax, pair in zip(drawing.panels(body, panel_titles(drawing, pairs), columns, sharey=True), pairs, strict=True):
+        wide = 0.84 / len(arms)
+        for place, series in enumerate(arms):
+            score = series.score(*pair)
+            values = [None if score is None else getattr(score, size) for size in _SIZES.values()]
+            at = [x + _spread(place, len(arms)) * wide for x, value in enumerate(values) if value is not None]
+            colour = drawing.palette.of(series.look)
+            heights = [100 * value for value in values if value is not None]
+            ax.bar(at, heights, wide * 0.92, color=colour, hatch=series.look.hatch)
+        ax.set_xticks(range(len(_SIZES)), list(_SIZES))
+        ax.tick_params(axis="x", length=0)
+        ax.grid(axis="y")
+    drawing.legend(body, arms, "bars")
+    body.supylabel(AP_LABEL, size=9)
+    yield plot
+
+
+def per_class(drawing: Drawing) -> Iterator[Plot | Skipped]:
+    """AP by class and arm, one panel a blur; one figure a detector."""
+    runs = drawing.runs
+    arms = [series for series in runs.series if series.deblurrer is None or not series.is_sharp]
+    found = False
+    for detector in runs.detectors:
+        blurs = [blur for blur in runs.blurs if (detector, blur) in runs.pairs]
+        counts = _objects_by_class(arms, detector, blurs)
+        if not counts:
+            continue
+        found = True
+        names = sorted(counts, key=lambda name: (-counts[name], name))[:_MOST_CLASSES]
+        several = len(runs.detectors) > 1
+        columns = min(MAX_COLUMNS, len(blurs))
+        shown = (
+            f"The {len(names)} most frequent of {len(counts)} classes" if len(names) < len(counts) else "All classes"
+        )
+        plot, body = drawing.sheet(
+            "per_class" + (f"_{file_name_of(detector)}" if several else ""),
+            "Detection accuracy by class" + (f": {detector}" if several else ""),
+            f"{shown} with objects in the truth, by number of objects (in brackets). Thin lines join the arms of a"
+            " class. A class with few objects has a noisy AP.",
+            (max(6.2, 2.3 * columns + 1.5), -(-len(blurs) // columns) * (0.9 + 0.24 * len(names))),
+        )
+        labels = [f"{name} ({counts[name]:,})" for name in names]
+        titles = [runs.blur_label(blur) for blur in blurs]
+        for ax, blur in zip(drawing.panels(body, titles, columns, sharey=True, sharex=True), blurs, strict=True):
+            _class_rows(drawing, ax, (detector, blur), arms, names)
+            ax.set_yticks(range(len(names)), labels)
+            ax.set_ylim(len(names) - 0.4, -0.6)
+        drawing.legend(body, arms)
+        body.supxlabel(AP_LABEL, size=9)
+        yield plot
+    if not found:
+        yield Skipped("per_class", "no arm has an AP by class")
+
+
+def _arms_over_blurs(drawing: Drawing, ax: Axes, detector: str) -> None:
+    """Blur grows from left to right, from none; arms stand side by side within a severity."""
+    runs, palette = drawing.runs, drawing.palette
+    blurs = [blur for blur in runs.blurs if (detector, blur) in runs.pairs]
+    sharp_arms = [series for series in runs.series if series.is_sharp]
+    others = [series for series in runs.series if not series.is_sharp]
+    start = 1 if sharp_arms else 0
+    step = min(0.16, 0.7 / max(len(others), len(sharp_arms), 1))
+    for place, series in enumerate(sharp_arms):
+        _arm_point(drawing, ax, series, (detector, blurs[0]), _spread(place, len(sharp_arms)) * step)
+    for place, series in enumerate(others):
+        shift = start + _spread(place, len(others)) * step
+        heights = [_arm_point(drawing, ax, series, (detector, blur), x + shift) for x, blur in enumerate(blurs)]
+        if runs.one_kind:
+            track = [(x + shift, height) for x, height in enumerate(heights) if height is not None]
+            ax.plot(
+                *zip(*track, strict=True), color=palette.of(series.look), linestyle=series.look.line, lw=1, alpha=0.6
+            )
+    for series in runs.of(SHARP):
+        score = series.score(detector, blurs[0])
+        if score is not None and score.ap is not None:
+            ax.axhline(100 * score.ap, color=palette.ink, linestyle="--", linewidth=0.8, alpha=0.6, zorder=1)
+    labels = (["none"] if start else []) + [runs.blur_label(blur, narrow=True) for blur in blurs]
+    ax.set_xticks(range(len(labels)), labels)
+    ax.set_xlim(-0.6, len(labels) - 0.4)
+    ax.tick_params(axis="x", length=0)
+    ax.set_xlabel("Blur")
+    ax.set_ylim(bottom=0)
+    ax.grid(axis="y")
+
+
+def _arm_point(drawing: Drawing, ax: Axes, series: Series, pair: tuple[str, str], x: float) -> float | None:
+    """Draw an arm's AP; its height in points, None where there is no AP."""
+    score = series.score(*pair)
+    if score is None or score.ap is None:
+        return None
+    ends = None if score.ap_low is None or score.ap_high is None else (100 * score.ap_low, 100 * score.ap_high)
+    drawing.point(ax, series, (x, 100 * score.ap), y_interval=ends)
+    return 100 * score.ap
+
+
+def _spread(place: int, count: int) -> float:
+    """Places side by side around 0."""
+    return place - (count - 1) / 2
+
+
+def _recovered_rows(drawing: Drawing, ax: Axes, detector: str, rows: list[tuple[str, Series]]) -> None:
+    palette, runs = drawing.palette, drawing.runs
+    low, high = _RECOVERED_VIEW
+    ax.axvline(0, color=palette.ink, linewidth=0.9, zorder=1)
+    ax.axvline(100, color=palette.ink, linewidth=0.9, linestyle="--", zorder=1)
+    ticks, y = {}, 0.0
+    for number, blur in enumerate(runs.blurs):
+        of_blur = [series for row_blur, series in rows if row_blur == blur]
+        if number % 2 == 0 and len(runs.blurs) > 1:
+            ax.axhspan(y - 0.6, y + len(of_blur) - 0.4, color=palette.band, zorder=0, linewidth=0)
+        ticks[y + (len(of_blur) - 1) / 2] = runs.blur_label(blur, narrow=True)
+        for series in of_blur:
+            interval = series.recovered(detector, blur)
+            text = _fraction_text(interval)
+            if interval is not None and interval.value is not None:
+                value = float(np.clip(interval.value, low, high))
+                ends = None
+                if interval.low is not None and interval.high is not None:
+                    ends = (100 * max(interval.low, low), 100 * min(interval.high, high))
+                sure = ends is not None and not ends[0] <= 0 <= ends[1]
+                bars = drawing.point(ax, series, (100 * value, y), x_interval=ends)
+                bars.lines[0].set_markerfacecolor(palette.of(series.look) if sure else palette.paper)
+            ax.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center", size=7, color=palette.soft)
+            y += 1
+        y += 0.2
+    ax.set_yticks(list(ticks), list(ticks.values()))
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(y - 0.6, -0.6)
+    ax.spines["left"].set_visible(False)
+    ax.grid(axis="x")
+
+
+def _fraction_text(interval: Interval | None) -> str:
+    if interval is None or interval.value is None:
+        return "not defined"
+    if interval.low is None or interval.high is None:
+        return f"{100 * interval.value:.0f} % (no interval)".replace("-", MINUS)
+    return f"{100 * interval.value:.0f} % [{100 * interval.low:.0f}, {100 * interval.high:.0f}]".replace("-", MINUS)
+
+
+def _class_rows(drawing: Drawing, ax: Axes, pair: tuple[str, str], arms: list[Series], names: list[str]) -> None:
+    reached: dict[int, list[float]] = {}
+    for series in arms:
+        score = series.score(*pair)
+        for y, name in enumerate(names):
+            value = None if score is None else score.per_class.get(name, {}).get("ap")
+            if value is not None:
+                drawing.point(ax, series, (100 * value, y))
+                reached.setdefault(y, []).append(100 * value)
+    for y, values in reached.items():
+        ax.plot([min(values), max(values)], [y, y], color=drawing.palette.faint, linewidth=1.4, zorder=1)
+    ax.set_xlim(left=0)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x")
+
+
+def _objects_by_class(arms: list[Series], detector: str, blurs: list[str]) -> dict[str, int]:
+    """Number of objects of each class that has an AP."""
+    return {
+        name: int(entry.get("n_truths") or 0)
+        for blur in blurs
+        for score in _scores(arms, detector, blur)
+        for name, entry in score.per_class.items()
+        if entry.get("ap") is not None
+    }
+
+
+def _scores(arms: list[Series], detector: str, blur: str) -> list[ArmScore]:
+    return [score for series in arms if (score := series.score(detector, blur)) is not None]
+
+
+def _ap(series: Series, detector: str, blur: str) -> bool:
+    score = series.score(detector, blur)
+    return score is not None and score.ap is not None
+
+
+def _fraction(series: Series, detector: str, blur: str) -> float | None:
+    interval = series.recovered(detector, blur)
+    return None if interval is None else interval.value

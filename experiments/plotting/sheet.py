@@ -1,0 +1,258 @@
+"""The frame of every figure: title and caption above, protocol below, and the files it is saved as."""
+
+from __future__ import annotations
+
+import io
+import math
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from matplotlib.figure import Figure
+
+from deblur.errors import DeblurError
+from deblur.runs import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.container import ErrorbarContainer
+    from matplotlib.figure import SubFigure
+
+    from experiments.plotting.runs import Runs, Series
+    from experiments.plotting.style import Palette
+
+FORMATS = ("png", "pdf")
+MAX_COLUMNS = 3
+_DPI = 200
+_TITLE_SIZE, _CAPTION_SIZE, _FOOT_SIZE = 11.0, 8.5, 6.0
+_MARGIN = 0.12  # inches
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A figure and the words that go with it.
+
+    Attributes:
+        name: of its files, without suffix.
+        title: what it shows.
+        caption: how to read it, and on how many pictures it stands.
+        figure: to be saved inside `experiments.plotting.style.styled`.
+    """
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A figure whose data the runs lack."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What every figure is drawn from.
+
+    Attributes:
+        runs: the data.
+        palette: neutral colours.
+        framed: whether title, caption and protocol are part of the picture; a page of HTML has its own.
+    """
+
+    runs: Runs
+    palette: Palette
+    framed: bool = True
+
+    def sheet(self, name: str, title: str, caption: str, size: tuple[float, float]) -> tuple[Plot, SubFigure]:
+        """An empty figure.
+
+        Args:
+            name: of its files.
+            title: above it.
+            caption: above it, smaller; the number of pictures is added.
+            size: width and height in inches of the part to draw in.
+
+        Returns:
+            The figure and the part of it to draw in.
+        """
+        width, height = size
+        caption = f"{caption} {self.runs.counts}."
+        if not self.framed:
+            figure = Figure(figsize=size, layout="constrained")
+            return Plot(name, title, caption, figure), figure.subfigures(1, 1, squeeze=False)[0, 0]
+        heading = _wrapped(title, width, _TITLE_SIZE, bold=True)
+        lines = _wrapped(caption, width, _CAPTION_SIZE)
+        foot = _wrapped(f"Protocol: {self.runs.protocol_line}", width, _FOOT_SIZE)
+        head_high = _MARGIN + len(heading) * _line(_TITLE_SIZE) + len(lines) * _line(_CAPTION_SIZE) + _MARGIN / 2
+        foot_high = _MARGIN + len(foot) * _line(_FOOT_SIZE)
+        total = head_high + height + foot_high
+        figure = Figure(figsize=(width, total), layout="constrained")
+        body = figure.subfigures(3, 1, squeeze=False, height_ratios=[head_high, height, foot_high])[1, 0]
+        left, top = _MARGIN / width, 1 - _MARGIN / total
+        figure.text(left, top, "\n".join(heading), size=_TITLE_SIZE, weight="bold", va="top")
+        below = top - len(heading) * _line(_TITLE_SIZE) / total
+        figure.text(left, below, "\n".join(lines), size=_CAPTION_SIZE, color=self.palette.soft, va="top")
+        figure.text(left, _MARGIN / 2 / total, "\n".join(foot), size=_FOOT_SIZE, color=self.palette.soft, va="bottom")
+        return Plot(name, title, caption, figure), body
+
+    def panels(self, body: SubFigure, titles: Sequence[str], columns: int = MAX_COLUMNS, **options: Any) -> list[Axes]:
+        """One axes for each title, left to right and down; places left over stay empty.
+
+        Args:
+            body: to draw in.
+            titles: above the axes.
+            columns: at most so many in a row.
+            options: of ``SubFigure.subplots``.
+        """
+        columns = min(columns, len(titles))
+        rows = math.ceil(len(titles) / columns)
+        grid = body.subplots(rows, columns, squeeze=False, **options)
+        axes = list(grid.flat)
+        for place, ax in enumerate(axes):
+            if place >= len(titles):
+                ax.set_axis_off()
+            elif place + columns >= len(titles):
+                ax.tick_params(labelbottom=True)  # the lowest of its column, whatever sharing says
+        for ax, title in zip(axes, titles, strict=False):
+            ax.set_title(title)
+        return axes[: len(titles)]
+
+    def point(
+        self,
+        ax: Axes,
+        series: Series,
+        at: tuple[float, float],
+        *,
+        x_interval: Ends = None,
+        y_interval: Ends = None,
+        aside: float = 0.0,
+    ) -> ErrorbarContainer:
+        """A marker of a series with its interval.
+
+        Args:
+            ax: to draw on.
+            series: whose look it has.
+            at: x and y.
+            x_interval: ends of a horizontal interval.
+            y_interval: ends of an upright interval.
+            aside: how far to the right of its place it stands, in points of 1/72 inch.
+        """
+        from matplotlib.transforms import ScaledTranslation
+
+        colour = self.palette.of(series.look)
+        x, y = at
+        return ax.errorbar(
+            x,
+            y,
+            xerr=_reach(x, x_interval),
+            yerr=_reach(y, y_interval),
+            fmt=series.look.marker,
+            markersize=9 if series.look.marker == "*" else 6,
+            color=colour,
+            markerfacecolor=self.palette.paper if series.look.hollow else colour,
+            markeredgecolor=colour,
+            ecolor=colour,
+            elinewidth=1.2,
+            capsize=2.5,
+            capthick=1.2,
+            zorder=3,
+            transform=ax.transData + ScaledTranslation(aside / 72, 0, ax.figure.dpi_scale_trans),
+        )
+
+    def legend(
+        self, body: SubFigure, series: Sequence[Series], symbols: Literal["points", "lines", "bars"] = "points"
+    ) -> None:
+        """Name each series above the panels.
+
+        Args:
+            body: the figure's part that the panels are in.
+            series: in order.
+            symbols: what stands for a series in the figure.
+        """
+        width = body.bbox.width / body.figure.dpi
+        needed = sum(0.55 + 0.075 * len(one.label) for one in series)
+        body.legend(
+            handles=[self._symbol(one, symbols) for one in series],
+            loc="outside upper left",
+            ncols=len(series) if needed <= width else min(len(series), max(1, int(len(series) * width / needed))),
+            handlelength={"points": 1.0, "lines": 2.8, "bars": 1.8}[symbols],
+            columnspacing=1.6,
+        )
+
+    def _symbol(self, series: Series, symbols: str) -> Artist:
+        from matplotlib.lines import Line2D
+        from matplotlib.patches import Patch
+
+        look, colour = series.look, self.palette.of(series.look)
+        if symbols == "bars":
+            return Patch(facecolor=colour, hatch=look.hatch, linewidth=0, label=series.label)
+        return Line2D(
+            [],
+            [],
+            color=colour,
+            marker=look.marker,
+            markersize=9 if look.marker == "*" else 6,
+            markerfacecolor=self.palette.paper if look.hollow else colour,
+            linestyle=look.line if symbols == "lines" else "none",
+            label=series.label,
+        )
+
+
+Ends = tuple[float | None, float | None] | None
+"""Lower and upper end of an interval; None where there is none."""
+
+
+def save(plot: Plot, folder: Path) -> list[Path]:
+    """Write a figure as PNG and PDF, the same bytes whenever it is drawn from the same files.
+
+    Raises:
+        DeblurError: the files cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeblurError(f"cannot make the folder {folder}: {error.strerror}; choose another --output") from error
+    paths = []
+    for suffix in FORMATS:
+        path = folder / f"{plot.name}.{suffix}"
+        write_atomically(path, rendered(plot.figure, suffix, plot.title))
+        paths.append(path)
+    return paths
+
+
+def rendered(figure: Figure, suffix: Literal["png", "pdf", "svg"] | str, title: str) -> bytes:
+    """A figure as the content of a file, without a date in it."""
+    metadata: dict[str, str | None] = {"Title": title}
+    if suffix == "pdf":
+        metadata |= {"CreationDate": None, "ModDate": None}
+    elif suffix == "svg":
+        metadata |= {"Date": None}
+    stream = io.BytesIO()
+    figure.savefig(stream, format=suffix, dpi=_DPI, metadata=metadata)
+    return stream.getvalue()
+
+
+def _reach(value: float, ends: Ends) -> list[list[float]] | None:
+    if ends is None or ends[0] is None or ends[1] is None:
+        return None
+    # A percentile interval may leave out the value itself; the marker then stands beside the bar.
+    return [[max(0.0, value - ends[0])], [max(0.0, ends[1] - value)]]
+
+
+def _line(size: float) -> float:
+    """Height of a line of text in inches."""
+    return size * 1.32 / 72
+
+
+def _wrapped(text: str, width: float, size: float, *, bold: bool = False) -> list[str]:
+    """Lines that fit into ``width`` inches: DejaVu Sans is 0.57 em wide on average, bold 0.64."""
+    characters = int((width - 2 * _MARGIN) * 72 / (size * (0.64 if bold else 0.57)))
+    return textwrap.wrap(text, max(characters, 20))

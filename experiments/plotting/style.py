@@ -1,0 +1,147 @@
+"""How every figure looks: colours, markers, hatches and type.
+
+The colours are those of Okabe and Ito, Color Universal Design (2008), which people with any common colour blindness
+tell apart. No figure relies on them: markers, hatches and line patterns differ as well, so black and white will do.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Theme = Literal["light", "dark"]
+
+INK = "ink"
+"""Stands for black on paper and for white on a dark page."""
+BLURRED_GREY = "#8A8A8A"
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_HATCHES = ("////", "....", "xxxx", "----", "++++", "oooo", "||||")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What tells one series from the others, whether or not there is colour.
+
+    Attributes:
+        colour: as matplotlib takes it, or `INK`.
+        marker: matplotlib's.
+        hatch: matplotlib's, of a bar.
+        line: matplotlib's line style.
+        hollow: whether markers are rings.
+    """
+
+    colour: str
+    marker: str
+    hatch: str
+    line: Literal["-", "--", "-.", ":"] | tuple[float, tuple[float, ...]]
+    hollow: bool = False
+
+
+SHARP_LOOK = Look(INK, "*", "", "--")
+BLURRED_LOOK = Look(BLURRED_GREY, "X", "", ":")
+
+
+def deblurrer_look(place: int, *, through: bool = False) -> Look:
+    """The look of the deblurrer at a place in the order of the runs; colour, marker and hatch repeat at their own pace.
+
+    Args:
+        place: from 0.
+        through: whether it is for sharp pictures put through the deblurrer: same colour and marker, hollow.
+    """
+    colour = _COLOURS[place % len(_COLOURS)]
+    marker, hatch = _MARKERS[place % len(_MARKERS)], _HATCHES[place % len(_HATCHES)]
+    if through:
+        return Look(colour, marker, hatch, (0, (1, 1.5)), hollow=True)
+    return Look(colour, marker, hatch, "-" if place // len(_COLOURS) % 2 == 0 else "-.")
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """The neutral colours of a theme."""
+
+    ink: str
+    soft: str
+    faint: str
+    paper: str
+    band: str
+
+    def of(self, look: Look) -> str:
+        """A look's colour in this theme."""
+        return self.ink if look.colour == INK else look.colour
+
+
+PALETTES: dict[Theme, Palette] = {
+    "light": Palette(ink="#1A1A1A", soft="#555555", faint="#D9D9D9", paper="#FFFFFF", band="#F3F3F3"),
+    "dark": Palette(ink="#ECECEC", soft="#A9AEB6", faint="#3A3F47", paper="#15181D", band="#1D2127"),
+}
+
+
+@contextmanager
+def styled(theme: Theme = "light") -> Iterator[Palette]:
+    """Draw and save inside: matplotlib's settings are as before afterwards.
+
+    Fonts are embedded in PDF as TrueType and drawn as outlines in SVG. Names from data are never read as formulas.
+    """
+    import matplotlib as mpl
+
+    palette = PALETTES[theme]
+    settings: dict[Any, Any] = {
+        "axes.axisbelow": True,
+        "axes.edgecolor": palette.soft,
+        "axes.facecolor": palette.paper,
+        "axes.grid": False,
+        "axes.labelcolor": palette.ink,
+        "axes.labelsize": 9,
+        "axes.linewidth": 0.8,
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlesize": 9.5,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.titlecolor": palette.ink,
+        "axes.unicode_minus": True,
+        "figure.facecolor": palette.paper,
+        "font.family": ["DejaVu Sans", *_other_scripts()],
+        "font.size": 9,
+        "grid.color": palette.faint,
+        "grid.linewidth": 0.6,
+        "hatch.color": palette.paper,
+        "hatch.linewidth": 0.7,
+        "legend.fontsize": 8.5,
+        "legend.frameon": False,
+        "lines.linewidth": 1.6,
+        "lines.markersize": 6,
+        "patch.linewidth": 0.8,
+        "path.sketch": None,
+        "pdf.fonttype": 42,
+        "savefig.facecolor": palette.paper,
+        "svg.fonttype": "path",
+        "svg.hashsalt": "experiments.plots",
+        "text.color": palette.ink,
+        "text.parse_math": False,
+        "text.usetex": False,
+        "xtick.color": palette.soft,
+        "xtick.labelcolor": palette.ink,
+        "xtick.labelsize": 8.5,
+        "ytick.color": palette.soft,
+        "ytick.labelcolor": palette.ink,
+        "ytick.labelsize": 8.5,
+    }
+    with mpl.rc_context():
+        mpl.rcdefaults()  # a user's own matplotlibrc must not change a figure
+        mpl.rcParams.update(settings)
+        yield palette
+
+
+def _other_scripts() -> list[str]:
+    """Fonts of this machine for letters that DejaVu Sans lacks."""
+    from matplotlib import font_manager
+
+    wanted = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC")
+    installed = set(font_manager.get_font_names())
+    return [name for name in wanted if name in installed]

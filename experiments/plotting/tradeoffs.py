@@ -1,0 +1,147 @@
+"""What recovered accuracy goes with: restoration quality (PSNR) and cost (time, multiply-accumulates)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from experiments.gain.records import BLURRED
+from experiments.plotting.sheet import Drawing, Ends, Plot, Skipped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matplotlib.axes import Axes
+
+    from experiments.plotting.runs import Series
+
+RECOVERED_LABEL = "Recovered fraction (%)"
+_APART = 11.0  # 1/72 inch between the blurs of one deblurrer
+_COSTS = {
+    "ms_per_picture": "Time per picture (ms, log scale)",
+    "gmacs": "10⁹ multiply-accumulates of a\n1280x720 picture (log scale)",
+}
+
+
+def psnr_recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
+    """PSNR of the pictures against recovered fraction; one panel a detector."""
+    runs = drawing.runs
+    places = {
+        detector: [
+            (series, blur, score.psnr, value, ends)
+            for blur in runs.blurs
+            for series in runs.deblurred
+            if (score := series.score(detector, blur)) is not None and score.psnr is not None
+            for value, ends in _recovered(series, detector, blur)
+        ]
+        for detector in runs.detectors
+    }
+    detectors = [detector for detector, points in places.items() if points]
+    if not detectors:
+        yield Skipped("psnr_recovered", "no deblurrer has both a PSNR and a recovered fraction")
+        return
+    columns = min(3, len(detectors))
+    plot, body = drawing.sheet(
+        "psnr_recovered",
+        "Does a higher PSNR mean better detection?",
+        "Each line leads from the blurred pictures (0 % by definition) to the restored ones."
+        f" Bars: {runs.confidence_percent} % paired bootstrap intervals over pictures. PSNR is of 8-bit RGB, mean over"
+        " pictures.",
+        (max(6.2, 3.0 * columns), 3.0 * -(-len(detectors) // columns) + 0.6),
+    )
+    for ax, detector in zip(drawing.panels(body, detectors, sharex=True, sharey=True), detectors, strict=True):
+        ax.axhline(0, color=drawing.palette.ink, linewidth=0.8, zorder=1)
+        for series, blur, psnr, value, ends in places[detector]:
+            for start in _blurred_psnr(drawing, detector, blur):
+                ax.plot([start, psnr], [0, value], color=drawing.palette.of(series.look), lw=0.9, alpha=0.5, zorder=2)
+            drawing.point(ax, series, (psnr, value), y_interval=ends)
+        for blur in dict.fromkeys(blur for _, blur, *_ in places[detector]):
+            for start in _blurred_psnr(drawing, detector, blur):
+                drawing.point(ax, runs.of(BLURRED)[0], (start, 0))
+                text = runs.short_label(blur) if len(runs.blurs) > 1 else ""
+                ax.annotate(text, (start, 0), (0, -6), textcoords="offset points", size=7, ha="center", va="top")
+        ax.grid()
+    drawing.legend(body, [*runs.of(BLURRED)[:1], *runs.deblurred])
+    body.supxlabel("PSNR (dB)", size=9)
+    body.supylabel(RECOVERED_LABEL, size=9)
+    yield plot
+
+
+def cost_recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
+    """Cost of each deblurrer against recovered fraction; a row a detector, a column a kind of cost."""
+    runs = drawing.runs
+    costs = [cost for cost in _COSTS if any(getattr(series.of_deblurrer, cost) for series in runs.deblurred)]
+    priced = [series for series in runs.deblurred if any(getattr(series.of_deblurrer, cost) for cost in costs)]
+    detectors = [
+        detector
+        for detector in runs.detectors
+        if any(_recovered(series, detector, blur) for series in priced for blur in runs.blurs)
+    ]
+    if not detectors:
+        yield Skipped("cost_recovered", "no deblurrer has both a known cost and a recovered fraction")
+        return
+    beside = "Blurs of one deblurrer stand side by side, at the same cost. " if len(runs.blurs) > 1 else ""
+    plot, body = drawing.sheet(
+        "cost_recovered",
+        "What does recovered accuracy cost?",
+        f"Up and to the left is better. {beside}Bars: {runs.confidence_percent} % paired bootstrap intervals over"
+        " pictures. Time is the median of this run, files not included: a rough figure, measured properly by"
+        " experiments.speed.",
+        (max(6.2, 3.2 * len(costs)), 2.5 * len(detectors) + 0.6),
+    )
+    titles = [detector for detector in detectors for _ in costs]
+    axes = drawing.panels(body, titles, len(costs), sharey=True, sharex="col")
+    for number, ax in enumerate(axes):
+        detector, cost = detectors[number // len(costs)], costs[number % len(costs)]
+        ax.axhline(0, color=drawing.palette.ink, linewidth=0.8, zorder=1)
+        for series in priced:
+            price = getattr(series.of_deblurrer, cost)
+            for place, blur in enumerate(runs.blurs if price else []):
+                for value, ends in _recovered(series, detector, blur):
+                    aside = _APART * (place - (len(runs.blurs) - 1) / 2)
+                    drawing.point(ax, series, (price, value), y_interval=ends, aside=aside)
+                    if len(runs.blurs) > 1:
+                        top = value if ends is None else ends[1]
+                        ax.annotate(
+                            runs.short_label(blur),
+                            (price, top),
+                            (aside, 4),
+                            textcoords="offset points",
+                            size=6.5,
+                            rotation=90,
+                            ha="center",
+                            va="bottom",
+                        )
+        _log_axis(ax, [price for series in priced if (price := getattr(series.of_deblurrer, cost))])
+        if number >= len(axes) - len(costs):
+            ax.set_xlabel(_COSTS[cost])
+        ax.margins(y=0.16)  # room for the words above the bars
+        ax.grid()
+    drawing.legend(body, priced)
+    body.supylabel(RECOVERED_LABEL, size=9)
+    yield plot
+
+
+def _recovered(series: Series, detector: str, blur: str) -> list[tuple[float, Ends]]:
+    """Recovered fraction in percent with its interval: one entry, or none where it is not defined."""
+    interval = series.recovered(detector, blur)
+    if interval is None or interval.value is None:
+        return []
+    if interval.low is None or interval.high is None:
+        return [(100 * interval.value, None)]
+    return [(100 * interval.value, (100 * interval.low, 100 * interval.high))]
+
+
+def _blurred_psnr(drawing: Drawing, detector: str, blur: str) -> list[float]:
+    scores = (series.score(detector, blur) for series in drawing.runs.of(BLURRED))
+    return [score.psnr for score in scores if score is not None and score.psnr is not None][:1]
+
+
+def _log_axis(ax: Axes, values: list[float]) -> None:
+    """A log axis with plain numbers at 1, 2 and 5, around the values."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    ax.set_xscale("log")
+    ax.set_xlim(min(values) / 2, max(values) * 2.5)
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    ax.xaxis.set_minor_locator(NullLocator())
