@@ -118,6 +118,7 @@ class MadeSet:
         self._cache = cache
         self._ingredients = ingredients
         self._make = make
+        self._hashes: dict[str, str] = {}
 
     def path(self, stem: str) -> Path:
         """The PNG of one picture, made or not."""
@@ -125,17 +126,21 @@ class MadeSet:
 
     def sha256(self, stem: str) -> str:
         """`pixel_hash` of one picture, which is made if need be."""
-        record = self._record(stem)
-        return record["sha256"] if record is not None else pixel_hash(self._made(stem))
+        if stem not in self._hashes:
+            record = self._record(stem)
+            self._hashes[stem] = record["sha256"] if record is not None else pixel_hash(self._made(stem))
+        return self._hashes[stem]
 
     def pixels(self, stem: str) -> NDArray[np.uint8]:
         """One picture, which is made if need be."""
         record = self._record(stem)
-        if record is not None:
+        if record is None:
+            return self._made(stem)
+        try:
             picture = read_picture(self.path(stem))
-            if pixel_hash(picture) == record["sha256"]:
-                return picture
-        return self._made(stem)
+        except DeblurError:
+            return self._made(stem)  # damaged since it was written
+        return picture if pixel_hash(picture) == record["sha256"] else self._made(stem)
 
     def time_ms(self, stem: str) -> float | None:
         """Wall time of making one picture, None where it is not made."""

@@ -26,11 +26,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def with_interval(interval: Interval) -> str:
+def with_interval(value: float | None, low: float | None, high: float | None) -> str:
     """``0.412 [0.301, 0.530]``, or less of it where less is defined."""
-    if interval.low is None or interval.high is None:
-        return number(interval.value)
-    return f"{number(interval.value)} [{number(interval.low)}, {number(interval.high)}]"
+    if low is None or high is None:
+        return number(value)
+    return f"{number(value)} [{number(low)}, {number(high)}]"
 
 
 def run_table(run: GainRun) -> str:
@@ -65,9 +65,9 @@ def _block(result: Result) -> str:
         gains += [
             (
                 name,
-                with_interval(result.recovered[name]),
-                with_interval(result.ap_difference[name]),
-                with_interval(result.harm[name]),
+                _shown(result.recovered[name]),
+                _shown(result.ap_difference[name]),
+                _shown(result.harm[name]),
             )
             for name in result.recovered
         ]
@@ -79,3 +79,7 @@ def _block(result: Result) -> str:
         ]
         parts.append(aligned(agreement))
     return "\n".join(parts)
+
+
+def _shown(interval: Interval) -> str:
+    return with_interval(interval.value, interval.low, interval.high)

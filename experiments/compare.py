@@ -1,0 +1,165 @@
+"""Set detection-gain runs side by side, where that means something.
+
+    python -m experiments.compare runs/detection_gain/a runs/detection_gain/b
+
+Two figures compare only where they were made in the same way on the same data: the command refuses, and names what
+differs, where protocol, truth or pictures of the runs are not the same. Detectors and deblurrers may differ; a name
+that stands for several weights is shown as NAME@HASH.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deblur.cli import EXIT_DONE, parse_args, run
+from deblur.errors import DeblurError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from detection.bootstrap import Interval
+    from experiments.gain.records import GainRun
+
+GAINS = ("recovered", "ap_difference", "harm")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of this command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.compare",
+        description="Set detection-gain runs of one protocol and one data set side by side.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of finished runs, at least two")
+    parser.add_argument("--json", action="store_true", help="print one JSON document in place of the table")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = build_parser()
+    arguments = parse_args(parser, argv)
+    if len(arguments.runs) < 2:
+        parser.error("give at least two runs")
+    return run(lambda: _compare(arguments.runs, arguments.json))
+
+
+def _compare(folders: Sequence[Path], as_json: bool) -> int:
+    from experiments.gain.files import read_metrics
+
+    runs = [read_metrics(folder) for folder in folders]
+    for folder, gain in zip(folders[1:], runs[1:], strict=True):
+        differing = differences(runs[0], gain)
+        if differing:
+            raise DeblurError(f"{folders[0]} and {folder} do not compare: they differ in {', '.join(differing)}")
+    figures = side_by_side(runs)
+    if as_json:
+        content = {"runs": [str(folder) for folder in folders], "protocol": runs[0].protocol, "data": runs[0].data}
+        print(json.dumps(content | {"figures": figures}, ensure_ascii=False, allow_nan=False))
+    else:
+        print(_table(folders, figures))
+    return EXIT_DONE
+
+
+def differences(first: GainRun, second: GainRun) -> list[str]:
+    """The keys of protocol and data, dotted and sorted, in which two runs differ; what they measured may differ.
+
+    Of the data the hashes and counts are looked at: where the files lay does not matter.
+    """
+    differing = _differing(first.protocol, second.protocol, "protocol")
+    differing += _differing(_content(first), _content(second), "data")
+    if not differing and first.data["sha256"] != second.data["sha256"]:
+        differing.append("data.sha256")
+    return sorted(differing)
+
+
+def _content(gain: GainRun) -> dict[str, Any]:
+    """What a run's data is, wherever it lay."""
+    data = gain.data
+    return {
+        "annotations": data["annotations"]["sha256"],
+        "sharp": None if data["sharp"] is None else data["sharp"]["sha256"],
+        "blurred": data["blurred"],
+        "classes": data["classes"],
+        "n_pictures": data["n_pictures"],
+        "limit": data["limit"],
+    }
+
+
+def _differing(one: Any, other: Any, name: str) -> list[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return [
+            key for part in {**one, **other} for key in _differing(one.get(part), other.get(part), f"{name}.{part}")
+        ]
+    return [] if one == other else [name]
+
+
+def side_by_side(runs: Sequence[GainRun]) -> list[dict[str, Any]]:
+    """Every figure of every run: ``detector``, ``blur``, ``figure``, ``of`` (arm or deblurrer) and ``values``.
+
+    ``values`` has an interval for each run, None where the run did not measure it.
+    """
+    detectors, deblurrers = (_labels([getattr(gain, kind) for gain in runs]) for kind in ("detectors", "deblurrers"))
+    table: dict[tuple[str, str, str, str], list[dict[str, float | None] | None]] = {}
+    for index, gain in enumerate(runs):
+        for detector, blur, figure, of, value in _figures(gain, detectors[index], deblurrers[index]):
+            row = table.setdefault((detector, blur, figure, of), [None] * len(runs))
+            row[index] = value
+    keys = ("detector", "blur", "figure", "of")
+    return [dict(zip(keys, key, strict=True)) | {"values": values} for key, values in table.items()]
+
+
+def _figures(
+    gain: GainRun, detectors: Mapping[str, str], deblurrers: Mapping[str, str]
+) -> Iterator[tuple[str, str, str, str, dict[str, float | None]]]:
+    for result in gain.results:
+        detector = detectors[result.detector]
+        for arm, score in result.arms.items():
+            kind, colon, deblurrer = arm.partition(":")
+            label = f"{kind}:{deblurrers[deblurrer]}" if colon else arm
+            yield detector, result.blur, "ap", label, {"value": score.ap, "low": score.ap_low, "high": score.ap_high}
+        for figure in GAINS:
+            intervals: dict[str, Interval] = getattr(result, figure)
+            for deblurrer, interval in intervals.items():
+                value = {"value": interval.value, "low": interval.low, "high": interval.high}
+                yield detector, result.blur, figure, deblurrers[deblurrer], value
+
+
+def _labels(records: Sequence[Sequence[Any]]) -> list[dict[str, str]]:
+    """For each run its names as the comparison shows them: with a hash where one name stands for several."""
+    hashes: dict[str, set[str]] = {}
+    for record in (record for part in records for record in part):
+        hashes.setdefault(record.name, set()).add(record.sha256)
+    return [
+        {
+            record.name: record.name if len(hashes[record.name]) == 1 else f"{record.name}@{record.sha256[:8]}"
+            for record in part
+        }
+        for part in records
+    ]
+
+
+def _table(folders: Sequence[Path], figures: Sequence[Mapping[str, Any]]) -> str:
+    from experiments.gain.table import aligned, with_interval
+
+    blocks = []
+    for place in dict.fromkeys((row["detector"], row["blur"]) for row in figures):
+        rows = [("", *map(str, folders))]
+        rows += [
+            (
+                f"{row['figure']} {row['of']}",
+                *("not measured" if value is None else with_interval(**value) for value in row["values"]),
+            )
+            for row in figures
+            if (row["detector"], row["blur"]) == place
+        ]
+        blocks.append(f"{', '.join(place)}\n{aligned(rows)}")
+    return "\n\n".join(blocks)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

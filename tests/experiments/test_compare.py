@@ -1,0 +1,123 @@
+"""Runs stand side by side where protocol and data are the same, and nowhere else."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from deblur.pictures import read_picture, write_picture
+from experiments import compare
+from experiments.gain.files import read_metrics, write_metrics
+from experiments.gain.measure import measure
+from experiments.gain.narrator import Narrator
+from experiments.gain.records import DetectorRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from experiments.gain.settings import Settings
+
+
+@pytest.fixture
+def first(settings: Settings, fakes: Any, tmp_path: Path) -> Path:
+    return _run(dataclasses.replace(settings, deblurrers=("unmove",)), fakes, tmp_path / "first")
+
+
+def _run(settings: Settings, fakes: Any, folder: Path) -> Path:
+    folder.mkdir()
+    measure(settings, fakes.tools, folder, Narrator(silent=True))
+    return folder
+
+
+def test_runs_with_other_deblurrers_compare(
+    first: Path, settings: Settings, fakes: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second = _run(dataclasses.replace(settings, deblurrers=("idle",)), fakes, tmp_path / "second")
+    assert compare.main([str(first), str(second), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    figures = {(row["figure"], row["of"]): row["values"] for row in document["figures"]}
+    assert document["runs"] == [str(first), str(second)]
+    assert [value["value"] for value in figures["ap", "sharp"]] == [pytest.approx(1)] * 2
+    assert figures["recovered", "unmove"][0]["value"] == pytest.approx(1)
+    assert figures["recovered", "unmove"][1] is None
+    assert figures["recovered", "idle"][1]["value"] == 0
+    assert compare.main([str(first), str(second)]) == 0
+    table = " ".join(capsys.readouterr().out.split())
+    assert "finder, blurred" in table
+    assert "recovered unmove 1.000 [1.000, 1.000] not measured" in table
+
+
+def test_where_the_pictures_lie_does_not_matter(
+    first: Path, settings: Settings, fakes: Any, data: Path, tmp_path: Path
+) -> None:
+    data.rename(tmp_path / "moved")
+    moved = tmp_path / "moved"
+    changed = dataclasses.replace(
+        settings, annotations=moved / "truth.json", sharp=moved / "sharp", blurred=moved / "blurred"
+    )
+    second = _run(changed, fakes, tmp_path / "second")
+    assert compare.main([str(first), str(second)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "differing"),
+    [
+        ({"resamples": 41}, "protocol.bootstrap.resamples"),
+        ({"image_size": 320}, "protocol.detection.image_size"),
+        ({"limit": 3}, "data.annotations, data.blurred.blurred, data.limit, data.n_pictures, data.sharp"),
+        ({"classes": ("red",)}, "data.classes, protocol.scoring.classes"),
+        ({"sharp": None}, "data.sharp"),
+    ],
+)
+def test_other_options_are_refused_by_name(
+    first: Path,
+    settings: Settings,
+    fakes: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
+    differing: str,
+) -> None:
+    second = _run(dataclasses.replace(settings, **changes), fakes, tmp_path / "second")
+    assert compare.main([str(first), str(second)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == f"error: {first} and {second} do not compare: they differ in {differing}\n"
+
+
+def test_other_pictures_or_truth_are_refused_by_name(
+    first: Path, settings: Settings, fakes: Any, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = read_picture(data / "blurred" / "a.png")
+    picture[0, 0] += 1
+    write_picture(data / "blurred" / "a.png", picture)
+    assert compare.main([str(first), str(_run(settings, fakes, tmp_path / "second"))]) == 1
+    assert "they differ in data.blurred.blurred\n" in capsys.readouterr().err
+    truth = json.loads((data / "truth.json").read_text())
+    truth["annotations"][0]["bbox"][0] += 1
+    (data / "truth.json").write_text(json.dumps(truth))
+    assert compare.main([str(first), str(_run(settings, fakes, tmp_path / "third"))]) == 1
+    assert "they differ in data.annotations, data.blurred.blurred\n" in capsys.readouterr().err
+
+
+def test_one_name_for_two_weights_is_told_apart(
+    first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second = tmp_path / "second"
+    second.mkdir()
+    other = dataclasses.replace(read_metrics(first), detectors=[DetectorRecord("finder", "0123456789")])
+    write_metrics(second, other)
+    assert compare.main([str(first), str(second), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert {row["detector"] for row in figures} == {"finder@hash of ", "finder@01234567"}
+
+
+def test_mistakes(first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare.main([str(first), str(tmp_path / "nowhere")]) == 1
+    assert "metrics.json does not exist" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        compare.main([str(first)])
+    assert stop.value.code == 2

@@ -1,0 +1,137 @@
+"""The command ``python -m experiments.detection_gain``, on the small experiment of conftest.py."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments import detection_gain
+
+
+class Command:
+    """The command line with fakes in place of networks."""
+
+    def __init__(self, data: Path, capsys: pytest.CaptureFixture[str], fakes: Any) -> None:
+        self.fakes = fakes
+        self.base = ["--annotations", str(data / "truth.json"), "--detector", "finder", "--bootstrap", "20"]
+        self.base += ["--blurred", str(data / "blurred"), "--sharp", str(data / "sharp"), "--deblurrer", "unmove"]
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        try:
+            code = detection_gain.main(arguments)
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = self._capsys.readouterr()
+        return code, captured.out, captured.err
+
+
+@pytest.fixture
+def command(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, fakes: Any
+) -> Command:
+    command = Command(data, capsys, fakes)
+    monkeypatch.setattr("experiments.gain.loading.tools_on", lambda device, image_size: command.fakes.tools)
+    monkeypatch.chdir(tmp_path)
+    return command
+
+
+def test_json_is_one_document_with_the_promised_keys(command: Command) -> None:
+    code, out, err = command(*command.base, "--json")
+    assert code == 0, err
+    document = json.loads(out)
+    assert {"ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar", "n_pictures", "n_predictions"} <= set(
+        document["arms"]["deblurred:unmove"]
+    )
+    assert document["recovered"]["unmove"]["value"] == pytest.approx(1)
+    assert {"value", "low", "high"} <= set(document["harm"]["unmove"])
+    assert len(document["data"]["sha256"]) == 64
+    assert document["protocol"]["detection"]["confidence"] == 0.001
+    folder = Path(document["run"])
+    assert folder.parent == Path("runs/detection_gain")
+    assert json.loads((folder / "metrics.json").read_text()) | {"run": str(folder)} == document
+    assert {"config.yaml", "env.json", "per_image.csv", "predictions.json", "curves.json", "log.txt"} <= {
+        path.name for path in folder.iterdir()
+    }
+
+
+def test_the_table_says_what_a_limit_did(command: Command) -> None:
+    code, out, err = command(*command.base, "--limit", "3")
+    assert code == 0, err
+    assert "--limit 3 of 4: not the figures of the whole set" in out
+    assert "deblurred:unmove 1.000 1.000 1.000" in " ".join(out.split())
+    assert "recovered fraction" in out
+
+
+def test_resume_takes_the_options_of_the_run_and_repeats_no_work(command: Command, tmp_path: Path) -> None:
+    command.fakes.stop_after = 2
+    code, _, err = command(*command.base, "--output", "x")
+    assert (code, err.splitlines()[-1]) == (130, "interrupted")
+    command.fakes.stop_after = None
+    code, out, err = command("--resume", "x", "--json")
+    assert code == 0, err
+    assert command.fakes.restored == 8
+    command.fakes.restored = 0
+    again = command(*command.base, "--output", "x", "--json")
+    assert (again[0], json.loads(again[1])) == (0, json.loads(out))
+    assert (command.fakes.restored, command.fakes.seen) == (0, 0)
+    code, _, err = command("--resume", "x", "--seed", "5", "--classes", "red")
+    assert code == 1
+    assert "other options (--classes, --seed)" in err
+
+
+def test_none_is_no_network_and_lists_may_be_given_in_parts(command: Command) -> None:
+    arguments = [*command.base[:-1], "none", "--detector", "second", "--json"]
+    code, out, err = command(*arguments)
+    assert code == 0, err
+    document = json.loads(out)
+    assert document["levels"] == ["detector"]
+    assert set(document["arms"]["second"]) == {"sharp", "blurred"}
+    assert document["recovered"] == {"finder": {}, "second": {}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--annotations and --detector are needed"),
+        (["--annotations", "x", "--detector", "y"], "give either --blurred DIR or --blur SPEC"),
+        (["--annotations", "x", "--detector", "y", "--blur", "shake:8"], "--blur needs --sharp"),
+        (["--annotations", "x", "--detector", "y", "--sharp", "s", "--blur", "wobble:8"], "unknown kind of blur"),
+        (["--annotations", "x", "--detector", "y", "--blurred", "b", "--blur", "none", "--sharp", "s"], "give either"),
+        (["--annotations", "x", "--detector", "y", "--blurred", "b", "--deblurred", "peer"], "is not NAME=DIR"),
+        (["--annotations", "x", "--detector", "y", "--blurred", "b", "--limit", "0"], "at least 1"),
+        (["--resume", "a", "--output", "b"], "cannot read --config"),
+    ],
+)
+def test_usage_errors(command: Command, arguments: list[str], message: str) -> None:
+    code, out, err = command(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_a_users_mistake_is_one_line_and_exit_1(command: Command, tmp_path: Path) -> None:
+    code, out, err = command(*command.base[:-1], "magic")
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1] == "error: no deblurrer 'magic'"
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").write_text("mine")
+    code, _, err = command(*command.base, "--output", "full")
+    assert code == 1
+    assert "full holds files that are no run of this command" in err
+
+
+def test_end_to_end_with_a_real_detector(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = shared / "data" / "coco_eval"
+    arguments = ["--annotations", str(source / "instances.json"), "--sharp", str(source / "images")]
+    arguments += ["--blur", "straight:20", "--detector", str(shared / "weights" / "yolo26n.pt"), "--limit", "4"]
+    arguments += ["--device", "cpu", "--bootstrap", "50", "--json", "--output", str(tmp_path / "run")]
+    assert detection_gain.main(arguments) == 0
+    document = json.loads(capsys.readouterr().out)
+    arms = document["arms"]
+    assert arms["sharp"]["n_pictures"] == 4
+    assert arms["sharp"]["ap"] > arms["blurred"]["ap"] > 0
+    assert arms["sharp"]["ap"] > 0.3
+    assert document["consistency"]["blurred"]["consistency"] < 1
