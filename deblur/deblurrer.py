@@ -126,6 +126,19 @@ class Deblurrer:
             restored = [picture for chunk in chunks for picture in np.rint(self._restore(chunk)).astype(np.uint8)]
         return restored[0] if pictures.ndim == 3 else np.stack(restored) if restored else pictures.copy()
 
+    def unrounded(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Restore one picture (H, W, 3), whole, and keep what rounding takes away; for scores on floats.
+
+        Returns:
+            (H, W, 3) float32, clamped to [0, 255]; rounded, it is what a call returns.
+
+        Raises:
+            ValueError: the picture has more than ``max_pixels``: tiles come rounded.
+        """
+        if picture.shape[0] * picture.shape[1] > self.max_pixels:
+            raise ValueError(f"a picture of shape {picture.shape} goes in tiles: max_pixels is {self.max_pixels}")
+        return self._restore(picture[None])[0]
+
     def _restore_tile(self, tile: NDArray[np.uint8]) -> NDArray[np.float32]:
         return self._restore(tile[None])[0]
 

@@ -1,0 +1,266 @@
+"""Score how close restored pictures come to the sharp ones: PSNR and SSIM, with the blurred input beside them.
+
+    python -m experiments.restoration --blurred data/gopro/test/blur --sharp data/gopro/test/sharp \
+        --deblurrer default --restored nafnet=out/nafnet
+
+    python -m experiments.restoration --blurred data/realblur-j/test/blur --sharp data/realblur-j/test/sharp \
+        --deblurrer default --align
+
+docs/restoration.md explains the options, the figures and the files of the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deblur.cli import EXIT_DONE, add_config_option, add_device_option, parse_args, positive_int, run
+from deblur.errors import DeblurError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from experiments.gain.narrator import Narrator
+    from experiments.restoration_methods import Method
+    from experiments.restoration_scores import PictureScore
+
+Pairs = list[tuple[str, Path, Path]]
+"""(key, blurred, sharp), sorted by key."""
+INPUT = "input"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = parse_args(build_parser(), argv)
+    return run(lambda: _score(args))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of this command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.restoration",
+        description="Score restored pictures against sharp ones: PSNR and SSIM.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--blurred", type=Path, required=True, metavar="DIR", help="blurred pictures")
+    parser.add_argument("--sharp", type=Path, required=True, metavar="DIR", help="sharp pictures of the same names")
+    parser.add_argument(
+        "--deblurrer", nargs="+", action="extend", default=[], metavar="NAME|FILE", help="networks that restore"
+    )
+    parser.add_argument(
+        "--restored",
+        type=_named_folder,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=DIR",
+        help="pictures that another program restored, under the names of the sharp ones",
+    )
+    parser.add_argument("--align", action="store_true", help="lay each picture over its sharp one first, for RealBlur")
+    parser.add_argument(
+        "--data-blur", metavar="WORD", help="which blur this is, for the result (default: the data set's manifest)"
+    )
+    parser.add_argument("--limit", type=positive_int, metavar="N", help="first N pairs only; the result says so")
+    parser.add_argument(
+        "--examples", type=positive_int, default=3, metavar="N", help="worst and best pictures to save (default: 3)"
+    )
+    parser.add_argument("--save-restored", action="store_true", help="save what the networks restore, as PNG")
+    parser.add_argument(
+        "--output", type=Path, metavar="RUN", help="folder of the run (default: a new one in runs/restoration)"
+    )
+    parser.add_argument("--json", action="store_true", help="print metrics.json on stdout in place of the table")
+    add_device_option(parser)
+    add_config_option(parser)
+    return parser
+
+
+def _named_folder(text: str) -> str:
+    name, equals, folder = text.partition("=")
+    if not (name and equals and folder) or "/" in name or name in {INPUT, ".", ".."}:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=DIR; NAME has no / and is not {INPUT!r}")
+    return text
+
+
+def _score(args: argparse.Namespace) -> int:
+    from deblur.devices import resolve_device
+    from deblur.pictures import match_pictures
+    from deblur.runs import describe_environment, write_json, write_yaml
+    from experiments.gain.narrator import Narrator
+    from experiments.restoration_methods import load_methods
+    from pipelines.run_folder import output_folder
+
+    device = str(resolve_device(args.device))
+    every_pair = match_pictures(args.blurred, args.sharp)
+    pairs = every_pair[: args.limit]
+    methods = load_methods(args.deblurrer, args.restored, args.sharp, args.device)
+    folder = output_folder(args.output, "restoration", "-".join(method.name for method in methods)[:80] or INPUT)
+    options = {key: _plain(value) for key, value in vars(args).items() if key not in {"config", "output", "json"}}
+    write_yaml(folder / "config.yaml", {key: value for key, value in options.items() if value not in (None, [])})
+    write_json(folder / "env.json", describe_environment(device))
+    narrator = Narrator(folder / "log.txt")
+    narrator.say(f"{len(pairs)} of {len(every_pair)} pairs on {device}; run {folder}")
+    scores, digest = _score_pairs(args, pairs, methods, folder, narrator)
+    _write_rows(folder / "per_image.csv", pairs, scores)
+    metrics = _metrics(args, len(every_pair), pairs, methods, scores, digest)
+    write_json(folder / "metrics.json", {**metrics, "run": str(folder)})
+    _save_examples(args.examples, pairs, methods, scores, folder)
+    table = _table(metrics)
+    (folder / "table.txt").write_text(table + "\n", encoding="utf-8")
+    print(json.dumps({**metrics, "run": str(folder)}, ensure_ascii=False, allow_nan=False) if args.json else table)
+    return EXIT_DONE
+
+
+def _score_pairs(
+    args: argparse.Namespace, pairs: Pairs, methods: Sequence[Method], folder: Path, narrator: Narrator
+) -> tuple[dict[str, list[PictureScore]], str]:
+    """The scores of the input and of every method in the order of the pairs, and the hash of the pairs' files."""
+    from deblur.pictures import read_picture, write_picture
+    from experiments.restoration_methods import NetworkMethod, size_of
+    from experiments.restoration_scores import score_picture
+
+    scores: dict[str, list[PictureScore]] = {name: [] for name in (INPUT, *(method.name for method in methods))}
+    digest = hashlib.sha256()
+    with narrator.progress(len(pairs), "scoring", "picture") as advance:
+        for key, blurred_file, sharp_file in pairs:
+            blurred, sharp = read_picture(blurred_file), read_picture(sharp_file)
+            if blurred.shape != sharp.shape:
+                raise DeblurError(
+                    f"{blurred_file} is {size_of(blurred)}, {sharp_file} is {size_of(sharp)}; a pair has one size"
+                )
+            for part in (key.encode(), blurred_file.read_bytes(), sharp_file.read_bytes()):
+                digest.update(hashlib.sha256(part).digest())
+            scores[INPUT].append(score_picture(blurred, sharp, aligned=args.align))
+            for method in methods:
+                output = method.restore(key, blurred)
+                score = score_picture(
+                    output.picture,
+                    sharp,
+                    unrounded=output.unrounded,
+                    aligned=args.align,
+                    milliseconds=output.milliseconds,
+                )
+                scores[method.name].append(score)
+                if args.save_restored and isinstance(method, NetworkMethod):
+                    write_picture(folder / "restored" / method.name / f"{key}.png", output.picture)
+                if score.aligned is False:
+                    narrator.say(f"{key}: {method.name} could not be aligned; scored as it is")
+            advance(1)
+    return scores, digest.hexdigest()
+
+
+def _metrics(
+    args: argparse.Namespace,
+    n_available: int,
+    pairs: Pairs,
+    methods: Sequence[Method],
+    scores: dict[str, list[PictureScore]],
+    digest: str,
+) -> dict[str, Any]:
+    from experiments.restoration_scores import ALIGNED_PROTOCOL, PROTOCOL, summarize
+
+    summaries = {name: summarize(own) for name, own in scores.items()}
+    data_set, manifest_blur = _from_manifest(args.blurred)
+    untimed = {key: value for key, value in summaries[INPUT].items() if key not in {"psnr_float", "ms_per_picture"}}
+    return {
+        "task": "restoration",
+        "n": len(pairs),
+        "n_available": n_available,
+        "limit": args.limit,
+        "n_exact": {name: summary["n_exact"] for name, summary in summaries.items()},
+        "input": untimed,
+        "methods": {method.name: summaries[method.name] | method.describe() for method in methods},
+        "protocol": PROTOCOL | (ALIGNED_PROTOCOL if args.align else {}),
+        "data": {
+            "blurred": str(args.blurred),
+            "sharp": str(args.sharp),
+            "data_set": data_set,
+            "blur": args.data_blur or manifest_blur,
+            "sha256": digest,
+        },
+    }
+
+
+def _from_manifest(blurred: Path) -> tuple[str | None, str | None]:
+    """Data set and blur from the manifest that ``deblur.prepare`` wrote above the folder, where there is one."""
+    for folder in blurred.resolve().parents[:2]:
+        path = folder / "manifest.json"
+        if path.is_file():
+            try:
+                content = json.loads(path.read_text(encoding="utf-8"))
+                return content["data_set"], content["blur"]
+            except (ValueError, KeyError, TypeError):
+                raise DeblurError(
+                    f"{path} is not a manifest of deblur.prepare; move it, or name the blur by --data-blur elsewhere"
+                ) from None
+    return None, None
+
+
+def _write_rows(path: Path, pairs: Pairs, scores: dict[str, list[PictureScore]]) -> None:
+    from dataclasses import asdict
+
+    import pandas as pd
+
+    rows = [
+        {"picture": key, "method": name, **asdict(score)}
+        for index, (key, _, _) in enumerate(pairs)
+        for name, score in ((name, own[index]) for name, own in scores.items())
+    ]
+    pd.DataFrame(rows).to_csv(path, index=False)
+
+
+def _save_examples(
+    count: int, pairs: Pairs, methods: Sequence[Method], scores: dict[str, list[PictureScore]], folder: Path
+) -> None:
+    """The pictures of lowest and highest PSNR of each method: blurred, restored, sharp."""
+    from deblur.pictures import read_picture, write_picture
+    from detection.drawing import side_by_side
+
+    for method in methods:
+        own = scores[method.name]
+        order = sorted(range(len(pairs)), key=[(score.exact, score.psnr or 0.0) for score in own].__getitem__)
+        worst = order[:count]
+        best = [index for index in order[::-1][:count] if index not in worst]
+        for label, chosen in (("worst", worst), ("best", best)):
+            for rank, index in enumerate(chosen, start=1):
+                key, blurred_file, sharp_file = pairs[index]
+                blurred = read_picture(blurred_file)
+                panels: list[tuple[str, NDArray[np.uint8]]] = [
+                    (f"blurred {_decibels(scores[INPUT][index])}", blurred),
+                    (f"{method.name} {_decibels(own[index])}", method.restore(key, blurred).picture),
+                    ("sharp", read_picture(sharp_file)),
+                ]
+                name = f"{label}-{rank}-{key.replace('/', '_')}.png"
+                write_picture(folder / "examples" / method.name / name, side_by_side(panels))
+
+
+def _decibels(score: PictureScore) -> str:
+    return "exact" if score.psnr is None else f"{score.psnr:.2f} dB"
+
+
+def _table(metrics: dict[str, Any]) -> str:
+    def cell(value: float | None, digits: int) -> str:
+        return "-" if value is None else f"{value:.{digits}f}"
+
+    limited = f" (--limit, of {metrics['n_available']})" if metrics["n"] < metrics["n_available"] else ""
+    lines = [f"{metrics['n']} pictures{limited}", f"{'':20} {'PSNR':>8} {'float':>8} {'SSIM':>8} {'ms':>9}"]
+    for name, row in ((INPUT, metrics["input"]), *metrics["methods"].items()):
+        figures = [cell(row["psnr"], 3), cell(row.get("psnr_float"), 3), cell(row["ssim"], 4)]
+        exact = f"  {row['n_exact']} exact" if row["n_exact"] else ""
+        time = cell(row.get("ms_per_picture"), 1)
+        lines.append(f"{name:20} {figures[0]:>8} {figures[1]:>8} {figures[2]:>8} {time:>9}{exact}")
+    return "\n".join(lines)
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

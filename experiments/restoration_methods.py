@@ -1,0 +1,137 @@
+"""What is scored: a network that restores pictures here, or a folder of pictures another program restored."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from deblur.devices import synchronize
+from deblur.errors import DeblurError
+from deblur.pictures import match_pictures, read_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from deblur import Deblurrer
+
+
+class Output(NamedTuple):
+    """A restored picture.
+
+    Attributes:
+        picture: RGB uint8 (H, W, 3).
+        unrounded: the same before rounding, float32 in [0, 255]; None where the method does not give it.
+        milliseconds: how long it took; None where it was not timed.
+    """
+
+    picture: NDArray[np.uint8]
+    unrounded: NDArray[np.float32] | None = None
+    milliseconds: float | None = None
+
+
+class Method(Protocol):
+    """Something that restores the pictures of a data set."""
+
+    name: str
+
+    def describe(self) -> dict[str, Any]:
+        """What the result says of it beside its scores."""
+
+    def restore(self, key: str, blurred: NDArray[np.uint8]) -> Output:
+        """The picture ``key``, restored.
+
+        Args:
+            key: the picture's relative path without suffix.
+            blurred: RGB uint8 (H, W, 3).
+        """
+
+
+class NetworkMethod:
+    """A ``Deblurrer``; the first picture of each size is not timed."""
+
+    def __init__(self, name: str, deblurrer: Deblurrer) -> None:
+        self.name = name
+        self._deblurrer = deblurrer
+        self._warm: set[tuple[int, ...]] = set()
+
+    def describe(self) -> dict[str, Any]:
+        """Kind, released name and hash of the weights."""
+        return {"kind": "network", "weights": self._deblurrer.name, "sha256": self._deblurrer.sha256}
+
+    def restore(self, key: str, blurred: NDArray[np.uint8]) -> Output:
+        """Run the network; pictures it cuts into tiles come rounded."""
+        device = self._deblurrer.device
+        in_tiles = blurred.shape[0] * blurred.shape[1] > self._deblurrer.max_pixels
+        synchronize(device)
+        start = time.perf_counter()
+        unrounded = None
+        if in_tiles:
+            picture = self._deblurrer(blurred)
+        else:
+            unrounded = self._deblurrer.unrounded(blurred)
+            picture = np.rint(unrounded).astype(np.uint8)
+        synchronize(device)
+        milliseconds = 1000 * (time.perf_counter() - start)
+        is_warm = blurred.shape in self._warm
+        self._warm.add(blurred.shape)
+        return Output(picture, unrounded, milliseconds if is_warm else None)
+
+
+class FolderMethod:
+    """Pictures that another program restored, under the keys of the data set."""
+
+    def __init__(self, name: str, folder: Path, sharp: Path) -> None:
+        self.name = name
+        self._folder = folder
+        self._files = {key: path for key, path, _ in match_pictures(folder, sharp)}
+
+    def describe(self) -> dict[str, Any]:
+        """Kind and folder."""
+        return {"kind": "files", "folder": str(self._folder)}
+
+    def restore(self, key: str, blurred: NDArray[np.uint8]) -> Output:
+        """Read the file; it is as large as the blurred picture, or DeblurError names it."""
+        picture = read_picture(self._files[key])
+        if picture.shape != blurred.shape:
+            raise DeblurError(
+                f"{self._files[key]} is {size_of(picture)}, the blurred picture is {size_of(blurred)}; sizes must agree"
+            )
+        return Output(picture)
+
+
+def load_methods(deblurrers: Sequence[str], restored: Sequence[str], sharp: Path, device: str) -> list[Method]:
+    """The methods named on the command line, in that order.
+
+    Args:
+        deblurrers: released names or files of weights; a file is called by its stem.
+        restored: ``NAME=DIR``.
+        sharp: the sharp pictures, which every DIR must match.
+        device: of the networks.
+
+    Raises:
+        DeblurError: two methods share a name, or one cannot be loaded.
+    """
+    folders = [text.partition("=") for text in restored]
+    names = [Path(text).stem if text.endswith(".safetensors") else text for text in deblurrers] + [
+        name for name, _, _ in folders
+    ]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DeblurError(f"two methods are named {twice[0]!r}; rename one, such as --restored OTHER=DIR")
+    methods: list[Method] = []
+    for text, name in zip(deblurrers, names, strict=False):
+        from deblur import Deblurrer
+
+        methods.append(NetworkMethod(name, Deblurrer.load(text, device=device)))
+    methods += [FolderMethod(name, Path(folder), sharp) for name, _, folder in folders]
+    return methods
+
+
+def size_of(picture: NDArray[np.uint8]) -> str:
+    """A picture's size as users write it, width first."""
+    return f"{picture.shape[1]}x{picture.shape[0]}"

@@ -1,0 +1,259 @@
+"""The scoring command: its figures against independent ones, its files, and what it says to mistakes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from skimage.data import astronaut, coffee
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from deblur import Deblurrer
+from deblur.networks import MSTSGMConfig, build
+from deblur.pictures import read_picture, write_picture
+from deblur.released import save_released
+from experiments.restoration import main
+from experiments.restoration_scores import score_picture, summarize
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+TINY = MSTSGMConfig(widths=(8, 8, 8), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1, 1), frames=2)
+
+
+def noisy(picture: NDArray[np.uint8], amount: int) -> NDArray[np.uint8]:
+    noise = np.random.default_rng(amount).integers(-amount, amount + 1, picture.shape)
+    return np.clip(picture.astype(int) + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Four pairs of two sizes in ``blur`` and ``sharp``, and ``other``, restored a little."""
+    root = tmp_path / "data" / "test"
+    photographs = {
+        "walk/b": astronaut()[:64, 100:180],
+        "walk/a": astronaut()[100:164, 100:180],
+        "c": coffee()[100:164, 200:280],
+        "d": coffee()[40:100, 40:92],
+    }
+    for number, (key, sharp) in enumerate(photographs.items()):
+        write_picture(root / "sharp" / f"{key}.png", sharp)
+        write_picture(root / "blur" / f"{key}.png", noisy(sharp, 30 + 5 * number))
+        write_picture(root / "other" / f"{key}.png", noisy(sharp, 10 + 5 * number))
+    return root
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    return save_released(tmp_path / "weights", "tiny", build(TINY).eval(), TINY, {})
+
+
+def run(data: Path, *arguments: str) -> int:
+    folders = ["--blurred", str(data / "blur"), "--sharp", str(data / "sharp")]
+    return main([*folders, "--output", str(data.parent.parent / "run"), "--device", "cpu", "--json", *arguments])
+
+
+def skimage_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    return structural_similarity(
+        a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255, channel_axis=-1
+    )
+
+
+def test_figures_agree_with_independent_ones(
+    data: Path, weights: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(data, "--deblurrer", str(weights), "--restored", f"other={data / 'other'}") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["n"] == 4
+    assert result["limit"] is None
+    deblurrer = Deblurrer.load(weights, device="cpu")
+    keys = ["c", "d", "walk/a", "walk/b"]
+    sharp = {key: read_picture(data / "sharp" / f"{key}.png") for key in keys}
+    blurred = {key: read_picture(data / "blur" / f"{key}.png") for key in keys}
+    arms = {
+        "input": blurred,
+        "other": {key: read_picture(data / "other" / f"{key}.png") for key in keys},
+        "tiny": {key: deblurrer(blurred[key]) for key in keys},
+    }
+    for name, pictures in arms.items():
+        found = result["input"] if name == "input" else result["methods"][name]
+        psnr = np.mean([peak_signal_noise_ratio(sharp[key], pictures[key], data_range=255) for key in keys])
+        assert found["psnr"] == pytest.approx(psnr, abs=1e-9)
+        assert found["ssim"] == pytest.approx(np.mean([skimage_ssim(sharp[key], pictures[key]) for key in keys]))
+        assert found["n_exact"] == 0
+    floats = []
+    with torch.inference_mode():
+        for key in keys:
+            x = torch.from_numpy(blurred[key]).permute(2, 0, 1)[None].float() / 255
+            y = build_like(weights)(x).picture.clamp(0, 1)[0].permute(1, 2, 0).double().numpy()
+            floats.append(-10 * np.log10(np.mean((y - sharp[key].astype(np.float64) / 255) ** 2)))
+    assert result["methods"]["tiny"]["psnr_float"] == pytest.approx(np.mean(floats), abs=1e-3)
+    assert result["methods"]["other"]["psnr_float"] is None
+    assert result["methods"]["other"]["ms_per_picture"] is None
+    assert result["methods"]["tiny"]["ms_per_picture"] > 0
+    assert "psnr" in result["protocol"]
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8")) == result
+
+
+def build_like(weights: Path) -> torch.nn.Module:
+    from deblur.released import load_released
+
+    return load_released(weights)[0].eval()
+
+
+def test_the_run_folder_holds_rows_pictures_and_settings(data: Path, weights: Path, tmp_path: Path) -> None:
+    assert run(data, "--deblurrer", str(weights), "--examples", "1", "--save-restored") == 0
+    folder = tmp_path / "run"
+    rows = pd.read_csv(folder / "per_image.csv")
+    assert sorted(rows["method"].unique()) == ["input", "tiny"]
+    assert rows["picture"].tolist() == ["c", "c", "d", "d", "walk/a", "walk/a", "walk/b", "walk/b"]
+    assert len(rows.dropna(subset=["milliseconds"])) == 2  # two sizes: the first of each is warm-up
+    order = rows[rows["method"] == "tiny"].sort_values("psnr")["picture"].str.replace("/", "_").tolist()
+    names = sorted(path.name for path in (folder / "examples" / "tiny").iterdir())
+    assert names == [f"best-1-{order[-1]}.png", f"worst-1-{order[0]}.png"]
+    panels = read_picture(folder / "examples" / "tiny" / names[0])
+    assert panels.shape[1] >= 3 * 52
+    restored = read_picture(folder / "restored" / "tiny" / "walk" / "a.png")
+    expected = Deblurrer.load(weights, device="cpu")(read_picture(data / "blur" / "walk" / "a.png"))
+    assert np.array_equal(restored, expected)
+    for name in ("config.yaml", "env.json", "log.txt", "table.txt"):
+        assert (folder / name).stat().st_size > 0
+
+
+def test_sharp_against_itself_is_exact_and_never_averaged(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(data, "--restored", f"itself={data / 'sharp'}", "--align") == 0
+    text = capsys.readouterr().out
+    result = json.loads(text)
+    assert result["n_exact"] == {"input": 0, "itself": 4}
+    itself = result["methods"]["itself"]
+    assert (itself["psnr"], itself["n_exact"]) == (None, 4)
+    assert itself["ssim"] == pytest.approx(1)
+    assert "Infinity" not in text
+    assert "NaN" not in text
+
+
+def test_one_exact_picture_does_not_enter_the_mean(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (data / "other" / "c.png").write_bytes((data / "sharp" / "c.png").read_bytes())
+    assert run(data, "--restored", f"other={data / 'other'}") == 0
+    other = json.loads(capsys.readouterr().out)["methods"]["other"]
+    expected = [
+        peak_signal_noise_ratio(
+            read_picture(data / "sharp" / f"{key}.png"), read_picture(data / "other" / f"{key}.png"), data_range=255
+        )
+        for key in ("d", "walk/a", "walk/b")
+    ]
+    assert other["n_exact"] == 1
+    assert other["psnr"] == pytest.approx(np.mean(expected))
+
+
+def test_a_shifted_picture_scores_well_once_aligned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "data" / "test"
+    photograph = astronaut()
+    write_picture(data / "sharp" / "a.png", photograph[50:178, 100:260])
+    write_picture(data / "blur" / "a.png", photograph[52:180, 103:263])
+    folders = ["--blurred", str(data / "blur"), "--sharp", str(data / "sharp"), "--json"]
+    assert main([*folders, "--output", str(tmp_path / "plain")]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert main([*folders, "--output", str(tmp_path / "aligned"), "--align"]) == 0
+    aligned = json.loads(capsys.readouterr().out)
+    assert aligned["input"]["psnr"] > plain["input"]["psnr"] + 15
+    assert aligned["input"]["ssim"] > 0.98
+    assert aligned["input"]["n_not_aligned"] == 0
+    assert aligned["protocol"]["alignment"] != plain["protocol"]["alignment"] == "none"
+
+
+def test_limit_is_marked(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(data, "--limit", "2") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["n"], result["limit"], result["n_available"]) == (2, 2, 4)
+    assert "2 pictures (--limit, of 4)" in (data.parent.parent / "run" / "table.txt").read_text(encoding="utf-8")
+
+
+def test_the_blur_comes_from_the_manifest_or_the_user(
+    data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    manifest = {"data_set": "gopro", "blur": "gamma"}
+    (data.parent / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    assert run(data) == 0
+    said = json.loads(capsys.readouterr().out)["data"]
+    assert (said["data_set"], said["blur"]) == ("gopro", "gamma")
+    folders = ["--blurred", str(data / "blur"), "--sharp", str(data / "sharp")]
+    assert main([*folders, "--data-blur", "linear", "--json", "--output", str(tmp_path / "second")]) == 0
+    again = json.loads(capsys.readouterr().out)["data"]
+    assert again["blur"] == "linear"
+    assert again["sha256"] == said["sha256"]
+
+
+def test_the_data_hash_changes_with_one_file(data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folders = ["--blurred", str(data / "blur"), "--sharp", str(data / "sharp"), "--json"]
+    hashes = []
+    for name in ("one", "two"):
+        assert main([*folders, "--output", str(tmp_path / name)]) == 0
+        hashes.append(json.loads(capsys.readouterr().out)["data"]["sha256"])
+        write_picture(data / "blur" / "c.png", noisy(read_picture(data / "sharp" / "c.png"), 99))
+    assert hashes[0] != hashes[1]
+
+
+def test_mistakes_are_named_in_one_line(data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def error_of(*arguments: str) -> str:
+        assert run(data, *arguments) == 1
+        lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1
+        return lines[0]
+
+    (data / "other" / "c.png").unlink()
+    assert "c.png" in error_of("--restored", f"other={data / 'other'}")
+    assert "two methods are named 'x'" in error_of("--restored", f"x={data / 'sharp'}", f"x={data / 'blur'}")
+    assert "no-such" in error_of("--deblurrer", "no-such")
+    assert not (tmp_path / "run").exists()
+    write_picture(data / "blur" / "c.png", np.zeros((30, 40, 3), np.uint8))
+    message = error_of()
+    assert "c.png is 40x30" in message
+    assert "80x64" in message
+    assert "holds files already" in error_of()
+
+
+@pytest.mark.parametrize("text", ["folder", "=folder", "name=", "input=folder", "a/b=folder"])
+def test_restored_needs_a_name_and_a_folder(text: str) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--blurred", "a", "--sharp", "b", "--restored", text])
+    assert stopped.value.code == 2
+
+
+def test_a_picture_smaller_than_the_window_has_psnr_alone() -> None:
+    sharp = astronaut()[:8, :8]
+    score = score_picture(noisy(sharp, 9), sharp)
+    assert score.ssim is None
+    assert score.psnr is not None
+    assert summarize([score])["ssim"] is None
+    with pytest.raises(ValueError, match="cannot be compared"):
+        score_picture(sharp, astronaut()[:9, :9])
+
+
+def test_means_over_nothing_are_none() -> None:
+    assert summarize([]) == {"psnr": None, "psnr_float": None, "ssim": None, "ms_per_picture": None, "n_exact": 0}
+
+
+def test_rounding_is_what_separates_psnr_from_psnr_float() -> None:
+    sharp = astronaut()[:64, :64]
+    unrounded = sharp.astype(np.float32) + np.float32(0.4)
+    score = score_picture(np.rint(unrounded).clip(0, 255).astype(np.uint8), sharp, unrounded=unrounded)
+    assert score.exact
+    assert score.psnr is None
+    assert score.psnr_float == pytest.approx(20 * np.log10(255 / 0.4), abs=1e-3)
+
+
+def test_ssim_and_psnr_of_a_real_pair(shared: Path) -> None:
+    name = "GOPR0881_11_01-000205.png"
+    folder = shared / "data" / "gopro_samples"
+    blurred, sharp = read_picture(folder / "blur" / name), read_picture(folder / "sharp" / name)
+    score = score_picture(blurred, sharp)
+    assert score.psnr == pytest.approx(peak_signal_noise_ratio(sharp, blurred, data_range=255), abs=1e-9)
+    assert score.ssim == pytest.approx(skimage_ssim(sharp, blurred), abs=1e-12)
