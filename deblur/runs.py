@@ -81,7 +81,8 @@ def git_commit() -> str | None:
 def write_json(path: Path, content: Any) -> None:
     """Write ``content`` as JSON in one step: a reader sees the old file or the new one, never half of either."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(path, text.encode("utf-8"))
+    # A file name's bytes that are no UTF-8 arrive as lone surrogates; their escapes are what JSON has for them.
+    write_atomically(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_yaml(path: Path, content: dict[str, Any]) -> None:

@@ -381,6 +381,20 @@ def test_ctrl_c_keeps_what_is_done(
         assert len(list(video)) == 5
 
 
+def test_a_name_that_is_no_utf8(tmp_path: Path, flat: Flat, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    write_picture(tmp_path / "plain.png", flat(40))
+    try:
+        (tmp_path / "plain.png").rename(tmp_path / name)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    monkeypatch.setattr(sys, "argv", ["deblur_detect", name])
+    assert main([name, "--output", "out", "--save", "annotated,txt,coco"]) == 0
+    document = json.loads(Path("out/detections.json").read_text(encoding="utf-8"))
+    assert document["pictures"][0]["file"] == r"caf\udce9.png"
+    assert os.fsdecode(b"annotated/caf\xe9.jpg") in files(Path("out"))
+
+
 def test_help_comes_without_heavy_imports() -> None:
     program = (
         "import sys; from pipelines.deblur_detect import make_parser; make_parser().format_help();"
