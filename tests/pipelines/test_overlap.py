@@ -89,3 +89,17 @@ def test_jobs_overlap_otherwise() -> None:
 def test_what_a_job_raises_is_not_lost() -> None:
     with pytest.raises(ZeroDivisionError), WriteBehind(2) as writers:
         writers.submit(lambda: 1 // 0 and None)
+
+
+def test_reading_working_and_writing_overlap() -> None:
+    def items() -> Generator[int]:
+        for number in range(12):
+            time.sleep(0.05)
+            yield number
+
+    start = time.perf_counter()
+    with WriteBehind(2) as writers:
+        for _ in read_ahead(items(), 2):
+            time.sleep(0.05)
+            writers.submit(lambda: time.sleep(0.1))
+    assert time.perf_counter() - start < 0.75 * 12 * (0.05 + 0.05 + 0.1)
