@@ -57,8 +57,8 @@ def find_released(name_or_file: str | Path = "default") -> Path:
         raise DeblurError(f"no weights at {path}: give a {SUFFIX} file that is there, or a released name ({_known()})")
     if name in NETWORK_NAMES:
         raise DeblurError(
-            f"the network {name} has no released weights (those that have: {_known()}): train it with 'python -m deblur.train "
-            f"--network {name} ...' and give the {SUFFIX} file that the run writes"
+            f"the network {name} has no released weights (those that have: {_known()}): train it with "
+            f"'python -m deblur.train --network {name} ...' and give the {SUFFIX} file that the run writes"
         )
     raise DeblurError(f"unknown network {text!r}: give a released name ({_known()}) or a {SUFFIX} file")
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 OVERLAP = 128  # pixels that neighbours share: the inner half is blended, the outer quarters are context and thrown away
-MIN_TILE_PIXELS = (2 * OVERLAP) ** 2
+MIN_SIDE = 320  # of a tile that is cut along an axis: its blended parts must not touch
+MIN_TILE_PIXELS = MIN_SIDE**2
 
 
 @dataclass(frozen=True)
@@ -34,18 +35,23 @@ class Span:
 
 
 def tile_size(height: int, width: int, max_pixels: int, multiple: int) -> tuple[int, int]:
-    """Height and width of the tiles: at most ``max_pixels`` together, about square, no larger than the picture.
+    """Height and width of the tiles, at most ``max_pixels`` together, that cover the picture with least in all.
 
-    Sides shorter than the picture's are multiples of ``multiple``.
+    Tiles are as wide and high as the picture, or at least ``MIN_SIDE``.
     """
     if max_pixels < MIN_TILE_PIXELS:
         raise ValueError(f"tiles need at least {MIN_TILE_PIXELS} pixels, not {max_pixels}")
-    side = math.isqrt(max_pixels)
-    if height <= width:
-        tile_height = _side(height, side, multiple)
-        return tile_height, _side(width, max_pixels // tile_height, multiple)
-    tile_width = _side(width, side, multiple)
-    return _side(height, max_pixels // tile_width, multiple), tile_width
+    covers: list[tuple[int, int, int]] = []
+    for rows in itertools.count(1):
+        tile_height = _side(height, rows, multiple)
+        allowed = max_pixels // tile_height
+        if width <= allowed or allowed >= MIN_SIDE:
+            columns = next(n for n in itertools.count(1) if _side(width, n, multiple) <= allowed)
+            tile_width = _side(width, columns, multiple)
+            covers.append((rows * columns * tile_height * tile_width, tile_height, tile_width))
+        if tile_height <= MIN_SIDE:
+            break
+    return min(covers)[1:]
 
 
 def plan_axis(length: int, tile: int, multiple: int) -> list[Span]:
@@ -106,8 +112,13 @@ def restore_in_tiles(
     return restored
 
 
-def _side(length: int, wanted: int, multiple: int) -> int:
-    return length if length <= wanted else wanted // multiple * multiple
+def _side(length: int, count: int, multiple: int) -> int:
+    """The side of ``count`` tiles that just cover ``length`` with their overlaps and the rounding of their starts."""
+    if count == 1:
+        return length
+    shared = (count - 1) * (OVERLAP + multiple)
+    side = math.ceil((length + shared) / count / multiple) * multiple
+    return min(max(side, MIN_SIDE), length)
 
 
 def _share(centers: NDArray[np.floating], before: float, after: float) -> NDArray[np.float32]:

@@ -1,0 +1,72 @@
+"""Count parameters and multiply-accumulates of every network: ``python -m experiments.network_sizes``.
+
+Writes ``experiments/results/network_sizes.csv``: name, parameters, gmacs (10^9 multiply-accumulates for one 256x256
+picture in evaluation, as ``torch.utils.flop_counter`` counts convolutions). It runs on shapes alone, in a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deblur.cli import EXIT_DONE, parse_args, run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deblur.networks import NetworkConfig
+
+OUTPUT = Path(__file__).resolve().parent / "results" / "network_sizes.csv"
+
+
+def count(config: NetworkConfig, side: int = 256) -> tuple[int, int]:
+    """Parameters, and multiply-accumulates for one picture of side x side pixels, of a network."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from deblur.networks import build
+
+    with torch.device("meta"):  # shapes without numbers
+        network = build(config).eval()
+        picture = torch.empty(1, 3, side, side)
+    with FlopCounterMode(display=False) as counter:
+        network(picture)
+    return sum(each.numel() for each in network.parameters()), counter.get_total_flops() // 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the table and print it; ``--json`` prints it as one JSON document."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.network_sizes", description=(__doc__ or "").partition(":")[0], allow_abbrev=False
+    )
+    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="CSV", help="where to write the table")
+    parser.add_argument("--json", action="store_true", help="print the table as one JSON document on stdout")
+    args = parse_args(parser, argv)
+    return run(lambda: _write(args.output, args.json))
+
+
+def _write(output: Path, as_json: bool) -> int:
+    from deblur.networks import NETWORK_NAMES, named_config
+    from deblur.runs import write_atomically
+
+    rows = []
+    for name in NETWORK_NAMES:
+        parameters, macs = count(named_config(name))
+        rows.append({"name": name, "parameters": parameters, "gmacs": round(macs / 1e9, 3)})
+    table = io.StringIO()
+    writer = csv.DictWriter(table, ["name", "parameters", "gmacs"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(output, table.getvalue().encode("utf-8"))
+    print(json.dumps({"output": str(output), "networks": rows}) if as_json else table.getvalue().strip())
+    return EXIT_DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
