@@ -13,6 +13,7 @@ from detection.annotations.records import GroundTruth, TruthPicture
 from detection.consistency import references
 from detection.drawing import BAR, draw_detections, side_by_side
 from detection.picture_scores import score_pictures
+from detection.types import Detections
 from pipelines.process import counted
 from pipelines.sinks import detection_entries
 
@@ -21,12 +22,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from detection.types import Detections
-
 COPIES = ("blurred", "restored", "sharp")
 SHEET_WIDTH = 1600  # pixels
 HIGHEST_ROW = 460  # pixels; a portrait would take the whole sheet
-_GAP = 12
+_GAP = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +46,21 @@ class Trial:
     detections: dict[str, Detections]
     psnr: dict[str, float | None]
 
-    def panels(self) -> NDArray[np.uint8]:
-        """The three copies with their boxes side by side."""
+    def panels(self, width: int | None = None, height: int | None = None) -> NDArray[np.uint8]:
+        """The three copies with their boxes side by side, each scaled to fit into ``width`` x ``height`` pixels if given.
+
+        Scaled before anything is drawn, so that lines and letters have the size that the result needs.
+        """
         panels = []
         for copy in COPIES:
-            found = self.detections[copy]
+            picture, found = self.pictures[copy], self.detections[copy]
             title = f"{copy}: {counted(Counter(found.class_names))}"
-            panels.append((title, draw_detections(self.pictures[copy], found)))
+            if width is not None and height is not None:
+                scale = min(width / picture.shape[1], height / picture.shape[0])
+                size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
+                picture = np.array(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
+                found = Detections(found.boxes * scale, found.scores, found.class_names)
+            panels.append((title, draw_detections(picture, found)))
         return side_by_side(panels)
 
 
@@ -124,12 +131,7 @@ def report_lines(document: dict[str, Any]) -> Iterator[str]:
 
 def sheet(trials: Sequence[Trial]) -> NDArray[np.uint8]:
     """All side-by-side pictures below each other on one, RGB uint8 of width `SHEET_WIDTH`."""
-    rows = []
-    for trial in trials:
-        panels = Image.fromarray(trial.panels())
-        scale = min(SHEET_WIDTH / panels.width, HIGHEST_ROW / panels.height)
-        size = (round(panels.width * scale), round(panels.height * scale))
-        rows.append(panels.resize(size, Image.Resampling.LANCZOS))
+    rows = [Image.fromarray(trial.panels(SHEET_WIDTH // len(COPIES) - _GAP, HIGHEST_ROW)) for trial in trials]
     whole = Image.new("RGB", (SHEET_WIDTH, sum(row.height + _GAP for row in rows) - _GAP), BAR)
     top = 0
     for row in rows:
