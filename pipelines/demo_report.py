@@ -47,7 +47,7 @@ class Trial:
     psnr: dict[str, float | None]
 
     def panels(self, width: int | None = None, height: int | None = None) -> NDArray[np.uint8]:
-        """The three copies with their boxes side by side, each scaled to fit into ``width`` x ``height`` pixels if given.
+        """The three copies with their boxes side by side, each scaled to fit ``width`` x ``height`` pixels if given.
 
         Scaled before anything is drawn, so that lines and letters have the size that the result needs.
         """
