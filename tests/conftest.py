@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+# The networks of the tests are tiny: on a busy machine, threads that wait for each other cost more than they bring.
+torch.set_num_threads(1)
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
