@@ -25,7 +25,7 @@ def tools_on(device: str, image_size: int) -> Tools:
             max_detections=MAX_DETECTIONS,
         )
         said = detector.describe()
-        return LoadedDetector(detector, {key: said[key] for key in sorted(said.keys() - {"name", "sha256"})})
+        return LoadedDetector(detector, {key: said[key] for key in ("letterbox", "head", "precision")})
 
     def load_deblurrer(name: str) -> LoadedDeblurrer:
         from deblur.deblurrer import Deblurrer

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detection.bootstrap import ArmDraws, BootstrapResult, Interval, paired_bootstrap
-from detection.consistency import consistency
+from detection.consistency import Consistency, consistency
 from detection.picture_scores import score_pictures
 from detection.scoring import FIGURES, CocoScores, score
 from experiments.gain.protocol import CONFIDENCE_OF_INTERVALS, CONFIDENT
@@ -17,7 +17,7 @@ from experiments.gain.records import BLURRED, SHARP, ArmScore, Result, deblurred
 from experiments.gain.tables import Curve, PictureRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from detection.truth import GroundTruth
     from detection.types import Detections
@@ -76,6 +76,7 @@ def score_detector(
     draws = _draws(settings, truth, found, scores)
     counts = _truths_by_class(truth)
     scored = {key: _arm_score(scores[key], draws.ap(_label(key)), rows[key], counts) for key in scores}
+    agreement = _consistency(settings, truth, found)
     results = []
     for blur in arms.blurred:
         keys = [key for key in scored if key[0] in {"", blur}]
@@ -92,22 +93,25 @@ def score_detector(
                 recovered={deblurrer: _recovered(draws, blur, deblurrer) for deblurrer in deblurrers},
                 ap_difference=difference,
                 harm={deblurrer: _harm(draws, deblurrer) for deblurrer in deblurrers},
-                consistency={
-                    key[1]: consistency(
-                        truth,
-                        found["", SHARP],
-                        found[key],
-                        confidence=CONFIDENT,
-                        classes=settings.classes,
-                        backend=settings.backend,
-                    )
-                    for key in keys
-                    if ("", SHARP) in found and key[1] != SHARP
-                },
+                consistency={key[1]: agreement[key] for key in keys if key in agreement},
             )
         )
     curves = [_curve(name, key, scores[key]) for key in scores]
     return DetectorScores(results, [row for part in rows.values() for row in part], curves, found)
+
+
+def _consistency(
+    settings: Settings, truth: GroundTruth, found: Mapping[Key, Mapping[str, Detections]]
+) -> dict[Key, Consistency]:
+    """Of every arm with the detector's own sharp boxes; nothing where there are no sharp pictures."""
+    sharp = found.get(("", SHARP))
+    if sharp is None:
+        return {}
+    return {
+        key: consistency(truth, sharp, boxes, confidence=CONFIDENT, classes=settings.classes, backend=settings.backend)
+        for key, boxes in found.items()
+        if key[1] != SHARP
+    }
 
 
 def _label(key: Key) -> str:
@@ -115,7 +119,10 @@ def _label(key: Key) -> str:
 
 
 def _draws(
-    settings: Settings, truth: GroundTruth, found: dict[Key, dict[str, Detections]], scores: dict[Key, CocoScores]
+    settings: Settings,
+    truth: GroundTruth,
+    found: Mapping[Key, Mapping[str, Detections]],
+    scores: Mapping[Key, CocoScores],
 ) -> BootstrapResult:
     """The bootstrap of all arms on the same draws; without resamples the figures alone."""
     if settings.resamples:
@@ -153,7 +160,7 @@ def _rows(
     truth: GroundTruth,
     classes: Collection[str] | None,
     pictures: PictureSet,
-    found: dict[str, Detections],
+    found: Mapping[str, Detections],
     arms: Arms,
     bench: Bench,
 ) -> list[PictureRow]:

@@ -54,7 +54,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class LoadedDetector:
-    """A detector, and what its boxes depend on beside its weights and the pictures."""
+    """A detector, and what its boxes depend on beside its weights, the pictures and the protocol's own numbers."""
 
     detector: Detector
     settings: dict[str, Any] = field(default_factory=dict)
