@@ -103,17 +103,19 @@ def _score(args: argparse.Namespace) -> int:
     folder = output_folder(args.output, "restoration", "-".join(method.name for method in methods)[:80] or INPUT)
     options = {key: _plain(value) for key, value in vars(args).items() if key not in {"config", "output", "json"}}
     write_yaml(folder / "config.yaml", {key: value for key, value in options.items() if value not in (None, [])})
-    write_json(folder / "env.json", describe_environment(device))
+    environment = describe_environment(device)
+    write_json(folder / "env.json", environment)
     narrator = Narrator(folder / "log.txt")
     narrator.say(f"{len(pairs)} of {len(every_pair)} pairs on {device}; run {folder}")
     scores, digest = _score_pairs(args, pairs, methods, folder, narrator)
     _write_rows(folder / "per_image.csv", pairs, scores)
     metrics = _metrics(args, len(every_pair), pairs, methods, scores, digest)
-    write_json(folder / "metrics.json", {**metrics, "run": str(folder)})
+    metrics |= {key: environment[key] for key in ("device", "device_name", "threads")} | {"run": str(folder)}
+    write_json(folder / "metrics.json", metrics)
     _save_examples(args.examples, pairs, methods, scores, folder)
     table = _table(metrics)
     (folder / "table.txt").write_text(table + "\n", encoding="utf-8")
-    print(json.dumps({**metrics, "run": str(folder)}, ensure_ascii=False, allow_nan=False) if args.json else table)
+    print(json.dumps(metrics, ensure_ascii=False, allow_nan=False) if args.json else table)
     return EXIT_DONE
 
 

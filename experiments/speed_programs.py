@@ -1,0 +1,86 @@
+"""The programs that ``experiments.speed`` times: deblurrers, untrained networks, detectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from deblur.devices import resolve_device
+from experiments.timing import Program
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+KINDS = ("deblurrer", "network", "detector")
+
+
+def load_program(kind: str, name: str, device: str) -> Program:
+    """A program by its kind and its name on the command line.
+
+    Args:
+        kind: ``deblurrer`` (released weights, uint8 picture in, uint8 picture out), ``network`` (a named config with
+            random weights, tensor in, tensor out) or ``detector`` (YOLO weights, uint8 picture in, boxes out).
+        name: a name or a file.
+        device: auto, cpu, cuda, cuda:N or mps.
+
+    Raises:
+        DeblurError, DetectionError: there is no such thing.
+    """
+    return {"deblurrer": _deblurrer, "network": _network, "detector": _detector}[kind](name, device)
+
+
+def photograph(width: int, height: int) -> NDArray[np.uint8]:
+    """A real photograph (scikit-image's astronaut, NASA, public domain) of the size asked for, RGB uint8 (H, W, 3)."""
+    from PIL import Image
+    from skimage.data import astronaut
+
+    return np.asarray(Image.fromarray(astronaut()).resize((width, height), Image.Resampling.BICUBIC)).copy()
+
+
+def _stem(name: str) -> str:
+    return Path(name).stem if name.endswith((".safetensors", ".pt")) else name
+
+
+def _deblurrer(name: str, device: str) -> Program:
+    from deblur import Deblurrer
+
+    deblurrer = Deblurrer.load(name, device=device)
+    facts = {"weights": deblurrer.name, "sha256": deblurrer.sha256, "dtype": "float32", "in_out": "uint8, uint8"}
+    return Program(_stem(name), name, "deblurrer", deblurrer.device, lambda picture: picture, deblurrer, facts)
+
+
+def _network(name: str, device: str) -> Program:
+    from deblur.networks import build, named_config
+
+    where = resolve_device(device)
+    network: Any = build(named_config(name)).eval().requires_grad_(False)
+    network = network.to(where, memory_format=torch.channels_last)
+
+    def prepare(picture: NDArray[np.uint8]) -> torch.Tensor:
+        return torch.from_numpy(picture).to(where).permute(2, 0, 1)[None].float() / 255
+
+    @torch.inference_mode()
+    def run(x: torch.Tensor) -> torch.Tensor:
+        return network(x).picture
+
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    facts = {"weights": "random", "parameters": parameters, "dtype": "float32", "in_out": "tensor, tensor"}
+    return Program(_stem(name), name, "network", where, prepare, run, facts)
+
+
+def _detector(name: str, device: str) -> Program:
+    from detection.yolo import YoloDetector
+
+    detector = YoloDetector(name, device=device)
+    said = detector.describe()
+    facts = {
+        "weights": detector.name,
+        "sha256": detector.sha256,
+        "dtype": said["precision"],
+        "image_size": said["image_size"],
+        "in_out": "uint8, boxes",
+    }
+    return Program(_stem(name), name, "detector", detector.device, lambda picture: [picture], detector, facts)

@@ -1,0 +1,151 @@
+"""The speed command: what it counts, how it takes turns, and its files; never how fast this machine is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from experiments import peak_memory, speed, speed_programs
+from experiments.timing import Program, count_macs, summarize_times, time_alternating
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+CPU = torch.device("cpu")
+
+
+def program(name: str, run: Callable[[Any], object] = lambda _: None, kind: str = "network") -> Program:
+    return Program(name, name, kind, CPU, lambda picture: picture, run, {"dtype": "float32"})
+
+
+def test_programs_take_turns_and_warm_up_is_not_kept() -> None:
+    calls: list[str] = []
+    programs = [
+        program("a", lambda given: calls.append(f"a{given}")),
+        program("b", lambda given: calls.append(f"b{given}")),
+    ]
+    rounds = []
+    times = time_alternating(programs, [1, 2], repeat=3, warm_up=2, after_round=lambda: rounds.append(1))
+    assert calls == ["a1", "b2"] * 5
+    assert [len(own) for own in times] == [3, 3]
+    assert len(rounds) == 5
+
+
+def test_the_clock_is_read_after_the_device_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+
+    def clock() -> float:
+        events.append("clock")
+        return float(len(events))
+
+    monkeypatch.setattr("experiments.timing.synchronize", lambda device: events.append("wait"))
+    monkeypatch.setattr("experiments.timing.time.perf_counter", clock)
+    times = time_alternating([program("a", lambda _: events.append("run"))], [None], repeat=1, warm_up=0)
+    assert events == ["wait", "clock", "run", "wait", "clock"]
+    assert times == [[3000.0]]
+
+
+def test_times_are_summed_up_by_quartiles_and_paired_ratios() -> None:
+    summary = summarize_times([10, 20, 30, 40, 50], [5, 10, 10, 10, 10])
+    assert summary == {"median_ms": 30, "q25_ms": 20, "q75_ms": 40, "ratio": 3}
+
+
+def test_macs_of_a_convolution() -> None:
+    convolution = torch.nn.Conv2d(3, 8, 3, padding=1)
+    assert count_macs(program("conv", convolution), torch.zeros(1, 3, 20, 30)) == 20 * 30 * 3 * 8 * 9
+
+
+def test_macs_are_counted_in_inference_mode() -> None:
+    network = speed_programs.load_program("network", "mstsgm-nano", "cpu")
+    x = network.prepare(speed_programs.photograph(64, 64))
+    assert x.shape == (1, 3, 64, 64)
+    four = count_macs(network, network.prepare(speed_programs.photograph(128, 128)))
+    assert four == pytest.approx(4 * count_macs(network, x), rel=0.02)
+
+
+def test_photograph_is_rgb_of_the_size_asked_for() -> None:
+    picture = speed_programs.photograph(60, 40)
+    assert picture.shape == (40, 60, 3)
+    assert picture.dtype == np.uint8
+    assert picture.std() > 20
+
+
+def test_the_run_names_machine_sizes_and_every_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(speed_programs, "load_program", lambda kind, name, device: program(name, kind=kind))
+    monkeypatch.setattr(peak_memory, "measure_peak", lambda *arguments: 3 * 2**20)
+    arguments = ["--deblurrer", "x", "--network", "x", "--detector", "y", "--size", "64x48", "32x32", "--repeat", "4"]
+    assert (
+        speed.main([*arguments, "--reference", "y", "--device", "cpu", "--output", str(tmp_path / "run"), "--json"])
+        == 0
+    )
+    result = json.loads(capsys.readouterr().out)
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8")) == result
+    assert (result["device"], result["repeat"], result["reference"]) == ("cpu", 4, "y")
+    assert result["device_name"]
+    assert result["threads"] == torch.get_num_threads()
+    assert result["programs"]["deblurrer:x"]["dtype"] == "float32"
+    assert [(row["program"], row["size"]) for row in result["results"]] == [
+        (name, size) for size in ("64x48", "32x32") for name in ("deblurrer:x", "network:x", "y")
+    ]
+    assert {row["peak_memory_mib"] for row in result["results"]} == {3.0}
+    assert all(row["ratio"] == 1 for row in result["results"] if row["program"] == "y")
+    assert len(pd.read_csv(tmp_path / "run" / "speed.csv")) == 6
+    assert len(pd.read_csv(tmp_path / "run" / "samples.csv")) == 24
+    for name in ("config.yaml", "env.json", "log.txt", "table.txt"):
+        assert (tmp_path / "run" / name).stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--network", "no-such-network"], "unknown network 'no-such-network'"),
+        (["--network", "mstsgm-nano", "mstsgm-nano"], "two programs are named 'network:mstsgm-nano'"),
+        (["--network", "mstsgm-nano", "--reference", "other"], "--reference other is not timed"),
+        (["--deblurrer", "no-such-weights"], "no-such-weights"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert speed.main([*arguments, "--device", "cpu", "--output", str(tmp_path / "run")]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--network", "mstsgm", "--size", "640"], ["--network", "mstsgm", "--repeat", "0"]]
+)
+def test_usage_errors_exit_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        speed.main(arguments)
+    assert stopped.value.code == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory outside CUDA is read from Linux's /proc")
+def test_peak_memory_grows_with_the_picture() -> None:
+    network = speed_programs.load_program("network", "mstsgm-nano", "cpu")
+    small, large = (peak_memory.measure_peak(network, None, side, side) for side in (128, 512))
+    assert small is not None
+    assert large is not None
+    # The least a 512 x 512 picture needs: itself and its restored copy as floats.
+    assert large > max(2 * small, 2 * 512 * 512 * 3 * 4)
+
+
+def test_a_detector_is_timed_from_picture_to_boxes(shared: Path) -> None:
+    detector = speed_programs.load_program("detector", str(shared / "weights" / "yolo11n.pt"), "cpu")
+    assert (detector.name, detector.kind, detector.facts["image_size"]) == ("yolo11n", "detector", 640)
+    given = detector.prepare(speed_programs.photograph(160, 120))
+    (found,) = detector.run(given)
+    assert "person" in found.class_names
+    assert count_macs(detector, given) > 1e9
