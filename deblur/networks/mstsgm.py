@@ -192,6 +192,8 @@ class FAM(nn.Module):
         depthwise = conv(channels, channels, groups=channels, gain=0.5)
         self.merge = nn.Sequential(depthwise, conv(channels, channels, 1, relu=True))
         self.bottleneck = nn.Sequential(conv(channels, hidden, 1, relu=True), conv(hidden, channels, 1))
+        # A mean to start with: what is pooled is never negative, so none of the few hidden units starts dead.
+        nn.init.uniform_(next(self.bottleneck.parameters()), 0.0, 2.0 / channels)
         self.where = nn.Sequential(conv(channels, channels, groups=channels), conv(channels, 1, 1))
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
