@@ -18,7 +18,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deblur.cli import EXIT_DONE, add_config_option, add_device_option, add_seed_option, parse_args, positive_int, run
+from deblur.cli import (
+    EXIT_DONE,
+    Collect,
+    add_config_option,
+    add_device_option,
+    add_seed_option,
+    parse_args,
+    positive_int,
+    run,
+)
 from deblur.errors import DeblurError
 from detection.errors import DetectionError
 
@@ -30,23 +39,6 @@ if TYPE_CHECKING:
 
 NOT_RECORDED = {"config", "resume", "output", "json", "device"}
 """Options that say where and how to run, and do not change a figure: a resumed run may have others."""
-
-
-class _Collect(argparse.Action):
-    """``--x A B`` and ``--x A --x B`` mean the same, and replace what a configuration file says."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        """Add ``values`` to those of this command line."""
-        gathered = getattr(namespace, self.dest)
-        if gathered is self.default:
-            gathered = []
-        setattr(namespace, self.dest, [*gathered, *values])
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -64,17 +56,17 @@ def build_parser() -> argparse.ArgumentParser:
         "--blur",
         type=_blur,
         nargs="+",
-        action=_Collect,
+        action=Collect,
         metavar="SPEC",
         help="or blur the sharp ones: kind:length, such as shake:16 (docs/blur.md); several are severities of one run",
     )
-    data.add_argument("--classes", nargs="+", action=_Collect, metavar="NAME", help="score these classes only")
+    data.add_argument("--classes", nargs="+", action=Collect, metavar="NAME", help="score these classes only")
     data.add_argument("--limit", type=positive_int, metavar="N", help="first N pictures only; the result says so")
     arms = parser.add_argument_group("what is measured")
     arms.add_argument(
         "--deblurrer",
         nargs="+",
-        action=_Collect,
+        action=Collect,
         metavar="NAME|FILE",
         help="networks that restore; none for no network (default: none)",
     )
@@ -82,11 +74,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--deblurred",
         type=_peer,
         nargs="+",
-        action=_Collect,
+        action=Collect,
         metavar="NAME=DIR",
         help="pictures that another program restored; with several blurs DIR holds a folder for each",
     )
-    arms.add_argument("--detector", nargs="+", action=_Collect, metavar="NAME|FILE", help="detectors, such as yolo26n")
+    arms.add_argument("--detector", nargs="+", action=Collect, metavar="NAME|FILE", help="detectors, such as yolo26n")
     how = parser.add_argument_group("how")
     how.add_argument("--imgsz", type=positive_int, default=640, help="side of the detector's square (default: 640)")
     how.add_argument(

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deblur.cli import EXIT_DONE, add_config_option, add_device_option, parse_args, positive_int, run
+from deblur.cli import EXIT_DONE, Collect, add_config_option, add_device_option, parse_args, positive_int, run
 from deblur.errors import DeblurError
 
 if TYPE_CHECKING:
@@ -52,13 +52,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--blurred", type=Path, required=True, metavar="DIR", help="blurred pictures")
     parser.add_argument("--sharp", type=Path, required=True, metavar="DIR", help="sharp pictures of the same names")
     parser.add_argument(
-        "--deblurrer", nargs="+", action="extend", default=[], metavar="NAME|FILE", help="networks that restore"
+        "--deblurrer", nargs="+", action=Collect, default=[], metavar="NAME|FILE", help="networks that restore"
     )
     parser.add_argument(
         "--restored",
         type=_named_folder,
         nargs="+",
-        action="extend",
+        action=Collect,
         default=[],
         metavar="NAME=DIR",
         help="pictures that another program restored, under the names of the sharp ones",

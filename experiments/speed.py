@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deblur.cli import EXIT_DONE, add_config_option, add_device_option, parse_args, positive_int, run
+from deblur.cli import EXIT_DONE, Collect, add_config_option, add_device_option, parse_args, positive_int, run
 from deblur.errors import DeblurError
 from detection.errors import DetectionError
 
@@ -68,9 +68,15 @@ def build_parser() -> argparse.ArgumentParser:
         ("network", "networks by name with random weights, from tensor to tensor"),
         ("detector", "YOLO weights, from picture to boxes"),
     ):
-        parser.add_argument(f"--{kind}", nargs="+", action="extend", default=[], metavar="NAME", help=what)
+        parser.add_argument(f"--{kind}", nargs="+", action=Collect, default=[], metavar="NAME", help=what)
     parser.add_argument(
-        "--size", type=_size, nargs="+", default=SIZES, metavar="WxH", help=f"picture sizes (default: {SIZES[0]})"
+        "--size",
+        type=_size,
+        nargs="+",
+        action=Collect,
+        default=SIZES,
+        metavar="WxH",
+        help=f"picture sizes (default: {SIZES[0]})",
     )
     parser.add_argument("--repeat", type=positive_int, default=20, metavar="N", help="timed rounds (default: 20)")
     parser.add_argument("--warm-up", type=positive_int, default=3, metavar="N", help="rounds before (default: 3)")

@@ -237,6 +237,18 @@ def test_a_picture_smaller_than_the_window_has_psnr_alone() -> None:
         score_picture(sharp, astronaut()[:9, :9])
 
 
+def test_the_command_line_wins_over_the_configuration(
+    data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = tmp_path / "scores.yaml"
+    config.write_text(f"restored: [first={data / 'missing'}]\nlimit: 3\n", encoding="utf-8")
+    others = [f"{name}={data / 'other'}" for name in ("a", "b")]
+    assert run(data, "--config", str(config), "--restored", others[0], "--restored", others[1]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert sorted(result["methods"]) == ["a", "b"]
+    assert result["n"] == 3
+
+
 def test_means_over_nothing_are_none() -> None:
     assert summarize([]) == {"psnr": None, "psnr_float": None, "ssim": None, "ms_per_picture": None, "n_exact": 0}
 
