@@ -79,6 +79,7 @@ def save_released(folder: Path, name: str, network: nn.Module, config: NetworkCo
     identity = {"format": CARD_FORMAT, "name": name, "network": config_to_dict(config)}
     if taken := {*identity, "sha256"} & set(card):
         raise ValueError(f"the card's {', '.join(sorted(taken))} is written by save_released itself")
+    json.dumps(dict(card), allow_nan=False)  # a card that JSON cannot hold is refused before anything is written
     folder.mkdir(parents=True, exist_ok=True)
     content = safetensors.torch.save({key: value.contiguous() for key, value in network.state_dict().items()})
     path = folder / f"{name}{SUFFIX}"

@@ -1,0 +1,205 @@
+"""Deblurrer: pictures in and out, tiles against the whole, and what it refuses."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import deblur
+from deblur.deblurrer import Deblurrer
+from deblur.errors import DeblurError
+from deblur.networks import MSTSGMConfig, Restored, build, named_config
+from deblur.released import list_released, save_released
+from deblur.tiling import MIN_TILE_PIXELS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+SMALL = MSTSGMConfig(
+    widths=(8, 12, 16), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1, 1), frames=2, temporal="depthwise"
+)
+
+
+class Brighter(nn.Module):
+    """Adds a constant, and remembers what it was given."""
+
+    multiple = 4
+
+    def __init__(self, by: float) -> None:
+        super().__init__()
+        self.by = by
+        self.shapes: list[tuple[int, ...]] = []
+
+    def forward(self, x: torch.Tensor) -> Restored:
+        self.shapes.append(tuple(x.shape))
+        return Restored((x + self.by,), None)
+
+
+def scene(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Something with large shapes, edges and fine texture."""
+    chance = np.random.default_rng(seed)
+    picture = np.zeros((height, width, 3))
+    y, x = np.mgrid[:height, :width]
+    for _ in range(40):
+        inside = (np.abs(y - chance.integers(height)) < chance.integers(5, 80)) & (
+            np.abs(x - chance.integers(width)) < chance.integers(5, 80)
+        )
+        picture[inside] = chance.integers(0, 256, 3)
+    return np.clip(picture + chance.normal(0, 6, picture.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def small() -> Deblurrer:
+    torch.manual_seed(0)
+    return Deblurrer(build(SMALL), name="small")
+
+
+def test_pictures_come_back_rounded_and_clamped() -> None:
+    brighter = Deblurrer(Brighter(10.6 / 255), name="brighter")
+    picture = np.array([[[0, 100, 250]]], np.uint8)
+    before = picture.copy()
+    np.testing.assert_array_equal(brighter(picture), [[[11, 111, 255]]])
+    np.testing.assert_array_equal(Deblurrer(Brighter(-1), name="darker")(picture), np.zeros((1, 1, 3)))
+    np.testing.assert_array_equal(picture, before)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 7, 3), (33, 50, 3), (2, 9, 5, 3), (0, 4, 4, 3)])
+def test_shape_and_type_stay(small: Deblurrer, shape: tuple[int, ...]) -> None:
+    restored = small(np.full(shape, 128, np.uint8))
+    assert (restored.shape, restored.dtype) == (shape, np.uint8)
+
+
+def test_layout_of_the_array_does_not_matter(small: Deblurrer) -> None:
+    picture = scene(20, 30)
+    expected = small(picture)
+    frozen = picture.copy()
+    frozen.setflags(write=False)
+    np.testing.assert_array_equal(small(frozen), expected)
+    np.testing.assert_array_equal(small(np.asfortranarray(picture)), expected)
+    np.testing.assert_array_equal(small(picture[::-1, :, ::-1][::-1, :, ::-1]), expected)
+
+
+def test_batch_and_single_agree(small: Deblurrer) -> None:
+    batch = np.stack([scene(24, 40, seed) for seed in range(3)])
+    singles = np.stack([small(each) for each in batch])
+    assert np.abs(small(batch).astype(int) - singles).max() <= 1
+
+
+def test_a_batch_goes_through_in_parts_of_the_limit() -> None:
+    network = Brighter(0)
+    batch = np.zeros((5, 200, 200, 3), np.uint8)
+    Deblurrer(network, name="same", max_pixels=MIN_TILE_PIXELS)(batch)
+    assert network.shapes == [(2, 3, 200, 200), (2, 3, 200, 200), (1, 3, 200, 200)]
+
+
+def test_no_tile_is_larger_than_the_limit() -> None:
+    network = Brighter(0)
+    picture = scene(1000, 1500)
+    np.testing.assert_array_equal(Deblurrer(network, name="same", max_pixels=200_000)(picture), picture)
+    assert len(network.shapes) > 1
+    assert max(shape[2] * shape[3] for shape in network.shapes) <= 200_000 + 4 * 1500
+
+
+def difference_of_tiles(config: MSTSGMConfig) -> NDArray[np.int64]:
+    torch.manual_seed(0)
+    network = build(config)
+    picture = scene(400, 700)
+    whole = Deblurrer(network, name="whole")(picture)
+    assert np.abs(whole.astype(int) - picture).mean() > 1  # it does something
+    return np.abs(Deblurrer(network, name="tiles", max_pixels=MIN_TILE_PIXELS)(picture).astype(int) - whole)
+
+
+@pytest.mark.parametrize("config", [SMALL, named_config("mstsgm-nano")], ids=["small", "nano"])
+def test_without_fams_pooling_tiles_are_the_whole_but_for_rounding(config: MSTSGMConfig) -> None:
+    without = MSTSGMConfig(**{**vars(config), "fam": False})
+    assert difference_of_tiles(without).max() <= 1
+
+
+@pytest.mark.parametrize("config", [SMALL, named_config("mstsgm-nano")], ids=["small", "nano"])
+def test_with_fams_pooling_tiles_stay_near_the_whole(config: MSTSGMConfig) -> None:
+    difference = difference_of_tiles(config)
+    assert difference.mean() < 0.5
+    assert np.percentile(difference, 99) <= 3
+
+
+@pytest.mark.parametrize("name", list_released())
+def test_tiles_of_a_released_network_stay_near_the_whole(name: str) -> None:
+    picture = scene(400, 700)
+    whole = Deblurrer.load(name, "cpu")(picture).astype(int)
+    difference = np.abs(Deblurrer.load(name, "cpu", max_pixels=MIN_TILE_PIXELS)(picture) - whole)
+    assert difference.mean() < 0.5
+    assert np.percentile(difference, 99) <= 4
+
+
+def test_two_threads_get_what_one_gets(small: Deblurrer) -> None:
+    pictures = [scene(40, 60, seed) for seed in range(8)]
+    expected = [small(each) for each in pictures]
+    results: dict[int, NDArray[np.uint8]] = {}
+
+    def work(first: int) -> None:
+        for index in range(first, 8, 2):
+            results[index] = small(pictures[index])
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for index, each in enumerate(expected):
+        assert np.abs(results[index].astype(int) - each).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("pictures", "error", "message"),
+    [
+        (np.zeros((4, 4, 3)), TypeError, "uint8, not float64"),
+        ([[1]], TypeError, "uint8, not list"),
+        (torch.zeros(4, 4, 3, dtype=torch.uint8), TypeError, "uint8, not Tensor"),
+        (np.zeros((4, 4), np.uint8), ValueError, r"not \(4, 4\)"),
+        (np.zeros((3, 4, 4), np.uint8), ValueError, r"not \(3, 4, 4\)"),
+        (np.zeros((4, 4, 4), np.uint8), ValueError, r"not \(4, 4, 4\)"),
+        (np.zeros((0, 4, 3), np.uint8), ValueError, r"not \(0, 4, 3\)"),
+        (np.zeros((1, 1, 4, 4, 3), np.uint8), ValueError, r"not \(1, 1, 4, 4, 3\)"),
+    ],
+)
+def test_what_is_no_picture_is_refused(
+    small: Deblurrer, pictures: object, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        small(pictures)  # type: ignore[arg-type]
+
+
+def test_settings_that_cannot_work_are_refused() -> None:
+    with pytest.raises(ValueError, match="max_pixels is 10"):
+        Deblurrer(Brighter(0), name="same", max_pixels=10)
+    with pytest.raises(ValueError, match="bfloat16 is for CUDA"):
+        Deblurrer(Brighter(0), name="same", bfloat16=True)
+
+
+def test_load_takes_name_hash_and_limit_from_the_card(tmp_path: Path) -> None:
+    path = save_released(tmp_path, "mine", build(SMALL), SMALL, {"max_pixels": 123_456})
+    loaded = deblur.Deblurrer.load(path, device="cpu")
+    assert isinstance(loaded, Deblurrer)
+    assert (loaded.name, loaded.max_pixels, loaded.device) == ("mine", 123_456, torch.device("cpu"))
+    assert loaded.sha256 == loaded.card["sha256"]
+    assert len(loaded.sha256) == 64
+    assert Deblurrer.load(path, "cpu", max_pixels=200_000).max_pixels == 200_000
+    with pytest.raises(DeblurError, match="unknown device 'gpu'"):
+        Deblurrer.load(path, device="gpu")
+
+
+def test_cards_that_deblurrer_cannot_serve(tmp_path: Path) -> None:
+    path = save_released(tmp_path, "tiny-tiles", build(SMALL), SMALL, {"max_pixels": 5})
+    with pytest.raises(DeblurError, match="tiles of 5 pixels"):
+        Deblurrer.load(path, "cpu")
+    guided = MSTSGMConfig(**{**vars(SMALL), "guide_channels": 2})
+    path = save_released(tmp_path, "guided", build(guided), guided, {})
+    with pytest.raises(DeblurError, match="guided needs a guide"):
+        Deblurrer.load(path, "cpu")
