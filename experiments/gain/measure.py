@@ -56,7 +56,7 @@ def measure(
     _check_names("detectors", [loaded.detector.name for loaded in detectors])
     _check_names("deblurrers", [*(loaded.name for loaded in deblurrers), *(name for name, _ in settings.peers)])
     truths = read_truths(settings.annotations, [loaded.detector for loaded in detectors], settings.limit)
-    for line in report_lines(truths.everything.report):
+    for line in dict.fromkeys(line for truth in truths.by_detector.values() for line in report_lines(truth.report)):
         narrator.say(f"annotations: {line}")
     if settings.limit is not None:
         narrator.say(f"--limit: {len(truths.stems)} of {truths.n_annotated} pictures are measured")

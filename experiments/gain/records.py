@@ -202,9 +202,11 @@ class GainRun:
 
     Attributes:
         protocol: how every figure was made; runs compare only where this is equal.
-        data: what it was made on: ``sha256`` of truth and pictures together, and of each part; ``n_pictures``,
-            ``limit`` (None, or the ``--limit`` that cut the data) and how names were mapped. Runs compare only where
-            ``data["sha256"]`` is equal.
+        data: what it was made on. ``sha256`` of truth and pictures together, and of each part in ``annotations``,
+            ``sharp`` (None for real blur) and ``blurred`` (by blur); ``n_pictures`` measured of ``n_annotated``;
+            ``limit`` (the ``--limit`` that cut them, or None); ``n_without_annotation`` pictures left out, by folder;
+            ``classes`` (None for all); ``reports`` by detector of how annotations were read. Runs compare only where
+            the hashes are equal.
         detectors: in the order of the command line, as are the other two.
         deblurrers: networks first, then folders.
         blurs: one for each set of blurred pictures.
