@@ -1,0 +1,148 @@
+"""Train a deblurring network: ``python -m deblur.train --config FILE [overrides]``.
+
+    python -m deblur.train --config experiments/configs/nano.yaml --max-minutes 60 --name first
+    python -m deblur.train --config experiments/configs/paper.yaml --pairs data/gopro/train --val-pairs data/gopro/val
+    accelerate launch --num_processes 4 -m deblur.train --config experiments/configs/modern.yaml --sharp photographs
+    python -m deblur.train --config experiments/configs/nano.yaml --name first --resume auto
+
+The run's folder is ``runs/train/NAME``: config.yaml, env.json, results.csv, metrics.json, samples/, and in weights/ the
+training state (state.pt) and the released weights (best and last, safetensors with a JSON card), which
+``deblur.Deblurrer`` loads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deblur.cli import (
+    add_config_option,
+    add_device_option,
+    add_seed_option,
+    parse_args,
+    positive_int,
+    run,
+    unit_interval,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+DEFAULT_BLUR = (
+    "shake:1-32=0.4",
+    "curved:1-32=0.2",
+    "straight:1-32=0.15",
+    "object:4-32=0.1",
+    "background:4-32=0.05",
+    "none=0.1",
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options of training; a configuration file may hold any of them."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deblur.train",
+        description=(__doc__ or "").partition("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_config_option(parser)
+    parser.add_argument("--name", default="deblur", help="name of the run and of its weights")
+    parser.add_argument("--output", type=Path, default=Path("runs"), help="folder that holds runs")
+    parser.add_argument("--resume", default="never", help="never, auto (newest run of this name) or a run's folder")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON document on stdout")
+
+    network = parser.add_argument_group("network")
+    network.add_argument("--network", default="mstsgm-nano", help="one of deblur.networks.NETWORK_NAMES")
+    network.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="change the network's config")
+    network.add_argument("--init", metavar="NAME|FILE", help="start from released weights")
+
+    data = parser.add_argument_group("data", "each takes DIR or DIR=WEIGHT, as often as wanted")
+    data.add_argument("--pairs", nargs="*", default=[], help="folders with blur/ and sharp/")
+    data.add_argument("--sharp", nargs="*", default=[], help="folders of sharp pictures, blurred while training")
+    data.add_argument("--frames", nargs="*", default=[], help="folders of videos as consecutive frames, averaged")
+    data.add_argument("--max-side", type=positive_int, help="scale longer pictures down to this when they are read")
+    data.add_argument("--memory-gb", type=float, default=8.0, help="of pictures kept on the device")
+    data.add_argument("--batch", type=positive_int, default=8, help="crops a step, over all processes")
+    data.add_argument("--accumulate", type=positive_int, default=1, help="parts that a process splits its share into")
+    data.add_argument("--crop", default="256", help="side of the crops, or stages such as 128,256@0.5")
+
+    blur = parser.add_argument_group("blur", "of sharp pictures")
+    blur.add_argument(
+        "--blur",
+        nargs="*",
+        default=[
+            "shake:1-32=0.4",
+            "curved:1-32=0.2",
+            "straight:1-32=0.15",
+            "object:4-32=0.1",
+            "background:4-32=0.05",
+            "none=0.1",
+        ],
+        metavar="KIND:LOW-HIGH=WEIGHT",
+        help="kinds, lengths in pixels of a long side of 640, and shares",
+    )
+    blur.add_argument("--srgb-share", type=unit_interval, default=0.3, help="share averaged in gamma-encoded values")
+    blur.add_argument("--noise", type=float, default=3.0, help="strongest noise over the synthesis' default")
+    blur.add_argument("--jpeg-share", type=unit_interval, default=0.5, help="share that goes through JPEG")
+    blur.add_argument("--highlight-share", type=unit_interval, default=0.2, help="share with lamps brighter than white")
+
+    recipe = parser.add_argument_group("recipe")
+    recipe.add_argument("--steps", type=positive_int, help="optimiser steps")
+    recipe.add_argument("--max-minutes", type=float, help="minutes of training, over all sittings")
+    recipe.add_argument("--optimizer", choices=("adamw", "adam"), default="adamw")
+    recipe.add_argument("--learning-rate", type=float, default=5e-4, help="highest learning rate")
+    recipe.add_argument("--schedule", choices=("cosine", "halving", "constant"), default="cosine")
+    recipe.add_argument("--warmup", type=unit_interval, default=0.02, help="share of the way with a rising rate")
+    recipe.add_argument("--weight-decay", type=float, default=1e-4)
+    recipe.add_argument("--clip", type=float, default=1.0, help="largest gradient norm; 0 for none")
+    recipe.add_argument("--ema", type=unit_interval, default=0.999, help="decay of the averaged weights; 0 for none")
+    recipe.add_argument("--precision", choices=("auto", "no", "bf16"), default="auto", help="auto: bf16 on CUDA")
+    recipe.add_argument("--content", type=float, default=1.0, help="weight of the content loss")
+    recipe.add_argument("--frequency", type=float, default=0.09, help="weight of the frequency loss")
+    recipe.add_argument("--smoothness", type=float, default=0.01, help="weight of the temporal smoothness loss")
+
+    watch = parser.add_argument_group("validation and saving")
+    watch.add_argument("--val-pairs", nargs="*", default=[], help="folders with blur/ and sharp/ to validate on")
+    watch.add_argument("--hold-out", type=unit_interval, default=0.05, help="share of the sharp pictures set aside")
+    watch.add_argument("--val-blur", nargs="*", default=["shake:8", "shake:16", "shake:28"], help="blurs of those")
+    watch.add_argument("--val-limit", type=positive_int, default=12, help="pictures a validation set")
+    watch.add_argument("--val-side", type=positive_int, default=480, help="their middle, so large")
+    watch.add_argument("--validate-every", type=positive_int, default=1000, metavar="STEPS")
+    watch.add_argument("--checkpoint-every", type=positive_int, default=200, metavar="STEPS")
+    watch.add_argument("--log-every", type=positive_int, default=50, metavar="STEPS")
+    watch.add_argument("--samples", type=int, default=4, help="validation pictures saved each time")
+    watch.add_argument("--tensorboard", action="store_true", help="also write TensorBoard curves")
+    add_device_option(parser)
+    parser.add_argument("--threads", type=positive_int, help="CPU threads")
+    add_seed_option(parser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train as the arguments say; returns the exit code."""
+    parser = build_parser()
+    options = parse_args(parser, argv)
+    if options.steps is None and options.max_minutes is None:
+        parser.error("say how long: --steps, --max-minutes or both")
+    if not (options.pairs or options.sharp or options.frames):
+        parser.error("nothing to train on: give --pairs, --sharp or --frames")
+
+    def body() -> int:
+        from deblur.training import train
+
+        metrics = train(options)
+        if options.json:
+            import json
+
+            print(json.dumps(metrics, indent=2))
+        return 0
+
+    return run(body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""What training leaves to read: results.csv, curves, sample pictures, and released weights with their cards."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from deblur.pictures import write_picture
+from deblur.released import save_released
+from deblur.runs import describe_environment
+from deblur.validation import to_batch
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from deblur.networks import NetworkConfig
+    from deblur.schedule import Progress
+    from deblur.validation import ValidationSet
+
+COLUMNS = ("step", "minutes", "kind", "name", "value")
+
+
+class TrainingLog:
+    """``results.csv``, one value a row: step, minutes, kind (train or validation), name, value.
+
+    Rows beyond the step that training resumes from are dropped first: those steps will be made again.
+    """
+
+    def __init__(self, folder: Path, step: int, tensorboard: bool, enabled: bool) -> None:
+        self.file = folder / "results.csv"
+        self.enabled = enabled
+        self._sums: dict[str, Tensor] = {}
+        self._seconds = self._waited = 0.0
+        self._steps = self._pictures = self._crop = 0
+        self._flops: dict[int, int] = {}
+        self._board = None
+        if not enabled:
+            return
+        rows = []
+        if self.file.is_file():
+            with self.file.open(newline="", encoding="utf-8") as stream:
+                rows = [row for row in csv.DictReader(stream) if int(row["step"]) <= step]
+        with self.file.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(folder / "tensorboard"))
+
+    def count(self, terms: dict[str, Tensor], seconds: float, waited: float, pictures: int, crop: int) -> None:
+        """Add one step to the means that ``write`` writes."""
+        for name, term in terms.items():
+            self._sums[name] = self._sums.get(name, torch.zeros_like(term)) + term
+        self._steps += 1
+        self._seconds += seconds
+        self._waited += waited
+        self._pictures += pictures
+        self._crop = crop
+
+    def write(self, step: int, minutes: float, rate: float, network: nn.Module) -> None:
+        """Write the means since the last call: loss terms, pictures a second, share of time spent on data, FLOP/s."""
+        if not self.enabled:
+            return
+        values = {name: float(total) / self._steps for name, total in self._sums.items()}
+        values["loss"] = sum(values.values())
+        per_second = self._pictures / self._seconds
+        values |= {
+            "learning_rate": rate,
+            "pictures_per_second": per_second,
+            "data_share": self._waited / self._seconds,
+            # A backward pass costs about twice the forward pass.
+            "flop_per_second": 3 * per_second * self._flops_of(network, self._crop),
+        }
+        self._append(step, minutes, "train", values)
+        self._sums.clear()
+        self._seconds = self._waited = 0.0
+        self._steps = self._pictures = 0
+
+    def validated(self, step: int, minutes: float, scores: dict[str, dict[str, float | None]]) -> None:
+        """Write the scores of every validation set."""
+        values = {f"{name} {key}": value for name, score in scores.items() for key, value in score.items()}
+        self._append(step, minutes, "validation", {key: value for key, value in values.items() if value is not None})
+
+    def close(self) -> None:
+        """Finish the curves."""
+        if self._board is not None:
+            self._board.close()
+
+    def _append(self, step: int, minutes: float, kind: str, values: dict[str, float]) -> None:
+        with self.file.open("a", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerows((step, f"{minutes:.2f}", kind, name, f"{value:.6g}") for name, value in values.items())
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(f"{kind}/{name}", value, step)
+
+    def _flops_of(self, network: nn.Module, crop: int) -> int:
+        if crop not in self._flops:
+            device = next(network.parameters()).device
+            was_training = network.training
+            network.eval()
+            with torch.no_grad(), FlopCounterMode(display=False) as counter:
+                network(torch.zeros(1, 3, crop, crop, device=device))
+            network.train(was_training)
+            self._flops[crop] = counter.get_total_flops()
+        return self._flops[crop]
+
+
+def save_samples(
+    folder: Path, step: int, network: nn.Module, sets: Sequence[ValidationSet], device: torch.device, count: int
+) -> None:
+    """Write blurred | restored | sharp of the first pictures of every validation set to ``samples/``."""
+    network.eval()
+    for one in sets:
+        for index, (blurred, sharp) in enumerate(one.pairs[:count]):
+            with torch.inference_mode():
+                restored = network(to_batch(blurred, device)).picture[0].float().clamp(0, 1)
+            picture = (restored.cpu().permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+            name = "".join(letter if letter.isalnum() else "-" for letter in one.name)
+            file = folder / "samples" / f"{name}-{index}-step{step:07d}.jpg"
+            write_picture(file, np.concatenate([blurred, picture, sharp], axis=1))
+
+
+def release(
+    folder: Path,
+    name: str,
+    network: nn.Module,
+    config: NetworkConfig,
+    options: argparse.Namespace,
+    progress: Progress,
+    scores: dict[str, dict[str, float | None]],
+    device: torch.device,
+) -> None:
+    """Write ``weights/NAME.safetensors`` with its card, which ``Deblurrer`` loads."""
+    environment = describe_environment(str(device), options.seed)
+    card: dict[str, Any] = {
+        "trained_with": {key: value for key, value in vars(options).items() if _is_plain(value)},
+        "steps": progress.step,
+        "minutes": round(progress.seconds / 60, 1),
+        "scores": {"validation": scores},
+        "commit": environment["commit"],
+        "device": environment["device_name"],
+        "date": environment["time"][:10],
+    }
+    save_released(folder / "weights", name, network, config, card)
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, (str, int, float, bool, list, type(None)))

@@ -1,0 +1,104 @@
+"""How good the network is so far: PSNR on pictures it never trained on, against the PSNR of the blurred pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from deblur.blur import synthesize
+from deblur.metrics import psnr
+from deblur.pictures import read_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from deblur.blur import BlurSpec
+    from deblur.sources import Example
+
+    FeatureDistance = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """Blurred and sharp pictures (H, W, 3) uint8 under one name."""
+
+    name: str
+    pairs: tuple[tuple[NDArray[np.uint8], NDArray[np.uint8]], ...]
+
+
+def pairs_from_files(name: str, examples: Iterable[Example], side: int) -> ValidationSet:
+    """Real pairs, cut to their middle ``side`` pixels."""
+    pairs = [[_middle(read_picture(file), side) for file in example.files] for example in examples]
+    return ValidationSet(name, tuple((blurred, sharp) for blurred, sharp in pairs))
+
+
+def blurred_here(examples: Sequence[Example], spec: BlurSpec, side: int) -> ValidationSet:
+    """Sharp pictures blurred by ``spec``, always the same way, then cut: the blur brings in what lies outside."""
+    pairs = []
+    for example in examples:
+        sharp = read_picture(example.files[0])
+        pairs.append((_middle(synthesize(sharp, spec, 0, example.files[0].stem), side), _middle(sharp, side)))
+    return ValidationSet(str(spec), tuple(pairs))
+
+
+def validate(
+    restore: Callable[[Tensor], Tensor],
+    network: nn.Module,
+    sets: Sequence[ValidationSet],
+    device: torch.device,
+    feature_distance: FeatureDistance | None = None,
+) -> dict[str, dict[str, float | None]]:
+    """Score a network on every set.
+
+    Args:
+        restore: the network as a function, (1, 3, H, W) in [0, 1] to the same shape.
+        network: put into evaluation mode meanwhile.
+        sets: what to score.
+        device: where the network is.
+        feature_distance: how far a detector's features on the first picture lie from those on the second, if wanted.
+
+    Returns:
+        For each set's name: ``input`` and ``restored`` mean PSNR in dB, ``gain``, and with ``feature_distance`` also
+        ``distance_input`` and ``distance_restored``. Exact pairs are left out of the means; None where none is left.
+    """
+    was_training = network.training
+    network.eval()
+    scores = {}
+    with torch.inference_mode():
+        for one in sets:
+            rows = []
+            for blurred, sharp in one.pairs:
+                before, truth = to_batch(blurred, device), to_batch(sharp, device)
+                after = restore(before).float().clamp(0, 1)
+                row = {"input": float(psnr(before, truth)), "restored": float(psnr(after, truth))}
+                if feature_distance is not None:
+                    row["distance_input"] = float(feature_distance(before, truth))
+                    row["distance_restored"] = float(feature_distance(after, truth))
+                rows.append(row)
+            means: dict[str, float | None] = {key: _finite_mean([row[key] for row in rows]) for key in rows[0]}
+            both = means["input"] is not None and means["restored"] is not None
+            means["gain"] = means["restored"] - means["input"] if both else None  # type: ignore[operator]
+            scores[one.name] = means
+    network.train(was_training)
+    return scores
+
+
+def to_batch(picture: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """(H, W, 3) uint8 to (1, 3, H, W) float in [0, 1] on the device."""
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).unsqueeze(0).to(device).float() / 255
+
+
+def _finite_mean(values: Sequence[float]) -> float | None:
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.mean(finite)) if finite else None
+
+
+def _middle(picture: NDArray[np.uint8], side: int) -> NDArray[Any]:
+    top, left = (max(0, (length - side) // 2) for length in picture.shape[:2])
+    return picture[top : top + side, left : left + side]

@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from skimage import data as photographs
+
+import deblur.training
+from deblur import Deblurrer
+from deblur.checkpoint import load_checkpoint, save_checkpoint
+from deblur.errors import DeblurError
+from deblur.losses import LossWeights, restoration_loss
+from deblur.metrics import psnr
+from deblur.networks import build, config_from_dict
+from deblur.train import build_parser, main
+from deblur.training import train
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TINY = ["--network", "mstsgm-nano", "--set", "widths=[16,20,24]", "encoder_blocks=[1,1,1]", "decoder_blocks=[1,1,1]"]
+QUICK = [*TINY, "--threads", "1", "--crop", "32", "--batch", "4", "--val-side", "64", "--device", "cpu"]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index in range(6):
+        Image.fromarray(photographs.astronaut()[index * 50 : index * 50 + 120, 100:280]).save(folder / f"{index}.png")
+    return folder
+
+
+def arguments(tmp_path, photos, *extra):
+    return [
+        *QUICK,
+        "--sharp",
+        str(photos),
+        "--val-limit",
+        "1",
+        "--val-blur",
+        "shake:8",
+        "--output",
+        str(tmp_path / "runs"),
+        *extra,
+    ]
+
+
+def weights_of(run: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(run / "weights" / "state.pt")["network"]
+
+
+def rows_of(run: Path) -> list[dict[str, str]]:
+    with (run / "results.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_small_network_fits_one_batch():
+    torch.manual_seed(0)
+    picture = torch.from_numpy(photographs.astronaut()[100:132, 200:232].copy()).permute(2, 0, 1).unsqueeze(0) / 255
+    blurred = torch.nn.functional.avg_pool2d(picture, 5, 1, 2, count_include_pad=False)
+    sizes = {"widths": [24, 24, 32], "encoder_blocks": [1] * 3, "decoder_blocks": [1] * 3, "frames": 2, "eagr": False}
+    network = build(config_from_dict({"kind": "mstsgm", "temporal": "depthwise", **sizes}))
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 250)
+    for _ in range(250):
+        optimizer.zero_grad()
+        terms = restoration_loss(network(blurred), picture, LossWeights(1, 0.01, 0.01))
+        torch.stack(list(terms.values())).sum().backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+    with torch.no_grad():
+        restored = network.eval()(blurred).picture
+    assert psnr(blurred, picture).item() < 32
+    assert psnr(restored, picture).item() > 40
+
+
+def test_training_leaves_a_whole_run_folder_and_weights_that_load(tmp_path, photos, capsys):
+    assert (
+        main(
+            arguments(
+                tmp_path, photos, "--steps", "4", "--log-every", "2", "--validate-every", "2", "--name", "a", "--json"
+            )
+        )
+        == 0
+    )
+    run = tmp_path / "runs" / "train" / "a"
+    assert json.loads(capsys.readouterr().out) == json.loads((run / "metrics.json").read_text())
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["step"] == 4
+    assert set(metrics["validation"]) == {"shake:8"}
+    assert metrics["best"] >= metrics["validation"]["shake:8"]["restored"] - 1e-9
+    rows = rows_of(run)
+    names = {row["name"] for row in rows}
+    assert {
+        "content",
+        "frequency",
+        "smoothness",
+        "loss",
+        "pictures_per_second",
+        "data_share",
+        "flop_per_second",
+    } <= names
+    assert all(np.isfinite(float(row["value"])) for row in rows)
+    assert {row["step"] for row in rows} == {"2", "4"}
+    assert (run / "config.yaml").is_file()
+    assert json.loads((run / "env.json").read_text())["seed"] == 0
+    assert len(list((run / "samples").glob("*.jpg"))) == 2
+    deblurrer = Deblurrer.load(run / "weights" / "best.safetensors", device="cpu")
+    picture = photographs.astronaut()[:50, :70]
+    assert deblurrer(picture).shape == picture.shape
+    assert deblurrer.card["steps"] in {2, 4}
+    # The run's own configuration trains again.
+    assert main(["--config", str(run / "config.yaml"), "--name", "b", "--steps", "1"]) == 0
+    assert (tmp_path / "runs" / "train" / "b" / "metrics.json").is_file()
+
+
+def test_released_weights_are_the_averaged_ones(tmp_path, photos):
+    train(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "3", "--ema", "0.5")))
+    run = tmp_path / "runs" / "train" / "deblur"
+    state = load_checkpoint(run / "weights" / "state.pt")
+    released = load_file(run / "weights" / "last.safetensors")
+    averaged = {name.removeprefix("module."): value for name, value in state["ema"].items() if name != "n_averaged"}
+    assert_same(released, averaged)
+    assert any(not torch.equal(released[name], state["network"][name]) for name in released)
+
+
+def test_interrupted_and_resumed_is_the_same_as_never_interrupted(tmp_path, photos):
+    common = ["--steps", "6", "--crop", "32,40@0.5", "--validate-every", "4"]
+    train(build_parser().parse_args(arguments(tmp_path, photos, *common, "--name", "whole")))
+    options = build_parser().parse_args(arguments(tmp_path, photos, *common, "--name", "parts"))
+    trainer = deblur.training.Trainer(options, None)
+    step = trainer._step
+
+    def stop_after_three():
+        trainer.stop_requested = trainer.progress.step == 2
+        return step()
+
+    trainer._step = stop_after_three
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    options.resume = "auto"
+    assert train(options)["step"] == 6
+    runs = tmp_path / "runs" / "train"
+    assert sorted(folder.name for folder in runs.iterdir()) == ["parts", "whole"]
+    assert_same(weights_of(runs / "whole"), weights_of(runs / "parts"))
+    rows = [(row["step"], row["name"]) for row in rows_of(runs / "parts")]
+    assert len(rows) == len(set(rows))
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_is_the_same_as_never_killed(tmp_path, photos):
+    common = [
+        sys.executable,
+        "-m",
+        "deblur.train",
+        *arguments(tmp_path, photos, "--steps", "40", "--checkpoint-every", "3"),
+    ]
+    subprocess.run([*common, "--name", "whole"], check=True, capture_output=True, timeout=250)
+    state = tmp_path / "runs" / "train" / "killed" / "weights" / "state.pt"
+    process = subprocess.Popen([*common, "--name", "killed"], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not state.is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert 0 < load_checkpoint(state)["step"] < 40
+    subprocess.run([*common, "--name", "killed", "--resume", "auto"], check=True, capture_output=True, timeout=250)
+    assert load_checkpoint(state)["step"] == 40
+    assert_same(weights_of(state.parent.parent.parent / "whole"), weights_of(state.parent.parent))
+
+
+@pytest.mark.slow
+def test_two_processes_give_what_one_with_twice_the_share_gives(tmp_path, photos):
+    # Batch norm sees only its own process' pictures, so the network here has none (EAGR off).
+    common = [*arguments(tmp_path, photos, "--steps", "3", "--learning-rate", "1e-4"), "--set", *TINY[3:], "eagr=false"]
+    subprocess.run(
+        [sys.executable, "-m", "deblur.train", *common, "--name", "one"], check=True, capture_output=True, timeout=250
+    )
+    launch = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29611", "-m", "deblur.train"]
+    subprocess.run([sys.executable, *launch, *common, "--name", "two"], check=True, capture_output=True, timeout=250)
+    runs = tmp_path / "runs" / "train"
+    assert json.loads((runs / "two" / "env.json").read_text())["processes"] == 2
+    one, two = weights_of(runs / "one"), weights_of(runs / "two")
+    worst = max((one[name] - two[name]).abs().max().item() for name in one)
+    # Adam steps by the learning rate whatever the gradient: sums in another order may turn a tiny one round.
+    assert worst < 3e-4
+    assert np.mean([(one[name] - two[name]).abs().mean().item() for name in one]) < 2e-6
+
+
+def test_loss_that_is_not_finite_stops_with_step_and_files_and_keeps_the_checkpoint(tmp_path, photos, monkeypatch):
+    options = build_parser().parse_args(arguments(tmp_path, photos, "--steps", "9", "--checkpoint-every", "2"))
+    trainer = deblur.training.Trainer(options, None)
+    step = trainer._step
+
+    def poisoned():
+        terms, waited, files = step()
+        return ({"content": torch.tensor(float("nan"))} if trainer.progress.step == 4 else terms), waited, files
+
+    trainer._step = poisoned
+    with pytest.raises(
+        DeblurError, match=r"content loss is no longer finite at step 5, batch .*\.png.*--learning-rate"
+    ):
+        trainer.run()
+    assert load_checkpoint(trainer.folder / "weights" / "state.pt")["step"] == 4
+
+
+def test_resuming_another_network_is_refused(tmp_path, photos):
+    assert main(arguments(tmp_path, photos, "--steps", "1")) == 0
+    with pytest.raises(DeblurError, match="another network or seed"):
+        train(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "2", "--resume", "auto", "--seed", "1")))
+
+
+def test_feature_distance_is_a_loss_and_is_measured(tmp_path, photos):
+    calls = []
+
+    def distance(restored, sharp):
+        calls.append(restored.requires_grad)
+        return (restored - sharp).abs().mean()
+
+    options = build_parser().parse_args(arguments(tmp_path, photos, "--steps", "3", "--log-every", "1"))
+    options.detector_weight, options.detector_from = 0.5, 1
+    metrics = train(options, distance)
+    assert sum(calls) == 2
+    assert set(metrics["validation"]["shake:8"]) >= {"distance_input", "distance_restored"}
+    rows = rows_of(tmp_path / "runs" / "train" / "deblur")
+    assert [row["step"] for row in rows if row["name"] == "detector"] == ["2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--sharp", "nowhere"], "nowhere"),
+        (["--batch", "3", "--accumulate", "2"], "--batch 3"),
+        (["--set", "tcn"], "--set tcn"),
+        (["--set", "wings=2"], "wings"),
+        (["--network", "unet"], "unet"),
+        (["--resume", "missing"], "missing"),
+        (["--init", "missing.safetensors"], "missing.safetensors"),
+        (["--crop", "33"], "--crop 33"),
+        (["--blur", "wave:3"], "wave"),
+        (["--device", "cuda:99"], "cuda:99"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_1(tmp_path, photos, capsys, extra, message):
+    assert main(arguments(tmp_path, photos, "--steps", "1", *extra)) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ")
+    assert message in error
+
+
+@pytest.mark.parametrize("given", [["--sharp", "x"], ["--steps", "3"], ["--steps", "0", "--sharp", "x"]])
+def test_usage_errors_exit_2(given, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(given)
+    assert stopped.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path, photos):
+    common = ["--steps", "1", "--schedule", "constant", "--set", *TINY[3:], "eagr=false"]
+    for name, parts in (("whole", "1"), ("parts", "2")):
+        train(build_parser().parse_args(arguments(tmp_path, photos, *common, "--name", name, "--accumulate", parts)))
+    runs = tmp_path / "runs" / "train"
+    whole, parts = weights_of(runs / "whole"), weights_of(runs / "parts")
+    assert np.mean([(whole[name] - parts[name]).abs().mean().item() for name in whole]) < 1e-5
+
+
+def test_a_state_that_is_none_is_refused(tmp_path):
+    file = tmp_path / "state.pt"
+    save_checkpoint(file, {"step": 1, "network": {"w": torch.ones(2)}})
+    assert load_checkpoint(file)["step"] == 1
+    file.write_bytes(b"not a state")
+    with pytest.raises(DeblurError, match=r"state\.pt"):
+        load_checkpoint(file)
+    torch.save({"code": print}, file)
+    with pytest.raises(DeblurError, match=r"state\.pt"):
+        load_checkpoint(file)
+    with pytest.raises(DeblurError, match="nowhere"):
+        load_checkpoint(tmp_path / "nowhere.pt")
