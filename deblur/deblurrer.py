@@ -66,7 +66,7 @@ class Deblurrer:
         self.sha256: str = self.card.get("sha256", "")
         self.max_pixels = max_pixels
         self._bfloat16 = bfloat16
-        # Channels last is about 1.5 times as fast on a processor (oneDNN need not reorder) and never slower on CUDA.
+        # Channels last saves oneDNN from reordering every map: mstsgm-nano measured a third faster on a processor.
         self._network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._multiple: int = network.multiple  # type: ignore[assignment]
 
@@ -86,7 +86,7 @@ class Deblurrer:
             device: auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps.
             max_pixels: larger pictures are restored in tiles of at most this many pixels; None takes the card's
                 ``max_pixels``, or about a million.
-            bfloat16: compute in bfloat16; for CUDA only, faster and within about one grey level.
+            bfloat16: compute in bfloat16, for CUDA only: faster, less precise.
 
         Raises:
             DeblurError: no such weights, a broken file, or no such device.
