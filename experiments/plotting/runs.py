@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deblur.errors import DeblurError
+from experiments.compare import differences
 from experiments.gain.files import read_curves, read_metrics, read_predictions
 from experiments.gain.records import BLURRED, SHARP, deblurred_arm, is_sharp_arm, sharp_through_arm
 from experiments.plotting.style import BLURRED_LOOK, SHARP_LOOK, Look, deblurrer_look
@@ -175,6 +176,11 @@ class Runs:
         """What tells a blur from the others: its length where all are of one kind."""
         return self._blur_labels[blur][-1] if self.one_kind else self.blur_label(blur)
 
+    @property
+    def kind_words(self) -> str:
+        """The kind of the first blur in words: ``camera shake``."""
+        return self._blur_labels[self.blurs[0]][0]
+
     def of(self, arm: str) -> list[Series]:
         """The series of ``sharp`` or ``blurred``."""
         return [series for series in self.series if series.arm == arm]
@@ -232,13 +238,9 @@ def check_comparable(one: OpenRun, other: OpenRun) -> None:
     """
     refusal = f"{one.folder} and {other.folder} cannot share a figure"
     advice = "plot them apart or make one of them again"
-    ours, theirs = flat(one.record.protocol), flat(other.record.protocol)
-    for key in [*ours, *(key for key in theirs if key not in ours)]:
-        if ours.get(key) != theirs.get(key):
-            difference = f"{key} is {ours.get(key)} in one and {theirs.get(key)} in the other"
-            raise DeblurError(f"{refusal}: their protocols differ ({difference}); {advice}")
-    if one.record.data.get("sha256") != other.record.data.get("sha256"):
-        raise DeblurError(f"{refusal}: they were made on different data (data.sha256); {advice}")
+    differing = differences(one.record, other.record)
+    if differing:
+        raise DeblurError(f"{refusal}: they differ in {', '.join(differing)}; {advice}")
     hashes = {detector.name: detector.sha256 for detector in one.record.detectors}
     for detector in other.record.detectors:
         if hashes.get(detector.name, detector.sha256) != detector.sha256:

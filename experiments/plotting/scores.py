@@ -177,11 +177,12 @@ def _arms_over_blurs(drawing: Drawing, ax: Axes, detector: str) -> None:
         score = series.score(detector, blurs[0])
         if score is not None and score.ap is not None:
             ax.axhline(100 * score.ap, color=palette.ink, linestyle="--", linewidth=0.8, alpha=0.6, zorder=1)
-    labels = (["none"] if start else []) + [runs.blur_label(blur, narrow=True) for blur in blurs]
+    names = [runs.short_label(blur) if runs.one_kind else runs.blur_label(blur, narrow=True) for blur in blurs]
+    labels = (["none"] if start else []) + names
     ax.set_xticks(range(len(labels)), labels)
     ax.set_xlim(-0.6, len(labels) - 0.4)
     ax.tick_params(axis="x", length=0)
-    ax.set_xlabel("Blur")
+    ax.set_xlabel(f"Blur: {runs.kind_words}" if runs.one_kind else "Blur")
     ax.set_ylim(bottom=0)
     ax.grid(axis="y")
 

@@ -149,6 +149,11 @@ class Drawing:
 
         colour = self.palette.of(series.look)
         x, y = at
+        transform = (
+            ax.transData + ScaledTranslation(aside / 72, 0, ax.figure.dpi_scale_trans) if aside else ax.transData
+        )
+        ends = [y, *(end for end in y_interval or () if end is not None)]
+        ax.update_datalim([(x, end) for end in ends])  # an artist that stands aside is no part of the limits by itself
         return ax.errorbar(
             x,
             y,
@@ -164,7 +169,7 @@ class Drawing:
             capsize=2.5,
             capthick=1.2,
             zorder=3,
-            transform=ax.transData + ScaledTranslation(aside / 72, 0, ax.figure.dpi_scale_trans),
+            transform=transform,
         )
 
     def legend(

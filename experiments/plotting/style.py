@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Theme = Literal["light", "dark"]
-
 INK = "ink"
-"""Stands for black on paper and for white on a dark page."""
+"""Stands for the colour of letters."""
 BLURRED_GREY = "#8A8A8A"
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -75,21 +73,20 @@ class Palette:
         return self.ink if look.colour == INK else look.colour
 
 
-PALETTES: dict[Theme, Palette] = {
-    "light": Palette(ink="#1A1A1A", soft="#555555", faint="#D9D9D9", paper="#FFFFFF", band="#F3F3F3"),
-    "dark": Palette(ink="#ECECEC", soft="#A9AEB6", faint="#3A3F47", paper="#15181D", band="#1D2127"),
-}
+LIGHT = Palette(ink="#1A1A1A", soft="#555555", faint="#D9D9D9", paper="#FEFEFE", band="#F3F3F3")
+DARK = Palette(ink="#ECECEC", soft="#A9AEB6", faint="#3A3F47", paper="#15181D", band="#1D2127")
+"""What a page of HTML puts in the place of each neutral colour where its reader likes it dark."""
 
 
 @contextmanager
-def styled(theme: Theme = "light") -> Iterator[Palette]:
+def styled() -> Iterator[Palette]:
     """Draw and save inside: matplotlib's settings are as before afterwards.
 
     Fonts are embedded in PDF as TrueType and drawn as outlines in SVG. Names from data are never read as formulas.
     """
     import matplotlib as mpl
 
-    palette = PALETTES[theme]
+    palette = LIGHT
     settings: dict[Any, Any] = {
         "axes.axisbelow": True,
         "axes.edgecolor": palette.soft,

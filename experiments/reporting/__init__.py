@@ -1,0 +1,1 @@
+"""The page of ``python -m experiments.report``: its words, tables, pictures and their layout."""

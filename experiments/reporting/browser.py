@@ -1,0 +1,133 @@
+"""The pictures of the page's browser: small copies as data URIs, and the boxes to lay over them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from deblur.pictures import read_picture
+from experiments.gain.records import BLURRED, SHARP, deblurred_arm
+from experiments.plotting.boxes import drawn_confidence, selected
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from experiments.gain.records import Example, Result
+    from experiments.gain.tables import Boxes, PictureTruth
+    from experiments.plotting.runs import OpenRun, Runs
+
+LONG_SIDE = 640  # pixels; to look at on a screen
+QUALITY = 76
+LOWEST_CONFIDENCE = 0.1  # boxes below it are not carried along: the slider cannot show them
+
+
+class PictureBook:
+    """What the page's script gets: examples, each with its pictures and boxes.
+
+    Args:
+        runs: of which the first run is shown.
+        max_pictures: how many examples at most: the largest changes of every result, helped and hurt in turn.
+    """
+
+    def __init__(self, runs: Runs, max_pictures: int) -> None:
+        self._run: OpenRun = runs.runs[0]
+        self._images: list[str] = []
+        self._places: dict[Path, int] = {}
+        truths = {} if self._run.predictions is None else {t.picture: t for t in self._run.predictions.truths}
+        usable = [
+            (result, example)
+            for result in self._run.record.results
+            for example in result.examples
+            if example.picture in truths and self._is_whole(result, example)
+        ]
+        usable.sort(key=lambda pair: pair[1].rank)  # stable: helped and hurt of a deblurrer stay side by side
+        self.n_left_out = max(0, len(usable) - max_pictures)
+        self._examples = [self._example(result, example, runs) for result, example in usable[:max_pictures]]
+        shown = {example["picture"] for example in self._examples}
+        self._truths = {name: self._truth(truth) for name, truth in truths.items() if name in shown}
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that the script reads."""
+        return {
+            "classes": self._run.predictions.class_names if self._run.predictions else [],
+            "confidence": max(drawn_confidence(self._run), LOWEST_CONFIDENCE),
+            "lowest": LOWEST_CONFIDENCE,
+            "images": self._images,
+            "truths": self._truths,
+            "examples": self._examples,
+        }
+
+    def _example(self, result: Result, example: Example, runs: Runs) -> dict[str, Any]:
+        restored = deblurred_arm(example.deblurrer)
+        words = {SHARP: "sharp", BLURRED: "blurred", restored: f"restored by {example.deblurrer}"}
+        arms = [
+            {
+                "name": words[arm],
+                "image": self._image(self._run.folder / example.pictures[arm]),
+                "boxes": self._predicted(result, arm, example.picture),
+            }
+            for arm in (SHARP, BLURRED, restored)
+            if arm in example.pictures
+        ]
+        return {
+            "detector": result.detector,
+            "blur": runs.blur_label(result.blur),
+            "deblurrer": example.deblurrer,
+            "effect": example.effect,
+            "rank": example.rank,
+            "picture": example.picture,
+            "before": example.blurred_f1,
+            "after": example.deblurred_f1,
+            "arms": arms,
+        }
+
+    def _predicted(self, result: Result, arm: str, picture: str) -> list[list[float]]:
+        if self._run.predictions is None:
+            return []
+        found = self._run.predictions.boxes(result.detector, result.blur, arm, picture)
+        return _rows(selected(self._run, found, LOWEST_CONFIDENCE))
+
+    def _truth(self, truth: PictureTruth) -> dict[str, Any]:
+        rows = [[*row, int(ignored)] for row, ignored in zip(_rows(truth.truth), truth.ignored, strict=True)]
+        return {"width": truth.width, "height": truth.height, "boxes": rows}
+
+    def _is_whole(self, result: Result, example: Example) -> bool:
+        arms = {BLURRED, deblurred_arm(example.deblurrer)}
+        if not arms <= example.pictures.keys():
+            return False
+        return all(
+            (self._run.folder / file).is_file()
+            and self._run.has_boxes(result.detector, result.blur, arm, example.picture)
+            for arm, file in example.pictures.items()
+            if arm in arms | {SHARP}
+        )
+
+    def _image(self, path: Path) -> int:
+        """Place of a picture in the list; each is carried once."""
+        if path not in self._places:
+            self._places[path] = len(self._images)
+            self._images.append(_data_uri(path))
+        return self._places[path]
+
+
+def _data_uri(path: Path) -> str:
+    image = Image.fromarray(read_picture(path))
+    image.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    image.save(stream, "WEBP", quality=QUALITY)
+    return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def _rows(boxes: Boxes) -> list[list[float]]:
+    """``[x1, y1, x2, y2, class]``, and the score where there is one."""
+    rows = [
+        [*(round(edge, 1) for edge in box), class_index]
+        for box, class_index in zip(boxes.boxes, boxes.classes, strict=True)
+    ]
+    return [[*row, round(score, 3)] for row, score in zip(rows, boxes.scores, strict=True)] if boxes.scores else rows

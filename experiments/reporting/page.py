@@ -1,0 +1,105 @@
+"""Puts the page together: one file, nothing loaded from anywhere, nothing from data read as markup or script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from deblur.errors import DeblurError
+from experiments.plotting.figures import charts
+from experiments.plotting.runs import Runs, flat
+from experiments.plotting.sheet import Drawing, Plot, rendered
+from experiments.plotting.style import DARK, LIGHT, styled
+from experiments.reporting.browser import PictureBook
+from experiments.reporting.tables import tables
+from experiments.reporting.words import findings, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_HERE = Path(__file__).parent
+_CARDS = 9  # further findings are folded up
+
+
+def build_page(folder: Path, max_pictures: int) -> str:
+    """The report of one run as HTML.
+
+    Args:
+        folder: of a finished detection-gain run.
+        max_pictures: how many pictures the browser carries at most.
+
+    Raises:
+        DeblurError: no such run, or one of its files is damaged.
+    """
+    runs = Runs([folder])
+    found = findings(runs)
+    book = PictureBook(runs, max_pictures)
+    figures, missing = [], []
+    with styled() as palette:
+        for entry in charts(Drawing(runs, palette, framed=False)):
+            if isinstance(entry, Plot):
+                figures.append(
+                    {"name": entry.name, "title": entry.title, "caption": entry.caption, "source": _svg_uri(entry)}
+                )
+            else:
+                missing.append(f"{entry.name}: {entry.reason}")
+    script = (_HERE / "page.js").read_text(encoding="utf-8")
+    record = runs.runs[0].record
+    environment = jinja2.Environment(
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        loader=jinja2.FileSystemLoader(_HERE),
+    )
+    return environment.get_template("page.html").render(
+        name=runs.runs[0].name,
+        counts=runs.counts,
+        limit=record.data.get("limit"),
+        confidence=runs.confidence_percent,
+        summary=summary(found, runs.confidence_percent),
+        cards=found[:_CARDS],
+        more_cards=found[_CARDS:],
+        tables=tables(runs),
+        figures=figures,
+        missing=missing,
+        n_pictures=len(book),
+        n_left_out=book.n_left_out,
+        book=book.to_json(),
+        details=_details(folder, record.protocol, record.data),
+        style=(_HERE / "page.css").read_text(encoding="utf-8"),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
+    )
+
+
+def _svg_uri(plot: Plot) -> str:
+    """A figure as a data URI; its neutral colours follow the reader's choice of a light or dark page."""
+    text = rendered(plot.figure, "svg", plot.title).decode("utf-8")
+    names = ("ink", "soft", "faint", "paper", "band")
+    for name in names:
+        text = re.sub(re.escape(getattr(LIGHT, name)), f"var(--{name})", text, flags=re.IGNORECASE)
+    light, dark = ("".join(f"--{name}:{getattr(palette, name)};" for name in names) for palette in (LIGHT, DARK))
+    style = f"<style>:root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}</style>"
+    text = re.sub(r"(<svg[^>]*>)", lambda match: match[1] + style, text, count=1)
+    return "data:image/svg+xml;base64," + base64.b64encode(text.encode("utf-8")).decode("ascii")
+
+
+def _details(folder: Path, protocol: Mapping[str, Any], data: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
+    """Title and entries of each list at the end of the page."""
+    lists = [("Protocol", flat(dict(protocol))), ("Data", flat(dict(data)))]
+    path = folder / "env.json"
+    if path.is_file():
+        try:
+            environment = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DeblurError(f"cannot read {path}: {' '.join(str(error).split())}") from error
+        if isinstance(environment, dict):
+            lists.append(("Environment", flat(environment)))
+    return lists

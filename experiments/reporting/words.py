@@ -1,0 +1,152 @@
+"""What a run found, in sentences that say no more than its intervals do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from experiments.gain.records import BLURRED, SHARP, deblurred_arm
+
+if TYPE_CHECKING:
+    from detection.bootstrap import Interval
+    from experiments.gain.records import Result
+    from experiments.plotting.runs import Runs
+
+MINUS = "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"
+Verdict = Literal["better", "worse", "open"]
+_VERDICT_WORDS: dict[Verdict, str] = {"better": "Restoring helps", "worse": "Restoring harms", "open": "Not decided"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One deblurrer with one detector at one blur.
+
+    Attributes:
+        where: detector and blur.
+        deblurrer: its name.
+        verdict: on which side of 0 the interval of the AP difference lies; ``open`` where it includes 0 or is missing.
+        verdict_words: the same for a reader.
+        headline: the recovered fraction, or the AP difference where there is none.
+        interval: its interval in words.
+        sentences: the whole finding.
+        bar: value, low and high of the recovered fraction in percent, for a small picture; None where not defined.
+    """
+
+    where: str
+    deblurrer: str
+    verdict: Verdict
+    verdict_words: str
+    headline: str
+    interval: str
+    sentences: str
+    bar: tuple[float, float, float] | None
+
+
+def findings(runs: Runs) -> list[Finding]:
+    """Every comparison of the first run, in its order."""
+    run = runs.runs[0]
+    found = []
+    for detector, blur in runs.pairs:
+        result = run.result(detector, blur)
+        if result is not None and BLURRED in result.arms:
+            names = [name for name in result.ap_difference if deblurred_arm(name) in result.arms]
+            found += [_finding(result, name, f"{detector}, {runs.blur_label(blur)}") for name in names]
+    return found
+
+
+def summary(found: list[Finding], confidence: str) -> str:
+    """One sentence over all comparisons; empty where there is only one."""
+    if len(found) < 2:
+        return ""
+    counts = {verdict: sum(finding.verdict == verdict for finding in found) for verdict in _VERDICT_WORDS}
+    return (
+        f"Of {len(found)} comparisons (detector, blur, deblurrer), restoring raised AP in {counts['better']} and"
+        f" lowered it in {counts['worse']}, with a {confidence} % interval that leaves out 0; {counts['open']} are not"
+        " decided. Each interval stands for itself: among many, some leave out 0 by chance."
+    )
+
+
+def points(value: float | None) -> str:
+    """A score from 0 to 1 in points of 100: ``42.1``."""
+    return DASH if value is None else f"{100 * value:.1f}".replace("-", MINUS)
+
+
+def percent(value: float | None) -> str:
+    """A fraction as ``32 %``."""
+    return DASH if value is None else f"{100 * value:.0f} %".replace("-", MINUS)
+
+
+def signed(value: float | None) -> str:
+    """A difference of scores in points with its sign."""
+    return DASH if value is None else f"{100 * value:+.1f}".replace("-", MINUS)
+
+
+def verdict_of(difference: Interval) -> Verdict:
+    """On which side of 0 an interval lies."""
+    if difference.low is not None and difference.low > 0:
+        return "better"
+    if difference.high is not None and difference.high < 0:
+        return "worse"
+    return "open"
+
+
+def _finding(result: Result, deblurrer: str, where: str) -> Finding:
+    difference = result.ap_difference[deblurrer]
+    recovered = result.recovered.get(deblurrer)
+    verdict = verdict_of(difference)
+    sharp, blurred, restored = (
+        result.arms[arm].ap if arm in result.arms else None for arm in (SHARP, BLURRED, deblurred_arm(deblurrer))
+    )
+    parts = []
+    if sharp is not None:
+        parts.append(f"AP is {points(sharp)} on the sharp pictures and {points(blurred)} on the blurred ones.")
+    else:
+        parts.append(f"AP is {points(blurred)} on the blurred pictures; there are no sharp ones to compare with.")
+    parts.append(f"Restored by {deblurrer}, they give {points(restored)}: {_difference_words(difference)}.")
+    parts.append(_decision_words(difference, verdict))
+    bar = None
+    if recovered is not None and recovered.value is not None:
+        headline, interval = percent(recovered.value), "of the lost AP recovered, no interval"
+        if recovered.low is not None and recovered.high is not None:
+            bar = (100 * recovered.value, 100 * recovered.low, 100 * recovered.high)
+            interval = f"of the lost AP recovered ({percent(recovered.low)} to {percent(recovered.high)})"
+        elif recovered.n_excluded:
+            parts.append(
+                "The recovered fraction has no interval: in too many draws blur cost nothing, so there was nothing to"
+                " recover."
+            )
+    else:
+        headline, interval = signed(difference.value), "points of AP; no recovered fraction"
+        if sharp is not None:
+            parts.append("Blur cost no AP here, so there is no fraction of it to recover.")
+    parts += _harm_words(result, deblurrer)
+    return Finding(where, deblurrer, verdict, _VERDICT_WORDS[verdict], headline, interval, " ".join(parts), bar)
+
+
+def _difference_words(difference: Interval) -> str:
+    text = f"{signed(difference.value)} points"
+    if difference.low is None or difference.high is None:
+        return text
+    return f"{text} ({100 * difference.confidence:g} % interval {signed(difference.low)} to {signed(difference.high)})"
+
+
+def _decision_words(difference: Interval, verdict: Verdict) -> str:
+    if difference.low is None or difference.high is None:
+        return "Without an interval it stays open how much of that is chance."
+    if verdict == "better":
+        return "The interval lies above 0: on pictures like these, restoring helps this detector."
+    if verdict == "worse":
+        return "The interval lies below 0: on pictures like these, restoring harms this detector."
+    return "The interval includes 0: these pictures do not decide whether restoring helps."
+
+
+def _harm_words(result: Result, deblurrer: str) -> list[str]:
+    harm = result.harm.get(deblurrer)
+    if harm is None or harm.value is None:
+        return []
+    text = f"Sharp pictures put through it change AP by {signed(-harm.value)} points"
+    if harm.low is None or harm.high is None:
+        return [f"{text}."]
+    text += f" ({signed(-harm.high)} to {signed(-harm.low)})"
+    return [f"{text}, which may be chance." if harm.low <= 0 <= harm.high else f"{text}."]

@@ -1,0 +1,228 @@
+"""Figures are there in both formats, the same each time, and never empty or of runs that do not compare."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import pytest
+from PIL import Image
+
+from detection.bootstrap import Interval
+from experiments.gain.tables import Boxes
+from experiments.plots import main
+from experiments.plotting.boxes import found_in, iou
+from experiments.plotting.figures import charts
+from experiments.plotting.runs import Runs, run_names
+from experiments.plotting.scores import recovered
+from experiments.plotting.sheet import Drawing, Plot, Skipped
+from experiments.plotting.style import INK, deblurrer_look, styled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from experiments.gain.records import GainRun
+
+    MakeRun = Callable[..., GainRun]
+
+NAMES = {
+    "ap_by_arm",
+    "recovered",
+    "ap_by_size",
+    "per_class",
+    "precision_recall",
+    "precision_recall_iou50",
+    "psnr_recovered",
+    "cost_recovered",
+    "strips_shake-8",
+    "strips_shake-16",
+}
+
+
+def _words(plot: Plot) -> str:
+    """Everything written in a figure."""
+    return " ".join(text.get_text() for text in plot.figure.findobj(mpl.text.Text))
+
+
+def test_every_figure_is_a_png_and_a_pdf_with_embedded_fonts(
+    tmp_path: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(tmp_path / "run")
+    before = dict(mpl.rcParams)
+    assert main([str(tmp_path / "run"), "--json"]) == 0
+    assert dict(mpl.rcParams) == before
+    document = json.loads(capsys.readouterr().out)
+    assert document["skipped"] == []
+    folder = tmp_path / "run" / "plots"
+    assert {path.name for path in folder.iterdir()} == {
+        f"{name}.{suffix}" for name in NAMES for suffix in ("png", "pdf")
+    }
+    assert sorted(document["written"]) == sorted(str(path) for path in folder.iterdir())
+    for name in NAMES:
+        with Image.open(folder / f"{name}.png") as image:
+            assert len(image.convert("L").getcolors(256) or []) > 20, name
+        content = (folder / f"{name}.pdf").read_bytes()
+        assert b"/FontFile2" in content
+        assert b"/Type3" not in content
+        assert b"CreationDate" not in content
+    kept = (folder / "recovered.png").read_bytes()
+    assert main([str(tmp_path / "run")]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert (folder / "recovered.png").read_bytes() == kept
+
+
+def test_the_same_files_give_the_same_bytes(tmp_path: Path, make_run: MakeRun) -> None:
+    from experiments.plotting.sheet import rendered
+
+    make_run(tmp_path / "run", blurs=(8,))
+    contents = []
+    for _ in range(2):
+        with styled() as palette:
+            (plot,) = recovered(Drawing(Runs([tmp_path / "run"]), palette))
+            assert isinstance(plot, Plot)
+            contents.append([rendered(plot.figure, suffix, plot.title) for suffix in ("png", "pdf", "svg")])
+    assert contents[0] == contents[1]
+
+
+def test_what_a_run_lacks_is_skipped_with_a_reason(
+    tmp_path: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing = Interval(None, None, None, 0.95, 0, 0)
+    make_run(tmp_path / "run", blurs=(8,), recovered=nothing, has_sharp=False, cost=None)
+    for name in ("curves.json", "predictions.json"):
+        (tmp_path / "run" / name).unlink()
+    assert main([str(tmp_path / "run"), "--output", str(tmp_path / "out")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    skipped = {line.split()[1].rstrip(":") for line in lines if line.startswith("skipped ")}
+    assert skipped == {
+        "recovered", "precision_recall", "precision_recall_iou50", "psnr_recovered", "cost_recovered", "strips",
+    }  # fmt: skip
+    assert {path.stem for path in (tmp_path / "out").iterdir()} == {"ap_by_arm", "ap_by_size", "per_class"}
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"confidence": 0.25}, "protocol.detection.confidence"),
+        ({"data": "ee"}, "data.sha256"),
+        ({"weights": "ee"}, "the detector det has other weights"),
+    ],
+)
+def test_runs_that_do_not_compare_are_refused_in_one_line(
+    tmp_path: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str], options: dict[str, object], reason: str
+) -> None:
+    make_run(tmp_path / "a")
+    make_run(tmp_path / "b", **options)
+    assert main([str(tmp_path / "a"), str(tmp_path / "b"), "--output", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert reason in error
+    assert error.count("\n") == 1
+    assert str(tmp_path / "b") in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_several_runs_are_told_apart_by_name_and_look(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path / "a", blurs=(8,))
+    make_run(tmp_path / "b", blurs=(8,))
+    runs = Runs([tmp_path / "a", tmp_path / "b"])
+    assert [series.label for series in runs.series] == [
+        "sharp", "blurred", "net (a)", "sharp through net (a)", "net (b)", "sharp through net (b)",
+    ]  # fmt: skip
+    assert runs.deblurred[0].look.colour != runs.deblurred[1].look.colour
+    assert runs.deblurred[0].look.marker != runs.deblurred[1].look.marker
+    with styled() as palette:
+        (plot,) = recovered(Drawing(runs, palette))
+        assert isinstance(plot, Plot)
+        assert {"net (a)", "net (b)"} <= {text.get_text() for text in plot.figure.findobj(mpl.text.Text)}
+
+
+def test_runs_whose_blurred_arms_differ_each_show_theirs(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path / "a", blurs=(8,))
+    make_run(tmp_path / "b", blurs=(8,), ap=(0.4, 0.21, 0.3))
+    labels = [series.label for series in Runs([tmp_path / "a", tmp_path / "b"]).series]
+    assert labels[:3] == ["sharp", "blurred (a)", "blurred (b)"]
+
+
+def test_several_runs_need_an_output(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["a", "b"])
+    assert caught.value.code == 2
+    assert "--output" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_run_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path), "--output", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert "does not exist" in error
+    assert error.count("\n") == 1
+
+
+def test_captions_and_protocol_stand_in_the_picture_and_names_are_no_formulas(
+    tmp_path: Path, make_run: MakeRun
+) -> None:
+    make_run(tmp_path / "run", deblurrer="$\\frac{a}$", blurs=(8,), limit=2)
+    with styled() as palette:
+        for framed in (True, False):
+            for plot in charts(Drawing(Runs([tmp_path / "run"]), palette, framed=framed)):
+                assert isinstance(plot, Plot)
+                assert "n = 2 pictures, 2 objects (cut by --limit 2: a trial)" in plot.caption
+                words = _words(plot).replace("\n", " ")
+                assert ("confidence 0.001" in words) == framed
+                assert ("n = 2 pictures" in words) == framed
+                if framed:
+                    assert "$\\frac{a}$" in words
+
+
+@pytest.mark.parametrize(
+    ("interval", "text", "is_hollow"),
+    [
+        (Interval(0.5, 0.25, 0.75, 0.95, 1000, 0), "50 % [25, 75]", False),
+        (Interval(0.1, -0.2, 0.3, 0.95, 1000, 0), "10 % [−20, 30]", True),  # noqa: RUF001
+        (Interval(0.5, None, None, 0.95, 0, 0), "50 % (no interval)", True),
+        (Interval(-9.0, -20.0, 30.0, 0.95, 1000, 0), "−900 % [−2000, 3000]", True),  # noqa: RUF001
+    ],
+)
+def test_a_fraction_is_written_beside_its_mark(
+    tmp_path: Path, make_run: MakeRun, interval: Interval, text: str, is_hollow: bool
+) -> None:
+    make_run(tmp_path / "run", blurs=(8,), recovered=interval)
+    with styled() as palette:
+        (plot,) = recovered(Drawing(Runs([tmp_path / "run"]), palette))
+        assert isinstance(plot, Plot)
+        assert text in _words(plot)
+        (ax,) = [ax for part in plot.figure.subfigs for ax in part.axes]
+        (mark,) = [line for line in ax.lines if line.get_marker() == "o"]
+        assert (mark.get_markerfacecolor() == palette.paper) == is_hollow
+        low, high = ax.get_xlim()
+        assert -130 < low < 0 < 100 < high < 230
+
+
+def test_an_interval_is_never_cut_by_the_axes(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path / "run", recovered=Interval(0.5, -0.6, 1.4, 0.95, 1000, 0))
+    with styled() as palette:
+        for plot in charts(Drawing(Runs([tmp_path / "run"]), palette)):
+            if isinstance(plot, Skipped) or plot.name not in {"recovered", "psnr_recovered", "cost_recovered"}:
+                continue
+            for ax in (ax for part in plot.figure.subfigs for ax in part.axes):
+                low, high = ax.get_xlim() if plot.name == "recovered" else ax.get_ylim()
+                assert low < -60 < 140 < high, plot.name
+
+
+def test_looks_do_not_repeat_soon() -> None:
+    looks = [deblurrer_look(place) for place in range(24)]
+    assert len({(look.colour, look.marker) for look in looks}) == 24
+    assert INK not in {look.colour for look in looks}
+    assert deblurrer_look(3, through=True).hollow
+
+
+def test_runs_of_the_same_name_are_named_by_more_of_their_path(tmp_path: Path) -> None:
+    assert run_names([tmp_path / "x" / "run", tmp_path / "y" / "run"]) == ["x/run", "y/run"]
+
+
+def test_boxes_are_the_same_object_by_class_and_place() -> None:
+    assert iou([0, 0, 10, 10], [0, 0, 10, 5]) == 0.5
+    assert iou([0, 0, 1, 1], [2, 2, 3, 3]) == 0
+    ours = Boxes([[0, 0, 10, 10], [0, 0, 10, 10]], [0, 1], [0.9, 0.8])
+    assert found_in(ours, Boxes([[0, 0, 10, 6]], [1], [0.5])) == [False, True]

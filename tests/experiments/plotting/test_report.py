@@ -1,0 +1,250 @@
+"""The page is one file that loads nothing, reads nothing from data as markup, and works in a browser."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import pytest
+
+from detection.bootstrap import Interval
+from experiments.plotting.runs import Runs
+from experiments.report import main
+from experiments.reporting.tables import tables
+from experiments.reporting.words import findings, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from experiments.gain.records import GainRun
+
+    MakeRun = Callable[..., GainRun]
+
+EVIL = "<script>alert(1)</script>"
+VOID = {"meta", "link", "img", "input", "br", "line", "rect"}
+
+
+class Page(HTMLParser):
+    """Elements with their attributes, after checking that every one is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {key: value or "" for key, value in attrs}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {key: value or "" for key, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] not in {"script", "style"}:
+            self.text += data
+
+    def of(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory, make_run: MakeRun) -> str:
+    folder = tmp_path_factory.mktemp("report") / "run"
+    make_run(folder, detectors=("det", "other"), blurs=(8,), deblurrer=f"net {EVIL}")
+    assert main([str(folder)]) == 0
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_is_sound_and_loads_nothing(report: str) -> None:
+    page = Page(report)
+    assert "http" not in re.sub(r"http-equiv", "", re.sub(r"base64,[\w+/=]+", "", report))
+    assert all(value.startswith(("data:", "#")) for _, found in page.elements for key, value in found.items()
+               if key in {"src", "href", "action", "poster", "data"})  # fmt: skip
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for attributes in page.of("a"):
+        assert attributes["href"][1:] in ids
+    for key in ("aria-labelledby", "for"):
+        assert all(found[key] in ids for _, found in page.elements if key in found)
+    assert all("alt" in attributes for attributes in page.of("img"))
+    assert len(page.of("h1")) == len(page.of("main")) == 1
+
+
+def test_strings_from_data_are_never_markup(report: str) -> None:
+    page = Page(report)
+    assert len(page.of("script")) == 2
+    assert EVIL not in report
+    assert html.escape(EVIL) in report
+    assert EVIL in page.text
+    (policy,) = [found["content"] for found in page.of("meta") if found.get("http-equiv") == "Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy.partition("script-src")[2].partition(";")[0]
+
+
+def test_the_pictures_carry_boxes_and_stay_few(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path / "run")
+    for limit, expected in ((1, 1), (100, 4)):
+        assert main([str(tmp_path / "run"), "--max-pictures", str(limit), "--overwrite"]) == 0
+        text = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+        found = re.search(r'<script type="application/json" id="book">(.*?)</script>', text, re.DOTALL)
+        assert found
+        book = json.loads(found[1])
+        assert len(book["examples"]) == expected
+    first = book["examples"][0]
+    assert [arm["name"] for arm in first["arms"]] == ["sharp", "blurred", "restored by net"]
+    assert [len(arm["boxes"]) for arm in first["arms"]] == [2, 0, 2]  # the box of score .02 is left behind
+    assert {example["effect"] for example in book["examples"]} == {"helped", "hurt"}
+    assert len(book["images"]) == 3
+
+
+def test_a_page_is_not_replaced_in_silence(
+    tmp_path: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(tmp_path / "run", blurs=(8,))
+    output = tmp_path / "page.html"
+    output.write_text("mine")
+    assert main([str(tmp_path / "run"), "--output", str(output)]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert output.read_text() == "mine"
+
+
+def test_a_run_with_little_still_has_a_page(tmp_path: Path, make_run: MakeRun) -> None:
+    nothing = Interval(None, None, None, 0.95, 0, 0)
+    make_run(tmp_path / "run", has_sharp=False, recovered=nothing, harm=nothing, cost=None)
+    for name in ("curves.json", "predictions.json", "env.json"):
+        (tmp_path / "run" / name).unlink()
+    assert main([str(tmp_path / "run")]) == 0
+    text = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert "there are no sharp ones to compare with" in page.text
+    assert 'id="browser"' not in text
+    assert "No figure recovered" in page.text
+
+
+@pytest.mark.parametrize(
+    ("options", "verdict", "words"),
+    [
+        ({"gain": (0.1, 0.05, 0.15)}, "better", "The interval lies above 0"),
+        ({"gain": (0.1, -0.05, 0.15)}, "open", "The interval includes 0"),
+        ({"gain": (-0.1, -0.15, -0.05)}, "worse", "restoring harms this detector"),
+        ({"gain": (0.1, None, None)}, "open", "Without an interval it stays open"),
+        ({"gain": (0.1, 0.0, 0.15)}, "open", "The interval includes 0"),
+        ({"ap": (0.2, 0.3, 0.31), "recovered": (None, None, None)}, "better", "Blur cost no AP here"),
+        ({"harm": (0.01, 0.005, 0.02)}, "better", "change AP by \N{MINUS SIGN}1.0 points"),
+        ({"harm": (0.01, -0.005, 0.02)}, "better", "which may be chance"),
+    ],
+)
+def test_words_say_no_more_than_the_interval(
+    tmp_path: Path,
+    make_run: MakeRun,
+    options: dict[str, tuple[float | None, float | None, float | None]],
+    verdict: str,
+    words: str,
+) -> None:
+    intervals = {
+        key: value if key == "ap" else Interval(*value, confidence=0.95, n_draws=1000, n_excluded=0)
+        for key, value in options.items()
+    }
+    make_run(tmp_path / "run", blurs=(8,), **intervals)
+    (finding,) = findings(Runs([tmp_path / "run"]))
+    assert finding.verdict == verdict
+    assert words in finding.sentences
+    assert summary([finding], "95") == ""
+
+
+def test_tables_sort_by_numbers_and_have_dashes_for_what_is_missing(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path / "run", blurs=(8,))
+    found = {table.name: table for table in tables(Runs([tmp_path / "run"]))}
+    assert set(found) == {"gains", "arms", "classes", "consistency"}
+    for table in found.values():
+        assert all(len(row) == len(table.columns) for row in table.rows)
+    (gains,) = found["gains"].rows
+    assert [cell.text for cell in gains[3:6]] == ["50 %", "25 %", "75 %"]
+    assert [cell.number for cell in gains[3:6]] == [0.5, 0.25, 0.75]
+    small = next(place for place, column in enumerate(found["arms"].columns) if column.name == "AP small")
+    assert {(row[small].text, row[small].number) for row in found["arms"].rows} == {("\N{EN DASH}", None)}
+    assert len(found["arms"].rows) == 4
+
+
+SELF_TEST = """
+const out = {}, byId = (id) => document.getElementById(id), fire = (id, value, kind) => {
+  const element = byId(id); element.value = value; element.dispatchEvent(new Event(kind, {bubbles: true}));
+};
+const column = (place) => [...byId("table-arms").tBodies[0].rows].map((row) => row.cells[place].textContent);
+const heading = byId("table-arms").tHead.rows[0].cells[3];
+heading.querySelector("button").click(); out.up = column(3); out.sort = heading.getAttribute("aria-sort");
+heading.querySelector("button").click(); out.down = column(3);
+out.shown = byId("thumbs").children.length; out.count = byId("count").textContent;
+out.tags = [byId("left-tag").textContent, byId("right-tag").textContent];
+const boxes = () => document.querySelectorAll("#right-layer .box:not(.truth)").length;
+out.names = [...document.querySelectorAll("#right-layer text")].map((text) => text.textContent);
+out.boxes = boxes(); out.hits = document.querySelectorAll("#right-layer .box.hit").length;
+fire("confidence", "0.5", "input"); out.confident = boxes();
+byId("show-boxes").click(); out.off = boxes(); byId("show-boxes").click();
+out.truth = document.querySelectorAll(".box.truth").length; byId("show-truth").click();
+out.no_truth = document.querySelectorAll(".box.truth").length;
+fire("split", "20", "input"); out.split = byId("stage").style.getPropertyValue("--split");
+fire("filter-effect", "2", "change"); out.filtered = byId("thumbs").children.length;
+out.title = byId("picture-title").textContent;
+byId("next").click(); out.next = byId("picture-title").textContent;
+out.wide = document.documentElement.scrollWidth <= window.innerWidth;
+out.alerts = window.alerted === true;
+document.documentElement.setAttribute("data-result", JSON.stringify(out));
+"""
+
+
+def _chromium() -> str:
+    for name in ("chromium", "chromium-browser", "google-chrome", "chrome"):
+        path = shutil.which(name)
+        if path:
+            return path
+    pytest.skip("Chromium is not installed: the page was not tried in a browser")
+
+
+@pytest.mark.parametrize("width", [1280, 500])
+def test_the_page_works_in_chromium(tmp_path: Path, report: str, width: int) -> None:
+    browser = _chromium()
+    copy = tmp_path / "copy.html"
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", report)
+    text = text.replace("<body>", "<body><script>window.alert = () => { window.alerted = true; };</script>", 1)
+    copy.write_text(text.replace("</body>", f"<script>{SELF_TEST}</script></body>"), encoding="utf-8")
+    flags = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+        " --disable-component-update --disable-sync --disable-dev-shm-usage"
+    )
+    command = [browser, *flags.split(), f"--window-size={width},900", f"--user-data-dir={tmp_path / 'profile'}"]
+    done = subprocess.run(
+        [*command, "--dump-dom", copy.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )
+    found = re.search(r'data-result="([^"]*)"', done.stdout)
+    assert found, done.stderr[-2000:]
+    result = json.loads(html.unescape(found[1]))
+    numbers = [float(text) for text in result["up"]]
+    assert numbers == sorted(numbers)
+    assert result["down"] == [f"{number:.1f}" for number in sorted(numbers, reverse=True)]
+    assert result["sort"] == "ascending"
+    assert (result["shown"], result["count"]) == (4, "4 of 4 pictures")
+    assert result["tags"] == ["blurred: 0 of 0 boxes fit", f"restored by net {EVIL}: 1 of 2 boxes fit"]
+    assert result["names"] == [f"{EVIL} 0.40", "person 0.90"]
+    assert (result["boxes"], result["hits"], result["confident"], result["off"]) == (2, 1, 1, 0)
+    assert (result["truth"], result["no_truth"]) == (2, 0)
+    assert result["split"] == "20%"
+    assert result["filtered"] == 2
+    assert result["title"].startswith("Hurt #1: two · det ·")
+    assert result["next"].startswith("Hurt #1: two · other ·")
+    assert result["wide"]
+    assert not result["alerts"]
