@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("nothing to train on: give --pairs, --sharp or --frames")
 
     def body() -> int:
-        from deblur.training import train
+        from deblur.training.loop import train
 
         metrics = train(options)
         if options.json:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from deblur.errors import DeblurError
-from deblur.schedule import Progress, Schedule, crop_at, parse_crops
+from deblur.training.schedule import Progress, Schedule, crop_at, parse_crops
 
 
 def test_cosine_rises_then_falls_to_the_floor():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from deblur.blur import BlurSpec
-    from deblur.sources import Example
+    from deblur.training.sources import Example
 
     FeatureDistance = Callable[[Tensor, Tensor], Tensor]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from deblur.sources import Example, PictureStore, Source
+    from deblur.training.sources import Example, PictureStore, Source
 
 
 @dataclass(frozen=True)

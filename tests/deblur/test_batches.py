@@ -7,9 +7,9 @@ from PIL import Image
 from skimage import data as photographs
 
 from deblur.blur import BlurSpec
-from deblur.data import BlurMix, BlurRange, draw_examples, make_batch, parse_blur_range
 from deblur.errors import DeblurError
-from deblur.sources import PictureStore, check_readable, hold_out, parse_source
+from deblur.training.batches import BlurMix, BlurRange, draw_examples, make_batch, parse_blur_range
+from deblur.training.sources import PictureStore, check_readable, hold_out, parse_source
 
 CPU = torch.device("cpu")
 MIX = BlurMix((parse_blur_range("shake:4-20=0.5"), parse_blur_range("straight:9=0.3"), parse_blur_range("none=0.2")))

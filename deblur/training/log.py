@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from deblur.pictures import write_picture
 from deblur.released import save_released
 from deblur.runs import describe_environment
-from deblur.validation import to_batch
+from deblur.training.validation import to_batch
 
 if TYPE_CHECKING:
     import argparse
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from deblur.networks import NetworkConfig
-    from deblur.schedule import Progress
-    from deblur.validation import ValidationSet
+    from deblur.training.schedule import Progress
+    from deblur.training.validation import ValidationSet
 
 COLUMNS = ("step", "minutes", "kind", "name", "value")
 
