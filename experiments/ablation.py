@@ -1,0 +1,137 @@
+"""What each part of MSTSGM and each term of its loss is worth: the same training with one thing switched off at a time.
+
+    python -m experiments.ablation --config experiments/configs/nano.yaml --sharp photographs --max-minutes 30
+
+It takes every option of ``python -m deblur.train``; all variants share data, seed and length (``--max-minutes`` or
+``--steps``). The run's folder ``runs/ablation/NAME`` holds a training run for each variant, ``ablation.csv`` and a
+plot.
+A variant that is done is not trained again with ``--resume auto``, one that was interrupted goes on.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from deblur.cli import parse_args, run
+from deblur.train import build_parser as training_parser
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+SUBNETWORKS = ("msfd", "tcn", "eagr", "fam", "msff")
+LOSS_TERMS = ("frequency", "smoothness")
+VARIANTS = ("full", *(f"no-{part}" for part in (*SUBNETWORKS, *LOSS_TERMS)))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Training's options and ``--variants``."""
+    parser = training_parser()
+    parser.prog = "python -m experiments.ablation"
+    parser.description = (__doc__ or "").partition("\n")[0]
+    parser.set_defaults(name="ablation")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="what to train")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train the variants and compare them; returns the exit code."""
+    parser = build_parser()
+    options = parse_args(parser, argv)
+    if options.steps is None and options.max_minutes is None:
+        parser.error("say how long each variant trains: --steps, --max-minutes or both")
+    if not (options.pairs or options.sharp or options.frames):
+        parser.error("nothing to train on: give --pairs, --sharp or --frames")
+
+    def body() -> int:
+        folder, table = ablate(options)
+        if options.json:
+            print(json.dumps({"run": str(folder), "variants": json.loads(table.to_json(orient="records"))}, indent=2))
+        else:
+            print(table.to_string(index=False, float_format="{:.2f}".format))
+            print(f"\n{folder}")
+        return 0
+
+    return run(body)
+
+
+def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
+    """Train every variant; returns the run's folder and the table, a row a variant.
+
+    Raises:
+        DeblurError: as ``deblur.training.loop.train`` does.
+    """
+    import pandas as pd
+
+    from deblur.runs import create_run, describe_environment, write_atomically, write_json
+    from deblur.training.loop import train
+
+    folder = options.output / "ablation" / options.name
+    if not (options.resume == "auto" and folder.is_dir()):
+        folder = create_run("ablation", options.name, options.output)
+    rows = []
+    for name in options.variants:
+        metrics_file = folder / "train" / name / "metrics.json"
+        if not metrics_file.is_file():
+            train(variant_options(options, name, folder))
+        metrics = json.loads(metrics_file.read_text(encoding="utf-8"))
+        rows.append({"variant": name} | summarize(metrics))
+    table = pd.DataFrame(rows)
+    write_atomically(folder / "ablation.csv", table.to_csv(index=False).encode("utf-8"))
+    write_json(folder / "env.json", describe_environment(options.device, options.seed))
+    plot(table, folder)
+    return folder, table
+
+
+def variant_options(options: argparse.Namespace, name: str, folder: Path) -> argparse.Namespace:
+    """The options of one variant's training."""
+    changed = copy.deepcopy(options)
+    changed.name, changed.output, changed.resume = name, folder, "auto"
+    part = name.removeprefix("no-")
+    if part in SUBNETWORKS:
+        changed.set = [*options.set, f"{part}=false"]
+    elif part in LOSS_TERMS:
+        setattr(changed, part, 0.0)
+    return changed
+
+
+def summarize(metrics: dict[str, Any]) -> dict[str, float | None]:
+    """One row: steps, minutes and the gain in dB on every validation set."""
+    gains = {f"gain {name}": score["gain"] for name, score in metrics["validation"].items()}
+    return {"steps": metrics["step"], "minutes": metrics["minutes"], "parameters": metrics["parameters"], **gains}
+
+
+def plot(table: pd.DataFrame, folder: Path) -> None:
+    """Bars of the gain of every variant on every validation set, as PNG and PDF."""
+    from matplotlib.figure import Figure
+
+    from experiments.plotting.style import deblurrer_look, styled
+
+    gains = [column for column in table.columns if column.startswith("gain ")]
+    thickness = 0.8 / max(1, len(gains))
+    with styled() as palette:
+        figure = Figure(figsize=(7.2, 1.2 + 0.16 * len(table) * (1 + len(gains))), layout="constrained")
+        axes = figure.subplots()
+        for index, column in enumerate(gains):
+            look = deblurrer_look(index)
+            places = [row + (index - (len(gains) - 1) / 2) * thickness for row in range(len(table))]
+            bars = axes.barh(places, table[column], thickness, label=column.removeprefix("gain "))
+            for bar in bars:
+                bar.set(facecolor=palette.of(look), hatch=look.hatch, edgecolor=palette.paper)
+        axes.set_yticks(range(len(table)), table["variant"])
+        axes.invert_yaxis()
+        axes.axvline(0, color=palette.ink, linewidth=0.8)
+        axes.set_xlabel("gain in PSNR over the blurred picture (dB), pictures set aside")
+        axes.legend(title="validated on", loc="upper left", bbox_to_anchor=(1, 1))
+        for suffix in ("png", "pdf"):
+            figure.savefig(folder / f"ablation.{suffix}", dpi=150)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

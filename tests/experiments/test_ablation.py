@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+from skimage import data as photographs
+
+from experiments.ablation import VARIANTS, build_parser, main, variant_options
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index in range(4):
+        Image.fromarray(photographs.astronaut()[index * 60 : index * 60 + 100, 100:240]).save(folder / f"{index}.png")
+    network = ["--set", "widths=[16,20,24]", "encoder_blocks=[1,1,1]", "decoder_blocks=[1,1,1]", "--threads", "1"]
+    data = ["--sharp", str(folder), "--crop", "32", "--batch", "2", "--val-limit", "1", "--val-side", "48"]
+    return [*network, *data, "--val-blur", "shake:8", "--output", str(tmp_path / "runs"), "--device", "cpu"]
+
+
+def test_variants_share_all_but_one_thing(tmp_path):
+    options = build_parser().parse_args(["--steps", "3", "--sharp", "x", "--set", "frames=2"])
+    assert set(variant_options(options, "full", tmp_path).set) == {"frames=2"}
+    assert set(variant_options(options, "no-tcn", tmp_path).set) == {"frames=2", "tcn=false"}
+    no_frequency = variant_options(options, "no-frequency", tmp_path)
+    assert (no_frequency.frequency, no_frequency.smoothness, no_frequency.seed) == (
+        0.0,
+        options.smoothness,
+        options.seed,
+    )
+    assert options.frequency > 0
+
+
+def test_ablation_writes_a_table_and_a_plot_and_goes_on_where_it_stopped(arguments, tmp_path, capsys):
+    assert main([*arguments, "--steps", "1", "--variants", "full", "no-tcn"]) == 0
+    folder = tmp_path / "runs" / "ablation" / "ablation"
+    table = pd.read_csv(folder / "ablation.csv")
+    assert list(table["variant"]) == ["full", "no-tcn"]
+    assert table["parameters"][1] < table["parameters"][0]
+    assert (table["steps"] == 1).all()
+    assert (folder / "ablation.png").stat().st_size > 1000
+    assert (folder / "ablation.pdf").is_file()
+    assert "no-tcn" in capsys.readouterr().out
+    changed = (folder / "train" / "full" / "metrics.json").stat().st_mtime_ns
+    assert main([*arguments, "--steps", "1", "--variants", "full", "no-smoothness", "--resume", "auto", "--json"]) == 0
+    assert (folder / "train" / "full" / "metrics.json").stat().st_mtime_ns == changed
+    printed = json.loads(capsys.readouterr().out)
+    assert [row["variant"] for row in printed["variants"]] == ["full", "no-smoothness"]
+    config = yaml.safe_load((folder / "train" / "no-smoothness" / "config.yaml").read_text())
+    assert config["smoothness"] == 0.0
+
+
+def test_every_part_of_the_paper_can_be_switched_off():
+    assert set(VARIANTS) == {
+        "full",
+        *(f"no-{part}" for part in ("msfd", "tcn", "eagr", "fam", "msff", "frequency", "smoothness")),
+    }
+
+
+@pytest.mark.parametrize("given", ["--sharp x", "--steps 2", "--steps 2 --sharp x --variants no"])
+def test_usage_errors_exit_2(given):
+    with pytest.raises(SystemExit) as stopped:
+        main(given.split())
+    assert stopped.value.code == 2
