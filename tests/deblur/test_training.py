@@ -198,7 +198,7 @@ def test_two_processes_give_what_one_with_twice_the_share_gives(tmp_path, photos
     runs = tmp_path / "runs" / "train"
     assert json.loads((runs / "two" / "env.json").read_text())["processes"] == 2
     one, two = weights_of(runs / "one"), weights_of(runs / "two")
-    # Adam steps by about the learning rate whatever the gradient, so sums in another order may turn a step whose gradient
+    # Adam steps by about the learning rate whatever the gradient: sums in another order may turn a step whose gradient
     # is all but zero. Other data or another batch size would move every weight by the learning rate, 1e-4.
     assert np.mean([(one[name] - two[name]).abs().mean().item() for name in one]) < 1e-5
 
