@@ -12,10 +12,15 @@ from experiments.plotting.sheet import Drawing, Plot, Skipped
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Attribute of a curve: file name, title, what is averaged.
+# Attribute of a curve: file name, title, what is averaged, what the area is.
 _KINDS = {
-    "precision": ("precision_recall", "Precision over recall, IoU .50:.95", "IoU thresholds .50:.05:.95 and classes"),
-    "precision50": ("precision_recall_iou50", "Precision over recall, IoU .50", "classes, at IoU .50"),
+    "precision": (
+        "precision_recall",
+        "Precision over recall, IoU .50:.95",
+        "IoU thresholds .50:.05:.95 and classes",
+        "AP",
+    ),
+    "precision50": ("precision_recall_iou50", "Precision over recall, IoU .50", "classes, at IoU .50", "AP50"),
 }
 
 
@@ -23,7 +28,7 @@ def precision_recall(drawing: Drawing) -> Iterator[Plot | Skipped]:
     """One panel a detector and blur; a figure of the mean over IoU thresholds and one at IoU .50."""
     runs = drawing.runs
     arms = [series for series in runs.series if series.deblurrer is None or not series.is_sharp]
-    for attribute, (name, title, averaged) in _KINDS.items():
+    for attribute, (name, title, averaged, score) in _KINDS.items():
         lines = {
             pair: [
                 (series, curve.recall, precision)
@@ -40,7 +45,7 @@ def precision_recall(drawing: Drawing) -> Iterator[Plot | Skipped]:
         plot, body = drawing.sheet(
             name,
             title,
-            f"Interpolated precision, mean over {averaged}; the area below a line is that arm's AP.",
+            f"Interpolated precision, mean over {averaged}; the area below a line is that arm's {score}.",
             (max(6.2, 2.6 * columns), 2.4 * -(-len(pairs) // columns) + 0.5),
         )
         axes = drawing.panels(body, panel_titles(drawing, pairs), columns, sharex=True, sharey=True)

@@ -202,7 +202,8 @@ class Runs:
         entries = {key: value for key, value in flat(first.protocol).items() if not key.startswith(_NOT_ON_FIGURES)}
         ends = [key.rpartition(".")[2] for key in entries]
         names = [end if ends.count(end) == 1 else key for key, end in zip(entries, ends, strict=True)]
-        words = ["none" if value == "null" else value for value in entries.values()]
+        missing = {"scoring.classes": "all"}
+        words = [missing.get(key, "none") if value == "null" else value for key, value in entries.items()]
         parts = [f"{re.sub('[._]', ' ', name)} {value}" for name, value in zip(names, words, strict=True)]
         return " · ".join([*parts, f"data {str(first.data.get('sha256'))[:12]}"])
 
@@ -266,6 +267,8 @@ def flat(content: dict[str, Any], prefix: str = "") -> dict[str, str]:
     for key, value in content.items():
         if isinstance(value, dict):
             entries |= flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+            entries[f"{prefix}{key}"] = ", ".join(value)
         else:
             entries[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return entries

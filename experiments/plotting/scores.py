@@ -68,7 +68,7 @@ def recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
     grid_rows = -(-len(known) // columns)
     plot, body = drawing.sheet(
         "recovered",
-        "How much of the accuracy that blur took does restoring give back?",
+        "How much of what blur took does restoring give back?",
         "Recovered fraction: (AP restored - AP blurred) / (AP sharp - AP blurred). 0 %: as bad as blurred; 100 %: as"
         f" good as sharp. Bars: {runs.confidence_percent} % paired bootstrap intervals over pictures; hollow: the"
         " interval includes 0, or there is none.",
@@ -253,7 +253,7 @@ def _class_rows(drawing: Drawing, ax: Axes, pair: tuple[str, str], arms: list[Se
                 reached.setdefault(y, []).append(100 * value)
     for y, values in reached.items():
         ax.plot([min(values), max(values)], [y, y], color=drawing.palette.faint, linewidth=1.4, zorder=1)
-    ax.set_xlim(left=0)
+    ax.set_xlim(left=-2)  # room for the left half of a mark at 0
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
 

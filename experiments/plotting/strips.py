@@ -55,7 +55,10 @@ def _largest(examples: list[Example], effect: str) -> list[Example]:
         (example for example in examples if example.effect == effect),
         key=lambda example: (-abs(example.deblurred_f1 - example.blurred_f1), example.picture),
     )
-    return list({example.picture: example for example in reversed(ranked)}.values())[::-1][:_EACH]
+    by_picture: dict[str, Example] = {}
+    for example in ranked:
+        by_picture.setdefault(example.picture, example)
+    return list(by_picture.values())[:_EACH]
 
 
 def _strip(
