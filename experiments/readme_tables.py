@@ -1,0 +1,123 @@
+"""Write the README's tables from the runs in ``experiments/results/``: ``python -m experiments.readme_tables``.
+
+The text between the markers ``<!-- results -->`` and ``<!-- /results -->`` is replaced, nothing else in the file.
+``--check`` writes nothing and exits 1 where the README is not what the results say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deblur.cli import parse_args, run
+from deblur.errors import DeblurError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from experiments.gain.records import Result
+
+PROJECT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- results -->\n", "<!-- /results -->\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write or check the tables; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.readme_tables", description=(__doc__ or "").partition(":")[0], allow_abbrev=False
+    )
+    parser.add_argument("--readme", type=Path, default=PROJECT / "README.md", metavar="FILE")
+    parser.add_argument("--results", type=Path, default=PROJECT / "experiments" / "results", metavar="DIR")
+    parser.add_argument("--check", action="store_true", help="only say whether the tables are those of the results")
+    options = parse_args(parser, argv)
+
+    def body() -> int:
+        from deblur.runs import write_atomically
+
+        old = options.readme.read_text(encoding="utf-8")
+        new = replace_between_markers(old, "\n".join(tables(options.results)), options.readme)
+        if options.check and new != old:
+            raise DeblurError(f"{options.readme} does not say what {options.results} says: run this without --check")
+        if not options.check:
+            write_atomically(options.readme, new.encode("utf-8"))
+        return 0
+
+    return run(body)
+
+
+def replace_between_markers(text: str, content: str, file: Path) -> str:
+    """``text`` with ``content`` between its markers.
+
+    Raises:
+        DeblurError: the markers are not there, once each and in order.
+    """
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not (begin and end) or BEGIN in tail:
+        raise DeblurError(f"{file} needs the lines {BEGIN.strip()} and {END.strip()}, once each and in this order")
+    return f"{head}{BEGIN}\n{content}\n{END}{tail}"
+
+
+def tables(results: Path) -> list[str]:
+    """The lines of all tables for which there are results, each with the folder it comes from."""
+    lines: list[str] = []
+    for folder in sorted(results.iterdir()):
+        metrics = folder / "metrics.json"
+        if not metrics.is_file():
+            continue
+        content = json.loads(metrics.read_text(encoding="utf-8"))
+        if content.get("task") == "detection_gain":
+            lines += _gain_table(folder)
+        elif "methods" in content:
+            lines += _restoration_table(folder.name, content)
+    return lines
+
+
+def _gain_table(folder: Path) -> list[str]:
+    from experiments.gain.files import read_metrics
+
+    content = read_metrics(folder)
+    of_pictures = f"{content.data['n_pictures']} pictures"
+    lines = [f"**AP** of {of_pictures} ([experiments/results/{folder.name}](experiments/results/{folder.name}))", ""]
+    lines += _header("detector", "blur", "deblurrer", "sharp", "blurred", "restored", "recovered [95 %]", "harm")
+    for result in content.results:
+        lines += [_gain_row(result, deblurrer.name) for deblurrer in content.deblurrers]
+    return [*lines, ""]
+
+
+def _gain_row(result: Result, deblurrer: str) -> str:
+    from experiments.gain.records import BLURRED, SHARP, deblurred_arm
+
+    recovered = result.recovered[deblurrer]
+    interval = "" if recovered.low is None else f" [{_figure(recovered.low, 2)}, {_figure(recovered.high, 2)}]"
+    arms = (SHARP, BLURRED, deblurred_arm(deblurrer))
+    figures = [_figure(result.arms[arm].ap if arm in result.arms else None, 3) for arm in arms]
+    share = _figure(recovered.value, 2) + interval
+    return _row(result.detector, result.blur, deblurrer, *figures, share, _figure(result.harm[deblurrer].value, 3))
+
+
+def _restoration_table(name: str, content: dict[str, Any]) -> list[str]:
+    link = f"[experiments/results/{name}](experiments/results/{name})"
+    lines = [f"**PSNR and SSIM** of {content['n']} pictures ({link})", "", *_header("pictures", "PSNR (dB)", "SSIM")]
+    rows = {"blurred": content["input"], **content["methods"]}
+    lines += [_row(arm, _figure(row["psnr"], 2), _figure(row["ssim"], 4)) for arm, row in rows.items()]
+    return [*lines, ""]
+
+
+def _header(*names: str) -> list[str]:
+    return [_row(*names), _row(*("---" for _ in names))]
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _figure(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

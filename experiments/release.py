@@ -1,0 +1,128 @@
+"""Put trained weights among those that ship, with a card that says what they are and what they score.
+
+    python -m experiments.release runs/train/nano/weights/best.safetensors mstsgm-nano \
+        --data "547 photographs, blurred while training" --limits "gains little on blur longer than 20 px" \
+        --restoration experiments/results/restoration-reds --gain experiments/results/detection-gain
+
+The recipe, minutes, device and commit come from the card that training wrote; scores come from the runs named. Without
+runs the card holds the validation scores of training alone; give the command again when the runs are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deblur.cli import Collect, parse_args, run
+from deblur.errors import DeblurError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MADE_BY_TRAINING = ("trained_with", "steps", "minutes", "commit", "device", "date")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options of this command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.release", description=(__doc__ or "").partition("\n")[0], allow_abbrev=False
+    )
+    parser.add_argument("weights", help="a .safetensors file that training wrote, its card beside it")
+    parser.add_argument("name", help="name to release it under")
+    parser.add_argument("--data", required=True, help="what it was trained on, in words")
+    parser.add_argument("--limits", required=True, help="what it does badly, in words")
+    parser.add_argument("--restoration", nargs="+", action=Collect, default=[], metavar="RUN", help="restoration runs")
+    parser.add_argument("--gain", nargs="+", action=Collect, default=[], metavar="RUN", help="detection-gain runs")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="folder to write to (default: deblur/weights)")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the released weights and their card; returns the exit code."""
+    options = parse_args(build_parser(), argv)
+
+    def body() -> int:
+        from deblur.networks import config_from_dict
+        from deblur.released import RELEASED_FOLDER, load_released, save_released
+
+        network, trained = load_released(options.weights)
+        missing = [key for key in MADE_BY_TRAINING if key not in trained]
+        if missing:
+            raise DeblurError(
+                f"the card of {options.weights} lacks {', '.join(missing)}: it was not written by training"
+            )
+        card = {key: trained[key] for key in MADE_BY_TRAINING}
+        card |= {"data": options.data, "limits": options.limits}
+        card["scores"] = {
+            "validation": trained["scores"]["validation"],
+            "restoration": [restoration_scores(Path(folder), options.name) for folder in options.restoration],
+            "detection": [row for folder in options.gain for row in detection_scores(Path(folder), options.name)],
+        }
+        config = config_from_dict(trained["network"])
+        print(save_released(options.output or RELEASED_FOLDER, options.name, network, config, card))
+        return 0
+
+    return run(body)
+
+
+def restoration_scores(folder: Path, name: str) -> dict[str, Any]:
+    """What one restoration run says of the network ``name``, the input's scores beside it."""
+    metrics = read_restoration(folder)
+    if name not in metrics["methods"]:
+        raise DeblurError(f"{folder}/metrics.json has no method {name}: it scores {', '.join(metrics['methods'])}")
+    method = metrics["methods"][name]
+    figures = {key: method[key] for key in ("psnr", "psnr_float", "ssim")}
+    return {"run": folder.name, "n": metrics["n"], "input": metrics["input"], **figures}
+
+
+def detection_scores(folder: Path, name: str) -> list[dict[str, Any]]:
+    """What one detection-gain run says of the deblurrer ``name``: a row for each detector and blur."""
+    from experiments.gain.files import read_metrics
+    from experiments.gain.records import BLURRED, SHARP, deblurred_arm
+
+    run_of_folder = read_metrics(folder)
+    known = [record.name for record in run_of_folder.deblurrers]
+    if name not in known:
+        raise DeblurError(f"{folder}/metrics.json has no deblurrer {name}: it has {', '.join(known) or 'none'}")
+    rows = []
+    for result in run_of_folder.results:
+        recovered, harm = result.recovered[name], result.harm[name]
+        rows.append(
+            {
+                "run": folder.name,
+                "detector": result.detector,
+                "blur": result.blur,
+                "ap_sharp": result.arms[SHARP].ap if SHARP in result.arms else None,
+                "ap_blurred": result.arms[BLURRED].ap,
+                "ap_deblurred": result.arms[deblurred_arm(name)].ap,
+                "recovered": recovered.value,
+                "recovered_interval": [recovered.low, recovered.high],
+                "harm": harm.value,
+            }
+        )
+    return rows
+
+
+def read_restoration(folder: Path) -> dict[str, Any]:
+    """The metrics of a finished restoration run.
+
+    Raises:
+        DeblurError: the folder holds none.
+    """
+    file = folder / "metrics.json"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DeblurError(f"cannot read {file}: {error.strerror}; name the folder of a finished run") from error
+    except ValueError as error:
+        raise DeblurError(f"{file} is not JSON: {error}") from error
+    if not isinstance(content, dict) or "methods" not in content:
+        raise DeblurError(f"{file} is not of a restoration run; make one with python -m experiments.restoration")
+    return content
+
+
+if __name__ == "__main__":
+    sys.exit(main())

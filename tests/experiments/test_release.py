@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from deblur import Deblurrer
+from deblur.networks import build, config_from_dict
+from deblur.released import save_released
+from experiments import readme_tables, release
+from experiments.gain.measure import measure
+from experiments.gain.narrator import Narrator
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from experiments.gain.settings import Settings
+
+TINY = {"kind": "mstsgm", "widths": [16, 20, 24], "encoder_blocks": [1] * 3, "decoder_blocks": [1] * 3, "frames": 2}
+RESTORATION = {
+    "n": 3,
+    "input": {"psnr": 23.0, "ssim": 0.7},
+    "methods": {"unmove": {"psnr": 24.5, "psnr_float": 24.51, "ssim": 0.75, "ms_per_picture": 9.0}},
+}
+WORDS = ["--data", "three photographs", "--limits", "everything"]
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """Weights as training leaves them."""
+    config = config_from_dict(TINY)
+    facts = {
+        "trained_with": {"steps": 5},
+        "steps": 5,
+        "minutes": 0.1,
+        "commit": "abc",
+        "device": "cpu",
+        "date": "2026-01-02",
+    }
+    card = facts | {"scores": {"validation": {"shake:8": {"gain": 0.5}}}}
+    return save_released(tmp_path / "run", "best", build(config), config, card)
+
+
+@pytest.fixture
+def results(tmp_path: Path, settings: Settings, fakes: Any) -> Path:
+    """A folder of results with one restoration and one detection-gain run."""
+    (tmp_path / "results" / "gain").mkdir(parents=True)
+    measure(settings, fakes.tools, tmp_path / "results" / "gain", Narrator(silent=True))
+    (tmp_path / "results" / "pairs").mkdir()
+    (tmp_path / "results" / "pairs" / "metrics.json").write_text(json.dumps(RESTORATION))
+    return tmp_path / "results"
+
+
+def test_a_release_keeps_the_weights_and_says_how_they_were_made_and_score(trained, results, tmp_path):
+    runs = ["--restoration", str(results / "pairs"), "--gain", str(results / "gain")]
+    assert release.main([str(trained), "unmove", *WORDS, *runs, "--output", str(tmp_path / "out")]) == 0
+    deblurrer = Deblurrer.load(tmp_path / "out" / "unmove.safetensors", device="cpu")
+    card = deblurrer.card
+    assert (card["steps"], card["commit"], card["data"], card["limits"]) == (
+        5,
+        "abc",
+        "three photographs",
+        "everything",
+    )
+    assert card["scores"]["validation"] == {"shake:8": {"gain": 0.5}}
+    assert card["scores"]["restoration"] == [
+        {"run": "pairs", "n": 3, "input": RESTORATION["input"], "psnr": 24.5, "psnr_float": 24.51, "ssim": 0.75}
+    ]
+    (row,) = card["scores"]["detection"]
+    assert (row["detector"], row["ap_blurred"], row["recovered"], row["harm"]) == (
+        "finder",
+        0,
+        pytest.approx(1),
+        pytest.approx(1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "folder", "message"),
+    [
+        ("--restoration", "pairs", "no method other"),
+        ("--restoration", "gain", "not of a restoration run"),
+        ("--gain", "gain", "no deblurrer other"),
+        ("--gain", "pairs", "not of a detection-gain run"),
+        ("--gain", "nowhere", "nowhere"),
+    ],
+)
+def test_runs_that_do_not_fit_are_refused_and_nothing_is_written(
+    trained, results, tmp_path, capsys, option, folder, message
+):
+    given = [str(trained), "other", *WORDS, option, str(results / folder), "--output", str(tmp_path / "out")]
+    assert release.main(given) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_that_training_did_not_write_are_refused(tmp_path, capsys):
+    config = config_from_dict(TINY)
+    weights = save_released(tmp_path, "stray", build(config), config, {"scores": {}})
+    assert release.main([str(weights), "name", *WORDS]) == 1
+    assert "lacks trained_with" in capsys.readouterr().err
+
+
+def test_tables_replace_what_stands_between_the_markers_and_nothing_else(results, tmp_path, capsys):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{readme_tables.BEGIN}old\n{readme_tables.END}after\n")
+    given = ["--readme", str(readme), "--results", str(results)]
+    assert readme_tables.main([*given, "--check"]) == 1
+    assert "run this without --check" in capsys.readouterr().err
+    assert readme_tables.main(given) == 0
+    text = readme.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert "| finder | blurred | unmove | 1.000 | 0.000 | 1.000 | 1.00 [1.00, 1.00] | 1.000 |" in text
+    assert "| blurred | 23.00 | 0.7000 |" in text
+    assert "| unmove | 24.50 | 0.7500 |" in text
+    assert readme_tables.main([*given, "--check"]) == 0
+
+
+def test_a_readme_without_markers_is_left_alone(results, tmp_path, capsys):
+    readme = tmp_path / "README.md"
+    readme.write_text("nothing here\n")
+    assert readme_tables.main(["--readme", str(readme), "--results", str(results)]) == 1
+    assert "<!-- results -->" in capsys.readouterr().err
+    assert readme.read_text() == "nothing here\n"
+
+
+def test_the_readme_says_what_the_committed_results_say():
+    assert readme_tables.main(["--check"]) == 0
