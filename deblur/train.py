@@ -122,14 +122,19 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Train as the arguments say; returns the exit code."""
-    parser = build_parser()
+def parse_training_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse ``argv`` by a parser that has training's options; a usage error where they do not say what or how long."""
     options = parse_args(parser, argv)
     if options.steps is None and options.max_minutes is None:
         parser.error("say how long: --steps, --max-minutes or both")
     if not (options.pairs or options.sharp or options.frames):
         parser.error("nothing to train on: give --pairs, --sharp or --frames")
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train as the arguments say; returns the exit code."""
+    options = parse_training_args(build_parser(), argv)
 
     def body() -> int:
         from deblur.training.loop import train

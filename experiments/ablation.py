@@ -15,8 +15,9 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from deblur.cli import parse_args, run
+from deblur.cli import run
 from deblur.train import build_parser as training_parser
+from deblur.train import parse_training_args
 
 if TYPE_CHECKING:
     import argparse
@@ -42,12 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train the variants and compare them; returns the exit code."""
-    parser = build_parser()
-    options = parse_args(parser, argv)
-    if options.steps is None and options.max_minutes is None:
-        parser.error("say how long each variant trains: --steps, --max-minutes or both")
-    if not (options.pairs or options.sharp or options.frames):
-        parser.error("nothing to train on: give --pairs, --sharp or --frames")
+    options = parse_training_args(build_parser(), argv)
 
     def body() -> int:
         folder, table = ablate(options)

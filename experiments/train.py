@@ -1,0 +1,61 @@
+"""Train a deblurring network that a detector teaches: training with its features in the loss.
+
+    python -m experiments.train --config experiments/configs/nano.yaml --sharp photographs --max-minutes 60 \
+        --init mstsgm-nano --detector-loss yolo26n --detector-weight 0.1
+
+A frozen detector looks at the restored and at the sharp picture; the distance of its features is one more term of the
+loss, from ``--detector-from`` on. It is meant for a network that restores already. The distance of the blurred and of
+the restored pictures is logged at every validation beside PSNR, also with a weight of 0.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from deblur.cli import run
+from deblur.errors import DeblurError
+from deblur.train import build_parser as training_parser
+from deblur.train import parse_training_args
+from detection.errors import DetectionError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Training's options and those of the detector that teaches."""
+    parser = training_parser()
+    parser.prog = "python -m experiments.train"
+    parser.description = (__doc__ or "").partition("\n")[0]
+    detector = parser.add_argument_group("detector that teaches")
+    detector.add_argument("--detector-loss", metavar="NAME|FILE", help="YOLO weights; without it this is deblur.train")
+    detector.add_argument("--detector-weight", type=float, default=0.1, help="of the feature distance; 0 only logs it")
+    detector.add_argument("--detector-from", type=int, default=0, metavar="STEP", help="first step with the term")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train as the arguments say; returns the exit code."""
+    options = parse_training_args(build_parser(), argv)
+
+    def body() -> int:
+        from deblur.devices import resolve_device
+        from deblur.training.loop import train
+        from detection.features import DetectorFeatures
+
+        distance = None
+        if options.detector_loss is not None:
+            distance = DetectorFeatures(options.detector_loss).to(resolve_device(options.device)).distance
+        metrics = train(options, distance)
+        if options.json:
+            print(json.dumps(metrics, indent=2))
+        return 0
+
+    return run(body, expected=(DeblurError, DetectionError))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
