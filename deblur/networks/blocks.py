@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from deblur.borders import mirrored_index
 
 SCALES = 3
 HEAD_GAIN = 0.02  # an untrained network changes its input a little: near identity, yet every parameter gets a gradient
@@ -116,12 +117,5 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     for axis in (-2, -1):
         side = x.shape[axis]
         if side % multiple:
-            x = x.index_select(axis, _reflected(side, math.ceil(side / multiple) * multiple, x.device))
+            x = x.index_select(axis, mirrored_index(0, math.ceil(side / multiple) * multiple, side, x.device))
     return x
-
-
-def _reflected(side: int, wanted: int, device: torch.device) -> Tensor:
-    """Indices 0 1 ... side-1 ... 1 0 1 ..., ``wanted`` of them."""
-    period = max(2 * (side - 1), 1)
-    position = torch.arange(wanted, device=device) % period
-    return torch.minimum(position, period - position) if side > 1 else torch.zeros_like(position)
