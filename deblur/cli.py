@@ -39,12 +39,30 @@ def add_seed_option(parser: argparse.ArgumentParser) -> None:
 
 def positive_int(text: str) -> int:
     """Argument type: a whole number of at least 1."""
+    return _whole(text, 1)
+
+
+def whole_number(text: str) -> int:
+    """Argument type: a whole number of at least 0."""
+    return _whole(text, 0)
+
+
+def not_negative(text: str) -> float:
+    """Argument type: a finite number of at least 0."""
     try:
-        value = int(text)
+        value = float(text)
     except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+        value = -1.0
+    if not 0.0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return value
+
+
+def above_zero(text: str) -> float:
+    """Argument type: a finite number above 0."""
+    value = not_negative(text)
+    if value == 0.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return value
 
 
@@ -115,6 +133,16 @@ def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (Deblur
         return EXIT_INTERRUPTED
 
 
+def _whole(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+    return value
+
+
 def _read_mapping(parser: argparse.ArgumentParser, config: Path) -> dict[str, object]:
     try:
         content = yaml.safe_load(config.read_text(encoding="utf-8"))
@@ -138,19 +166,20 @@ def _checked(parser: argparse.ArgumentParser, config: Path, key: str, action: ar
     if isinstance(action, argparse._AppendAction) or action.nargs in {"*", "+"}:
         values = value if isinstance(value, list) else [value]
         return [_converted(parser, config, key, action, item) for item in values]
-    if isinstance(value, (list, dict)) and action.type is not None:
-        parser.error(f"{config}: {key} takes one value, not {value!r}")
     return _converted(parser, config, key, action, value)
 
 
 def _converted(
     parser: argparse.ArgumentParser, config: Path, key: str, action: argparse.Action, value: object
 ) -> object:
-    if value is None or not callable(action.type):
-        converted = value
-    else:
+    if isinstance(value, (list, dict)):
+        parser.error(f"{config}: {key} takes one value, not {value!r}")
+    converted: object = None
+    if value is not None:
+        # What has no type is text on the command line, so a bare number or date is text here too.
+        convert = action.type if callable(action.type) else str
         try:
-            converted = action.type(str(value))
+            converted = convert(str(value))
         except (argparse.ArgumentTypeError, ValueError) as error:
             parser.error(f"{config}: {key}: {error}")
     if action.choices is not None and converted not in action.choices:

@@ -1,9 +1,10 @@
 """Train a deblurring network: ``python -m deblur.train --config FILE [overrides]``.
 
-    python -m deblur.train --config experiments/configs/nano.yaml --max-minutes 60 --name first
+    python -m deblur.train --config experiments/configs/nano.yaml --sharp photographs --max-minutes 60 --name first
     python -m deblur.train --config experiments/configs/paper.yaml --pairs data/gopro/train --val-pairs data/gopro/val
-    accelerate launch --num_processes 4 -m deblur.train --config experiments/configs/modern.yaml --sharp photographs
-    python -m deblur.train --config experiments/configs/nano.yaml --name first --resume auto
+    accelerate launch --num_processes 4 -m deblur.train --config experiments/configs/modern.yaml --sharp photographs \
+        --steps 100000
+    python -m deblur.train --config runs/train/first/config.yaml --resume runs/train/first
 
 The run's folder is ``runs/train/NAME``: config.yaml, env.json, results.csv, metrics.json, samples/, and in weights/ the
 training state (state.pt) and the released weights (best and last, safetensors with a JSON card), which
@@ -13,23 +14,28 @@ training state (state.pt) and the released weights (best and last, safetensors w
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deblur.cli import (
+    EXIT_DONE,
+    Collect,
+    above_zero,
     add_config_option,
     add_device_option,
     add_seed_option,
+    not_negative,
     parse_args,
     positive_int,
     run,
     unit_interval,
+    whole_number,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from collections.abc import Mapping, Sequence
 
 DEFAULT_BLUR = (
     "shake:1-32=0.4",
@@ -56,65 +62,83 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print the result as one JSON document on stdout")
 
     network = parser.add_argument_group("network")
-    network.add_argument("--network", default="mstsgm-nano", help="one of deblur.networks.NETWORK_NAMES")
-    network.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="change the network's config")
-    network.add_argument("--init", metavar="NAME|FILE", help="start from released weights")
+    network.add_argument(
+        "--network", default="mstsgm-nano", help="mstsgm, mstsgm-star, mstsgm-nano, mimo-unet or mimo-unet-plus"
+    )
+    network.add_argument(
+        "--set", nargs="*", action=Collect, default=[], metavar="KEY=VALUE", help="change the network's config"
+    )
+    network.add_argument(
+        "--init", metavar="NAME|FILE", help="start from released weights, of the network that they name"
+    )
 
     data = parser.add_argument_group("data", "each takes DIR or DIR=WEIGHT, as often as wanted")
-    data.add_argument("--pairs", nargs="*", default=[], help="folders with blur/ and sharp/")
-    data.add_argument("--sharp", nargs="*", default=[], help="folders of sharp pictures, blurred while training")
-    data.add_argument("--frames", nargs="*", default=[], help="folders of videos as consecutive frames, averaged")
+    data.add_argument("--pairs", nargs="*", action=Collect, default=[], help="folders with blur/ and sharp/")
+    data.add_argument(
+        "--sharp", nargs="*", action=Collect, default=[], help="folders of sharp pictures, blurred while training"
+    )
+    data.add_argument(
+        "--frames", nargs="*", action=Collect, default=[], help="folders of videos as consecutive frames, averaged"
+    )
     data.add_argument("--max-side", type=positive_int, help="scale longer pictures down to this when they are read")
-    data.add_argument("--memory-gb", type=float, default=8.0, help="of pictures kept on the device")
+    data.add_argument("--memory-gb", type=not_negative, default=8.0, help="of pictures kept on the device")
     data.add_argument("--batch", type=positive_int, default=8, help="crops a step, over all processes")
     data.add_argument("--accumulate", type=positive_int, default=1, help="parts that a process splits its share into")
     data.add_argument("--crop", default="256", help="side of the crops, or stages such as 128,256@0.5")
+    data.add_argument(
+        "--quarter-turns",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="turn crops by quarters at random; left and right are swapped in any case",
+    )
 
     blur = parser.add_argument_group("blur", "of sharp pictures")
     blur.add_argument(
         "--blur",
         nargs="*",
-        default=[
-            "shake:1-32=0.4",
-            "curved:1-32=0.2",
-            "straight:1-32=0.15",
-            "object:4-32=0.1",
-            "background:4-32=0.05",
-            "none=0.1",
-        ],
+        action=Collect,
+        default=list(DEFAULT_BLUR),
         metavar="KIND:LOW-HIGH=WEIGHT",
         help="kinds, lengths in pixels of a long side of 640, and shares",
     )
     blur.add_argument("--srgb-share", type=unit_interval, default=0.3, help="share averaged in gamma-encoded values")
-    blur.add_argument("--noise", type=float, default=3.0, help="strongest noise over the synthesis' default")
+    blur.add_argument("--noise", type=not_negative, default=3.0, help="strongest noise over the synthesis' default")
     blur.add_argument("--jpeg-share", type=unit_interval, default=0.5, help="share that goes through JPEG")
     blur.add_argument("--highlight-share", type=unit_interval, default=0.2, help="share with lamps brighter than white")
 
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument("--steps", type=positive_int, help="optimiser steps")
-    recipe.add_argument("--max-minutes", type=float, help="minutes of training, over all sittings")
-    recipe.add_argument("--optimizer", choices=("adamw", "adam"), default="adamw")
-    recipe.add_argument("--learning-rate", type=float, default=5e-4, help="highest learning rate")
-    recipe.add_argument("--schedule", choices=("cosine", "halving", "constant"), default="cosine")
+    recipe.add_argument("--max-minutes", type=above_zero, help="minutes of training, over all sittings")
+    recipe.add_argument("--optimizer", choices=("adamw", "adam"), default="adamw", help="both with betas 0.9, 0.999")
+    recipe.add_argument("--learning-rate", type=above_zero, default=5e-4, help="highest learning rate")
+    recipe.add_argument(
+        "--schedule", choices=("cosine", "halving", "constant"), default="cosine", help="of the learning rate"
+    )
     recipe.add_argument("--warmup", type=unit_interval, default=0.02, help="share of the way with a rising rate")
-    recipe.add_argument("--weight-decay", type=float, default=1e-4)
-    recipe.add_argument("--clip", type=float, default=1.0, help="largest gradient norm; 0 for none")
+    recipe.add_argument("--weight-decay", type=not_negative, default=1e-4, help="of adamw")
+    recipe.add_argument("--clip", type=not_negative, default=1.0, help="largest gradient norm; 0 for none")
     recipe.add_argument("--ema", type=unit_interval, default=0.999, help="decay of the averaged weights; 0 for none")
     recipe.add_argument("--precision", choices=("auto", "no", "bf16"), default="auto", help="auto: bf16 on CUDA")
-    recipe.add_argument("--content", type=float, default=1.0, help="weight of the content loss")
-    recipe.add_argument("--frequency", type=float, default=0.09, help="weight of the frequency loss")
-    recipe.add_argument("--smoothness", type=float, default=0.01, help="weight of the temporal smoothness loss")
+    recipe.add_argument("--content", type=not_negative, default=1.0, help="weight of the content loss")
+    recipe.add_argument("--frequency", type=not_negative, default=0.09, help="weight of the frequency loss")
+    recipe.add_argument("--smoothness", type=not_negative, default=0.01, help="weight of the temporal smoothness loss")
 
     watch = parser.add_argument_group("validation and saving")
-    watch.add_argument("--val-pairs", nargs="*", default=[], help="folders with blur/ and sharp/ to validate on")
+    watch.add_argument(
+        "--val-pairs", nargs="*", action=Collect, default=[], help="folders with blur/ and sharp/ to validate on"
+    )
     watch.add_argument("--hold-out", type=unit_interval, default=0.05, help="share of the sharp pictures set aside")
-    watch.add_argument("--val-blur", nargs="*", default=["shake:8", "shake:16", "shake:28"], help="blurs of those")
+    watch.add_argument(
+        "--val-blur", nargs="*", action=Collect, default=["shake:8", "shake:16", "shake:28"], help="blurs of those"
+    )
     watch.add_argument("--val-limit", type=positive_int, default=12, help="pictures a validation set")
     watch.add_argument("--val-side", type=positive_int, default=480, help="their middle, so large")
-    watch.add_argument("--validate-every", type=positive_int, default=1000, metavar="STEPS")
-    watch.add_argument("--checkpoint-every", type=positive_int, default=200, metavar="STEPS")
-    watch.add_argument("--log-every", type=positive_int, default=50, metavar="STEPS")
-    watch.add_argument("--samples", type=int, default=4, help="validation pictures saved each time")
+    watch.add_argument(
+        "--validate-every", type=positive_int, default=1000, metavar="STEPS", help="also saves best and last"
+    )
+    watch.add_argument("--checkpoint-every", type=positive_int, default=200, metavar="STEPS", help="saves the state")
+    watch.add_argument("--log-every", type=positive_int, default=50, metavar="STEPS", help="means over so many")
+    watch.add_argument("--samples", type=whole_number, default=4, help="validation pictures saved each time")
     watch.add_argument("--tensorboard", action="store_true", help="also write TensorBoard curves")
     add_device_option(parser)
     parser.add_argument("--threads", type=positive_int, help="CPU threads")
@@ -137,16 +161,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse_training_args(build_parser(), argv)
 
     def body() -> int:
+        from accelerate import PartialState
+
         from deblur.training.loop import train
 
         metrics = train(options)
-        if options.json:
-            import json
-
-            print(json.dumps(metrics, indent=2))
-        return 0
+        if PartialState().is_main_process:
+            print(json.dumps(metrics, indent=2, allow_nan=False) if options.json else describe(metrics))
+        return EXIT_DONE
 
     return run(body)
+
+
+def describe(metrics: Mapping[str, Any]) -> str:
+    """What a run came to, for people: a line for each validation set, and where the weights are."""
+
+    def decibels(value: float | None) -> str:
+        return "exact" if value is None else f"{value:.2f} dB"
+
+    lines = [
+        f"{name}: {decibels(score['input'])} blurred, {decibels(score['restored'])} restored"
+        for name, score in metrics["validation"].items()
+    ]
+    weights = f"{metrics['run']}/weights/best.safetensors"
+    return "\n".join([*lines, f"{metrics['step']} steps, {metrics['minutes']:.1f} minutes; weights: {weights}"])
 
 
 if __name__ == "__main__":

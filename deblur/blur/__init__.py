@@ -2,7 +2,14 @@
 
 from deblur.blur.motion import Motion, draw_motion
 from deblur.blur.spec import KINDS, BlurSpec, parse_blur
-from deblur.blur.synthesis import average_frames, expose, generator_for, synthesize
+from deblur.blur.synthesis import (
+    average_frames,
+    expose,
+    expose_windows,
+    generator_for,
+    synthesize,
+    synthesize_with_motion,
+)
 
 __all__ = [
     "KINDS",
@@ -11,7 +18,9 @@ __all__ = [
     "average_frames",
     "draw_motion",
     "expose",
+    "expose_windows",
     "generator_for",
     "parse_blur",
     "synthesize",
+    "synthesize_with_motion",
 ]

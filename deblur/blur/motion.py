@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import functools
 import math
+import zipfile
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -173,7 +175,7 @@ def _draw_region(spec: BlurSpec, generator: np.random.Generator, width: int, hei
 
 def _measured(file: str, generator: np.random.Generator, length: float, width: int, height: int) -> Motion:
     """A measured kernel, turned by a random angle and scaled so that its points reach ``length`` end to end."""
-    kernels = _read_kernels(file)
+    kernels = read_kernels(file)
     points, weights = kernels[int(generator.integers(len(kernels)))]
     angle = generator.uniform(0.0, 2 * math.pi)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
@@ -184,12 +186,19 @@ def _measured(file: str, generator: np.random.Generator, length: float, width: i
 
 
 @functools.cache
-def _read_kernels(file: str) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Each kernel of an ``.npz`` file as ((N, 2) points about their mean, (N,) weights)."""
+def read_kernels(file: str) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Each kernel of an ``.npz`` file as ((N, 2) points about their mean, (N,) weights).
+
+    Raises:
+        DeblurError: the file is missing, is no ``.npz`` file, or holds no kernel.
+    """
     try:
-        with np.load(Path(file), allow_pickle=False) as archive:
+        with Path(file).open("rb") as stream:
+            archive = np.load(stream, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("it holds a single array")
             arrays = [np.asarray(archive[name], dtype=np.float64) for name in sorted(archive.files)]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DeblurError(
             f"cannot read blur kernels from {file}: {error}; an .npz file of 2-D arrays is needed"
         ) from None

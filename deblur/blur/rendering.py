@@ -32,7 +32,9 @@ def render(light: Tensor, motions: Sequence[Motion]) -> Tensor:
         return render(mirrored_window(light, 0, 0, max(width, 2), max(height, 2)), motions)[..., :height, :width]
     moving = [index for index, motion in enumerate(motions) if motion.path.any()]
     uniform = [index for index in moving if motions[index].uniform]
+    # Longest first: the paths that have not ended are then the first ones, and no picture is gathered from its place.
     turning = [index for index in moving if not motions[index].uniform]
+    turning.sort(key=lambda index: -len(motions[index].path))
     result = light.clone()
     if uniform:
         result[uniform] = _render_uniform(light[uniform], [motions[index] for index in uniform])
@@ -71,15 +73,14 @@ def _render_uniform(light: Tensor, motions: list[Motion]) -> Tensor:
     kernels = torch.stack(
         [torch.from_numpy(rasterize(motion.path[:, :2], motion.weights, size)) for motion in motions]
     ).to(light.device)
+    if all(motion.region is None for motion in motions):
+        return convolve(light, kernels)
     masks = torch.ones_like(light[:, :1])
     for index, motion in enumerate(motions):
         if motion.region is not None:
             masks[index, 0] = _soft_mask(motion.region, light)
     # What moves is blurred together with its outline; what stays shows through where the outline has left.
-    moving = torch.cat([light * masks, masks], dim=1)
-    if all(motion.region is None for motion in motions):
-        return convolve(light, kernels)
-    blurred, cover = convolve(moving, kernels).split([3, 1], dim=1)
+    blurred, cover = convolve(torch.cat([light * masks, masks], dim=1), kernels).split([3, 1], dim=1)
     parts = []
     for index, motion in enumerate(motions):
         if motion.region is None:
@@ -106,8 +107,9 @@ def _soft_mask(region: Region, light: Tensor) -> Tensor:
 
 
 def _render_turning(light: Tensor, motions: list[Motion]) -> Tensor:
+    """The mean of warps; the motions come with their paths' lengths falling."""
     height, width = light.shape[-2:]
-    steps = max(len(motion.path) for motion in motions)
+    steps = len(motions[0].path)
     thetas = torch.zeros(len(motions), steps, 2, 3)
     weights = torch.zeros(len(motions), steps)
     for index, motion in enumerate(motions):
@@ -116,9 +118,8 @@ def _render_turning(light: Tensor, motions: list[Motion]) -> Tensor:
     thetas, weights = thetas.to(light), weights.to(light)
     total = torch.zeros_like(light)
     for step in range(steps):
-        # Shorter paths have ended by now; leave their pictures out.
-        alive = [index for index, motion in enumerate(motions) if step < len(motion.path)]
-        total[alive] += weights[alive, step].view(-1, 1, 1, 1) * _warp(light[alive], thetas[alive, step])
+        alive = sum(step < len(motion.path) for motion in motions)
+        total[:alive] += weights[:alive, step].view(-1, 1, 1, 1) * _warp(light[:alive], thetas[:alive, step])
     return total
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from deblur.blur.motion import Motion, draw_motion
 from deblur.blur.rendering import render
 from deblur.blur.sensor import jpeg, noise, to_linear, to_srgb
+from deblur.borders import mirrored_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,13 +40,20 @@ def synthesize(picture: NDArray[np.uint8], spec: BlurSpec, seed: int, key: str) 
     Returns:
         (H, W, 3) RGB uint8 of the same size. The same arguments give the same picture anywhere.
     """
+    return synthesize_with_motion(picture, spec, seed, key)[0]
+
+
+def synthesize_with_motion(
+    picture: NDArray[np.uint8], spec: BlurSpec, seed: int, key: str
+) -> tuple[NDArray[np.uint8], Motion]:
+    """Blur one picture as ``synthesize`` does, and say how: the path, and through it the kernel at any place."""
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
         raise TypeError(f"an RGB uint8 picture (H, W, 3) is needed, not {picture.dtype} {picture.shape}")
     generator = generator_for(spec, seed, key)
     motion = draw_motion(spec, generator, picture.shape[1], picture.shape[0])
     sharp = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).unsqueeze(0)
     blurred = expose(sharp, [motion], [spec], [int(generator.integers(2**31))])
-    return np.ascontiguousarray(blurred[0].numpy().transpose(1, 2, 0))
+    return np.ascontiguousarray(blurred[0].numpy().transpose(1, 2, 0)), motion
 
 
 def expose(
@@ -75,6 +83,51 @@ def expose(
         gain = torch.tensor(highlights, device=sharp.device, dtype=light.dtype).view(-1, 1, 1, 1)
         light = torch.where(sharp.amin(1, keepdim=True) >= 250, light * gain, light)
     return _develop(render(light, motions), in_linear, specs, noise_seeds)
+
+
+def expose_windows(
+    pictures: Sequence[Tensor],
+    windows: Sequence[tuple[int, int, int, int]],
+    motions: Sequence[Motion],
+    specs: Sequence[BlurSpec],
+    noise_seeds: Sequence[int],
+    highlights: Sequence[float] | None = None,
+) -> Tensor:
+    """Photograph a part of each picture, at the cost of that part: what moves in from outside it is the picture's own.
+
+    Args:
+        pictures: (3, H, W) RGB uint8 each, of any sizes.
+        windows: (left, top, width, height) in each picture's pixels, of one width and height; a window may reach over
+            the borders, beyond which pictures are mirrored.
+        motions: as for ``expose``, of whole pictures.
+        specs: as for ``expose``.
+        noise_seeds: as for ``expose``.
+        highlights: as for ``expose``.
+
+    Returns:
+        (B, 3, height, width) RGB uint8. Noise and JPEG blocks lie otherwise than in a picture exposed whole.
+    """
+    margin = 0
+    for (left, top, width, height), motion in zip(windows, motions, strict=True):
+        corners = [(left + x, top + y) for x in (0, width) for y in (0, height)]
+        margin = max(margin, *(int(motion.extent(*corner)) + 3 for corner in corners))
+    width, height = windows[0][2:]
+    wide = expose(
+        torch.stack(
+            [
+                mirrored_window(picture, left - margin, top - margin, width + 2 * margin, height + 2 * margin)
+                for picture, (left, top, _, _) in zip(pictures, windows, strict=True)
+            ]
+        ),
+        [
+            motion.cropped(left - margin, top - margin)
+            for motion, (left, top, _, _) in zip(motions, windows, strict=True)
+        ],
+        specs,
+        noise_seeds,
+        highlights,
+    )
+    return wide[..., margin : margin + height, margin : margin + width]
 
 
 def average_frames(frames: Tensor, spec: BlurSpec, noise_seed: int) -> Tensor:

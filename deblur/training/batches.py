@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deblur.blur import BlurSpec, Motion, average_frames, draw_motion, expose
+from deblur.blur import BlurSpec, Motion, average_frames, draw_motion, expose_windows
+from deblur.blur.motion import read_kernels
 from deblur.borders import mirrored_window
 from deblur.errors import DeblurError
 
@@ -84,6 +85,8 @@ def parse_blur_range(text: str) -> BlurRange:
         raise DeblurError(f"--blur {text}: write KIND:LOW-HIGH=WEIGHT, such as shake:2-32=0.4") from None
     if not (0 <= bounds[0] <= bounds[1] and weight > 0):
         raise DeblurError(f"--blur {text}: lengths must rise from 0 up and the weight must be above 0")
+    if kernels:
+        read_kernels(kernels)  # a file that cannot be read is named now, not hours later
     return BlurRange(BlurSpec(kind=kind, length=bounds[1], kernels=kernels), *bounds, weight)  # type: ignore[arg-type]
 
 
@@ -116,26 +119,37 @@ def draw_examples(sources: Sequence[Source], seed: int, step: int, places: Seque
     return draws
 
 
-def make_batch(draws: Sequence[Draw], store: PictureStore, mix: BlurMix, crop: int) -> Batch:
-    """Cut the crops and blur those that come sharp, on the store's device."""
+def make_batch(
+    draws: Sequence[Draw], store: PictureStore, mix: BlurMix, crop: int, *, quarter_turns: bool = True
+) -> Batch:
+    """Cut the crops, mirror and turn them at random, and blur those that come sharp, on the store's device."""
     blurred: list[Tensor | None] = []
     sharp: list[Tensor] = []
     motions: list[Motion | None] = []
     waiting: list[_Exposure] = []
     for draw in draws:
         if draw.example.kind == "sharp":
-            exposure = _plan_exposure(store.get(draw.example.files[0]), draw.generator, mix, crop, len(sharp))
+            picture = _turned(store.get(draw.example.files[0]), draw.generator, quarter_turns)
+            exposure = _plan_exposure(picture, draw.generator, mix, crop, len(sharp))
             waiting.append(exposure)
             blurred.append(None)
             sharp.append(mirrored_window(exposure.picture, *exposure.corner, crop, crop))
             motions.append(exposure.motion.cropped(*exposure.corner))
             continue
-        pair = _cut_pair(draw, store, mix, crop)
+        pair = _cut_pair(draw, store, mix, crop, quarter_turns)
         blurred.append(pair[0])
         sharp.append(pair[1])
         motions.append(None)
     if waiting:
-        for exposure, picture in zip(waiting, _expose_windows(waiting, crop), strict=True):
+        exposed = expose_windows(
+            [exposure.picture for exposure in waiting],
+            [(*exposure.corner, crop, crop) for exposure in waiting],
+            [exposure.motion for exposure in waiting],
+            [exposure.spec for exposure in waiting],
+            [exposure.noise_seed for exposure in waiting],
+            [exposure.gain for exposure in waiting],
+        )
+        for exposure, picture in zip(waiting, exposed, strict=True):
             blurred[exposure.place] = picture
     pictures = torch.stack([picture for picture in blurred if picture is not None])
     return Batch(
@@ -158,7 +172,6 @@ class _Exposure:
 
 
 def _plan_exposure(picture: Tensor, generator: np.random.Generator, mix: BlurMix, crop: int, place: int) -> _Exposure:
-    picture = _turned(picture, generator)
     height, width = picture.shape[-2:]
     corner = _draw_corner(generator, width, height, crop)
     spec, gain = mix.draw(generator)
@@ -167,30 +180,7 @@ def _plan_exposure(picture: Tensor, generator: np.random.Generator, mix: BlurMix
     return _Exposure(place, picture, corner, spec, motion, gain, int(generator.integers(2**31)))
 
 
-def _expose_windows(exposures: Sequence[_Exposure], crop: int) -> Tensor:
-    """(N, 3, crop, crop) uint8: each window is cut with a margin, so that what moves in from outside is real."""
-    margin = 0
-    for exposure in exposures:
-        left, top = exposure.corner
-        corners = [(left + x, top + y) for x in (0, crop) for y in (0, crop)]
-        margin = max(margin, *(int(exposure.motion.extent(*corner)) + 3 for corner in corners))
-    windows = torch.stack(
-        [
-            mirrored_window(e.picture, e.corner[0] - margin, e.corner[1] - margin, crop + 2 * margin, crop + 2 * margin)
-            for e in exposures
-        ]
-    )
-    wide = expose(
-        windows,
-        [e.motion.cropped(e.corner[0] - margin, e.corner[1] - margin) for e in exposures],
-        [e.spec for e in exposures],
-        [e.noise_seed for e in exposures],
-        [e.gain for e in exposures],
-    )
-    return wide[..., margin : margin + crop, margin : margin + crop]
-
-
-def _cut_pair(draw: Draw, store: PictureStore, mix: BlurMix, crop: int) -> tuple[Tensor, Tensor]:
+def _cut_pair(draw: Draw, store: PictureStore, mix: BlurMix, crop: int, quarter_turns: bool) -> tuple[Tensor, Tensor]:
     generator = draw.generator
     if draw.example.kind == "pairs":
         stacked = torch.cat([store.get(file) for file in draw.example.files])
@@ -199,7 +189,7 @@ def _cut_pair(draw: Draw, store: PictureStore, mix: BlurMix, crop: int) -> tuple
         count = min(2 * int(generator.integers(2, 7)) + 1, len(frames) - 1 + len(frames) % 2)
         first = int(generator.integers(len(frames) - count + 1))
         stacked = torch.cat([store.get(file) for file in frames[first : first + count]])
-    stacked = _turned(stacked, generator)
+    stacked = _turned(stacked, generator, quarter_turns)
     height, width = stacked.shape[-2:]
     stacked = mirrored_window(stacked, *_draw_corner(generator, width, height, crop), crop, crop)
     if draw.example.kind == "pairs":
@@ -210,12 +200,12 @@ def _cut_pair(draw: Draw, store: PictureStore, mix: BlurMix, crop: int) -> tuple
     return blurred, frames_of_crop[len(frames_of_crop) // 2]
 
 
-def _turned(picture: Tensor, generator: np.random.Generator) -> Tensor:
-    """The picture mirrored and turned by quarters at random."""
+def _turned(picture: Tensor, generator: np.random.Generator, quarter_turns: bool) -> Tensor:
+    """The picture with left and right swapped at random, and turned by quarters at random if asked for."""
     flip, quarters = generator.integers(2), int(generator.integers(4))
     if flip:
         picture = picture.flip(-1)
-    return torch.rot90(picture, quarters, (-2, -1))
+    return torch.rot90(picture, quarters, (-2, -1)) if quarter_turns else picture
 
 
 def _draw_corner(generator: np.random.Generator, width: int, height: int, crop: int) -> tuple[int, int]:

@@ -177,7 +177,7 @@ class Trainer:
         draws = draw_examples(self.sources, options.seed, progress.step, self.places)
         upcoming = draw_examples(self.sources, options.seed, progress.step + 1, self.places)
         self.store.prefetch([file for draw in upcoming for file in draw.example.files])
-        batch = make_batch(draws, self.store, self.mix, crop)
+        batch = make_batch(draws, self.store, self.mix, crop, quarter_turns=options.quarter_turns)
         waited = time.perf_counter() - began
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate(self._share())

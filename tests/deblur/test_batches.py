@@ -113,6 +113,49 @@ def test_pairs_are_cut_and_turned_alike(folder):
     assert torch.equal(((batch.sharp * 255).round() // 2).int(), (batch.blurred * 255).round().int())
 
 
+def test_without_quarter_turns_crops_are_mirrored_left_to_right_only(folder):
+    upright = photographs.astronaut()[:100, :100].copy()
+    upright[50:] = 0
+    save(folder / "upright" / "a.png", upright)
+    source = [parse_source("sharp", str(folder / "upright"))]
+
+    def darkest_halves(quarter_turns):
+        draws = draw_examples(source, 0, 0, range(12))
+        sharp = make_batch(draws, PictureStore(CPU, 10**9), MIX, 100 // 8 * 8, quarter_turns=quarter_turns).sharp
+        return {
+            min(("top", "bottom", "left", "right"), key=lambda side: halves(picture)[side].mean()) for picture in sharp
+        }
+
+    def halves(picture):
+        return {
+            "top": picture[:, :40],
+            "bottom": picture[:, -40:],
+            "left": picture[..., :40],
+            "right": picture[..., -40:],
+        }
+
+    assert darkest_halves(False) == {"bottom"}
+    assert len(darkest_halves(True)) > 2
+
+
+def test_the_motion_of_a_crop_is_that_of_its_picture(folder):
+    save(folder / "point" / "a.png", np.pad(np.full((1, 1, 3), 255, np.uint8), ((40, 40), (40, 40), (0, 0))))
+    source = [parse_source("sharp", str(folder / "point"))]
+    mix = BlurMix((BlurRange(BlurSpec("curved"), 90, 90, 1.0),), srgb=0.0, noise=0.0, jpeg=0.0, highlights=0.0)
+    batch = make_batch(draw_examples(source, 3, 0, range(4)), PictureStore(CPU, 10**9), mix, 64)
+    for blurred, sharp, motion in zip(batch.blurred, batch.sharp, batch.motions, strict=True):
+        y, x = (int(value) for value in (sharp[0] == 1).nonzero()[0])
+        expected = torch.from_numpy(motion.kernel_at(x, y, 2 * 64 - 1))[63 - y :, 63 - x :][:64, :64]
+        light = torch.where(blurred[0] <= 0.04045, blurred[0] / 12.92, ((blurred[0] + 0.055) / 1.055) ** 2.4)
+        # Eight bits leave a few percent of the light.
+        assert (light - expected).abs().sum() < 0.1
+
+
+def test_kernels_that_cannot_be_read_are_named_at_once(tmp_path):
+    with pytest.raises(DeblurError, match=r"missing\.npz"):
+        parse_blur_range(f"measured@{tmp_path / 'missing.npz'}:2-9")
+
+
 def test_frames_are_averaged_around_their_middle(folder):
     source = [parse_source("frames", str(folder / "frames"))]
     mix = BlurMix(MIX.ranges, srgb=1.0, noise=0.0, jpeg=0.0)

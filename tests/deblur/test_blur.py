@@ -8,7 +8,18 @@ import torch
 from PIL import Image
 from skimage import data as photographs
 
-from deblur.blur import KINDS, BlurSpec, average_frames, draw_motion, expose, generator_for, parse_blur, synthesize
+from deblur.blur import (
+    KINDS,
+    BlurSpec,
+    average_frames,
+    draw_motion,
+    expose,
+    expose_windows,
+    generator_for,
+    parse_blur,
+    synthesize,
+    synthesize_with_motion,
+)
 from deblur.blur.rendering import convolve, render, sub_exposures
 from deblur.blur.sensor import jpeg, noise, to_linear, to_srgb
 from deblur.errors import DeblurError
@@ -179,7 +190,11 @@ def test_measured_kernels_are_read_scaled_and_bad_files_named(picture, kernel_fi
     # Drawn larger, the line has no gaps.
     assert (motion.kernel_at(0, 0, 41) > 1e-3).sum() >= 30
     (tmp_path / "text.npz").write_text("no kernels")
-    for name in ("text.npz", "missing.npz"):
+    (tmp_path / "cut.npz").write_bytes(kernel_file.read_bytes()[:-40])
+    with (tmp_path / "single.npz").open("wb") as stream:
+        np.save(stream, np.ones((3, 3)))
+    np.savez(tmp_path / "words.npz", words=np.array(["a"]))
+    for name in ("text.npz", "missing.npz", "cut.npz", "single.npz", "words.npz"):
         with pytest.raises(DeblurError, match=name):
             synthesize(picture, BlurSpec(kind="measured", kernels=str(tmp_path / name)), 0, "a")
 
@@ -266,3 +281,22 @@ def test_the_gpu_gives_the_same_picture(picture):
         here = expose(sharp, [motion], [spec], [1]).int()
         there = expose(sharp.cuda(), [motion], [spec], [1]).cpu().int()
         assert ((here - there).abs() > 1).float().mean() < 1e-2
+
+
+def test_the_motion_that_comes_with_a_picture_is_the_one_that_made_it(picture):
+    spec = parse_blur(f"shake:18,{CLEAN}")
+    blurred, motion = synthesize_with_motion(picture, spec, 2, "a")
+    assert np.array_equal(blurred, synthesize(picture, spec, 2, "a"))
+    sharp = torch.from_numpy(picture).permute(2, 0, 1).unsqueeze(0)
+    assert np.array_equal(expose(sharp, [motion], [spec], [0])[0].permute(1, 2, 0).numpy(), blurred)
+
+
+@pytest.mark.parametrize("kind", ["shake", "curved", "object"])
+def test_a_window_shows_what_the_whole_picture_shows_there(picture, kind):
+    spec = parse_blur(f"{kind}:24,{CLEAN}")
+    motion = draw_motion(spec, generator_for(spec, 1, ""), picture.shape[1], picture.shape[0])
+    sharp = torch.from_numpy(picture).permute(2, 0, 1)
+    whole = expose(sharp.unsqueeze(0), [motion], [spec], [0])[0].int()
+    window = expose_windows([sharp], [(-6, 30, 70, 50)], [motion], [spec], [0])[0].int()
+    assert window.shape == (3, 50, 70)
+    assert (window[..., 6:] - whole[:, 30:80, :64]).abs().max() <= 1

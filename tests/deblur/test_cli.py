@@ -5,13 +5,16 @@ import argparse
 import pytest
 
 from deblur.cli import (
+    above_zero,
     add_config_option,
     add_device_option,
     add_seed_option,
+    not_negative,
     parse_args,
     positive_int,
     run,
     unit_interval,
+    whole_number,
 )
 from deblur.errors import DeblurError
 
@@ -96,3 +99,30 @@ def test_expected_mistakes_are_one_line_and_defects_pass_through(capsys):
     with pytest.raises(ZeroDivisionError):
         run(defect)
     assert run(interrupted) == 130
+
+
+def test_bare_numbers_are_text_where_the_command_line_takes_text(parser, tmp_path, capsys):
+    parser.add_argument("--crop", default="256")
+    (tmp_path / "c.yaml").write_text("crop: 128\n")
+    assert parse_args(parser, ["--config", str(tmp_path / "c.yaml"), "--count", "1"]).crop == "128"
+    (tmp_path / "c.yaml").write_text("crop: [128, 256]\n")
+    with pytest.raises(SystemExit):
+        parse_args(parser, ["--config", str(tmp_path / "c.yaml")])
+    assert "crop takes one value" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        (positive_int, {"1": 1, "12": 12}, ("0", "-1", "1.5", "x")),
+        (whole_number, {"0": 0, "3": 3}, ("-1", "0.5", "")),
+        (not_negative, {"0": 0.0, "1e-4": 1e-4}, ("-1", "nan", "inf", "x")),
+        (above_zero, {"0.5": 0.5}, ("0", "-0.1", "nan", "inf")),
+        (unit_interval, {"0": 0.0, "1": 1.0}, ("-0.1", "1.1", "nan")),
+    ],
+)
+def test_argument_types_take_what_they_say(kind, good, bad):
+    assert {text: kind(text) for text in good} == good
+    for text in bad:
+        with pytest.raises(argparse.ArgumentTypeError, match=r"is not a"):
+            kind(text)

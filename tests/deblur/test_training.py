@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from skimage import data as photographs
 
 from deblur import Deblurrer
+from deblur.cli import parse_args
 from deblur.errors import DeblurError
 from deblur.losses import LossWeights, restoration_loss
 from deblur.metrics import psnr
@@ -24,9 +25,6 @@ from deblur.networks import build, config_from_dict
 from deblur.train import build_parser, main
 from deblur.training.checkpoint import load_checkpoint, save_checkpoint
 from deblur.training.loop import Trainer, train
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TINY = ["--network", "mstsgm-nano", "--set", "widths=[16,20,24]", "encoder_blocks=[1,1,1]", "decoder_blocks=[1,1,1]"]
 QUICK = [*TINY, "--threads", "1", "--crop", "32", "--batch", "4", "--val-side", "64", "--device", "cpu"]
@@ -255,6 +253,7 @@ def test_feature_distance_is_a_loss_and_is_measured(tmp_path, photos):
         (["--crop", "33"], "--crop 33"),
         (["--blur", "wave:3"], "wave"),
         (["--device", "cuda:99"], "cuda:99"),
+        (["--blur", "measured@nowhere.npz:2-9"], "nowhere.npz"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_1(tmp_path, photos, capsys, extra, message):
@@ -264,12 +263,40 @@ def test_mistakes_are_one_line_and_exit_1(tmp_path, photos, capsys, extra, messa
     assert message in error
 
 
-@pytest.mark.parametrize("given", [["--sharp", "x"], ["--steps", "3"], ["--steps", "0", "--sharp", "x"]])
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--sharp", "x"],
+        ["--steps", "3"],
+        ["--steps", "0", "--sharp", "x"],
+        ["--max-minutes", "0", "--sharp", "x"],
+        ["--steps", "1", "--sharp", "x", "--clip", "-1"],
+    ],
+)
 def test_usage_errors_exit_2(given, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(given)
     assert stopped.value.code == 2
     assert "usage:" in capsys.readouterr().err
+
+
+def test_folders_gather_and_a_configuration_file_may_hold_bare_numbers(photos, tmp_path):
+    (tmp_path / "c.yaml").write_text(f"sharp: {photos}=2\ncrop: 32\nquarter-turns: false\n")
+    parser = build_parser()
+    options = parse_args(parser, ["--config", str(tmp_path / "c.yaml"), "--pairs", "a", "b=2", "--pairs", "c"])
+    assert options.pairs == ["a", "b=2", "c"]
+    assert (options.sharp, options.crop, options.quarter_turns) == ([f"{photos}=2"], "32", False)
+
+
+@pytest.mark.parametrize("name", ["modern", "nano", "paper"])
+def test_committed_recipes_are_read(name):
+    file = Path(__file__).parents[2] / "experiments" / "configs" / f"{name}.yaml"
+    options = parse_args(build_parser(), ["--config", str(file)])
+    assert options.network.startswith("mstsgm")
+    if name == "paper":
+        published = ("adam", 1e-4, "halving", 0.0, 0.0, 0.0, 8, "256", False, 1.0, 0.09, 0.01, 3000 * 263)
+        keys = "optimizer learning_rate schedule weight_decay clip ema batch crop quarter_turns content frequency"
+        assert tuple(getattr(options, key) for key in [*keys.split(), "smoothness", "steps"]) == published
 
 
 def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path, photos):
