@@ -12,6 +12,7 @@ How each kind of file becomes RGB:
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import struct
@@ -21,12 +22,13 @@ import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from deblur.errors import DeblurError
 from deblur.runs import write_atomically
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -55,12 +57,40 @@ _BROKEN_FILE = (
 )
 # Pillow also logs what it dislikes in a file; without a handler Python would print that on stderr.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
-# Warning filters belong to the process, not to the thread: two readers must not save and restore them crosswise.
-_WARNING_FILTERS = threading.Lock()
+
+
+class _Quietly:
+    """Warnings are ignored while at least one thread reads.
+
+    Warning filters belong to the process, not to the thread: were each reader to save and restore them, two would do so
+    crosswise. The first one in saves them, the last one out puts them back, and decoders run side by side.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._readers == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("ignore")
+            self._readers += 1
+
+    def __exit__(self, *raised: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if self._readers == 0:
+                self._filters.__exit__(None, None, None)
+
+
+_QUIETLY = _Quietly()
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
-    """Read a picture file as the module describes.
+    """Read a picture file as the module describes; several threads may do so at once.
 
     Args:
         path: a file in one of the formats JPEG, PNG, WebP, TIFF, BMP, GIF, PPM, JPEG 2000 or AVIF; the content
@@ -73,12 +103,30 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         DeblurError: the file is missing, cannot be read, is no picture, is cut off, or is too large (Pillow's limit
             against decompression bombs, about 179 million pixels).
     """
+    with _opened(path) as image:
+        ImageOps.exif_transpose(image, in_place=True)
+        return _to_rgb(image)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture as ``read_picture`` would return it, from the file's header alone.
+
+    Raises:
+        DeblurError: as ``read_picture``, but a file that is cut off behind its header passes.
+    """
+    with _opened(path) as image:
+        width, height = image.size
+        # Pillow decodes a whole PNG to look for an orientation behind the pixels; cameras do not write PNG.
+        turned = image.format != "PNG" and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        return (height, width) if turned else (width, height)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The file as Pillow sees it; whatever Pillow raises on it becomes a DeblurError."""
     try:
-        with _WARNING_FILTERS, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=_READ_FORMATS) as image:
-                ImageOps.exif_transpose(image, in_place=True)
-                return _to_rgb(image)
+        with _QUIETLY, Image.open(path, formats=_READ_FORMATS) as image:
+            yield image
     except FileNotFoundError:
         raise DeblurError(f"{path} does not exist") from None
     except (
@@ -132,6 +180,16 @@ def write_picture(path: Path, picture: NDArray[np.uint8], quality: int = 95) -> 
     except OSError as error:
         raise DeblurError(f"cannot make the folder {path.parent}: {error.strerror}") from error
     write_atomically(path, encoded.getvalue())
+
+
+def scale_down(picture: NDArray[np.uint8], max_side: int | None) -> NDArray[np.uint8]:
+    """The picture (H, W, 3), with its longer side scaled down to ``max_side`` where it is longer than that."""
+    height, width = picture.shape[:2]
+    if max_side is None or max(height, width) <= max_side:
+        return picture
+    scale = max_side / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.array(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
 
 
 def list_pictures(folder: Path) -> list[Path]:
