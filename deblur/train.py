@@ -183,8 +183,9 @@ def describe(metrics: Mapping[str, Any]) -> str:
         f"{name}: {decibels(score['input'])} blurred, {decibels(score['restored'])} restored"
         for name, score in metrics["validation"].items()
     ]
-    weights = f"{metrics['run']}/weights/best.safetensors"
-    return "\n".join([*lines, f"{metrics['step']} steps, {metrics['minutes']:.1f} minutes; weights: {weights}"])
+    length = f"{metrics['step']} steps, {metrics['minutes']:.1f} minutes"
+    best = "" if metrics["best"] is None else f", best mean {metrics['best']:.2f} dB"
+    return "\n".join([*lines, f"{length}{best}: {metrics['run']}/weights/best.safetensors"])
 
 
 if __name__ == "__main__":

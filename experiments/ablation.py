@@ -74,9 +74,9 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
     rows = []
     for name in options.variants:
         metrics_file = folder / "train" / name / "metrics.json"
-        if not metrics_file.is_file():
-            train(variant_options(options, name, folder))
-        metrics = json.loads(metrics_file.read_text(encoding="utf-8"))
+        # A variant that was killed before its first checkpoint begins anew, in a folder with a number behind its name.
+        done = metrics_file.is_file()
+        metrics = json.loads(metrics_file.read_bytes()) if done else train(variant_options(options, name, folder))
         rows.append({"variant": name} | summarize(metrics))
     table = pd.DataFrame(rows)
     write_atomically(folder / "ablation.csv", table.to_csv(index=False).encode("utf-8"))

@@ -123,6 +123,8 @@ def make_batch(
     draws: Sequence[Draw], store: PictureStore, mix: BlurMix, crop: int, *, quarter_turns: bool = True
 ) -> Batch:
     """Cut the crops, mirror and turn them at random, and blur those that come sharp, on the store's device."""
+    # Of a video only some frames are needed; they are read when they have been drawn.
+    store.prefetch(file for draw in draws if draw.example.kind != "frames" for file in draw.example.files)
     blurred: list[Tensor | None] = []
     sharp: list[Tensor] = []
     motions: list[Motion | None] = []
@@ -188,6 +190,7 @@ def _cut_pair(draw: Draw, store: PictureStore, mix: BlurMix, crop: int, quarter_
         frames = draw.example.files
         count = min(2 * int(generator.integers(2, 7)) + 1, len(frames) - 1 + len(frames) % 2)
         first = int(generator.integers(len(frames) - count + 1))
+        store.prefetch(frames[first : first + count])
         stacked = torch.cat([store.get(file) for file in frames[first : first + count]])
     stacked = _turned(stacked, generator, quarter_turns)
     height, width = stacked.shape[-2:]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from deblur.pictures import write_picture
 from deblur.released import save_released
-from deblur.runs import describe_environment
+from deblur.runs import describe_environment, write_atomically
 from deblur.training.validation import to_batch
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ COLUMNS = ("step", "minutes", "kind", "name", "value")
 class TrainingLog:
     """``results.csv``, one value a row: step, minutes, kind (train or validation), name, value.
 
-    Rows beyond the step that training resumes from are dropped first: those steps will be made again.
+    Rows beyond the step that training resumes from are dropped first: those steps will be made again. So is a last row
+    that was cut off.
     """
 
     def __init__(self, folder: Path, step: int, tensorboard: bool, enabled: bool) -> None:
@@ -39,23 +42,23 @@ class TrainingLog:
         self.enabled = enabled
         self._sums: dict[str, Tensor] = {}
         self._seconds = self._waited = 0.0
-        self._steps = self._pictures = self._crop = 0
+        self._steps = 0
+        self._crops: Counter[int] = Counter()
         self._flops: dict[int, int] = {}
         self._board = None
         if not enabled:
             return
-        rows = []
-        if self.file.is_file():
-            with self.file.open(newline="", encoding="utf-8") as stream:
-                rows = [row for row in csv.DictReader(stream) if int(row["step"]) <= step]
-        with self.file.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows)
+        rows = [row for row in self._whole_rows() if int(row["step"]) <= step]
+        self._written = {(row["step"], row["kind"]) for row in rows}
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(self.file, text.getvalue().encode("utf-8"))
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(folder / "tensorboard"))
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
 
     def count(self, terms: dict[str, Tensor], seconds: float, waited: float, pictures: int, crop: int) -> None:
         """Add one step to the means that ``write`` writes."""
@@ -64,27 +67,30 @@ class TrainingLog:
         self._steps += 1
         self._seconds += seconds
         self._waited += waited
-        self._pictures += pictures
-        self._crop = crop
+        self._crops[crop] += pictures
 
     def write(self, step: int, minutes: float, rate: float, network: nn.Module) -> None:
-        """Write the means since the last call: loss terms, pictures a second, share of time spent on data, FLOP/s."""
+        """Write the means since the last call: loss terms, pictures a second, share of time spent on data, FLOP/s.
+
+        ``network`` is the bare one: wrapped for several processes, it would wait for the others.
+        """
         if not self.enabled:
             return
         values = {name: float(total) / self._steps for name, total in self._sums.items()}
         values["loss"] = sum(values.values())
-        per_second = self._pictures / self._seconds
+        # A backward pass costs about twice the forward pass.
+        flops = sum(3 * pictures * self._flops_of(network, crop) for crop, pictures in self._crops.items())
         values |= {
             "learning_rate": rate,
-            "pictures_per_second": per_second,
+            "pictures_per_second": self._crops.total() / self._seconds,
             "data_share": self._waited / self._seconds,
-            # A backward pass costs about twice the forward pass.
-            "flop_per_second": 3 * per_second * self._flops_of(network, self._crop),
+            "flop_per_second": flops / self._seconds,
         }
         self._append(step, minutes, "train", values)
         self._sums.clear()
+        self._crops.clear()
         self._seconds = self._waited = 0.0
-        self._steps = self._pictures = 0
+        self._steps = 0
 
     def validated(self, step: int, minutes: float, scores: dict[str, dict[str, float | None]]) -> None:
         """Write the scores of every validation set."""
@@ -96,7 +102,15 @@ class TrainingLog:
         if self._board is not None:
             self._board.close()
 
+    def _whole_rows(self) -> list[dict[str, str]]:
+        if not self.file.is_file():
+            return []
+        text = self.file.read_bytes().decode("utf-8")
+        return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
+
     def _append(self, step: int, minutes: float, kind: str, values: dict[str, float]) -> None:
+        if (str(step), kind) in self._written:
+            return  # a run that was over already is validated again when it is resumed
         with self.file.open("a", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream)
             writer.writerows((step, f"{minutes:.2f}", kind, name, f"{value:.6g}") for name, value in values.items())
@@ -126,7 +140,7 @@ def save_samples(
             with torch.inference_mode():
                 restored = network(to_batch(blurred, device)).picture[0].float().clamp(0, 1)
             picture = (restored.cpu().permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
-            name = "".join(letter if letter.isalnum() else "-" for letter in one.name)
+            name = "".join(letter if letter.isalnum() else "-" for letter in one.name).strip("-")
             file = folder / "samples" / f"{name}-{index}-step{step:07d}.jpg"
             write_picture(file, np.concatenate([blurred, picture, sharp], axis=1))
 

@@ -7,6 +7,7 @@ with the same weights as one that was not.
 
 from __future__ import annotations
 
+import importlib.util
 import signal
 import sys
 import time
@@ -15,26 +16,26 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
-from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from deblur.devices import resolve_device, synchronize
 from deblur.errors import DeblurError
 from deblur.losses import LossWeights, restoration_loss
 from deblur.networks import build, config_from_dict, config_to_dict
-from deblur.released import load_released
 from deblur.runs import write_json
-from deblur.training.batches import BlurMix, draw_examples, make_batch, parse_blur_range
+from deblur.training.averaging import AveragedWeights
+from deblur.training.batches import Batch, BlurMix, draw_examples, make_batch, parse_blur_range
 from deblur.training.checkpoint import save_checkpoint
+from deblur.training.guard import FiniteGuard
+from deblur.training.loader import BatchLoader, pays_ahead
 from deblur.training.log import TrainingLog, release, save_samples
 from deblur.training.schedule import Progress, Schedule, crop_at, parse_crops
-from deblur.training.setup import network_config, open_run, read_sources
+from deblur.training.setup import fill_store, load_initial, network_config, open_run, read_sources
 from deblur.training.sources import PictureStore
 from deblur.training.validation import validate
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import FrameType
 
@@ -69,10 +70,8 @@ class Trainer:
     def __init__(self, options: argparse.Namespace, feature_distance: FeatureDistance | None) -> None:
         self.options = options
         self.feature_distance = feature_distance
-        device = resolve_device(options.device)
-        able = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        bf16 = options.precision == "bf16" or (options.precision == "auto" and able)
-        self.accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if bf16 else "no")
+        _check_options(options)
+        self.accelerator = _accelerator(options)
         self.device = self.accelerator.device
         processes = self.accelerator.num_processes
         if options.batch % (processes * options.accumulate):
@@ -80,6 +79,10 @@ class Trainer:
                 f"--batch {options.batch} does not fit {processes} processes x --accumulate {options.accumulate}"
             )
         self.places = range(self.accelerator.process_index, options.batch, processes)
+        # Words that the processes pass to each other on the CPU: over the GPUs they would wait for the step at work.
+        self.words: torch.distributed.ProcessGroup | None = None
+        if processes > 1:
+            self.words = torch.distributed.new_group(backend="gloo")  # type: ignore[assignment]
         self.crops = parse_crops(options.crop)
         self.schedule = Schedule(options.schedule, options.learning_rate, options.warmup)
         self.weights = LossWeights(options.content, options.frequency, options.smoothness)
@@ -92,23 +95,26 @@ class Trainer:
         )
         self.sources, self.sets = read_sources(options)
         self.store = PictureStore(self.device, int(options.memory_gb * 1e9), options.max_side)
+        self.loader = BatchLoader(self._make_batch, self.device, ahead=pays_ahead(self.device))
 
         torch.manual_seed(options.seed)
         self.config = network_config(options)
-        network = build(self.config)
+        self.bare = build(self.config)
         if options.init:
-            network.load_state_dict(load_released(options.init)[0].state_dict())
-        network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            load_initial(self.bare, options.init)
+        self.bare = self.bare.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         kind = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
         decay = options.weight_decay if options.optimizer == "adamw" else 0.0
-        optimizer = kind(network.parameters(), lr=options.learning_rate, betas=(0.9, 0.999), weight_decay=decay)
-        self.ema = AveragedModel(network, multi_avg_fn=_averaging(options.ema), use_buffers=True)
+        optimizer = kind(self.bare.parameters(), lr=options.learning_rate, betas=(0.9, 0.999), weight_decay=decay)
+        self.ema = AveragedWeights(self.bare, options.ema)
         self.progress = Progress()
+        fill_store(self.store, self.sources, options.max_side)
         self.folder, state = open_run(options, self.accelerator)
         if state is not None:
-            self._restore(network, optimizer, state)
+            self._restore(optimizer, state)
         self.network: nn.Module
-        self.network, self.optimizer = self.accelerator.prepare(network, optimizer)
+        self.network, self.optimizer = self.accelerator.prepare(self.bare, optimizer)
+        self.guard = FiniteGuard(self.folder)
         self.stop_requested = False
 
     def run(self) -> dict[str, Any]:
@@ -125,34 +131,53 @@ class Trainer:
             mininterval=5,
         )
         handlers = {number: signal.signal(number, self._ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        scores = None
         try:
-            while self._share() < 1 and not self.stop_requested:
-                began = time.perf_counter()
+            clock = time.perf_counter()
+            while self._goes_on():
+                crop = crop_at(self.crops, self._share())
                 terms, waited, files = self._step()
-                synchronize(self.device)
-                elapsed = time.perf_counter() - began
                 progress.step += 1
+                scores = None
+                self.guard.add(progress.step, terms, files)
+                logs, validates, saves = (
+                    progress.step % every == 0
+                    for every in (options.log_every, options.validate_every, options.checkpoint_every)
+                )
+                # Waiting for a GPU at every step would leave it idle while the next one is prepared.
+                if self.device.type == "cpu" or logs or validates or saves:
+                    synchronize(self.device)
+                    self.guard.check()
+                elapsed = time.perf_counter() - clock
+                clock += elapsed
                 progress.seconds += elapsed
                 bar.update()
-                self._check_finite(terms, files)
-                log.count(terms, elapsed, waited, options.batch, crop_at(self.crops, self._share()))
-                if progress.step % options.log_every == 0:
-                    log.write(progress.step, progress.seconds / 60, self.schedule.rate(self._share()), self.network)
-                if progress.step % options.validate_every == 0:
-                    self._validate(log)
-                elif progress.step % options.checkpoint_every == 0:
+                log.count(terms, elapsed, waited, options.batch, crop)
+                if logs:
+                    log.write(progress.step, progress.seconds / 60, self.schedule.rate(self._share()), self.bare)
+                if validates:
+                    scores = self._validate(log)
+                elif saves:
                     self._save()
+                if logs or validates or saves:
+                    clock = time.perf_counter()
+            if self.stop_requested:
+                self._save()
+                self.accelerator.wait_for_everyone()
+                if self.accelerator.is_main_process:
+                    config = self.folder / "config.yaml"
+                    again = f"python -m deblur.train --config {config} --resume {self.folder}"
+                    print(f"saved at step {progress.step}; go on with: {again}", file=sys.stderr)
+                raise KeyboardInterrupt
+            if scores is None:
+                scores = self._validate(log)
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             bar.close()
+            log.close()
+            self.loader.close()
             self.store.close()
-        if self.stop_requested:
-            self._save()
-            print(f"saved at step {progress.step}; go on with --resume {self.folder}", file=sys.stderr)
-            raise KeyboardInterrupt
-        scores = self._validate(log)
-        log.close()
         metrics = {
             "run": str(self.folder),
             "step": progress.step,
@@ -166,19 +191,35 @@ class Trainer:
         self.accelerator.end_training()
         return metrics
 
+    def _goes_on(self) -> bool:
+        """Whether to make another step.
+
+        All processes take the slowest clock and stop together: a step that one of them leaves out would never end in
+        the others, and learning rates that differ would pull their weights apart.
+        """
+        if self.words is not None:
+            said = torch.tensor([self.progress.seconds, float(self.stop_requested)], dtype=torch.float64)
+            torch.distributed.all_reduce(said, torch.distributed.ReduceOp.MAX, group=self.words)
+            self.progress.seconds, self.stop_requested = float(said[0]), bool(said[1])
+        return self._share() < 1 and not self.stop_requested
+
     def _share(self) -> float:
         return self.progress.share(self.options.steps, self.options.max_minutes)
 
+    def _make_batch(self, step: int, crop: int) -> Batch:
+        draws = draw_examples(self.sources, self.options.seed, step, self.places)
+        return make_batch(draws, self.store, self.mix, crop, quarter_turns=self.options.quarter_turns)
+
     def _step(self) -> tuple[dict[str, Tensor], float, list[Path]]:
-        """One optimiser step; returns the loss terms, the seconds spent on making the batch, and its files."""
+        """One optimiser step; returns the loss terms, the seconds spent waiting for the batch, and its files."""
         options, progress = self.options, self.progress
-        crop = crop_at(self.crops, self._share())
         began = time.perf_counter()
-        draws = draw_examples(self.sources, options.seed, progress.step, self.places)
-        upcoming = draw_examples(self.sources, options.seed, progress.step + 1, self.places)
-        self.store.prefetch([file for draw in upcoming for file in draw.example.files])
-        batch = make_batch(draws, self.store, self.mix, crop, quarter_turns=options.quarter_turns)
+        batch = self.loader.take(progress.step, crop_at(self.crops, self._share()))
         waited = time.perf_counter() - began
+        following = Progress(progress.step + 1, progress.seconds)
+        if following.share(options.steps, options.max_minutes) < 1:
+            crop = crop_at(self.crops, following.share(options.steps, options.max_minutes))
+            self.loader.prepare(following.step, crop)
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate(self._share())
         totals: dict[str, Tensor] = {}
@@ -200,12 +241,13 @@ class Trainer:
             self.accelerator.clip_grad_norm_(self.network.parameters(), options.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.ema.update_parameters(self.accelerator.unwrap_model(self.network))
+        self.ema.update(self.bare)
         return totals, waited, list(batch.files)
 
     def _validate(self, log: TrainingLog) -> dict[str, dict[str, float | None]]:
         """Score the averaged weights, keep them where they are the best so far, save, and write samples."""
         scores: dict[str, dict[str, float | None]] = {}
+        self._check_health()
         if self.accelerator.is_main_process:
             module = self.ema.module
             scores = validate(lambda x: module(x).picture, module, self.sets, self.device, self.feature_distance)
@@ -223,13 +265,14 @@ class Trainer:
         return scores
 
     def _save(self) -> None:
+        self._check_health()
         if not self.accelerator.is_main_process:
             return
         progress = self.progress
         save_checkpoint(
             self.folder / "weights" / "state.pt",
             {
-                "network": self.accelerator.unwrap_model(self.network).state_dict(),
+                "network": self.bare.state_dict(),
                 "ema": self.ema.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "config": config_to_dict(self.config),
@@ -241,41 +284,42 @@ class Trainer:
             },
         )
 
-    def _restore(self, network: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    def _check_health(self) -> None:
+        """See that nothing bad is saved or released."""
+        self.guard.check()
+        self.guard.check_weights(self.bare, self.progress.step)
+
+    def _restore(self, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
         if config_from_dict(state["config"]) != self.config or state["seed"] != self.options.seed:
             raise DeblurError(
                 f"{self.folder} was trained with another network or seed; give the same --network, --set and --seed, "
                 "or a new --name"
             )
-        network.load_state_dict(state["network"])
+        self.bare.load_state_dict(state["network"])
         self.ema.load_state_dict(state["ema"])
         optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(state["step"], state["seconds"], state["best"])
         torch.set_rng_state(state["random"])
 
-    def _check_finite(self, terms: dict[str, Tensor], files: Sequence[Path]) -> None:
-        broken = [name for name, term in terms.items() if not torch.isfinite(term)]
-        if broken:
-            raise DeblurError(
-                f"the {' and '.join(broken)} loss is no longer finite at step {self.progress.step}, batch "
-                f"{', '.join(map(str, files))}; the last checkpoint in {self.folder} is good: resume it with a smaller "
-                "--learning-rate, --clip 0.1 or --precision no"
-            )
-
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         self.stop_requested = True
 
 
-def _averaging(decay: float) -> Callable[..., None]:
-    """The exponential moving average, faster at first so that it leaves the random start behind."""
+def _check_options(options: argparse.Namespace) -> None:
+    """Refuse what would only fail after the data has been read."""
+    if not (options.content or options.frequency):
+        raise DeblurError("--content 0 --frequency 0 leaves nothing that ties pictures to sharp ones; set one of them")
+    if not options.blur and options.sharp:
+        raise DeblurError("--blur is empty: --sharp pictures need at least one kind, such as shake:1-32")
+    if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise DeblurError("--tensorboard needs the package tensorboard: install it, or leave the option out")
 
-    @torch.no_grad()
-    def average(averages: list[Tensor], values: list[Tensor], count: Tensor) -> None:
-        kept = min(decay, (1.0 + float(count)) / (10.0 + float(count)))
-        for average, value in zip(averages, values, strict=True):
-            if average.is_floating_point():
-                average.lerp_(value, 1 - kept)
-            else:
-                average.copy_(value)
 
-    return average
+def _accelerator(options: argparse.Namespace) -> Accelerator:
+    device = resolve_device(options.device)
+    if device.type == "cuda" and device.index is not None:
+        # Accelerate takes the current GPU, or with several processes each its own.
+        torch.cuda.set_device(device)
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    bf16 = options.precision == "bf16" or (options.precision == "auto" and able)
+    return Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if bf16 else "no")

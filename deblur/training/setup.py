@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 import yaml
+from accelerate.utils import broadcast_object_list
 
 from deblur.blur import parse_blur
 from deblur.errors import DeblurError
@@ -19,11 +20,13 @@ from deblur.training.validation import blurred_here, pairs_from_files
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from accelerate import Accelerator
+    from torch import nn
 
     from deblur.networks import NetworkConfig
-    from deblur.training.sources import Example, Source
+    from deblur.training.sources import Example, PictureStore, Source
     from deblur.training.validation import ValidationSet
 
 
@@ -35,12 +38,29 @@ def network_config(options: argparse.Namespace) -> NetworkConfig:
         key, equals, value = change.partition("=")
         if not equals:
             raise DeblurError(f"--set {change}: write KEY=VALUE, such as tcn=false")
-        config[key] = yaml.safe_load(value)
+        try:
+            config[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise DeblurError(f"--set {change}: {value!r} is no YAML value") from None
     return config_from_dict(config)
 
 
+def load_initial(network: nn.Module, name_or_file: str) -> None:
+    """Start a network from released weights.
+
+    Raises:
+        DeblurError: there are none of that name, or ``--set`` has changed the network's sizes.
+    """
+    try:
+        network.load_state_dict(load_released(name_or_file)[0].state_dict())
+    except RuntimeError as error:
+        raise DeblurError(
+            f"--init {name_or_file} does not fit the network that --set makes: {' '.join(str(error).split())[:300]}"
+        ) from error
+
+
 def read_sources(options: argparse.Namespace) -> tuple[list[Source], list[ValidationSet]]:
-    """The training sources, checked, and the validation sets made of what was set aside."""
+    """The training sources and the validation sets made of what was set aside; every file's header has been read."""
     sources: list[Source] = []
     held: list[Example] = []
     for text in options.sharp:
@@ -50,30 +70,47 @@ def read_sources(options: argparse.Namespace) -> tuple[list[Source], list[Valida
     sources += [parse_source("pairs", text) for text in options.pairs]
     sources += [parse_source("frames", text) for text in options.frames]
     references = [parse_source("pairs", text) for text in options.val_pairs]
-    check_readable([example for source in [*sources, *references] for example in source.examples], options.max_side)
-    check_readable(held, options.max_side)
+    check_readable([*held, *(example for one in references for example in one.examples)], options.max_side)
     sets = [
-        pairs_from_files(str(one.folder), one.examples[: options.val_limit], options.val_side) for one in references
+        pairs_from_files(str(one.folder), _spread(one.examples, options.val_limit), options.val_side)
+        for one in references
     ]
-    chosen = held[:: max(1, len(held) // options.val_limit)][: options.val_limit]
+    chosen = _spread(held, options.val_limit)
     if chosen:
-        sets += [blurred_here(chosen, parse_blur(text), options.val_side) for text in options.val_blur]
+        sets += [
+            blurred_here(chosen, parse_blur(text), options.val_side, options.max_side) for text in options.val_blur
+        ]
     return sources, sets
+
+
+def fill_store(store: PictureStore, sources: Sequence[Source], max_side: int | None) -> None:
+    """Check every training file; where all pictures fit into the store, read them all now.
+
+    Raises:
+        DeblurError: names the files that are broken: those whose header is, and of data that fits any others too.
+    """
+    examples = [example for source in sources for example in source.examples]
+    if check_readable(examples, max_side) <= store.capacity:
+        store.load(file for example in examples for file in example.files)
+
+
+def _spread(examples: Sequence[Example], count: int) -> Sequence[Example]:
+    """At most ``count`` examples, evenly apart: neighbours show the same place."""
+    return examples[:: max(1, len(examples) // count)][:count]
 
 
 def open_run(options: argparse.Namespace, accelerator: Accelerator) -> tuple[Path, dict[str, Any] | None]:
     """A new run folder, or the one to resume with its training state; the same on every process."""
-    folder = find_resumable(options)
-    if folder is None and accelerator.is_main_process:
-        folder = create_run("train", options.name, options.output)
-        (folder / "weights").mkdir()
-    if accelerator.num_processes > 1:
-        shared = [folder]
-        torch.distributed.broadcast_object_list(shared)
-        folder = shared[0]
-    assert folder is not None
-    state_file = folder / "weights" / "state.pt"
-    state = load_checkpoint(state_file) if state_file.is_file() else None
+    found: list[Path | None] = [None, None]  # the folder, and the training state in it if the run goes on
+    if accelerator.is_main_process:
+        folder = find_resumable(options)
+        if folder is not None:
+            found = [folder, folder / "weights" / "state.pt"]
+        else:
+            found[0] = folder = create_run("train", options.name, options.output)
+            (folder / "weights").mkdir()
+    folder, state_file = broadcast_object_list(found)
+    state = load_checkpoint(state_file) if state_file is not None else None
     if accelerator.is_main_process:
         given = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
         write_yaml(folder / "config.yaml", {key: value for key, value in given.items() if key != "config"})
@@ -91,6 +128,18 @@ def find_resumable(options: argparse.Namespace) -> Path | None:
         if not (folder / "weights" / "state.pt").is_file():
             raise DeblurError(f"--resume {folder}: no weights/state.pt there; name the folder of a training run")
         return folder
-    parent = options.output / "train"
-    states = [*parent.glob(f"{options.name}/weights/state.pt"), *parent.glob(f"{options.name}-[0-9]*/weights/state.pt")]
+    # Another run may be named NAME-128: what follows NAME in a folder of this name is a count of 2 and up.
+    own = re.compile(re.escape(options.name) + "(-([2-9]|[1-9][0-9]+))?")
+    states = [file for file in (options.output / "train").glob("*/weights/state.pt") if _is_of(file, own, options.name)]
     return max(states, key=lambda file: file.stat().st_mtime).parent.parent if states else None
+
+
+def _is_of(state: Path, folder_name: re.Pattern[str], name: str) -> bool:
+    folder = state.parent.parent
+    if not folder_name.fullmatch(folder.name):
+        return False
+    try:
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return False
+    return isinstance(config, dict) and config.get("name") == name

@@ -6,20 +6,21 @@ any step with the very crops and blurs that it would have had, and n processes s
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
+from tqdm import tqdm
 
 from deblur.errors import DeblurError
-from deblur.pictures import list_pictures, match_pictures, read_picture
+from deblur.pictures import list_pictures, match_pictures, picture_size, read_picture, scale_down
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -93,27 +94,30 @@ def check_readable(examples: Iterable[Example], max_side: int | None) -> int:
     """Read every file's header; return the bytes that all pictures take in memory as uint8 RGB.
 
     Raises:
-        DeblurError: names every file that cannot be opened, up to ten, before training starts.
+        DeblurError: names the files that cannot be opened, up to ten, before training starts.
     """
     total, broken = 0, []
     for example in examples:
         sizes = set()
         for file in example.files:
             try:
-                with Image.open(file) as header:
-                    width, height = header.size
-            except OSError as error:
-                broken.append(f"{file} ({' '.join(str(error).split())})")
+                width, height = picture_size(file)
+            except DeblurError as error:
+                broken.append(str(error))
                 continue
             sizes.add((width, height))
             scale = min(1.0, max_side / max(width, height)) if max_side else 1.0
             total += round(3 * width * height * scale**2)
         if len(sizes) > 1:
             broken.append(f"{example.files[0]} and {example.files[-1]} (sizes differ: {sorted(sizes)})")
+    _refuse(broken)
+    return total
+
+
+def _refuse(broken: Sequence[str]) -> None:
     if broken:
         more = f" and {len(broken) - 10} more" if len(broken) > 10 else ""
         raise DeblurError(f"{len(broken)} training files cannot be used: {'; '.join(broken[:10])}{more}")
-    return total
 
 
 class PictureStore:
@@ -130,6 +134,7 @@ class PictureStore:
         self.capacity = capacity
         self.max_side = max_side
         self._kept: OrderedDict[Path, Tensor] = OrderedDict()
+        self._reading: dict[Path, Future[Tensor]] = {}
         self._held = 0
         self._lock = threading.Lock()
         self._readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="reader")
@@ -137,35 +142,67 @@ class PictureStore:
     def get(self, file: Path) -> Tensor:
         """The (3, H, W) uint8 picture on the device."""
         with self._lock:
-            if file in self._kept:
+            picture = self._kept.get(file)
+            if picture is not None:
                 self._kept.move_to_end(file)
-                return self._kept[file]
-        picture = torch.from_numpy(self._read(file)).permute(2, 0, 1).contiguous().to(self.device)
-        with self._lock:
-            if file not in self._kept:
-                self._kept[file] = picture
-                self._held += picture.numel()
-            while self._held > self.capacity and len(self._kept) > 1:
-                _, oldest = self._kept.popitem(last=False)
-                self._held -= oldest.numel()
+            else:
+                reading = self._begin(file)
+        if picture is None:
+            picture = reading.result()
+        if picture.is_cuda:
+            # Should the store forget the picture, its memory stays until this thread's stream has read it.
+            picture.record_stream(torch.cuda.current_stream(picture.device))
         return picture
 
-    def prefetch(self, files: Sequence[Path]) -> None:
-        """Begin to read files in the background, so that ``get`` finds them soon."""
+    def prefetch(self, files: Iterable[Path]) -> None:
+        """Begin to read files side by side in the background, so that ``get`` finds them soon."""
         with self._lock:
-            wanted = [file for file in files if file not in self._kept]
-        for file in wanted:
-            self._readers.submit(self.get, file)
+            for file in files:
+                if file not in self._kept:
+                    self._begin(file)
+
+    def load(self, files: Iterable[Path]) -> None:
+        """Read all files now, for data that fits, with a progress bar on stderr.
+
+        Raises:
+            DeblurError: names the files that cannot be read, up to ten.
+        """
+        broken = []
+        with self._lock:
+            readings = [self._begin(file) for file in dict.fromkeys(files) if file not in self._kept]
+        for reading in tqdm(readings, desc="reading", unit="picture", leave=False, mininterval=1, file=sys.stderr):
+            try:
+                reading.result()
+            except DeblurError as error:
+                broken.append(str(error))
+        _refuse(broken)
 
     def close(self) -> None:
         """Stop the readers."""
         self._readers.shutdown(wait=True, cancel_futures=True)
 
-    def _read(self, file: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-        picture = read_picture(file)
-        height, width = picture.shape[:2]
-        if self.max_side and max(height, width) > self.max_side:
-            scale = self.max_side / max(height, width)
-            size = (max(1, round(width * scale)), max(1, round(height * scale)))
-            picture = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
-        return np.array(picture)
+    def _begin(self, file: Path) -> Future[Tensor]:
+        """Start to read a file, unless that is under way; called with the lock held."""
+        if file not in self._reading:
+            self._reading[file] = self._readers.submit(self._fetch, file)
+        return self._reading[file]
+
+    def _fetch(self, file: Path) -> Tensor:
+        picture = None
+        try:
+            picture = (
+                torch.from_numpy(scale_down(read_picture(file), self.max_side))
+                .permute(2, 0, 1)
+                .contiguous()
+                .to(self.device)
+            )
+            return picture
+        finally:
+            with self._lock:
+                del self._reading[file]
+                if picture is not None:
+                    self._kept[file] = picture
+                    self._held += picture.numel()
+                while self._held > self.capacity and len(self._kept) > 1:
+                    _, oldest = self._kept.popitem(last=False)
+                    self._held -= oldest.numel()

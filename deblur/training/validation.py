@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from deblur.blur import synthesize
+from deblur.blur import draw_motion, expose_windows, generator_for
 from deblur.metrics import psnr
-from deblur.pictures import read_picture
+from deblur.pictures import read_picture, scale_down
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -38,12 +38,20 @@ def pairs_from_files(name: str, examples: Iterable[Example], side: int) -> Valid
     return ValidationSet(name, tuple((blurred, sharp) for blurred, sharp in pairs))
 
 
-def blurred_here(examples: Sequence[Example], spec: BlurSpec, side: int) -> ValidationSet:
-    """Sharp pictures blurred by ``spec``, always the same way, then cut: the blur brings in what lies outside."""
+def blurred_here(examples: Sequence[Example], spec: BlurSpec, side: int, max_side: int | None) -> ValidationSet:
+    """Sharp pictures, scaled down to ``max_side`` as in training; their middle is blurred, always the same way."""
     pairs = []
     for example in examples:
-        sharp = read_picture(example.files[0])
-        pairs.append((_middle(synthesize(sharp, spec, 0, example.files[0].stem), side), _middle(sharp, side)))
+        sharp = scale_down(read_picture(example.files[0]), max_side)
+        height, width = sharp.shape[:2]
+        generator = generator_for(spec, 0, example.files[0].stem)
+        motion = draw_motion(spec, generator, width, height)
+        middle = _middle(sharp, side)
+        # The blur brings in what lies outside the middle; blurring all of a large photograph would take minutes.
+        window = (max(0, (width - side) // 2), max(0, (height - side) // 2), middle.shape[1], middle.shape[0])
+        whole = torch.from_numpy(sharp).permute(2, 0, 1)
+        blurred = expose_windows([whole], [window], [motion], [spec], [int(generator.integers(2**31))])
+        pairs.append((blurred[0].permute(1, 2, 0).contiguous().numpy(), middle))
     return ValidationSet(str(spec), tuple(pairs))
 
 
