@@ -22,7 +22,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from deblur.errors import DeblurError
 from deblur.runs import write_atomically
@@ -116,6 +116,8 @@ def picture_size(path: Path) -> tuple[int, int]:
     """
     with _opened(path) as image:
         width, height = image.size
+        if isinstance(image, TiffImagePlugin.TiffImageFile):  # versions of Pillow differ in whether this is turned yet
+            width, height = (image.tag_v2[tag] for tag in (TiffImagePlugin.IMAGEWIDTH, TiffImagePlugin.IMAGELENGTH))
         # Pillow decodes a whole PNG to look for an orientation behind the pixels; cameras do not write PNG.
         turned = image.format != "PNG" and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
         return (height, width) if turned else (width, height)

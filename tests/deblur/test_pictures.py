@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +13,7 @@ from PIL import Image
 
 from deblur import pictures
 from deblur.errors import DeblurError
-from deblur.pictures import list_pictures, match_pictures, read_picture, write_picture
+from deblur.pictures import list_pictures, match_pictures, picture_size, read_picture, scale_down, write_picture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -324,3 +327,48 @@ def test_pictures_that_differ_only_by_suffix_are_named(tmp_path: Path) -> None:
 
 def test_the_public_names_are_consistent() -> None:
     assert set(pictures.WRITTEN_FORMATS) <= pictures.PICTURE_SUFFIXES
+
+
+def test_several_threads_read_at_once_and_leave_the_warning_filters_alone(tmp_path, monkeypatch):
+    write_picture(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8))
+    together = threading.Barrier(3)
+    convert = pictures._to_rgb
+
+    def meet(image):
+        together.wait(20)
+        return convert(image)
+
+    monkeypatch.setattr(pictures, "_to_rgb", meet)
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(3) as pool:
+        read = list(pool.map(read_picture, [tmp_path / "a.png"] * 3))
+    assert [picture.shape for picture in read] == [(4, 4, 3)] * 3
+    assert list(warnings.filters) == before
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_size_in_the_header_is_the_size_that_is_read(tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    if suffix != "png":
+        exif[0x0112] = orientation
+    file = tmp_path / f"a.{suffix}"
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(file, exif=exif)
+    height, width = read_picture(file).shape[:2]
+    assert picture_size(file) == (width, height)
+
+
+def test_a_size_that_cannot_be_had_is_a_one_line_error(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    with pytest.raises(DeblurError, match="the file is empty"):
+        picture_size(tmp_path / "a.png")
+    with pytest.raises(DeblurError, match="does not exist"):
+        picture_size(tmp_path / "b.png")
+
+
+def test_only_pictures_longer_than_asked_for_are_scaled_down():
+    picture = np.zeros((30, 40, 3), np.uint8)
+    assert scale_down(picture, None) is picture
+    assert scale_down(picture, 40) is picture
+    assert scale_down(picture, 10).shape == (8, 10, 3)
+    assert scale_down(np.zeros((1, 400, 3), np.uint8), 10).shape == (1, 10, 3)

@@ -25,8 +25,11 @@ from deblur.networks import build, config_from_dict
 from deblur.train import build_parser, main
 from deblur.training.checkpoint import load_checkpoint, save_checkpoint
 from deblur.training.loop import Trainer, train
+from deblur.training.setup import find_resumable
 
 TINY = ["--network", "mstsgm-nano", "--set", "widths=[16,20,24]", "encoder_blocks=[1,1,1]", "decoder_blocks=[1,1,1]"]
+LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "deblur.train"]
+TWO_PROCESSES = [sys.executable, *LAUNCH]
 QUICK = [*TINY, "--threads", "1", "--crop", "32", "--batch", "4", "--val-side", "64", "--device", "cpu"]
 
 
@@ -191,14 +194,34 @@ def test_two_processes_give_what_one_with_twice_the_share_gives(tmp_path, photos
     subprocess.run(
         [sys.executable, "-m", "deblur.train", *common, "--name", "one"], check=True, capture_output=True, timeout=250
     )
-    launch = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29611", "-m", "deblur.train"]
-    subprocess.run([sys.executable, *launch, *common, "--name", "two"], check=True, capture_output=True, timeout=250)
+    subprocess.run([*TWO_PROCESSES, *common, "--name", "two"], check=True, capture_output=True, timeout=250)
     runs = tmp_path / "runs" / "train"
     assert json.loads((runs / "two" / "env.json").read_text())["processes"] == 2
     one, two = weights_of(runs / "one"), weights_of(runs / "two")
     # Adam steps by about the learning rate whatever the gradient: sums in another order may turn a step whose gradient
     # is all but zero. Other data or another batch size would move every weight by the learning rate, 1e-4.
     assert np.mean([(one[name] - two[name]).abs().mean().item() for name in one]) < 1e-5
+
+
+@pytest.mark.slow
+def test_two_processes_keep_step_by_the_clock_and_stop_and_go_on_together(tmp_path, photos):
+    # With batch norm, logs and validation, which are the main process' own, and an end that each clock sees otherwise.
+    common = arguments(tmp_path, photos, "--log-every", "1", "--checkpoint-every", "2", "--name", "two", "--json")
+    process = subprocess.Popen([*TWO_PROCESSES, *common, "--steps", "100000"], stderr=subprocess.DEVNULL)
+    state = tmp_path / "runs" / "train" / "two" / "weights" / "state.pt"
+    deadline = time.monotonic() + 120
+    while not state.is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) != 0
+    stopped = load_checkpoint(state)["step"]
+    minutes = load_checkpoint(state)["seconds"] / 60 + 0.05
+    again = [*TWO_PROCESSES, *common, "--max-minutes", str(minutes), "--resume", "auto"]
+    done = subprocess.run(again, check=True, capture_output=True, timeout=250)
+    metrics = json.loads(done.stdout)
+    assert metrics["step"] > stopped
+    assert metrics["minutes"] == pytest.approx(minutes, abs=0.05)
+    assert [folder.name for folder in (tmp_path / "runs" / "train").iterdir()] == ["two"]
 
 
 def test_loss_that_is_not_finite_stops_with_step_and_files_and_keeps_the_checkpoint(tmp_path, photos, monkeypatch):
@@ -216,6 +239,76 @@ def test_loss_that_is_not_finite_stops_with_step_and_files_and_keeps_the_checkpo
     ):
         trainer.run()
     assert load_checkpoint(trainer.folder / "weights" / "state.pt")["step"] == 4
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path, photos):
+    options = build_parser().parse_args(arguments(tmp_path, photos, "--steps", "9", "--checkpoint-every", "2"))
+    trainer = Trainer(options, None)
+    step = trainer._step
+
+    def poisoned():
+        # As a gradient does that breaks where the loss did not.
+        result = step()
+        if trainer.progress.step == 5:
+            with torch.no_grad():
+                next(trainer.bare.parameters()).fill_(float("nan"))
+        return result
+
+    trainer._step = poisoned
+    with pytest.raises(DeblurError, match=r"weights are no longer finite at step 6; the last checkpoint .* is good"):
+        trainer.run()
+    state = load_checkpoint(trainer.folder / "weights" / "state.pt")
+    assert state["step"] == 4
+    assert all(torch.isfinite(value).all() for value in state["network"].values())
+
+
+def test_auto_resumes_the_newest_run_of_that_name_and_no_other(tmp_path, photos):
+    for name in ("a", "a", "a-128"):
+        assert main(arguments(tmp_path, photos, "--steps", "1", "--name", name)) == 0
+    runs = tmp_path / "runs" / "train"
+    assert {folder.name for folder in runs.iterdir()} == {"a", "a-2", "a-128"}
+    options = build_parser().parse_args(arguments(tmp_path, photos, "--name", "a", "--resume", "auto"))
+    assert find_resumable(options) == runs / "a-2"
+    os.utime(runs / "a" / "weights" / "state.pt", (2e9, 2e9))
+    assert find_resumable(options) == runs / "a"
+    options.name = "b"
+    assert find_resumable(options) is None
+
+
+def test_a_finished_run_is_resumed_without_changing_its_log(tmp_path, photos):
+    assert main(arguments(tmp_path, photos, "--steps", "2", "--validate-every", "2")) == 0
+    run = tmp_path / "runs" / "train" / "deblur"
+    before = (run / "results.csv").read_bytes()
+    steps = [row["step"] for row in rows_of(run) if row["name"] == "shake:8 input"]
+    assert steps == ["2"]
+    # What Ctrl-C prints: the run's own configuration and folder.
+    assert main(["--config", str(run / "config.yaml"), "--resume", str(run)]) == 0
+    assert (run / "results.csv").read_bytes() == before
+
+
+def test_training_starts_from_released_weights(tmp_path, photos, capsys):
+    assert main(arguments(tmp_path, photos, "--steps", "2", "--name", "first")) == 0
+    file = tmp_path / "runs" / "train" / "first" / "weights" / "last.safetensors"
+    options = build_parser().parse_args(arguments(tmp_path, photos, "--steps", "2", "--init", str(file), "--name", "b"))
+    options.set = []
+    trainer = Trainer(options, None)
+    assert_same(dict(trainer.bare.state_dict()), load_file(file))
+    options.set = ["frames=2"]
+    with pytest.raises(DeblurError, match=r"last\.safetensors does not fit the network that --set makes"):
+        Trainer(options, None)
+    options.set = ["widths=[1,"]
+    with pytest.raises(DeblurError, match="is no YAML value"):
+        Trainer(options, None)
+
+
+def test_training_needs_none_of_the_detectors_libraries():
+    program = (
+        "import sys\n"
+        "for name in ('cv2', 'ultralytics', 'torchvision', 'matplotlib', 'pandas', 'skimage', 'pycocotools'):\n"
+        "    sys.modules[name] = None\n"
+        "import deblur.training.loop, deblur.train, deblur.deblurrer, deblur.prepare.placing, deblur.prepare.layouts\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
 def test_resuming_another_network_is_refused(tmp_path, photos):
@@ -253,6 +346,7 @@ def test_feature_distance_is_a_loss_and_is_measured(tmp_path, photos):
         (["--crop", "33"], "--crop 33"),
         (["--blur", "wave:3"], "wave"),
         (["--device", "cuda:99"], "cuda:99"),
+        (["--content", "0", "--frequency", "0"], "--content 0 --frequency 0"),
         (["--blur", "measured@nowhere.npz:2-9"], "nowhere.npz"),
     ],
 )

@@ -1,0 +1,204 @@
+"""The parts of training, each on its own: batches made ahead, averaged weights, the guard, the log, the validation."""
+
+from __future__ import annotations
+
+import csv
+import threading
+
+import numpy as np
+import pytest
+import torch
+from skimage import data as photographs
+from torch import nn
+
+from deblur.blur import parse_blur, synthesize
+from deblur.errors import DeblurError
+from deblur.pictures import scale_down, write_picture
+from deblur.training.averaging import AveragedWeights
+from deblur.training.batches import Batch
+from deblur.training.guard import FiniteGuard
+from deblur.training.loader import BatchLoader, pays_ahead
+from deblur.training.log import TrainingLog
+from deblur.training.setup import fill_store
+from deblur.training.sources import Example, PictureStore, parse_source
+from deblur.training.validation import blurred_here
+
+CPU = torch.device("cpu")
+
+
+def numbered(step: int, crop: int) -> Batch:
+    if step == 7:
+        raise DeblurError("broken.png")
+    pictures = torch.full((1, 3, crop, crop), float(step))
+    return Batch(pictures, pictures, (None,), ())
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_the_batch_taken_is_the_one_asked_for_whatever_was_prepared(ahead):
+    loader = BatchLoader(numbered, CPU, ahead=ahead)
+    for prepared, taken in (((1, 8), (1, 8)), ((2, 8), (2, 16)), ((3, 8), (5, 8))):
+        loader.prepare(*prepared)
+        batch = loader.take(*taken)
+        assert (batch.sharp[0, 0, 0, 0].item(), batch.sharp.shape[-1]) == taken
+    with pytest.raises(DeblurError, match=r"broken\.png"):
+        loader.take(7, 8)
+    loader.prepare(8, 8)
+    loader.close()
+
+
+def test_batches_are_made_while_the_network_learns():
+    begun, learnt = threading.Event(), threading.Event()
+
+    def make(step: int, crop: int) -> Batch:
+        begun.set()
+        assert learnt.wait(20)
+        return numbered(step, crop)
+
+    loader = BatchLoader(make, CPU, ahead=True)
+    loader.prepare(1, 8)
+    assert begun.wait(20)
+    learnt.set()
+    assert loader.take(1, 8).sharp.shape == (1, 3, 8, 8)
+    loader.close()
+
+
+def test_ahead_pays_beside_a_gpu_and_where_cores_are_left(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert pays_ahead(CPU)
+        torch.set_num_threads(3)
+        assert not pays_ahead(CPU)
+        assert pays_ahead(torch.device("cuda"))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_averaged_weights_are_those_of_torch():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+
+    def keep(averages, values, count):
+        share = min(0.9, (1 + float(count)) / (10 + float(count)))
+        for average, value in zip(averages, values, strict=True):
+            average.lerp_(value, 1 - share) if average.is_floating_point() else average.copy_(value)
+
+    theirs = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=torch.no_grad()(keep), use_buffers=True)
+    ours = AveragedWeights(network, 0.9)
+    for _ in range(12):
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter += torch.randn_like(parameter)
+        network(torch.randn(4, 1, 2, 2))
+        ours.update(network)
+        theirs.update_parameters(network)
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], value), name
+
+
+def test_the_guard_names_the_first_bad_step_of_those_not_yet_looked_at(tmp_path):
+    guard = FiniteGuard(tmp_path)
+    for step in range(1, 4):
+        guard.add(step, {"content": torch.tensor(0.1), "frequency": torch.tensor(0.2)}, [tmp_path / f"{step}.png"])
+    guard.check()
+    for step, loss in ((4, 0.1), (5, float("inf")), (6, float("nan"))):
+        guard.add(step, {"content": torch.tensor(0.1), "frequency": torch.tensor(loss)}, [tmp_path / f"{step}.png"])
+    with pytest.raises(DeblurError, match=r"the frequency loss is no longer finite at step 5, batch .*5\.png;"):
+        guard.check()
+    network = nn.BatchNorm2d(2)
+    guard.check_weights(network, 7)
+    network.running_mean[1] = float("nan")
+    with pytest.raises(DeblurError, match="weights are no longer finite at step 7"):
+        guard.check_weights(network, 7)
+
+
+def rows_of(log: TrainingLog) -> list[tuple[str, str, str]]:
+    with log.file.open(newline="") as stream:
+        return [(row["step"], row["kind"], row["name"]) for row in csv.DictReader(stream)]
+
+
+def test_the_log_drops_later_rows_and_one_that_was_cut_off(tmp_path):
+    log = TrainingLog(tmp_path, 0, tensorboard=False, enabled=True)
+    for step in (10, 20):
+        log.validated(step, 1.0, {"a, b": {"input": 20.0, "gain": None}})
+    with log.file.open("a") as stream:
+        stream.write("1")
+    again = TrainingLog(tmp_path, 10, tensorboard=False, enabled=True)
+    assert rows_of(again) == [("10", "validation", "a, b input")]
+    again.validated(10, 1.0, {"a, b": {"input": 20.0}})
+    again.validated(30, 3.0, {"a, b": {"input": 21.0}})
+    assert rows_of(again) == [("10", "validation", "a, b input"), ("30", "validation", "a, b input")]
+
+
+def test_pictures_a_second_and_flops_follow_the_crops_that_were_made(tmp_path):
+    network = nn.Conv2d(3, 4, 1, bias=False)
+    log = TrainingLog(tmp_path, 0, tensorboard=False, enabled=True)
+    log.count({"content": torch.tensor(1.0)}, seconds=1.0, waited=0.5, pictures=2, crop=8)
+    log.count({"content": torch.tensor(2.0)}, seconds=1.0, waited=0.0, pictures=2, crop=16)
+    log.write(2, 0.1, 1e-3, network)
+    with log.file.open(newline="") as stream:
+        values = {row["name"]: float(row["value"]) for row in csv.DictReader(stream)}
+    assert values["content"] == values["loss"] == 1.5
+    assert values["pictures_per_second"] == 2.0
+    assert values["data_share"] == 0.25
+    # Two operations a multiplication, 3 x 4 of them a pixel, three times for forward and backward.
+    assert values["flop_per_second"] == 3 * 2 * 12 * (2 * 8**2 + 2 * 16**2) / 2.0
+
+
+def test_validation_blurs_what_training_would_see(tmp_path):
+    photograph = photographs.astronaut()[:300, :400]
+    write_picture(tmp_path / "a.png", photograph)
+    spec = parse_blur("shake:20,shot=0,read=0,jpeg=0")
+    examples = [Example("sharp", (tmp_path / "a.png",))]
+    (blurred, sharp), *rest = blurred_here(examples, spec, 64, 200).pairs
+    assert not rest
+    small = scale_down(photograph, 200)
+    assert small.shape == (150, 200, 3)
+    assert np.array_equal(sharp, small[43:107, 68:132])
+    whole = synthesize(small, spec, 0, "a")
+    assert np.abs(blurred.astype(int) - whole[43:107, 68:132]).max() <= 1
+
+
+def test_data_that_fits_is_read_before_training_and_a_cut_off_file_is_named(tmp_path):
+    for name in ("good", "cut"):
+        write_picture(tmp_path / f"{name}.png", photographs.astronaut()[:64, :64])
+    sources = [parse_source("sharp", str(tmp_path))]
+    store = PictureStore(CPU, 10**8)
+    fill_store(store, sources, None)
+    kept = store.get(tmp_path / "good.png")
+    (tmp_path / "good.png").unlink()
+    assert store.get(tmp_path / "good.png") is kept
+    store.close()
+    write_picture(tmp_path / "good.png", photographs.astronaut()[:64, :64])
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:-3000])
+    store = PictureStore(CPU, 10**8)
+    with pytest.raises(DeblurError, match=r"1 training files cannot be used: .*cut\.png"):
+        fill_store(store, sources, None)
+    store.close()
+    # Data that does not fit is read when it is needed; then the file is named there.
+    store = PictureStore(CPU, 1)
+    fill_store(store, sources, None)
+    with pytest.raises(DeblurError, match=r"cut\.png"):
+        store.get(tmp_path / "cut.png")
+    store.close()
+
+
+def test_readers_share_one_reading_of_a_file(tmp_path, monkeypatch):
+    write_picture(tmp_path / "a.png", photographs.astronaut()[:64, :64])
+    reads, go = [], threading.Event()
+
+    def slow(file):
+        reads.append(file)
+        assert go.wait(20)
+        return np.zeros((4, 4, 3), np.uint8)
+
+    monkeypatch.setattr("deblur.training.sources.read_picture", slow)
+    store = PictureStore(CPU, 10**6)
+    store.prefetch([tmp_path / "a.png"])
+    store.prefetch([tmp_path / "a.png"])
+    threading.Timer(0.2, go.set).start()
+    assert store.get(tmp_path / "a.png").shape == (3, 4, 4)
+    assert reads == [tmp_path / "a.png"]
+    store.close()
