@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,8 +116,17 @@ def open_run(options: argparse.Namespace, accelerator: Accelerator) -> tuple[Pat
         given = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
         write_yaml(folder / "config.yaml", {key: value for key, value in given.items() if key != "config"})
         environment = describe_environment(str(accelerator.device), options.seed)
-        write_json(folder / "env.json", environment | {"processes": accelerator.num_processes})
+        environment |= {"processes": accelerator.num_processes, "earlier": _earlier_sittings(folder / "env.json")}
+        write_json(folder / "env.json", environment)
     return folder, state
+
+
+def _earlier_sittings(file: Path) -> list[dict[str, Any]]:
+    """What ``env.json`` said of the run before it was resumed, the oldest sitting first."""
+    if not file.is_file():
+        return []
+    last = json.loads(file.read_text(encoding="utf-8"))
+    return [*last.pop("earlier", []), last]
 
 
 def find_resumable(options: argparse.Namespace) -> Path | None:

@@ -170,11 +170,15 @@ class PictureStore:
         broken = []
         with self._lock:
             readings = [self._begin(file) for file in dict.fromkeys(files) if file not in self._kept]
-        for reading in tqdm(readings, desc="reading", unit="picture", leave=False, mininterval=1, file=sys.stderr):
-            try:
-                reading.result()
-            except DeblurError as error:
-                broken.append(str(error))
+        try:
+            for reading in tqdm(readings, desc="reading", unit="picture", leave=False, mininterval=1, file=sys.stderr):
+                try:
+                    reading.result()
+                except DeblurError as error:
+                    broken.append(str(error))
+        except KeyboardInterrupt:
+            self.close()  # else Python reads all the others before it ends
+            raise
         _refuse(broken)
 
     def close(self) -> None:

@@ -284,6 +284,8 @@ def test_a_finished_run_is_resumed_without_changing_its_log(tmp_path, photos):
     # What Ctrl-C prints: the run's own configuration and folder.
     assert main(["--config", str(run / "config.yaml"), "--resume", str(run)]) == 0
     assert (run / "results.csv").read_bytes() == before
+    environment = json.loads((run / "env.json").read_text())
+    assert [sitting["seed"] for sitting in environment["earlier"]] == [0]
 
 
 def test_training_starts_from_released_weights(tmp_path, photos, capsys):

@@ -54,6 +54,12 @@ def test_ablation_writes_a_table_and_a_plot_and_goes_on_where_it_stopped(argumen
     assert config["smoothness"] == 0.0
 
 
+def test_a_variant_killed_before_its_first_checkpoint_begins_anew(arguments, tmp_path):
+    (tmp_path / "runs" / "ablation" / "ablation" / "train" / "full" / "weights").mkdir(parents=True)
+    assert main([*arguments, "--steps", "1", "--variants", "full", "--resume", "auto"]) == 0
+    assert list(pd.read_csv(tmp_path / "runs" / "ablation" / "ablation" / "ablation.csv")["variant"]) == ["full"]
+
+
 def test_every_part_of_the_paper_can_be_switched_off():
     assert set(VARIANTS) == {
         "full",
