@@ -161,16 +161,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse_training_args(build_parser(), argv)
 
     def body() -> int:
-        from accelerate import PartialState
-
         from deblur.training.loop import train
 
-        metrics = train(options)
-        if PartialState().is_main_process:
-            print(json.dumps(metrics, indent=2, allow_nan=False) if options.json else describe(metrics))
+        report(train(options), as_json=options.json)
         return EXIT_DONE
 
     return run(body)
+
+
+def report(metrics: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print what a run came to; of several processes the main one does."""
+    from accelerate import PartialState
+
+    if PartialState().is_main_process:
+        print(json.dumps(metrics, indent=2, allow_nan=False) if as_json else describe(metrics))
 
 
 def describe(metrics: Mapping[str, Any]) -> str:

@@ -10,19 +10,22 @@ the restored pictures is logged at every validation beside PSNR, also with a wei
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING
 
-from deblur.cli import run
+from deblur.cli import EXIT_DONE, not_negative, run, whole_number
 from deblur.errors import DeblurError
 from deblur.train import build_parser as training_parser
-from deblur.train import parse_training_args
+from deblur.train import parse_training_args, report
 from detection.errors import DetectionError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from deblur.training.validation import FeatureDistance
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -32,8 +35,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.description = (__doc__ or "").partition("\n")[0]
     detector = parser.add_argument_group("detector that teaches")
     detector.add_argument("--detector-loss", metavar="NAME|FILE", help="YOLO weights; without it this is deblur.train")
-    detector.add_argument("--detector-weight", type=float, default=0.1, help="of the feature distance; 0 only logs it")
-    detector.add_argument("--detector-from", type=int, default=0, metavar="STEP", help="first step with the term")
+    detector.add_argument(
+        "--detector-weight", type=not_negative, default=0.1, help="of the feature distance; 0 only logs it"
+    )
+    detector.add_argument(
+        "--detector-from", type=whole_number, default=0, metavar="STEP", help="first step with the term"
+    )
     return parser
 
 
@@ -42,17 +49,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse_training_args(build_parser(), argv)
 
     def body() -> int:
-        from deblur.devices import resolve_device
         from deblur.training.loop import train
         from detection.features import DetectorFeatures
 
-        distance = None
+        distance: FeatureDistance | None = None
         if options.detector_loss is not None:
-            distance = DetectorFeatures(options.detector_loss).to(resolve_device(options.device)).distance
-        metrics = train(options, distance)
-        if options.json:
-            print(json.dumps(metrics, indent=2))
-        return 0
+            features = DetectorFeatures(options.detector_loss)
+
+            def distance(restored: Tensor, sharp: Tensor) -> Tensor:
+                # Of several processes each has a device of its own, which training knows.
+                return features.to(restored.device).distance(restored, sharp)
+
+        report(train(options, distance), as_json=options.json)
+        return EXIT_DONE
 
     return run(body, expected=(DeblurError, DetectionError))
 

@@ -166,8 +166,8 @@ class Trainer:
                 self.accelerator.wait_for_everyone()
                 if self.accelerator.is_main_process:
                     config = self.folder / "config.yaml"
-                    again = f"python -m deblur.train --config {config} --resume {self.folder}"
-                    print(f"saved at step {progress.step}; go on with: {again}", file=sys.stderr)
+                    again = f"--config {config} --resume {self.folder}"
+                    print(f"saved at step {progress.step}; go on with {again}", file=sys.stderr)
                 raise KeyboardInterrupt
             if scores is None:
                 scores = self._validate(log)
