@@ -19,4 +19,6 @@ def psnr(restored: Tensor, sharp: Tensor) -> Tensor:
     if restored.shape != sharp.shape:
         raise ValueError(f"pictures differ in shape: {tuple(restored.shape)} and {tuple(sharp.shape)}")
     difference = (restored.clamp(0, 1) * 255).round() - (sharp.clamp(0, 1) * 255).round()
+    if difference.device.type == "mps":
+        difference = difference.cpu()  # MPS has no float64
     return 10 * torch.log10(255**2 / (difference.double() ** 2).mean(dim=(1, 2, 3)))

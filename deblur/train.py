@@ -47,16 +47,25 @@ DEFAULT_BLUR = (
 )
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Defaults are told where there are any and the help does not tell them itself."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        told = "(default" in (action.help or "")
+        return action.help if told or action.default in (None, False, []) else super()._get_help_string(action)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The options of training; a configuration file may hold any of them."""
     parser = argparse.ArgumentParser(
         prog="python -m deblur.train",
         description=(__doc__ or "").partition("\n")[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        usage="%(prog)s [--config FILE] [--sharp|--pairs|--frames DIR ...] [--steps N] [--max-minutes N] [option ...]",
+        formatter_class=_HelpFormatter,
         allow_abbrev=False,
     )
     add_config_option(parser)
-    parser.add_argument("--name", default="deblur", help="name of the run and of its weights")
+    parser.add_argument("--name", default="deblur", help="name of the run")
     parser.add_argument("--output", type=Path, default=Path("runs"), help="folder that holds runs")
     parser.add_argument("--resume", default="never", help="never, auto (newest run of this name) or a run's folder")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON document on stdout")
@@ -73,12 +82,24 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     data = parser.add_argument_group("data", "each takes DIR or DIR=WEIGHT, as often as wanted")
-    data.add_argument("--pairs", nargs="*", action=Collect, default=[], help="folders with blur/ and sharp/")
     data.add_argument(
-        "--sharp", nargs="*", action=Collect, default=[], help="folders of sharp pictures, blurred while training"
+        "--pairs", nargs="*", action=Collect, default=[], metavar="DIR", help="folders with blur/ and sharp/"
     )
     data.add_argument(
-        "--frames", nargs="*", action=Collect, default=[], help="folders of videos as consecutive frames, averaged"
+        "--sharp",
+        nargs="*",
+        action=Collect,
+        default=[],
+        metavar="DIR",
+        help="folders of sharp pictures, blurred while training",
+    )
+    data.add_argument(
+        "--frames",
+        nargs="*",
+        action=Collect,
+        default=[],
+        metavar="DIR",
+        help="folders of videos as consecutive frames, averaged",
     )
     data.add_argument("--max-side", type=positive_int, help="scale longer pictures down to this when they are read")
     data.add_argument("--memory-gb", type=not_negative, default=8.0, help="of pictures kept on the device")
@@ -125,11 +146,21 @@ def build_parser() -> argparse.ArgumentParser:
 
     watch = parser.add_argument_group("validation and saving")
     watch.add_argument(
-        "--val-pairs", nargs="*", action=Collect, default=[], help="folders with blur/ and sharp/ to validate on"
+        "--val-pairs",
+        nargs="*",
+        action=Collect,
+        default=[],
+        metavar="DIR",
+        help="folders with blur/ and sharp/ to validate on",
     )
     watch.add_argument("--hold-out", type=unit_interval, default=0.05, help="share of the sharp pictures set aside")
     watch.add_argument(
-        "--val-blur", nargs="*", action=Collect, default=["shake:8", "shake:16", "shake:28"], help="blurs of those"
+        "--val-blur",
+        nargs="*",
+        action=Collect,
+        metavar="SPEC",
+        default=["shake:8", "shake:16", "shake:28"],
+        help="blurs of those",
     )
     watch.add_argument("--val-limit", type=positive_int, default=12, help="pictures a validation set")
     watch.add_argument("--val-side", type=positive_int, default=480, help="their middle, so large")
