@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -49,7 +50,7 @@ def create_run(task: str, name: str, root: Path = Path("runs")) -> Path:
 def describe_environment(device: str, seed: int | None = None) -> dict[str, Any]:
     """What a result depends on beside its configuration: versions, commit, machine, device, seed, command."""
     return {
-        "command": " ".join(sys.argv),
+        "command": _command(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
@@ -102,6 +103,13 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise DeblurError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _command() -> str:
+    """The command as a user types it, whatever folder the program lies in."""
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    program = f"python -m {module.name.removesuffix('.__main__')}" if module else Path(sys.argv[0]).name
+    return shlex.join([*program.split(), *sys.argv[1:]])
 
 
 def _version(package: str) -> str | None:

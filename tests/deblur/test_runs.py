@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -48,3 +49,11 @@ def test_devices_that_are_not_here_are_refused(name):
     with pytest.raises(DeblurError, match="device"):
         resolve_device(name)
     assert resolve_device("cpu").type == "cpu"
+
+
+def test_the_command_is_recorded_as_typed_without_the_folder_it_lies_in(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/home/someone/project/tool.py", "--name", "two words"])
+    command = describe_environment("cpu")["command"]
+    assert command.startswith("python -m ")
+    assert command.endswith("--name 'two words'")
+    assert "/home" not in command
