@@ -372,7 +372,7 @@ def test_ctrl_c_keeps_what_is_done(
         return [Detections.empty()]
 
     monkeypatch.setattr(detection.yolo.YoloDetector, "__call__", stop_at_the_sixth)
-    # A shell starts what runs in its background with Ctrl-C ignored, and this must not depend on how tests were started.
+    # A shell starts what runs in its background with Ctrl-C ignored; this must not depend on how tests were started.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         assert main(["clip.mp4", "--json"]) == 130
