@@ -19,24 +19,9 @@ from deblur.cli import EXIT_DONE, parse_args, run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deblur.networks import NetworkConfig
 
+SIDE = 256  # of the picture that the cost is given for
 OUTPUT = Path(__file__).resolve().parent / "results" / "network_sizes.csv"
-
-
-def count(config: NetworkConfig, side: int = 256) -> tuple[int, int]:
-    """Parameters, and multiply-accumulates for one picture of side x side pixels, of a network."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from deblur.networks import build
-
-    with torch.device("meta"):  # shapes without numbers
-        network = build(config).eval()
-        picture = torch.empty(1, 3, side, side)
-    with FlopCounterMode(display=False) as counter:
-        network(picture)
-    return sum(each.numel() for each in network.parameters()), counter.get_total_flops() // 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,11 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _write(output: Path, as_json: bool) -> int:
     from deblur.networks import NETWORK_NAMES, named_config
+    from deblur.networks.cost import cost_of
     from deblur.runs import write_atomically
 
     rows = []
     for name in NETWORK_NAMES:
-        parameters, macs = count(named_config(name))
+        parameters, macs = cost_of(named_config(name), SIDE, SIDE)
         rows.append({"name": name, "parameters": parameters, "gmacs": round(macs / 1e9, 3)})
     table = io.StringIO()
     writer = csv.DictWriter(table, ["name", "parameters", "gmacs"], lineterminator="\n")

@@ -16,6 +16,7 @@ import re
 import sys
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,9 +165,10 @@ def _measure_size(
     args: argparse.Namespace, size: str, programs: Sequence[Program], reference: str, narrator: Narrator
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The rows of ``speed.csv`` and of ``samples.csv`` of one picture size."""
+    from deblur.networks.cost import count_macs
     from experiments.peak_memory import measure_peak
     from experiments.speed_programs import photograph
-    from experiments.timing import count_macs, summarize_times, time_alternating
+    from experiments.timing import summarize_times, time_alternating
 
     width, height = map(int, size.split("x"))
     picture = photograph(width, height)
@@ -177,7 +179,7 @@ def _measure_size(
     rows = []
     for program, given in zip(programs, inputs, strict=True):
         summary = summarize_times(by_name[program.name], by_name[reference])
-        macs = count_macs(program, given)
+        macs = count_macs(partial(program.run, given))
         peak = None if args.no_memory else measure_peak(program, given, width, height)
         rows.append(
             {

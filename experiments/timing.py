@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch.utils.flop_counter import FlopCounterMode
 
 from deblur.devices import synchronize
 
@@ -86,13 +85,3 @@ def summarize_times(milliseconds: Sequence[float], reference: Sequence[float]) -
     low, median, high = np.percentile(milliseconds, [25, 50, 75])
     ratio = np.median(np.asarray(milliseconds) / np.asarray(reference))
     return {"median_ms": float(median), "q25_ms": float(low), "q75_ms": float(high), "ratio": float(ratio)}
-
-
-def count_macs(program: Program, given: Any) -> int:
-    """Multiply-accumulates of one run: half of what torch's counter calls floating-point operations.
-
-    Convolutions and matrix products are counted; pooling, activations and additions are not.
-    """
-    with FlopCounterMode(display=False) as counter:
-        program.run(given)
-    return counter.get_total_flops() // 2

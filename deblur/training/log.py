@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
+from deblur.networks.cost import count_macs
 from deblur.pictures import write_picture
 from deblur.released import save_released
 from deblur.runs import describe_environment, write_atomically
@@ -123,10 +123,9 @@ class TrainingLog:
             device = next(network.parameters()).device
             was_training = network.training
             network.eval()
-            with torch.no_grad(), FlopCounterMode(display=False) as counter:
-                network(torch.zeros(1, 3, crop, crop, device=device))
+            picture = torch.zeros(1, 3, crop, crop, device=device)
+            self._flops[crop] = 2 * count_macs(lambda: network(picture))
             network.train(was_training)
-            self._flops[crop] = counter.get_total_flops()
         return self._flops[crop]
 
 

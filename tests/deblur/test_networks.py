@@ -22,8 +22,8 @@ from deblur.networks import (
     named_config,
     picture_pyramid,
 )
+from deblur.networks.cost import cost_of
 from deblur.networks.mstsgm import EAGR, TCN
-from experiments.network_sizes import count
 
 # Counted on the authors' design once it is made to run: parameters, multiply-accumulates at 256x256.
 CHECK_VALUES = {
@@ -57,12 +57,12 @@ def guide_for(config: NetworkConfig, x: torch.Tensor) -> torch.Tensor | None:
 @pytest.mark.parametrize("name", CHECK_VALUES)
 def test_sizes_are_those_of_the_papers_within_a_percent(name: str) -> None:
     parameters, macs = CHECK_VALUES[name]
-    counted = count(named_config(name))
+    counted = cost_of(named_config(name), 256, 256)
     assert counted == (pytest.approx(parameters, rel=0.01), pytest.approx(macs, rel=0.01))
 
 
 def test_nano_is_small_enough_for_a_processor() -> None:
-    parameters, macs = count(named_config("mstsgm-nano"))
+    parameters, macs = cost_of(named_config("mstsgm-nano"), 256, 256)
     assert parameters <= 2.5e6
     assert macs <= 3e9
 
@@ -140,7 +140,7 @@ def test_an_untrained_network_changes_a_picture_little(name: str) -> None:
 def test_each_part_can_be_switched_off(name: str) -> None:
     config = SMALL[name]
     assert isinstance(config, MSTSGMConfig)
-    full, _ = count(config, 64)
+    full, _ = cost_of(config, 64, 64)
     x = torch.rand(2, 3, 16, 16)
     counts = {}
     for part in PARTS:
@@ -150,7 +150,7 @@ def test_each_part_can_be_switched_off(name: str) -> None:
         sum(each.square().mean() for each in pictures).backward()
         unreached = [key for key, each in network.named_parameters() if each.grad is None or not each.grad.any()]
         assert unreached == [], part
-        counts[part], _ = count(without, 64)
+        counts[part], _ = cost_of(without, 64, 64)
         assert 0 < counts[part] < full, part
     assert len(set(counts.values())) == len(PARTS)
     build(replace(config, **dict.fromkeys(PARTS, False)))(x)

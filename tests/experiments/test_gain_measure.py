@@ -12,14 +12,14 @@ import pytest
 
 from deblur.blur import parse_blur
 from deblur.errors import DeblurError
-from deblur.networks import build, config_to_dict, named_config
+from deblur.networks import build, named_config
 from deblur.pictures import read_picture, write_picture
 from detection.errors import DetectionError
 from detection.scoring import score
 from detection.truth import read_truth
 from detection.types import Detections
 from experiments.gain.files import read_curves, read_metrics, read_per_image, read_predictions
-from experiments.gain.loading import cost_of
+from experiments.gain.loading import tools_on
 from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
 
@@ -278,8 +278,9 @@ def test_what_cannot_be_measured_is_one_line(
 
 
 def test_the_cost_of_a_network_is_counted_for_a_1280x720_picture() -> None:
-    config = named_config("mstsgm-nano")
-    gmacs, parameters = cost_of(config_to_dict(config))
-    assert parameters == sum(parameter.numel() for parameter in build(config).parameters())
+    deblurrer = tools_on("cpu", 640).load_deblurrer("mstsgm-nano")
+    network = build(named_config("mstsgm-nano"))
+    assert deblurrer.parameters == sum(parameter.numel() for parameter in network.parameters())
+    assert deblurrer.gmacs is not None
     # The network is convolutional: the 6 GMACs at 256x256 allow 14 times as many here.
-    assert 1 < gmacs < 6 * 1280 * 720 / 256**2
+    assert 1 < deblurrer.gmacs < 6 * 1280 * 720 / 256**2

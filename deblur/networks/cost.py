@@ -1,0 +1,33 @@
+"""What a network costs: parameters, and multiply-accumulates as torch counts them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from deblur.networks.variants import build
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from deblur.networks.variants import NetworkConfig
+
+
+def count_macs(run: Callable[[], object]) -> int:
+    """Multiply-accumulates of one call: half of what torch's counter calls floating-point operations.
+
+    Convolutions and matrix products are counted; pooling, activations and additions are not.
+    """
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops() // 2
+
+
+def cost_of(config: NetworkConfig, width: int, height: int) -> tuple[int, int]:
+    """Parameters, and multiply-accumulates for one picture in evaluation, of a network; nothing is computed."""
+    with torch.device("meta"):  # shapes without numbers
+        network = build(config).eval()
+        picture = torch.empty(1, 3, height, width)
+    return sum(each.numel() for each in network.parameters()), count_macs(lambda: network(picture))
