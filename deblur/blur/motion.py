@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 MAX_STEPS = 128
 """More sub-exposures than this add nothing that eight bits can show."""
+_GRID = 256
+_LAGS = np.arange(_GRID)[:, None] - np.arange(_GRID)
 
 
 @dataclass(frozen=True)
@@ -154,10 +156,11 @@ def _planar_path(generator: np.random.Generator, length: float, smoothness: floa
 def _smooth_walk(generator: np.random.Generator, steps: int, smoothness: float) -> NDArray[np.float64]:
     """(steps,) integral of an Ornstein-Uhlenbeck velocity with correlation time ``smoothness`` exposures."""
     # The walk is drawn on a fixed grid, so that the same seed gives the same shape whatever the number of steps.
-    grid = 256
+    grid = _GRID
     decay = math.exp(-1 / (grid * smoothness))
-    lag = np.arange(grid)[:, None] - np.arange(grid)
-    response = np.where(lag >= 0, decay ** np.abs(lag), 0.0)
+    # Powers of the lag, and 0 for lags below 0, which index from the end.
+    powers = np.concatenate([decay ** np.arange(grid), np.zeros(grid)])
+    response = powers[_LAGS]
     shocks = generator.standard_normal(grid)
     shocks[1:] *= math.sqrt(1 - decay**2)
     position = np.concatenate([[0.0], np.cumsum(response @ shocks)]) / grid
