@@ -222,6 +222,9 @@ class Trainer:
             self.loader.prepare(following.step, crop)
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate(self._share())
+        # With a weight of 0 the distance is only measured, at validation: no step pays for it.
+        begun = self.feature_distance is not None and progress.step >= options.detector_from
+        teacher = self.feature_distance if begun and options.detector_weight else None
         totals: dict[str, Tensor] = {}
         parts = options.accumulate
         portions = zip(batch.blurred.chunk(parts), batch.sharp.chunk(parts), strict=True)
@@ -231,8 +234,8 @@ class Trainer:
                 with self.accelerator.autocast():
                     restored = self.network(blurred.contiguous(memory_format=torch.channels_last))
                 terms = restoration_loss(restored, sharp, self.weights)
-                if self.feature_distance is not None and progress.step >= options.detector_from:
-                    distance = self.feature_distance(restored.picture.float(), sharp)
+                if teacher is not None:
+                    distance = teacher(restored.picture.float(), sharp)
                     terms["detector"] = options.detector_weight * distance
                 self.accelerator.backward(torch.stack(list(terms.values())).sum() / parts)
             for name, term in terms.items():
@@ -250,7 +253,7 @@ class Trainer:
         self._check_health()
         if self.accelerator.is_main_process:
             module = self.ema.module
-            scores = validate(lambda x: module(x).picture, module, self.sets, self.device, self.feature_distance)
+            scores = validate(module, self.sets, self.device, self.feature_distance)
             found = [score["restored"] for score in scores.values() if score["restored"] is not None]
             mean = sum(found) / len(found) if found else None
             better = mean is not None and (self.progress.best is None or mean > self.progress.best)

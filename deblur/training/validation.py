@@ -46,17 +46,15 @@ def blurred_here(examples: Sequence[Example], spec: BlurSpec, side: int, max_sid
         height, width = sharp.shape[:2]
         generator = generator_for(spec, 0, example.files[0].stem)
         motion = draw_motion(spec, generator, width, height)
-        middle = _middle(sharp, side)
         # The blur brings in what lies outside the middle; blurring all of a large photograph would take minutes.
-        window = (max(0, (width - side) // 2), max(0, (height - side) // 2), middle.shape[1], middle.shape[0])
+        window = _middle_window(width, height, side)
         whole = torch.from_numpy(sharp).permute(2, 0, 1)
         blurred = expose_windows([whole], [window], [motion], [spec], [int(generator.integers(2**31))])
-        pairs.append((blurred[0].permute(1, 2, 0).contiguous().numpy(), middle))
+        pairs.append((blurred[0].permute(1, 2, 0).contiguous().numpy(), _middle(sharp, side)))
     return ValidationSet(str(spec), tuple(pairs))
 
 
 def validate(
-    restore: Callable[[Tensor], Tensor],
     network: nn.Module,
     sets: Sequence[ValidationSet],
     device: torch.device,
@@ -65,8 +63,7 @@ def validate(
     """Score a network on every set.
 
     Args:
-        restore: the network as a function, (1, 3, H, W) in [0, 1] to the same shape.
-        network: put into evaluation mode meanwhile.
+        network: (1, 3, H, W) in [0, 1] to ``Restored``; put into evaluation mode meanwhile.
         sets: what to score.
         device: where the network is.
         feature_distance: how far a detector's features on the first picture lie from those on the second, if wanted.
@@ -83,7 +80,7 @@ def validate(
             rows = []
             for blurred, sharp in one.pairs:
                 before, truth = to_batch(blurred, device), to_batch(sharp, device)
-                after = restore(before).float().clamp(0, 1)
+                after = network(before).picture.float().clamp(0, 1)
                 row = {"input": float(psnr(before, truth)), "restored": float(psnr(after, truth))}
                 if feature_distance is not None:
                     row["distance_input"] = float(feature_distance(before, truth))
@@ -108,5 +105,10 @@ def _finite_mean(values: Sequence[float]) -> float | None:
 
 
 def _middle(picture: NDArray[np.uint8], side: int) -> NDArray[Any]:
-    top, left = (max(0, (length - side) // 2) for length in picture.shape[:2])
-    return picture[top : top + side, left : left + side]
+    left, top, width, height = _middle_window(picture.shape[1], picture.shape[0], side)
+    return picture[top : top + height, left : left + width]
+
+
+def _middle_window(width: int, height: int, side: int) -> tuple[int, int, int, int]:
+    """(left, top, width, height) of the middle ``side`` pixels, or of all where there are fewer."""
+    return max(0, (width - side) // 2), max(0, (height - side) // 2), min(side, width), min(side, height)
