@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from deblur.cli import parse_args, run
 from deblur.errors import DeblurError
+from experiments.release import detection_scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from experiments.gain.records import Result
 
 PROJECT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- results -->\n", "<!-- /results -->\n"
@@ -83,20 +82,18 @@ def _gain_table(folder: Path) -> list[str]:
     of_pictures = f"{content.data['n_pictures']} pictures"
     lines = [f"**AP** of {of_pictures} ([experiments/results/{folder.name}](experiments/results/{folder.name}))", ""]
     lines += _header("detector", "blur", "deblurrer", "sharp", "blurred", "restored", "recovered [95 %]", "harm")
-    for result in content.results:
-        lines += [_gain_row(result, deblurrer.name) for deblurrer in content.deblurrers]
+    names = [deblurrer.name for deblurrer in content.deblurrers]
+    for scores in zip(*(detection_scores(folder, name) for name in names), strict=True):
+        lines += [_gain_row(name, score) for name, score in zip(names, scores, strict=True)]
     return [*lines, ""]
 
 
-def _gain_row(result: Result, deblurrer: str) -> str:
-    from experiments.gain.records import BLURRED, SHARP, deblurred_arm
-
-    recovered = result.recovered[deblurrer]
-    interval = "" if recovered.low is None else f" [{_figure(recovered.low, 2)}, {_figure(recovered.high, 2)}]"
-    arms = (SHARP, BLURRED, deblurred_arm(deblurrer))
-    figures = [_figure(result.arms[arm].ap if arm in result.arms else None, 3) for arm in arms]
-    share = _figure(recovered.value, 2) + interval
-    return _row(result.detector, result.blur, deblurrer, *figures, share, _figure(result.harm[deblurrer].value, 3))
+def _gain_row(deblurrer: str, score: dict[str, Any]) -> str:
+    low, high = score["recovered_interval"]
+    interval = "" if low is None else f" [{_figure(low, 2)}, {_figure(high, 2)}]"
+    figures = [_figure(score[key], 3) for key in ("ap_sharp", "ap_blurred", "ap_deblurred")]
+    share = _figure(score["recovered"], 2) + interval
+    return _row(score["detector"], score["blur"], deblurrer, *figures, share, _figure(score["harm"], 3))
 
 
 def _restoration_table(name: str, content: dict[str, Any]) -> list[str]:
