@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from detection.errors import DetectionError
+from detection.weights import find_weights
+
 # The networks of the tests are tiny: on a busy machine, threads that wait for each other cost more than they bring.
 torch.set_num_threads(1)
 
@@ -19,6 +22,19 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"shared data not found at {folder}; set MSTSGM_SHARED to its folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def yolo26n(request: pytest.FixtureRequest) -> Path:
+    """The official weights: of the shared data, or found as a user's are; skipped where there is no way to them."""
+    try:
+        return request.getfixturevalue("shared") / "weights" / "yolo26n.pt"
+    except pytest.skip.Exception:
+        pass
+    try:
+        return find_weights("yolo26n")
+    except DetectionError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(autouse=True)

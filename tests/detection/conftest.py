@@ -1,4 +1,4 @@
-"""Real weights and real photographs for the tests of this room."""
+"""Real photographs for the tests of this room."""
 
 from __future__ import annotations
 
@@ -8,22 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-
-from detection.errors import DetectionError
-from detection.weights import find_weights
-
-
-@pytest.fixture(scope="session")
-def yolo26n(request: pytest.FixtureRequest) -> Path:
-    """The official weights: of the shared data, or found as a user's are; skipped where there is no way to them."""
-    try:
-        return request.getfixturevalue("shared") / "weights" / "yolo26n.pt"
-    except pytest.skip.Exception:
-        pass
-    try:
-        return find_weights("yolo26n")
-    except DetectionError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from skimage.data import astronaut
 
 from deblur.errors import DeblurError
 from deblur.pictures import write_picture
@@ -132,3 +133,13 @@ def fakes() -> Fakes:
 @pytest.fixture
 def more_fakes() -> Fakes:
     return Fakes()
+
+
+@pytest.fixture
+def training_arguments(tmp_path: Path) -> list[str]:
+    """Options of training that take seconds: four photographs, a tiny network, one validation picture."""
+    for index in range(4):
+        write_picture(tmp_path / "photos" / f"{index}.png", astronaut()[index * 60 : index * 60 + 100, 100:240])
+    network = "--set widths=[16,20,24] encoder_blocks=[1,1,1] decoder_blocks=[1,1,1] --threads 1 --device cpu"
+    data = f"--sharp {tmp_path / 'photos'} --crop 32 --batch 2 --val-limit 1 --val-side 48 --val-blur shake:8"
+    return [*network.split(), *data.split(), "--output", str(tmp_path / "runs")]

@@ -5,21 +5,8 @@ import json
 import pandas as pd
 import pytest
 import yaml
-from PIL import Image
-from skimage import data as photographs
 
 from experiments.ablation import VARIANTS, build_parser, main, variant_options
-
-
-@pytest.fixture
-def arguments(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for index in range(4):
-        Image.fromarray(photographs.astronaut()[index * 60 : index * 60 + 100, 100:240]).save(folder / f"{index}.png")
-    network = ["--set", "widths=[16,20,24]", "encoder_blocks=[1,1,1]", "decoder_blocks=[1,1,1]", "--threads", "1"]
-    data = ["--sharp", str(folder), "--crop", "32", "--batch", "2", "--val-limit", "1", "--val-side", "48"]
-    return [*network, *data, "--val-blur", "shake:8", "--output", str(tmp_path / "runs"), "--device", "cpu"]
 
 
 def test_variants_share_all_but_one_thing(tmp_path):
@@ -35,8 +22,8 @@ def test_variants_share_all_but_one_thing(tmp_path):
     assert options.frequency > 0
 
 
-def test_ablation_writes_a_table_and_a_plot_and_goes_on_where_it_stopped(arguments, tmp_path, capsys):
-    assert main([*arguments, "--steps", "1", "--variants", "full", "no-tcn"]) == 0
+def test_ablation_writes_a_table_and_a_plot_and_goes_on_where_it_stopped(training_arguments, tmp_path, capsys):
+    assert main([*training_arguments, "--steps", "1", "--variants", "full", "no-tcn"]) == 0
     folder = tmp_path / "runs" / "ablation" / "ablation"
     table = pd.read_csv(folder / "ablation.csv")
     assert list(table["variant"]) == ["full", "no-tcn"]
@@ -46,7 +33,10 @@ def test_ablation_writes_a_table_and_a_plot_and_goes_on_where_it_stopped(argumen
     assert (folder / "ablation.pdf").is_file()
     assert "no-tcn" in capsys.readouterr().out
     changed = (folder / "train" / "full" / "metrics.json").stat().st_mtime_ns
-    assert main([*arguments, "--steps", "1", "--variants", "full", "no-smoothness", "--resume", "auto", "--json"]) == 0
+    assert (
+        main([*training_arguments, "--steps", "1", "--variants", "full", "no-smoothness", "--resume", "auto", "--json"])
+        == 0
+    )
     assert (folder / "train" / "full" / "metrics.json").stat().st_mtime_ns == changed
     printed = json.loads(capsys.readouterr().out)
     assert [row["variant"] for row in printed["variants"]] == ["full", "no-smoothness"]
@@ -54,9 +44,9 @@ def test_ablation_writes_a_table_and_a_plot_and_goes_on_where_it_stopped(argumen
     assert config["smoothness"] == 0.0
 
 
-def test_a_variant_killed_before_its_first_checkpoint_begins_anew(arguments, tmp_path):
+def test_a_variant_killed_before_its_first_checkpoint_begins_anew(training_arguments, tmp_path):
     (tmp_path / "runs" / "ablation" / "ablation" / "train" / "full" / "weights").mkdir(parents=True)
-    assert main([*arguments, "--steps", "1", "--variants", "full", "--resume", "auto"]) == 0
+    assert main([*training_arguments, "--steps", "1", "--variants", "full", "--resume", "auto"]) == 0
     assert list(pd.read_csv(tmp_path / "runs" / "ablation" / "ablation" / "ablation.csv")["variant"]) == ["full"]
 
 

@@ -7,22 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from detection.errors import DetectionError
-from detection.weights import find_weights
 from pipelines.deblur_detect import main
-
-
-@pytest.fixture
-def yolo26n(request: pytest.FixtureRequest) -> Path:
-    """The official weights: of the shared data, or found as a user's are; skipped where there is no way to them."""
-    try:
-        return request.getfixturevalue("shared") / "weights" / "yolo26n.pt"
-    except pytest.skip.Exception:
-        pass
-    try:
-        return find_weights("yolo26n")
-    except DetectionError as error:
-        pytest.skip(str(error))
 
 
 def test_a_bus_and_its_people_from_file_to_json(
