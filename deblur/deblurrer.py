@@ -10,6 +10,7 @@ import torch
 
 from deblur.devices import resolve_device
 from deblur.errors import DeblurError
+from deblur.networks.kernel_estimator import KernelEstimator
 from deblur.released import load_released
 from deblur.tiling import MIN_TILE_PIXELS, restore_in_tiles
 
@@ -94,7 +95,9 @@ class Deblurrer:
         where = resolve_device(device)
         network, card = load_released(name_or_file)
         if card["network"].get("guide_channels"):
-            raise DeblurError(f"{card['name']} needs a guide beside the picture, which Deblurrer does not make")
+            raise DeblurError(f"{card['name']} needs a guide beside the picture, and its card names none")
+        if isinstance(network, KernelEstimator):
+            raise DeblurError(f"{card['name']} estimates blur and restores no pictures: give a guided network")
         if max_pixels is None:
             max_pixels = card.get("max_pixels", MAX_PIXELS)
             if type(max_pixels) is not int or max_pixels < MIN_TILE_PIXELS:

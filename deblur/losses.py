@@ -1,6 +1,6 @@
-"""What training makes small: content, frequency and temporal smoothness.
+"""What training makes small: content, frequency and temporal smoothness; for a kernel estimator, two distances.
 
-Sources: MSTSGM (Pei et al.) and its ancestor MIMO-UNet (Cho et al., ICCV 2021).
+Sources: MSTSGM (Pei et al.) and its ancestor MIMO-UNet (Cho et al., ICCV 2021). The estimator's are ours.
 """
 
 from __future__ import annotations
@@ -12,12 +12,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from deblur.exposure.kernels import half_turned, left_share, true_kernels
+from deblur.exposure.spectra import luma
 from deblur.networks.blocks import picture_pyramid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from deblur.blur import Motion
     from deblur.networks.blocks import Restored
+    from deblur.networks.kernel_estimator import Estimated
+
+_LEFT_WEIGHT = 3.0  # of what a kernel leaves wrong, beside its divergence
+_GUESS_WEIGHT = 10.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,45 @@ def restoration_loss(restored: Restored, sharp: Tensor, weights: LossWeights) ->
     if weights.smoothness and restored.frames:
         terms["smoothness"] = weights.smoothness * smoothness_loss(restored.frames)
     return terms
+
+
+def estimator_loss(estimated: Estimated, sharp: Tensor, motions: Sequence[Motion | None]) -> dict[str, Tensor]:
+    """The terms, by name, of an exposure that was estimated; their sum is the loss.
+
+    ``divergence`` is that of Kullback and Leibler from the true kernels, in nats, and says where the path was;
+    ``left`` is the error that deconvolution by the estimate leaves, as a share, and weighs what is wrong by what it
+    does. ``read`` is both for what the spectrum gave; there, each picture's kernels count the way round that fits them
+    better. ``guess`` is the mean absolute difference of the guess and the sharp picture's brightness.
+
+    Args:
+        estimated: of blurred pictures, in training mode.
+        sharp: (B, 3, H, W) in [0, 1].
+        motions: the B exposures.
+
+    Raises:
+        ValueError: an exposure is unknown.
+    """
+    known = [motion for motion in motions if motion is not None]
+    if len(known) != len(motions):
+        raise ValueError("kernels are learnt from exposures that are known")
+    truth = true_kernels(known, estimated.regions)
+    divergence, left = _kernel_distances(estimated.kernels, truth)
+    ways = torch.stack([_kernel_distances(estimated.read, way)[0] for way in (truth, half_turned(truth))])
+    turned = (ways[1] < ways[0]).view(-1, 1, 1, 1)
+    read = _kernel_distances(estimated.read, torch.where(turned, half_turned(truth), truth))
+    return {
+        "divergence": divergence.mean(),
+        "left": _LEFT_WEIGHT * left.mean(),
+        "read": read[0].mean() + _LEFT_WEIGHT * read[1].mean(),
+        "guess": _GUESS_WEIGHT * F.l1_loss(estimated.guess, luma(sharp)),
+    }
+
+
+def _kernel_distances(estimated: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """(B,) divergence and share of the error left, means over the regions, of log-probabilities (B, R, 48, 48)."""
+    entropy = -torch.special.xlogy(truth, truth).sum((-2, -1))
+    cross = -(truth * estimated).sum((-2, -1))
+    return (cross - entropy).mean(1), left_share(estimated.exp(), truth).mean(1)
 
 
 def _sum(terms: Iterable[Tensor]) -> Tensor:

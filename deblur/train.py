@@ -72,13 +72,24 @@ def build_parser() -> argparse.ArgumentParser:
 
     network = parser.add_argument_group("network")
     network.add_argument(
-        "--network", default="mstsgm-nano", help="mstsgm, mstsgm-star, mstsgm-nano, mimo-unet or mimo-unet-plus"
+        "--network",
+        default="mstsgm-nano",
+        help="mstsgm, mstsgm-star, mstsgm-nano, mstsgm-guided, mimo-unet, mimo-unet-plus, or estimator, which guides",
     )
     network.add_argument(
-        "--set", nargs="*", action=Collect, default=[], metavar="KEY=VALUE", help="change the network's config"
+        "--set",
+        nargs="*",
+        action=Collect,
+        default=[],
+        metavar="KEY=VALUE",
+        help="change the network's config; guide=true puts an exposure guide before it, guide=false takes it away",
     )
     network.add_argument(
         "--init", metavar="NAME|FILE", help="start from released weights, of the network that they name"
+    )
+
+    network.add_argument(
+        "--estimator", metavar="NAME|FILE", help="weights of the kernel estimator that guides a guided network"
     )
 
     data = parser.add_argument_group("data", "each takes DIR or DIR=WEIGHT, as often as wanted")
@@ -106,6 +117,12 @@ def build_parser() -> argparse.ArgumentParser:
     data.add_argument("--batch", type=positive_int, default=8, help="crops a step, over all processes")
     data.add_argument("--accumulate", type=positive_int, default=1, help="parts that a process splits its share into")
     data.add_argument("--crop", default="256", help="side of the crops, or stages such as 128,256@0.5")
+    data.add_argument(
+        "--context",
+        type=whole_number,
+        default=0,
+        help="pixels around a crop that only the guide of a guided network sees",
+    )
     data.add_argument(
         "--quarter-turns",
         action=argparse.BooleanOptionalAction,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -55,13 +56,21 @@ def sub_exposures(light: Tensor, motion: Motion, indices: Sequence[int]) -> Tens
     return _warp(light.expand(len(theta), *light.shape), theta)
 
 
+def moving_share(motion: Motion, left: float, top: float, side: int) -> float:
+    """What share of the square of ``side`` pixels from (left, top) the motion moves: 1 where it has no region."""
+    if motion.region is None:
+        return 1.0
+    center = (motion.region.center[0] - left, motion.region.center[1] - top)
+    return float(_soft_mask(replace(motion.region, center=center), torch.empty(side, side)).mean())
+
+
 def convolve(pictures: Tensor, kernels: Tensor) -> Tensor:
     """Convolve (B, C, H, W) with one (B, K, K) kernel each, K odd, borders reflected."""
     margin = kernels.shape[-1] // 2
     height, width = pictures.shape[-2:]
     padded = mirrored_window(pictures, -margin, -margin, width + 2 * margin, height + 2 * margin)
     # A power-of-two-like size is much faster than an arbitrary one; the surplus is never read.
-    size = [_fast_length(height + 2 * margin), _fast_length(width + 2 * margin)]
+    size = [fast_length(height + 2 * margin), fast_length(width + 2 * margin)]
     spectrum = torch.fft.rfft2(padded, s=size) * torch.fft.rfft2(kernels, s=size).unsqueeze(1)
     full = torch.fft.irfft2(spectrum, s=size)
     return full[..., 2 * margin : 2 * margin + height, 2 * margin : 2 * margin + width]
@@ -143,7 +152,7 @@ def _warp(pictures: Tensor, theta: Tensor) -> Tensor:
     return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=True)
 
 
-def _fast_length(size: int) -> int:
+def fast_length(size: int) -> int:
     """The smallest even number from ``size`` up whose only prime factors are 2, 3 and 5."""
     size += size % 2
     while True:

@@ -33,37 +33,41 @@ class MIMOUNetConfig:
     Attributes:
         width: channels at the picture's own scale; twice that at 1/2 and four times at 1/4.
         blocks: residual blocks in each of the three encoder and three decoder stages.
+        guide_channels: channels of an extra picture that ``forward`` then needs beside the blurred one.
     """
 
     kind: ClassVar[str] = "mimo-unet"
 
     width: int = 32
     blocks: int = 8
+    guide_channels: int = 0
 
     def __post_init__(self) -> None:
         if self.width < 4 or self.width % 2:
             raise ValueError(f"width must be even and at least 4, not {self.width}")
         if self.blocks < 1:
             raise ValueError(f"blocks must be at least 1, not {self.blocks}")
+        if self.guide_channels < 0:
+            raise ValueError(f"guide_channels must be at least 0, not {self.guide_channels}")
 
 
 class ShallowFeatures(nn.Module):
-    """The paper's SCM: features of a reduced picture, (B, 3, h, w) to (B, C, h, w)."""
+    """The paper's SCM: features of a reduced picture, (B, 3, h, w) to (B, C, h, w); with a guide, of both."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, guide_channels: int) -> None:
         super().__init__()
         quarter, half = channels // 4, channels // 2
         self.learned = nn.Sequential(
-            conv(3, quarter, relu=True),
+            conv(3 + guide_channels, quarter, relu=True),
             conv(quarter, half, kernel=1, relu=True),
             conv(half, half, relu=True),
             conv(half, channels - 3, kernel=1, relu=True),
         )
         self.mix = conv(channels, channels, kernel=1)
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """Return features made from the picture and its learned features side by side."""
-        return self.mix(torch.cat([picture, self.learned(picture)], 1))
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return features made from the picture, the first three channels, and learned features side by side."""
+        return self.mix(torch.cat([inputs[:, :3], self.learned(inputs)], 1))
 
 
 class AsymmetricFusion(nn.Module):
@@ -87,8 +91,8 @@ class MIMOUNet(nn.Module):
         super().__init__()
         self.config = config
         w1, w2, w3 = widths = (config.width, 2 * config.width, 4 * config.width)
-        self.stem = conv(3, w1, relu=True)
-        self.shallow = nn.ModuleList([ShallowFeatures(w2), ShallowFeatures(w3)])
+        self.stem = conv(3 + config.guide_channels, w1, relu=True)
+        self.shallow = nn.ModuleList(ShallowFeatures(width, config.guide_channels) for width in widths[1:])
         self.down = nn.ModuleList([conv(w1, w2, stride=2, relu=True), conv(w2, w3, stride=2, relu=True)])
         self.attend = nn.ModuleList([conv(w2, w2), conv(w3, w3)])
         self.encoder = nn.ModuleList(residual_chain(width, config.blocks) for width in widths)
@@ -99,10 +103,15 @@ class MIMOUNet(nn.Module):
         self.heads = nn.ModuleList(conv(width, 3, gain=HEAD_GAIN) for width in widths)
 
     def forward(self, x: Tensor, guide: Tensor | None = None) -> Restored:
-        """Restore blurred pictures, RGB in [0, 1], (B, 3, H, W), any H and W from 1. This network takes no guide."""
-        if guide is not None:
-            raise ValueError("MIMO-UNet takes no guide")
-        full = pad_to_multiple(x, self.multiple)
+        """Restore blurred pictures.
+
+        Args:
+            x: RGB in [0, 1], (B, 3, H, W), any H and W from 1.
+            guide: extra pictures (B, guide_channels, H, W), given exactly where the config asks for them.
+        """
+        if (guide is not None) != (self.config.guide_channels > 0):
+            raise ValueError(f"this network takes a guide of {self.config.guide_channels} channels")
+        full = pad_to_multiple(x if guide is None else torch.cat([x, guide], 1), self.multiple)
         half = halve(full)
         scales = [full, half, halve(half)]
 
@@ -119,10 +128,10 @@ class MIMOUNet(nn.Module):
             self.fusion[1]([halve(first), second, third_up]),
         ]
         decoded = self.decoder[2](third)
-        restored = [scales[2] + self.heads[2](decoded)]
+        restored = [scales[2][:, :3] + self.heads[2](decoded)]
         for k in (1, 0):
             decoded = self.decoder[k](self.narrow[k](torch.cat([self.up[k](decoded), skips[k]], 1)))
-            restored.append(scales[k] + self.heads[k](decoded))
+            restored.append(scales[k][:, :3] + self.heads[k](decoded))
         return Restored(crop_pyramid(restored[::-1], x.shape[-2], x.shape[-1]), None)
 
 

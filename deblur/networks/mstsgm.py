@@ -42,6 +42,9 @@ class MSTSGMConfig:
         shuffle: pictures enter and leave through pixel (un)shuffling by this factor, so that the features of the first
             scale have 1/shuffle of the picture's height and width.
         guide_channels: channels of an extra picture that ``forward`` then needs beside the blurred one.
+        corrections: how many corrections of the picture's brightness the guide begins with, each a restoration by other
+            means less the picture. Each output is then a residual on the picture plus a share of each correction; the
+            network gives every pixel its shares, which with that of the picture itself add up to 1.
         msfd: decouple features coarse from fine across scales; off: one plain convolution of each scale's picture.
         tcn: temporal convolution; off: features pass unchanged and there are no frames.
         eagr: edge attention; off: features pass unchanged.
@@ -60,6 +63,7 @@ class MSTSGMConfig:
     fusion: Literal["concat", "project"] = "concat"
     shuffle: int = 1
     guide_channels: int = 0
+    corrections: int = 0
     msfd: bool = True
     tcn: bool = True
     eagr: bool = True
@@ -72,6 +76,8 @@ class MSTSGMConfig:
                 raise ValueError(f"{name} needs {SCALES} numbers, one a scale, not {getattr(self, name)}")
         if min(self.frames, self.frame_shrink, self.shuffle) < 1 or self.guide_channels < 0:
             raise ValueError("frames, frame_shrink and shuffle are at least 1, guide_channels at least 0")
+        if not 0 <= self.corrections <= self.guide_channels:
+            raise ValueError(f"corrections is {self.corrections}, from 0 to guide_channels = {self.guide_channels}")
         if min(self.encoder_blocks + self.decoder_blocks) < 0:
             raise ValueError("encoder_blocks and decoder_blocks are at least 0")
         if min(self.widths) <= self.picture_channels or any(width % self.frame_shrink for width in self.widths):
@@ -84,6 +90,11 @@ class MSTSGMConfig:
     def picture_channels(self) -> int:
         """Channels of a picture after pixel unshuffling."""
         return 3 * self.shuffle**2
+
+    @property
+    def head_channels(self) -> int:
+        """Channels of an output before pixel shuffling: the residual's colours, then a share for each correction."""
+        return (3 + self.corrections) * self.shuffle**2
 
 
 class MSFD(nn.Module):
@@ -245,7 +256,6 @@ class MSTSGM(nn.Module):
         super().__init__()
         self.config = config
         w1, w2, w3 = widths = config.widths
-        out = config.picture_channels
         self.multiple = 2 ** (SCALES - 1) * config.shuffle
         self.unshuffle, self.shuffle = nn.PixelUnshuffle(config.shuffle), nn.PixelShuffle(config.shuffle)
 
@@ -262,7 +272,7 @@ class MSTSGM(nn.Module):
         self.fusion = nn.ModuleList(MSFF(widths, target, config.fusion) for target in (0, 1) if config.msff)
         self.decoder = nn.ModuleList(residual_chain(w, n) for w, n in zip(widths, config.decoder_blocks, strict=True))
         self.up = nn.ModuleList([upconv(2 * w2, w1), upconv(w3, w2)])
-        self.heads = nn.ModuleList(conv(each, out, gain=HEAD_GAIN) for each in (2 * w1, 2 * w2, w3))
+        self.heads = nn.ModuleList(conv(each, config.head_channels, gain=HEAD_GAIN) for each in (2 * w1, 2 * w2, w3))
 
     def forward(self, x: Tensor, guide: Tensor | None = None) -> Restored:
         """Restore a picture.
@@ -275,12 +285,18 @@ class MSTSGM(nn.Module):
         if (guide is not None) != (self.config.guide_channels > 0):
             raise ValueError(f"this network takes a guide of {self.config.guide_channels} channels")
         scales = self._scales(x)
+        guides = None if guide is None else self._scales(guide)
         unshuffled = [self.unshuffle(scale) for scale in scales]
-        guides = None if guide is None else [self.unshuffle(scale) for scale in self._scales(guide)]
+        unshuffled_guides = None if guides is None else [self.unshuffle(each) for each in guides]
 
-        features, frames = self._spatiotemporal(self.features(unshuffled, guides), scales)
-        residuals = self._decode(self._encode(features))
-        restored = [scale + self.shuffle(residual) for scale, residual in zip(scales, residuals, strict=True)]
+        features, frames = self._spatiotemporal(self.features(unshuffled, unshuffled_guides), scales)
+        heads = [self.shuffle(head) for head in self._decode(self._encode(features))]
+        restored = [scale + head[:, :3] for scale, head in zip(scales, heads, strict=True)]
+        if guides is not None and self.config.corrections:
+            restored = [
+                picture + shared(each[:, : self.config.corrections], head[:, 3:])
+                for picture, each, head in zip(restored, guides, heads, strict=True)
+            ]
         keep_frames = frames if self.training and frames else None
         return Restored(crop_pyramid(restored, x.shape[-2], x.shape[-1]), keep_frames)
 
@@ -308,11 +324,20 @@ class MSTSGM(nn.Module):
         return encoded
 
     def _decode(self, encoded: list[Tensor]) -> list[Tensor]:
-        """Residuals of the three scales, finest first, still pixel-unshuffled."""
+        """What the heads of the three scales give, finest first, still pixel-unshuffled."""
         skips = [fuse(encoded) for fuse in self.fusion] if self.config.msff else encoded[:2]
         decoded = self.decoder[2](encoded[2])
-        residuals = [self.heads[2](decoded)]
+        outputs = [self.heads[2](decoded)]
         for k in (1, 0):
             decoded = torch.cat([self.up[k](decoded), self.decoder[k](skips[k])], 1)
-            residuals.append(self.heads[k](decoded))
-        return residuals[::-1]
+            outputs.append(self.heads[k](decoded))
+        return outputs[::-1]
+
+
+def shared(corrections: Tensor, shares: Tensor) -> Tensor:
+    """The mean of corrections (B, P, H, W) and of none at all, (B, 1, H, W).
+
+    ``shares`` (B, P, H, W) are the logarithms of the weights, up to their common sum; that of none at all is 0.
+    """
+    weights = F.pad(shares, (0, 0, 0, 0, 1, 0)).softmax(1)[:, 1:]
+    return (corrections * weights).sum(1, keepdim=True)

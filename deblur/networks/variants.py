@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import typing
-from dataclasses import asdict, fields
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from deblur.errors import DeblurError
+from deblur.networks.guided import GuidedConfig, GuidedNetwork, guided_config
+from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorConfig
 from deblur.networks.mimo_unet import MIMOUNet, MIMOUNetConfig
 from deblur.networks.mstsgm import MSTSGM, MSTSGMConfig
 
@@ -15,7 +17,7 @@ if typing.TYPE_CHECKING:
 
     from torch import nn
 
-NetworkConfig = MSTSGMConfig | MIMOUNetConfig
+NetworkConfig = MSTSGMConfig | MIMOUNetConfig | GuidedConfig | KernelEstimatorConfig
 
 _NAMED: dict[str, NetworkConfig] = {
     "mstsgm": MSTSGMConfig(),
@@ -30,33 +32,59 @@ _NAMED: dict[str, NetworkConfig] = {
         fusion="project",
         shuffle=2,
     ),
+    "mstsgm-guided": guided_config(
+        MSTSGMConfig(
+            widths=(64, 64, 96),
+            encoder_blocks=(1, 1, 2),
+            decoder_blocks=(1, 1, 3),
+            frames=4,
+            frame_shrink=4,
+            temporal="depthwise",
+            fusion="project",
+            shuffle=4,
+        )
+    ),
+    "estimator": KernelEstimatorConfig(),
     "mimo-unet": MIMOUNetConfig(),
     "mimo-unet-plus": MIMOUNetConfig(blocks=20),
 }
-NETWORK_NAMES = tuple(_NAMED)
+NETWORK_NAMES = tuple(name for name in _NAMED if name != "estimator")
+"""Of the networks that restore pictures; the estimator is a part of the guided ones."""
 
-_CONFIGS: dict[str, type[NetworkConfig]] = {config.kind: config for config in (MSTSGMConfig, MIMOUNetConfig)}
+_CONFIGS: dict[str, type[NetworkConfig]] = {
+    config.kind: config for config in (MSTSGMConfig, MIMOUNetConfig, GuidedConfig, KernelEstimatorConfig)
+}
 
 
 def named_config(name: str) -> NetworkConfig:
-    """The config of a network of ``NETWORK_NAMES``; DeblurError lists them where the name is none."""
+    """The config of a network of ``NETWORK_NAMES``, or of "estimator"; DeblurError lists them for any other name."""
     try:
         return _NAMED[name]
     except KeyError:
-        raise DeblurError(f"unknown network {name!r}; known: {', '.join(NETWORK_NAMES)}") from None
+        raise DeblurError(f"unknown network {name!r}; known: {', '.join(_NAMED)}") from None
 
 
 def build(config: NetworkConfig) -> nn.Module:
     """A fresh network with random weights, in training mode.
 
-    Its ``forward(x, guide=None)`` takes RGB in [0, 1], (B, 3, H, W), and returns ``Restored``.
+    Its ``forward(x, guide=None)`` takes RGB in [0, 1], (B, 3, H, W), and returns ``Restored``; a kernel estimator's
+    takes and returns what its class says.
     """
+    if isinstance(config, KernelEstimatorConfig):
+        return KernelEstimator(config)
+    if isinstance(config, GuidedConfig):
+        return GuidedNetwork(config)
     return MSTSGM(config) if isinstance(config, MSTSGMConfig) else MIMOUNet(config)
 
 
 def config_to_dict(config: NetworkConfig) -> dict[str, Any]:
     """The config with its kind, in types that JSON and YAML hold."""
-    values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
+    values: dict[str, Any] = {}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if is_dataclass(value):
+            value = config_to_dict(value)  # type: ignore[arg-type]
+        values[field.name] = list(value) if isinstance(value, tuple) else value
     return {"kind": config.kind, **values}
 
 
@@ -88,7 +116,14 @@ def config_from_dict(content: Mapping[str, Any]) -> NetworkConfig:
 def _checked(kind: str, key: str, value: object, hint: Any) -> object:
     """``value`` where it is of the field's type (a list of whole numbers becomes a tuple), else DeblurError."""
     origin = typing.get_origin(hint)
-    if origin is tuple:
+    inner = tuple(each for each in typing.get_args(hint) or (hint,) if each in _CONFIGS.values())
+    if inner:
+        if isinstance(value, dict):
+            nested = config_from_dict(value)
+            if isinstance(nested, inner):
+                return nested
+        wanted = f"the config of a {' or '.join(each.kind for each in inner)} network"
+    elif origin is tuple:
         if isinstance(value, (list, tuple)) and all(type(item) is int for item in value):
             return tuple(value)
         wanted = "a list of whole numbers"

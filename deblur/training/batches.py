@@ -98,6 +98,13 @@ class Batch(NamedTuple):
     motions: tuple[Motion | None, ...]
     files: tuple[Path, ...]
 
+    def portions(self, count: int) -> list[Batch]:
+        """The batch in ``count`` equal parts."""
+        size = len(self.files) // count
+        starts = range(0, len(self.files), size)
+        parts = [slice(start, start + size) for start in starts]
+        return [Batch(self.blurred[part], self.sharp[part], self.motions[part], self.files[part]) for part in parts]
+
 
 @dataclass(frozen=True)
 class Draw:

@@ -20,8 +20,10 @@ from tqdm import tqdm
 
 from deblur.devices import resolve_device, synchronize
 from deblur.errors import DeblurError
-from deblur.losses import LossWeights, restoration_loss
+from deblur.losses import LossWeights, estimator_loss, restoration_loss
 from deblur.networks import build, config_from_dict, config_to_dict
+from deblur.networks.guided import GuidedNetwork, InverseFilter
+from deblur.networks.kernel_estimator import KernelEstimator
 from deblur.runs import write_json
 from deblur.training.averaging import AveragedWeights
 from deblur.training.batches import Batch, BlurMix, draw_examples, make_batch, parse_blur_range
@@ -30,7 +32,7 @@ from deblur.training.guard import FiniteGuard
 from deblur.training.loader import BatchLoader, pays_ahead
 from deblur.training.log import TrainingLog, release, save_samples
 from deblur.training.schedule import Progress, Schedule, crop_at, parse_crops
-from deblur.training.setup import fill_store, load_initial, network_config, open_run, read_sources
+from deblur.training.setup import fill_store, load_estimator, load_initial, network_config, open_run, read_sources
 from deblur.training.sources import PictureStore
 from deblur.training.validation import validate
 
@@ -102,6 +104,9 @@ class Trainer:
         self.bare = build(self.config)
         if options.init:
             load_initial(self.bare, options.init)
+        _check_fit(options, self.bare)
+        if isinstance(self.bare, GuidedNetwork) and options.estimator:
+            load_estimator(self.bare, options.estimator)
         self.bare = self.bare.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         kind = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
         decay = options.weight_decay if options.optimizer == "adamw" else 0.0
@@ -154,7 +159,8 @@ class Trainer:
                 bar.update()
                 log.count(terms, elapsed, waited, options.batch, crop)
                 if logs:
-                    log.write(progress.step, progress.seconds / 60, self.schedule.rate(self._share()), self.bare)
+                    rate = self.schedule.rate(self._share())
+                    log.write(progress.step, progress.seconds / 60, rate, _restorer(self.bare))
                 if validates:
                     scores = self._validate(log)
                 elif saves:
@@ -208,7 +214,8 @@ class Trainer:
 
     def _make_batch(self, step: int, crop: int) -> Batch:
         draws = draw_examples(self.sources, self.options.seed, step, self.places)
-        return make_batch(draws, self.store, self.mix, crop, quarter_turns=self.options.quarter_turns)
+        side = crop + 2 * self.options.context
+        return make_batch(draws, self.store, self.mix, side, quarter_turns=self.options.quarter_turns)
 
     def _step(self) -> tuple[dict[str, Tensor], float, list[Path]]:
         """One optimiser step; returns the loss terms, the seconds spent waiting for the batch, and its files."""
@@ -222,21 +229,12 @@ class Trainer:
             self.loader.prepare(following.step, crop)
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate(self._share())
-        # With a weight of 0 the distance is only measured, at validation: no step pays for it.
-        begun = self.feature_distance is not None and progress.step >= options.detector_from
-        teacher = self.feature_distance if begun and options.detector_weight else None
         totals: dict[str, Tensor] = {}
         parts = options.accumulate
-        portions = zip(batch.blurred.chunk(parts), batch.sharp.chunk(parts), strict=True)
-        for index, (blurred, sharp) in enumerate(portions):
+        for index, portion in enumerate(batch.portions(parts)):
             # Gradients are exchanged between processes once a step, with the last part.
             with nullcontext() if index == parts - 1 else self.accelerator.no_sync(self.network):
-                with self.accelerator.autocast():
-                    restored = self.network(blurred.contiguous(memory_format=torch.channels_last))
-                terms = restoration_loss(restored, sharp, self.weights)
-                if teacher is not None:
-                    distance = teacher(restored.picture.float(), sharp)
-                    terms["detector"] = options.detector_weight * distance
+                terms = self._terms(portion)
                 self.accelerator.backward(torch.stack(list(terms.values())).sum() / parts)
             for name, term in terms.items():
                 totals[name] = totals.get(name, torch.zeros((), device=self.device)) + term.detach() / parts
@@ -247,20 +245,38 @@ class Trainer:
         self.ema.update(self.bare)
         return totals, waited, list(batch.files)
 
+    def _terms(self, batch: Batch) -> dict[str, Tensor]:
+        """The terms of the loss on one batch, each with its weight."""
+        options = self.options
+        if isinstance(self.bare, KernelEstimator):
+            return estimator_loss(self.network(batch.blurred), batch.sharp, batch.motions)
+        context = {"context": options.context} if options.context else {}
+        inner = slice(options.context, batch.sharp.shape[-1] - options.context)
+        sharp = batch.sharp[..., inner, inner]
+        with self.accelerator.autocast():
+            restored = self.network(batch.blurred.contiguous(memory_format=torch.channels_last), **context)
+        terms = restoration_loss(restored, sharp, self.weights)
+        # With a weight of 0 the distance is only measured, at validation: no step pays for it.
+        teacher = self.feature_distance
+        if teacher is not None and options.detector_weight and self.progress.step >= options.detector_from:
+            terms["detector"] = options.detector_weight * teacher(restored.picture.float(), sharp)
+        return terms
+
     def _validate(self, log: TrainingLog) -> dict[str, dict[str, float | None]]:
         """Score the averaged weights, keep them where they are the best so far, save, and write samples."""
         scores: dict[str, dict[str, float | None]] = {}
         self._check_health()
         if self.accelerator.is_main_process:
             module = self.ema.module
-            scores = validate(module, self.sets, self.device, self.feature_distance)
+            restorer = _restorer(module)
+            scores = validate(restorer, self.sets, self.device, self.feature_distance)
             found = [score["restored"] for score in scores.values() if score["restored"] is not None]
             mean = sum(found) / len(found) if found else None
             better = mean is not None and (self.progress.best is None or mean > self.progress.best)
             if better or not found:
                 self.progress.best = mean
             log.validated(self.progress.step, self.progress.seconds / 60, scores)
-            save_samples(self.folder, self.progress.step, module, self.sets, self.device, self.options.samples)
+            save_samples(self.folder, self.progress.step, restorer, self.sets, self.device, self.options.samples)
             for name in ("best", "last") if better or not found else ("last",):
                 release(self.folder, name, module, self.config, self.options, self.progress, scores, self.device)
         self._save()
@@ -316,6 +332,25 @@ def _check_options(options: argparse.Namespace) -> None:
         raise DeblurError("--blur is empty: --sharp pictures need at least one kind, such as shake:1-32")
     if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise DeblurError("--tensorboard needs the package tensorboard: install it, or leave the option out")
+
+
+def _check_fit(options: argparse.Namespace, network: nn.Module) -> None:
+    """Refuse options that the network has no use for, or that it lacks."""
+    guided = isinstance(network, GuidedNetwork)
+    if guided and not (options.estimator or options.init):
+        raise DeblurError(
+            "a guided network needs --estimator: weights of a kernel estimator (train --network estimator first) or of "
+            "a guided network"
+        )
+    if not guided and (options.estimator or options.context):
+        raise DeblurError(f"--estimator and --context are for guided networks, and {options.network} here is none")
+    if isinstance(network, KernelEstimator) and (options.pairs or options.frames):
+        raise DeblurError("an estimator learns from kernels that are known: give it --sharp pictures alone")
+
+
+def _restorer(network: nn.Module) -> nn.Module:
+    """What makes pictures of pictures: the network, or the inverse filters of a kernel estimator."""
+    return InverseFilter(network) if isinstance(network, KernelEstimator) else network
 
 
 def _accelerator(options: argparse.Namespace) -> Accelerator:

@@ -12,7 +12,9 @@ from accelerate.utils import broadcast_object_list
 
 from deblur.blur import parse_blur
 from deblur.errors import DeblurError
-from deblur.networks import config_from_dict, config_to_dict, named_config
+from deblur.networks import MIMOUNetConfig, MSTSGMConfig, config_from_dict, config_to_dict, named_config
+from deblur.networks.guided import GuidedConfig, GuidedNetwork, guided_config, without_guide
+from deblur.networks.kernel_estimator import KernelEstimator
 from deblur.released import load_released
 from deblur.runs import create_run, describe_environment, write_json, write_yaml
 from deblur.training.checkpoint import load_checkpoint
@@ -32,18 +34,35 @@ if TYPE_CHECKING:
 
 
 def network_config(options: argparse.Namespace) -> NetworkConfig:
-    """The named config with the changes of ``--set``; with ``--init``, that of the released weights."""
+    """The named config with the changes of ``--set``; with ``--init``, that of the released weights.
+
+    ``guide=true`` and ``guide=false`` put an exposure guide before any network and take it away; the other keys of a
+    guided network's config are those of the network that is guided.
+    """
     named = config_to_dict(named_config(options.network))
     config = dict(load_released(options.init)[1]["network"]) if options.init else named
+    changes: dict[str, Any] = {}
     for change in options.set:
         key, equals, value = change.partition("=")
         if not equals:
             raise DeblurError(f"--set {change}: write KEY=VALUE, such as tcn=false")
         try:
-            config[key] = yaml.safe_load(value)
+            changes[key] = yaml.safe_load(value)
         except yaml.YAMLError:
             raise DeblurError(f"--set {change}: {value!r} is no YAML value") from None
-    return config_from_dict(config)
+    guided = config["kind"] == GuidedConfig.kind
+    wanted = changes.pop("guide", guided)
+    if type(wanted) is not bool:
+        raise DeblurError(f"--set guide={wanted}: write guide=true or guide=false")
+    inner = {**config["network"], **changes} if guided else {**config, **changes}
+    if guided and wanted:
+        return config_from_dict({**config, "network": inner})
+    network = config_from_dict(inner)
+    if not isinstance(network, (MSTSGMConfig, MIMOUNetConfig)):
+        if wanted:
+            raise DeblurError(f"--set guide=true: {options.network} restores no pictures and takes no guide")
+        return network
+    return guided_config(network) if wanted else without_guide(network) if guided else network
 
 
 def load_initial(network: nn.Module, name_or_file: str) -> None:
@@ -52,11 +71,28 @@ def load_initial(network: nn.Module, name_or_file: str) -> None:
     Raises:
         DeblurError: there are none of that name, or ``--set`` has changed the network's sizes.
     """
+    _load(network, load_released(name_or_file)[0], f"--init {name_or_file}")
+
+
+def load_estimator(network: GuidedNetwork, name_or_file: str) -> None:
+    """Give a guided network the kernel estimator of released weights, those of an estimator or of a guided network.
+
+    Raises:
+        DeblurError: there are none of that name, they hold no estimator, or one of other sizes.
+    """
+    found = load_released(name_or_file)[0]
+    estimator = found.guide.estimator if isinstance(found, GuidedNetwork) else found
+    if not isinstance(estimator, KernelEstimator):
+        raise DeblurError(f"--estimator {name_or_file} holds no kernel estimator: train one with --network estimator")
+    _load(network.guide.estimator, estimator, f"--estimator {name_or_file}")
+
+
+def _load(network: nn.Module, initial: nn.Module, option: str) -> None:
     try:
-        network.load_state_dict(load_released(name_or_file)[0].state_dict())
+        network.load_state_dict(initial.state_dict())
     except RuntimeError as error:
         raise DeblurError(
-            f"--init {name_or_file} does not fit the network that --set makes: {' '.join(str(error).split())[:300]}"
+            f"{option} does not fit the network that --set makes: {' '.join(str(error).split())[:300]}"
         ) from error
 
 

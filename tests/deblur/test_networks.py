@@ -23,7 +23,7 @@ from deblur.networks import (
     picture_pyramid,
 )
 from deblur.networks.cost import cost_of
-from deblur.networks.mstsgm import EAGR, TCN
+from deblur.networks.mstsgm import EAGR, TCN, shared
 
 # Counted on the authors' design once it is made to run: parameters, multiply-accumulates at 256x256.
 CHECK_VALUES = {
@@ -43,8 +43,18 @@ SMALL: dict[str, NetworkConfig] = {
     "guided": MSTSGMConfig(
         widths=(16, 20, 24), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1, 1), frames=2, shuffle=2, guide_channels=2
     ),
+    "corrected": MSTSGMConfig(
+        widths=(16, 20, 24),
+        encoder_blocks=(1, 1, 1),
+        decoder_blocks=(1, 1, 1),
+        frames=2,
+        shuffle=2,
+        guide_channels=3,
+        corrections=2,
+    ),
     "nano": named_config("mstsgm-nano"),
     "mimo": MIMOUNetConfig(width=8, blocks=1),
+    "guided-mimo": MIMOUNetConfig(width=8, blocks=1, guide_channels=2),
 }
 PARTS = ("msfd", "tcn", "eagr", "fam", "msff")
 
@@ -156,9 +166,9 @@ def test_each_part_can_be_switched_off(name: str) -> None:
     build(replace(config, **dict.fromkeys(PARTS, False)))(x)
 
 
-def test_a_guide_is_used_at_every_scale_and_only_where_asked_for() -> None:
-    config = SMALL["guided"]
-    network = build(config).eval()
+@pytest.mark.parametrize("name", ["guided", "guided-mimo"])
+def test_a_guide_is_used_at_every_scale_and_only_where_asked_for(name: str) -> None:
+    network = build(SMALL[name]).eval()
     x, guide = torch.rand(1, 3, 16, 16), torch.rand(1, 2, 16, 16)
     with torch.inference_mode():
         first, second = network(x, guide).pictures, network(x, 1 - guide).pictures
@@ -167,9 +177,23 @@ def test_a_guide_is_used_at_every_scale_and_only_where_asked_for() -> None:
         network(x)
     with pytest.raises(ValueError, match="guide of 0 channels"):
         build(SMALL["nano"])(x, guide)
-    with pytest.raises(ValueError, match="no guide"):
+    with pytest.raises(ValueError, match="guide of 0 channels"):
         build(SMALL["mimo"])(x, guide)
+
+
+def test_a_guide_is_taken_without_msfd() -> None:
+    x, guide = torch.rand(1, 3, 16, 16), torch.rand(1, 2, 16, 16)
+    config = SMALL["guided"]
+    assert isinstance(config, MSTSGMConfig)
     assert build(replace(config, msfd=False))(x, guide).picture.shape == x.shape
+
+
+def test_corrections_are_shared_out_by_weights_that_add_up_to_one() -> None:
+    corrections = torch.stack([torch.full((1, 4, 4), 1.0), torch.full((1, 4, 4), 3.0)], 1)
+    even = shared(corrections, torch.zeros(1, 2, 4, 4))
+    torch.testing.assert_close(even, torch.full((1, 1, 4, 4), 4 / 3))  # a third each, and a third of none
+    second = shared(corrections, torch.stack([torch.zeros(1, 4, 4), torch.full((1, 4, 4), 50.0)], 1))
+    torch.testing.assert_close(second, torch.full((1, 1, 4, 4), 3.0))
 
 
 @pytest.mark.parametrize("name", ["depthwise", "nano", "mimo"])

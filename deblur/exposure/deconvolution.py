@@ -1,0 +1,110 @@
+"""Undoing a blur whose kernel changes from place to place: inverse filters in windows that fade together."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from deblur.blur.rendering import fast_length
+from deblur.borders import mirrored_window
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MARGIN = 32  # pixels around what a window gives: what an inverse filter wraps around stays in them
+RAMP = 48  # pixels over which neighbouring windows fade into each other
+
+
+class _Span(NamedTuple):
+    """One window along one axis: its first pixel and its share of each of the pixels that it gives."""
+
+    start: int
+    share: Tensor
+
+
+def deconvolve(
+    light: Tensor, kernels: Tensor, rows: Sequence[float], columns: Sequence[float], strengths: Sequence[float]
+) -> Tensor:
+    """Pictures with the blur undone by Wiener filters whose prior is that gradients are small.
+
+    At frequency f a kernel K turns Y into conj(K) Y / (|K|^2 + strength |D|^2), D the transfer function of horizontal
+    and vertical differences: white noise over a scene whose spectrum falls as 1 / |f| (Wiener, 1949).
+
+    Args:
+        light: (B, C, H, W) in linear light.
+        kernels: (B, R, K, K) with sum 1, centre at [K // 2, K // 2]; R = rows * columns, row by row.
+        rows: y of the places that the kernels are for, ascending, ``RAMP`` or more apart.
+        columns: x of these places, likewise.
+        strengths: of the regularisation, one a result.
+
+    Returns:
+        (B, S, C, H, W), the result of each strength.
+    """
+    batch, channels, height, width = light.shape
+    down, across = _spans(rows, height, light.device), _spans(columns, width, light.device)
+    size = [fast_length(max(len(span.share) for span in spans) + 2 * MARGIN) for spans in (down, across)]
+    windows = torch.stack(
+        [
+            mirrored_window(light, column.start - MARGIN, row.start - MARGIN, size[1], size[0])
+            for row in down
+            for column in across
+        ],
+        1,
+    )
+    level = windows.mean((-2, -1), keepdim=True)
+    # Towards the window's borders everything fades to its mean, so that opposite borders meet without a step.
+    taper = _taper(size[0], light.device).unsqueeze(1) * _taper(size[1], light.device)
+    spectrum = torch.fft.rfft2((windows - level) * taper)
+    transfer = torch.fft.rfft2(_centred(kernels, size)).unsqueeze(2)
+    power = transfer.abs().square()
+    matched = transfer.conj() * spectrum
+    differences = _difference_power(size, light.device)
+    result = light.new_zeros(batch, len(strengths), channels, height, width)
+    for number, strength in enumerate(strengths):
+        restored = torch.fft.irfft2(matched / (power + strength * differences + 1e-5), s=size) + level
+        for index, (row, column) in enumerate(itertools.product(down, across)):
+            h, w = len(row.share), len(column.share)
+            part = restored[:, index, :, MARGIN : MARGIN + h, MARGIN : MARGIN + w]
+            share = row.share.unsqueeze(1) * column.share
+            result[:, number, :, row.start : row.start + h, column.start : column.start + w] += part * share
+    return result
+
+
+def _spans(places: Sequence[float], length: int, device: torch.device) -> list[_Span]:
+    """A window for each place, from half way to the place before to half way to the one after, and half a ramp more."""
+    edges = [-math.inf, *((a + b) / 2 for a, b in itertools.pairwise(places)), math.inf]
+    spans = []
+    for before, after in itertools.pairwise(edges):
+        start = max(0, math.floor(before - RAMP / 2) if before > -math.inf else 0)
+        stop = min(length, math.ceil(after + RAMP / 2) if after < math.inf else length)
+        centers = torch.arange(start, stop, device=device) + 0.5
+        rising, falling = ((centers - before) / RAMP + 0.5).clamp(0, 1), ((after - centers) / RAMP + 0.5).clamp(0, 1)
+        spans.append(_Span(start, torch.minimum(rising, falling)))
+    return spans
+
+
+def _taper(size: int, device: torch.device) -> Tensor:
+    """(size,) 1 inside, falling to 0 over the outer half of the margin at both ends."""
+    ramp = MARGIN // 2
+    place = (torch.arange(size, device=device) + 0.5) / ramp
+    edge = torch.minimum(place, place.flip(0)).clamp(0, 1)
+    return 0.5 - 0.5 * torch.cos(math.pi * edge)
+
+
+def _centred(kernels: Tensor, size: Sequence[int]) -> Tensor:
+    """Kernels on a (size) grid with their centre at [0, 0]."""
+    side = kernels.shape[-1]
+    grown = kernels.new_zeros(*kernels.shape[:-2], *size)
+    grown[..., :side, :side] = kernels
+    return grown.roll((-(side // 2), -(side // 2)), (-2, -1))
+
+
+def _difference_power(size: Sequence[int], device: torch.device) -> Tensor:
+    """(h, w // 2 + 1) power of the transfer functions of horizontal and vertical differences, together."""
+    y = 2 - 2 * torch.cos(2 * math.pi * torch.fft.fftfreq(size[0], device=device))
+    x = 2 - 2 * torch.cos(2 * math.pi * torch.fft.rfftfreq(size[1], device=device))
+    return y.unsqueeze(1) + x

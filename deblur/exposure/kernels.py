@@ -1,0 +1,90 @@
+"""Blur kernels of a picture's regions: the true ones of a synthetic exposure, and what is measured on kernels."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from deblur.blur.rendering import moving_share
+from deblur.exposure.spectra import REGION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deblur.blur import Motion
+    from deblur.exposure.spectra import Regions
+
+KERNEL = 48
+"""Side of a kernel in pixels; its centre is at [24, 24]."""
+_GRID = 64  # of spectra of kernels
+_NOISE = 0.01  # strength of the regularisation that estimates are judged by; see deconvolution.deconvolve
+_FLOOR = 0.02  # a blur of less error than this counts as none
+
+
+def true_kernels(motions: Sequence[Motion], regions: Regions) -> Tensor:
+    """(B, R, 48, 48) kernels in the middles of the regions, sum 1; what reaches further is cut off.
+
+    Where an object moves by itself, or the camera follows one, a kernel is the mean over its region: of the motion's
+    kernel and of the point that stillness is.
+    """
+    places = [(float(x), float(y)) for y in regions.rows for x in regions.columns]
+    return torch.stack([torch.stack([_true_kernel(m, x, y) for x, y in places]) for m in motions]).to(regions.maps)
+
+
+def _true_kernel(motion: Motion, x: float, y: float) -> Tensor:
+    share = moving_share(motion, x - REGION / 2, y - REGION / 2, REGION)
+    kernel = share * torch.from_numpy(motion.kernel_at(x, y, KERNEL))
+    kernel[KERNEL // 2, KERNEL // 2] += 1 - share
+    return kernel
+
+
+def half_turned(kernels: Tensor) -> Tensor:
+    """Kernels (..., 48, 48) turned by 180 degrees about their centre [24, 24]."""
+    return kernels.flip(-2, -1).roll((1, 1), (-2, -1))
+
+
+def spread(kernels: Tensor) -> Tensor:
+    """(...) root mean square distance, in pixels, of the mass of kernels (..., 48, 48) from its centroid."""
+    place = torch.arange(KERNEL, device=kernels.device, dtype=kernels.dtype) - KERNEL // 2
+    total = kernels.sum((-2, -1)).clamp_min(1e-9)
+    variance = torch.zeros_like(total)
+    for along in (-1, -2):
+        profile = kernels.sum(-2 if along == -1 else -1) / total.unsqueeze(-1)
+        mean = (profile * place).sum(-1, keepdim=True)
+        variance = variance + (profile * (place - mean).square()).sum(-1)
+    return variance.clamp_min(0).sqrt()
+
+
+def expected_error(estimated: Tensor, true: Tensor) -> Tensor:
+    """What deconvolution by estimated kernels leaves wrong in scenes whose spectrum falls as 1 / f, (...).
+
+    The true kernel K and the filter of the estimate E, conj(E) / (|E|^2 + s |D|^2), make a transfer function whose
+    distance from 1 is weighed by the scene's power at each frequency and averaged. 0 is a perfect restoration; not to
+    restore at all is ``expected_error`` of a kernel that is one point.
+
+    Args:
+        estimated: (..., 48, 48); differentiable.
+        true: (..., 48, 48).
+    """
+    y = 2 - 2 * torch.cos(2 * math.pi * torch.fft.fftfreq(_GRID, device=true.device))
+    x = 2 - 2 * torch.cos(2 * math.pi * torch.fft.rfftfreq(_GRID, device=true.device))
+    differences = y.unsqueeze(1) + x
+    weights = 1 / (differences + _NOISE)
+    weights[0, 0] = 0
+    e, k = (torch.fft.rfft2(each, s=(_GRID, _GRID)) for each in (estimated, true))
+    left = e.conj() * k / (e.abs().square() + _NOISE * differences + 1e-5) - 1
+    return (weights / weights.sum() * left.abs().square()).sum((-2, -1))
+
+
+def left_share(estimated: Tensor, true: Tensor) -> Tensor:
+    """The error of deconvolution as a share of itself and the error of leaving the blur, from 0 (perfect) to 1, (...).
+
+    A share keeps estimates that would amplify noise a hundredfold from ruling a mean or a gradient.
+    """
+    point = torch.zeros_like(true)
+    point[..., KERNEL // 2, KERNEL // 2] = 1
+    error, blurred = expected_error(estimated, true), expected_error(point, true)
+    return error / (error + blurred + _FLOOR)

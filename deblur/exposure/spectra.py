@@ -1,0 +1,117 @@
+"""What a blurred picture's spectrum says about the path of its camera.
+
+A kernel multiplies the picture's spectrum: its zeros and stripes stay visible through any scene, and the
+autocorrelation of the picture's gradients, sharp peaks in a sharp picture, becomes the kernel's own. Spectra of many
+overlapping blocks are averaged (Welch, IEEE Trans. Audio Electroacoustics, 1967), so that the scene averages out and
+the kernel stays.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from deblur.borders import mirrored_window
+
+BLOCK = 192
+"""Side of a block in pixels. A smaller one smears the spectrum of a long kernel."""
+HOP = BLOCK // 3
+REGION_BLOCKS = 2
+"""A region is this many blocks wide and high, a hop apart: 256 pixels, seen mostly in the middle."""
+REGION = (REGION_BLOCKS - 1) * HOP + BLOCK
+"""Side of a region in pixels."""
+REGION_SPACING = 2.0
+"""About how many hops lie between the centres of neighbouring regions."""
+LAGS = 96
+"""Side of a map of lags in pixels: paths up to half of it are seen."""
+LAG_MAPS = 6
+_INNER = slice(BLOCK // 2 - LAGS // 2, BLOCK // 2 + LAGS // 2)
+_LUMA = (0.299, 0.587, 0.114)
+_WHITENING_FLOOR = 1e-3  # of the mean power: what lies below is noise and rounding
+
+
+class Regions(NamedTuple):
+    """Overlapping square parts of a picture, R = rows * columns of them, row by row.
+
+    Attributes:
+        maps: (B, R, 6, 96, 96): autocorrelation of the horizontal and of the vertical gradient and cepstrum of the
+            region, then the same three of the whole picture; lag 0 at [48, 48].
+        rows: (rows,) y of the regions' centres in pixels.
+        columns: (columns,) x of the regions' centres.
+    """
+
+    maps: Tensor
+    rows: Tensor
+    columns: Tensor
+
+
+def luma(pictures: Tensor) -> Tensor:
+    """(B, 1, H, W) brightness of RGB pictures (B, 3, H, W), in the same encoding (weights of ITU-R BT.601)."""
+    weights = pictures.new_tensor(_LUMA).view(1, 3, 1, 1)
+    return (pictures * weights).sum(1, keepdim=True)
+
+
+def lag_maps(brightness: Tensor) -> Regions:
+    """Autocorrelations and cepstra of a picture's regions and of all of it.
+
+    Args:
+        brightness: (B, 1, H, W) in [0, 1], gamma-encoded: in linear light a few lamps would outweigh all else. Pictures
+            smaller than a region are mirrored up to it.
+    """
+    height, width = brightness.shape[-2:]
+    rows, columns = _block_count(height), _block_count(width)
+    # The blocks' grid lies in the middle of the picture.
+    grid_height, grid_width = (rows - 1) * HOP + BLOCK + 1, (columns - 1) * HOP + BLOCK + 1
+    top, left = (height - grid_height) // 2, (width - grid_width) // 2
+    grid = mirrored_window(brightness, left, top, grid_width, grid_height)
+    power = _block_power(grid)
+    region_rows, region_columns = _region_starts(rows), _region_starts(columns)
+    parts = [
+        power[:, r : r + REGION_BLOCKS, c : c + REGION_BLOCKS].mean((1, 2)) for r in region_rows for c in region_columns
+    ]
+    regions = _lags(torch.stack(parts, 1))
+    whole = _lags(power.mean((1, 2)).unsqueeze(1)).expand_as(regions)
+    middle = REGION / 2
+    return Regions(
+        torch.cat([regions, whole], 2),
+        torch.tensor([top + start * HOP + middle for start in region_rows], device=brightness.device),
+        torch.tensor([left + start * HOP + middle for start in region_columns], device=brightness.device),
+    )
+
+
+def _block_count(side: int) -> int:
+    return max((side - 1 - BLOCK) // HOP + 1, REGION_BLOCKS)
+
+
+def _region_starts(blocks: int) -> list[int]:
+    """First block of each region along an axis, spread evenly."""
+    last = blocks - REGION_BLOCKS
+    count = round(last / REGION_SPACING) + 1
+    return [round(last * index / max(count - 1, 1)) for index in range(count)]
+
+
+def _block_power(grid: Tensor) -> Tensor:
+    """(B, rows, columns, 2, 192, 97) power spectra of the horizontal and the vertical gradient of each block."""
+    gradients = torch.cat([grid[..., :-1, 1:] - grid[..., :-1, :-1], grid[..., 1:, :-1] - grid[..., :-1, :-1]], 1)
+    blocks = gradients.unfold(2, BLOCK, HOP).unfold(3, BLOCK, HOP).permute(0, 2, 3, 1, 4, 5)
+    taper = torch.hann_window(BLOCK, device=grid.device)
+    power = torch.fft.rfft2(blocks * taper * taper.unsqueeze(1)).abs().square()
+    # By its root, so that one block of strong edges does not speak for all.
+    energy = power.mean((3, 4, 5), keepdim=True)
+    return power / (energy + 1e-4).sqrt()
+
+
+def _lags(power: Tensor) -> Tensor:
+    """(B, R, 3, 96, 96) autocorrelations and cepstrum of (B, R, 2, 192, 97) averaged power spectra."""
+    correlation = torch.fft.irfft2(power, s=(BLOCK, BLOCK))
+    correlation = correlation / correlation[..., :1, :1].clamp_min(1e-12)
+    total = power.sum(2, keepdim=True)
+    logarithm = (total / total.mean((-2, -1), keepdim=True).clamp_min(1e-12) + _WHITENING_FLOOR).log()
+    cepstrum = torch.fft.irfft2(logarithm, s=(BLOCK, BLOCK))
+    # Lag 0 is the mean level, many times the rest, and says nothing about the path.
+    cepstrum[..., 0, 0] = 0
+    maps = torch.cat([correlation, cepstrum], 2)
+    maps = torch.fft.fftshift(maps, dim=(-2, -1))[..., _INNER, _INNER]
+    return maps / maps.flatten(-2).std(-1).clamp_min(1e-6)[..., None, None]

@@ -1,0 +1,171 @@
+"""A network with an exposure guide: the camera's path, read from the blurred picture, undoes the blur beforehand.
+
+A blurred picture is a mean over the exposure (MSTSGM, section on TCN). The guide estimates locally over what: a blur
+kernel for each region of the picture. Inverse filters by these kernels bring back what the blur has only weakened, and
+ring where the estimate is off; the network sees picture and results, takes what is right of each, and cleans up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deblur.blur.sensor import to_linear, to_srgb
+from deblur.exposure.deconvolution import deconvolve
+from deblur.exposure.kernels import spread
+from deblur.exposure.spectra import luma
+from deblur.networks.blocks import Restored, picture_pyramid
+from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorConfig
+from deblur.networks.mimo_unet import MIMOUNet, MIMOUNetConfig
+from deblur.networks.mstsgm import MSTSGM, MSTSGMConfig
+
+STRENGTHS = (0.03, 0.008)
+"""Of the inverse filters' regularisation: one that rings little, and one that restores more."""
+FILTERED = 2 * len(STRENGTHS)  # each strength in linear light and in encoded values
+CORRECTIONS = FILTERED + 1  # and the estimator's own guess
+MAPS = 2  # the blur's length and how sure the estimate is
+GUIDE_CHANNELS = CORRECTIONS + MAPS
+_LENGTH_UNIT = 8.0  # pixels
+
+
+class Exposure(NamedTuple):
+    """What the guide reads from a batch of pictures.
+
+    Attributes:
+        kernels: (B, R, 48, 48) of R = rows * columns regions, row by row, sum 1.
+        guess: (B, 1, H, W) a first guess at the sharp picture's brightness, encoded, about [0, 1].
+        rows: (rows,) y of the regions' centres in pixels.
+        columns: (columns,) x of the regions' centres.
+    """
+
+    kernels: Tensor
+    guess: Tensor
+    rows: Tensor
+    columns: Tensor
+
+
+@dataclass(frozen=True)
+class GuidedConfig:
+    """A network and the estimator that guides it.
+
+    Attributes:
+        network: any network's config; ``guided_config`` gives it the guide's channels.
+        estimator: of the kernel estimator.
+    """
+
+    kind: ClassVar[str] = "guided"
+
+    network: MSTSGMConfig | MIMOUNetConfig
+    estimator: KernelEstimatorConfig = field(default_factory=KernelEstimatorConfig)
+
+    def __post_init__(self) -> None:
+        if self.network.guide_channels != GUIDE_CHANNELS:
+            raise ValueError(f"the network takes {self.network.guide_channels} guide channels, not {GUIDE_CHANNELS}")
+
+
+def guided_config(network: MSTSGMConfig | MIMOUNetConfig) -> GuidedConfig:
+    """The config of ``network`` with an exposure guide."""
+    if isinstance(network, MIMOUNetConfig):
+        return GuidedConfig(replace(network, guide_channels=GUIDE_CHANNELS))
+    return GuidedConfig(replace(network, guide_channels=GUIDE_CHANNELS, corrections=CORRECTIONS))
+
+
+def without_guide(network: MSTSGMConfig | MIMOUNetConfig) -> MSTSGMConfig | MIMOUNetConfig:
+    """The config of a guided network by itself."""
+    if isinstance(network, MIMOUNetConfig):
+        return replace(network, guide_channels=0)
+    return replace(network, guide_channels=0, corrections=0)
+
+
+class ExposureGuide(nn.Module):
+    """From a blurred picture to the guide's channels, by way of a kernel estimator."""
+
+    def __init__(self, estimator: KernelEstimator) -> None:
+        super().__init__()
+        self.estimator = estimator
+
+    def estimate(self, x: Tensor) -> Exposure:
+        """What the estimator reads from pictures, RGB in [0, 1], (B, 3, H, W), any H and W from 1."""
+        found = self.estimator(x)
+        return Exposure(found.kernels.exp(), found.guess, found.regions.rows, found.regions.columns)
+
+    def forward(self, x: Tensor, exposure: Exposure | None = None) -> Tensor:
+        """Guide channels (B, 7, H, W) of pictures as ``estimate`` takes them.
+
+        They are corrections of brightness, in encoded values: the restored brightness less the picture's, for both
+        strengths in linear light and for both in encoded values, and for the estimator's guess; then maps of the blur's
+        length and of how sharply its kernel is known, 1 where there is no blur.
+        """
+        exposure = exposure or self.estimate(x)
+        linear, encoded = luma(to_linear(x)), luma(x)
+        found = deconvolve(
+            torch.cat([linear, encoded], 1),
+            exposure.kernels,
+            exposure.rows.tolist(),
+            exposure.columns.tolist(),
+            STRENGTHS,
+        )
+        corrections = torch.cat(
+            [
+                to_srgb(found[:, :, 0]) - to_srgb(linear),
+                found[:, :, 1].clamp(0, 1) - encoded,
+                exposure.guess.clamp(0, 1) - encoded,
+            ],
+            1,
+        )
+        known = exposure.kernels.square().sum((-2, -1)).sqrt()
+        values = torch.stack([spread(exposure.kernels) / _LENGTH_UNIT, known], 1)
+        maps = values.unflatten(2, (len(exposure.rows), len(exposure.columns)))
+        maps = F.interpolate(maps, x.shape[-2:], mode="bilinear", align_corners=False)
+        return torch.cat([corrections, maps], 1)
+
+
+class InverseFilter(nn.Module):
+    """What the guide alone restores: the picture plus the mean of the inverse filters' corrections.
+
+    It shows how good an estimate is.
+    """
+
+    def __init__(self, estimator: KernelEstimator) -> None:
+        super().__init__()
+        self.guide = ExposureGuide(estimator)
+
+    def forward(self, x: Tensor) -> Restored:
+        """Restore blurred pictures, RGB in [0, 1], (B, 3, H, W)."""
+        return Restored(picture_pyramid(x + self.guide(x)[:, :FILTERED].mean(1, keepdim=True)), None)
+
+
+class GuidedNetwork(nn.Module):
+    """A network and its exposure guide in one: blurred picture in, ``Restored`` out.
+
+    The estimator is frozen here: it learns from the true kernels of synthetic blur, not from pictures.
+    """
+
+    def __init__(self, config: GuidedConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.guide = ExposureGuide(KernelEstimator(config.estimator))
+        self.guide.requires_grad_(requires_grad=False)
+        network = config.network
+        self.network = MSTSGM(network) if isinstance(network, MSTSGMConfig) else MIMOUNet(network)
+        self.multiple: int = self.network.multiple
+
+    def forward(self, x: Tensor, guide: Tensor | None = None, context: int = 0) -> Restored:
+        """Restore a picture.
+
+        Args:
+            x: blurred pictures, RGB in [0, 1], (B, 3, H, W).
+            guide: the guide's channels (B, 7, H, W) where they are known; made of ``x`` otherwise.
+            context: pixels at each border that the guide alone looks at; what comes out is smaller by them.
+        """
+        if guide is None:
+            with torch.autocast(x.device.type, enabled=False):
+                guide = self.guide(x.float())
+        if context:
+            inner = (..., slice(context, x.shape[-2] - context), slice(context, x.shape[-1] - context))
+            x, guide = x[inner], guide[inner]
+        return self.network(x, guide.to(x.dtype))

@@ -1,0 +1,288 @@
+"""The exposure guide: spectra, kernels, inverse filters, the estimator and networks that it guides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from skimage import data as photographs
+
+from deblur.blur import BlurSpec, Motion, draw_motion, expose, generator_for, parse_blur
+from deblur.blur.motion import Region, still
+from deblur.blur.rendering import convolve
+from deblur.exposure.deconvolution import deconvolve
+from deblur.exposure.fitting import fit_kernels
+from deblur.exposure.kernels import KERNEL, expected_error, half_turned, left_share, spread, true_kernels
+from deblur.exposure.spectra import LAGS, REGION, lag_maps, luma
+from deblur.losses import estimator_loss
+from deblur.metrics import psnr
+from deblur.networks import MIMOUNetConfig, MSTSGMConfig, build
+from deblur.networks.guided import (
+    CORRECTIONS,
+    FILTERED,
+    GUIDE_CHANNELS,
+    Exposure,
+    ExposureGuide,
+    GuidedNetwork,
+    guided_config,
+    without_guide,
+)
+from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorConfig
+
+SMALL_ESTIMATOR = KernelEstimatorConfig(reader=(4, 6, 8, 10), guess=(8, 12), refiner=(8, 10, 12))
+SMALL_NETWORK = MSTSGMConfig(
+    widths=(16, 20, 24), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1, 1), frames=2, shuffle=2, temporal="depthwise"
+)
+CENTER = KERNEL // 2
+
+
+def photograph(height: int, width: int) -> torch.Tensor:
+    """A sharp grey photograph (1, 1, H, W) in [0, 1]."""
+    picture = torch.from_numpy(photographs.camera()[:height, :width].copy())
+    return picture.float().view(1, 1, *picture.shape) / 255
+
+
+def path_kernel(*points: tuple[float, float]) -> torch.Tensor:
+    """(48, 48) kernel of a path through points (x, y), even in time."""
+    path = np.array([*points], float)
+    path = np.column_stack([path - path.mean(0), np.zeros(len(path))])
+    motion = Motion(path, np.full(len(path), 1 / len(path)), (0.0, 0.0))
+    return torch.from_numpy(motion.kernel_at(0, 0, KERNEL))
+
+
+HOOK = path_kernel(*((x, 0) for x in range(9)), *((8, y) for y in range(1, 4)), (8, 4), (8, 4))
+
+
+def blurred_by(picture: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    odd = F.pad(kernel, (0, 1, 0, 1))  # convolve wants an odd side; the centre stays at [24, 24]
+    return convolve(picture, odd.expand(len(picture), -1, -1))
+
+
+def test_lag_maps_look_the_same_from_both_sides_and_show_the_kernels_reach():
+    sharp = photograph(300, 400)
+    maps = lag_maps(blurred_by(sharp, HOOK)).maps
+    assert maps.shape[2:] == (6, LAGS, LAGS)
+    turned = maps.flip(-2, -1).roll((1, 1), (-2, -1))
+    # The outermost row and column have no partner on the other side.
+    torch.testing.assert_close(turned[..., 1:, 1:], maps[..., 1:, 1:], rtol=0, atol=1e-3)
+    flat = path_kernel(*((x, 0) for x in range(11)))
+    still_map, moving_map = (lag_maps(blurred_by(sharp, k)).maps[0, 0, 1] for k in (path_kernel((0, 0)), flat))
+    # Vertical gradients that were smeared to the side are alike 6 pixels to the side.
+    assert moving_map[LAGS // 2, LAGS // 2 + 6] > still_map[LAGS // 2, LAGS // 2 + 6] + 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (60, 700), (256, 256), (480, 640), (720, 1280)])
+def test_regions_lie_in_the_picture_row_by_row(height, width):
+    regions = lag_maps(torch.rand(2, 1, height, width))
+    assert regions.maps.shape == (2, len(regions.rows) * len(regions.columns), 6, LAGS, LAGS)
+    assert regions.maps.isfinite().all()
+    for places, side in ((regions.rows, height), (regions.columns, width)):
+        assert (places.diff() > 0).all()
+        assert 0 <= places.min() <= places.max() <= max(side, 2)
+        if side > 2 * REGION:
+            assert places.min() <= REGION
+            assert places.max() >= side - REGION
+
+
+def test_one_pictures_maps_do_not_depend_on_the_others():
+    pictures = torch.rand(3, 1, 300, 260)
+    together = lag_maps(pictures).maps
+    torch.testing.assert_close(together[1:2], lag_maps(pictures[1:2]).maps)
+
+
+def test_a_half_turn_twice_is_none_and_keeps_the_centre():
+    assert torch.equal(half_turned(half_turned(HOOK)), HOOK)
+    assert not torch.equal(half_turned(HOOK), HOOK)
+    point = path_kernel((0, 0))
+    assert point[CENTER, CENTER] == 1
+    assert torch.equal(half_turned(point), point)
+
+
+def test_spread_is_the_root_mean_square_of_the_path():
+    line = path_kernel(*((x, 0) for x in range(-6, 7)))
+    assert float(spread(line)) == pytest.approx(np.std(np.arange(13)), abs=1e-3)
+    assert float(spread(path_kernel((0, 0)))) == pytest.approx(0, abs=1e-3)
+
+
+def test_true_kernels_are_those_of_the_motion_at_the_regions():
+    spec = parse_blur("shake:16")
+    motion = draw_motion(spec, generator_for(spec, 0, "one"), 640, 480)
+    regions = lag_maps(torch.rand(1, 1, 480, 640))
+    kernels = true_kernels([motion], regions)
+    assert kernels.shape == (1, len(regions.rows) * len(regions.columns), KERNEL, KERNEL)
+    last = motion.kernel_at(float(regions.columns[-1]), float(regions.rows[-1]), KERNEL)
+    torch.testing.assert_close(kernels[0, -1], torch.from_numpy(last))
+
+
+def test_a_region_that_half_moves_has_half_the_kernel():
+    regions = lag_maps(torch.rand(1, 1, 256, 256))
+    path = np.column_stack([np.linspace(-5, 5, 11), np.zeros((11, 2))])
+    weights = np.full(11, 1 / 11)
+    place = (float(regions.columns[0]) - 4000, float(regions.rows[0]))
+    half = Motion(path, weights, (128, 128), Region(place, (4000, 4000), 0.0, moves=True))
+    kernel = true_kernels([half], regions)[0, 0]
+    assert float(kernel.sum()) == pytest.approx(1, abs=1e-5)
+    assert float(kernel[CENTER, CENTER]) == pytest.approx(0.5 + 0.5 / 11, abs=0.02)
+
+
+def test_expected_error_ranks_kernels_as_deconvolution_does():
+    point = path_kernel((0, 0))
+    perfect, none, turned = (float(expected_error(each, HOOK)) for each in (HOOK, point, half_turned(HOOK)))
+    assert perfect < none < turned
+    assert float(left_share(HOOK, HOOK)) < 0.5 * float(left_share(point, HOOK))
+    estimate = HOOK.clone().requires_grad_()
+    expected_error(estimate, HOOK).backward()
+    assert estimate.grad.isfinite().all()
+
+
+def test_the_true_kernel_restores_a_picture_and_the_turned_one_harms_it():
+    sharp = photograph(256, 330)
+    blurred = (blurred_by(sharp, HOOK) * 255).round() / 255
+    kernels = HOOK.expand(1, 4, -1, -1)
+    places = [64.0, 192.0], [82.0, 246.0]
+    right, wrong = (deconvolve(blurred, each, *places, [0.01])[:, 0] for each in (kernels, half_turned(kernels)))
+    assert psnr(right, sharp).item() > psnr(blurred, sharp).item() + 4
+    assert psnr(wrong, sharp).item() < psnr(blurred, sharp).item()
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "rows", "columns"),
+    [(3, 5, [1.5], [2.5]), (40, 300, [20.0], [50.0, 150.0, 250.0]), (200, 90, [50.0, 150.0], [20.0, 70.0])],
+)
+def test_windows_fade_together_without_a_seam(height, width, rows, columns):
+    picture = torch.rand(2, 3, height, width)
+    kernels = path_kernel((0, 0)).expand(2, len(rows) * len(columns), -1, -1)
+    same, less = deconvolve(picture, kernels, rows, columns, [0.0, 1.0]).unbind(1)
+    torch.testing.assert_close(same, picture, rtol=0, atol=1e-3)
+    assert less.shape == picture.shape
+
+
+def test_each_region_is_restored_by_its_own_kernel():
+    sharp = photograph(256, 512)
+    blurred = torch.cat([sharp[..., :256], blurred_by(sharp, HOOK)[..., 256:]], -1)
+    kernels = torch.stack([path_kernel((0, 0)), HOOK]).unsqueeze(0)
+    restored = deconvolve(blurred, kernels, [128.0], [128.0, 384.0], [0.003])[:, 0]
+    assert psnr(restored[..., :200], sharp[..., :200]).item() > 35
+    before, after = (psnr(each[..., 312:], sharp[..., 312:]).item() for each in (blurred, restored))
+    assert after > before + 4
+
+
+def test_a_kernel_is_fitted_between_sharp_and_blurred_the_right_way_round():
+    sharp = photograph(300, 400)
+    blurred = (blurred_by(sharp, HOOK) * 255).round() / 255
+    regions = lag_maps(blurred)
+    guess = sharp.clone().requires_grad_()
+    fits = fit_kernels(guess, blurred, regions.rows, regions.columns)
+    assert fits.shape == (1, regions.maps.shape[1], 4, KERNEL, KERNEL)
+    for fit in fits.detach()[0, :, 1::2].flatten(0, 1):
+        alike, turned = (F.cosine_similarity(fit.flatten(), k.flatten(), 0) for k in (HOOK, half_turned(HOOK)))
+        assert alike > 0.9
+        assert alike > turned + 0.2
+    fits.square().sum().backward()
+    assert guess.grad.isfinite().all()
+
+
+def estimator_batch() -> tuple[torch.Tensor, torch.Tensor, list[Motion]]:
+    """Blurred and sharp (2, 3, 320, 330) in [0, 1], and their exposures."""
+    sharp = torch.from_numpy(photographs.astronaut()[:320, :330].copy()).permute(2, 0, 1).expand(2, -1, -1, -1)
+    spec = BlurSpec("shake", 16)
+    motions = [draw_motion(spec, generator_for(spec, 0, name), 330, 320) for name in "ab"]
+    return expose(sharp.contiguous(), motions, [spec] * 2, [1, 2]).float() / 255, sharp.float() / 255, motions
+
+
+def test_every_part_of_the_estimator_learns():
+    blurred, sharp, motions = estimator_batch()
+    estimator = KernelEstimator(SMALL_ESTIMATOR)
+    estimated = estimator(blurred)
+    for kernels in (estimated.kernels, estimated.read):
+        torch.testing.assert_close(kernels.exp().sum((-2, -1)), torch.ones(2, kernels.shape[1]))
+    assert estimated.guess.shape == (2, 1, 320, 330)
+    terms = estimator_loss(estimated, sharp, motions)
+    assert set(terms) == {"divergence", "left", "read", "guess"}
+    torch.stack(list(terms.values())).sum().backward()
+    without = [name for name, value in estimator.named_parameters() if value.grad is None or not value.grad.any()]
+    assert without == []
+
+
+def test_the_loss_is_least_for_the_true_kernels_and_what_is_read_may_be_turned():
+    blurred, sharp, motions = estimator_batch()
+    estimated = KernelEstimator(SMALL_ESTIMATOR)(blurred)
+    truth = true_kernels(motions, estimated.regions)
+    logarithms, turned = ((each + 1e-12).log() for each in (truth, half_turned(truth)))
+    perfect = estimator_loss(estimated._replace(kernels=logarithms, read=turned, guess=luma(sharp)), sharp, motions)
+    assert perfect["divergence"] < 0.01
+    assert perfect["guess"] == 0
+    same = estimator_loss(estimated._replace(kernels=logarithms, read=logarithms), sharp, motions)
+    torch.testing.assert_close(perfect["read"], same["read"])
+    wrong = estimator_loss(estimated._replace(kernels=turned, read=turned), sharp, motions)
+    assert wrong["divergence"] > perfect["divergence"] + 1
+    with pytest.raises(ValueError, match="exposures that are known"):
+        estimator_loss(estimated, sharp, [motions[0], None])
+
+
+def test_the_guide_corrects_brightness_by_the_kernels_it_is_given():
+    sharp = photograph(256, 256).expand(1, 3, -1, -1)
+    blurred = (blurred_by(sharp, HOOK) * 255).round() / 255
+    guide = ExposureGuide(KernelEstimator(SMALL_ESTIMATOR)).eval()
+    kernels = HOOK.expand(1, 1, -1, -1)
+    exposure = Exposure(kernels, luma(sharp), torch.tensor([128.0]), torch.tensor([128.0]))
+    channels = guide(blurred, exposure)
+    assert channels.shape == (1, GUIDE_CHANNELS, 256, 256)
+    # Encoded values were blurred here: the filters in encoded values are right, and the guess is what it was given.
+    for channel in (*range(FILTERED // 2, FILTERED), FILTERED):
+        restored = blurred + channels[:, channel : channel + 1]
+        assert psnr(restored, sharp).item() > psnr(blurred, sharp).item() + 3
+    torch.testing.assert_close(channels[:, CORRECTIONS], (spread(HOOK) / 8).expand(1, 256, 256))
+
+
+@pytest.mark.parametrize("network", [SMALL_NETWORK, MIMOUNetConfig(width=8, blocks=1)], ids=["mstsgm", "mimo"])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (33, 50), (300, 210)])
+def test_any_network_can_be_guided_at_any_size(network, height, width):
+    config = guided_config(network)
+    assert without_guide(config.network) == network
+    restored = build(config).eval()(torch.rand(2, 3, height, width))
+    assert [tuple(each.shape[2:]) for each in restored.pictures] == [
+        (-(-height // k), -(-width // k)) for k in (1, 2, 4)
+    ]
+
+
+def test_the_guide_sees_the_context_and_the_network_does_not():
+    network = build(guided_config(SMALL_NETWORK)).eval()
+    x = torch.rand(1, 3, 96, 112)
+    with torch.inference_mode():
+        inner = network(x, context=16).picture
+        guide = network.guide(x)[..., 16:-16, 16:-16]
+        torch.testing.assert_close(inner, network(x[..., 16:-16, 16:-16], guide).picture)
+
+
+def test_training_a_guided_network_leaves_its_estimator_alone():
+    network = build(guided_config(SMALL_NETWORK))
+    assert isinstance(network, GuidedNetwork)
+    network(torch.rand(2, 3, 64, 64)).picture.mean().backward()
+    assert all(value.grad is None for value in network.guide.parameters())
+    assert all(value.grad is not None for value in network.network.up.parameters())
+
+
+def test_a_picture_is_guided_alike_in_any_batch():
+    network = build(guided_config(SMALL_NETWORK)).eval()
+    x = torch.rand(3, 3, 70, 90)
+    with torch.inference_mode():
+        torch.testing.assert_close(network(x).picture[1:2], network(x[1:2]).picture, rtol=0, atol=1e-4)
+
+
+def test_configs_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="takes 2 guide channels"):
+        replace(guided_config(SMALL_NETWORK), network=replace(SMALL_NETWORK, guide_channels=2))
+    with pytest.raises(ValueError, match="corrections is 3"):
+        replace(SMALL_NETWORK, guide_channels=2, corrections=3)
+    with pytest.raises(ValueError, match="guess needs 2 numbers"):
+        KernelEstimatorConfig(guess=(1, 2, 3))  # type: ignore[arg-type]
+
+
+def test_no_motion_has_a_point_for_a_kernel():
+    regions = lag_maps(torch.rand(1, 1, 300, 300))
+    kernels = true_kernels([still(300, 300)], regions)
+    assert torch.equal(kernels[..., CENTER, CENTER], torch.ones_like(kernels[..., 0, 0]))
