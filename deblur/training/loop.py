@@ -32,7 +32,7 @@ from deblur.training.guard import FiniteGuard
 from deblur.training.loader import BatchLoader, pays_ahead
 from deblur.training.log import TrainingLog, release, save_samples
 from deblur.training.schedule import Progress, Schedule, crop_at, parse_crops
-from deblur.training.setup import fill_store, load_estimator, load_initial, network_config, open_run, read_sources
+from deblur.training.setup import fill_store, load_initial, network_config, open_run, read_sources, released_estimator
 from deblur.training.sources import PictureStore
 from deblur.training.validation import validate
 
@@ -106,7 +106,7 @@ class Trainer:
             load_initial(self.bare, options.init)
         _check_fit(options, self.bare)
         if isinstance(self.bare, GuidedNetwork) and options.estimator:
-            load_estimator(self.bare, options.estimator)
+            self.bare.guide.estimator.load_state_dict(released_estimator(options.estimator).state_dict())
         self.bare = self.bare.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         kind = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
         decay = options.weight_decay if options.optimizer == "adamw" else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from deblur.blur import parse_blur
 from deblur.errors import DeblurError
 from deblur.networks import MIMOUNetConfig, MSTSGMConfig, config_from_dict, config_to_dict, named_config
 from deblur.networks.guided import GuidedConfig, GuidedNetwork, guided_config, without_guide
-from deblur.networks.kernel_estimator import KernelEstimator
+from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorConfig
 from deblur.released import load_released
 from deblur.runs import create_run, describe_environment, write_json, write_yaml
 from deblur.training.checkpoint import load_checkpoint
@@ -23,7 +24,7 @@ from deblur.training.validation import blurred_here, pairs_from_files
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from accelerate import Accelerator
     from torch import nn
@@ -37,10 +38,10 @@ def network_config(options: argparse.Namespace) -> NetworkConfig:
     """The named config with the changes of ``--set``; with ``--init``, that of the released weights.
 
     ``guide=true`` and ``guide=false`` put an exposure guide before any network and take it away; the other keys of a
-    guided network's config are those of the network that is guided.
+    guided network's config are those of the network that is guided. The estimator is that of ``--estimator``.
     """
     named = config_to_dict(named_config(options.network))
-    config = dict(load_released(options.init)[1]["network"]) if options.init else named
+    config: dict[str, Any] = load_released(options.init)[1]["network"] if options.init else named
     changes: dict[str, Any] = {}
     for change in options.set:
         key, equals, value = change.partition("=")
@@ -50,19 +51,27 @@ def network_config(options: argparse.Namespace) -> NetworkConfig:
             changes[key] = yaml.safe_load(value)
         except yaml.YAMLError:
             raise DeblurError(f"--set {change}: {value!r} is no YAML value") from None
-    guided = config["kind"] == GuidedConfig.kind
-    wanted = changes.pop("guide", guided)
-    if type(wanted) is not bool:
-        raise DeblurError(f"--set guide={wanted}: write guide=true or guide=false")
-    inner = {**config["network"], **changes} if guided else {**config, **changes}
-    if guided and wanted:
-        return config_from_dict({**config, "network": inner})
-    network = config_from_dict(inner)
-    if not isinstance(network, (MSTSGMConfig, MIMOUNetConfig)):
-        if wanted:
-            raise DeblurError(f"--set guide=true: {options.network} restores no pictures and takes no guide")
-        return network
-    return guided_config(network) if wanted else without_guide(network) if guided else network
+    was_guided = config["kind"] == GuidedConfig.kind
+    guided = changes.pop("guide", was_guided)
+    if type(guided) is not bool:
+        raise DeblurError(f"--set guide={guided}: write guide=true or guide=false")
+    network = config_from_dict({**(config["network"] if was_guided else config), **changes})
+    if isinstance(network, (MSTSGMConfig, MIMOUNetConfig)):
+        if guided:
+            whole = GuidedConfig(network) if was_guided else guided_config(network)
+            return replace(whole, estimator=_estimator_config(options, config))
+        return without_guide(network) if was_guided else network
+    if guided:
+        raise DeblurError(f"--set guide=true: {options.network} restores no pictures and takes no guide")
+    return network
+
+
+def _estimator_config(options: argparse.Namespace, config: Mapping[str, Any]) -> KernelEstimatorConfig:
+    if options.estimator:
+        return released_estimator(options.estimator).config
+    estimator = config_from_dict(config["estimator"]) if "estimator" in config else KernelEstimatorConfig()
+    assert isinstance(estimator, KernelEstimatorConfig)
+    return estimator
 
 
 def load_initial(network: nn.Module, name_or_file: str) -> None:
@@ -71,29 +80,25 @@ def load_initial(network: nn.Module, name_or_file: str) -> None:
     Raises:
         DeblurError: there are none of that name, or ``--set`` has changed the network's sizes.
     """
-    _load(network, load_released(name_or_file)[0], f"--init {name_or_file}")
+    try:
+        network.load_state_dict(load_released(name_or_file)[0].state_dict())
+    except RuntimeError as error:
+        raise DeblurError(
+            f"--init {name_or_file} does not fit the network that --set makes: {' '.join(str(error).split())[:300]}"
+        ) from error
 
 
-def load_estimator(network: GuidedNetwork, name_or_file: str) -> None:
-    """Give a guided network the kernel estimator of released weights, those of an estimator or of a guided network.
+def released_estimator(name_or_file: str) -> KernelEstimator:
+    """The kernel estimator of released weights: an estimator's own, or those of a guided network.
 
     Raises:
-        DeblurError: there are none of that name, they hold no estimator, or one of other sizes.
+        DeblurError: there are none of that name, or they hold no estimator.
     """
     found = load_released(name_or_file)[0]
     estimator = found.guide.estimator if isinstance(found, GuidedNetwork) else found
     if not isinstance(estimator, KernelEstimator):
         raise DeblurError(f"--estimator {name_or_file} holds no kernel estimator: train one with --network estimator")
-    _load(network.guide.estimator, estimator, f"--estimator {name_or_file}")
-
-
-def _load(network: nn.Module, initial: nn.Module, option: str) -> None:
-    try:
-        network.load_state_dict(initial.state_dict())
-    except RuntimeError as error:
-        raise DeblurError(
-            f"{option} does not fit the network that --set makes: {' '.join(str(error).split())[:300]}"
-        ) from error
+    return estimator
 
 
 def read_sources(options: argparse.Namespace) -> tuple[list[Source], list[ValidationSet]]:

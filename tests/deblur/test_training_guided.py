@@ -1,0 +1,90 @@
+"""Training an exposure guide and a network behind it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+from skimage import data as photographs
+
+from deblur import Deblurrer
+from deblur.errors import DeblurError
+from deblur.released import load_released
+from deblur.train import main
+
+ESTIMATOR = ["--network", "estimator", "--set", "reader=[4,6,8,10]", "guess=[8,12]", "refiner=[8,10,12]"]
+NETWORK = ["--set", "widths=[16,20,24]", "encoder_blocks=[1,1,1]", "decoder_blocks=[1,1,1]"]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index in range(4):
+        Image.fromarray(photographs.astronaut()[index * 50 : index * 50 + 120, 100:280]).save(folder / f"{index}.png")
+    return folder
+
+
+def train(tmp_path, photos, *extra: str) -> int:
+    common = ["--batch", "2", "--val-limit", "1", "--val-side", "64", "--val-blur", "shake:8", "--steps", "2"]
+    place = ["--sharp", str(photos), "--output", str(tmp_path / "runs"), "--threads", "1", "--device", "cpu"]
+    return main([*common, *place, *extra])
+
+
+@pytest.fixture
+def estimator(tmp_path, photos):
+    assert train(tmp_path, photos, *ESTIMATOR, "--crop", "64", "--name", "eyes", "--accumulate", "2") == 0
+    return tmp_path / "runs/train/eyes/weights/best.safetensors"
+
+
+def test_an_estimator_is_trained_and_then_guides_a_network_that_restores(tmp_path, photos, estimator, capsys):
+    written = (estimator.parent.parent / "results.csv").read_text()
+    assert "shake:8 gain" in written  # of the picture that inverse filters make
+    card = load_released(estimator)[1]
+    assert card["network"]["kind"] == "kernel-estimator"
+    with pytest.raises(DeblurError, match="estimates blur and restores no pictures"):
+        Deblurrer.load(estimator, "cpu")
+
+    guide = ["--estimator", str(estimator), "--crop", "32", "--context", "16", "--set", "guide=true"]
+    assert train(tmp_path, photos, "--network", "mstsgm-nano", *guide, *NETWORK, "--name", "guided") == 0
+    weights = tmp_path / "runs/train/guided/weights/best.safetensors"
+    network, card = load_released(weights)
+    assert card["network"]["kind"] == "guided"
+    assert card["network"]["estimator"]["reader"] == [4, 6, 8, 10]
+    kept = load_released(estimator)[0].state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in network.guide.estimator.state_dict().items())
+    picture = photographs.astronaut()[:90, :100]
+    assert Deblurrer.load(weights, "cpu")(picture).shape == picture.shape
+
+    # Another network behind the same guide, and the same network without it.
+    capsys.readouterr()
+    again = ["--init", str(weights), "--estimator", str(weights), "--crop", "32", "--name", "again", "--json"]
+    assert train(tmp_path, photos, *again) == 0
+    guided = json.loads(capsys.readouterr().out)
+    alone = ["--network", "mstsgm-guided", "--set", "guide=false", "shuffle=2", "--crop", "32", "--name", "alone"]
+    assert train(tmp_path, photos, *alone, *NETWORK, "--json") == 0
+    assert 0 < json.loads(capsys.readouterr().out)["parameters"] < guided["parameters"]
+    assert load_released(tmp_path / "runs/train/alone/weights/best.safetensors")[1]["network"]["kind"] == "mstsgm"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--network", "mstsgm-guided"], "a guided network needs --estimator"),
+        (["--network", "mstsgm-nano", "--context", "16"], "are for guided networks, and mstsgm-nano here is none"),
+        (["--network", "mstsgm-guided", "--estimator", "mstsgm-nano"], "mstsgm-nano holds no kernel estimator"),
+        (["--network", "estimator", "--pairs", "PAIRS"], "give it --sharp pictures alone"),
+        (["--network", "estimator", "--set", "guide=true"], "restores no pictures and takes no guide"),
+        (["--network", "mstsgm-nano", "--set", "guide=2"], "write guide=true or guide=false"),
+    ],
+)
+def test_options_that_do_not_fit_are_one_line(tmp_path, photos, capsys, given, message):
+    for side in ("blur", "sharp"):
+        (tmp_path / "pairs" / side).mkdir(parents=True)
+        Image.fromarray(photographs.astronaut()[:64, :64]).save(tmp_path / "pairs" / side / "a.png")
+    named = [str(tmp_path / "pairs") if each == "PAIRS" else each for each in given]
+    assert train(tmp_path, photos, *named, "--crop", "32") == 1
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "runs").exists()
