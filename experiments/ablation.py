@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-SUBNETWORKS = ("msfd", "tcn", "eagr", "fam", "msff")
+SUBNETWORKS = ("msfd", "tcn", "eagr", "fam", "msff", "guide")
 LOSS_TERMS = ("frequency", "smoothness")
 VARIANTS = ("full", *(f"no-{part}" for part in (*SUBNETWORKS, *LOSS_TERMS)))
 
@@ -37,7 +37,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.prog = "python -m experiments.ablation"
     parser.description = (__doc__ or "").partition("\n")[0]
     parser.set_defaults(name="ablation")
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="what to train")
+    parser.add_argument(
+        "--variants", nargs="+", choices=VARIANTS, help="what to train (default: all, no-guide where there is a guide)"
+    )
     return parser
 
 
@@ -72,7 +74,7 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
     if not (options.resume == "auto" and folder.is_dir()):
         folder = create_run("ablation", options.name, options.output)
     rows = []
-    for name in options.variants:
+    for name in options.variants or default_variants(options):
         metrics_file = folder / "train" / name / "metrics.json"
         # A variant that was killed before its first checkpoint begins anew, in a folder with a number behind its name.
         done = metrics_file.is_file()
@@ -85,6 +87,15 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
     return folder, table
 
 
+def default_variants(options: argparse.Namespace) -> list[str]:
+    """All variants that differ from the full one."""
+    from deblur.networks.guided import GuidedConfig
+    from deblur.training.setup import network_config
+
+    guided = isinstance(network_config(options), GuidedConfig)
+    return [name for name in VARIANTS if guided or name != "no-guide"]
+
+
 def variant_options(options: argparse.Namespace, name: str, folder: Path) -> argparse.Namespace:
     """The options of one variant's training."""
     changed = copy.deepcopy(options)
@@ -92,6 +103,8 @@ def variant_options(options: argparse.Namespace, name: str, folder: Path) -> arg
     part = name.removeprefix("no-")
     if part in SUBNETWORKS:
         changed.set = [*options.set, f"{part}=false"]
+        if part == "guide":
+            changed.estimator, changed.context = None, 0
     elif part in LOSS_TERMS:
         setattr(changed, part, 0.0)
     return changed

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from experiments.ablation import VARIANTS, build_parser, main, variant_options
+from experiments.ablation import VARIANTS, build_parser, default_variants, main, variant_options
 
 
 def test_variants_share_all_but_one_thing(tmp_path):
@@ -53,8 +53,18 @@ def test_a_variant_killed_before_its_first_checkpoint_begins_anew(training_argum
 def test_every_part_of_the_paper_can_be_switched_off():
     assert set(VARIANTS) == {
         "full",
-        *(f"no-{part}" for part in ("msfd", "tcn", "eagr", "fam", "msff", "frequency", "smoothness")),
+        *(f"no-{part}" for part in ("msfd", "tcn", "eagr", "fam", "msff", "guide", "frequency", "smoothness")),
     }
+
+
+def test_the_guide_is_switched_off_where_there_is_one(tmp_path):
+    parser = build_parser()
+    plain = parser.parse_args(["--steps", "3", "--sharp", "x"])
+    assert default_variants(plain) == [name for name in VARIANTS if name != "no-guide"]
+    guided = parser.parse_args(["--steps", "3", "--sharp", "x", "--network", "mstsgm-guided", "--context", "8"])
+    assert default_variants(guided) == list(VARIANTS)
+    without = variant_options(guided, "no-guide", tmp_path)
+    assert (without.set, without.context, without.estimator) == (["guide=false"], 0, None)
 
 
 @pytest.mark.parametrize("given", ["--sharp x", "--steps 2", "--steps 2 --sharp x --variants no"])
