@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deblur.exposure.kernels import half_turned, left_share, true_kernels
+from deblur.exposure.kernels import Belief, half_turned, left_share, true_kernels
 from deblur.exposure.spectra import luma
 from deblur.networks.blocks import picture_pyramid
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from deblur.networks.blocks import Restored
     from deblur.networks.kernel_estimator import Estimated
 
-_LEFT_WEIGHT = 3.0  # of what a kernel leaves wrong, beside its divergence
+_LEFT_WEIGHT = 6.0  # of what a belief leaves wrong, beside its divergence
 _GUESS_WEIGHT = 10.0
 
 
@@ -92,14 +92,14 @@ def estimator_loss(estimated: Estimated, sharp: Tensor, motions: Sequence[Motion
     Raises:
         ValueError: an exposure is unknown.
     """
-    known = [motion for motion in motions if motion is not None]
-    if len(known) != len(motions):
+    exposures = [motion for motion in motions if motion is not None]
+    if len(exposures) != len(motions):
         raise ValueError("kernels are learnt from exposures that are known")
-    truth = true_kernels(known, estimated.regions)
-    divergence, left = _kernel_distances(estimated.kernels, truth)
-    ways = torch.stack([_kernel_distances(estimated.read, way)[0] for way in (truth, half_turned(truth))])
-    turned = (ways[1] < ways[0]).view(-1, 1, 1, 1)
-    read = _kernel_distances(estimated.read, torch.where(turned, half_turned(truth), truth))
+    truth = true_kernels(exposures, estimated.regions)
+    divergence, left = _kernel_distances(estimated.log_kernels, truth)
+    ways = [_kernel_distances(estimated.log_read, way) for way in (truth, half_turned(truth))]
+    turned = ways[1][0] < ways[0][0]
+    read = [torch.where(turned, other, one) for one, other in zip(*ways, strict=True)]
     return {
         "divergence": divergence.mean(),
         "left": _LEFT_WEIGHT * left.mean(),
@@ -108,11 +108,12 @@ def estimator_loss(estimated: Estimated, sharp: Tensor, motions: Sequence[Motion
     }
 
 
-def _kernel_distances(estimated: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """(B,) divergence and share of the error left, means over the regions, of log-probabilities (B, R, 48, 48)."""
+def _kernel_distances(logarithms: Belief, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """(B,) divergence of the mean and share of the error left, means over the regions of (B, R, 48, 48)."""
     entropy = -torch.special.xlogy(truth, truth).sum((-2, -1))
-    cross = -(truth * estimated).sum((-2, -1))
-    return (cross - entropy).mean(1), left_share(estimated.exp(), truth).mean(1)
+    cross = -(truth * logarithms.mean).sum((-2, -1))
+    belief = Belief(logarithms.mean.exp(), logarithms.power.exp())
+    return (cross - entropy).mean(1), left_share(belief, truth).mean(1)
 
 
 def _sum(terms: Iterable[Tensor]) -> Tensor:

@@ -15,6 +15,8 @@ from deblur.borders import mirrored_window
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from deblur.exposure.kernels import Belief
+
 MARGIN = 32  # pixels around what a window gives: what an inverse filter wraps around stays in them
 RAMP = 48  # pixels over which neighbouring windows fade into each other
 
@@ -27,16 +29,18 @@ class _Span(NamedTuple):
 
 
 def deconvolve(
-    light: Tensor, kernels: Tensor, rows: Sequence[float], columns: Sequence[float], strengths: Sequence[float]
+    light: Tensor, belief: Belief, rows: Sequence[float], columns: Sequence[float], strengths: Sequence[float]
 ) -> Tensor:
     """Pictures with the blur undone by Wiener filters whose prior is that gradients are small.
 
-    At frequency f a kernel K turns Y into conj(K) Y / (|K|^2 + strength |D|^2), D the transfer function of horizontal
-    and vertical differences: white noise over a scene whose spectrum falls as 1 / |f| (Wiener, 1949).
+    At frequency f the filter of a belief turns Y into conj(K) Y / (P + strength |D|^2), K the mean of the kernels that
+    are thought possible, P their mean power and D the transfer function of horizontal and vertical differences: white
+    noise over a scene whose spectrum falls as 1 / |f| (Wiener, 1949). Where the kernel is known P is |K|^2; where its
+    phase is not, P is larger, and the filter takes away what it cannot put right.
 
     Args:
-        light: (B, C, H, W) in linear light.
-        kernels: (B, R, K, K) with sum 1, centre at [K // 2, K // 2]; R = rows * columns, row by row.
+        light: (B, C, H, W).
+        belief: kernels of R = rows * columns regions, row by row.
         rows: y of the places that the kernels are for, ascending, ``RAMP`` or more apart.
         columns: x of these places, likewise.
         strengths: of the regularisation, one a result.
@@ -59,8 +63,9 @@ def deconvolve(
     # Towards the window's borders everything fades to its mean, so that opposite borders meet without a step.
     taper = _taper(size[0], light.device).unsqueeze(1) * _taper(size[1], light.device)
     spectrum = torch.fft.rfft2((windows - level) * taper)
-    transfer = torch.fft.rfft2(_centred(kernels, size)).unsqueeze(2)
-    power = transfer.abs().square()
+    transfer = torch.fft.rfft2(_centred(belief.mean, size)).unsqueeze(2)
+    spread = torch.fft.rfft2(_centred(belief.power, size)).unsqueeze(2)
+    power = torch.maximum(transfer.abs().square(), spread.abs().square())
     matched = transfer.conj() * spectrum
     differences = _difference_power(size, light.device)
     result = light.new_zeros(batch, len(strengths), channels, height, width)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +22,27 @@ KERNEL = 48
 _GRID = 64  # of spectra of kernels
 _NOISE = 0.01  # strength of the regularisation that estimates are judged by; see deconvolution.deconvolve
 _FLOOR = 0.02  # a blur of less error than this counts as none
+
+
+class Belief(NamedTuple):
+    """What is believed of blur kernels, each (..., 48, 48) with sum 1 and its centre at [24, 24].
+
+    Attributes:
+        mean: of the kernels that are thought possible.
+        power: a kernel whose power spectrum is the mean of theirs; the same as ``mean`` where the kernel is known.
+    """
+
+    mean: Tensor
+    power: Tensor
+
+    def half_turned(self) -> Belief:
+        """The belief turned by 180 degrees."""
+        return Belief(half_turned(self.mean), half_turned(self.power))
+
+
+def known(kernels: Tensor) -> Belief:
+    """The belief of someone who knows the kernels."""
+    return Belief(kernels, kernels)
 
 
 def true_kernels(motions: Sequence[Motion], regions: Regions) -> Tensor:
@@ -58,15 +79,15 @@ def spread(kernels: Tensor) -> Tensor:
     return variance.clamp_min(0).sqrt()
 
 
-def expected_error(estimated: Tensor, true: Tensor) -> Tensor:
-    """What deconvolution by estimated kernels leaves wrong in scenes whose spectrum falls as 1 / f, (...).
+def expected_error(belief: Belief, true: Tensor) -> Tensor:
+    """What deconvolution by a belief leaves wrong in scenes whose spectrum falls as 1 / f, (...).
 
-    The true kernel K and the filter of the estimate E, conj(E) / (|E|^2 + s |D|^2), make a transfer function whose
-    distance from 1 is weighed by the scene's power at each frequency and averaged. 0 is a perfect restoration; not to
-    restore at all is ``expected_error`` of a kernel that is one point.
+    The true kernel and the filter of ``deconvolution.deconvolve`` make a transfer function whose distance from 1 is
+    weighed by the scene's power at each frequency and averaged. 0 is a perfect restoration; not to restore at all is
+    ``expected_error`` of a kernel that is one point.
 
     Args:
-        estimated: (..., 48, 48); differentiable.
+        belief: of kernels (..., 48, 48); differentiable.
         true: (..., 48, 48).
     """
     y = 2 - 2 * torch.cos(2 * math.pi * torch.fft.fftfreq(_GRID, device=true.device))
@@ -74,17 +95,19 @@ def expected_error(estimated: Tensor, true: Tensor) -> Tensor:
     differences = y.unsqueeze(1) + x
     weights = 1 / (differences + _NOISE)
     weights[0, 0] = 0
-    e, k = (torch.fft.rfft2(each, s=(_GRID, _GRID)) for each in (estimated, true))
-    left = e.conj() * k / (e.abs().square() + _NOISE * differences + 1e-5) - 1
+    mean, spread, kernel = (torch.fft.rfft2(each, s=(_GRID, _GRID)) for each in (*belief, true))
+    power = torch.maximum(mean.abs().square(), spread.abs().square())
+    left = mean.conj() * kernel / (power + _NOISE * differences + 1e-5) - 1
     return (weights / weights.sum() * left.abs().square()).sum((-2, -1))
 
 
-def left_share(estimated: Tensor, true: Tensor) -> Tensor:
+def left_share(belief: Belief, true: Tensor) -> Tensor:
     """The error of deconvolution as a share of itself and the error of leaving the blur, from 0 (perfect) to 1, (...).
 
-    A share keeps estimates that would amplify noise a hundredfold from ruling a mean or a gradient.
+    A half is the worth of doing nothing. A share keeps estimates that would amplify noise a hundredfold from ruling a
+    mean or a gradient.
     """
     point = torch.zeros_like(true)
     point[..., KERNEL // 2, KERNEL // 2] = 1
-    error, blurred = expected_error(estimated, true), expected_error(point, true)
+    error, blurred = expected_error(belief, true), expected_error(known(point), true)
     return error / (error + blurred + _FLOOR)

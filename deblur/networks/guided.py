@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from deblur.blur.sensor import to_linear, to_srgb
 from deblur.exposure.deconvolution import deconvolve
-from deblur.exposure.kernels import spread
+from deblur.exposure.kernels import Belief, spread
 from deblur.exposure.spectra import luma
 from deblur.networks.blocks import Restored, picture_pyramid
 from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorConfig
@@ -36,13 +36,13 @@ class Exposure(NamedTuple):
     """What the guide reads from a batch of pictures.
 
     Attributes:
-        kernels: (B, R, 48, 48) of R = rows * columns regions, row by row, sum 1.
+        kernels: what is believed of the kernels (B, R, 48, 48) of R = rows * columns regions, row by row.
         guess: (B, 1, H, W) a first guess at the sharp picture's brightness, encoded, about [0, 1].
         rows: (rows,) y of the regions' centres in pixels.
         columns: (columns,) x of the regions' centres.
     """
 
-    kernels: Tensor
+    kernels: Belief
     guess: Tensor
     rows: Tensor
     columns: Tensor
@@ -91,7 +91,8 @@ class ExposureGuide(nn.Module):
     def estimate(self, x: Tensor) -> Exposure:
         """What the estimator reads from pictures, RGB in [0, 1], (B, 3, H, W), any H and W from 1."""
         found = self.estimator(x)
-        return Exposure(found.kernels.exp(), found.guess, found.regions.rows, found.regions.columns)
+        kernels = Belief(found.log_kernels.mean.exp(), found.log_kernels.power.exp())
+        return Exposure(kernels, found.guess, found.regions.rows, found.regions.columns)
 
     def forward(self, x: Tensor, exposure: Exposure | None = None) -> Tensor:
         """Guide channels (B, 7, H, W) of pictures as ``estimate`` takes them.
@@ -117,8 +118,8 @@ class ExposureGuide(nn.Module):
             ],
             1,
         )
-        known = exposure.kernels.square().sum((-2, -1)).sqrt()
-        values = torch.stack([spread(exposure.kernels) / _LENGTH_UNIT, known], 1)
+        kernels = exposure.kernels.mean
+        values = torch.stack([spread(kernels) / _LENGTH_UNIT, kernels.square().sum((-2, -1)).sqrt()], 1)
         maps = values.unflatten(2, (len(exposure.rows), len(exposure.columns)))
         maps = F.interpolate(maps, x.shape[-2:], mode="bilinear", align_corners=False)
         return torch.cat([corrections, maps], 1)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from deblur.blur.sensor import to_linear
 from deblur.exposure.deconvolution import deconvolve
 from deblur.exposure.fitting import FITS, fit_kernels
-from deblur.exposure.kernels import KERNEL, half_turned
+from deblur.exposure.kernels import KERNEL, Belief, half_turned
 from deblur.exposure.spectra import LAG_MAPS, lag_maps, luma
 from deblur.networks.blocks import HEAD_GAIN, conv, pad_to_multiple, residual_chain, upconv
 
@@ -57,20 +57,21 @@ class Estimated(NamedTuple):
     """What an estimator makes of pictures (B, 3, H, W).
 
     Attributes:
-        kernels: (B, R, 48, 48) log-probabilities of a kernel's pixels, for R = rows * columns regions, row by row.
-        read: the same as the spectrum alone has it; each picture's kernels may be turned by 180 degrees together.
+        log_kernels: the logarithms of a belief about the kernels (B, R, 48, 48) of R = rows * columns regions, row by
+            row.
+        log_read: the same as the spectrum alone has it; each picture's kernels may be turned by 180 degrees together.
         guess: (B, 1, H, W) a first guess at the sharp picture's brightness, encoded, about [0, 1].
         regions: the regions and their maps of lags.
     """
 
-    kernels: Tensor
-    read: Tensor
+    log_kernels: Belief
+    log_read: Belief
     guess: Tensor
     regions: Regions
 
 
 class LagReader(nn.Module):
-    """From the lag maps of a picture's regions to a kernel each, as log-probabilities of its pixels.
+    """From the lag maps of a picture's regions to a belief about the kernel of each.
 
     Every region is encoded by itself; then each sees, beside its own features, what fits all regions best as a linear
     function of place: a camera's path and roll move each place by an amount that is linear in it.
@@ -89,10 +90,10 @@ class LagReader(nn.Module):
         self.merge = nn.ModuleList(
             nn.Sequential(conv(2 * width, width, relu=True), residual_chain(width, 1)) for width in (w3, w2, w1)
         )
-        self.leave = nn.Sequential(conv(w1, 4, gain=0.1), nn.PixelShuffle(2))
+        self.leave = nn.Sequential(conv(w1, 8, gain=0.1), nn.PixelShuffle(2))
 
-    def forward(self, regions: Regions) -> Tensor:
-        """(B, R, 48, 48) log-probabilities, their exponentials summing to 1 over each kernel."""
+    def forward(self, regions: Regions) -> Belief:
+        """The logarithms of a belief about kernels (B, R, 48, 48)."""
         batch, count = regions.maps.shape[:2]
         encoded = [self.enter(regions.maps.flatten(0, 1))]
         for down in self.down:
@@ -106,7 +107,7 @@ class LagReader(nn.Module):
             if level >= 1:
                 skip = _inner(skip)
             features = merge(torch.cat([up(features), skip], 1))
-        return _log_probabilities(self.leave(features), batch)
+        return _log_belief(self.leave(features), batch)
 
 
 class SharpGuess(nn.Module):
@@ -153,21 +154,21 @@ class KernelRefiner(nn.Module):
         self.merge = nn.ModuleList(
             nn.Sequential(conv(2 * width, width, relu=True), residual_chain(width, 1)) for width in (w2, w1)
         )
-        self.leave = nn.Sequential(conv(w1, 4, gain=0.1), nn.PixelShuffle(2))
+        self.leave = nn.Sequential(conv(w1, 8, gain=0.1), nn.PixelShuffle(2))
 
-    def forward(self, read: Tensor, fitted: Tensor, regions: Regions) -> Tensor:
-        """(B, R, 48, 48) log-probabilities of read log-probabilities and of fits (B, R, 8, 48, 48)."""
+    def forward(self, read: Tensor, fitted: Tensor, regions: Regions) -> Belief:
+        """As ``LagReader.forward``, of mean kernels (B, R, 48, 48) that were read and of fits (B, R, 8, 48, 48)."""
         batch, count = read.shape[:2]
         ways = torch.stack([read, half_turned(read)], 2)
         # Between about 0 where nothing was and 1 at a point: as large as the fits.
-        maps = torch.cat([(ways.exp() + 1e-4).log() / 8 + 1, fitted], 2)
+        maps = torch.cat([(ways + 1e-4).log() / 8 + 1, fitted], 2)
         encoded = [self.enter(maps.flatten(0, 1))]
         for down in self.down:
             encoded.append(down(encoded[-1]))
         features = self.share(_with_neighbours(encoded[-1].unflatten(0, (batch, count)), regions).flatten(0, 1))
         for level, (up, merge) in enumerate(zip(self.up, self.merge, strict=True)):
             features = merge(torch.cat([up(features), encoded[1 - level]], 1))
-        return _log_probabilities(self.leave(features), batch)
+        return _log_belief(self.leave(features), batch)
 
 
 class KernelEstimator(nn.Module):
@@ -184,13 +185,13 @@ class KernelEstimator(nn.Module):
         """Estimate the kernels of pictures, RGB in [0, 1], (B, 3, H, W), any H and W from 1."""
         brightness = luma(x)
         regions = lag_maps(brightness)
-        read = self.reader(regions)
+        log_read = self.reader(regions)
         with torch.no_grad():
-            kernels = read.exp()
+            read = Belief(log_read.mean.exp(), log_read.power.exp())
             rows, columns = regions.rows.tolist(), regions.columns.tolist()
             candidates = [
                 deconvolve(brightness, each, rows, columns, strengths)[:, :, 0].clamp(0, 1) - brightness
-                for each, strengths in ((kernels, _STRENGTHS), (half_turned(kernels), _TURNED_STRENGTHS))
+                for each, strengths in ((read, _STRENGTHS), (read.half_turned(), _TURNED_STRENGTHS))
             ]
         guess = self.guess(brightness, torch.cat(candidates, 1))
         fitted = fit_kernels(
@@ -199,12 +200,13 @@ class KernelEstimator(nn.Module):
             regions.rows,
             regions.columns,
         )
-        return Estimated(self.refiner(read.detach(), fitted, regions), read, guess, regions)
+        return Estimated(self.refiner(read.mean, fitted, regions), log_read, guess, regions)
 
 
-def _log_probabilities(logits: Tensor, batch: int) -> Tensor:
-    """(B, R, 48, 48) of (B * R, 1, 48, 48)."""
-    return F.log_softmax(logits.flatten(1).float(), 1).view(batch, -1, KERNEL, KERNEL)
+def _log_belief(logits: Tensor, batch: int) -> Belief:
+    """Two (B, R, 48, 48) of (B * R, 2, 48, 48)."""
+    logarithms = F.log_softmax(logits.flatten(2).float(), 2).view(batch, -1, 2, KERNEL, KERNEL)
+    return Belief(*logarithms.unbind(2))
 
 
 def _inner(x: Tensor) -> Tensor:

@@ -15,7 +15,16 @@ from deblur.blur.motion import Region, still
 from deblur.blur.rendering import convolve
 from deblur.exposure.deconvolution import deconvolve
 from deblur.exposure.fitting import fit_kernels
-from deblur.exposure.kernels import KERNEL, expected_error, half_turned, left_share, spread, true_kernels
+from deblur.exposure.kernels import (
+    KERNEL,
+    Belief,
+    expected_error,
+    half_turned,
+    known,
+    left_share,
+    spread,
+    true_kernels,
+)
 from deblur.exposure.spectra import LAGS, REGION, lag_maps, luma
 from deblur.losses import estimator_loss
 from deblur.metrics import psnr
@@ -130,20 +139,28 @@ def test_a_region_that_half_moves_has_half_the_kernel():
 
 def test_expected_error_ranks_kernels_as_deconvolution_does():
     point = path_kernel((0, 0))
-    perfect, none, turned = (float(expected_error(each, HOOK)) for each in (HOOK, point, half_turned(HOOK)))
+    perfect, none, turned = (float(expected_error(known(each), HOOK)) for each in (HOOK, point, half_turned(HOOK)))
     assert perfect < none < turned
-    assert float(left_share(HOOK, HOOK)) < 0.5 * float(left_share(point, HOOK))
+    assert float(left_share(known(HOOK), HOOK)) < 0.5 * float(left_share(known(point), HOOK))
     estimate = HOOK.clone().requires_grad_()
-    expected_error(estimate, HOOK).backward()
+    expected_error(known(estimate), HOOK).backward()
     assert estimate.grad.isfinite().all()
+
+
+def test_a_vague_belief_does_less_harm_when_it_knows_that_it_is_vague():
+    # Two paths may have been; the filter of their mean alone amplifies what it does not know the phase of.
+    other = path_kernel(*((0, y) for y in range(9)))
+    mean = (HOOK + other) / 2
+    vague, sure = expected_error(Belief(mean, HOOK), HOOK), expected_error(known(mean), HOOK)
+    assert vague < sure
 
 
 def test_the_true_kernel_restores_a_picture_and_the_turned_one_harms_it():
     sharp = photograph(256, 330)
     blurred = (blurred_by(sharp, HOOK) * 255).round() / 255
-    kernels = HOOK.expand(1, 4, -1, -1)
+    kernels = known(HOOK.expand(1, 4, -1, -1))
     places = [64.0, 192.0], [82.0, 246.0]
-    right, wrong = (deconvolve(blurred, each, *places, [0.01])[:, 0] for each in (kernels, half_turned(kernels)))
+    right, wrong = (deconvolve(blurred, each, *places, [0.01])[:, 0] for each in (kernels, kernels.half_turned()))
     assert psnr(right, sharp).item() > psnr(blurred, sharp).item() + 4
     assert psnr(wrong, sharp).item() < psnr(blurred, sharp).item()
 
@@ -154,7 +171,7 @@ def test_the_true_kernel_restores_a_picture_and_the_turned_one_harms_it():
 )
 def test_windows_fade_together_without_a_seam(height, width, rows, columns):
     picture = torch.rand(2, 3, height, width)
-    kernels = path_kernel((0, 0)).expand(2, len(rows) * len(columns), -1, -1)
+    kernels = known(path_kernel((0, 0)).expand(2, len(rows) * len(columns), -1, -1))
     same, less = deconvolve(picture, kernels, rows, columns, [0.0, 1.0]).unbind(1)
     torch.testing.assert_close(same, picture, rtol=0, atol=1e-3)
     assert less.shape == picture.shape
@@ -163,7 +180,7 @@ def test_windows_fade_together_without_a_seam(height, width, rows, columns):
 def test_each_region_is_restored_by_its_own_kernel():
     sharp = photograph(256, 512)
     blurred = torch.cat([sharp[..., :256], blurred_by(sharp, HOOK)[..., 256:]], -1)
-    kernels = torch.stack([path_kernel((0, 0)), HOOK]).unsqueeze(0)
+    kernels = known(torch.stack([path_kernel((0, 0)), HOOK]).unsqueeze(0))
     restored = deconvolve(blurred, kernels, [128.0], [128.0, 384.0], [0.003])[:, 0]
     assert psnr(restored[..., :200], sharp[..., :200]).item() > 35
     before, after = (psnr(each[..., 312:], sharp[..., 312:]).item() for each in (blurred, restored))
@@ -197,8 +214,8 @@ def test_every_part_of_the_estimator_learns():
     blurred, sharp, motions = estimator_batch()
     estimator = KernelEstimator(SMALL_ESTIMATOR)
     estimated = estimator(blurred)
-    for kernels in (estimated.kernels, estimated.read):
-        torch.testing.assert_close(kernels.exp().sum((-2, -1)), torch.ones(2, kernels.shape[1]))
+    for logarithms in (*estimated.log_kernels, *estimated.log_read):
+        torch.testing.assert_close(logarithms.exp().sum((-2, -1)), torch.ones(2, logarithms.shape[1]))
     assert estimated.guess.shape == (2, 1, 320, 330)
     terms = estimator_loss(estimated, sharp, motions)
     assert set(terms) == {"divergence", "left", "read", "guess"}
@@ -211,13 +228,13 @@ def test_the_loss_is_least_for_the_true_kernels_and_what_is_read_may_be_turned()
     blurred, sharp, motions = estimator_batch()
     estimated = KernelEstimator(SMALL_ESTIMATOR)(blurred)
     truth = true_kernels(motions, estimated.regions)
-    logarithms, turned = ((each + 1e-12).log() for each in (truth, half_turned(truth)))
-    perfect = estimator_loss(estimated._replace(kernels=logarithms, read=turned, guess=luma(sharp)), sharp, motions)
+    right, turned = (known((each + 1e-12).log()) for each in (truth, half_turned(truth)))
+    perfect = estimator_loss(estimated._replace(log_kernels=right, log_read=turned, guess=luma(sharp)), sharp, motions)
     assert perfect["divergence"] < 0.01
     assert perfect["guess"] == 0
-    same = estimator_loss(estimated._replace(kernels=logarithms, read=logarithms), sharp, motions)
+    same = estimator_loss(estimated._replace(log_kernels=right, log_read=right), sharp, motions)
     torch.testing.assert_close(perfect["read"], same["read"])
-    wrong = estimator_loss(estimated._replace(kernels=turned, read=turned), sharp, motions)
+    wrong = estimator_loss(estimated._replace(log_kernels=turned, log_read=turned), sharp, motions)
     assert wrong["divergence"] > perfect["divergence"] + 1
     with pytest.raises(ValueError, match="exposures that are known"):
         estimator_loss(estimated, sharp, [motions[0], None])
@@ -227,7 +244,7 @@ def test_the_guide_corrects_brightness_by_the_kernels_it_is_given():
     sharp = photograph(256, 256).expand(1, 3, -1, -1)
     blurred = (blurred_by(sharp, HOOK) * 255).round() / 255
     guide = ExposureGuide(KernelEstimator(SMALL_ESTIMATOR)).eval()
-    kernels = HOOK.expand(1, 1, -1, -1)
+    kernels = known(HOOK.expand(1, 1, -1, -1))
     exposure = Exposure(kernels, luma(sharp), torch.tensor([128.0]), torch.tensor([128.0]))
     channels = guide(blurred, exposure)
     assert channels.shape == (1, GUIDE_CHANNELS, 256, 256)
