@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,12 +12,15 @@ from deblur.borders import mirrored_window
 from deblur.exposure.kernels import KERNEL
 from deblur.exposure.spectra import REGION
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 RIDGES = (0.1, 0.01)
 """Regularisations, as shares of the mean power of the guess's gradients."""
 FITS = 2 * len(RIDGES)
 
 
-def fit_kernels(sharp: Tensor, blurred: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+def fit_kernels(sharp: Tensor, blurred: Tensor, rows: Sequence[float], columns: Sequence[float]) -> Tensor:
     """What kernel makes the gradients of ``blurred`` of those of ``sharp``, in least squares with a ridge.
 
     Where the guess is nearer to the truth than a linear filter of the blurred picture could be, as behind a network,
@@ -25,14 +29,14 @@ def fit_kernels(sharp: Tensor, blurred: Tensor, rows: Tensor, columns: Tensor) -
     Args:
         sharp: guesses (B, C, H, W); differentiable.
         blurred: the same shape.
-        rows: (rows,) y of the regions' centres.
-        columns: (columns,) x of the regions' centres.
+        rows: y of the regions' centres.
+        columns: x of the regions' centres.
 
     Returns:
         (B, R, C * 4, 48, 48), R = rows * columns: for each channel the fit to the region by each of ``RIDGES``, then
         the fits to all regions together. Of the order of 1, and of either sign.
     """
-    places = [(round(float(x) - REGION / 2), round(float(y) - REGION / 2)) for y in rows for x in columns]
+    places = [(round(x - REGION / 2), round(y - REGION / 2)) for y in rows for x in columns]
     taper = torch.hann_window(REGION, device=sharp.device)
     taper = taper * taper.unsqueeze(1)
     spectra = []

@@ -51,7 +51,7 @@ def true_kernels(motions: Sequence[Motion], regions: Regions) -> Tensor:
     Where an object moves by itself, or the camera follows one, a kernel is the mean over its region: of the motion's
     kernel and of the point that stillness is.
     """
-    places = [(float(x), float(y)) for y in regions.rows for x in regions.columns]
+    places = [(x, y) for y in regions.rows for x in regions.columns]
     return torch.stack([torch.stack([_true_kernel(m, x, y) for x, y in places]) for m in motions]).to(regions.maps)
 
 

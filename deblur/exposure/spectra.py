@@ -38,13 +38,13 @@ class Regions(NamedTuple):
     Attributes:
         maps: (B, R, 6, 96, 96): autocorrelation of the horizontal and of the vertical gradient and cepstrum of the
             region, then the same three of the whole picture; lag 0 at [48, 48].
-        rows: (rows,) y of the regions' centres in pixels.
-        columns: (columns,) x of the regions' centres.
+        rows: y of the regions' centres in pixels, ascending.
+        columns: x of the regions' centres.
     """
 
     maps: Tensor
-    rows: Tensor
-    columns: Tensor
+    rows: tuple[float, ...]
+    columns: tuple[float, ...]
 
 
 def luma(pictures: Tensor) -> Tensor:
@@ -76,8 +76,8 @@ def lag_maps(brightness: Tensor) -> Regions:
     middle = REGION / 2
     return Regions(
         torch.cat([regions, whole], 2),
-        torch.tensor([top + start * HOP + middle for start in region_rows], device=brightness.device),
-        torch.tensor([left + start * HOP + middle for start in region_columns], device=brightness.device),
+        tuple(top + start * HOP + middle for start in region_rows),
+        tuple(left + start * HOP + middle for start in region_columns),
     )
 
 

@@ -7,6 +7,7 @@ ring where the estimate is off; the network sees picture and results, takes what
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple
 
@@ -38,14 +39,14 @@ class Exposure(NamedTuple):
     Attributes:
         kernels: what is believed of the kernels (B, R, 48, 48) of R = rows * columns regions, row by row.
         guess: (B, 1, H, W) a first guess at the sharp picture's brightness, encoded, about [0, 1].
-        rows: (rows,) y of the regions' centres in pixels.
-        columns: (columns,) x of the regions' centres.
+        rows: y of the regions' centres in pixels, ascending.
+        columns: x of the regions' centres.
     """
 
     kernels: Belief
     guess: Tensor
-    rows: Tensor
-    columns: Tensor
+    rows: tuple[float, ...]
+    columns: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,8 @@ class ExposureGuide(nn.Module):
         found = deconvolve(
             torch.cat([linear, encoded], 1),
             exposure.kernels,
-            exposure.rows.tolist(),
-            exposure.columns.tolist(),
+            exposure.rows,
+            exposure.columns,
             STRENGTHS,
         )
         corrections = torch.cat(
@@ -164,7 +165,9 @@ class GuidedNetwork(nn.Module):
             context: pixels at each border that the guide alone looks at; what comes out is smaller by them.
         """
         if guide is None:
-            with torch.autocast(x.device.type, enabled=False):
+            kind = x.device.type
+            full = torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
+            with full:  # Fourier transforms lose too much in fewer bits
                 guide = self.guide(x.float())
         if context:
             inner = (..., slice(context, x.shape[-2] - context), slice(context, x.shape[-1] - context))

@@ -188,9 +188,8 @@ class KernelEstimator(nn.Module):
         log_read = self.reader(regions)
         with torch.no_grad():
             read = Belief(log_read.mean.exp(), log_read.power.exp())
-            rows, columns = regions.rows.tolist(), regions.columns.tolist()
             candidates = [
-                deconvolve(brightness, each, rows, columns, strengths)[:, :, 0].clamp(0, 1) - brightness
+                deconvolve(brightness, each, regions.rows, regions.columns, strengths)[:, :, 0].clamp(0, 1) - brightness
                 for each, strengths in ((read, _STRENGTHS), (read.half_turned(), _TURNED_STRENGTHS))
             ]
         guess = self.guess(brightness, torch.cat(candidates, 1))
@@ -216,8 +215,8 @@ def _inner(x: Tensor) -> Tensor:
 
 def _with_neighbours(features: Tensor, regions: Regions) -> Tensor:
     """(B, R, C, h, w) features beside their mean and their two first moments over the regions: (B, R, 4C, h, w)."""
-    y, x = torch.meshgrid(regions.rows, regions.columns, indexing="ij")
-    y, x = ((place.flatten() - place.mean()) / _SPREAD for place in (y, x))
+    places = (torch.tensor(each, device=features.device) for each in (regions.rows, regions.columns))
+    y, x = ((each.flatten() - each.mean()) / _SPREAD for each in torch.meshgrid(*places, indexing="ij"))
     parts = [features, features.mean(1, keepdim=True).expand_as(features)]
     for place in (y, x):
         weights = place.view(1, -1, 1, 1, 1)

@@ -89,11 +89,11 @@ def test_regions_lie_in_the_picture_row_by_row(height, width):
     assert regions.maps.shape == (2, len(regions.rows) * len(regions.columns), 6, LAGS, LAGS)
     assert regions.maps.isfinite().all()
     for places, side in ((regions.rows, height), (regions.columns, width)):
-        assert (places.diff() > 0).all()
-        assert 0 <= places.min() <= places.max() <= max(side, 2)
+        assert list(places) == sorted(set(places))
+        assert 0 <= places[0] <= places[-1] <= max(side, 2)
         if side > 2 * REGION:
-            assert places.min() <= REGION
-            assert places.max() >= side - REGION
+            assert places[0] <= REGION
+            assert places[-1] >= side - REGION
 
 
 def test_one_pictures_maps_do_not_depend_on_the_others():
@@ -122,7 +122,7 @@ def test_true_kernels_are_those_of_the_motion_at_the_regions():
     regions = lag_maps(torch.rand(1, 1, 480, 640))
     kernels = true_kernels([motion], regions)
     assert kernels.shape == (1, len(regions.rows) * len(regions.columns), KERNEL, KERNEL)
-    last = motion.kernel_at(float(regions.columns[-1]), float(regions.rows[-1]), KERNEL)
+    last = motion.kernel_at(regions.columns[-1], regions.rows[-1], KERNEL)
     torch.testing.assert_close(kernels[0, -1], torch.from_numpy(last))
 
 
@@ -130,7 +130,7 @@ def test_a_region_that_half_moves_has_half_the_kernel():
     regions = lag_maps(torch.rand(1, 1, 256, 256))
     path = np.column_stack([np.linspace(-5, 5, 11), np.zeros((11, 2))])
     weights = np.full(11, 1 / 11)
-    place = (float(regions.columns[0]) - 4000, float(regions.rows[0]))
+    place = (regions.columns[0] - 4000, regions.rows[0])
     half = Motion(path, weights, (128, 128), Region(place, (4000, 4000), 0.0, moves=True))
     kernel = true_kernels([half], regions)[0, 0]
     assert float(kernel.sum()) == pytest.approx(1, abs=1e-5)
@@ -245,7 +245,7 @@ def test_the_guide_corrects_brightness_by_the_kernels_it_is_given():
     blurred = (blurred_by(sharp, HOOK) * 255).round() / 255
     guide = ExposureGuide(KernelEstimator(SMALL_ESTIMATOR)).eval()
     kernels = known(HOOK.expand(1, 1, -1, -1))
-    exposure = Exposure(kernels, luma(sharp), torch.tensor([128.0]), torch.tensor([128.0]))
+    exposure = Exposure(kernels, luma(sharp), (128.0,), (128.0,))
     channels = guide(blurred, exposure)
     assert channels.shape == (1, GUIDE_CHANNELS, 256, 256)
     # Encoded values were blurred here: the filters in encoded values are right, and the guess is what it was given.
