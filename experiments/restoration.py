@@ -3,6 +3,8 @@
     python -m experiments.restoration --blurred data/gopro/test/blur --sharp data/gopro/test/sharp \
         --deblurrer default --restored nafnet=out/nafnet
 
+    python -m experiments.restoration --blur straight:15,light=srgb --sharp photographs --deblurrer default
+
     python -m experiments.restoration --blurred data/realblur-j/test/blur --sharp data/realblur-j/test/sharp \
         --deblurrer default --align
 
@@ -18,7 +20,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deblur.cli import EXIT_DONE, Collect, add_config_option, add_device_option, parse_args, positive_int, run
+from deblur.cli import (
+    EXIT_DONE,
+    Collect,
+    add_config_option,
+    add_device_option,
+    add_seed_option,
+    parse_args,
+    positive_int,
+    run,
+)
 from deblur.errors import DeblurError
 
 if TYPE_CHECKING:
@@ -27,6 +38,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from deblur.blur import BlurSpec
     from experiments.gain.narrator import Narrator
     from experiments.restoration_methods import Method
     from experiments.restoration_scores import PictureScore
@@ -38,7 +50,10 @@ INPUT = "input"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    args = parse_args(build_parser(), argv)
+    parser = build_parser()
+    args = parse_args(parser, argv)
+    if (args.blurred is None) == (args.blur is None):
+        parser.error("give blurred pictures by --blurred DIR, or make them by --blur SPEC; one of the two")
     return run(lambda: _score(args))
 
 
@@ -49,7 +64,8 @@ def build_parser() -> argparse.ArgumentParser:
         description="Score restored pictures against sharp ones: PSNR and SSIM.",
         allow_abbrev=False,
     )
-    parser.add_argument("--blurred", type=Path, required=True, metavar="DIR", help="blurred pictures")
+    parser.add_argument("--blurred", type=Path, metavar="DIR", help="blurred pictures")
+    parser.add_argument("--blur", metavar="SPEC", help="blur the sharp ones instead: shake:16, see docs/blur.md")
     parser.add_argument("--sharp", type=Path, required=True, metavar="DIR", help="sharp pictures of the same names")
     parser.add_argument(
         "--deblurrer", nargs="+", action=Collect, default=[], metavar="NAME|FILE", help="networks that restore"
@@ -77,6 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print metrics.json on stdout in place of the table")
     add_device_option(parser)
+    add_seed_option(parser)
     add_config_option(parser)
     return parser
 
@@ -89,6 +106,7 @@ def _named_folder(text: str) -> str:
 
 
 def _score(args: argparse.Namespace) -> int:
+    from deblur.blur import parse_blur
     from deblur.devices import resolve_device
     from deblur.pictures import match_pictures
     from deblur.runs import describe_environment, write_json, write_yaml
@@ -97,16 +115,19 @@ def _score(args: argparse.Namespace) -> int:
     from pipelines.run_folder import output_folder
 
     device = str(resolve_device(args.device))
-    every_pair = match_pictures(args.blurred, args.sharp)
+    spec = parse_blur(args.blur) if args.blur else None
+    every_pair = match_pictures(args.sharp if spec else args.blurred, args.sharp)
     pairs = every_pair[: args.limit]
     methods = load_methods(args.deblurrer, args.restored, args.sharp, args.device)
     folder = output_folder(args.output, "restoration", "-".join(method.name for method in methods)[:80] or INPUT)
     options = {key: _plain(value) for key, value in vars(args).items() if key not in {"config", "output", "json"}}
     write_yaml(folder / "config.yaml", {key: value for key, value in options.items() if value not in (None, [])})
-    environment = describe_environment(device)
+    environment = describe_environment(device, args.seed)
     write_json(folder / "env.json", environment)
     narrator = Narrator(folder / "log.txt")
     narrator.say(f"{len(pairs)} of {len(every_pair)} pairs on {device}; run {folder}")
+    if spec:
+        pairs = _blur_here(pairs, spec, args.seed, folder / "blurred", narrator)
     scores, digest = _score_pairs(args, pairs, methods, folder, narrator)
     _write_rows(folder / "per_image.csv", pairs, scores)
     metrics = _metrics(args, len(every_pair), pairs, methods, scores, digest)
@@ -117,6 +138,21 @@ def _score(args: argparse.Namespace) -> int:
     (folder / "table.txt").write_text(table + "\n", encoding="utf-8")
     print(json.dumps(metrics, ensure_ascii=False, allow_nan=False) if args.json else table)
     return EXIT_DONE
+
+
+def _blur_here(pairs: Pairs, spec: BlurSpec, seed: int, folder: Path, narrator: Narrator) -> Pairs:
+    """The pairs with blurred pictures made of the sharp ones and kept in ``folder``; a key and seed, one blur."""
+    from deblur.blur import synthesize
+    from deblur.pictures import read_picture, write_picture
+
+    made = []
+    with narrator.progress(len(pairs), f"blurring by {spec}", "picture") as advance:
+        for key, _, sharp in pairs:
+            file = folder / f"{key}.png"
+            write_picture(file, synthesize(read_picture(sharp), spec, seed, key))
+            made.append((key, file, sharp))
+            advance(1)
+    return made
 
 
 def _score_pairs(
@@ -168,7 +204,7 @@ def _metrics(
     from experiments.restoration_scores import ALIGNED_PROTOCOL, PROTOCOL, summarize
 
     summaries = {name: summarize(own) for name, own in scores.items()}
-    data_set, manifest_blur = _from_manifest(args.blurred)
+    data_set, manifest_blur = _from_manifest(args.blurred) if args.blurred else (None, args.blur)
     untimed = {key: value for key, value in summaries[INPUT].items() if key not in {"psnr_float", "ms_per_picture"}}
     return {
         "task": "restoration",
@@ -180,7 +216,7 @@ def _metrics(
         "methods": {method.name: summaries[method.name] | method.describe() for method in methods},
         "protocol": PROTOCOL | (ALIGNED_PROTOCOL if args.align else {}),
         "data": {
-            "blurred": str(args.blurred),
+            "blurred": str(args.blurred) if args.blurred else None,
             "sharp": str(args.sharp),
             "data_set": data_set,
             "blur": args.data_blur or manifest_blur,

@@ -13,6 +13,7 @@ from skimage.data import astronaut, coffee
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from deblur import Deblurrer
+from deblur.blur import parse_blur, synthesize
 from deblur.networks import MSTSGMConfig, build
 from deblur.pictures import read_picture, write_picture
 from deblur.released import save_released
@@ -269,3 +270,24 @@ def test_ssim_and_psnr_of_a_real_pair(shared: Path) -> None:
     score = score_picture(blurred, sharp)
     assert score.psnr == pytest.approx(peak_signal_noise_ratio(sharp, blurred, data_range=255), abs=1e-9)
     assert score.ssim == pytest.approx(skimage_ssim(sharp, blurred), abs=1e-12)
+
+
+def test_blur_is_made_of_the_sharp_pictures_the_same_for_a_seed(tmp_path: Path, data: Path, weights: Path) -> None:
+    common = ["--sharp", str(data / "sharp"), "--deblurrer", str(weights), "--device", "cpu", "--limit", "3"]
+    spec = "straight:15,light=srgb"
+    for name, seed in (("a", "0"), ("b", "0"), ("c", "1")):
+        assert main([*common, "--blur", spec, "--seed", seed, "--output", str(tmp_path / name)]) == 0
+    first, same, other = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in "abc")
+    assert first["data"]["blur"] == spec
+    assert first["data"]["sha256"] == same["data"]["sha256"] != other["data"]["sha256"]
+    assert first["input"]["psnr"] < 40
+    blurred = read_picture(tmp_path / "a" / "blurred" / "walk" / "a.png")
+    sharp = read_picture(data / "sharp" / "walk" / "a.png")
+    np.testing.assert_array_equal(blurred, synthesize(sharp, parse_blur(spec), 0, "walk/a"))
+
+
+@pytest.mark.parametrize("given", [[], ["--blur", "shake:8", "--blurred", "x"]])
+def test_blurred_pictures_come_from_one_place(data: Path, given: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--sharp", str(data / "sharp"), *given])
+    assert stopped.value.code == 2
