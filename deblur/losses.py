@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deblur.exposure.kernels import Belief, half_turned, left_share, true_kernels
-from deblur.exposure.spectra import luma
 from deblur.networks.blocks import picture_pyramid
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from deblur.networks.kernel_estimator import Estimated
 
 _LEFT_WEIGHT = 6.0  # of what a belief leaves wrong, beside its divergence
-_GUESS_WEIGHT = 10.0
 
 
 @dataclass(frozen=True)
@@ -76,17 +74,15 @@ def restoration_loss(restored: Restored, sharp: Tensor, weights: LossWeights) ->
     return terms
 
 
-def estimator_loss(estimated: Estimated, sharp: Tensor, motions: Sequence[Motion | None]) -> dict[str, Tensor]:
-    """The terms, by name, of an exposure that was estimated; their sum is the loss.
+def estimator_loss(estimated: Estimated, motions: Sequence[Motion | None]) -> dict[str, Tensor]:
+    """The terms, by name, of kernels that were estimated; their sum is the loss.
 
     ``divergence`` is that of Kullback and Leibler from the true kernels, in nats, and says where the path was;
     ``left`` is the error that deconvolution by the estimate leaves, as a share, and weighs what is wrong by what it
-    does. ``read`` is both for what the spectrum gave; there, each picture's kernels count the way round that fits them
-    better. ``guess`` is the mean absolute difference of the guess and the sharp picture's brightness.
+    does. Each picture's kernels count the way round that fits them better: spectra cannot tell.
 
     Args:
-        estimated: of blurred pictures, in training mode.
-        sharp: (B, 3, H, W) in [0, 1].
+        estimated: of blurred pictures.
         motions: the B exposures.
 
     Raises:
@@ -96,16 +92,10 @@ def estimator_loss(estimated: Estimated, sharp: Tensor, motions: Sequence[Motion
     if len(exposures) != len(motions):
         raise ValueError("kernels are learnt from exposures that are known")
     truth = true_kernels(exposures, estimated.regions)
-    divergence, left = _kernel_distances(estimated.log_kernels, truth)
-    ways = [_kernel_distances(estimated.log_read, way) for way in (truth, half_turned(truth))]
+    ways = [_kernel_distances(estimated.log_kernels, way) for way in (truth, half_turned(truth))]
     turned = ways[1][0] < ways[0][0]
-    read = [torch.where(turned, other, one) for one, other in zip(*ways, strict=True)]
-    return {
-        "divergence": divergence.mean(),
-        "left": _LEFT_WEIGHT * left.mean(),
-        "read": read[0].mean() + _LEFT_WEIGHT * read[1].mean(),
-        "guess": _GUESS_WEIGHT * F.l1_loss(estimated.guess, luma(sharp)),
-    }
+    divergence, left = (torch.where(turned, other, one).mean() for one, other in zip(*ways, strict=True))
+    return {"divergence": divergence, "left": _LEFT_WEIGHT * left}
 
 
 def _kernel_distances(logarithms: Belief, truth: Tensor) -> tuple[Tensor, Tensor]:

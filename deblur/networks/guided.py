@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from deblur.blur.sensor import to_linear, to_srgb
 from deblur.exposure.deconvolution import deconvolve
-from deblur.exposure.kernels import Belief, spread
+from deblur.exposure.kernels import Belief, half_turned, spread
 from deblur.exposure.spectra import luma
 from deblur.networks.blocks import Restored, picture_pyramid
 from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorConfig
@@ -27,9 +27,10 @@ from deblur.networks.mstsgm import MSTSGM, MSTSGMConfig
 STRENGTHS = (0.03, 0.008)
 """Of the inverse filters' regularisation: one that rings little, and one that restores more."""
 FILTERED = 2 * len(STRENGTHS)  # each strength in linear light and in encoded values
-CORRECTIONS = FILTERED + 1  # and the estimator's own guess
+CORRECTIONS = FILTERED + 1  # and the kernels the other way round
 MAPS = 2  # the blur's length and how sure the estimate is
 GUIDE_CHANNELS = CORRECTIONS + MAPS
+_WAY_STRENGTH = 0.02
 _LENGTH_UNIT = 8.0  # pixels
 
 
@@ -38,13 +39,11 @@ class Exposure(NamedTuple):
 
     Attributes:
         kernels: what is believed of the kernels (B, R, 48, 48) of R = rows * columns regions, row by row.
-        guess: (B, 1, H, W) a first guess at the sharp picture's brightness, encoded, about [0, 1].
         rows: y of the regions' centres in pixels, ascending.
         columns: x of the regions' centres.
     """
 
     kernels: Belief
-    guess: Tensor
     rows: tuple[float, ...]
     columns: tuple[float, ...]
 
@@ -90,38 +89,31 @@ class ExposureGuide(nn.Module):
         self.estimator = estimator
 
     def estimate(self, x: Tensor) -> Exposure:
-        """What the estimator reads from pictures, RGB in [0, 1], (B, 3, H, W), any H and W from 1."""
-        found = self.estimator(x)
-        kernels = Belief(found.log_kernels.mean.exp(), found.log_kernels.power.exp())
-        return Exposure(kernels, found.guess, found.regions.rows, found.regions.columns)
+        """The kernels of pictures, RGB in [0, 1], (B, 3, H, W), any H and W from 1, which way round is open."""
+        logarithms, regions = self.estimator(x)
+        return Exposure(Belief(logarithms.mean.exp(), logarithms.power.exp()), regions.rows, regions.columns)
 
     def forward(self, x: Tensor, exposure: Exposure | None = None) -> Tensor:
         """Guide channels (B, 7, H, W) of pictures as ``estimate`` takes them.
 
         They are corrections of brightness, in encoded values: the restored brightness less the picture's, for both
-        strengths in linear light and for both in encoded values, and for the estimator's guess; then maps of the blur's
-        length and of how sharply its kernel is known, 1 where there is no blur.
+        strengths in linear light and for both in encoded values, then the same by the kernels turned by 180 degrees;
+        then maps of the blur's length and of how sharply its kernel is known, 1 where there is no blur. Of the two ways
+        round, the one whose pictures have the sparser gradients comes first.
         """
-        exposure = exposure or self.estimate(x)
+        kernels, rows, columns = exposure or self.estimate(x)
         linear, encoded = luma(to_linear(x)), luma(x)
-        found = deconvolve(
-            torch.cat([linear, encoded], 1),
-            exposure.kernels,
-            exposure.rows,
-            exposure.columns,
-            STRENGTHS,
+        one, other = (
+            deconvolve(encoded, way, rows, columns, [_WAY_STRENGTH])[:, 0] for way in (kernels, kernels.half_turned())
         )
-        corrections = torch.cat(
-            [
-                to_srgb(found[:, :, 0]) - to_srgb(linear),
-                found[:, :, 1].clamp(0, 1) - encoded,
-                exposure.guess.clamp(0, 1) - encoded,
-            ],
-            1,
-        )
-        kernels = exposure.kernels.mean
-        values = torch.stack([spread(kernels) / _LENGTH_UNIT, kernels.square().sum((-2, -1)).sqrt()], 1)
-        maps = values.unflatten(2, (len(exposure.rows), len(exposure.columns)))
+        turned = (_density(other) < _density(one)).view(-1, 1, 1, 1)
+        kernels = Belief(*(torch.where(turned, half_turned(each), each) for each in kernels))
+        unlikely = torch.where(turned, one, other)
+        found = deconvolve(torch.cat([linear, encoded], 1), kernels, rows, columns, STRENGTHS)
+        restored = torch.cat([found[:, :, 1], unlikely], 1).clamp(0, 1)
+        corrections = torch.cat([to_srgb(found[:, :, 0]) - to_srgb(linear), restored - encoded], 1)
+        known = kernels.mean.square().sum((-2, -1)).sqrt()
+        maps = torch.stack([spread(kernels.mean) / _LENGTH_UNIT, known], 1).unflatten(2, (len(rows), len(columns)))
         maps = F.interpolate(maps, x.shape[-2:], mode="bilinear", align_corners=False)
         return torch.cat([corrections, maps], 1)
 
@@ -173,3 +165,14 @@ class GuidedNetwork(nn.Module):
             inner = (..., slice(context, x.shape[-2] - context), slice(context, x.shape[-1] - context))
             x, guide = x[inner], guide[inner]
         return self.network(x, guide.to(x.dtype))
+
+
+def _density(pictures: Tensor) -> Tensor:
+    """(B,) how little sparse the gradients of (B, 1, H, W) are: their mean over their root mean square.
+
+    Sharp pictures have few strong edges, ringing is everywhere (Krishnan, Tay and Fergus, CVPR 2011).
+    """
+    gradients = (pictures.diff(dim=axis).flatten(1) for axis in (-2, -1))
+    mean, square = zip(*((each.abs().sum(1), each.square().sum(1)) for each in gradients), strict=True)
+    count = pictures[0].numel()
+    return (mean[0] + mean[1]) / (count * (square[0] + square[1])).sqrt().clamp_min(1e-6)

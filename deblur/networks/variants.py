@@ -19,31 +19,21 @@ if typing.TYPE_CHECKING:
 
 NetworkConfig = MSTSGMConfig | MIMOUNetConfig | GuidedConfig | KernelEstimatorConfig
 
+_NANO = MSTSGMConfig(
+    widths=(16, 32, 96),
+    encoder_blocks=(1, 1, 2),
+    decoder_blocks=(1, 1, 3),
+    frames=4,
+    frame_shrink=4,
+    temporal="depthwise",
+    fusion="project",
+    shuffle=2,
+)
 _NAMED: dict[str, NetworkConfig] = {
     "mstsgm": MSTSGMConfig(),
     "mstsgm-star": MSTSGMConfig(temporal="depthwise"),
-    "mstsgm-nano": MSTSGMConfig(
-        widths=(16, 32, 96),
-        encoder_blocks=(1, 1, 2),
-        decoder_blocks=(1, 1, 3),
-        frames=4,
-        frame_shrink=4,
-        temporal="depthwise",
-        fusion="project",
-        shuffle=2,
-    ),
-    "mstsgm-guided": guided_config(
-        MSTSGMConfig(
-            widths=(64, 64, 96),
-            encoder_blocks=(1, 1, 2),
-            decoder_blocks=(1, 1, 3),
-            frames=4,
-            frame_shrink=4,
-            temporal="depthwise",
-            fusion="project",
-            shuffle=4,
-        )
-    ),
+    "mstsgm-nano": _NANO,
+    "mstsgm-guided": guided_config(_NANO),
     "estimator": KernelEstimatorConfig(),
     "mimo-unet": MIMOUNetConfig(),
     "mimo-unet-plus": MIMOUNetConfig(blocks=20),

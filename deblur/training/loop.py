@@ -249,7 +249,7 @@ class Trainer:
         """The terms of the loss on one batch, each with its weight."""
         options = self.options
         if isinstance(self.bare, KernelEstimator):
-            return estimator_loss(self.network(batch.blurred), batch.sharp, batch.motions)
+            return estimator_loss(self.network(batch.blurred), batch.motions)
         context = {"context": options.context} if options.context else {}
         inner = slice(options.context, batch.sharp.shape[-1] - options.context)
         sharp = batch.sharp[..., inner, inner]

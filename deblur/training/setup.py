@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 import yaml
 from accelerate.utils import broadcast_object_list
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from accelerate import Accelerator
-    from torch import nn
+    from torch import Tensor, nn
 
     from deblur.networks import NetworkConfig
     from deblur.training.sources import Example, PictureStore, Source
@@ -75,17 +76,39 @@ def _estimator_config(options: argparse.Namespace, config: Mapping[str, Any]) ->
 
 
 def load_initial(network: nn.Module, name_or_file: str) -> None:
-    """Start a network from released weights.
+    """Start a network from released weights; a guided one may start from those of the network without a guide.
 
     Raises:
         DeblurError: there are none of that name, or ``--set`` has changed the network's sizes.
     """
+    initial = load_released(name_or_file)[0]
     try:
-        network.load_state_dict(load_released(name_or_file)[0].state_dict())
+        if isinstance(network, GuidedNetwork) and not isinstance(initial, GuidedNetwork):
+            network.network.load_state_dict(grown(initial.state_dict(), network.network.state_dict()))
+        else:
+            network.load_state_dict(initial.state_dict())
     except RuntimeError as error:
         raise DeblurError(
             f"--init {name_or_file} does not fit the network that --set makes: {' '.join(str(error).split())[:300]}"
         ) from error
+
+
+def grown(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of an MSTSGM made into those of the same network with a guide, which it does not heed yet.
+
+    What reads the guide begins at 0, and the shares of the corrections at e^-3 of the picture's.
+    """
+    result = {}
+    for name, fresh in wanted.items():
+        old = weights.get(name)
+        if ".guided." in name and old is None:
+            result[name] = torch.zeros_like(fresh)
+        elif name.startswith("heads.") and old is not None and len(old) < len(fresh):
+            shares = torch.full_like(fresh[len(old) :], -3.0) if name.endswith("bias") else fresh[len(old) :]
+            result[name] = torch.cat([old, shares])
+        elif old is not None:
+            result[name] = old
+    return result
 
 
 def released_estimator(name_or_file: str) -> KernelEstimator:

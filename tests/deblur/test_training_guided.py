@@ -14,7 +14,7 @@ from deblur.errors import DeblurError
 from deblur.released import load_released
 from deblur.train import main
 
-ESTIMATOR = ["--network", "estimator", "--set", "reader=[4,6,8,10]", "guess=[8,12]", "refiner=[8,10,12]"]
+ESTIMATOR = ["--network", "estimator", "--set", "widths=[4,6,8,10]"]
 NETWORK = ["--set", "widths=[16,20,24]", "encoder_blocks=[1,1,1]", "decoder_blocks=[1,1,1]"]
 
 
@@ -52,7 +52,7 @@ def test_an_estimator_is_trained_and_then_guides_a_network_that_restores(tmp_pat
     weights = tmp_path / "runs/train/guided/weights/best.safetensors"
     network, card = load_released(weights)
     assert card["network"]["kind"] == "guided"
-    assert card["network"]["estimator"]["reader"] == [4, 6, 8, 10]
+    assert card["network"]["estimator"]["widths"] == [4, 6, 8, 10]
     kept = load_released(estimator)[0].state_dict()
     assert all(torch.equal(value, kept[name]) for name, value in network.guide.estimator.state_dict().items())
     picture = photographs.astronaut()[:90, :100]
@@ -63,7 +63,7 @@ def test_an_estimator_is_trained_and_then_guides_a_network_that_restores(tmp_pat
     again = ["--init", str(weights), "--estimator", str(weights), "--crop", "32", "--name", "again", "--json"]
     assert train(tmp_path, photos, *again) == 0
     guided = json.loads(capsys.readouterr().out)
-    alone = ["--network", "mstsgm-guided", "--set", "guide=false", "shuffle=2", "--crop", "32", "--name", "alone"]
+    alone = ["--network", "mstsgm-guided", "--set", "guide=false", "--crop", "32", "--name", "alone"]
     assert train(tmp_path, photos, *alone, *NETWORK, "--json") == 0
     assert 0 < json.loads(capsys.readouterr().out)["parameters"] < guided["parameters"]
     assert load_released(tmp_path / "runs/train/alone/weights/best.safetensors")[1]["network"]["kind"] == "mstsgm"
