@@ -11,8 +11,11 @@ from skimage import data as photographs
 
 from deblur import Deblurrer
 from deblur.errors import DeblurError
+from deblur.networks import build, config_from_dict
+from deblur.networks.guided import GUIDE_CHANNELS, guided_config
 from deblur.released import load_released
 from deblur.train import main
+from deblur.training.setup import load_initial
 
 ESTIMATOR = ["--network", "estimator", "--set", "widths=[4,6,8,10]"]
 NETWORK = ["--set", "widths=[16,20,24]", "encoder_blocks=[1,1,1]", "decoder_blocks=[1,1,1]"]
@@ -88,3 +91,25 @@ def test_options_that_do_not_fit_are_one_line(tmp_path, photos, capsys, given, m
     assert train(tmp_path, photos, *named, "--crop", "32") == 1
     assert message in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_guided_network_begins_as_the_one_without_a_guide(tmp_path, photos, estimator):
+    alone = ["--network", "mstsgm-nano", "--crop", "32", "--name", "alone", *NETWORK]
+    assert train(tmp_path, photos, *alone) == 0
+    weights = tmp_path / "runs/train/alone/weights/last.safetensors"
+    plain, card = load_released(weights)
+    config = guided_config(config_from_dict(card["network"]))
+    guided = build(config).eval()
+    load_initial(guided, weights)
+    x = torch.rand(1, 3, 40, 48)
+    with torch.inference_mode():
+        unguided = guided(x, torch.zeros(1, GUIDE_CHANNELS, 40, 48))
+        for ours, theirs in zip(unguided.pictures, plain(x).pictures, strict=True):
+            torch.testing.assert_close(ours, theirs)
+        # One correction of 1, a few hundredths of it taken.
+        corrected = guided(x, torch.eye(GUIDE_CHANNELS)[:1].view(1, -1, 1, 1).expand(-1, -1, 40, 48)).picture
+    assert 0.01 < (corrected - unguided.picture).mean() < 0.1
+
+    given = ["--init", str(weights), "--estimator", str(estimator), "--set", "guide=true", "--crop", "32"]
+    assert train(tmp_path, photos, *given, "--name", "grown") == 0
+    assert load_released(tmp_path / "runs/train/grown/weights/last.safetensors")[1]["network"]["kind"] == "guided"
