@@ -33,15 +33,6 @@ TWO_PROCESSES = [sys.executable, *LAUNCH]
 QUICK = [*TINY, "--threads", "1", "--crop", "32", "--batch", "4", "--val-side", "64", "--device", "cpu"]
 
 
-@pytest.fixture
-def photos(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for index in range(6):
-        Image.fromarray(photographs.astronaut()[index * 50 : index * 50 + 120, 100:280]).save(folder / f"{index}.png")
-    return folder
-
-
 def arguments(tmp_path, photos, *extra):
     return [
         *QUICK,

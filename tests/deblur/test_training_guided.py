@@ -21,15 +21,6 @@ ESTIMATOR = ["--network", "estimator", "--set", "widths=[4,6,8,10]"]
 NETWORK = ["--set", "widths=[16,20,24]", "encoder_blocks=[1,1,1]", "decoder_blocks=[1,1,1]"]
 
 
-@pytest.fixture
-def photos(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for index in range(4):
-        Image.fromarray(photographs.astronaut()[index * 50 : index * 50 + 120, 100:280]).save(folder / f"{index}.png")
-    return folder
-
-
 def train(tmp_path, photos, *extra: str) -> int:
     common = ["--batch", "2", "--val-limit", "1", "--val-side", "64", "--val-blur", "shake:8", "--steps", "2"]
     place = ["--sharp", str(photos), "--output", str(tmp_path / "runs"), "--threads", "1", "--device", "cpu"]
