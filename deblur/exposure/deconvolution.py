@@ -11,6 +11,7 @@ from torch import Tensor
 
 from deblur.blur.rendering import fast_length
 from deblur.borders import mirrored_window
+from deblur.exposure.spectra import difference_power
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +68,7 @@ def deconvolve(
     spread = torch.fft.rfft2(_centred(belief.power, size)).unsqueeze(2)
     power = torch.maximum(transfer.abs().square(), spread.abs().square())
     matched = transfer.conj() * spectrum
-    differences = _difference_power(size, light.device)
+    differences = difference_power(size, light.device)
     result = light.new_zeros(batch, len(strengths), channels, height, width)
     for number, strength in enumerate(strengths):
         restored = torch.fft.irfft2(matched / (power + strength * differences + 1e-5), s=size) + level
@@ -106,10 +107,3 @@ def _centred(kernels: Tensor, size: Sequence[int]) -> Tensor:
     grown = kernels.new_zeros(*kernels.shape[:-2], *size)
     grown[..., :side, :side] = kernels
     return grown.roll((-(side // 2), -(side // 2)), (-2, -1))
-
-
-def _difference_power(size: Sequence[int], device: torch.device) -> Tensor:
-    """(h, w // 2 + 1) power of the transfer functions of horizontal and vertical differences, together."""
-    y = 2 - 2 * torch.cos(2 * math.pi * torch.fft.fftfreq(size[0], device=device))
-    x = 2 - 2 * torch.cos(2 * math.pi * torch.fft.rfftfreq(size[1], device=device))
-    return y.unsqueeze(1) + x

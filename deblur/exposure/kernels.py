@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from deblur.blur.rendering import moving_share
-from deblur.exposure.spectra import REGION
+from deblur.exposure.spectra import REGION, difference_power
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,9 +89,7 @@ def expected_error(belief: Belief, true: Tensor) -> Tensor:
         belief: of kernels (..., 48, 48); differentiable.
         true: (..., 48, 48).
     """
-    y = 2 - 2 * torch.cos(2 * math.pi * torch.fft.fftfreq(_GRID, device=true.device))
-    x = 2 - 2 * torch.cos(2 * math.pi * torch.fft.rfftfreq(_GRID, device=true.device))
-    differences = y.unsqueeze(1) + x
+    differences = difference_power((_GRID, _GRID), true.device)
     weights = 1 / (differences + _NOISE)
     weights[0, 0] = 0
     mean, spread, kernel = (torch.fft.rfft2(each, s=(_GRID, _GRID)) for each in (*belief, true))

@@ -8,12 +8,16 @@ the kernel stays.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from deblur.borders import mirrored_window
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 BLOCK = 192
 """Side of a block in pixels. A smaller one smears the spectrum of a long kernel."""
@@ -79,6 +83,13 @@ def lag_maps(brightness: Tensor) -> Regions:
         tuple(top + start * HOP + middle for start in region_rows),
         tuple(left + start * HOP + middle for start in region_columns),
     )
+
+
+def difference_power(size: Sequence[int], device: torch.device) -> Tensor:
+    """(h, w // 2 + 1) power of the transfer functions of horizontal and vertical differences, together."""
+    y = 2 - 2 * torch.cos(2 * math.pi * torch.fft.fftfreq(size[0], device=device))
+    x = 2 - 2 * torch.cos(2 * math.pi * torch.fft.rfftfreq(size[1], device=device))
+    return y.unsqueeze(1) + x
 
 
 def _block_count(side: int) -> int:

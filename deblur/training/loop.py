@@ -32,7 +32,15 @@ from deblur.training.guard import FiniteGuard
 from deblur.training.loader import BatchLoader, pays_ahead
 from deblur.training.log import TrainingLog, release, save_samples
 from deblur.training.schedule import Progress, Schedule, crop_at, parse_crops
-from deblur.training.setup import fill_store, load_initial, network_config, open_run, read_sources, released_estimator
+from deblur.training.setup import (
+    NEEDS_ESTIMATOR,
+    fill_store,
+    load_initial,
+    network_config,
+    open_run,
+    read_sources,
+    released_estimator,
+)
 from deblur.training.sources import PictureStore
 from deblur.training.validation import validate
 
@@ -338,10 +346,7 @@ def _check_fit(options: argparse.Namespace, network: nn.Module) -> None:
     """Refuse options that the network has no use for, or that it lacks."""
     guided = isinstance(network, GuidedNetwork)
     if guided and not (options.estimator or options.init):
-        raise DeblurError(
-            "a guided network needs --estimator: weights of a kernel estimator (train --network estimator first) or of "
-            "a guided network"
-        )
+        raise DeblurError(NEEDS_ESTIMATOR)
     if not guided and (options.estimator or options.context):
         raise DeblurError(f"--estimator and --context are for guided networks, and {options.network} here is none")
     if isinstance(network, KernelEstimator) and (options.pairs or options.frames):

@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     from deblur.training.sources import Example, PictureStore, Source
     from deblur.training.validation import ValidationSet
 
+NEEDS_ESTIMATOR = (
+    "a guided network needs --estimator: weights of a kernel estimator (train --network estimator first) or of a "
+    "guided network"
+)
+
 
 def network_config(options: argparse.Namespace) -> NetworkConfig:
     """The named config with the changes of ``--set``; with ``--init``, that of the released weights.
@@ -70,7 +75,9 @@ def network_config(options: argparse.Namespace) -> NetworkConfig:
 def _estimator_config(options: argparse.Namespace, config: Mapping[str, Any]) -> KernelEstimatorConfig:
     if options.estimator:
         return released_estimator(options.estimator).config
-    estimator = config_from_dict(config["estimator"]) if "estimator" in config else KernelEstimatorConfig()
+    if "estimator" not in config:
+        raise DeblurError(NEEDS_ESTIMATOR)
+    estimator = config_from_dict(config["estimator"])
     assert isinstance(estimator, KernelEstimatorConfig)
     return estimator
 

@@ -67,6 +67,7 @@ def test_an_estimator_is_trained_and_then_guides_a_network_that_restores(tmp_pat
     ("given", "message"),
     [
         (["--network", "mstsgm-guided"], "a guided network needs --estimator"),
+        (["--init", "mstsgm-nano", "--set", "guide=true"], "a guided network needs --estimator"),
         (["--network", "mstsgm-nano", "--context", "16"], "are for guided networks, and mstsgm-nano here is none"),
         (["--network", "mstsgm-guided", "--estimator", "mstsgm-nano"], "mstsgm-nano holds no kernel estimator"),
         (["--network", "estimator", "--pairs", "PAIRS"], "give it --sharp pictures alone"),
