@@ -236,7 +236,8 @@ def describe(metrics: Mapping[str, Any]) -> str:
         for name, score in metrics["validation"].items()
     ]
     length = f"{metrics['step']} steps, {metrics['minutes']:.1f} minutes"
-    best = "" if metrics["best"] is None else f", best mean {metrics['best']:.2f} dB"
+    measure = "{:.2f} dB" if metrics["best_by"] == "restored" else "distance {:.4f}"
+    best = "" if metrics["best"] is None else f", best mean {measure.format(metrics['best'])}"
     return "\n".join([*lines, f"{length}{best}: {metrics['run']}/weights/best.safetensors"])
 
 

@@ -72,9 +72,8 @@ class DetectorFeatures(nn.Module):
         Returns:
             One (B, C, H / stride, W / stride) a stride, ascending, of the padded size.
         """
-        height, width = pictures.shape[-2:]
         with torch.autocast(pictures.device.type, enabled=False):
-            grown = F.pad(pictures.float(), (0, -width % STRIDE, 0, -height % STRIDE), value=PADDING / 255)
+            grown = padded_to_stride(pictures)
             wanted = set(self.layers.values())
             maps = []
             for index, layer in enumerate(self.body):
@@ -111,6 +110,12 @@ class DetectorFeatures(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode, also inside a module that goes into training mode."""
         return super().train(mode=False)
+
+
+def padded_to_stride(pictures: torch.Tensor) -> torch.Tensor:
+    """(B, 3, H, W) pictures as float32, padded right and below to a multiple of 32 with the detectors' grey."""
+    height, width = pictures.shape[-2:]
+    return F.pad(pictures.float(), (0, -width % STRIDE, 0, -height % STRIDE), value=PADDING / 255)
 
 
 def _stages(layers: nn.Sequential) -> dict[int, int]:

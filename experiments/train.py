@@ -3,9 +3,9 @@
     python -m experiments.train --config experiments/configs/nano.yaml --sharp photographs --max-minutes 60 \
         --init mstsgm-nano --detector-loss yolo26n --detector-weight 0.1
 
-A frozen detector looks at the restored and at the sharp picture; the distance of its features is one more term of the
-loss, from ``--detector-from`` on. It is meant for a network that restores already. The distance of the blurred and of
-the restored pictures is logged at every validation beside PSNR, also with a weight of 0.
+A frozen detector looks at the restored and at the sharp picture; the distance of its features, of its answers or of
+both is one more term of the loss, from ``--detector-from`` on. It is meant for a network that restores already. The
+distance of the blurred and of the restored pictures is logged at every validation beside PSNR, also with a weight of 0.
 """
 
 from __future__ import annotations
@@ -36,8 +36,13 @@ def build_parser() -> argparse.ArgumentParser:
     detector = parser.add_argument_group("detector that teaches")
     detector.add_argument("--detector-loss", metavar="NAME|FILE", help="YOLO weights; without it this is deblur.train")
     detector.add_argument(
-        "--detector-weight", type=not_negative, default=0.1, help="of the feature distance; 0 only logs it"
+        "--detector-term",
+        nargs="+",
+        choices=("features", "answers"),
+        default=["features"],
+        help="distance of its backbone's features, of its answers (scores and boxes), or the sum of both",
     )
+    detector.add_argument("--detector-weight", type=not_negative, default=0.1, help="of the distance; 0 only logs it")
     detector.add_argument(
         "--detector-from", type=whole_number, default=0, metavar="STEP", help="first step with the term"
     )
@@ -49,16 +54,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse_training_args(build_parser(), argv)
 
     def body() -> int:
+        import torch
+
         from deblur.training.loop import train
+        from detection.answers import DetectorAnswers
         from detection.features import DetectorFeatures
 
         distance: FeatureDistance | None = None
         if options.detector_loss is not None:
-            features = DetectorFeatures(options.detector_loss)
+            kinds = {"features": DetectorFeatures, "answers": DetectorAnswers}
+            teachers = [kinds[term](options.detector_loss) for term in dict.fromkeys(options.detector_term)]
 
             def distance(restored: Tensor, sharp: Tensor) -> Tensor:
                 # Of several processes each has a device of its own, which training knows.
-                return features.to(restored.device).distance(restored, sharp)
+                terms = [teacher.to(restored.device).distance(restored, sharp) for teacher in teachers]
+                return torch.stack(terms).sum()
 
         report(train(options, distance), as_json=options.json)
         return EXIT_DONE

@@ -42,7 +42,7 @@ from deblur.training.setup import (
     released_estimator,
 )
 from deblur.training.sources import PictureStore
-from deblur.training.validation import validate
+from deblur.training.validation import DISTANCE, PSNR, validate
 
 if TYPE_CHECKING:
     import argparse
@@ -198,6 +198,7 @@ class Trainer:
             "minutes": round(progress.seconds / 60, 2),
             "parameters": sum(parameter.numel() for parameter in self.ema.module.parameters()),
             "best": progress.best,
+            "best_by": self._chosen_by(),
             "validation": scores,
         }
         if self.accelerator.is_main_process:
@@ -278,9 +279,11 @@ class Trainer:
             module = self.ema.module
             restorer = _restorer(module)
             scores = validate(restorer, self.sets, self.device, self.feature_distance)
-            found = [score["restored"] for score in scores.values() if score["restored"] is not None]
+            key = self._chosen_by()
+            found = [value for score in scores.values() if (value := score[key]) is not None]
             mean = sum(found) / len(found) if found else None
-            better = mean is not None and (self.progress.best is None or mean > self.progress.best)
+            before = self.progress.best
+            better = mean is not None and (before is None or (mean < before if key == DISTANCE else mean > before))
             if better or not found:
                 self.progress.best = mean
             log.validated(self.progress.step, self.progress.seconds / 60, scores)
@@ -290,6 +293,13 @@ class Trainer:
         self._save()
         self.accelerator.wait_for_everyone()
         return scores
+
+    def _chosen_by(self) -> str:
+        """The score that the best weights are chosen by.
+
+        Where a detector teaches it is the distance to be made small: PSNR rises while detection falls.
+        """
+        return DISTANCE if self.feature_distance is not None and self.options.detector_weight else PSNR
 
     def _save(self) -> None:
         self._check_health()
@@ -307,6 +317,7 @@ class Trainer:
                 "step": progress.step,
                 "seconds": progress.seconds,
                 "best": progress.best,
+                "best_by": self._chosen_by(),
                 "random": torch.get_rng_state(),
             },
         )
@@ -325,7 +336,9 @@ class Trainer:
         self.bare.load_state_dict(state["network"])
         self.ema.load_state_dict(state["ema"])
         optimizer.load_state_dict(state["optimizer"])
-        self.progress = Progress(state["step"], state["seconds"], state["best"])
+        # States of earlier versions do not say it: they were all chosen by PSNR.
+        best = state["best"] if state.get("best_by", PSNR) == self._chosen_by() else None
+        self.progress = Progress(state["step"], state["seconds"], best)
         torch.set_rng_state(state["random"])
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     FeatureDistance = Callable[[Tensor, Tensor], Tensor]
 
+PSNR, DISTANCE = "restored", "distance_restored"
+"""Of the scores of `validate`, the two that the best weights can be chosen by."""
+
 
 @dataclass(frozen=True)
 class ValidationSet:
@@ -81,14 +84,14 @@ def validate(
             for blurred, sharp in one.pairs:
                 before, truth = to_batch(blurred, device), to_batch(sharp, device)
                 after = network(before).picture.float().clamp(0, 1)
-                row = {"input": float(psnr(before, truth)), "restored": float(psnr(after, truth))}
+                row = {"input": float(psnr(before, truth)), PSNR: float(psnr(after, truth))}
                 if feature_distance is not None:
                     row["distance_input"] = float(feature_distance(before, truth))
-                    row["distance_restored"] = float(feature_distance(after, truth))
+                    row[DISTANCE] = float(feature_distance(after, truth))
                 rows.append(row)
             means: dict[str, float | None] = {key: _finite_mean([row[key] for row in rows]) for key in rows[0]}
-            both = means["input"] is not None and means["restored"] is not None
-            means["gain"] = means["restored"] - means["input"] if both else None  # type: ignore[operator]
+            both = means["input"] is not None and means[PSNR] is not None
+            means["gain"] = means[PSNR] - means["input"] if both else None  # type: ignore[operator]
             scores[one.name] = means
     network.train(was_training)
     return scores

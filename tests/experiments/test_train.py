@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import csv
+import json
+
+import pytest
 
 from experiments.train import main
 
@@ -15,6 +18,22 @@ def test_the_detector_teaches_from_its_step_on_and_its_distance_is_logged(traini
     logged = {row["name"]: float(row["value"]) for row in rows if row["kind"] == "validation"}
     assert logged["shake:8 distance_input"] > 0
     assert logged["shake:8 distance_restored"] > 0
+
+
+def test_where_a_detector_teaches_the_best_weights_are_those_it_finds_nearest(training_arguments, tmp_path, shared):
+    teacher = ["--detector-loss", str(shared / "weights" / "yolo26n.pt"), "--detector-weight"]
+    assert main([*training_arguments, *teacher, "0.2", "--detector-term", "features", "answers", "--steps", "2"]) == 0
+    folder = tmp_path / "runs" / "train" / "deblur"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["best_by"] == "distance_restored"
+    distances = [scores["distance_restored"] for scores in metrics["validation"].values()]
+    assert metrics["best"] == pytest.approx(sum(distances) / len(distances))
+    # From here on the detector only looks: PSNR chooses, and is not compared with a distance.
+    assert main([*training_arguments, *teacher, "0", "--steps", "3", "--resume", str(folder)]) == 0
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["best_by"] == "restored"
+    decibels = [scores["restored"] for scores in metrics["validation"].values()]
+    assert metrics["best"] == pytest.approx(sum(decibels) / len(decibels))
 
 
 def test_without_a_detector_it_is_plain_training(training_arguments, tmp_path):

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from detection.answers import DetectorAnswers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import numpy as np
+
+
+@pytest.fixture(scope="module")
+def answers(yolo26n: Path) -> DetectorAnswers:
+    return DetectorAnswers(yolo26n)
+
+
+@pytest.fixture(scope="module")
+def sharp(photographs: Mapping[str, np.ndarray]) -> torch.Tensor:
+    """A crop with people and a bus, (1, 3, 320, 288) in [0, 1]."""
+    bus = torch.from_numpy(photographs["bus"]).permute(2, 0, 1).float() / 255
+    return bus[None, :, 400:720, 40:328]
+
+
+def blurred(pictures: torch.Tensor, length: int) -> torch.Tensor:
+    return F.avg_pool2d(pictures, (1, length), stride=1, padding=(0, length // 2), count_include_pad=False)
+
+
+@pytest.mark.parametrize(("name", "heads", "sides"), [("yolo26n", 2, 4), ("yolo11n", 1, 64), ("yolov8n", 1, 64)])
+def test_every_head_answers(shared: Path, name: str, heads: int, sides: int) -> None:
+    with torch.no_grad():
+        found = DetectorAnswers(shared / "weights" / f"{name}.pt")(torch.rand(2, 3, 40, 96))
+    anchors = (64 * 96) // 64 + (64 * 96) // 256 + (64 * 96) // 1024
+    assert [(scores.shape, boxes.shape) for scores, boxes in found] == heads * [((2, 80, anchors), (2, sides, anchors))]
+
+
+def test_the_same_picture_is_at_no_distance_and_blur_takes_it_further(
+    answers: DetectorAnswers, sharp: torch.Tensor
+) -> None:
+    with torch.no_grad():
+        distances = [float(answers.distance(blurred(sharp, length), sharp)) for length in (1, 7, 31)]
+    assert distances[0] == 0
+    assert distances == sorted(distances)
+    assert distances[-1] > 0.5
+
+
+def test_objects_count_and_background_does_not(answers: DetectorAnswers, sharp: torch.Tensor) -> None:
+    """Blur on people and a bus takes the answers further than blur on a patch of road."""
+    with torch.no_grad():
+        soft = blurred(sharp, 9)
+        people, road = sharp.clone(), sharp.clone()
+        people[..., 0:160, :] = soft[..., 0:160, :]
+        road[..., 304:320, 0:16] = soft[..., 304:320, 0:16]
+        assert answers.distance(people, sharp) > 4 * answers.distance(road, sharp)
+
+
+def test_a_step_moves_the_picture_and_never_the_detector(answers: DetectorAnswers, sharp: torch.Tensor) -> None:
+    before = {name: value.clone() for name, value in answers.state_dict().items()}
+    restored = blurred(sharp, 9).requires_grad_()
+    target = sharp.clone().requires_grad_()
+    optimizer = torch.optim.Adam([restored, *answers.parameters()], lr=2e-3)
+    losses = []
+    for _ in range(5):
+        optimizer.zero_grad()
+        answers.train()
+        loss = answers.distance(restored, target)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert target.grad is None
+    assert not any(module.training for module in answers.modules())
+    assert all(parameter.grad is None for parameter in answers.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in answers.state_dict().items())
+
+
+def test_a_batch_without_objects_has_a_finite_distance(answers: DetectorAnswers) -> None:
+    grey = torch.full((1, 3, 64, 64), 0.5, requires_grad=True)
+    loss = answers.distance(grey, torch.full((1, 3, 64, 64), 0.4))
+    loss.backward()
+    assert loss.isfinite()
+    assert grey.grad is not None
+    assert grey.grad.isfinite().all()
+
+
+def test_pairs_have_one_shape(answers: DetectorAnswers) -> None:
+    with pytest.raises(ValueError, match="one shape"):
+        answers.distance(torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 64))
