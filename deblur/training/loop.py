@@ -297,7 +297,7 @@ class Trainer:
     def _chosen_by(self) -> str:
         """The score that the best weights are chosen by.
 
-        Where a detector teaches it is the distance to be made small: PSNR rises while detection falls.
+        Where a detector teaches it is the distance that the run is asked to make small, which PSNR does not show.
         """
         return DISTANCE if self.feature_distance is not None and self.options.detector_weight else PSNR
 
