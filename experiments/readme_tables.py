@@ -98,7 +98,9 @@ def _gain_row(deblurrer: str, score: dict[str, Any]) -> str:
 
 def _restoration_table(name: str, content: dict[str, Any]) -> list[str]:
     link = f"[experiments/results/{name}](experiments/results/{name})"
-    lines = [f"**PSNR and SSIM** of {content['n']} pictures ({link})", "", *_header("pictures", "PSNR (dB)", "SSIM")]
+    blur = content["data"]["blur"]  # None where the pictures came blurred and nobody says how
+    what = f"{content['n']} pictures" + (f" blurred by {blur}" if blur else "")
+    lines = [f"**PSNR and SSIM** of {what} ({link})", "", *_header("pictures", "PSNR (dB)", "SSIM")]
     rows = {"blurred": content["input"], **content["methods"]}
     lines += [_row(arm, _figure(row["psnr"], 2), _figure(row["ssim"], 4)) for arm, row in rows.items()]
     return [*lines, ""]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TINY = {"kind": "mstsgm", "widths": [16, 20, 24], "encoder_blocks": [1] * 3, "decoder_blocks": [1] * 3, "frames": 2}
 RESTORATION = {
     "n": 3,
+    "data": {"blur": "straight:15"},
     "input": {"psnr": 23.0, "ssim": 0.7},
     "methods": {"unmove": {"psnr": 24.5, "psnr_float": 24.51, "ssim": 0.75, "ms_per_picture": 9.0}},
 }
@@ -114,6 +115,7 @@ def test_tables_replace_what_stands_between_the_markers_and_nothing_else(results
     assert text.endswith("after\n")
     assert "old" not in text
     assert "| finder | blurred | unmove | 1.000 | 0.000 | 1.000 | 1.00 [1.00, 1.00] | 1.000 |" in text
+    assert "of 3 pictures blurred by straight:15 (" in text
     assert "| blurred | 23.00 | 0.7000 |" in text
     assert "| unmove | 24.50 | 0.7500 |" in text
     assert readme_tables.main([*given, "--check"]) == 0
