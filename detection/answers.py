@@ -8,15 +8,12 @@ is the quality focal loss of Li et al., NeurIPS 2020, whose targets are scores b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
-from detection.features import padded_to_stride
-from detection.weights import find_weights, sha256_of
-from detection.yolo import load_network
+from detection.teacher import FrozenDetector, padded_to_stride
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,38 +22,23 @@ if TYPE_CHECKING:
 _LEAST_SCORES = 1.0  # what a batch without objects is divided by
 
 
-class DetectorAnswers(nn.Module):
+class DetectorAnswers(FrozenDetector):
     """A frozen YOLO network with its head.
 
-    The network never changes: no parameter takes a gradient, and batch norm keeps its statistics, also after
-    ``train()``.
-
-    Attributes:
-        name: stem of the weights' file.
-        sha256: its hash, for the card of what was trained with it.
+    The distance is the mean over the heads of that of scores plus that of boxes. Of scores it is the quality focal
+    loss, the cross entropy times the squared difference, summed and divided by the sum of the sharp picture's scores;
+    of boxes the mean absolute difference where the sharp picture has objects, in units of its mean magnitude there.
     """
 
     def __init__(self, weights: str | Path = "yolo26n") -> None:
-        """Load the network, on the CPU; move it with ``to(device)``.
-
-        Args:
-            weights: a name such as ``yolo26n`` or a file, see `detection.weights.find_weights`.
-
-        Raises:
-            DetectionError: the weights are not there or are no YOLO detector.
-        """
-        super().__init__()
-        path = find_weights(weights)
-        self.name = path.stem
-        self.sha256 = sha256_of(path)
-        self.body = load_network(path)
-        self.requires_grad_(requires_grad=False).eval()
+        """Load the network, see `FrozenDetector`."""
+        super().__init__(weights)
 
     def forward(self, pictures: torch.Tensor) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
         """What each of the network's heads answers, in float32 whatever autocast says.
 
         Args:
-            pictures: (B, 3, H, W) RGB in [0, 1], of any size, padded as `DetectorFeatures.forward` does it.
+            pictures: (B, 3, H, W) RGB in [0, 1], of any size, padded as by `padded_to_stride`.
 
         Returns:
             For each head, one or two, logits of the scores (B, classes, A) at A anchors, and what the boxes are decoded
@@ -67,36 +49,13 @@ class DetectorAnswers(nn.Module):
         heads = raw.values() if "one2many" in raw else (raw,)
         return tuple((head["scores"], head["boxes"]) for head in heads)
 
-    def distance(self, restored: torch.Tensor, sharp: torch.Tensor) -> torch.Tensor:
-        """Mean over the heads of the distance of scores and boxes.
-
-        Of scores it is the quality focal loss, the cross entropy times the squared difference, summed and divided by
-        the sum of the sharp picture's scores; of boxes the mean absolute difference where the sharp picture has
-        objects, in units of its mean magnitude there. 0 for the same picture.
-
-        Args:
-            restored: (B, 3, H, W) RGB in [0, 1]; the gradient flows into it.
-            sharp: the same shape; no gradient.
-
-        Returns:
-            A scalar.
-        """
-        if restored.shape != sharp.shape:
-            raise ValueError(
-                f"restored is {tuple(restored.shape)} and sharp {tuple(sharp.shape)}: pairs have one shape"
-            )
-        with torch.no_grad():
-            targets = self(sharp)
-        terms = []
-        for (scores, boxes), (wanted, wanted_boxes) in zip(self(restored), targets, strict=True):
-            truth = wanted.sigmoid()
-            entropy = F.binary_cross_entropy_with_logits(scores, truth, reduction="none")
-            wrong = ((scores.sigmoid() - truth).square() * entropy).sum() / truth.sum().clamp_min(_LEAST_SCORES)
-            objects = truth.amax(1, keepdim=True)
-            apart, size = ((objects * each.abs()).sum() for each in (boxes - wanted_boxes, wanted_boxes))
-            terms.append(wrong + apart / size.clamp_min(torch.finfo(size.dtype).eps))
-        return torch.stack(terms).mean()
-
-    def train(self, mode: bool = True) -> Self:
-        """Stay in evaluation mode, also inside a module that goes into training mode."""
-        return super().train(mode=False)
+    def _apart(
+        self, found: tuple[torch.Tensor, torch.Tensor], target: tuple[torch.Tensor, torch.Tensor]
+    ) -> torch.Tensor:
+        (scores, boxes), (wanted, wanted_boxes) = found, target
+        truth = wanted.sigmoid()
+        entropy = F.binary_cross_entropy_with_logits(scores, truth, reduction="none")
+        wrong = ((scores.sigmoid() - truth).square() * entropy).sum() / truth.sum().clamp_min(_LEAST_SCORES)
+        objects = truth.amax(1, keepdim=True)
+        apart, size = ((objects * each.abs()).sum() for each in (boxes - wanted_boxes, wanted_boxes))
+        return wrong + apart / size.clamp_min(torch.finfo(size.dtype).eps)

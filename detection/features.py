@@ -8,34 +8,33 @@ detectors.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from detection.errors import DetectionError
-from detection.weights import find_weights, sha256_of
-from detection.yolo import PADDING, STRIDE, load_network
+from detection.teacher import FrozenDetector, padded_to_stride
+from detection.yolo import STRIDE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
 
-class DetectorFeatures(nn.Module):
+class DetectorFeatures(FrozenDetector):
     """The first layers of a frozen YOLO network, and the feature maps they make at chosen strides.
 
     For each stride the map is the one that its stage of the backbone ends with: what the deeper layers, and at 8 and 16
     the detector's neck, get to see. The layers are found by a trial run; for yolov8n, yolo11n and yolo26n, strides 4, 8
     and 16 are layers 2, 4 and 6. Nothing behind the last of them is kept or run.
 
-    The network never changes: no parameter takes a gradient, and batch norm keeps its statistics, also after
-    ``train()``.
+    The distance is the L1 distance of each map in units of the sharp map's mean magnitude, mean over the maps. The
+    units make strides and detectors comparable: about 0 for the same picture, of the order of 1 where a picture has
+    nothing in common with the other.
 
     Attributes:
-        name: stem of the weights' file.
-        sha256: its hash, for the card of what was trained with it.
         layers: stride to index of the layer, ascending.
     """
 
@@ -49,18 +48,14 @@ class DetectorFeatures(nn.Module):
         Raises:
             DetectionError: the weights are not there or the network has no map of a stride.
         """
-        super().__init__()
-        path = find_weights(weights)
-        self.name = path.stem
-        self.sha256 = sha256_of(path)
-        network: Any = load_network(path)
-        stages = _stages(network.model)
+        super().__init__(weights)
+        layers = self.body.model
+        stages = _stages(layers)
         missing = [stride for stride in strides if stride not in stages]
         if missing or not strides:
             raise DetectionError(f"{self.name} has feature maps at strides {sorted(stages)}, not at {list(strides)}")
         self.layers = {stride: stages[stride] for stride in sorted(strides)}
-        self.body = nn.Sequential(*network.model[: max(self.layers.values()) + 1])
-        self.requires_grad_(requires_grad=False).eval()
+        self.body = nn.Sequential(*layers[: max(self.layers.values()) + 1]).eval()
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The feature maps of pictures, in float32 whatever autocast says.
@@ -82,40 +77,8 @@ class DetectorFeatures(nn.Module):
                     maps.append(grown)
         return tuple(maps)
 
-    def distance(self, restored: torch.Tensor, sharp: torch.Tensor) -> torch.Tensor:
-        """Mean over the maps of their L1 distance, each in units of the sharp map's mean magnitude.
-
-        The units make strides and detectors comparable: about 0 for the same picture, of the order of 1 where a picture
-        has nothing in common with the other.
-
-        Args:
-            restored: (B, 3, H, W) RGB in [0, 1]; the gradient flows into it.
-            sharp: the same shape; no gradient.
-
-        Returns:
-            A scalar.
-        """
-        if restored.shape != sharp.shape:
-            raise ValueError(
-                f"restored is {tuple(restored.shape)} and sharp {tuple(sharp.shape)}: pairs have one shape"
-            )
-        with torch.no_grad():
-            targets = self(sharp)
-        terms = [
-            F.l1_loss(found, target) / target.abs().mean().clamp_min(torch.finfo(target.dtype).eps)
-            for found, target in zip(self(restored), targets, strict=True)
-        ]
-        return torch.stack(terms).mean()
-
-    def train(self, mode: bool = True) -> Self:
-        """Stay in evaluation mode, also inside a module that goes into training mode."""
-        return super().train(mode=False)
-
-
-def padded_to_stride(pictures: torch.Tensor) -> torch.Tensor:
-    """(B, 3, H, W) pictures as float32, padded right and below to a multiple of 32 with the detectors' grey."""
-    height, width = pictures.shape[-2:]
-    return F.pad(pictures.float(), (0, -width % STRIDE, 0, -height % STRIDE), value=PADDING / 255)
+    def _apart(self, found: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return F.l1_loss(found, target) / target.abs().mean().clamp_min(torch.finfo(target.dtype).eps)
 
 
 def _stages(layers: nn.Sequential) -> dict[int, int]:
