@@ -2,10 +2,12 @@
 
     python -m experiments.release runs/train/nano/weights/best.safetensors mstsgm-nano \
         --data "547 photographs, blurred while training" --limits "gains little on blur longer than 20 px" \
-        --restoration experiments/results/restoration-reds --gain experiments/results/detection-gain
+        --restoration experiments/results/restoration-reds --gain experiments/results/detection-gain \
+        --limits-picture experiments/results/restoration-reds/examples/mstsgm-nano/worst-1-000.png
 
 The recipe, minutes, device and commit come from the card that training wrote; scores come from the runs named. Without
-runs the card holds the validation scores of training alone; give the command again when the runs are there.
+runs the card holds the validation scores of training alone; give the command again when the runs are there. The picture
+of the limits lies beside the card, as NAME.jpg; weights that are released again keep the one they have.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MADE_BY_TRAINING = ("trained_with", "steps", "minutes", "commit", "device", "date")
+LIMITS_SIDE = 1440  # pixels; three panels side by side stay legible
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -34,6 +37,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("name", help="name to release it under")
     parser.add_argument("--data", required=True, help="what it was trained on, in words")
     parser.add_argument("--limits", required=True, help="what it does badly, in words")
+    parser.add_argument(
+        "--limits-picture", type=Path, metavar="FILE", help="what it does badly, as experiments.restoration draws it"
+    )
     parser.add_argument("--restoration", nargs="+", action=Collect, default=[], metavar="RUN", help="restoration runs")
     parser.add_argument("--gain", nargs="+", action=Collect, default=[], metavar="RUN", help="detection-gain runs")
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder to write to (default: deblur/weights)")
@@ -46,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body() -> int:
         from deblur.networks import config_from_dict
-        from deblur.released import RELEASED_FOLDER, load_released, save_released
+        from deblur.pictures import read_picture, scale_down, write_picture
+        from deblur.released import RELEASED_FOLDER, find_released, load_released, save_released
 
         network, trained = load_released(options.weights)
         missing = [key for key in MADE_BY_TRAINING if key not in trained]
@@ -56,13 +63,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         card = {key: trained[key] for key in MADE_BY_TRAINING}
         card |= {"data": options.data, "limits": options.limits}
+        folder = options.output or RELEASED_FOLDER
+        beside = folder / f"{options.name}.jpg"
+        shown = options.limits_picture
+        if shown is None and "limits_picture" in trained:
+            shown = find_released(options.weights).parent / trained["limits_picture"]
+        picture = None
+        if shown is not None:
+            picture, card["limits_picture"] = read_picture(shown), beside.name
         card["scores"] = {
             "validation": trained["scores"]["validation"],
             "restoration": [restoration_scores(Path(folder), options.name) for folder in options.restoration],
             "detection": [row for folder in options.gain for row in detection_scores(Path(folder), options.name)],
         }
         config = config_from_dict(trained["network"])
-        print(save_released(options.output or RELEASED_FOLDER, options.name, network, config, card))
+        if picture is not None and not (beside.is_file() and beside.samefile(shown)):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_picture(beside, scale_down(picture, LIMITS_SIDE), quality=85)
+        print(save_released(folder, options.name, network, config, card))
         return 0
 
     return run(body)

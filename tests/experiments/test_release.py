@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from deblur import Deblurrer
 from deblur.networks import build, config_from_dict
+from deblur.pictures import read_picture, write_picture
 from deblur.released import save_released
 from experiments import readme_tables, release
 from experiments.gain.measure import measure
@@ -93,6 +95,31 @@ def test_runs_that_do_not_fit_are_refused_and_nothing_is_written(
     given = [str(trained), "other", *WORDS, option, str(results / folder), "--output", str(tmp_path / "out")]
     assert release.main(given) == 1
     assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_picture_of_the_limits_lies_beside_the_card_and_stays_with_the_weights(trained, tmp_path):
+    given = tmp_path / "worst.png"
+    write_picture(given, np.full((10, 2 * release.LIMITS_SIDE, 3), 90, np.uint8))
+    out = ["--output", str(tmp_path / "out")]
+    assert release.main([str(trained), "unmove", *WORDS, "--limits-picture", str(given), *out]) == 0
+    beside = tmp_path / "out" / "unmove.jpg"
+    assert read_picture(beside).shape == (5, release.LIMITS_SIDE, 3)
+    before = beside.read_bytes()
+    again = str(tmp_path / "out" / "unmove.safetensors")
+    assert release.main([again, "unmove", *WORDS, *out]) == 0
+    assert beside.read_bytes() == before
+    assert release.main([again, "elsewhere", *WORDS, "--output", str(tmp_path / "other")]) == 0
+    for folder, name in (("out", "unmove"), ("other", "elsewhere")):
+        card = json.loads((tmp_path / folder / f"{name}.json").read_text())
+        assert card["limits_picture"] == f"{name}.jpg"
+        assert (tmp_path / folder / f"{name}.jpg").is_file()
+
+
+def test_without_its_picture_a_release_is_refused_before_anything_is_written(trained, tmp_path, capsys):
+    given = [str(trained), "unmove", *WORDS, "--limits-picture", str(tmp_path / "none.png")]
+    assert release.main([*given, "--output", str(tmp_path / "out")]) == 1
+    assert "none.png" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
