@@ -227,6 +227,7 @@ def report(metrics: Mapping[str, Any], *, as_json: bool) -> None:
 
 def describe(metrics: Mapping[str, Any]) -> str:
     """What a run came to, for people: a line for each validation set, and where the weights are."""
+    from deblur.training.validation import PSNR
 
     def decibels(value: float | None) -> str:
         return "exact" if value is None else f"{value:.2f} dB"
@@ -236,7 +237,7 @@ def describe(metrics: Mapping[str, Any]) -> str:
         for name, score in metrics["validation"].items()
     ]
     length = f"{metrics['step']} steps, {metrics['minutes']:.1f} minutes"
-    measure = "{:.2f} dB" if metrics["best_by"] == "restored" else "distance {:.4f}"
+    measure = "{:.2f} dB" if metrics["best_by"] == PSNR else "distance {:.4f}"
     best = "" if metrics["best"] is None else f", best mean {measure.format(metrics['best'])}"
     return "\n".join([*lines, f"{length}{best}: {metrics['run']}/weights/best.safetensors"])
 

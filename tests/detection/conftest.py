@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +25,13 @@ def photographs() -> dict[str, np.ndarray]:
     assert spec.origin is not None
     folder = Path(spec.origin).parent / "assets"
     return {name: np.array(Image.open(folder / f"{name}.jpg").convert("RGB")) for name in ("bus", "zidane")}
+
+
+@pytest.fixture(scope="session")
+def shaken() -> Callable[[torch.Tensor, int], torch.Tensor]:
+    """Pictures (B, 3, H, W) blurred along their rows by an odd number of pixels."""
+
+    def blur(pictures: torch.Tensor, length: int) -> torch.Tensor:
+        return F.avg_pool2d(pictures, (1, length), stride=1, padding=(0, length // 2), count_include_pad=False)
+
+    return blur

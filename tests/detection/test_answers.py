@@ -4,15 +4,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from detection.answers import DetectorAnswers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import numpy as np
+
+    Blur = Callable[[torch.Tensor, int], torch.Tensor]
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +28,6 @@ def sharp(photographs: Mapping[str, np.ndarray]) -> torch.Tensor:
     return bus[None, :, 400:720, 40:328]
 
 
-def blurred(pictures: torch.Tensor, length: int) -> torch.Tensor:
-    return F.avg_pool2d(pictures, (1, length), stride=1, padding=(0, length // 2), count_include_pad=False)
-
-
 @pytest.mark.parametrize(("name", "heads", "sides"), [("yolo26n", 2, 4), ("yolo11n", 1, 64), ("yolov8n", 1, 64)])
 def test_every_head_answers(shared: Path, name: str, heads: int, sides: int) -> None:
     with torch.no_grad():
@@ -40,28 +37,30 @@ def test_every_head_answers(shared: Path, name: str, heads: int, sides: int) -> 
 
 
 def test_the_same_picture_is_at_no_distance_and_blur_takes_it_further(
-    answers: DetectorAnswers, sharp: torch.Tensor
+    answers: DetectorAnswers, sharp: torch.Tensor, shaken: Blur
 ) -> None:
     with torch.no_grad():
-        distances = [float(answers.distance(blurred(sharp, length), sharp)) for length in (1, 7, 31)]
+        distances = [float(answers.distance(shaken(sharp, length), sharp)) for length in (1, 7, 31)]
     assert distances[0] == 0
     assert distances == sorted(distances)
     assert distances[-1] > 0.5
 
 
-def test_objects_count_and_background_does_not(answers: DetectorAnswers, sharp: torch.Tensor) -> None:
+def test_objects_count_and_background_does_not(answers: DetectorAnswers, sharp: torch.Tensor, shaken: Blur) -> None:
     """Blur on people and a bus takes the answers further than blur on a patch of road."""
     with torch.no_grad():
-        soft = blurred(sharp, 9)
+        soft = shaken(sharp, 9)
         people, road = sharp.clone(), sharp.clone()
         people[..., 0:160, :] = soft[..., 0:160, :]
         road[..., 304:320, 0:16] = soft[..., 304:320, 0:16]
         assert answers.distance(people, sharp) > 4 * answers.distance(road, sharp)
 
 
-def test_a_step_moves_the_picture_and_never_the_detector(answers: DetectorAnswers, sharp: torch.Tensor) -> None:
+def test_a_step_moves_the_picture_and_never_the_detector(
+    answers: DetectorAnswers, sharp: torch.Tensor, shaken: Blur
+) -> None:
     before = {name: value.clone() for name, value in answers.state_dict().items()}
-    restored = blurred(sharp, 9).requires_grad_()
+    restored = shaken(sharp, 9).requires_grad_()
     target = sharp.clone().requires_grad_()
     optimizer = torch.optim.Adam([restored, *answers.parameters()], lr=2e-3)
     losses = []

@@ -4,16 +4,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from detection.errors import DetectionError
 from detection.features import DetectorFeatures
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import numpy as np
+
+    Blur = Callable[[torch.Tensor, int], torch.Tensor]
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +27,6 @@ def sharp(photographs: Mapping[str, np.ndarray]) -> torch.Tensor:
     """Two crops, (2, 3, 192, 160) in [0, 1]."""
     bus = torch.from_numpy(photographs["bus"]).permute(2, 0, 1).float() / 255
     return torch.stack([bus[:, 400:592, 40:200], bus[:, 400:592, 600:760]])
-
-
-def blurred(pictures: torch.Tensor, length: int) -> torch.Tensor:
-    return F.avg_pool2d(pictures, (1, length), stride=1, padding=(0, length // 2), count_include_pad=False)
 
 
 @pytest.mark.parametrize("name", ["yolo26n", "yolo11n", "yolov8n"])
@@ -57,27 +54,29 @@ def test_maps_are_those_of_the_whole_network(features: DetectorFeatures, yolo26n
 
 
 def test_the_same_picture_is_at_no_distance_and_blur_takes_it_further(
-    features: DetectorFeatures, sharp: torch.Tensor
+    features: DetectorFeatures, sharp: torch.Tensor, shaken: Blur
 ) -> None:
     with torch.no_grad():
-        distances = [float(features.distance(blurred(sharp, length), sharp)) for length in (1, 3, 7, 15, 31)]
+        distances = [float(features.distance(shaken(sharp, length), sharp)) for length in (1, 3, 7, 15, 31)]
     assert distances[0] == 0
     assert distances == sorted(distances)
     assert distances[1] > 0.05
     assert distances[-1] < 2
 
 
-def test_each_stride_counts_alike(yolo26n: Path, features: DetectorFeatures, sharp: torch.Tensor) -> None:
+def test_each_stride_counts_alike(yolo26n: Path, features: DetectorFeatures, sharp: torch.Tensor, shaken: Blur) -> None:
     with torch.no_grad():
-        soft = blurred(sharp, 7)
+        soft = shaken(sharp, 7)
         single = [DetectorFeatures(yolo26n, strides=[stride]).distance(soft, sharp) for stride in (4, 8, 16)]
         torch.testing.assert_close(features.distance(soft, sharp), torch.stack(single).mean())
 
 
-def test_a_step_moves_the_picture_and_never_the_detector(features: DetectorFeatures, sharp: torch.Tensor) -> None:
+def test_a_step_moves_the_picture_and_never_the_detector(
+    features: DetectorFeatures, sharp: torch.Tensor, shaken: Blur
+) -> None:
     before = {name: value.clone() for name, value in features.state_dict().items()}
     assert any("running_mean" in name for name in before)
-    restored = blurred(sharp, 9).requires_grad_()
+    restored = shaken(sharp, 9).requires_grad_()
     optimizer = torch.optim.SGD([restored, *features.parameters()], lr=1.0)
     losses = []
     for _ in range(4):
@@ -97,9 +96,9 @@ def test_a_step_moves_the_picture_and_never_the_detector(features: DetectorFeatu
 
 
 def test_the_gradient_reaches_every_place_of_the_restored_picture_alone(
-    features: DetectorFeatures, sharp: torch.Tensor
+    features: DetectorFeatures, sharp: torch.Tensor, shaken: Blur
 ) -> None:
-    restored = blurred(sharp, 9).requires_grad_()
+    restored = shaken(sharp, 9).requires_grad_()
     target = sharp.clone().requires_grad_()
     features.distance(restored, target).backward()
     assert target.grad is None
