@@ -374,11 +374,11 @@ def test_folders_gather_and_a_configuration_file_may_hold_bare_numbers(photos, t
     assert (options.sharp, options.crop, options.quarter_turns) == ([f"{photos}=2"], "32", False)
 
 
-@pytest.mark.parametrize("name", ["modern", "nano", "paper"])
+@pytest.mark.parametrize("name", ["estimator", "guided", "modern", "nano", "paper"])
 def test_committed_recipes_are_read(name):
     file = Path(__file__).parents[2] / "experiments" / "configs" / f"{name}.yaml"
     options = parse_args(build_parser(), ["--config", str(file)])
-    assert options.network.startswith("mstsgm")
+    assert options.network == "estimator" or options.network.startswith("mstsgm")
     if name == "paper":
         published = ("adam", 1e-4, "halving", 0.0, 0.0, 0.0, 8, "256", False, 1.0, 0.09, 0.01, 3000 * 263)
         keys = "optimizer learning_rate schedule weight_decay clip ema batch crop quarter_turns content frequency"

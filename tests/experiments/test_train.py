@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
-from experiments.train import main
+from deblur.cli import parse_args
+from experiments.train import build_parser, main
 
 
 def test_the_detector_teaches_from_its_step_on_and_its_distance_is_logged(training_arguments, tmp_path, shared):
@@ -34,6 +36,13 @@ def test_where_a_detector_teaches_the_best_weights_are_those_it_finds_nearest(tr
     assert metrics["best_by"] == "restored"
     decibels = [scores["restored"] for scores in metrics["validation"].values()]
     assert metrics["best"] == pytest.approx(sum(decibels) / len(decibels))
+
+
+def test_in_the_recipe_of_a_detector_that_teaches_its_term_is_the_loudest():
+    file = Path(__file__).parents[2] / "experiments" / "configs" / "taught.yaml"
+    options = parse_args(build_parser(), ["--config", str(file), "--sharp", "photographs"])
+    assert (options.network, options.detector_loss, options.detector_term) == ("mstsgm-guided", "yolo26n", ["features"])
+    assert options.detector_weight > options.content > options.frequency > 0
 
 
 def test_without_a_detector_it_is_plain_training(training_arguments, tmp_path):
