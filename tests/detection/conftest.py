@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import torch
+    from collections.abc import Callable, Mapping
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +24,12 @@ def photographs() -> dict[str, np.ndarray]:
     assert spec.origin is not None
     folder = Path(spec.origin).parent / "assets"
     return {name: np.array(Image.open(folder / f"{name}.jpg").convert("RGB")) for name in ("bus", "zidane")}
+
+
+@pytest.fixture(scope="session")
+def bus(photographs: Mapping[str, np.ndarray]) -> torch.Tensor:
+    """The photograph of a bus as training sees it, (3, 1080, 810) RGB in [0, 1]."""
+    return torch.from_numpy(photographs["bus"]).permute(2, 0, 1).float() / 255
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,8 @@ import torch
 from detection.answers import DetectorAnswers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
-
-    import numpy as np
 
     Blur = Callable[[torch.Tensor, int], torch.Tensor]
 
@@ -22,9 +20,8 @@ def answers(yolo26n: Path) -> DetectorAnswers:
 
 
 @pytest.fixture(scope="module")
-def sharp(photographs: Mapping[str, np.ndarray]) -> torch.Tensor:
+def sharp(bus: torch.Tensor) -> torch.Tensor:
     """A crop with people and a bus, (1, 3, 320, 288) in [0, 1]."""
-    bus = torch.from_numpy(photographs["bus"]).permute(2, 0, 1).float() / 255
     return bus[None, :, 400:720, 40:328]
 
 

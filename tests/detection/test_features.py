@@ -9,10 +9,8 @@ from detection.errors import DetectionError
 from detection.features import DetectorFeatures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
-
-    import numpy as np
 
     Blur = Callable[[torch.Tensor, int], torch.Tensor]
 
@@ -23,9 +21,8 @@ def features(yolo26n: Path) -> DetectorFeatures:
 
 
 @pytest.fixture(scope="module")
-def sharp(photographs: Mapping[str, np.ndarray]) -> torch.Tensor:
+def sharp(bus: torch.Tensor) -> torch.Tensor:
     """Two crops, (2, 3, 192, 160) in [0, 1]."""
-    bus = torch.from_numpy(photographs["bus"]).permute(2, 0, 1).float() / 255
     return torch.stack([bus[:, 400:592, 40:200], bus[:, 400:592, 600:760]])
 
 
