@@ -29,55 +29,77 @@ class _Span(NamedTuple):
     share: Tensor
 
 
-def deconvolve(
-    light: Tensor, belief: Belief, rows: Sequence[float], columns: Sequence[float], strengths: Sequence[float]
-) -> Tensor:
+class Deconvolution:
     """Pictures with the blur undone by Wiener filters whose prior is that gradients are small.
 
     At frequency f the filter of a belief turns Y into conj(K) Y / (P + strength |D|^2), K the mean of the kernels that
     are thought possible, P their mean power and D the transfer function of horizontal and vertical differences: white
     noise over a scene whose spectrum falls as 1 / |f| (Wiener, 1949). Where the kernel is known P is |K|^2; where its
     phase is not, P is larger, and the filter takes away what it cannot put right.
-
-    Args:
-        light: (B, C, H, W).
-        belief: kernels of R = rows * columns regions, row by row.
-        rows: y of the places that the kernels are for, ascending, ``RAMP`` or more apart.
-        columns: x of these places, likewise.
-        strengths: of the regularisation, one a result.
-
-    Returns:
-        (B, S, C, H, W), the result of each strength.
     """
-    batch, channels, height, width = light.shape
-    down, across = _spans(rows, height, light.device), _spans(columns, width, light.device)
-    size = [fast_length(max(len(span.share) for span in spans) + 2 * MARGIN) for spans in (down, across)]
-    windows = torch.stack(
-        [
-            mirrored_window(light, column.start - MARGIN, row.start - MARGIN, size[1], size[0])
-            for row in down
-            for column in across
-        ],
-        1,
-    )
-    level = windows.mean((-2, -1), keepdim=True)
-    # Towards the window's borders everything fades to its mean, so that opposite borders meet without a step.
-    taper = _taper(size[0], light.device).unsqueeze(1) * _taper(size[1], light.device)
-    spectrum = torch.fft.rfft2((windows - level) * taper)
-    transfer = torch.fft.rfft2(_centred(belief.mean, size)).unsqueeze(2)
-    spread = torch.fft.rfft2(_centred(belief.power, size)).unsqueeze(2)
-    power = torch.maximum(transfer.abs().square(), spread.abs().square())
-    matched = transfer.conj() * spectrum
-    differences = difference_power(size, light.device)
-    result = light.new_zeros(batch, len(strengths), channels, height, width)
-    for number, strength in enumerate(strengths):
-        restored = torch.fft.irfft2(matched / (power + strength * differences + 1e-5), s=size) + level
-        for index, (row, column) in enumerate(itertools.product(down, across)):
-            h, w = len(row.share), len(column.share)
-            part = restored[:, index, :, MARGIN : MARGIN + h, MARGIN : MARGIN + w]
-            share = row.share.unsqueeze(1) * column.share
-            result[:, number, :, row.start : row.start + h, column.start : column.start + w] += part * share
-    return result
+
+    def __init__(self, light: Tensor, belief: Belief, rows: Sequence[float], columns: Sequence[float]) -> None:
+        """Transform pictures and kernels, once for all filters.
+
+        Args:
+            light: (B, C, H, W).
+            belief: kernels of R = rows * columns regions, row by row.
+            rows: y of the places that the kernels are for, ascending, ``RAMP`` or more apart.
+            columns: x of these places, likewise.
+        """
+        self._shape = light.shape
+        down, across = self._spans = [
+            _spans(places, side, light.device) for places, side in zip((rows, columns), light.shape[-2:], strict=True)
+        ]
+        size = [fast_length(max(len(span.share) for span in spans) + 2 * MARGIN) for spans in self._spans]
+        self._size = size
+        windows = torch.stack(
+            [
+                mirrored_window(light, column.start - MARGIN, row.start - MARGIN, size[1], size[0])
+                for row in down
+                for column in across
+            ],
+            1,
+        )
+        self._level = windows.mean((-2, -1), keepdim=True)
+        # Towards the window's borders everything fades to its mean, so that opposite borders meet without a step.
+        taper = _taper(size[0], light.device).unsqueeze(1) * _taper(size[1], light.device)
+        self._spectrum = torch.fft.rfft2((windows - self._level) * taper)
+        self._transfer = torch.fft.rfft2(_centred(belief.mean, size)).unsqueeze(2)
+        spread = torch.fft.rfft2(_centred(belief.power, size)).unsqueeze(2)
+        self._power = torch.maximum(self._transfer.abs().square(), spread.abs().square())
+        self._differences = difference_power(size, light.device)
+
+    def restore(
+        self, strengths: Sequence[float], turned: Tensor | None = None, channels: slice = slice(None)
+    ) -> Tensor:
+        """Undo the blur.
+
+        Args:
+            strengths: of the regularisation, one a result.
+            turned: (B,) bool, the pictures whose kernels are meant turned by 180 degrees; none by default.
+            channels: those of the pictures that are wanted.
+
+        Returns:
+            (B, S, C, H, W), the result of each strength.
+        """
+        # A kernel turned by 180 degrees has the complex conjugate transfer function.
+        conjugate = self._transfer.conj()
+        if turned is not None:
+            conjugate = torch.where(turned.view(-1, 1, 1, 1, 1), self._transfer, conjugate)
+        matched = conjugate * self._spectrum[:, :, channels]
+        level = self._level[:, :, channels]
+        batch, _, height, width = self._shape
+        result = level.new_zeros(batch, len(strengths), matched.shape[2], height, width)
+        for number, strength in enumerate(strengths):
+            damped = self._power + strength * self._differences + 1e-5
+            restored = torch.fft.irfft2(matched / damped, s=self._size) + level
+            for index, (row, column) in enumerate(itertools.product(*self._spans)):
+                h, w = len(row.share), len(column.share)
+                part = restored[:, index, :, MARGIN : MARGIN + h, MARGIN : MARGIN + w]
+                share = row.share.unsqueeze(1) * column.share
+                result[:, number, :, row.start : row.start + h, column.start : column.start + w] += part * share
+        return result
 
 
 def _spans(places: Sequence[float], length: int, device: torch.device) -> list[_Span]:

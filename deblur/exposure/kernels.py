@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 KERNEL = 48
 """Side of a kernel in pixels; its centre is at [24, 24]."""
 _GRID = 64  # of spectra of kernels
-_NOISE = 0.01  # strength of the regularisation that estimates are judged by; see deconvolution.deconvolve
+_NOISE = 0.01  # strength of the regularisation that estimates are judged by; see deconvolution.Deconvolution
 _FLOOR = 0.02  # a blur of less error than this counts as none
 
 
@@ -81,7 +81,7 @@ def spread(kernels: Tensor) -> Tensor:
 def expected_error(belief: Belief, true: Tensor) -> Tensor:
     """What deconvolution by a belief leaves wrong in scenes whose spectrum falls as 1 / f, (...).
 
-    The true kernel and the filter of ``deconvolution.deconvolve`` make a transfer function whose distance from 1 is
+    The true kernel and the filter of ``deconvolution.Deconvolution`` make a transfer function whose distance from 1 is
     weighed by the scene's power at each frequency and averaged. 0 is a perfect restoration; not to restore at all is
     ``expected_error`` of a kernel that is one point.
 

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deblur.blur.sensor import to_linear, to_srgb
-from deblur.exposure.deconvolution import deconvolve
-from deblur.exposure.kernels import Belief, half_turned, spread
+from deblur.exposure.deconvolution import Deconvolution
+from deblur.exposure.kernels import Belief, spread
 from deblur.exposure.spectra import luma
 from deblur.networks.blocks import Restored, picture_pyramid
 from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorConfig
@@ -31,6 +31,7 @@ CORRECTIONS = FILTERED + 1  # and the kernels the other way round
 MAPS = 2  # the blur's length and how sure the estimate is
 GUIDE_CHANNELS = CORRECTIONS + MAPS
 _WAY_STRENGTH = 0.02
+_ENCODED = slice(1, 2)  # of linear and encoded brightness
 _LENGTH_UNIT = 8.0  # pixels
 
 
@@ -103,13 +104,12 @@ class ExposureGuide(nn.Module):
         """
         kernels, rows, columns = exposure or self.estimate(x)
         linear, encoded = luma(to_linear(x)), luma(x)
-        one, other = (
-            deconvolve(encoded, way, rows, columns, [_WAY_STRENGTH])[:, 0] for way in (kernels, kernels.half_turned())
-        )
-        turned = (_density(other) < _density(one)).view(-1, 1, 1, 1)
-        kernels = Belief(*(torch.where(turned, half_turned(each), each) for each in kernels))
-        unlikely = torch.where(turned, one, other)
-        found = deconvolve(torch.cat([linear, encoded], 1), kernels, rows, columns, STRENGTHS)
+        filters = Deconvolution(torch.cat([linear, encoded], 1), kernels, rows, columns)
+        as_read = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        one, other = (filters.restore([_WAY_STRENGTH], way, _ENCODED)[:, 0] for way in (as_read, ~as_read))
+        turned = _density(other) < _density(one)
+        unlikely = torch.where(turned.view(-1, 1, 1, 1), one, other)
+        found = filters.restore(STRENGTHS, turned)
         restored = torch.cat([found[:, :, 1], unlikely], 1).clamp(0, 1)
         corrections = torch.cat([to_srgb(found[:, :, 0]) - to_srgb(linear), restored - encoded], 1)
         known = kernels.mean.square().sum((-2, -1)).sqrt()

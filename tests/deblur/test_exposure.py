@@ -13,7 +13,7 @@ from skimage import data as photographs
 from deblur.blur import BlurSpec, Motion, draw_motion, expose, generator_for, parse_blur
 from deblur.blur.motion import Region, still
 from deblur.blur.rendering import convolve
-from deblur.exposure.deconvolution import deconvolve
+from deblur.exposure.deconvolution import Deconvolution
 from deblur.exposure.kernels import (
     KERNEL,
     Belief,
@@ -159,9 +159,21 @@ def test_the_true_kernel_restores_a_picture_and_the_turned_one_harms_it():
     blurred = (blurred_by(sharp, HOOK) * 255).round() / 255
     kernels = known(HOOK.expand(1, 4, -1, -1))
     places = [64.0, 192.0], [82.0, 246.0]
-    right, wrong = (deconvolve(blurred, each, *places, [0.01])[:, 0] for each in (kernels, kernels.half_turned()))
+    right, wrong = (
+        Deconvolution(blurred, each, *places).restore([0.01])[:, 0] for each in (kernels, kernels.half_turned())
+    )
     assert psnr(right, sharp).item() > psnr(blurred, sharp).item() + 4
     assert psnr(wrong, sharp).item() < psnr(blurred, sharp).item()
+
+
+def test_turned_filters_are_those_of_turned_kernels_for_the_pictures_and_channels_asked_for():
+    pictures = torch.rand(2, 3, 100, 120)
+    kernels, places = known(HOOK.expand(2, 1, -1, -1)), ([50.0], [60.0])
+    expected = Deconvolution(pictures, kernels.half_turned(), *places).restore([0.01, 0.1])
+    filters = Deconvolution(pictures, kernels, *places)
+    found = filters.restore([0.01, 0.1], torch.tensor([False, True]), slice(1, 2))
+    torch.testing.assert_close(found[1], expected[1, :, 1:2], rtol=0, atol=1e-4)
+    torch.testing.assert_close(found[0], filters.restore([0.01, 0.1])[0, :, 1:2])
 
 
 @pytest.mark.parametrize(
@@ -171,7 +183,7 @@ def test_the_true_kernel_restores_a_picture_and_the_turned_one_harms_it():
 def test_windows_fade_together_without_a_seam(height, width, rows, columns):
     picture = torch.rand(2, 3, height, width)
     kernels = known(path_kernel((0, 0)).expand(2, len(rows) * len(columns), -1, -1))
-    same, less = deconvolve(picture, kernels, rows, columns, [0.0, 1.0]).unbind(1)
+    same, less = Deconvolution(picture, kernels, rows, columns).restore([0.0, 1.0]).unbind(1)
     torch.testing.assert_close(same, picture, rtol=0, atol=1e-3)
     assert less.shape == picture.shape
 
@@ -180,7 +192,7 @@ def test_each_region_is_restored_by_its_own_kernel():
     sharp = photograph(256, 512)
     blurred = torch.cat([sharp[..., :256], blurred_by(sharp, HOOK)[..., 256:]], -1)
     kernels = known(torch.stack([path_kernel((0, 0)), HOOK]).unsqueeze(0))
-    restored = deconvolve(blurred, kernels, [128.0], [128.0, 384.0], [0.003])[:, 0]
+    restored = Deconvolution(blurred, kernels, [128.0], [128.0, 384.0]).restore([0.003])[:, 0]
     assert psnr(restored[..., :200], sharp[..., :200]).item() > 35
     before, after = (psnr(each[..., 312:], sharp[..., 312:]).item() for each in (blurred, restored))
     assert after > before + 4
