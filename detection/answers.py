@@ -8,15 +8,15 @@ is the quality focal loss of Li et al., NeurIPS 2020, whose targets are scores b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
-from detection.teacher import FrozenDetector, padded_to_stride
+from detection.teacher import FrozenDetector, padded_to_stride, raw_answers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 _LEAST_SCORES = 1.0  # what a batch without objects is divided by
@@ -34,7 +34,7 @@ class DetectorAnswers(FrozenDetector):
         """Load the network, see `FrozenDetector`."""
         super().__init__(weights)
 
-    def forward(self, pictures: torch.Tensor) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
+    def forward(self, pictures: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
         """What each of the network's heads answers, in float32 whatever autocast says.
 
         Args:
@@ -44,18 +44,21 @@ class DetectorAnswers(FrozenDetector):
             For each head, one or two, logits of the scores (B, classes, A) at A anchors, and what the boxes are decoded
             from (B, 4 or 64, A).
         """
-        with torch.autocast(pictures.device.type, enabled=False):
-            raw: Mapping[str, Any] = self.body(padded_to_stride(pictures))[1]
-        heads = raw.values() if "one2many" in raw else (raw,)
+        heads = raw_answers(self.body, padded_to_stride(pictures))
         return tuple((head["scores"], head["boxes"]) for head in heads)
 
     def _apart(
-        self, found: tuple[torch.Tensor, torch.Tensor], target: tuple[torch.Tensor, torch.Tensor]
-    ) -> torch.Tensor:
-        (scores, boxes), (wanted, wanted_boxes) = found, target
-        truth = wanted.sigmoid()
-        entropy = F.binary_cross_entropy_with_logits(scores, truth, reduction="none")
-        wrong = ((scores.sigmoid() - truth).square() * entropy).sum() / truth.sum().clamp_min(_LEAST_SCORES)
-        objects = truth.amax(1, keepdim=True)
-        apart, size = ((objects * each.abs()).sum() for each in (boxes - wanted_boxes, wanted_boxes))
-        return wrong + apart / size.clamp_min(torch.finfo(size.dtype).eps)
+        self,
+        found: tuple[tuple[Tensor, Tensor], ...],
+        target: tuple[tuple[Tensor, Tensor], ...],
+    ) -> Tensor:
+        return torch.stack([_head_apart(*each, *wanted) for each, wanted in zip(found, target, strict=True)]).mean()
+
+
+def _head_apart(scores: Tensor, boxes: Tensor, wanted: Tensor, wanted_boxes: Tensor) -> Tensor:
+    truth = wanted.sigmoid()
+    entropy = F.binary_cross_entropy_with_logits(scores, truth, reduction="none")
+    wrong = ((scores.sigmoid() - truth).square() * entropy).sum() / truth.sum().clamp_min(_LEAST_SCORES)
+    objects = truth.amax(1, keepdim=True)
+    apart, size = ((objects * each.abs()).sum() for each in (boxes - wanted_boxes, wanted_boxes))
+    return wrong + apart / size.clamp_min(torch.finfo(size.dtype).eps)

@@ -77,8 +77,13 @@ class DetectorFeatures(FrozenDetector):
                     maps.append(grown)
         return tuple(maps)
 
-    def _apart(self, found: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        return F.l1_loss(found, target) / target.abs().mean().clamp_min(torch.finfo(target.dtype).eps)
+    def _apart(self, found: tuple[torch.Tensor, ...], target: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        tiny = torch.finfo(torch.float32).eps
+        distances = [
+            F.l1_loss(each, wanted) / wanted.abs().mean().clamp_min(tiny)
+            for each, wanted in zip(found, target, strict=True)
+        ]
+        return torch.stack(distances).mean()
 
 
 def _stages(layers: nn.Sequential) -> dict[int, int]:

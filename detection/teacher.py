@@ -1,6 +1,6 @@
 """A frozen detector that says how far a restored picture is from the sharp one: what its teachers have in common.
 
-What of the detector is compared, its features or its answers, is in `detection.features` and `detection.answers`.
+What of the detector is compared is in `detection.features`, `detection.objects` and `detection.answers`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from detection.weights import find_weights, sha256_of
 from detection.yolo import PADDING, STRIDE, load_network
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -63,7 +64,7 @@ class FrozenDetector(nn.Module, ABC):
             )
         with torch.no_grad():
             targets = self(sharp)
-        return torch.stack([self._apart(*each) for each in zip(self(restored), targets, strict=True)]).mean()
+        return self._apart(self(restored), targets)
 
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode, also inside a module that goes into training mode."""
@@ -71,10 +72,26 @@ class FrozenDetector(nn.Module, ABC):
 
     @abstractmethod
     def _apart(self, found: Any, target: Any) -> torch.Tensor:
-        """The distance of one of the parts that ``forward`` gives, on the restored and on the sharp picture."""
+        """The distance of what ``forward`` gives on the restored and on the sharp picture."""
 
 
 def padded_to_stride(pictures: torch.Tensor) -> torch.Tensor:
     """(B, 3, H, W) pictures as float32, padded right and below to a multiple of 32 with the detectors' grey."""
     height, width = pictures.shape[-2:]
     return F.pad(pictures.float(), (0, -width % STRIDE, 0, -height % STRIDE), value=PADDING / 255)
+
+
+def raw_answers(network: nn.Module, pictures: torch.Tensor) -> tuple[Mapping[str, Any], ...]:
+    """What each of a YOLO network's heads, one or two, answers before boxes are decoded, in float32.
+
+    Args:
+        network: in evaluation mode.
+        pictures: (B, 3, H, W) in [0, 1], sides multiples of 32.
+
+    Returns:
+        Mappings with ``scores``, logits (B, classes, A) at A anchors, ``boxes`` (B, 4 or 64, A), and ``feats``, what
+        the head reads. Of two heads, the one that answers at every place of an object comes first.
+    """
+    with torch.autocast(pictures.device.type, enabled=False):
+        raw: Mapping[str, Any] = network(pictures)[1]
+    return (raw["one2many"], raw["one2one"]) if "one2many" in raw else (raw,)

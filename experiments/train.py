@@ -3,8 +3,8 @@
     python -m experiments.train --config experiments/configs/nano.yaml --sharp photographs --max-minutes 60 \
         --init mstsgm-nano --detector-loss yolo26n --detector-weight 0.1
 
-A frozen detector looks at the restored and at the sharp picture; the distance of its features, of its answers or of
-both is one more term of the loss, from ``--detector-from`` on. It is meant for a network that restores already. The
+A frozen detector looks at the restored and at the sharp picture; how far apart what it makes of them lies is one more
+term of the loss, from ``--detector-from`` on. It is meant for a network that restores already. The
 distance of the blurred and of the restored pictures is logged at every validation beside PSNR, also with a weight of 0.
 """
 
@@ -38,9 +38,10 @@ def build_parser() -> argparse.ArgumentParser:
     detector.add_argument(
         "--detector-term",
         nargs="+",
-        choices=("features", "answers"),
+        choices=("features", "objects", "answers"),
         default=["features"],
-        help="distance of its backbone's features, of its answers (scores and boxes), or the sum of both",
+        help="distance of its backbone's features, of what its head reads where there are objects, of its answers "
+        "(scores and boxes), or the sum of several",
     )
     detector.add_argument("--detector-weight", type=not_negative, default=0.1, help="of the distance; 0 only logs it")
     detector.add_argument(
@@ -59,10 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         from deblur.training.loop import train
         from detection.answers import DetectorAnswers
         from detection.features import DetectorFeatures
+        from detection.objects import DetectorObjects
 
         distance: FeatureDistance | None = None
         if options.detector_loss is not None:
-            kinds = {"features": DetectorFeatures, "answers": DetectorAnswers}
+            kinds = {"features": DetectorFeatures, "objects": DetectorObjects, "answers": DetectorAnswers}
             teachers = [kinds[term](options.detector_loss) for term in dict.fromkeys(options.detector_term)]
 
             def distance(restored: Tensor, sharp: Tensor) -> Tensor:

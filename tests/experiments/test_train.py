@@ -24,7 +24,7 @@ def test_the_detector_teaches_from_its_step_on_and_its_distance_is_logged(traini
 
 def test_where_a_detector_teaches_the_best_weights_are_those_it_finds_nearest(training_arguments, tmp_path, shared):
     teacher = ["--detector-loss", str(shared / "weights" / "yolo26n.pt"), "--detector-weight"]
-    assert main([*training_arguments, *teacher, "0.2", "--detector-term", "features", "answers", "--steps", "2"]) == 0
+    assert main([*training_arguments, *teacher, "0.2", "--detector-term", "objects", "answers", "--steps", "2"]) == 0
     folder = tmp_path / "runs" / "train" / "deblur"
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["best_by"] == "distance_restored"
