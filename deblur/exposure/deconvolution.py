@@ -92,8 +92,9 @@ class Deconvolution:
         batch, _, height, width = self._shape
         result = level.new_zeros(batch, len(strengths), matched.shape[2], height, width)
         for number, strength in enumerate(strengths):
-            damped = self._power + strength * self._differences + 1e-5
-            restored = torch.fft.irfft2(matched / damped, s=self._size) + level
+            # Complex numbers are divided by real ones several times slower than multiplied.
+            gain = 1 / (self._power + strength * self._differences + 1e-5)
+            restored = torch.fft.irfft2(matched * gain, s=self._size) + level
             for index, (row, column) in enumerate(itertools.product(*self._spans)):
                 h, w = len(row.share), len(column.share)
                 part = restored[:, index, :, MARGIN : MARGIN + h, MARGIN : MARGIN + w]
