@@ -38,11 +38,13 @@ def test_where_a_detector_teaches_the_best_weights_are_those_it_finds_nearest(tr
     assert metrics["best"] == pytest.approx(sum(decibels) / len(decibels))
 
 
-def test_in_the_recipe_of_a_detector_that_teaches_its_term_is_the_loudest():
+def test_the_recipe_of_a_detector_that_teaches_turns_down_what_would_drown_it():
     file = Path(__file__).parents[2] / "experiments" / "configs" / "taught.yaml"
     options = parse_args(build_parser(), ["--config", str(file), "--sharp", "photographs"])
-    assert (options.network, options.detector_loss, options.detector_term) == ("mstsgm-guided", "yolo26n", ["features"])
-    assert options.detector_weight > options.content > options.frequency > 0
+    assert (options.network, options.detector_loss, options.detector_term) == ("mstsgm-guided", "yolo26n", ["objects"])
+    usual = parse_args(build_parser(), ["--network", "mstsgm-guided", "--sharp", "photographs"])
+    assert 0 < options.frequency < 0.2 * usual.frequency
+    assert options.detector_weight >= options.content == usual.content
 
 
 def test_without_a_detector_it_is_plain_training(training_arguments, tmp_path):
