@@ -135,7 +135,8 @@ def test_tiles_of_a_released_network_stay_near_the_whole(name: str) -> None:
     whole = Deblurrer.load(name, "cpu")(picture).astype(int)
     difference = np.abs(Deblurrer.load(name, "cpu", max_pixels=MIN_TILE_PIXELS)(picture) - whole)
     assert difference.mean() < 0.5
-    assert np.percentile(difference, 99) <= 4
+    # A guide reads the blur anew from each tile, and what its filters do is larger than a network's own change.
+    assert np.percentile(difference, 99) <= (6 if name == "mstsgm-guided" else 4)
 
 
 def test_two_threads_get_what_one_gets(small: Deblurrer) -> None:
