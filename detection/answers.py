@@ -8,16 +8,11 @@ is the quality focal loss of Li et al., NeurIPS 2020, whose targets are scores b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from detection.teacher import FrozenDetector, padded_to_stride, raw_answers
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from detection.teacher import FrozenDetector, raw_answers
 
 _LEAST_SCORES = 1.0  # what a batch without objects is divided by
 
@@ -30,10 +25,6 @@ class DetectorAnswers(FrozenDetector):
     of boxes the mean absolute difference where the sharp picture has objects, in units of its mean magnitude there.
     """
 
-    def __init__(self, weights: str | Path = "yolo26n") -> None:
-        """Load the network, see `FrozenDetector`."""
-        super().__init__(weights)
-
     def forward(self, pictures: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
         """What each of the network's heads answers, in float32 whatever autocast says.
 
@@ -44,7 +35,7 @@ class DetectorAnswers(FrozenDetector):
             For each head, one or two, logits of the scores (B, classes, A) at A anchors, and what the boxes are decoded
             from (B, 4 or 64, A).
         """
-        heads = raw_answers(self.body, padded_to_stride(pictures))
+        heads = raw_answers(self.body, pictures)
         return tuple((head["scores"], head["boxes"]) for head in heads)
 
     def _apart(

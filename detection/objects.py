@@ -9,15 +9,10 @@ CVPR 2019). The sharp picture's own scores say where that is, so no annotations 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
-from detection.teacher import FrozenDetector, padded_to_stride, raw_answers
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from detection.teacher import FrozenDetector, raw_answers
 
 _ELSEWHERE = 0.005
 """What a place without an object counts, beside 1 for a certain one: nothing is to be seen there that is not there."""
@@ -32,10 +27,6 @@ class DetectorObjects(FrozenDetector):
     count little.
     """
 
-    def __init__(self, weights: str | Path = "yolo26n") -> None:
-        """Load the network, see `FrozenDetector`."""
-        super().__init__(weights)
-
     def forward(self, pictures: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
         """What the head reads and how sure it is of an object, in float32 whatever autocast says.
 
@@ -46,7 +37,7 @@ class DetectorObjects(FrozenDetector):
             For strides 8, 16 and 32 the map (B, C, h, w) and the highest class score (B, 1, h, w) in [0, 1].
         """
         # Of two heads, the one that is trained to answer at every place of an object.
-        head = raw_answers(self.body, padded_to_stride(pictures))[0]
+        head = raw_answers(self.body, pictures)[0]
         maps = head["feats"]
         scores = head["scores"].sigmoid().amax(1, keepdim=True).split([each[0, 0].numel() for each in maps], 2)
         return tuple((each, score.view(-1, 1, *each.shape[-2:])) for each, score in zip(maps, scores, strict=True))

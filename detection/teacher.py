@@ -32,7 +32,7 @@ class FrozenDetector(nn.Module, ABC):
         body: the network, or what of it is run.
     """
 
-    def __init__(self, weights: str | Path) -> None:
+    def __init__(self, weights: str | Path = "yolo26n") -> None:
         """Load the network, on the CPU; move it with ``to(device)``.
 
         Args:
@@ -86,12 +86,12 @@ def raw_answers(network: nn.Module, pictures: torch.Tensor) -> tuple[Mapping[str
 
     Args:
         network: in evaluation mode.
-        pictures: (B, 3, H, W) in [0, 1], sides multiples of 32.
+        pictures: (B, 3, H, W) RGB in [0, 1], of any size, padded as by `padded_to_stride`.
 
     Returns:
         Mappings with ``scores``, logits (B, classes, A) at A anchors, ``boxes`` (B, 4 or 64, A), and ``feats``, what
         the head reads. Of two heads, the one that answers at every place of an object comes first.
     """
     with torch.autocast(pictures.device.type, enabled=False):
-        raw: Mapping[str, Any] = network(pictures)[1]
+        raw: Mapping[str, Any] = network(padded_to_stride(pictures))[1]
     return (raw["one2many"], raw["one2one"]) if "one2many" in raw else (raw,)

@@ -33,6 +33,12 @@ def bus(photographs: Mapping[str, np.ndarray]) -> torch.Tensor:
 
 
 @pytest.fixture(scope="session")
+def sharp(bus: torch.Tensor) -> torch.Tensor:
+    """A crop with people and a bus, (1, 3, 320, 288) in [0, 1]."""
+    return bus[None, :, 400:720, 40:328]
+
+
+@pytest.fixture(scope="session")
 def shaken() -> Callable[[torch.Tensor, int], torch.Tensor]:
     """Pictures (B, 3, H, W) blurred along their rows by an odd number of pixels."""
 

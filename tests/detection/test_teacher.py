@@ -1,0 +1,56 @@
+"""What holds for every teacher that runs the whole detector."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from detection.answers import DetectorAnswers
+from detection.objects import DetectorObjects
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from detection.teacher import FrozenDetector
+
+    Blur = Callable[[torch.Tensor, int], torch.Tensor]
+
+
+@pytest.fixture(scope="module", params=[DetectorAnswers, DetectorObjects])
+def teacher(request: pytest.FixtureRequest, yolo26n: Path) -> FrozenDetector:
+    return request.param(yolo26n)
+
+
+def test_a_step_moves_the_picture_and_never_the_detector(
+    teacher: FrozenDetector, sharp: torch.Tensor, shaken: Blur
+) -> None:
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    restored = shaken(sharp, 9).requires_grad_()
+    target = sharp.clone().requires_grad_()
+    optimizer = torch.optim.Adam([restored, *teacher.parameters()], lr=2e-3)
+    losses = []
+    for _ in range(5):
+        optimizer.zero_grad()
+        teacher.train()
+        loss = teacher.distance(restored, target)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert target.grad is None
+    assert not any(module.training for module in teacher.modules())
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+
+
+@pytest.mark.parametrize("height", [33, 64])
+def test_a_batch_without_objects_has_a_finite_distance(teacher: FrozenDetector, height: int) -> None:
+    grey = torch.full((1, 3, height, 64), 0.5, requires_grad=True)
+    loss = teacher.distance(grey, torch.full((1, 3, height, 64), 0.4))
+    loss.backward()
+    assert loss.isfinite()
+    assert grey.grad is not None
+    assert grey.grad.isfinite().all()
