@@ -80,6 +80,12 @@ class Detections:
         order = np.argsort(-score_array, kind="stable")
         return cls(box_array[order], score_array[order], tuple(class_names[index] for index in order))
 
+    def mirrored(self, width: int) -> Self:
+        """The same in the mirror image, left for right, of a picture ``width`` pixels wide."""
+        boxes = self.boxes.copy()
+        boxes[:, 0], boxes[:, 2] = width - self.boxes[:, 2], width - self.boxes[:, 0]
+        return type(self)(boxes, self.scores, self.class_names)
+
     def select(self, confidence: float = 0.0, classes: Collection[str] | None = None) -> Self:
         """Those with a score of at least ``confidence`` and, unless it is None, a class among ``classes``."""
         if isinstance(classes, str):

@@ -78,6 +78,11 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME=DIR",
         help="pictures that another program restored; with several blurs DIR holds a folder for each",
     )
+    arms.add_argument(
+        "--fuse",
+        action="store_true",
+        help="also detect in blurred and restored picture and fuse the boxes; mirrored and blurred is the control",
+    )
     arms.add_argument("--detector", nargs="+", action=Collect, metavar="NAME|FILE", help="detectors, such as yolo26n")
     how = parser.add_argument_group("how")
     how.add_argument("--imgsz", type=positive_int, default=640, help="side of the detector's square (default: 640)")
@@ -176,6 +181,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         seed=arguments.seed,
         backend=arguments.backend,
         image_size=arguments.imgsz,
+        fuse=arguments.fuse,
     )
 
 

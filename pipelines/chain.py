@@ -11,6 +11,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from detection.fusion import fuse
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -36,7 +38,7 @@ class DeblurDetectResult(NamedTuple):
     """What the chain makes of one picture.
 
     Attributes:
-        restored: RGB uint8 (H, W, 3), the picture that the detector saw.
+        restored: RGB uint8 (H, W, 3), the picture that the detector saw, with ``fuse`` beside the one that came in.
         detections: boxes in its pixels.
         times: how long it took.
     """
@@ -49,15 +51,28 @@ class DeblurDetectResult(NamedTuple):
 class DeblurDetect:
     """Restores a picture and finds the objects in it."""
 
-    def __init__(self, deblurrer: Restorer | None, detector: Detector) -> None:
+    def __init__(
+        self, deblurrer: Restorer | None, detector: Detector, *, fuse: bool = False, confidence: float = 0.0
+    ) -> None:
         """Join the two.
 
         Args:
             deblurrer: for example `deblur.Deblurrer`; None leaves pictures as they are.
-            detector: for example `detection.yolo.YoloDetector`.
+            detector: for example `detection.yolo.YoloDetector`. To fuse, let it report boxes down to a confidence of
+                `detection.fusion.LOWEST_CONFIDENCE`: a faint box in one picture confirms one in the other.
+            fuse: detect in the picture as it came, too, and fuse the boxes (`detection.fusion.fuse`). It takes the
+                detector twice as long.
+            confidence: boxes with a score below it are left out, after fusing.
+
+        Raises:
+            ValueError: ``fuse`` without a deblurrer: both pictures would be the same.
         """
+        if fuse and deblurrer is None:
+            raise ValueError("fuse needs a deblurrer: without one there is only one picture to detect in")
         self.deblurrer = deblurrer
         self.detector = detector
+        self.fuse = fuse
+        self.confidence = confidence
 
     def __call__(self, picture: NDArray[np.uint8]) -> DeblurDetectResult:
         """Restore and detect.
@@ -68,7 +83,11 @@ class DeblurDetect:
         start = time.perf_counter()
         restored = picture if self.deblurrer is None else self.deblurrer(picture)
         between = time.perf_counter()
-        (detections,) = self.detector([restored])
+        if self.fuse:
+            detections = fuse(*self.detector([picture, restored]))
+        else:
+            (detections,) = self.detector([restored])
+        detections = detections.select(self.confidence)
         end = time.perf_counter()
         deblur_ms = None if self.deblurrer is None else (between - start) * 1000
         return DeblurDetectResult(restored, detections, Times(deblur_ms, (end - between) * 1000))

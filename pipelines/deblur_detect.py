@@ -32,6 +32,7 @@ MOST_LINES = 20  # of pictures in the printed summary; log.txt has all
 EXAMPLES = """\
 examples:
   python -m pipelines.deblur_detect street.jpg
+  python -m pipelines.deblur_detect dash-cam/ --deblurrer mstsgm-guided --fuse
   python -m pipelines.deblur_detect photos/ --classes person car --save annotated,txt
   python -m pipelines.deblur_detect 'photos/**/*.png' --deblurrer none --json > detections.json
   python -m pipelines.deblur_detect ride.mp4 --save side-by-side --output ride-restored
@@ -50,7 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 done, 1 failed, 2 usage (raised by argparse as ``SystemExit``), 130 interrupted.
     """
-    args = parse_args(make_parser(), argv)
+    parser = make_parser()
+    args = parse_args(parser, argv)
+    if args.fuse and args.deblurrer == "none":
+        parser.error("--fuse needs a deblurrer: without one there is only one picture to detect in")
     return run(lambda: deblur_detect(args), expected=(DeblurError, DetectionError))
 
 
@@ -77,6 +81,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     models.add_argument(
         "--detector", default="yolo26n", metavar="NAME|FILE", help="YOLO weights: a name or a file (default: yolo26n)"
+    )
+    models.add_argument(
+        "--fuse",
+        action="store_true",
+        help="detect in the picture as it came, too, and fuse the boxes; the detector takes twice as long",
     )
     models.add_argument(
         "--conf",
@@ -130,6 +139,7 @@ def deblur_detect(args: argparse.Namespace) -> int:
     """
     from deblur.devices import resolve_device
     from deblur.runs import write_json
+    from detection.fusion import LOWEST_CONFIDENCE
     from detection.yolo import YoloDetector
     from pipelines.chain import DeblurDetect
     from pipelines.process import Process, printable
@@ -145,7 +155,8 @@ def deblur_detect(args: argparse.Namespace) -> int:
 
         deblurrer = Deblurrer.load(args.deblurrer, device=device)
     classes = None if args.classes is None else [name for group in args.classes for name in group]
-    detector = YoloDetector(args.detector, device=device, image_size=args.imgsz, confidence=args.conf, classes=classes)
+    lowest = min(args.conf, LOWEST_CONFIDENCE) if args.fuse else args.conf
+    detector = YoloDetector(args.detector, device=device, image_size=args.imgsz, confidence=lowest, classes=classes)
     folder = output_folder(args.output, "deblur_detect", sources[0].stem.name)
     record_run(folder, args, device, deblurrer, detector)
     kinds = {kind for group in args.save for kind in group} - ({"deblurred"} if deblurrer is None else set())
@@ -155,9 +166,11 @@ def deblur_detect(args: argparse.Namespace) -> int:
         "run": printable(str(folder)),
         "deblurrer": None if deblurrer is None else deblurrer.name,
         "detector": detector.name,
+        "fused": args.fuse,
     }
     with (folder / "log.txt").open("w", encoding="utf-8") as log:
-        process = Process(DeblurDetect(deblurrer, detector), pictures, coco, log)
+        chain = DeblurDetect(deblurrer, detector, fuse=args.fuse, confidence=args.conf)
+        process = Process(chain, pictures, coco, log)
         for note in notes:
             process.say(note)
         try:

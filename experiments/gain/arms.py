@@ -10,11 +10,14 @@ import numpy as np
 
 from deblur.blur import synthesize
 from deblur.errors import DeblurError
+from detection.fusion import fuse
 from detection.types import Detections
 from detection.weights import sha256_of
 from experiments.gain.cache import Cache, key_of
+from experiments.gain.fused import FusedSet, MirroredSet, add_fused
 from experiments.gain.inputs import hash_of_set, match_folder
 from experiments.gain.picture_sets import FolderSet, MadeSet, PictureSet, file_name_of
+from experiments.gain.protocol import MAX_DETECTIONS
 from experiments.gain.records import BLURRED, SHARP, BlurRecord, deblurred_arm, sharp_through_arm
 from experiments.gain.restoration import restoration_scores
 
@@ -38,13 +41,13 @@ class Arms:
         sharp: None for real blur.
         through: deblurrer to sharp pictures put through it; empty without sharp pictures.
         blurred: blur to pictures.
-        deblurred: (blur, deblurrer) to pictures, networks and peers.
+        deblurred: (blur, deblurrer) to pictures, networks, peers, and what is fused of them.
         sizes: (width, height) by stem; of every picture once its sharp or blurred one has been read.
         n_unannotated: folder to pictures in it that have no annotation and are left out.
     """
 
     sharp: PictureSet | None
-    through: Mapping[str, MadeSet]
+    through: Mapping[str, PictureSet]
     blurred: Mapping[str, PictureSet]
     deblurred: Mapping[tuple[str, str], PictureSet]
     sizes: Mapping[str, tuple[int, int]]
@@ -101,7 +104,7 @@ def build_arms(
         return MadeSet(arm, source.blur, source, place, cache, ingredients, lambda pixels, _: deblurrer.restore(pixels))
 
     deblurred: dict[tuple[str, str], PictureSet] = {}
-    through: dict[str, MadeSet] = {}
+    through: dict[str, PictureSet] = {}
     for deblurrer in deblurrers:
         if sharp is not None:
             through[deblurrer.name] = restored(deblurrer, sharp_through_arm(deblurrer.name), sharp)
@@ -111,6 +114,8 @@ def build_arms(
         for blur in blurred:
             place = peer if len(blurred) == 1 else peer / file_name_of(blur)
             deblurred[blur, name] = there(deblurred_arm(name), blur, place)
+    if settings.fuse:
+        add_fused(sharp, through, blurred, deblurred)
     return Arms(sharp, through, blurred, deblurred, sizes, unannotated)
 
 
@@ -162,8 +167,10 @@ class Bench:
         for start in range(0, len(stems), CHUNK):
             chunk = stems[start : start + CHUNK]
             for pictures in self._arms.sets:
+                seen = pictures.parts if isinstance(pictures, FusedSet) else (pictures,)
                 for loaded in self._detectors:
-                    self._detect(loaded, pictures, chunk)
+                    for part in seen:
+                        self._detect(loaded, part, chunk)
                 if self._arms.sharp is not None and pictures is not self._arms.sharp:
                     for stem in chunk:
                         self.restoration(pictures, stem)
@@ -171,6 +178,10 @@ class Bench:
 
     def detections(self, loaded: LoadedDetector, pictures: PictureSet, stem: str) -> Detections:
         """The boxes on one picture, boxes rounded to 0.001 pixels and scores to 0.000001, as they are saved."""
+        if isinstance(pictures, FusedSet):
+            fused = fuse(*(self.detections(loaded, part, stem) for part in pictures.parts))
+            boxes, scores, names = *_rounded(fused), fused.class_names
+            return Detections.ordered(boxes[:MAX_DETECTIONS], scores[:MAX_DETECTIONS], names[:MAX_DETECTIONS])
         value = self._cache.get("detections", self._detection_key(loaded, pictures, stem))
         if value is None:
             self._detect(loaded, pictures, [stem])
@@ -178,7 +189,8 @@ class Bench:
         if value is None:
             raise DeblurError(f"{self._cache.folder} does not keep what is written there: is the disk full?")
         names = loaded.detector.class_names
-        return Detections.ordered(value["boxes"], value["scores"], [names[index] for index in value["classes"]])
+        found = Detections.ordered(value["boxes"], value["scores"], [names[index] for index in value["classes"]])
+        return found.mirrored(self._arms.sizes[stem][0]) if isinstance(pictures, MirroredSet) else found
 
     def restoration(self, pictures: PictureSet, stem: str) -> dict[str, float | None]:
         """``psnr`` (None for an exact match) and ``ssim`` of one picture against the sharp one, which must be there."""
@@ -199,9 +211,10 @@ class Bench:
         index_of = {name: index for index, name in enumerate(loaded.detector.class_names)}
         found = loaded.detector([pictures.pixels(stem) for stem in missing])
         for stem, detections in zip(missing, found, strict=True):
+            boxes, scores = _rounded(detections)
             value = {
-                "boxes": np.round(detections.boxes.astype(np.float64), 3).tolist(),
-                "scores": np.round(detections.scores.astype(np.float64), 6).tolist(),
+                "boxes": boxes.tolist(),
+                "scores": scores.tolist(),
                 "classes": [index_of[name] for name in detections.class_names],
             }
             self._cache.put("detections", keys[stem], value)
@@ -213,3 +226,9 @@ class Bench:
             protocol=self._protocol,
             picture=pictures.sha256(stem),
         )
+
+
+def _rounded(found: Detections) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Boxes to 0.001 pixels and scores to 0.000001: the protocol's rounding."""
+    boxes, scores = found.boxes.astype(np.float64), found.scores.astype(np.float64)
+    return boxes.round(3), scores.round(6)

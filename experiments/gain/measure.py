@@ -7,6 +7,7 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from deblur.errors import DeblurError
+from detection.fusion import SAME_OBJECT
 from detection.truth import report_lines
 from experiments.gain.arms import Arms, Bench, build_arms, describe_blurs
 from experiments.gain.cache import Cache, key_of
@@ -16,7 +17,7 @@ from experiments.gain.inputs import Truths, hash_of_set, read_truths
 from experiments.gain.picture_sets import MadeSet, PictureSet
 from experiments.gain.processes import Processes
 from experiments.gain.protocol import detection_protocol, protocol_of
-from experiments.gain.records import DeblurrerRecord, DetectorRecord, GainRun
+from experiments.gain.records import MIRRORED, DeblurrerRecord, DetectorRecord, GainRun, fused_name
 from experiments.gain.scores import score_detector
 from experiments.gain.tables import Boxes, PictureTruth, Predictions
 
@@ -138,6 +139,10 @@ def _deblurrer_records(
             f"{pictures.blur}/{stem}": pictures.sha256(stem) for pictures in _sets_of(arms, name) for stem in stems
         }
         records.append(DeblurrerRecord(name, "folder", hash_of_set(hashes)))
+    if settings.fuse:
+        parts = {record.name: record.sha256 for record in records} | {MIRRORED: MIRRORED}
+        for name, sha256 in parts.items():
+            records.append(DeblurrerRecord(fused_name(name), "fused", key_of(part=sha256, iou=SAME_OBJECT)))
     return records
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from detection.fusion import SAME_OBJECT
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -40,6 +42,11 @@ def protocol_of(settings: Settings, detectors: Sequence[LoadedDetector]) -> dict
             "classes": None if settings.classes is None else sorted(settings.classes),
         },
         "recovered": "(deblurred - blurred) / (sharp - blurred) in AP; null where sharp <= blurred",
+        "fusion": {
+            "of": "restored and blurred; harm: sharp and sharp-through",
+            "method": "weighted boxes fusion in pairs",
+            "iou": SAME_OBJECT,
+        },
         "harm": "AP sharp - AP sharp-through",
         "bootstrap": {
             "resamples": settings.resamples,

@@ -22,8 +22,9 @@ added: ``[]``, ``["detector"]``, ``["blur"]`` or ``["detector", "blur"]``. Inter
 (``value``, ``low``, ``high``, ...; no ``low`` and ``high`` with ``--bootstrap 0``).
 
 Arms are named ``sharp``, ``blurred``, ``deblurred:NAME`` and ``sharp-through:NAME``, where NAME is a deblurrer's name.
-``sharp`` and ``sharp-through:NAME`` do not depend on the blur: they stand in every result, but only once, with an empty
-``blur``, in per_image.csv, predictions.json and curves.json.
+With ``--fuse`` NAME is also ``DEBLURRER+blurred``: the boxes of both pictures, fused (`detection.fusion`); the picture
+shown and compared beside them is the restored one. ``sharp`` and ``sharp-through:NAME`` do not depend on the blur: they
+stand in every result, but only once, with an empty ``blur``, in per_image.csv, predictions.json and curves.json.
 
 A missing value is null (an empty cell in the CSV), never NaN.
 """
@@ -41,6 +42,8 @@ TASK = "detection_gain"
 FORMAT = 1
 SHARP = "sharp"
 BLURRED = "blurred"
+MIRRORED = "mirrored"
+"""The deblurrer that only mirrors: fused with the blurred pictures, it shows what asking twice is worth by itself."""
 
 
 def deblurred_arm(deblurrer: str) -> str:
@@ -51,6 +54,11 @@ def deblurred_arm(deblurrer: str) -> str:
 def sharp_through_arm(deblurrer: str) -> str:
     """Name of the arm of sharp pictures put through ``deblurrer``."""
     return f"sharp-through:{deblurrer}"
+
+
+def fused_name(deblurrer: str) -> str:
+    """What results call the boxes of ``deblurrer`` fused with those of the blurred pictures."""
+    return f"{deblurrer}+blurred"
 
 
 def is_sharp_arm(arm: str) -> bool:
@@ -180,8 +188,9 @@ class DeblurrerRecord:
 
     Attributes:
         name: its name in the results.
-        kind: ``network``, or ``folder`` for pictures that another program restored.
-        sha256: of the weights, or of all the folder's pictures' pixels.
+        kind: ``network``, ``folder`` for pictures that another program restored, or ``fused`` for boxes of restored (or
+            mirrored) and blurred pictures together.
+        sha256: of the weights, of all the folder's pictures' pixels, or of what is fused and how.
         ms_per_picture: median wall time of restoring one picture of this run, files not included; None for a folder,
             and where every picture came from the cache. A rough figure: ``experiments.speed`` measures time properly.
         gmacs: multiply-accumulates of one 1280x720 picture in units of 10^9; None where not known.
@@ -189,7 +198,7 @@ class DeblurrerRecord:
     """
 
     name: str
-    kind: Literal["network", "folder"]
+    kind: Literal["network", "folder", "fused"]
     sha256: str
     ms_per_picture: float | None = None
     gmacs: float | None = None
@@ -208,7 +217,7 @@ class GainRun:
             ``classes`` (None for all); ``reports`` by detector of how annotations were read. Runs compare only where
             the hashes are equal.
         detectors: in the order of the command line, as are the other two.
-        deblurrers: networks first, then folders.
+        deblurrers: networks first, then folders, then what is fused.
         blurs: one for each set of blurred pictures.
         results: one for each detector and blur, detectors outermost.
     """

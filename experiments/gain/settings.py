@@ -35,6 +35,7 @@ class Settings:
         seed: of the synthetic blur and of the bootstrap.
         backend: COCO library.
         image_size: side of the square that the detector sees, in pixels.
+        fuse: also score the boxes of restored and blurred pictures together.
     """
 
     annotations: Path
@@ -50,6 +51,7 @@ class Settings:
     seed: int = 0
     backend: str = "pycocotools"
     image_size: int = 640
+    fuse: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,3 +78,11 @@ def test_a_class_with_the_members_is_a_detector() -> None:
     detector: Detector = Blind()
     assert isinstance(detector, Detector)
     assert not isinstance(object(), Detector)
+
+
+def test_mirroring_exchanges_left_and_right() -> None:
+    found = Detections(BOXES, SCORES, NAMES)
+    np.testing.assert_array_equal(found.mirrored(10).boxes, [[0, 0, 10, 10], [1, 5, 5, 8], [9, 2, 9, 2]])
+    np.testing.assert_array_equal(found.mirrored(10).mirrored(10).boxes, found.boxes)
+    assert (found.mirrored(10).scores == found.scores).all()
+    np.testing.assert_array_equal(found.boxes, BOXES)

@@ -197,6 +197,46 @@ def test_peers_go_the_same_road_by_stem(settings: Settings, folder: Path, data: 
     assert gain.data["n_without_annotation"][str(data / "peer")] == 1
 
 
+def test_boxes_of_both_pictures_are_fused(settings: Settings, folder: Path, fakes: Any) -> None:
+    gain = run(dataclasses.replace(settings, fuse=True), folder, fakes)
+    (result,) = gain.results
+    fused = {name: result.arms[f"deblurred:{name}+blurred"] for name in ("unmove", "idle", "mirrored")}
+    # A picture's two boxes are too far apart to be one. Their scores are equal, so the left one ranks first: the right
+    # one of the restored picture. Precision is 1, 2/3, 3/5 and 4/7 at a recall of 1/4, 2/4, 3/4 and 1.
+    fused_ap = (26 + 25 * 2 / 3 + 25 * 3 / 5 + 25 * 4 / 7) / 101
+    assert (fused["unmove"].ap, fused["unmove"].n_predictions) == (pytest.approx(fused_ap), 8)
+    assert (fused["idle"].ap, fused["idle"].n_predictions) == (0, 4)
+    assert (fused["mirrored"].ap, fused["mirrored"].n_predictions) == (0, 4)
+    assert result.recovered["unmove+blurred"].value == pytest.approx(fused_ap)
+    assert result.harm["unmove+blurred"].value == pytest.approx(0.5)  # there the wrong box of each picture is first
+    assert result.harm["mirrored+blurred"].value == 0
+    # The picture beside fused boxes is the restored one, of the control the blurred one.
+    assert fused["unmove"].n_exact == 4
+    assert fused["mirrored"].psnr == result.arms["blurred"].psnr
+    assert [(record.name, record.kind) for record in gain.deblurrers] == [
+        ("unmove", "network"),
+        ("idle", "network"),
+        ("unmove+blurred", "fused"),
+        ("idle+blurred", "fused"),
+        ("mirrored+blurred", "fused"),
+    ]
+    assert len({record.sha256 for record in gain.deblurrers}) == 5
+    assert read_metrics(folder) == gain
+    # Mirrored pictures are all that is new to the detector, two sets of them, some like others to the pixel.
+    assert 4 * 3 < fakes.seen <= 4 * (3 + 2)
+
+
+def test_real_blur_is_fused_without_a_sharp_arm(settings: Settings, folder: Path, fakes: Any) -> None:
+    gain = run(dataclasses.replace(settings, sharp=None, fuse=True, deblurrers=("unmove",)), folder, fakes)
+    assert list(gain.results[0].arms) == [
+        "blurred",
+        "deblurred:unmove",
+        "deblurred:unmove+blurred",
+        "deblurred:mirrored+blurred",
+    ]
+    assert gain.results[0].harm["unmove+blurred"].value is None
+
+
 def test_several_detectors_and_severities(settings: Settings, folder: Path, data: Path, fakes: Any) -> None:
     blurs = (parse_blur("straight:3,jpeg=0"), parse_blur("none"))
     for name in ("straight-3-jpeg=0", "none"):

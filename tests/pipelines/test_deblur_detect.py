@@ -68,12 +68,48 @@ def test_the_chain_detects_on_the_restored_picture(flat: Flat) -> None:
     assert untouched.times.deblur is None
 
 
+def test_fusing_detects_in_both_pictures(flat: Flat) -> None:
+    from deblur import Deblurrer
+    from detection.yolo import YoloDetector
+
+    chain = DeblurDetect(Deblurrer.load(), YoloDetector(), fuse=True)
+    _, detections, _ = chain(flat(95))
+    assert detections.class_names == ("bus", "person")
+    assert detections.scores == pytest.approx([0.9, 0.25]), "the person is in one of the two pictures only"
+    surer = DeblurDetect(Deblurrer.load(), YoloDetector(), fuse=True, confidence=0.3)
+    assert surer(flat(95)).detections.class_names == ("bus",)
+    assert surer(flat(150)).detections.class_names == ("bus", "person")
+    with pytest.raises(ValueError, match="fuse needs a deblurrer"):
+        DeblurDetect(None, YoloDetector(), fuse=True)
+
+
+def test_fused_boxes_are_kept_by_their_own_score(
+    tmp_path: Path, flat: Flat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_picture(tmp_path / "dusk.png", flat(95))
+    assert main(["dusk.png", "--fuse", "--conf", "0.25", "--json"]) == 0
+    content = document(capsys)
+    assert content["fused"] is True
+    assert [found["score"] for found in content["pictures"][0]["detections"]] == pytest.approx([0.9, 0.25])
+    env = json.loads(Path(content["run"], "env.json").read_text())
+    assert env["detector"]["confidence"] == 0.001, "faint boxes are needed to confirm others"
+    assert main(["dusk.png", "--fuse", "--conf", "0.3", "--json"]) == 0
+    assert [found["class"] for found in document(capsys)["pictures"][0]["detections"]] == ["bus"]
+
+
+def test_fusing_needs_a_deblurrer(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["dusk.png", "--fuse", "--deblurrer", "none"])
+    assert stopped.value.code == 2
+    assert "--fuse needs a deblurrer" in capsys.readouterr().err
+
+
 def test_json_is_one_document_as_documented(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["photos", "--json"]) == 0
     printed = capsys.readouterr()
     content = json.loads(printed.out)
-    assert list(content) == ["run", "deblurrer", "detector", "pictures", "n_ok", "n_failed"]
-    assert (content["deblurrer"], content["detector"]) == ("brighter", "fakenet")
+    assert list(content) == ["run", "deblurrer", "detector", "fused", "pictures", "n_ok", "n_failed"]
+    assert (content["deblurrer"], content["detector"], content["fused"]) == ("brighter", "fakenet", False)
     assert (content["run"], content["n_ok"], content["n_failed"]) == ("runs/deblur_detect/dark", 2, 0)
     dark, bright = content["pictures"]
     assert list(dark) == ["file", "deblurred", "detections", "time_ms", "error"]

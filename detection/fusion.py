@@ -1,0 +1,66 @@
+"""One list of boxes out of two: those found in the blurred picture and those found in the restored one.
+
+Each shows the detector what the other hides: a restored picture has its edges back where the blur was understood, and
+twice drawn contours where it was not. What is found in both is there; what is found in one is less sure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pycocotools import mask
+
+from detection.types import Detections
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SAME_OBJECT = 0.55
+"""Two boxes of a class that overlap by more than this IoU show one object; the default of weighted boxes fusion."""
+LOWEST_CONFIDENCE = 0.001
+"""What a detector should still report, so that a box is there to confirm one of the other picture."""
+
+
+def fuse(one: Detections, other: Detections) -> Detections:
+    """Fuse what a detector finds in two pictures of the same scene and size, best first.
+
+    Weighted boxes fusion (Solovyev, Wang and Gabruseva, Image and Vision Computing 2021) of two lists, with pairs in
+    the place of clusters, so that neighbours found in one picture stay apart. The surest box first, each takes the free
+    box of its class in the other list that overlaps it most. A pair becomes the mean of its boxes, weighted by their
+    scores, with the mean score; a box without a partner keeps its place and half its score.
+    """
+    lists = (one, other)
+    boxes: list[NDArray[np.float32]] = []
+    scores: list[float] = []
+    names: list[str] = []
+    free = [np.ones(len(found), dtype=bool) for found in lists]
+    overlap = _overlap(one, other)
+    ranked = [(-score, side, index) for side, found in enumerate(lists) for index, score in enumerate(found.scores)]
+    for _, side, index in sorted(ranked):
+        if not free[side][index]:
+            continue
+        free[side][index] = False
+        box, score = lists[side].boxes[index], lists[side].scores[index] / 2
+        row = overlap[index] if side == 0 else overlap[:, index]
+        candidates = np.where(free[1 - side], row, 0.0)
+        partner = int(candidates.argmax()) if len(candidates) else -1
+        if partner >= 0 and candidates[partner] > SAME_OBJECT:
+            free[1 - side][partner] = False
+            its_box, its_score = lists[1 - side].boxes[partner], lists[1 - side].scores[partner] / 2
+            share = its_score / max(score + its_score, np.finfo(np.float32).tiny)
+            box, score = box + share * (its_box - box), score + its_score
+        boxes.append(box)
+        scores.append(float(score))
+        names.append(lists[side].class_names[index])
+    return Detections.ordered(boxes, scores, names)
+
+
+def _overlap(one: Detections, other: Detections) -> NDArray[np.float64]:
+    """(len(one), len(other)) IoU, 0 between boxes of different classes."""
+    if not len(one) or not len(other):
+        return np.zeros((len(one), len(other)))
+    sides = [np.concatenate([each.boxes[:, :2], each.boxes[:, 2:] - each.boxes[:, :2]], 1) for each in (one, other)]
+    iou = mask.iou(*(side.astype(np.float64) for side in sides), np.zeros(len(other), np.uint8))
+    same_class = np.array(one.class_names)[:, None] == np.array(other.class_names)
+    return np.where(same_class, iou, 0.0)

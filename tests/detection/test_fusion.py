@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detection.fusion import SAME_OBJECT, fuse
+from detection.types import Detections
+
+
+def one(box: list[float], score: float, name: str = "car") -> Detections:
+    return Detections.ordered([box], [score], [name])
+
+
+def test_a_pair_is_the_weighted_mean_of_its_boxes() -> None:
+    fused = fuse(one([0, 0, 10, 10], 0.6), one([2, 0, 12, 10], 0.2))
+    np.testing.assert_allclose(fused.boxes, [[0.5, 0, 10.5, 10]], rtol=1e-6)
+    assert fused.scores == pytest.approx([0.4])
+    assert fused.class_names == ("car",)
+
+
+@pytest.mark.parametrize(
+    "other", [one([50, 0, 60, 10], 0.5), one([0, 0, 10, 10], 0.5, "bus"), one([0, 0, 10, 5.4], 0.5)]
+)
+def test_boxes_elsewhere_or_of_another_class_stay_apart_at_half_their_score(other: Detections) -> None:
+    fused = fuse(one([0, 0, 10, 10], 0.8), other)
+    np.testing.assert_array_equal(fused.boxes, np.concatenate([[[0, 0, 10, 10]], other.boxes]))
+    assert fused.scores == pytest.approx([0.4, 0.25])
+    assert fused.class_names == ("car", *other.class_names)
+
+
+def test_an_overlap_of_just_more_than_the_threshold_is_one_object() -> None:
+    assert len(fuse(one([0, 0, 10, 10], 0.8), one([0, 0, 10, 10 * SAME_OBJECT + 0.01], 0.5))) == 1
+
+
+def test_neighbours_in_one_picture_are_not_fused_with_each_other() -> None:
+    crowd = Detections.ordered([[0, 0, 10, 10], [1, 0, 11, 10]], [0.9, 0.7], ["person", "person"])
+    alone = fuse(crowd, Detections.empty())
+    np.testing.assert_array_equal(alone.boxes, crowd.boxes)
+    assert alone.scores == pytest.approx([0.45, 0.35])
+    seen_twice = fuse(crowd, crowd)
+    np.testing.assert_array_equal(seen_twice.boxes, crowd.boxes)
+    np.testing.assert_array_equal(seen_twice.scores, crowd.scores)
+
+
+def test_the_surest_box_chooses_first_and_takes_what_overlaps_most() -> None:
+    others = Detections.ordered([[3, 0, 13, 10], [1, 0, 11, 10]], [0.8, 0.4], ["car", "car"])
+    fused = fuse(one([0, 0, 10, 10], 0.9), others)
+    assert fused.scores == pytest.approx([0.65, 0.4])
+    np.testing.assert_array_equal(fused.boxes[1], [3, 0, 13, 10])
+
+
+def test_the_order_of_the_pictures_does_not_matter() -> None:
+    generator = np.random.default_rng(0)
+
+    def some(count: int) -> Detections:
+        corner = generator.random((count, 2)) * 60
+        boxes = np.concatenate([corner, corner + 20 + generator.random((count, 2)) * 20], 1)
+        return Detections.ordered(
+            boxes, generator.random(count), [str(each) for each in generator.integers(0, 3, count)]
+        )
+
+    first, second = some(40), some(30)
+    there, back = fuse(first, second), fuse(second, first)
+    assert 40 <= len(there) < 70
+    np.testing.assert_allclose(there.boxes, back.boxes, rtol=1e-5)
+    np.testing.assert_allclose(there.scores, back.scores)
+    assert there.class_names == back.class_names
+
+
+def test_boxes_with_no_score_at_all_are_fused_too() -> None:
+    fused = fuse(one([0, 0, 10, 10], 0.0), one([0, 0, 10, 10], 0.0))
+    np.testing.assert_array_equal(fused.boxes, [[0, 0, 10, 10]])
+    assert fused.scores == pytest.approx([0])
+
+
+def test_nothing_fused_with_nothing_is_nothing() -> None:
+    assert len(fuse(Detections.empty(), Detections.empty())) == 0
