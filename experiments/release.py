@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         card["scores"] = {
             "validation": trained["scores"]["validation"],
             "restoration": [restoration_scores(Path(folder), options.name) for folder in options.restoration],
-            "detection": [row for folder in options.gain for row in detection_scores(Path(folder), options.name)],
+            "detection": [row for folder in options.gain for row in _detection_rows(Path(folder), options.name)],
         }
         config = config_from_dict(trained["network"])
         if picture is not None and not (beside.is_file() and beside.samefile(shown)):
@@ -94,6 +94,17 @@ def restoration_scores(folder: Path, name: str) -> dict[str, Any]:
     method = metrics["methods"][name]
     figures = {key: method[key] for key in ("psnr", "psnr_float", "ssim")}
     return {"run": folder.name, "n": metrics["n"], "input": metrics["input"], **figures}
+
+
+def _detection_rows(folder: Path, name: str) -> list[dict[str, Any]]:
+    """The rows of the deblurrer, and of its boxes fused with those of the blurred pictures where the run has them."""
+    from experiments.gain.files import read_metrics
+    from experiments.gain.records import fused_name
+
+    rows = [row | {"fused": False} for row in detection_scores(folder, name)]
+    if any(record.name == fused_name(name) for record in read_metrics(folder).deblurrers):
+        rows += [row | {"fused": True} for row in detection_scores(folder, fused_name(name))]
+    return rows
 
 
 def detection_scores(folder: Path, name: str) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,18 @@ def test_a_release_keeps_the_weights_and_says_how_they_were_made_and_score(train
         pytest.approx(1),
         pytest.approx(1),
     )
+    assert row["fused"] is False
+
+
+def test_a_card_says_what_fusing_recovers_where_the_run_fused(trained, settings, fakes, tmp_path):
+    (tmp_path / "gain").mkdir()
+    measure(dataclasses.replace(settings, fuse=True), fakes.tools, tmp_path / "gain", Narrator(silent=True))
+    given = [str(trained), "unmove", *WORDS, "--gain", str(tmp_path / "gain"), "--output", str(tmp_path / "out")]
+    assert release.main(given) == 0
+    rows = Deblurrer.load(tmp_path / "out" / "unmove.safetensors", device="cpu").card["scores"]["detection"]
+    assert [row["fused"] for row in rows] == [False, True]
+    assert rows[0]["recovered"] == pytest.approx(1)
+    assert 0 < rows[1]["recovered"] < 1
 
 
 @pytest.mark.parametrize(
@@ -141,7 +154,9 @@ def test_tables_replace_what_stands_between_the_markers_and_nothing_else(results
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text
-    assert "| finder | blurred | unmove | 1.000 | 0.000 | 1.000 | 1.00 [1.00, 1.00] | 1.000 |" in text
+    assert "| detector | blur | AP sharp | AP blurred | unmove | idle |" in text
+    assert "| finder | blurred | 1.000 | 0.000 | 1.00 [1.00, 1.00] | 0.00 [0.00, 0.00] |" in text
+    assert "| detector | unmove | idle |\n| --- | --- | --- |\n| finder | 1.000 | 0.000 |" in text
     assert "of 3 pictures blurred by straight:15 (" in text
     assert "| blurred | 23.00 | 0.7000 |" in text
     assert "| unmove | 24.50 | 0.7500 |" in text
