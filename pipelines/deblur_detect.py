@@ -158,7 +158,7 @@ def deblur_detect(args: argparse.Namespace) -> int:
     lowest = min(args.conf, LOWEST_CONFIDENCE) if args.fuse else args.conf
     detector = YoloDetector(args.detector, device=device, image_size=args.imgsz, confidence=lowest, classes=classes)
     folder = output_folder(args.output, "deblur_detect", sources[0].stem.name)
-    record_run(folder, args, device, deblurrer, detector)
+    record_run(folder, args, device, [] if deblurrer is None else [deblurrer], detector)
     kinds = {kind for group in args.save for kind in group} - ({"deblurred"} if deblurrer is None else set())
     pictures = PictureSink(folder, kinds, detector.class_names)
     coco = CocoSink(detector.class_names)

@@ -19,7 +19,7 @@ from deblur.errors import DeblurError
 from detection.errors import DetectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pipelines.demo_report import Trial
 
 CONFIDENCE = 0.25
+NOT_RESTORED = ("blurred", "sharp")  # copies beside those that are called after their deblurrer
 LONGEST_SIDE = 960  # pixels; larger photographs are scaled down, so that two cores need seconds
 
 
@@ -73,7 +74,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--blur", default="shake:16", metavar="SPEC", help="kind:length, docs/blur.md (default: shake:16)"
     )
-    parser.add_argument("--deblurrer", default="default", metavar="NAME|FILE", help="network that restores")
+    parser.add_argument(
+        "--deblurrer",
+        nargs="+",
+        default=["default", "mstsgm-guided"],
+        metavar="NAME|FILE",
+        help="networks that restore (default: default mstsgm-guided)",
+    )
     parser.add_argument("--detector", default="yolo26n", metavar="NAME|FILE", help="YOLO weights (default: yolo26n)")
     parser.add_argument("--output", type=Path, metavar="DIR", help="a new or empty folder (default: runs/demo[-N])")
     parser.add_argument("--limit", type=positive_int, metavar="N", help="only the first N photographs")
@@ -107,15 +114,18 @@ def demo(args: argparse.Namespace) -> int:
 
     spec = parse_blur(args.blur)
     device = str(resolve_device(args.device))
-    deblurrer = Deblurrer.load(args.deblurrer, device=device)
+    deblurrers = [Deblurrer.load(name, device=device) for name in args.deblurrer]
+    names = [deblurrer.name for deblurrer in deblurrers]
+    if len({*names, *NOT_RESTORED}) < len(names) + len(NOT_RESTORED):
+        raise DeblurError(f"the copies would be called {', '.join([*names, *NOT_RESTORED])}: give each network once")
     detector = YoloDetector(args.detector, device=device, confidence=CONFIDENCE)
-    chain = DeblurDetect(deblurrer, detector)
+    chains = {deblurrer.name: DeblurDetect(deblurrer, detector) for deblurrer in deblurrers}
     folder = output_folder(args.output, "", "demo")
-    record_run(folder, args, device, deblurrer, detector)
+    record_run(folder, args, device, deblurrers, detector)
     chosen = PHOTOGRAPHS[: args.limit]
     trials = []
     for photograph in tqdm(chosen, desc="demo", unit=" photographs", file=sys.stderr, dynamic_ncols=True):
-        trial = try_photograph(photograph, spec, args.seed, chain)
+        trial = try_photograph(photograph, spec, args.seed, chains, DeblurDetect(None, detector))
         for copy, picture in trial.pictures.items():
             write_picture(folder / copy / f"{trial.name}.png", picture)
         write_picture(folder / "side-by-side" / f"{trial.name}.jpg", trial.panels())
@@ -125,7 +135,7 @@ def demo(args: argparse.Namespace) -> int:
         "run": printable(str(folder)),
         "blur": str(spec),
         "seed": args.seed,
-        "deblurrer": deblurrer.name,
+        "deblurrers": names,
         "detector": detector.name,
         "confidence": CONFIDENCE,
         **summarise(trials, detector.class_names, CONFIDENCE),
@@ -161,23 +171,24 @@ def read_photograph(photograph: Photograph) -> NDArray[np.uint8]:
     return np.array(image)
 
 
-def try_photograph(photograph: Photograph, spec: BlurSpec, seed: int, chain: DeblurDetect) -> Trial:
-    """Blur a photograph, restore it, and detect in all three copies."""
+def try_photograph(
+    photograph: Photograph, spec: BlurSpec, seed: int, chains: Mapping[str, DeblurDetect], detect_only: DeblurDetect
+) -> Trial:
+    """Blur a photograph, restore it by every chain, and detect in all copies."""
     from deblur.blur import synthesize
-    from pipelines.chain import DeblurDetect
     from pipelines.demo_report import Trial
 
     sharp = read_photograph(photograph)
     blurred = synthesize(sharp, spec, seed, photograph.name)
-    detect_only = DeblurDetect(None, chain.detector)
-    results = {"blurred": detect_only(blurred), "restored": chain(blurred), "sharp": detect_only(sharp)}
+    restored = {name: chain(blurred) for name, chain in chains.items()}
+    results = {"blurred": detect_only(blurred), **restored, "sharp": detect_only(sharp)}
     pictures = {copy: result.restored for copy, result in results.items()}
     return Trial(
         name=photograph.name,
         origin=photograph.origin,
         pictures=pictures,
         detections={copy: result.detections for copy, result in results.items()},
-        psnr={copy: _psnr(pictures[copy], sharp) for copy in ("blurred", "restored")},
+        psnr={copy: _psnr(picture, sharp) for copy, picture in pictures.items() if copy != "sharp"},
     )
 
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-COPIES = ("blurred", "restored", "sharp")
 SHEET_WIDTH = 1600  # pixels
 HIGHEST_ROW = 460  # pixels; a portrait would take the whole sheet
 _GAP = 8
@@ -30,14 +29,14 @@ _GAP = 8
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One photograph in three copies.
+    """One photograph in several copies: ``blurred``, one by the name of each deblurrer, and ``sharp``.
 
     Attributes:
         name: of the photograph.
         origin: where it comes from, and its licence.
-        pictures: by copy (`COPIES`), RGB uint8 (H, W, 3), all of one size.
+        pictures: by copy, in this order, RGB uint8 (H, W, 3), all of one size.
         detections: by copy.
-        psnr: of ``blurred`` and ``restored`` against ``sharp``, in dB; None where they are the same.
+        psnr: of all copies but ``sharp`` against it, in dB; None where they are the same.
     """
 
     name: str
@@ -47,13 +46,13 @@ class Trial:
     psnr: dict[str, float | None]
 
     def panels(self, width: int | None = None, height: int | None = None) -> NDArray[np.uint8]:
-        """The three copies with their boxes side by side, each scaled to fit ``width`` x ``height`` pixels if given.
+        """The copies with their boxes side by side, each scaled to fit ``width`` x ``height`` pixels if given.
 
         Scaled before anything is drawn, so that lines and letters have the size that the result needs.
         """
         panels = []
-        for copy in COPIES:
-            picture, found = self.pictures[copy], self.detections[copy]
+        for copy, picture in self.pictures.items():
+            found = self.detections[copy]
             title = f"{copy}: {counted(Counter(found.class_names))}"
             if width is not None and height is not None:
                 scale = min(width / picture.shape[1], height / picture.shape[0])
@@ -70,12 +69,13 @@ def summarise(trials: Sequence[Trial], class_names: tuple[str, ...], confidence:
     An object of the sharp copy is *found again* where another copy has a box of its class with an IoU of at least 0.5;
     *new* boxes are those that match none. That compares the detector with itself, so it is consistency, not accuracy.
     """
-    found_again = {copy: _matches(trials, class_names, copy, confidence) for copy in ("blurred", "restored")}
+    copies = list(trials[0].psnr)
+    found_again = {copy: _matches(trials, class_names, copy, confidence) for copy in copies}
     entries: list[dict[str, Any]] = [
         {
             "photograph": trial.name,
             "origin": trial.origin,
-            "detections": {copy: detection_entries(trial.detections[copy]) for copy in COPIES},
+            "detections": {copy: detection_entries(found) for copy, found in trial.detections.items()},
             "n_sharp": len(trial.detections["sharp"]),
             "found_again": {copy: found_again[copy][trial.name][0] for copy in found_again},
             "new": {copy: found_again[copy][trial.name][1] for copy in found_again},
@@ -93,31 +93,29 @@ def summarise(trials: Sequence[Trial], class_names: tuple[str, ...], confidence:
 
 
 def report_lines(document: dict[str, Any]) -> Iterator[str]:
-    """The table and what it means, for a person."""
+    """Two tables and what they mean, for a person."""
     yield (
-        f"blur {document['blur']} (seed {document['seed']}), deblurrer {document['deblurrer']},"
+        f"blur {document['blur']} (seed {document['seed']}), deblurrers {', '.join(document['deblurrers'])},"
         f" detector {document['detector']} from a score of {document['confidence']}"
     )
     yield ""
-    rows = [("photograph", *(f"found: {copy}" for copy in COPIES), "again", "PSNR in dB")]
-    for entry in document["pictures"]:
-        found = [counted(Counter(box["class"] for box in entry["detections"][copy])) for copy in COPIES]
-        again = f"{entry['found_again']['blurred']} -> {entry['found_again']['restored']} of {entry['n_sharp']}"
-        rows.append((entry["photograph"], *found, again, _arrow(entry["psnr"])))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for position, row in enumerate(rows):
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        if position == 0:
-            yield "  ".join("-" * width for width in widths)
     totals = document["totals"]
-    again, new = totals["found_again"], totals["new"]
+    rows = [("photograph", "copy", "again", "new", "PSNR", "found")]
+    for entry in document["pictures"]:
+        name = entry["photograph"]
+        for copy in (*entry["psnr"], "sharp"):
+            found = counted(Counter(box["class"] for box in entry["detections"][copy]))
+            rows.append((name, copy, *(_figures(entry, copy) if copy in entry["psnr"] else ("", "", "")), found))
+            name = ""
+    yield from _aligned(rows)
+    yield ""
+    in_all = [(copy, *_figures(totals, copy)) for copy in totals["psnr"]]
+    yield from _aligned([("copy", "again", "new", "PSNR"), *in_all])
     yield ""
     yield (
-        f"Of {totals['n_sharp']} objects found in the sharp copies, {again['blurred']} are found again in the blurred"
-        f" and {again['restored']} in the restored ones (same class, IoU from 0.5);"
+        "again: objects of the sharp copy that this one has too (same class, IoU from 0.5); new: boxes that match none"
+        " of them; PSNR: in dB against the sharp copy, below the mean."
     )
-    yield f"boxes that match none of them: {new['blurred']} in the blurred, {new['restored']} in the restored copies."
-    yield f"Mean PSNR against the sharp copies: {_arrow(totals['psnr'])} dB."
     yield (
         "This compares the detector with itself on a handful of photographs: an example, not a measurement of accuracy"
         " (that is experiments.detection_gain)."
@@ -131,7 +129,7 @@ def report_lines(document: dict[str, Any]) -> Iterator[str]:
 
 def sheet(trials: Sequence[Trial]) -> NDArray[np.uint8]:
     """All side-by-side pictures below each other on one, RGB uint8 of width `SHEET_WIDTH`."""
-    rows = [Image.fromarray(trial.panels(SHEET_WIDTH // len(COPIES) - _GAP, HIGHEST_ROW)) for trial in trials]
+    rows = [Image.fromarray(trial.panels(SHEET_WIDTH // len(trial.pictures) - _GAP, HIGHEST_ROW)) for trial in trials]
     whole = Image.new("RGB", (SHEET_WIDTH, sum(row.height + _GAP for row in rows) - _GAP), BAR)
     top = 0
     for row in rows:
@@ -163,6 +161,17 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(finite) / len(finite) if finite else None
 
 
-def _arrow(psnr: dict[str, float | None]) -> str:
-    blurred, restored = ("same" if psnr[copy] is None else f"{psnr[copy]:.2f}" for copy in ("blurred", "restored"))
-    return f"{blurred} -> {restored}"
+def _figures(entry: dict[str, Any], copy: str) -> tuple[str, str, str]:
+    """What stands under again, new and PSNR."""
+    psnr = entry["psnr"][copy]
+    again = f"{entry['found_again'][copy]} of {entry['n_sharp']}"
+    return again, str(entry["new"][copy]), "same" if psnr is None else f"{psnr:.2f}"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows as lines with a rule under the first."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for position, row in enumerate(rows):
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        if position == 0:
+            yield "  ".join("-" * width for width in widths)

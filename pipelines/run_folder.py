@@ -10,6 +10,7 @@ from deblur.runs import create_run, describe_environment, write_json, write_yaml
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from deblur import Deblurrer
     from detection.yolo import YoloDetector
@@ -34,13 +35,13 @@ def output_folder(output: Path | None, task: str, name: str) -> Path:
 
 
 def record_run(
-    folder: Path, args: argparse.Namespace, device: str, deblurrer: Deblurrer | None, detector: YoloDetector
+    folder: Path, args: argparse.Namespace, device: str, deblurrers: Sequence[Deblurrer], detector: YoloDetector
 ) -> None:
     """Write ``config.yaml``, the options that make this run again, and ``env.json``, what else it depends on."""
     options = {key: value for key, value in vars(args).items() if key not in {"config", "json", "output"}}
     write_yaml(folder / "config.yaml", {key: _plain(value) for key, value in options.items() if value is not None})
-    restorer = None if deblurrer is None else {"name": deblurrer.name, "sha256": deblurrer.sha256}
-    models = {"deblurrer": restorer, "detector": detector.describe()}
+    restorers = [{"name": deblurrer.name, "sha256": deblurrer.sha256} for deblurrer in deblurrers]
+    models = {"deblurrers": restorers, "detector": detector.describe()}
     write_json(folder / "env.json", describe_environment(device, getattr(args, "seed", None)) | models)
 
 

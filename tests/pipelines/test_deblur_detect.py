@@ -148,7 +148,7 @@ def test_a_run_leaves_its_pictures_and_records(photos: Path, flat: Flat) -> None
         "0 0.750000 0.500000 0.500000 1.000000 0.500000"
     )
     env = json.loads((run / "env.json").read_text())
-    assert env["deblurrer"] == {"name": "brighter", "sha256": "a" * 64}
+    assert env["deblurrers"] == [{"name": "brighter", "sha256": "a" * 64}]
     assert env["detector"]["sha256"] == "b" * 64
     assert (run / "log.txt").read_text().splitlines() == [
         "photos/dark.png: 1 bus",

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+COPIES = ("blurred", "brighter", "mstsgm-guided", "sharp")
+
+
 def test_photographs_are_there_real_and_named() -> None:
     for photograph in PHOTOGRAPHS:
         picture = read_photograph(photograph)
@@ -41,8 +44,8 @@ def trial(name: str, **boxes: list[tuple[list[float], str]]) -> Trial:
         copy: Detections.ordered([box for box, _ in found], [0.9] * len(found), [name for _, name in found])
         for copy, found in boxes.items()
     }
-    pictures = dict.fromkeys(("blurred", "restored", "sharp"), picture)
-    return Trial(name, "made here", pictures, detections, {"blurred": 20.0, "restored": 22.0})
+    pictures = dict.fromkeys(("blurred", "net", "sharp"), picture)
+    return Trial(name, "made here", pictures, detections, {"blurred": 20.0, "net": 22.0})
 
 
 def test_found_again_needs_class_and_overlap() -> None:
@@ -50,26 +53,30 @@ def test_found_again_needs_class_and_overlap() -> None:
     shifted = [8.0, 0.0, 28.0, 20.0]  # IoU 12/28 with the bus
     sharp = [(bus, "bus"), (person, "person")]
     trials = [
-        trial("one", sharp=sharp, blurred=[(bus, "person")], restored=sharp),
-        trial("two", sharp=sharp, blurred=[(shifted, "bus"), (person, "person")], restored=[]),
-        trial("three", sharp=[], blurred=[(bus, "bus")], restored=[]),
+        trial("one", sharp=sharp, blurred=[(bus, "person")], net=sharp),
+        trial("two", sharp=sharp, blurred=[(shifted, "bus"), (person, "person")], net=[]),
+        trial("three", sharp=[], blurred=[(bus, "bus")], net=[]),
     ]
     summary = summarise(trials, ("person", "bus"), 0.25)
     by_name = {entry["photograph"]: entry for entry in summary["pictures"]}
-    assert by_name["one"]["found_again"] == {"blurred": 0, "restored": 2}
-    assert by_name["one"]["new"] == {"blurred": 1, "restored": 0}
-    assert by_name["two"]["found_again"] == {"blurred": 1, "restored": 0}
-    assert by_name["three"]["new"] == {"blurred": 1, "restored": 0}
+    assert by_name["one"]["found_again"] == {"blurred": 0, "net": 2}
+    assert by_name["one"]["new"] == {"blurred": 1, "net": 0}
+    assert by_name["two"]["found_again"] == {"blurred": 1, "net": 0}
+    assert by_name["three"]["new"] == {"blurred": 1, "net": 0}
     assert summary["totals"] == {
         "n_sharp": 4,
-        "found_again": {"blurred": 1, "restored": 2},
-        "new": {"blurred": 3, "restored": 0},
-        "psnr": {"blurred": 20.0, "restored": 22.0},
+        "found_again": {"blurred": 1, "net": 2},
+        "new": {"blurred": 3, "net": 0},
+        "psnr": {"blurred": 20.0, "net": 22.0},
     }
-    head = {"run": "r", "blur": "shake:16", "seed": 0, "deblurrer": "d", "detector": "y", "confidence": 0.25}
+    head = {"run": "r", "blur": "shake:16", "seed": 0, "deblurrers": ["net"], "detector": "y", "confidence": 0.25}
     text = "\n".join(report_lines(head | summary))
-    assert "Of 4 objects found in the sharp copies, 1 are found again in the blurred and 2 in the restored" in text
-    assert "0 -> 2 of 2" in text
+    assert "deblurrers net, detector y" in text
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    for line in ("one blurred 0 of 2 1 20.00 1 person", "net 2 of 2 0 22.00 1 bus, 1 person", "sharp 1 bus, 1 person"):
+        assert line in lines
+    assert "blurred 1 of 4 3 20.00" in lines
+    assert "net 2 of 4 0 22.00" in lines
     assert "not a measurement of accuracy" in text
     assert "one: made here" in text
 
@@ -91,22 +98,31 @@ def test_the_demo_leaves_pictures_a_table_and_every_box(
     assert keys == [("straight:9", 3, "bus"), ("straight:9", 3, "zidane")]
     found = sorted(path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file())
     assert found == sorted(
-        [f"{copy}/{name}.png" for copy in ("blurred", "restored", "sharp") for name in ("bus", "zidane")]
+        [f"{copy}/{name}.png" for copy in COPIES for name in ("bus", "zidane")]
         + ["side-by-side/bus.jpg", "side-by-side/zidane.jpg", "demo.jpg", "detections.json", "table.txt"]
         + ["config.yaml", "env.json"]
     )
-    sharp, blurred, restored = (read_picture(run / copy / "bus.png") for copy in ("sharp", "blurred", "restored"))
+    blurred, restored, also_restored, sharp = (read_picture(run / copy / "bus.png") for copy in COPIES)
     np.testing.assert_array_equal(blurred, sharp // 2)
     np.testing.assert_array_equal(restored, blurred + 10)
-    assert read_picture(run / "side-by-side/bus.jpg").shape[1] > 3 * sharp.shape[1]
+    np.testing.assert_array_equal(also_restored, restored)
+    assert read_picture(run / "side-by-side/bus.jpg").shape[1] > 4 * sharp.shape[1]
     document = json.loads((run / "detections.json").read_text())
     assert document["limit"] == 2
     assert document["pictures"][0]["detections"]["sharp"][0]["class"] == "bus"
-    assert document["pictures"][0]["psnr"]["restored"] > document["pictures"][0]["psnr"]["blurred"]
+    assert document["pictures"][0]["psnr"]["brighter"] > document["pictures"][0]["psnr"]["blurred"]
     assert (run / "table.txt").read_text() == printed
     assert printed.rstrip().splitlines()[-1].startswith("Look at runs/demo/demo.jpg")
     assert main(["--limit", "1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["run"] == "runs/demo-2"
+
+
+@pytest.mark.usefixtures("fakes")
+@pytest.mark.parametrize("names", [["default", "default"], ["sharp"]])
+def test_copies_of_one_name_are_refused(names: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--deblurrer", *names]) == 1
+    assert "give each network once" in capsys.readouterr().err
+    assert not Path("runs").exists()
 
 
 @pytest.mark.usefixtures("fakes")
