@@ -55,7 +55,8 @@ def measure(
     detectors = [tools.load_detector(name) for name in settings.detectors]
     deblurrers = [tools.load_deblurrer(name) for name in settings.deblurrers]
     _check_names("detectors", [loaded.detector.name for loaded in detectors])
-    _check_names("deblurrers", [*(loaded.name for loaded in deblurrers), *(name for name, _ in settings.peers)])
+    names = [*(loaded.name for loaded in deblurrers), *(name for name, _ in settings.peers)]
+    _check_names("deblurrers", [*names, *(fused_name(name) for name in (*names, MIRRORED) if settings.fuse)])
     truths = read_truths(settings.annotations, [loaded.detector for loaded in detectors], settings.limit)
     for line in dict.fromkeys(line for truth in truths.by_detector.values() for line in report_lines(truth.report)):
         narrator.say(f"annotations: {line}")

@@ -302,6 +302,7 @@ def test_pictures_of_another_size_are_refused(settings: Settings, folder: Path, 
     [
         ({"deblurrers": ("idle", "idle")}, "two deblurrers are called 'idle'"),
         ({"detectors": ("one", "one")}, "two detectors are called 'one'"),
+        ({"fuse": True, "peers": (("idle+blurred", Path("x")),)}, r"two deblurrers are called 'idle\+blurred'"),
         ({"deblurrers": ("magic",)}, "no deblurrer 'magic'"),
         ({"sharp": Path("nowhere")}, "nowhere does not exist"),
         ({"annotations": Path("nowhere.json")}, "no annotations at nowhere.json"),
