@@ -28,6 +28,7 @@ SPECS = (
     "curved:28",
     "shake:28",
     "shake:28,roll=3",
+    "forward:28",
     "object:28",
     "background:28",
     "straight:28,light=srgb",
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         specs = [parse_blur(text) for text in options.blur]
         photograph = astronaut()[:400, 60:460]
-        columns = 3
+        columns = 5
         rows = -(-len(specs) // columns)
         figure = Figure(figsize=(3.2 * columns, 3.4 * rows), layout="constrained")
         for axes, spec in zip(figure.subplots(rows, columns, squeeze=False).flat, specs, strict=False):

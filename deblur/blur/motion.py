@@ -47,9 +47,10 @@ class Motion:
     """One exposure.
 
     Attributes:
-        path: (N, 3) displacement x and y in pixels (right, down) and roll in radians (clockwise on screen), over time.
+        path: (N, 4) over time: displacement x and y in pixels (right, down), roll in radians (clockwise on screen), and
+            growth, the scale less 1.
         weights: (N,) share of the exposure spent at each point, sum 1.
-        center: (x, y) of the point that the roll turns about, in pixels.
+        center: (x, y) in pixels of the point that the picture turns and grows about.
         region: the moving or followed object, or None where everything moves alike.
     """
 
@@ -61,11 +62,12 @@ class Motion:
     @property
     def uniform(self) -> bool:
         """Whether every place of the picture (of its moving part) has the same kernel."""
-        return not self.path[:, 2].any()
+        return not self.path[:, 2:].any()
 
     def displacement(self, x: float, y: float) -> NDArray[np.float64]:
         """(N, 2) displacement of the content at (x, y) over time, in pixels."""
-        cos, sin = np.cos(self.path[:, 2]) - 1.0, np.sin(self.path[:, 2])
+        scale = 1.0 + self.path[:, 3]
+        cos, sin = scale * np.cos(self.path[:, 2]) - 1.0, scale * np.sin(self.path[:, 2])
         dx, dy = x - self.center[0], y - self.center[1]
         return self.path[:, :2] + np.stack([cos * dx - sin * dy, sin * dx + cos * dy], axis=1)
 
@@ -91,7 +93,7 @@ class Motion:
 
 def still(width: int, height: int) -> Motion:
     """No motion at all."""
-    return Motion(np.zeros((1, 3)), np.ones(1), ((width - 1) / 2, (height - 1) / 2))
+    return Motion(np.zeros((1, 4)), np.ones(1), ((width - 1) / 2, (height - 1) / 2))
 
 
 def draw_motion(spec: BlurSpec, generator: np.random.Generator, width: int, height: int) -> Motion:
@@ -105,6 +107,8 @@ def draw_motion(spec: BlurSpec, generator: np.random.Generator, width: int, heig
         return still(width, height)
     if spec.kind == "measured":
         return _measured(spec.kernels, generator, length, width, height)
+    if spec.kind == "forward":
+        return _forward(generator, length, width, height)
     # Far above one exposure the velocity does not change and the path is straight.
     smoothness = 1e6 if spec.kind == "straight" else 10 ** generator.uniform(-0.7, 0.7)
     path = _planar_path(generator, length, smoothness)
@@ -114,12 +118,31 @@ def draw_motion(spec: BlurSpec, generator: np.random.Generator, width: int, heig
         reach = spec.roll * length * generator.uniform(0.0, 1.0)
         roll = _smooth_walk(generator, len(path), smoothness)
         roll *= reach / max(np.abs(np.diff(roll)).sum(), 1e-9) / (math.hypot(width, height) / 2)
-        path = np.column_stack([path, roll])
+        path = np.column_stack([path, roll, np.zeros(len(path))])
     else:
-        path = np.column_stack([path, np.zeros(len(path))])
+        path = _flat(path)
     region = _draw_region(spec, generator, width, height) if spec.kind in {"object", "background"} else None
     path -= path.mean(axis=0)
     return replace(motion, path=path, weights=np.full(len(path), 1 / len(path)), region=region)
+
+
+def _forward(generator: np.random.Generator, length: float, width: int, height: int) -> Motion:
+    """A camera that moves ahead: the picture grows about the point that it heads for, and shakes by a part of that."""
+    focus = (width * generator.uniform(0.3, 0.7), height * generator.uniform(0.3, 0.7))
+    reach = math.hypot(max(focus[0], width - focus[0]), max(focus[1], height - focus[1]))
+    # A vehicle's speed hardly changes in one exposure, a hand's does.
+    shaken = _planar_path(generator, length * generator.uniform(0.0, 0.4), 10 ** generator.uniform(-0.7, 0.7))
+    growth = np.linspace(0.0, length / reach, max(_steps(length), len(shaken)))
+    times = np.linspace(0, len(shaken) - 1, len(growth))
+    x, y = (np.interp(times, np.arange(len(shaken)), along) for along in shaken.T)
+    path = np.column_stack([x, y, np.zeros(len(growth)), growth])
+    path -= path.mean(axis=0)
+    return Motion(path, np.full(len(path), 1 / len(path)), focus)
+
+
+def _flat(path: NDArray[np.float64]) -> NDArray[np.float64]:
+    """An (N, 2) path with neither roll nor growth: (N, 4)."""
+    return np.column_stack([path, np.zeros((len(path), 2))])
 
 
 def rasterize(points: NDArray[np.float64], weights: NDArray[np.float64], size: int) -> NDArray[np.float32]:
@@ -147,10 +170,14 @@ def _planar_path(generator: np.random.Generator, length: float, smoothness: floa
     The speed is a smooth random walk: a straight path is one of infinite smoothness, and the smaller the number, the
     more it curls. Sampling is even in time, so slow stretches weigh more, as in a real exposure.
     """
-    steps = int(min(MAX_STEPS, max(3, math.ceil(1.5 * length) + 1)))
-    path = np.column_stack([_smooth_walk(generator, steps, smoothness) for _ in range(2)])
+    path = np.column_stack([_smooth_walk(generator, _steps(length), smoothness) for _ in range(2)])
     arc = np.hypot(*np.diff(path, axis=0).T).sum()
     return path * (length / max(arc, 1e-9))
+
+
+def _steps(length: float) -> int:
+    """Points of a path of so many pixels."""
+    return int(min(MAX_STEPS, max(3, math.ceil(1.5 * length) + 1)))
 
 
 def _smooth_walk(generator: np.random.Generator, steps: int, smoothness: float) -> NDArray[np.float64]:
@@ -184,8 +211,7 @@ def _measured(file: str, generator: np.random.Generator, length: float, width: i
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     turned = points @ turn.T
     reach = max(float(np.hypot(*(turned.max(axis=0) - turned.min(axis=0)))), 1e-9)
-    path = np.column_stack([turned * (length / reach), np.zeros(len(points))])
-    return replace(still(width, height), path=path, weights=weights)
+    return replace(still(width, height), path=_flat(turned * (length / reach)), weights=weights)
 
 
 @functools.cache

@@ -134,8 +134,8 @@ def _render_turning(light: Tensor, motions: list[Motion]) -> Tensor:
 
 def _affine(motion: Motion, width: int, height: int) -> Tensor:
     """(N, 2, 3) maps from output to input places in the [-1, 1] coordinates of ``affine_grid``: p to p - d_t(p)."""
-    x, y, roll = torch.from_numpy(motion.path).unbind(1)
-    cos, sin = torch.cos(roll) - 1, torch.sin(roll)
+    x, y, roll, growth = torch.from_numpy(motion.path).unbind(1)
+    cos, sin = (1 + growth) * torch.cos(roll) - 1, (1 + growth) * torch.sin(roll)
     scale_x, scale_y = (width - 1) / 2 or 0.5, (height - 1) / 2 or 0.5
     # Place of the turning centre relative to the middle of the picture.
     cx, cy = motion.center[0] - (width - 1) / 2, motion.center[1] - (height - 1) / 2

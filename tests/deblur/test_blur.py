@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def test_path_has_the_length_it_was_asked_for_and_mean_zero(kind):
         motion = draw_motion(BlurSpec(kind=kind, length=20), generator_for(BlurSpec(), seed, ""), 1280, 720)
         arc = np.hypot(*np.diff(motion.path[:, :2], axis=0).T).sum()
         assert arc == pytest.approx(20 * 1280 / 640, rel=1e-6)
-        assert motion.weights @ motion.path == pytest.approx([0, 0, 0], abs=1e-9)
+        assert motion.weights @ motion.path == pytest.approx([0, 0, 0, 0], abs=1e-9)
         assert np.hypot(*np.diff(motion.path[:, :2], axis=0).T).max() < 2.5
 
 
@@ -132,8 +133,22 @@ def test_shake_differs_from_place_to_place_and_the_kernel_says_how():
     assert np.abs(corner - center).sum() > 0.2
 
 
-def test_kernel_is_the_response_to_a_point():
-    spec = parse_blur(f"shake:18,{CLEAN}")
+def test_forward_grows_about_a_point_and_is_as_long_as_asked_for_in_the_farthest_corner():
+    for seed in range(5):
+        motion = draw_motion(BlurSpec(kind="forward", length=24), generator_for(BlurSpec(), seed, ""), 1280, 720)
+        growing = replace(motion, path=motion.path * [0, 0, 0, 1])
+        corners = [np.ptp(growing.displacement(x, y), axis=0) for x in (0, 1280) for y in (0, 720)]
+        assert max(np.hypot(*corner) for corner in corners) == pytest.approx(48, rel=1e-6)
+        assert growing.extent(*motion.center) == 0
+        right = growing.displacement(motion.center[0] + 100, motion.center[1])
+        assert right[0, 0] < 0 < right[-1, 0], "what is right of the point moves to the right"
+        assert motion.extent(*motion.center) < 0.5 * 48, "the camera shakes less than it moves ahead"
+        assert not motion.uniform
+
+
+@pytest.mark.parametrize("kind", ["shake", "forward"])
+def test_kernel_is_the_response_to_a_point(kind):
+    spec = parse_blur(f"{kind}:18,{CLEAN}")
     motion = draw_motion(spec, generator_for(spec, 5, ""), 201, 161)
     for x, y in ((100, 80), (40, 120)):
         light = torch.zeros(1, 3, 161, 201)
@@ -159,8 +174,9 @@ def test_convolution_reflects_at_borders_even_in_a_tiny_picture():
     assert torch.allclose(convolve(torch.full((1, 3, 2, 3), 0.4), kernel), torch.full((1, 3, 2, 3), 0.4), atol=1e-6)
 
 
-def test_sub_exposures_average_to_the_blurred_light():
-    spec = parse_blur(f"shake:10,{CLEAN}")
+@pytest.mark.parametrize("kind", ["shake", "forward"])
+def test_sub_exposures_average_to_the_blurred_light(kind):
+    spec = parse_blur(f"{kind}:10,{CLEAN}")
     motion = draw_motion(spec, generator_for(spec, 1, ""), 64, 48)
     light = torch.rand(3, 48, 64)
     frames = sub_exposures(light, motion, range(len(motion.path)))
@@ -186,7 +202,7 @@ def test_measured_kernels_are_read_scaled_and_bad_files_named(picture, kernel_fi
     motion = draw_motion(spec, generator_for(spec, 0, ""), 640, 480)
     ends = motion.path[:, :2].max(axis=0) - motion.path[:, :2].min(axis=0)
     assert np.hypot(*ends) == pytest.approx(30)
-    assert motion.weights @ motion.path == pytest.approx([0, 0, 0], abs=1e-9)
+    assert motion.weights @ motion.path == pytest.approx([0, 0, 0, 0], abs=1e-9)
     # Drawn larger, the line has no gaps.
     assert (motion.kernel_at(0, 0, 41) > 1e-3).sum() >= 30
     (tmp_path / "text.npz").write_text("no kernels")
@@ -199,8 +215,9 @@ def test_measured_kernels_are_read_scaled_and_bad_files_named(picture, kernel_fi
             synthesize(picture, BlurSpec(kind="measured", kernels=str(tmp_path / name)), 0, "a")
 
 
-def test_cropping_a_motion_keeps_its_kernels():
-    spec = BlurSpec(kind="shake", length=24)
+@pytest.mark.parametrize("kind", ["shake", "forward"])
+def test_cropping_a_motion_keeps_its_kernels(kind):
+    spec = BlurSpec(kind=kind, length=24)
     motion = draw_motion(spec, generator_for(spec, 2, ""), 640, 480)
     assert np.allclose(motion.cropped(100, 50).kernel_at(20, 30, 61), motion.kernel_at(120, 80, 61), atol=1e-7)
 

@@ -56,7 +56,7 @@ def photograph(height: int, width: int) -> torch.Tensor:
 def path_kernel(*points: tuple[float, float]) -> torch.Tensor:
     """(48, 48) kernel of a path through points (x, y), even in time."""
     path = np.array([*points], float)
-    path = np.column_stack([path - path.mean(0), np.zeros(len(path))])
+    path = np.column_stack([path - path.mean(0), np.zeros((len(path), 2))])
     motion = Motion(path, np.full(len(path), 1 / len(path)), (0.0, 0.0))
     return torch.from_numpy(motion.kernel_at(0, 0, KERNEL))
 
@@ -127,7 +127,7 @@ def test_true_kernels_are_those_of_the_motion_at_the_regions():
 
 def test_a_region_that_half_moves_has_half_the_kernel():
     regions = lag_maps(torch.rand(1, 1, 256, 256))
-    path = np.column_stack([np.linspace(-5, 5, 11), np.zeros((11, 2))])
+    path = np.column_stack([np.linspace(-5, 5, 11), np.zeros((11, 3))])
     weights = np.full(11, 1 / 11)
     place = (regions.columns[0] - 4000, regions.rows[0])
     half = Motion(path, weights, (128, 128), Region(place, (4000, 4000), 0.0, moves=True))
