@@ -128,7 +128,7 @@ def _render_turning(light: Tensor, motions: list[Motion]) -> Tensor:
     total = torch.zeros_like(light)
     for step in range(steps):
         alive = sum(step < len(motion.path) for motion in motions)
-        total[:alive] += weights[:alive, step].view(-1, 1, 1, 1) * _warp(light[:alive], thetas[:alive, step])
+        total[:alive].addcmul_(_warp(light[:alive], thetas[:alive, step]), weights[:alive, step].view(-1, 1, 1, 1))
     return total
 
 
@@ -148,7 +148,14 @@ def _affine(motion: Motion, width: int, height: int) -> Tensor:
 
 
 def _warp(pictures: Tensor, theta: Tensor) -> Tensor:
-    grid = F.affine_grid(theta, list(pictures.shape), align_corners=True)
+    # affine_grid multiplies matrices for this and takes ten times as long, nearly as long as the sampling itself.
+    batch, _, height, width = pictures.shape
+    down = torch.linspace(-1, 1, height, device=theta.device).view(1, -1, 1)
+    across = torch.linspace(-1, 1, width, device=theta.device)
+    grid = theta.new_empty(batch, height, width, 2)
+    for axis in (0, 1):
+        along_x, along_y, shift = theta[:, axis].view(batch, 3, 1, 1).unbind(1)
+        torch.add(along_x * across + shift, along_y * down, out=grid[..., axis])
     return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=True)
 
 
