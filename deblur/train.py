@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 DEFAULT_BLUR = (
-    "shake:1-32=0.4",
+    "shake:1-32=0.35",
+    "forward:2-40=0.05",
     "curved:1-32=0.2",
     "straight:1-32=0.15",
     "object:4-32=0.1",
