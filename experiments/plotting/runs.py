@@ -30,6 +30,7 @@ _NOT_ON_FIGURES = (
     "detection.adapter",
     "detection.rounding",
     "recovered",
+    "fusion",
     "harm",
     "bootstrap.unit",
     "consistency",
