@@ -10,9 +10,10 @@ import torch
 
 from deblur.devices import resolve_device
 from deblur.errors import DeblurError
+from deblur.networks.guided import GuidedNetwork
 from deblur.networks.kernel_estimator import KernelEstimator
 from deblur.released import load_released
-from deblur.tiling import MIN_TILE_PIXELS, restore_in_tiles
+from deblur.tiling import MIN_SIDE, restore_in_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,8 +59,9 @@ class Deblurrer:
             ValueError: ``max_pixels`` is too small for tiles, or bfloat16 is asked for without CUDA.
         """
         self.device = torch.device(device)
-        if max_pixels < MIN_TILE_PIXELS:
-            raise ValueError(f"max_pixels is {max_pixels}; tiles need at least {MIN_TILE_PIXELS}")
+        self._least_side = _least_side(network)
+        if max_pixels < self._least_side**2:
+            raise ValueError(f"max_pixels is {max_pixels}; tiles of this network need at least {self._least_side**2}")
         if bfloat16 and self.device.type != "cuda":
             raise ValueError(f"bfloat16 is for CUDA devices, not {self.device}")
         self.card: dict[str, Any] = dict(card or {})
@@ -100,7 +102,7 @@ class Deblurrer:
             raise DeblurError(f"{card['name']} estimates blur and restores no pictures: give a guided network")
         if max_pixels is None:
             max_pixels = card.get("max_pixels", MAX_PIXELS)
-            if type(max_pixels) is not int or max_pixels < MIN_TILE_PIXELS:
+            if type(max_pixels) is not int or max_pixels < _least_side(network) ** 2:
                 raise DeblurError(f"the card of {card['name']} asks for tiles of {max_pixels!r} pixels; see max_pixels")
         return cls(network, name=card["name"], device=where, card=card, max_pixels=max_pixels, bfloat16=bfloat16)
 
@@ -122,7 +124,8 @@ class Deblurrer:
         batch = pictures[None] if pictures.ndim == 3 else pictures
         height, width = batch.shape[1:3]
         if height * width > self.max_pixels:
-            restored = [restore_in_tiles(each, self._restore_tile, self.max_pixels, self._multiple) for each in batch]
+            sizes = (self.max_pixels, self._multiple, self._least_side)
+            restored = [restore_in_tiles(each, self._restore_tile, *sizes) for each in batch]
         else:
             at_once = self.max_pixels // (height * width)
             chunks = (batch[i : i + at_once] for i in range(0, len(batch), at_once))
@@ -153,3 +156,8 @@ class Deblurrer:
             # (B, H, W, 3) seen as (B, 3, H, W) is channels last already: nothing is copied.
             restored: Tensor = self._network(x.permute(0, 3, 1, 2).float() / 255).picture
             return (restored.float() * 255).clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def _least_side(network: nn.Module) -> int:
+    """Of a tile: a guide that sees little of a picture reads its blur differently in each."""
+    return GuidedNetwork.LEAST_SIDE if isinstance(network, GuidedNetwork) else MIN_SIDE

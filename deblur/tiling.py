@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 OVERLAP = 128  # pixels that neighbours share: the inner half is blended, the outer quarters are context and thrown away
 MIN_SIDE = 320  # of a tile that is cut along an axis: its blended parts must not touch
-MIN_TILE_PIXELS = MIN_SIDE**2
 
 
 @dataclass(frozen=True)
@@ -34,22 +33,22 @@ class Span:
     weights: NDArray[np.float32]
 
 
-def tile_size(height: int, width: int, max_pixels: int, multiple: int) -> tuple[int, int]:
+def tile_size(height: int, width: int, max_pixels: int, multiple: int, least_side: int = MIN_SIDE) -> tuple[int, int]:
     """Height and width of the tiles, at most ``max_pixels`` together, that cover the picture with least in all.
 
-    Tiles are as wide and high as the picture, or at least ``MIN_SIDE``.
+    Tiles are as wide and high as the picture, or at least ``least_side``, which is ``MIN_SIDE`` or more.
     """
-    if max_pixels < MIN_TILE_PIXELS:
-        raise ValueError(f"tiles need at least {MIN_TILE_PIXELS} pixels, not {max_pixels}")
+    if max_pixels < least_side**2:
+        raise ValueError(f"tiles need at least {least_side**2} pixels, not {max_pixels}")
     covers: list[tuple[int, int, int]] = []
     for rows in itertools.count(1):
-        tile_height = _side(height, rows, multiple)
+        tile_height = _side(height, rows, multiple, least_side)
         allowed = max_pixels // tile_height
-        if width <= allowed or allowed >= MIN_SIDE:
-            columns = next(n for n in itertools.count(1) if _side(width, n, multiple) <= allowed)
-            tile_width = _side(width, columns, multiple)
+        if width <= allowed or allowed >= least_side:
+            columns = next(n for n in itertools.count(1) if _side(width, n, multiple, least_side) <= allowed)
+            tile_width = _side(width, columns, multiple, least_side)
             covers.append((rows * columns * tile_height * tile_width, tile_height, tile_width))
-        if tile_height <= MIN_SIDE:
+        if tile_height <= least_side:
             break
     return min(covers)[1:]
 
@@ -80,6 +79,7 @@ def restore_in_tiles(
     restore: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
     max_pixels: int,
     multiple: int,
+    least_side: int = MIN_SIDE,
 ) -> NDArray[np.uint8]:
     """Restore a picture tile by tile.
 
@@ -90,12 +90,13 @@ def restore_in_tiles(
         restore: takes a tile (h, w, 3) uint8 and returns it restored, (h, w, 3) float32 in [0, 255].
         max_pixels: the most pixels a tile has.
         multiple: tiles start at multiples of this.
+        least_side: of a tile that is cut along an axis; ``MIN_SIDE`` or more.
 
     Returns:
         The restored picture, (H, W, 3).
     """
     height, width = picture.shape[:2]
-    tile_height, tile_width = tile_size(height, width, max_pixels, multiple)
+    tile_height, tile_width = tile_size(height, width, max_pixels, multiple, least_side)
     rows, columns = plan_axis(height, tile_height, multiple), plan_axis(width, tile_width, multiple)
     restored = np.empty_like(picture)
     unfinished = np.zeros((0, width, 3), np.float32)  # what earlier rows of tiles gave to this row's first lines
@@ -112,13 +113,13 @@ def restore_in_tiles(
     return restored
 
 
-def _side(length: int, count: int, multiple: int) -> int:
+def _side(length: int, count: int, multiple: int, least_side: int) -> int:
     """The side of ``count`` tiles that just cover ``length`` with their overlaps and the rounding of their starts."""
     if count == 1:
         return length
     shared = (count - 1) * (OVERLAP + multiple)
     side = math.ceil((length + shared) / count / multiple) * multiple
-    return min(max(side, MIN_SIDE), length)
+    return min(max(side, least_side), length)
 
 
 def _share(centers: NDArray[np.floating], before: float, after: float) -> NDArray[np.float32]:

@@ -139,6 +139,9 @@ class GuidedNetwork(nn.Module):
     The estimator is frozen here: it learns from the true kernels of synthetic blur, not from pictures.
     """
 
+    LEAST_SIDE: ClassVar[int] = 448
+    """Of a part of a picture that the guide reads well, in pixels: the crops that estimators learn from."""
+
     def __init__(self, config: GuidedConfig) -> None:
         super().__init__()
         self.config = config

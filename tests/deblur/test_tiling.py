@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from deblur.tiling import MIN_SIDE, MIN_TILE_PIXELS, OVERLAP, plan_axis, restore_in_tiles, tile_size
+from deblur.tiling import MIN_SIDE, OVERLAP, plan_axis, restore_in_tiles, tile_size
 
 
 @pytest.mark.parametrize("multiple", [4, 8, 16])
@@ -15,7 +15,7 @@ def test_shares_add_up_to_one_and_tiles_fit_the_limit(multiple: int) -> None:
     chance = random.Random(multiple)
     for _ in range(300):
         height, width = chance.randint(1, 6000), chance.randint(1, 6000)
-        limit = chance.randint(MIN_TILE_PIXELS, 1 << 21)
+        limit = chance.randint(MIN_SIDE**2, 1 << 21)
         tile_height, tile_width = tile_size(height, width, limit, multiple)
         assert tile_height <= height
         assert tile_width <= width
@@ -27,6 +27,17 @@ def test_shares_add_up_to_one_and_tiles_fit_the_limit(multiple: int) -> None:
                 assert 0 < span.stop - span.start < tile + multiple
                 shares[span.start : span.stop] += span.weights
             np.testing.assert_allclose(shares, 1, atol=1e-6)
+
+
+def test_tiles_have_the_side_that_is_asked_for() -> None:
+    chance = random.Random(0)
+    for _ in range(100):
+        height, width, least = chance.randint(1, 3000), chance.randint(1, 3000), chance.randint(MIN_SIDE, 600)
+        limit = chance.randint(least**2, 1 << 20)
+        tile_height, tile_width = tile_size(height, width, limit, 8, least)
+        assert min(height, least) <= tile_height
+        assert min(width, least) <= tile_width
+        assert tile_height * tile_width <= limit
 
 
 def test_a_tile_gives_nothing_near_its_cut_edges() -> None:
@@ -48,7 +59,7 @@ def test_work_beside_the_picture_is_small_at_usual_sizes() -> None:
 
 def test_too_small_a_limit_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least 102400"):
-        tile_size(500, 500, MIN_TILE_PIXELS - 1, 8)
+        tile_size(500, 500, MIN_SIDE**2 - 1, 8)
 
 
 @pytest.mark.parametrize(("height", "width"), [(MIN_SIDE + 1, 901), (700, 40), (1, 200_000), (777, 333)])
@@ -60,9 +71,9 @@ def test_tiles_that_change_nothing_give_the_picture_back(height: int, width: int
         sizes.append(tile.shape[0] * tile.shape[1])
         return tile.astype(np.float32)
 
-    np.testing.assert_array_equal(restore_in_tiles(picture, restore, MIN_TILE_PIXELS, 8), picture)
-    assert len(sizes) > 1 or height * width <= MIN_TILE_PIXELS
-    assert max(sizes) <= MIN_TILE_PIXELS + 8 * max(height, width, MIN_SIDE)
+    np.testing.assert_array_equal(restore_in_tiles(picture, restore, MIN_SIDE**2, 8), picture)
+    assert len(sizes) > 1 or height * width <= MIN_SIDE**2
+    assert max(sizes) <= MIN_SIDE**2 + 8 * max(height, width, MIN_SIDE)
 
 
 def test_tiles_that_disagree_meet_without_a_step() -> None:
@@ -72,7 +83,7 @@ def test_tiles_that_disagree_meet_without_a_step() -> None:
     def restore(tile: np.ndarray) -> np.ndarray:
         return np.full(tile.shape, next(levels), np.float32)
 
-    row = restore_in_tiles(picture, restore, MIN_TILE_PIXELS, 8)[0, :, 0].astype(int)
+    row = restore_in_tiles(picture, restore, MIN_SIDE**2, 8)[0, :, 0].astype(int)
     assert row.min() >= 90
     assert row.max() - row.min() > 30
     assert np.abs(np.diff(row)).max() <= 1
