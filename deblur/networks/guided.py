@@ -24,15 +24,27 @@ from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorCon
 from deblur.networks.mimo_unet import MIMOUNet, MIMOUNetConfig
 from deblur.networks.mstsgm import MSTSGM, MSTSGMConfig
 
-STRENGTHS = (0.03, 0.008)
-"""Of the inverse filters' regularisation: one that rings little, and one that restores more."""
-FILTERED = 2 * len(STRENGTHS)  # each strength in linear light and in encoded values
-CORRECTIONS = FILTERED + 1  # and the kernels the other way round
+STRENGTHS = {1: (0.02,), 2: (0.03, 0.008)}
+"""Of the inverse filters' regularisation: a single one, or one that rings little and one that restores more."""
 MAPS = 2  # the blur's length and how sure the estimate is
-GUIDE_CHANNELS = CORRECTIONS + MAPS
 _WAY_STRENGTH = 0.02
-_ENCODED = slice(1, 2)  # of linear and encoded brightness
+_LINEAR, _ENCODED = slice(0, 1), slice(1, 2)  # of linear and encoded brightness
 _LENGTH_UNIT = 8.0  # pixels
+
+
+def filtered_channels(strengths: int) -> int:
+    """How many of the guide's first channels are what inverse filters give: linear and encoded, a strength each."""
+    return 2 * strengths
+
+
+def correction_channels(strengths: int) -> int:
+    """How many of the guide's first channels are corrections: the filtered ones and the kernels the other way round."""
+    return filtered_channels(strengths) + 1
+
+
+def guide_channels(strengths: int) -> int:
+    """How many channels a guide has: corrections, then maps."""
+    return correction_channels(strengths) + MAPS
 
 
 class Exposure(NamedTuple):
@@ -56,23 +68,30 @@ class GuidedConfig:
     Attributes:
         network: any network's config; ``guided_config`` gives it the guide's channels.
         estimator: of the kernel estimator.
+        strengths: how many strengths the guide's inverse filters come in, 1 or 2; see ``STRENGTHS``.
     """
 
     kind: ClassVar[str] = "guided"
 
     network: MSTSGMConfig | MIMOUNetConfig
     estimator: KernelEstimatorConfig = field(default_factory=KernelEstimatorConfig)
+    strengths: int = 2
 
     def __post_init__(self) -> None:
-        if self.network.guide_channels != GUIDE_CHANNELS:
-            raise ValueError(f"the network takes {self.network.guide_channels} guide channels, not {GUIDE_CHANNELS}")
+        if self.strengths not in STRENGTHS:
+            raise ValueError(f"strengths is {self.strengths}, not one of {', '.join(map(str, STRENGTHS))}")
+        given, wanted = self.network.guide_channels, guide_channels(self.strengths)
+        if given != wanted:
+            raise ValueError(f"the network takes {given} guide channels, not {wanted}")
 
 
-def guided_config(network: MSTSGMConfig | MIMOUNetConfig) -> GuidedConfig:
+def guided_config(network: MSTSGMConfig | MIMOUNetConfig, strengths: int = 2) -> GuidedConfig:
     """The config of ``network`` with an exposure guide."""
+    channels = guide_channels(strengths)
     if isinstance(network, MIMOUNetConfig):
-        return GuidedConfig(replace(network, guide_channels=GUIDE_CHANNELS))
-    return GuidedConfig(replace(network, guide_channels=GUIDE_CHANNELS, corrections=CORRECTIONS))
+        return GuidedConfig(replace(network, guide_channels=channels), strengths=strengths)
+    corrections = correction_channels(strengths)
+    return GuidedConfig(replace(network, guide_channels=channels, corrections=corrections), strengths=strengths)
 
 
 def without_guide(network: MSTSGMConfig | MIMOUNetConfig) -> MSTSGMConfig | MIMOUNetConfig:
@@ -85,9 +104,10 @@ def without_guide(network: MSTSGMConfig | MIMOUNetConfig) -> MSTSGMConfig | MIMO
 class ExposureGuide(nn.Module):
     """From a blurred picture to the guide's channels, by way of a kernel estimator."""
 
-    def __init__(self, estimator: KernelEstimator) -> None:
+    def __init__(self, estimator: KernelEstimator, strengths: int = 2) -> None:
         super().__init__()
         self.estimator = estimator
+        self.strengths = strengths
 
     def estimate(self, x: Tensor) -> Exposure:
         """The kernels of pictures, RGB in [0, 1], (B, 3, H, W), any H and W from 1, which way round is open."""
@@ -95,10 +115,10 @@ class ExposureGuide(nn.Module):
         return Exposure(Belief(logarithms.mean.exp(), logarithms.power.exp()), regions.rows, regions.columns)
 
     def forward(self, x: Tensor, exposure: Exposure | None = None) -> Tensor:
-        """Guide channels (B, 7, H, W) of pictures as ``estimate`` takes them.
+        """Guide channels (B, G, H, W) of pictures as ``estimate`` takes them; G is 7, or 5 with one strength.
 
-        They are corrections of brightness, in encoded values: the restored brightness less the picture's, for both
-        strengths in linear light and for both in encoded values, then the same by the kernels turned by 180 degrees;
+        They are corrections of brightness, in encoded values: the restored brightness less the picture's, for each
+        strength in linear light and for each in encoded values, then the same by the kernels turned by 180 degrees;
         then maps of the blur's length and of how sharply its kernel is known, 1 where there is no blur. Of the two ways
         round, the one whose pictures have the sparser gradients comes first.
         """
@@ -108,10 +128,15 @@ class ExposureGuide(nn.Module):
         as_read = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         one, other = (filters.restore([_WAY_STRENGTH], way, _ENCODED)[:, 0] for way in (as_read, ~as_read))
         turned = _density(other) < _density(one)
-        unlikely = torch.where(turned.view(-1, 1, 1, 1), one, other)
-        found = filters.restore(STRENGTHS, turned)
-        restored = torch.cat([found[:, :, 1], unlikely], 1).clamp(0, 1)
-        corrections = torch.cat([to_srgb(found[:, :, 0]) - to_srgb(linear), restored - encoded], 1)
+        choose = turned.view(-1, 1, 1, 1)
+        likely, unlikely = torch.where(choose, other, one), torch.where(choose, one, other)
+        strengths = STRENGTHS[self.strengths]
+        if strengths == (_WAY_STRENGTH,):  # the search for the way round has filtered at this strength
+            in_light, in_values = filters.restore(strengths, turned, _LINEAR)[:, :, 0], likely
+        else:
+            in_light, in_values = filters.restore(strengths, turned).unbind(2)
+        restored = torch.cat([in_values, unlikely], 1).clamp(0, 1)
+        corrections = torch.cat([to_srgb(in_light) - to_srgb(linear), restored - encoded], 1)
         known = kernels.mean.square().sum((-2, -1)).sqrt()
         maps = torch.stack([spread(kernels.mean) / _LENGTH_UNIT, known], 1).unflatten(2, (len(rows), len(columns)))
         maps = F.interpolate(maps, x.shape[-2:], mode="bilinear", align_corners=False)
@@ -130,7 +155,8 @@ class InverseFilter(nn.Module):
 
     def forward(self, x: Tensor) -> Restored:
         """Restore blurred pictures, RGB in [0, 1], (B, 3, H, W)."""
-        return Restored(picture_pyramid(x + self.guide(x)[:, :FILTERED].mean(1, keepdim=True)), None)
+        corrections = self.guide(x)[:, : filtered_channels(self.guide.strengths)]
+        return Restored(picture_pyramid(x + corrections.mean(1, keepdim=True)), None)
 
 
 class GuidedNetwork(nn.Module):
@@ -145,7 +171,7 @@ class GuidedNetwork(nn.Module):
     def __init__(self, config: GuidedConfig) -> None:
         super().__init__()
         self.config = config
-        self.guide = ExposureGuide(KernelEstimator(config.estimator))
+        self.guide = ExposureGuide(KernelEstimator(config.estimator), config.strengths)
         self.guide.requires_grad_(requires_grad=False)
         network = config.network
         self.network = MSTSGM(network) if isinstance(network, MSTSGMConfig) else MIMOUNet(network)
@@ -156,7 +182,7 @@ class GuidedNetwork(nn.Module):
 
         Args:
             x: blurred pictures, RGB in [0, 1], (B, 3, H, W).
-            guide: the guide's channels (B, 7, H, W) where they are known; made of ``x`` otherwise.
+            guide: the guide's channels (B, G, H, W) where they are known; made of ``x`` otherwise.
             context: pixels at each border that the guide alone looks at; what comes out is smaller by them.
         """
         if guide is None:

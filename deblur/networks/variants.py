@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from deblur.errors import DeblurError
@@ -29,11 +29,13 @@ _NANO = MSTSGMConfig(
     fusion="project",
     shuffle=2,
 )
+_LIGHT = replace(_NANO, widths=(16, 24, 48), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1, 1))
 _NAMED: dict[str, NetworkConfig] = {
     "mstsgm": MSTSGMConfig(),
     "mstsgm-star": MSTSGMConfig(temporal="depthwise"),
     "mstsgm-nano": _NANO,
     "mstsgm-guided": guided_config(_NANO),
+    "mstsgm-guided-light": guided_config(_LIGHT, strengths=1),
     "estimator": KernelEstimatorConfig(),
     "mimo-unet": MIMOUNetConfig(),
     "mimo-unet-plus": MIMOUNetConfig(blocks=20),

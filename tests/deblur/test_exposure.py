@@ -29,12 +29,13 @@ from deblur.losses import estimator_loss
 from deblur.metrics import psnr
 from deblur.networks import MIMOUNetConfig, MSTSGMConfig, build
 from deblur.networks.guided import (
-    CORRECTIONS,
-    FILTERED,
-    GUIDE_CHANNELS,
+    STRENGTHS,
     Exposure,
     ExposureGuide,
     GuidedNetwork,
+    correction_channels,
+    filtered_channels,
+    guide_channels,
     guided_config,
     without_guide,
 )
@@ -235,19 +236,22 @@ def test_the_loss_is_least_for_the_true_kernels_either_way_round():
         estimator_loss(estimated, [motions[0], None])
 
 
+@pytest.mark.parametrize("strengths", STRENGTHS)
 @pytest.mark.parametrize("way", [HOOK, half_turned(HOOK)], ids=["right", "turned"])
-def test_the_guide_corrects_brightness_whichever_way_round_its_kernels_come(way):
+def test_the_guide_corrects_brightness_whichever_way_round_its_kernels_come(way, strengths):
     sharp = photograph(256, 256).expand(1, 3, -1, -1)
     blurred = (blurred_by(sharp, HOOK) * 255).round() / 255
-    guide = ExposureGuide(KernelEstimator(SMALL_ESTIMATOR)).eval()
+    guide = ExposureGuide(KernelEstimator(SMALL_ESTIMATOR), strengths).eval()
     channels = guide(blurred, Exposure(known(way.expand(1, 1, -1, -1)), (128.0,), (128.0,)))
-    assert channels.shape == (1, GUIDE_CHANNELS, 256, 256)
+    filtered, corrections = filtered_channels(strengths), correction_channels(strengths)
+    assert channels.shape == (1, guide_channels(strengths), 256, 256)
     # Encoded values were blurred here: the filters in encoded values are right.
     before = psnr(blurred, sharp).item()
-    after = [psnr(blurred + channels[:, index : index + 1], sharp).item() for index in range(CORRECTIONS)]
-    assert min(after[FILTERED // 2 : FILTERED]) > before + 3
-    assert after[FILTERED] < before
-    torch.testing.assert_close(channels[:, CORRECTIONS], (spread(HOOK) / 8).expand(1, 256, 256))
+    after = [psnr(blurred + channels[:, index : index + 1], sharp).item() for index in range(corrections)]
+    assert min(after[filtered // 2 : filtered]) > before + 3
+    assert max(after[:filtered]) == max(after[filtered // 2 : filtered])
+    assert after[filtered] < before
+    torch.testing.assert_close(channels[:, corrections], (spread(HOOK) / 8).expand(1, 256, 256))
 
 
 @pytest.mark.parametrize("network", [SMALL_NETWORK, MIMOUNetConfig(width=8, blocks=1)], ids=["mstsgm", "mimo"])
@@ -288,6 +292,10 @@ def test_a_picture_is_guided_alike_in_any_batch():
 def test_configs_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="takes 2 guide channels"):
         replace(guided_config(SMALL_NETWORK), network=replace(SMALL_NETWORK, guide_channels=2))
+    with pytest.raises(ValueError, match="takes 7 guide channels, not 5"):
+        replace(guided_config(SMALL_NETWORK), strengths=1)
+    with pytest.raises(ValueError, match="strengths is 3, not one of 1, 2"):
+        replace(guided_config(SMALL_NETWORK), strengths=3)
     with pytest.raises(ValueError, match="corrections is 3"):
         replace(SMALL_NETWORK, guide_channels=2, corrections=3)
     with pytest.raises(ValueError, match="widths needs 4 numbers"):

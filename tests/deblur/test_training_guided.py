@@ -12,7 +12,7 @@ from skimage import data as photographs
 from deblur import Deblurrer
 from deblur.errors import DeblurError
 from deblur.networks import build, config_from_dict
-from deblur.networks.guided import GUIDE_CHANNELS, guided_config
+from deblur.networks.guided import guide_channels, guided_config
 from deblur.released import load_released
 from deblur.train import main
 from deblur.training.setup import load_initial
@@ -63,6 +63,16 @@ def test_an_estimator_is_trained_and_then_guides_a_network_that_restores(tmp_pat
     assert load_released(tmp_path / "runs/train/alone/weights/best.safetensors")[1]["network"]["kind"] == "mstsgm"
 
 
+def test_a_guide_of_one_strength_stays_one(tmp_path, photos, estimator):
+    small = ["--network", "mstsgm-guided-light", "--estimator", str(estimator), "--crop", "32", "--name", "first"]
+    assert train(tmp_path, photos, *small, *NETWORK) == 0
+    first = tmp_path / "runs/train/first/weights/last.safetensors"
+    assert train(tmp_path, photos, "--init", str(first), "--crop", "32", "--name", "second") == 0
+    again, card = load_released(tmp_path / "runs/train/second/weights/last.safetensors")
+    assert card["network"]["strengths"] == again.guide.strengths == 1
+    assert again.guide(torch.rand(1, 3, 40, 48)).shape == (1, guide_channels(1), 40, 48)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -95,11 +105,11 @@ def test_a_guided_network_begins_as_the_one_without_a_guide(tmp_path, photos, es
     load_initial(guided, weights)
     x = torch.rand(1, 3, 40, 48)
     with torch.inference_mode():
-        unguided = guided(x, torch.zeros(1, GUIDE_CHANNELS, 40, 48))
+        unguided = guided(x, torch.zeros(1, guide_channels(2), 40, 48))
         for ours, theirs in zip(unguided.pictures, plain(x).pictures, strict=True):
             torch.testing.assert_close(ours, theirs)
         # One correction of 1, a few hundredths of it taken.
-        corrected = guided(x, torch.eye(GUIDE_CHANNELS)[:1].view(1, -1, 1, 1).expand(-1, -1, 40, 48)).picture
+        corrected = guided(x, torch.eye(guide_channels(2))[:1].view(1, -1, 1, 1).expand(-1, -1, 40, 48)).picture
     assert 0.01 < (corrected - unguided.picture).mean() < 0.1
 
     given = ["--init", str(weights), "--estimator", str(estimator), "--set", "guide=true", "--crop", "32"]
