@@ -129,10 +129,10 @@ class ExposureGuide(nn.Module):
         one, other = (filters.restore([_WAY_STRENGTH], way, _ENCODED)[:, 0] for way in (as_read, ~as_read))
         turned = _density(other) < _density(one)
         choose = turned.view(-1, 1, 1, 1)
-        likely, unlikely = torch.where(choose, other, one), torch.where(choose, one, other)
+        unlikely = torch.where(choose, one, other)
         strengths = STRENGTHS[self.strengths]
-        if strengths == (_WAY_STRENGTH,):  # the search for the way round has filtered at this strength
-            in_light, in_values = filters.restore(strengths, turned, _LINEAR)[:, :, 0], likely
+        if strengths == (_WAY_STRENGTH,):  # the search for the way round has filtered encoded values at this strength
+            in_light, in_values = filters.restore(strengths, turned, _LINEAR)[:, :, 0], torch.where(choose, other, one)
         else:
             in_light, in_values = filters.restore(strengths, turned).unbind(2)
         restored = torch.cat([in_values, unlikely], 1).clamp(0, 1)

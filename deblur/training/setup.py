@@ -64,8 +64,8 @@ def network_config(options: argparse.Namespace) -> NetworkConfig:
     network = config_from_dict({**(config["network"] if was_guided else config), **changes})
     if isinstance(network, (MSTSGMConfig, MIMOUNetConfig)):
         if guided:
-            strengths = config.get("strengths", 2)  # cards from before there was a choice name none
-            whole = GuidedConfig(network, strengths=strengths) if was_guided else guided_config(network)
+            given = config_from_dict(config)
+            whole = replace(given, network=network) if isinstance(given, GuidedConfig) else guided_config(network)
             return replace(whole, estimator=_estimator_config(options, config))
         return without_guide(network) if was_guided else network
     if guided:
