@@ -84,7 +84,8 @@ def build_parser() -> argparse.ArgumentParser:
         action=Collect,
         default=[],
         metavar="KEY=VALUE",
-        help="change the network's config; guide=true puts an exposure guide before it, guide=false takes it away",
+        help="change the network's config; guide=true puts an exposure guide before it, guide=false takes it away, and "
+        "strengths is how many its filters come in",
     )
     network.add_argument(
         "--init", metavar="NAME|FILE", help="start from released weights, of the network that they name"

@@ -29,13 +29,13 @@ from deblur.training.averaging import AveragedWeights
 from deblur.training.batches import Batch, BlurMix, draw_examples, make_batch, parse_blur_range
 from deblur.training.checkpoint import save_checkpoint
 from deblur.training.guard import FiniteGuard
+from deblur.training.initial import load_initial
 from deblur.training.loader import BatchLoader, pays_ahead
 from deblur.training.log import TrainingLog, release, save_samples
 from deblur.training.schedule import Progress, Schedule, crop_at, parse_crops
 from deblur.training.setup import (
     NEEDS_ESTIMATOR,
     fill_store,
-    load_initial,
     network_config,
     open_run,
     read_sources,

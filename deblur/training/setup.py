@@ -8,14 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 import yaml
 from accelerate.utils import broadcast_object_list
 
 from deblur.blur import parse_blur
 from deblur.errors import DeblurError
 from deblur.networks import MIMOUNetConfig, MSTSGMConfig, config_from_dict, config_to_dict, named_config
-from deblur.networks.guided import GuidedConfig, GuidedNetwork, guided_config, without_guide
+from deblur.networks.guided import STRENGTHS, GuidedConfig, GuidedNetwork, guided_config, without_guide
 from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorConfig
 from deblur.released import load_released
 from deblur.runs import create_run, describe_environment, write_json, write_yaml
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from accelerate import Accelerator
-    from torch import Tensor, nn
 
     from deblur.networks import NetworkConfig
     from deblur.training.sources import Example, PictureStore, Source
@@ -43,8 +41,9 @@ NEEDS_ESTIMATOR = (
 def network_config(options: argparse.Namespace) -> NetworkConfig:
     """The named config with the changes of ``--set``; with ``--init``, that of the released weights.
 
-    ``guide=true`` and ``guide=false`` put an exposure guide before any network and take it away; the other keys of a
-    guided network's config are those of the network that is guided. The estimator is that of ``--estimator``.
+    ``guide=true`` and ``guide=false`` put an exposure guide before any network and take it away, and ``strengths`` is
+    how many its filters come in; the other keys of a guided network's config are those of the network that is guided.
+    The estimator is that of ``--estimator``.
     """
     named = config_to_dict(named_config(options.network))
     config: dict[str, Any] = load_released(options.init)[1]["network"] if options.init else named
@@ -61,16 +60,22 @@ def network_config(options: argparse.Namespace) -> NetworkConfig:
     guided = changes.pop("guide", was_guided)
     if type(guided) is not bool:
         raise DeblurError(f"--set guide={guided}: write guide=true or guide=false")
+    strengths = changes.pop("strengths", None)
+    if strengths is not None and not (guided and strengths in STRENGTHS):
+        raise DeblurError(f"--set strengths={strengths}: a guided network's filters come in 1 or 2")
     network = config_from_dict({**(config["network"] if was_guided else config), **changes})
-    if isinstance(network, (MSTSGMConfig, MIMOUNetConfig)):
+    if not isinstance(network, (MSTSGMConfig, MIMOUNetConfig)):
         if guided:
-            given = config_from_dict(config)
-            whole = replace(given, network=network) if isinstance(given, GuidedConfig) else guided_config(network)
-            return replace(whole, estimator=_estimator_config(options, config))
+            raise DeblurError(f"--set guide=true: {options.network} restores no pictures and takes no guide")
+        return network
+    if not guided:
         return without_guide(network) if was_guided else network
-    if guided:
-        raise DeblurError(f"--set guide=true: {options.network} restores no pictures and takes no guide")
-    return network
+    given = config_from_dict(config)
+    if strengths is None and isinstance(given, GuidedConfig):
+        whole = replace(given, network=network)
+    else:
+        whole = guided_config(network, strengths or max(STRENGTHS))
+    return replace(whole, estimator=_estimator_config(options, config))
 
 
 def _estimator_config(options: argparse.Namespace, config: Mapping[str, Any]) -> KernelEstimatorConfig:
@@ -81,42 +86,6 @@ def _estimator_config(options: argparse.Namespace, config: Mapping[str, Any]) ->
     estimator = config_from_dict(config["estimator"])
     assert isinstance(estimator, KernelEstimatorConfig)
     return estimator
-
-
-def load_initial(network: nn.Module, name_or_file: str) -> None:
-    """Start a network from released weights; a guided one may start from those of the network without a guide.
-
-    Raises:
-        DeblurError: there are none of that name, or ``--set`` has changed the network's sizes.
-    """
-    initial = load_released(name_or_file)[0]
-    try:
-        if isinstance(network, GuidedNetwork) and not isinstance(initial, GuidedNetwork):
-            network.network.load_state_dict(grown(initial.state_dict(), network.network.state_dict()))
-        else:
-            network.load_state_dict(initial.state_dict())
-    except RuntimeError as error:
-        raise DeblurError(
-            f"--init {name_or_file} does not fit the network that --set makes: {' '.join(str(error).split())[:300]}"
-        ) from error
-
-
-def grown(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of an MSTSGM made into those of the same network with a guide, which it does not heed yet.
-
-    What reads the guide begins at 0, and the shares of the corrections at e^-3 of the picture's.
-    """
-    result = {}
-    for name, fresh in wanted.items():
-        old = weights.get(name)
-        if ".guided." in name and old is None:
-            result[name] = torch.zeros_like(fresh)
-        elif name.startswith("heads.") and old is not None and len(old) < len(fresh):
-            shares = torch.full_like(fresh[len(old) :], -3.0) if name.endswith("bias") else fresh[len(old) :]
-            result[name] = torch.cat([old, shares])
-        elif old is not None:
-            result[name] = old
-    return result
 
 
 def released_estimator(name_or_file: str) -> KernelEstimator:

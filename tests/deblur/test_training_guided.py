@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,11 +12,11 @@ from skimage import data as photographs
 
 from deblur import Deblurrer
 from deblur.errors import DeblurError
-from deblur.networks import build, config_from_dict
+from deblur.networks import build, config_from_dict, named_config
 from deblur.networks.guided import guide_channels, guided_config
-from deblur.released import load_released
+from deblur.released import load_released, save_released
 from deblur.train import main
-from deblur.training.setup import load_initial
+from deblur.training.initial import load_initial
 
 ESTIMATOR = ["--network", "estimator", "--set", "widths=[4,6,8,10]"]
 NETWORK = ["--set", "widths=[16,20,24]", "encoder_blocks=[1,1,1]", "decoder_blocks=[1,1,1]"]
@@ -67,10 +68,44 @@ def test_a_guide_of_one_strength_stays_one(tmp_path, photos, estimator):
     small = ["--network", "mstsgm-guided-light", "--estimator", str(estimator), "--crop", "32", "--name", "first"]
     assert train(tmp_path, photos, *small, *NETWORK) == 0
     first = tmp_path / "runs/train/first/weights/last.safetensors"
-    assert train(tmp_path, photos, "--init", str(first), "--crop", "32", "--name", "second") == 0
+    narrower = ["--set", "widths=[16,20,16]", "strengths=1"]
+    assert train(tmp_path, photos, "--init", str(first), *narrower, "--crop", "32", "--name", "second") == 0
     again, card = load_released(tmp_path / "runs/train/second/weights/last.safetensors")
     assert card["network"]["strengths"] == again.guide.strengths == 1
+    assert card["network"]["network"]["widths"] == [16, 20, 16]
     assert again.guide(torch.rand(1, 3, 40, 48)).shape == (1, guide_channels(1), 40, 48)
+
+
+def test_a_guide_of_two_strengths_becomes_one_of_one(tmp_path):
+    config = guided_config(named_config("mstsgm-nano"))
+    two = build(config)
+    for head in two.network.heads:
+        torch.nn.init.normal_(head.bias)
+        with torch.no_grad():
+            for values in (head.weight, head.bias):
+                shares = values[12:].unflatten(0, (5, 4))  # of the five corrections, after the colours
+                shares[[1, 3]] = shares[[0, 2]]  # the two strengths of each light are shared in alike
+    save_released(tmp_path, "two", two, config, {})
+    one = build(guided_config(config.network, strengths=1))
+    load_initial(one, tmp_path / "two.safetensors")
+    x, guide = torch.rand(1, 3, 40, 48), torch.rand(1, guide_channels(1), 40, 48) - 0.5
+    with torch.inference_mode():
+        as_two = two.eval()(x, guide[:, [0, 0, 1, 1, 2, 3, 4]]).picture
+        torch.testing.assert_close(one.eval()(x, guide).picture, as_two)
+
+
+def test_a_network_begins_as_the_first_channels_of_a_wider_one(tmp_path):
+    wide = build(named_config("mstsgm-nano"))
+    save_released(tmp_path, "wide", wide, wide.config, {})
+    narrow = build(replace(wide.config, widths=(16, 32, 24)))
+    load_initial(narrow, tmp_path / "wide.safetensors")
+    kept = narrow.state_dict()
+    for name, weights in wide.state_dict().items():
+        assert torch.equal(kept[name], weights[tuple(slice(size) for size in kept[name].shape)])
+    assert narrow.encoder[2][0].branch[0][0].weight.shape == (24, 24, 3, 3)
+    for widths in ((16, 24, 24), (16, 32, 128)):
+        with pytest.raises(DeblurError, match="does not fit the network that --set makes"):
+            load_initial(build(replace(wide.config, widths=widths)), tmp_path / "wide.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -83,6 +118,8 @@ def test_a_guide_of_one_strength_stays_one(tmp_path, photos, estimator):
         (["--network", "estimator", "--pairs", "PAIRS"], "give it --sharp pictures alone"),
         (["--network", "estimator", "--set", "guide=true"], "restores no pictures and takes no guide"),
         (["--network", "mstsgm-nano", "--set", "guide=2"], "write guide=true or guide=false"),
+        (["--network", "mstsgm-nano", "--set", "strengths=1"], "a guided network's filters come in 1 or 2"),
+        (["--init", "mstsgm-guided", "--set", "strengths=3"], "a guided network's filters come in 1 or 2"),
     ],
 )
 def test_options_that_do_not_fit_are_one_line(tmp_path, photos, capsys, given, message):

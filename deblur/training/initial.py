@@ -1,0 +1,108 @@
+"""The weights that training begins with, made to fit: a guide more, one strength less, a narrower coarsest scale."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from deblur.errors import DeblurError
+from deblur.networks.guided import GuidedNetwork
+from deblur.networks.mstsgm import MSTSGM
+from deblur.released import load_released
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+    from deblur.networks import MSTSGMConfig
+
+_COLOURS = 3
+
+
+def load_initial(network: nn.Module, name_or_file: str) -> None:
+    """Start a network from released weights.
+
+    A guided one may start from those of the network without a guide, a guide of one strength from one of two, and an
+    MSTSGM from one that differs in a wider coarsest scale.
+
+    Raises:
+        DeblurError: there are none of that name, or ``--set`` has changed more of the network.
+    """
+    initial = load_released(name_or_file)[0]
+    try:
+        if isinstance(network, GuidedNetwork):
+            inner = network.network
+            if isinstance(initial, GuidedNetwork):
+                weights = initial.network.state_dict()
+                if isinstance(initial.network, MSTSGM) and initial.config.strengths > network.config.strengths:
+                    weights = of_one_strength(weights, initial.network.config)
+                network.guide.load_state_dict(initial.guide.state_dict())
+            else:
+                weights = grown(initial.state_dict(), inner.state_dict())
+            inner.load_state_dict(_narrowed(weights, inner, initial))
+        else:
+            network.load_state_dict(_narrowed(initial.state_dict(), network, initial))
+    except RuntimeError as error:
+        raise DeblurError(
+            f"--init {name_or_file} does not fit the network that --set makes: {' '.join(str(error).split())[:300]}"
+        ) from error
+
+
+def grown(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of an MSTSGM made into those of the same network with a guide, which it does not heed yet.
+
+    What reads the guide begins at 0, and the shares of the corrections at e^-3 of the picture's.
+    """
+    result = {}
+    for name, fresh in wanted.items():
+        old = weights.get(name)
+        if ".guided." in name and old is None:
+            result[name] = torch.zeros_like(fresh)
+        elif name.startswith("heads.") and old is not None and len(old) < len(fresh):
+            shares = torch.full_like(fresh[len(old) :], -3.0) if name.endswith("bias") else fresh[len(old) :]
+            result[name] = torch.cat([old, shares])
+        elif old is not None:
+            result[name] = old
+    return result
+
+
+def of_one_strength(weights: Mapping[str, Tensor], config: MSTSGMConfig) -> dict[str, Tensor]:
+    """Weights of a guided MSTSGM made into those of the same network with inverse filters of one strength, not two.
+
+    Where the two strengths gave the same the result would be the same: what reads them is added up, and the one share
+    is as large as theirs together.
+    """
+    cells = config.shuffle**2
+    result = dict(weights)
+    for name, old in weights.items():
+        if ".guided." in name and name.endswith("weight"):
+            channels = old.unflatten(1, (-1, cells))
+            linear, encoded = channels[:, 0:2].sum(1, keepdim=True), channels[:, 2:4].sum(1, keepdim=True)
+            result[name] = torch.cat([linear, encoded, channels[:, 4:]], 1).flatten(1, 2)
+        elif name.startswith("heads."):
+            channels = old.unflatten(0, (-1, cells))
+            together = channels[_COLOURS : _COLOURS + 4].unflatten(0, (2, 2)).mean(1)
+            if name.endswith("bias"):
+                together = together + math.log(2)
+            result[name] = torch.cat([channels[:_COLOURS], together, channels[_COLOURS + 4 :]]).flatten(0, 1)
+    return result
+
+
+def _narrowed(weights: Mapping[str, Tensor], network: nn.Module, initial: nn.Module) -> Mapping[str, Tensor]:
+    """The first channels of the coarsest scale's, where the network has fewer there and is otherwise the same.
+
+    The finer scales' features lie side by side in what decodes them; the first channels would not be theirs.
+    """
+    given = initial.network if isinstance(initial, GuidedNetwork) else initial
+    if not (isinstance(network, MSTSGM) and isinstance(given, MSTSGM)):
+        return weights
+    has, had = network.config, given.config
+    same = replace(had, widths=has.widths, guide_channels=has.guide_channels, corrections=has.corrections)
+    if has != same or has.widths[:2] != had.widths[:2] or has.widths[2] > had.widths[2]:
+        return weights
+    fresh = network.state_dict()
+    return {name: old[tuple(slice(size) for size in fresh[name].shape)] for name, old in weights.items()}
