@@ -11,7 +11,7 @@ from torch import Tensor
 
 from deblur.blur.rendering import fast_length
 from deblur.borders import mirrored_window
-from deblur.exposure.spectra import difference_power
+from deblur.exposure.spectra import difference_power, squared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,7 @@ class Deconvolution:
         self._spectrum = torch.fft.rfft2((windows - self._level) * taper)
         self._transfer = torch.fft.rfft2(_centred(belief.mean, size)).unsqueeze(2)
         spread = torch.fft.rfft2(_centred(belief.power, size)).unsqueeze(2)
-        self._power = torch.maximum(self._transfer.abs().square(), spread.abs().square())
+        self._power = torch.maximum(squared(self._transfer), squared(spread))
         self._differences = difference_power(size, light.device)
 
     def restore(

@@ -1,4 +1,4 @@
-"""The weights that training begins with, made to fit: a guide more, one strength less, a narrower coarsest scale."""
+"""The weights that training begins with, made to fit: a guide more, one strength less, fewer channels or blocks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def load_initial(network: nn.Module, name_or_file: str) -> None:
     """Start a network from released weights.
 
     A guided one may start from those of the network without a guide, a guide of one strength from one of two, and an
-    MSTSGM from one that differs in a wider coarsest scale.
+    MSTSGM from one that has more residual blocks, or more channels in the coarsest scale.
 
     Raises:
         DeblurError: there are none of that name, or ``--set`` has changed more of the network.
@@ -93,7 +93,7 @@ def of_one_strength(weights: Mapping[str, Tensor], config: MSTSGMConfig) -> dict
 
 
 def _narrowed(weights: Mapping[str, Tensor], network: nn.Module, initial: nn.Module) -> Mapping[str, Tensor]:
-    """The first channels of the coarsest scale's, where the network has fewer there and is otherwise the same.
+    """The first of the blocks and of the coarsest scale's channels, where the network only has fewer of them.
 
     The finer scales' features lie side by side in what decodes them; the first channels would not be theirs.
     """
@@ -101,8 +101,10 @@ def _narrowed(weights: Mapping[str, Tensor], network: nn.Module, initial: nn.Mod
     if not (isinstance(network, MSTSGM) and isinstance(given, MSTSGM)):
         return weights
     has, had = network.config, given.config
-    same = replace(had, widths=has.widths, guide_channels=has.guide_channels, corrections=has.corrections)
-    if has != same or has.widths[:2] != had.widths[:2] or has.widths[2] > had.widths[2]:
+    may_differ = ("widths", "encoder_blocks", "decoder_blocks", "guide_channels", "corrections")
+    same = replace(had, **{name: getattr(has, name) for name in may_differ})
+    sizes = [(*config.widths, *config.encoder_blocks, *config.decoder_blocks) for config in (has, had)]
+    if has != same or has.widths[:2] != had.widths[:2] or any(new > old for new, old in zip(*sizes, strict=True)):
         return weights
     fresh = network.state_dict()
-    return {name: old[tuple(slice(size) for size in fresh[name].shape)] for name, old in weights.items()}
+    return {name: old[tuple(map(slice, fresh[name].shape))] for name, old in weights.items() if name in fresh}

@@ -94,15 +94,16 @@ def test_a_guide_of_two_strengths_becomes_one_of_one(tmp_path):
         torch.testing.assert_close(one.eval()(x, guide).picture, as_two)
 
 
-def test_a_network_begins_as_the_first_channels_of_a_wider_one(tmp_path):
+def test_a_network_begins_as_the_first_channels_and_blocks_of_a_larger_one(tmp_path):
     wide = build(named_config("mstsgm-nano"))
     save_released(tmp_path, "wide", wide, wide.config, {})
-    narrow = build(replace(wide.config, widths=(16, 32, 24)))
+    narrow = build(replace(wide.config, widths=(16, 32, 24), decoder_blocks=(1, 1, 2)))
     load_initial(narrow, tmp_path / "wide.safetensors")
-    kept = narrow.state_dict()
-    for name, weights in wide.state_dict().items():
-        assert torch.equal(kept[name], weights[tuple(slice(size) for size in kept[name].shape)])
+    given = wide.state_dict()
+    for name, weights in narrow.state_dict().items():
+        assert torch.equal(weights, given[name][tuple(slice(size) for size in weights.shape)])
     assert narrow.encoder[2][0].branch[0][0].weight.shape == (24, 24, 3, 3)
+    assert (len(wide.decoder[2]), len(narrow.decoder[2])) == (3, 2)
     for widths in ((16, 24, 24), (16, 32, 128)):
         with pytest.raises(DeblurError, match="does not fit the network that --set makes"):
             load_initial(build(replace(wide.config, widths=widths)), tmp_path / "wide.safetensors")
