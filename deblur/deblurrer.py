@@ -154,7 +154,7 @@ class Deblurrer:
         with torch.inference_mode(), precision:
             x = torch.from_numpy(np.array(batch)).to(self.device)
             # (B, H, W, 3) seen as (B, 3, H, W) is channels last already: nothing is copied.
-            restored: Tensor = self._network(x.permute(0, 3, 1, 2).float() / 255).picture
+            restored: Tensor = self._network(x.permute(0, 3, 1, 2).float() / 255, finest_only=True).picture
             return (restored.float() * 255).clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
 
 

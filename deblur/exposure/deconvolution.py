@@ -69,6 +69,7 @@ class Deconvolution:
         spread = torch.fft.rfft2(_centred(belief.power, size)).unsqueeze(2)
         self._power = torch.maximum(squared(self._transfer), squared(spread))
         self._differences = difference_power(size, light.device)
+        self._gains: dict[float, Tensor] = {}
 
     def restore(
         self, strengths: Sequence[float], turned: Tensor | None = None, channels: slice = slice(None)
@@ -92,15 +93,19 @@ class Deconvolution:
         batch, _, height, width = self._shape
         result = level.new_zeros(batch, len(strengths), matched.shape[2], height, width)
         for number, strength in enumerate(strengths):
-            # Complex numbers are divided by real ones several times slower than multiplied.
-            gain = 1 / (self._power + strength * self._differences + 1e-5)
-            restored = torch.fft.irfft2(matched * gain, s=self._size) + level
+            restored = torch.fft.irfft2(matched * self._gain(strength), s=self._size) + level
             for index, (row, column) in enumerate(itertools.product(*self._spans)):
                 h, w = len(row.share), len(column.share)
                 part = restored[:, index, :, MARGIN : MARGIN + h, MARGIN : MARGIN + w]
                 share = row.share.unsqueeze(1) * column.share
                 result[:, number, :, row.start : row.start + h, column.start : column.start + w] += part * share
         return result
+
+    def _gain(self, strength: float) -> Tensor:
+        if strength not in self._gains:
+            # Complex numbers are divided by real ones several times slower than multiplied.
+            self._gains[strength] = 1 / (self._power + strength * self._differences + 1e-5)
+        return self._gains[strength]
 
 
 def _spans(places: Sequence[float], length: int, device: torch.device) -> list[_Span]:

@@ -18,8 +18,9 @@ class Restored(NamedTuple):
     """What a network returns.
 
     Attributes:
-        pictures: three restored pictures, RGB, about [0, 1] and not clamped. For an input (B, 3, H, W), number k is
-            (B, 3, ceil(H / 2^k), ceil(W / 2^k)): the same scales and sizes as ``picture_pyramid`` of the input.
+        pictures: three restored pictures, or the finest alone, RGB, about [0, 1] and not clamped. For an input
+            (B, 3, H, W), number k is (B, 3, ceil(H / 2^k), ceil(W / 2^k)): the same scales and sizes as
+            ``picture_pyramid`` of the input.
         frames: virtual frames of the three scales, each (B, T, C, h, w), for the temporal loss. None in evaluation, and
             where the network has no temporal part.
     """

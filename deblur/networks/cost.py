@@ -26,8 +26,8 @@ def count_macs(run: Callable[[], object]) -> int:
 
 
 def cost_of(config: NetworkConfig, width: int, height: int) -> tuple[int, int]:
-    """Parameters, and multiply-accumulates for one picture in evaluation, of a network; nothing is computed."""
+    """Parameters of a network, and its multiply-accumulates to restore one picture; nothing is computed."""
     with torch.device("meta"):  # shapes without numbers
         network = build(config).eval()
         picture = torch.empty(1, 3, height, width)
-    return sum(each.numel() for each in network.parameters()), count_macs(lambda: network(picture))
+    return sum(each.numel() for each in network.parameters()), count_macs(lambda: network(picture, finest_only=True))

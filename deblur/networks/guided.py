@@ -177,13 +177,16 @@ class GuidedNetwork(nn.Module):
         self.network = MSTSGM(network) if isinstance(network, MSTSGMConfig) else MIMOUNet(network)
         self.multiple: int = self.network.multiple
 
-    def forward(self, x: Tensor, guide: Tensor | None = None, context: int = 0) -> Restored:
+    def forward(
+        self, x: Tensor, guide: Tensor | None = None, context: int = 0, *, finest_only: bool = False
+    ) -> Restored:
         """Restore a picture.
 
         Args:
             x: blurred pictures, RGB in [0, 1], (B, 3, H, W).
             guide: the guide's channels (B, G, H, W) where they are known; made of ``x`` otherwise.
             context: pixels at each border that the guide alone looks at; what comes out is smaller by them.
+            finest_only: leave out the two smaller pictures, which only training looks at.
         """
         if guide is None:
             kind = x.device.type
@@ -193,7 +196,7 @@ class GuidedNetwork(nn.Module):
         if context:
             inner = (..., slice(context, x.shape[-2] - context), slice(context, x.shape[-1] - context))
             x, guide = x[inner], guide[inner]
-        return self.network(x, guide.to(x.dtype))
+        return self.network(x, guide.to(x.dtype), finest_only=finest_only)
 
 
 def _density(pictures: Tensor) -> Tensor:

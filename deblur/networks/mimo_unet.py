@@ -102,12 +102,13 @@ class MIMOUNet(nn.Module):
         self.narrow = nn.ModuleList([conv(2 * w1, w1, kernel=1, relu=True), conv(2 * w2, w2, kernel=1, relu=True)])
         self.heads = nn.ModuleList(conv(width, 3, gain=HEAD_GAIN) for width in widths)
 
-    def forward(self, x: Tensor, guide: Tensor | None = None) -> Restored:
+    def forward(self, x: Tensor, guide: Tensor | None = None, *, finest_only: bool = False) -> Restored:
         """Restore blurred pictures.
 
         Args:
             x: RGB in [0, 1], (B, 3, H, W), any H and W from 1.
             guide: extra pictures (B, guide_channels, H, W), given exactly where the config asks for them.
+            finest_only: leave out the two smaller pictures, which only training looks at.
         """
         if (guide is not None) != (self.config.guide_channels > 0):
             raise ValueError(f"this network takes a guide of {self.config.guide_channels} channels")
@@ -127,12 +128,12 @@ class MIMOUNet(nn.Module):
             self.fusion[0]([first, _double(second), _double(third_up)]),
             self.fusion[1]([halve(first), second, third_up]),
         ]
-        decoded = self.decoder[2](third)
-        restored = [scales[2][:, :3] + self.heads[2](decoded)]
+        decoded = [self.decoder[2](third)]
         for k in (1, 0):
-            decoded = self.decoder[k](self.narrow[k](torch.cat([self.up[k](decoded), skips[k]], 1)))
-            restored.append(scales[k][:, :3] + self.heads[k](decoded))
-        return Restored(crop_pyramid(restored[::-1], x.shape[-2], x.shape[-1]), None)
+            decoded.append(self.decoder[k](self.narrow[k](torch.cat([self.up[k](decoded[-1]), skips[k]], 1))))
+        wanted = range(1 if finest_only else SCALES)
+        restored = [scales[k][:, :3] + self.heads[k](decoded[SCALES - 1 - k]) for k in wanted]
+        return Restored(crop_pyramid(restored, x.shape[-2], x.shape[-1]), None)
 
 
 def _double(x: Tensor) -> Tensor:

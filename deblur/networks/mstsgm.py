@@ -274,13 +274,14 @@ class MSTSGM(nn.Module):
         self.up = nn.ModuleList([upconv(2 * w2, w1), upconv(w3, w2)])
         self.heads = nn.ModuleList(conv(each, config.head_channels, gain=HEAD_GAIN) for each in (2 * w1, 2 * w2, w3))
 
-    def forward(self, x: Tensor, guide: Tensor | None = None) -> Restored:
+    def forward(self, x: Tensor, guide: Tensor | None = None, *, finest_only: bool = False) -> Restored:
         """Restore a picture.
 
         Args:
             x: blurred pictures, RGB in [0, 1], (B, 3, H, W), any H and W from 1. Sides that do not divide by
                 4 * shuffle are reflected up to the next multiple inside, and the result is cut back.
             guide: extra pictures (B, guide_channels, H, W), given exactly where the config asks for them.
+            finest_only: leave out the two smaller pictures, which only training looks at.
         """
         if (guide is not None) != (self.config.guide_channels > 0):
             raise ValueError(f"this network takes a guide of {self.config.guide_channels} channels")
@@ -290,12 +291,13 @@ class MSTSGM(nn.Module):
         unshuffled_guides = None if guides is None else [self.unshuffle(each) for each in guides]
 
         features, frames = self._spatiotemporal(self.features(unshuffled, unshuffled_guides), scales)
-        heads = [self.shuffle(head) for head in self._decode(self._encode(features))]
-        restored = [scale + head[:, :3] for scale, head in zip(scales, heads, strict=True)]
+        decoded = self._decode(self._encode(features))[: 1 if finest_only else SCALES]
+        heads = [self.shuffle(layer(each)) for layer, each in zip(self.heads, decoded, strict=False)]
+        restored = [scale + head[:, :3] for scale, head in zip(scales, heads, strict=False)]
         if guides is not None and self.config.corrections:
             restored = [
                 picture + shared(each[:, : self.config.corrections], head[:, 3:])
-                for picture, each, head in zip(restored, guides, heads, strict=True)
+                for picture, each, head in zip(restored, guides, heads, strict=False)
             ]
         keep_frames = frames if self.training and frames else None
         return Restored(crop_pyramid(restored, x.shape[-2], x.shape[-1]), keep_frames)
@@ -324,14 +326,12 @@ class MSTSGM(nn.Module):
         return encoded
 
     def _decode(self, encoded: list[Tensor]) -> list[Tensor]:
-        """What the heads of the three scales give, finest first, still pixel-unshuffled."""
+        """What the heads of the three scales read, finest first."""
         skips = [fuse(encoded) for fuse in self.fusion] if self.config.msff else encoded[:2]
-        decoded = self.decoder[2](encoded[2])
-        outputs = [self.heads[2](decoded)]
+        decoded = [self.decoder[2](encoded[2])]
         for k in (1, 0):
-            decoded = torch.cat([self.up[k](decoded), self.decoder[k](skips[k])], 1)
-            outputs.append(self.heads[k](decoded))
-        return outputs[::-1]
+            decoded.append(torch.cat([self.up[k](decoded[-1]), self.decoder[k](skips[k])], 1))
+        return decoded[::-1]
 
 
 def shared(corrections: Tensor, shares: Tensor) -> Tensor:

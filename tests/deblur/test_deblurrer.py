@@ -38,7 +38,7 @@ class Brighter(nn.Module):
         self.by = by
         self.shapes: list[tuple[int, ...]] = []
 
-    def forward(self, x: torch.Tensor) -> Restored:
+    def forward(self, x: torch.Tensor, *, finest_only: bool) -> Restored:
         self.shapes.append(tuple(x.shape))
         return Restored((x + self.by,), None)
 

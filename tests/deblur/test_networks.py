@@ -78,6 +78,18 @@ def test_nano_is_small_enough_for_a_processor() -> None:
 
 
 @pytest.mark.parametrize("name", SMALL)
+def test_the_finest_picture_alone_is_the_same(name: str) -> None:
+    config = SMALL[name]
+    network = build(config).eval()
+    x = torch.rand(1, 3, 33, 40)
+    guide = guide_for(config, x)
+    with torch.inference_mode():
+        all_three, finest = network(x, guide), network(x, guide, finest_only=True)
+    assert [len(restored.pictures) for restored in (all_three, finest)] == [3, 1]
+    torch.testing.assert_close(finest.picture, all_three.picture)
+
+
+@pytest.mark.parametrize("name", SMALL)
 def test_gradient_reaches_every_parameter(name: str) -> None:
     config = SMALL[name]
     network = build(config)
