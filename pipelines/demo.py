@@ -77,9 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--deblurrer",
         nargs="+",
-        default=["default", "mstsgm-guided"],
+        default=["default"],
         metavar="NAME|FILE",
-        help="networks that restore (default: default mstsgm-guided)",
+        help="networks that restore (default: default)",
     )
     parser.add_argument("--detector", default="yolo26n", metavar="NAME|FILE", help="YOLO weights (default: yolo26n)")
     parser.add_argument("--output", type=Path, metavar="DIR", help="a new or empty folder (default: runs/demo[-N])")

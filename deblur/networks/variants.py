@@ -29,7 +29,7 @@ _NANO = MSTSGMConfig(
     fusion="project",
     shuffle=2,
 )
-_LIGHT = replace(_NANO, widths=(16, 32, 32), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1, 1))
+_LIGHT = replace(_NANO, widths=(16, 32, 48))
 _NAMED: dict[str, NetworkConfig] = {
     "mstsgm": MSTSGMConfig(),
     "mstsgm-star": MSTSGMConfig(temporal="depthwise"),

@@ -87,7 +87,7 @@ def test_fused_boxes_are_kept_by_their_own_score(
     tmp_path: Path, flat: Flat, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_picture(tmp_path / "dusk.png", flat(95))
-    assert main(["dusk.png", "--fuse", "--conf", "0.25", "--json"]) == 0
+    assert main(["dusk.png", "--conf", "0.25", "--json"]) == 0
     content = document(capsys)
     assert content["fused"] is True
     assert [found["score"] for found in content["pictures"][0]["detections"]] == pytest.approx([0.9, 0.25])
@@ -95,6 +95,16 @@ def test_fused_boxes_are_kept_by_their_own_score(
     assert env["detector"]["confidence"] == 0.001, "faint boxes are needed to confirm others"
     assert main(["dusk.png", "--fuse", "--conf", "0.3", "--json"]) == 0
     assert [found["class"] for found in document(capsys)["pictures"][0]["detections"]] == ["bus"]
+    # Without fusing the person keeps all of its score. What a run writes down is what it did.
+    assert main(["dusk.png", "--no-fuse", "--conf", "0.3", "--json"]) == 0
+    content = document(capsys)
+    assert content["fused"] is False
+    assert [found["score"] for found in content["pictures"][0]["detections"]] == pytest.approx([0.9, 0.5])
+    assert yaml.safe_load(Path(content["run"], "config.yaml").read_text())["fuse"] is False
+    assert main(["dusk.png", "--deblurrer", "none", "--json"]) == 0
+    content = document(capsys)
+    assert content["fused"] is False
+    assert yaml.safe_load(Path(content["run"], "config.yaml").read_text())["fuse"] is False
 
 
 def test_fusing_needs_a_deblurrer(capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,7 +119,7 @@ def test_json_is_one_document_as_documented(photos: Path, capsys: pytest.Capture
     printed = capsys.readouterr()
     content = json.loads(printed.out)
     assert list(content) == ["run", "deblurrer", "detector", "fused", "pictures", "n_ok", "n_failed"]
-    assert (content["deblurrer"], content["detector"], content["fused"]) == ("brighter", "fakenet", False)
+    assert (content["deblurrer"], content["detector"], content["fused"]) == ("brighter", "fakenet", True)
     assert (content["run"], content["n_ok"], content["n_failed"]) == ("runs/deblur_detect/dark", 2, 0)
     dark, bright = content["pictures"]
     assert list(dark) == ["file", "deblurred", "detections", "time_ms", "error"]
@@ -185,7 +195,18 @@ def test_coco_uses_the_numbers_of_coco_pictures_and_classes(
 
 
 def test_options_reach_the_detector_and_the_record(photos: Path) -> None:
-    options = ["--conf", "0.4", "--imgsz", "320", "--classes", "person,traffic light", "bus", "--device", "cpu"]
+    options = [
+        "--no-fuse",
+        "--conf",
+        "0.4",
+        "--imgsz",
+        "320",
+        "--classes",
+        "person,traffic light",
+        "bus",
+        "--device",
+        "cpu",
+    ]
     assert main(["photos", *options, "--save", "json"]) == 0
     run = Path("runs/deblur_detect/dark")
     detector = json.loads((run / "env.json").read_text())["detector"]
@@ -405,7 +426,7 @@ def test_ctrl_c_keeps_what_is_done(
         n_seen += 1
         if n_seen == 6:
             os.kill(os.getpid(), signal.SIGINT)
-        return [Detections.empty()]
+        return [Detections.empty() for _ in pictures]
 
     monkeypatch.setattr(detection.yolo.YoloDetector, "__call__", stop_at_the_sixth)
     # A shell starts what runs in its background with Ctrl-C ignored; this must not depend on how tests were started.

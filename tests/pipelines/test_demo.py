@@ -92,7 +92,8 @@ def test_the_demo_leaves_pictures_a_table_and_every_box(
         return picture // 2
 
     monkeypatch.setattr(deblur.blur, "synthesize", darker)
-    assert main(["--limit", "2", "--blur", "straight:9", "--seed", "3"]) == 0
+    networks = ["--deblurrer", "default", "mstsgm-guided"]
+    assert main([*networks, "--limit", "2", "--blur", "straight:9", "--seed", "3"]) == 0
     printed = capsys.readouterr().out
     run = Path("runs/demo")
     assert keys == [("straight:9", 3, "bus"), ("straight:9", 3, "zidane")]
