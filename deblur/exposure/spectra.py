@@ -27,7 +27,7 @@ REGION_BLOCKS = 2
 """A region is this many blocks wide and high, a hop apart: 256 pixels, seen mostly in the middle."""
 REGION = (REGION_BLOCKS - 1) * HOP + BLOCK
 """Side of a region in pixels."""
-REGION_SPACING = 2.5
+REGION_SPACING = 3.5
 """About how many hops lie between the centres of neighbouring regions."""
 LAGS = 96
 """Side of a map of lags in pixels: paths up to half of it are seen."""

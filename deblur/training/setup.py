@@ -61,7 +61,7 @@ def network_config(options: argparse.Namespace) -> NetworkConfig:
     if type(guided) is not bool:
         raise DeblurError(f"--set guide={guided}: write guide=true or guide=false")
     strengths = changes.pop("strengths", None)
-    if strengths is not None and not (guided and strengths in STRENGTHS):
+    if strengths is not None and not (guided and type(strengths) is int and strengths in STRENGTHS):
         raise DeblurError(f"--set strengths={strengths}: a guided network's filters come in 1 or 2")
     network = config_from_dict({**(config["network"] if was_guided else config), **changes})
     if not isinstance(network, (MSTSGMConfig, MIMOUNetConfig)):

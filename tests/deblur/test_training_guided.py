@@ -121,6 +121,8 @@ def test_a_network_begins_as_the_first_channels_and_blocks_of_a_larger_one(tmp_p
         (["--network", "mstsgm-nano", "--set", "guide=2"], "write guide=true or guide=false"),
         (["--network", "mstsgm-nano", "--set", "strengths=1"], "a guided network's filters come in 1 or 2"),
         (["--init", "mstsgm-guided", "--set", "strengths=3"], "a guided network's filters come in 1 or 2"),
+        (["--init", "mstsgm-guided", "--set", "strengths=[1]"], "a guided network's filters come in 1 or 2"),
+        (["--init", "mstsgm-guided", "--set", "guide=false"], "does not fit the network that --set makes"),
     ],
 )
 def test_options_that_do_not_fit_are_one_line(tmp_path, photos, capsys, given, message):
