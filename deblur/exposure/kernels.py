@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from deblur.blur.rendering import moving_share
-from deblur.exposure.spectra import REGION, difference_power
+from deblur.exposure.spectra import REGION, difference_power, squared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,9 +93,9 @@ def expected_error(belief: Belief, true: Tensor) -> Tensor:
     weights = 1 / (differences + _NOISE)
     weights[0, 0] = 0
     mean, spread, kernel = (torch.fft.rfft2(each, s=(_GRID, _GRID)) for each in (*belief, true))
-    power = torch.maximum(mean.abs().square(), spread.abs().square())
+    power = torch.maximum(squared(mean), squared(spread))
     left = mean.conj() * kernel / (power + _NOISE * differences + 1e-5) - 1
-    return (weights / weights.sum() * left.abs().square()).sum((-2, -1))
+    return (weights / weights.sum() * squared(left)).sum((-2, -1))
 
 
 def left_share(belief: Belief, true: Tensor) -> Tensor:

@@ -35,15 +35,16 @@ def load_initial(network: nn.Module, name_or_file: str) -> None:
     initial = load_released(name_or_file)[0]
     try:
         if isinstance(network, GuidedNetwork):
-            inner = network.network
+            inner, given = network.network, initial
             if isinstance(initial, GuidedNetwork):
-                weights = initial.network.state_dict()
-                if isinstance(initial.network, MSTSGM) and initial.config.strengths > network.config.strengths:
-                    weights = of_one_strength(weights, initial.network.config)
+                given = initial.network
+                weights = given.state_dict()
+                if isinstance(given, MSTSGM) and initial.config.strengths > network.config.strengths:
+                    weights = of_one_strength(weights, given.config)
                 network.guide.load_state_dict(initial.guide.state_dict())
             else:
-                weights = grown(initial.state_dict(), inner.state_dict())
-            inner.load_state_dict(_narrowed(weights, inner, initial))
+                weights = grown(given.state_dict(), inner.state_dict())
+            inner.load_state_dict(_narrowed(weights, inner, given))
         else:
             network.load_state_dict(_narrowed(initial.state_dict(), network, initial))
     except RuntimeError as error:
@@ -92,12 +93,11 @@ def of_one_strength(weights: Mapping[str, Tensor], config: MSTSGMConfig) -> dict
     return result
 
 
-def _narrowed(weights: Mapping[str, Tensor], network: nn.Module, initial: nn.Module) -> Mapping[str, Tensor]:
+def _narrowed(weights: Mapping[str, Tensor], network: nn.Module, given: nn.Module) -> Mapping[str, Tensor]:
     """The first of the blocks and of the coarsest scale's channels, where the network only has fewer of them.
 
     The finer scales' features lie side by side in what decodes them; the first channels would not be theirs.
     """
-    given = initial.network if isinstance(initial, GuidedNetwork) else initial
     if not (isinstance(network, MSTSGM) and isinstance(given, MSTSGM)):
         return weights
     has, had = network.config, given.config
