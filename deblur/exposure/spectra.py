@@ -4,6 +4,9 @@ A kernel multiplies the picture's spectrum: its zeros and stripes stay visible t
 autocorrelation of the picture's gradients, sharp peaks in a sharp picture, becomes the kernel's own. Spectra of many
 overlapping blocks are averaged (Welch, IEEE Trans. Audio Electroacoustics, 1967), so that the scene averages out and
 the kernel stays.
+
+It multiplies the spectrum of what was averaged: of light, in a camera, of encoded values in many a data set. The
+encoding of light afterwards smears its zeros; see docs/training-log.md for how much that costs.
 """
 
 from __future__ import annotations
@@ -27,11 +30,12 @@ REGION_BLOCKS = 2
 """A region is this many blocks wide and high, a hop apart: 256 pixels, seen mostly in the middle."""
 REGION = (REGION_BLOCKS - 1) * HOP + BLOCK
 """Side of a region in pixels."""
-REGION_SPACING = 3.5
+REGION_SPACING = 4.1
 """About how many hops lie between the centres of neighbouring regions."""
 LAGS = 96
 """Side of a map of lags in pixels: paths up to half of it are seen."""
 LAG_MAPS = 6
+"""Maps of each light: three of the region and three of the whole picture."""
 _INNER = slice(BLOCK // 2 - LAGS // 2, BLOCK // 2 + LAGS // 2)
 _LUMA = (0.299, 0.587, 0.114)
 _WHITENING_FLOOR = 1e-3  # of the mean power: what lies below is noise and rounding
@@ -41,8 +45,9 @@ class Regions(NamedTuple):
     """Overlapping square parts of a picture, R = rows * columns of them, row by row.
 
     Attributes:
-        maps: (B, R, 6, 96, 96): autocorrelation of the horizontal and of the vertical gradient and cepstrum of the
-            region, then the same three of the whole picture; lag 0 at [48, 48].
+        maps: (B, R, 6 L, 96, 96) of L lights: autocorrelation of the horizontal and of the vertical gradient and
+            cepstrum of the region in the first light, then in the next, then the same of the whole picture; lag 0 at
+            [48, 48].
         rows: y of the regions' centres in pixels, ascending.
         columns: x of the regions' centres.
     """
@@ -58,20 +63,19 @@ def luma(pictures: Tensor) -> Tensor:
     return red + green + blue
 
 
-def lag_maps(brightness: Tensor) -> Regions:
+def lag_maps(lights: Tensor) -> Regions:
     """Autocorrelations and cepstra of a picture's regions and of all of it.
 
     Args:
-        brightness: (B, 1, H, W) in [0, 1], gamma-encoded: in linear light a few lamps would outweigh all else. Pictures
-            smaller than a region are mirrored up to it.
+        lights: (B, L, H, W) in [0, 1], L ways to write a picture's brightness, such as gamma-encoded and linear.
+            Pictures smaller than a region are mirrored up to it.
     """
-    height, width = brightness.shape[-2:]
+    height, width = lights.shape[-2:]
     rows, columns = _block_count(height), _block_count(width)
     # The blocks' grid lies in the middle of the picture.
-    grid_height, grid_width = (rows - 1) * HOP + BLOCK + 1, (columns - 1) * HOP + BLOCK + 1
+    grid_height, grid_width = (rows - 1) * HOP + BLOCK, (columns - 1) * HOP + BLOCK
     top, left = (height - grid_height) // 2, (width - grid_width) // 2
-    grid = mirrored_window(brightness, left, top, grid_width, grid_height)
-    power = _block_power(grid)
+    power = _block_power(mirrored_window(lights, left, top, grid_width, grid_height))
     region_rows, region_columns = _region_starts(rows), _region_starts(columns)
     parts = [_region_power(power, r, c) for r in region_rows for c in region_columns]
     regions = _lags(torch.stack(parts, 1))
@@ -91,13 +95,19 @@ def squared(spectrum: Tensor) -> Tensor:
 
 def difference_power(size: Sequence[int], device: torch.device) -> Tensor:
     """(h, w // 2 + 1) power of the transfer functions of horizontal and vertical differences, together."""
-    y = 2 - 2 * torch.cos(2 * math.pi * torch.fft.fftfreq(size[0], device=device))
-    x = 2 - 2 * torch.cos(2 * math.pi * torch.fft.rfftfreq(size[1], device=device))
-    return y.unsqueeze(1) + x
+    across, down = _difference_powers(size, device)
+    return across + down
+
+
+def _difference_powers(size: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Those of horizontal (w // 2 + 1) and of vertical (h, 1) differences."""
+    y, x = torch.fft.fftfreq(size[0], device=device), torch.fft.rfftfreq(size[1], device=device)
+    across, down = (2 - 2 * torch.cos(2 * math.pi * each) for each in (x, y))
+    return across, down.unsqueeze(1)
 
 
 def _block_count(side: int) -> int:
-    return max((side - 1 - BLOCK) // HOP + 1, REGION_BLOCKS)
+    return max((side - BLOCK) // HOP + 1, REGION_BLOCKS)
 
 
 def _region_starts(blocks: int) -> list[int]:
@@ -108,18 +118,20 @@ def _region_starts(blocks: int) -> list[int]:
 
 
 def _block_power(grid: Tensor) -> Tensor:
-    """(B, rows, columns, 2, 192, 97) power spectra of the horizontal and the vertical gradient of each block."""
-    gradients = torch.cat([grid[..., :-1, 1:] - grid[..., :-1, :-1], grid[..., 1:, :-1] - grid[..., :-1, :-1]], 1)
-    blocks = gradients.unfold(2, BLOCK, HOP).unfold(3, BLOCK, HOP).permute(0, 2, 3, 1, 4, 5)
+    """(B, rows, columns, L, 192, 97) power spectra of each block, scaled alike for all frequencies."""
+    blocks = grid.unfold(2, BLOCK, HOP).unfold(3, BLOCK, HOP).permute(0, 2, 3, 1, 4, 5)
     taper = torch.hann_window(BLOCK, device=grid.device)
-    power = squared(torch.fft.rfft2(blocks * (taper * taper.unsqueeze(1))))
-    # By its root, so that one block of strong edges does not speak for all.
-    energy = power.mean((3, 4, 5), keepdim=True)
+    taper = taper * taper.unsqueeze(1)
+    # A taper on top of a level would be an edge all around.
+    level = (blocks * taper).sum((-2, -1), keepdim=True) / taper.sum()
+    power = squared(torch.fft.rfft2((blocks - level) * taper))
+    # By the root of its gradients' energy, so that one block of strong edges does not speak for all.
+    energy = (power * difference_power((BLOCK, BLOCK), grid.device)).mean((-2, -1), keepdim=True)
     return power / (energy + 1e-4).sqrt()
 
 
 def _region_power(power: Tensor, row: int, column: int) -> Tensor:
-    """The mean over the region that begins at a block: (B, 2, 192, 97) of ``_block_power``'s."""
+    """The mean over the region that begins at a block: (B, L, 192, 97) of ``_block_power``'s."""
     offsets = itertools.product(range(REGION_BLOCKS), repeat=2)
     blocks = [power[:, row + down, column + across] for down, across in offsets]
     # One by one: a reduction over two outer axes at once is several times slower.
@@ -127,14 +139,16 @@ def _region_power(power: Tensor, row: int, column: int) -> Tensor:
 
 
 def _lags(power: Tensor) -> Tensor:
-    """(B, R, 3, 96, 96) autocorrelations and cepstrum of (B, R, 2, 192, 97) averaged power spectra."""
-    correlation = torch.fft.irfft2(power, s=(BLOCK, BLOCK))
-    correlation = correlation / correlation[..., :1, :1].clamp_min(1e-12)
-    total = power.sum(2, keepdim=True)
+    """(B, R, 3 L, 96, 96) autocorrelations of gradients and cepstra of (B, R, L, 192, 97) averaged power spectra."""
+    # The gradients' spectra are the picture's times the differences' transfer functions: one transform serves both.
+    across, down = (power * each for each in _difference_powers((BLOCK, BLOCK), power.device))
+    correlations = torch.fft.irfft2(torch.stack([across, down], 3), s=(BLOCK, BLOCK))
+    correlations = correlations / correlations[..., :1, :1].clamp_min(1e-12)
+    total = across + down
     logarithm = (total / total.mean((-2, -1), keepdim=True).clamp_min(1e-12) + _WHITENING_FLOOR).log()
-    cepstrum = torch.fft.irfft2(logarithm, s=(BLOCK, BLOCK))
+    cepstra = torch.fft.irfft2(logarithm, s=(BLOCK, BLOCK))
     # Lag 0 is the mean level, many times the rest, and says nothing about the path.
-    cepstrum[..., 0, 0] = 0
-    maps = torch.cat([correlation, cepstrum], 2)
+    cepstra[..., 0, 0] = 0
+    maps = torch.cat([correlations, cepstra.unsqueeze(3)], 3).flatten(2, 3)
     maps = torch.fft.fftshift(maps, dim=(-2, -1))[..., _INNER, _INNER]
     return maps / maps.flatten(-2).std(-1).clamp_min(1e-6)[..., None, None]

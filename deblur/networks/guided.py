@@ -86,12 +86,11 @@ class GuidedConfig:
 
 
 def guided_config(network: MSTSGMConfig | MIMOUNetConfig, strengths: int = 2) -> GuidedConfig:
-    """The config of ``network`` with an exposure guide."""
-    channels = guide_channels(strengths)
-    if isinstance(network, MIMOUNetConfig):
-        return GuidedConfig(replace(network, guide_channels=channels), strengths=strengths)
-    corrections = correction_channels(strengths)
-    return GuidedConfig(replace(network, guide_channels=channels, corrections=corrections), strengths=strengths)
+    """The config of ``network`` with an exposure guide that looks at both lights."""
+    network = replace(network, guide_channels=guide_channels(strengths))
+    if isinstance(network, MSTSGMConfig):
+        network = replace(network, corrections=correction_channels(strengths))
+    return GuidedConfig(network, KernelEstimatorConfig(lights=2), strengths)
 
 
 def without_guide(network: MSTSGMConfig | MIMOUNetConfig) -> MSTSGMConfig | MIMOUNetConfig:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deblur.blur.sensor import to_linear
 from deblur.exposure.kernels import KERNEL, Belief
 from deblur.exposure.spectra import LAG_MAPS, Regions, lag_maps, luma
 from deblur.networks.blocks import conv, residual_chain, upconv
@@ -22,13 +23,17 @@ class KernelEstimatorConfig:
 
     Attributes:
         widths: channels of a region's features at 1/2, 1/4, 1/8 and 1/16 of its maps of lags.
+        lights: 1 looks at encoded brightness alone, 2 at linear brightness too, which most cameras average.
     """
 
     kind: ClassVar[str] = "kernel-estimator"
 
     widths: tuple[int, int, int, int] = (24, 48, 96, 160)
+    lights: int = 1
 
     def __post_init__(self) -> None:
+        if self.lights not in {1, 2}:
+            raise ValueError(f"lights is {self.lights}, not 1 or 2")
         if len(self.widths) != 4 or min(self.widths) < 1:
             raise ValueError(f"widths needs 4 numbers above 0, not {self.widths}")
 
@@ -57,7 +62,8 @@ class KernelEstimator(nn.Module):
         super().__init__()
         self.config = config
         w1, w2, w3, w4 = config.widths
-        self.enter = nn.Sequential(nn.PixelUnshuffle(2), conv(4 * LAG_MAPS, w1, relu=True), conv(w1, w1, relu=True))
+        maps = config.lights * LAG_MAPS
+        self.enter = nn.Sequential(nn.PixelUnshuffle(2), conv(4 * maps, w1, relu=True), conv(w1, w1, relu=True))
         self.down = nn.ModuleList(
             nn.Sequential(conv(before, after, stride=2, relu=True), residual_chain(after, count))
             for before, after, count in ((w1, w2, 1), (w2, w3, 1), (w3, w4, 1))
@@ -71,7 +77,9 @@ class KernelEstimator(nn.Module):
 
     def forward(self, x: Tensor) -> Estimated:
         """Estimate the kernels of pictures, RGB in [0, 1], (B, 3, H, W), any H and W from 1."""
-        regions = lag_maps(luma(x))
+        brightness = luma(x)
+        lights = [brightness, to_linear(brightness)][: self.config.lights]
+        regions = lag_maps(torch.cat(lights, 1))
         batch, count = regions.maps.shape[:2]
         encoded = [self.enter(regions.maps.flatten(0, 1))]
         for down in self.down:

@@ -36,7 +36,7 @@ _NAMED: dict[str, NetworkConfig] = {
     "mstsgm-nano": _NANO,
     "mstsgm-guided": guided_config(_NANO),
     "mstsgm-guided-light": guided_config(_LIGHT, strengths=1),
-    "estimator": KernelEstimatorConfig(),
+    "estimator": KernelEstimatorConfig(lights=2),
     "mimo-unet": MIMOUNetConfig(),
     "mimo-unet-plus": MIMOUNetConfig(blocks=20),
 }

@@ -10,6 +10,7 @@ import torch
 
 from deblur.errors import DeblurError
 from deblur.networks.guided import GuidedNetwork
+from deblur.networks.kernel_estimator import KernelEstimator
 from deblur.networks.mstsgm import MSTSGM
 from deblur.released import load_released
 
@@ -26,8 +27,10 @@ _COLOURS = 3
 def load_initial(network: nn.Module, name_or_file: str) -> None:
     """Start a network from released weights.
 
-    A guided one may start from those of the network without a guide, a guide of one strength from one of two, and an
-    MSTSGM from one that has more residual blocks, or more channels in the coarsest scale.
+    A guided one may start from those of the network without a guide, a guide of one strength from one of two, an
+    MSTSGM from one that has more residual blocks, or more channels in the coarsest scale, and an estimator that looks
+    at two lights from one that looks at one. An estimator of other sizes than the weights' is left as it is: it comes
+    from somewhere else.
 
     Raises:
         DeblurError: there are none of that name, or ``--set`` has changed more of the network.
@@ -41,10 +44,14 @@ def load_initial(network: nn.Module, name_or_file: str) -> None:
                 weights = given.state_dict()
                 if isinstance(given, MSTSGM) and initial.config.strengths > network.config.strengths:
                     weights = of_one_strength(weights, given.config)
-                network.guide.load_state_dict(initial.guide.state_dict())
+                if network.config.estimator == initial.config.estimator:
+                    network.guide.load_state_dict(initial.guide.state_dict())
             else:
                 weights = grown(given.state_dict(), inner.state_dict())
             inner.load_state_dict(_narrowed(weights, inner, given))
+        elif isinstance(network, KernelEstimator) and isinstance(initial, KernelEstimator):
+            times = max(1, network.config.lights // initial.config.lights)
+            network.load_state_dict(of_lights(initial.state_dict(), times))
         else:
             network.load_state_dict(_narrowed(initial.state_dict(), network, initial))
     except RuntimeError as error:
@@ -90,6 +97,19 @@ def of_one_strength(weights: Mapping[str, Tensor], config: MSTSGMConfig) -> dict
             if name.endswith("bias"):
                 together = together + math.log(2)
             result[name] = torch.cat([channels[:_COLOURS], together, channels[_COLOURS + 4 :]]).flatten(0, 1)
+    return result
+
+
+def of_lights(weights: Mapping[str, Tensor], times: int) -> dict[str, Tensor]:
+    """Weights of an estimator made into those of one that looks at ``times`` as many lights.
+
+    What read a light's maps reads the mean of the lights' maps: they look much alike.
+    """
+    result = dict(weights)
+    for name, old in weights.items():
+        if name == "enter.1.0.weight":
+            region_and_whole = old.unflatten(1, (2, 1, -1)) / times
+            result[name] = region_and_whole.expand(-1, -1, times, -1, -1, -1).flatten(1, 3)
     return result
 
 

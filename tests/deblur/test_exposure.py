@@ -13,6 +13,7 @@ from skimage import data as photographs
 from deblur.blur import BlurSpec, Motion, draw_motion, expose, generator_for, parse_blur
 from deblur.blur.motion import Region, still
 from deblur.blur.rendering import convolve
+from deblur.blur.sensor import to_linear
 from deblur.exposure.deconvolution import Deconvolution
 from deblur.exposure.kernels import (
     KERNEL,
@@ -100,6 +101,20 @@ def test_one_pictures_maps_do_not_depend_on_the_others():
     pictures = torch.rand(3, 1, 300, 260)
     together = lag_maps(pictures).maps
     torch.testing.assert_close(together[1:2], lag_maps(pictures[1:2]).maps)
+
+
+def test_lights_are_looked_at_one_by_one():
+    encoded = photograph(300, 260)
+    lights = torch.cat([encoded, to_linear(encoded)], 1)
+    together = lag_maps(lights).maps.unflatten(2, (2, 2, 3))  # region and whole, encoded and linear, three maps
+    for index in range(2):
+        alone = lag_maps(lights[:, index : index + 1]).maps.unflatten(2, (2, 3))
+        torch.testing.assert_close(together[:, :, :, index], alone, rtol=1e-4, atol=1e-4)
+
+
+def test_a_level_does_not_matter_to_maps():
+    dim = photograph(300, 260) * 0.5
+    torch.testing.assert_close(lag_maps(dim + 0.4).maps, lag_maps(dim).maps, rtol=1e-2, atol=1e-2)
 
 
 def test_a_half_turn_twice_is_none_and_keeps_the_centre():
@@ -294,6 +309,8 @@ def test_configs_that_do_not_fit_are_refused():
         replace(guided_config(SMALL_NETWORK), network=replace(SMALL_NETWORK, guide_channels=2))
     with pytest.raises(ValueError, match="takes 7 guide channels, not 5"):
         replace(guided_config(SMALL_NETWORK), strengths=1)
+    with pytest.raises(ValueError, match="lights is 3, not 1 or 2"):
+        replace(SMALL_ESTIMATOR, lights=3)
     with pytest.raises(ValueError, match="strengths is 3, not one of 1, 2"):
         replace(guided_config(SMALL_NETWORK), strengths=3)
     with pytest.raises(ValueError, match="corrections is 3"):

@@ -14,6 +14,7 @@ from deblur import Deblurrer
 from deblur.errors import DeblurError
 from deblur.networks import build, config_from_dict, named_config
 from deblur.networks.guided import guide_channels, guided_config
+from deblur.networks.kernel_estimator import KernelEstimatorConfig
 from deblur.released import load_released, save_released
 from deblur.train import main
 from deblur.training.initial import load_initial
@@ -92,6 +93,43 @@ def test_a_guide_of_two_strengths_becomes_one_of_one(tmp_path):
     with torch.inference_mode():
         as_two = two.eval()(x, guide[:, [0, 0, 1, 1, 2, 3, 4]]).picture
         torch.testing.assert_close(one.eval()(x, guide).picture, as_two)
+
+
+def test_an_estimator_of_one_light_becomes_one_of_two(tmp_path):
+    config = KernelEstimatorConfig((4, 6, 8, 10))
+    one, two = (build(replace(config, lights=lights)).eval() for lights in (1, 2))
+    save_released(tmp_path, "one", one, config, {})
+    load_initial(two, tmp_path / "one.safetensors")
+    # Black and white are the same in both lights.
+    drawing = (
+        (torch.rand(1, 1, 33, 33) > 0.5).float().expand(-1, 3, -1, -1).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    )
+    with torch.inference_mode():
+        torch.testing.assert_close(two(drawing).log_kernels, one(drawing).log_kernels, rtol=1e-3, atol=1e-3)
+        grey = drawing * 0.5 + torch.rand_like(drawing) * 0.1
+        assert not torch.allclose(two(grey).log_kernels.mean, one(grey).log_kernels.mean, rtol=1e-3, atol=1e-3)
+    save_released(tmp_path, "two", two, two.config, {})
+    with pytest.raises(DeblurError, match="does not fit the network that --set makes"):
+        load_initial(one, tmp_path / "two.safetensors")
+
+
+def test_a_guided_network_goes_on_behind_another_estimator(tmp_path, photos, estimator):
+    small = ["--network", "mstsgm-guided-light", "--estimator", str(estimator), "--crop", "32", "--name", "first"]
+    assert train(tmp_path, photos, *small, *NETWORK) == 0
+    config = KernelEstimatorConfig((6, 6, 8, 10), lights=2)
+    other = build(config)
+    save_released(tmp_path, "other", other, config, {})
+    first = tmp_path / "runs/train/first/weights/last.safetensors"
+    new_guide = ["--init", str(first), "--estimator", str(tmp_path / "other.safetensors"), "--learning-rate", "1e-12"]
+    assert train(tmp_path, photos, *new_guide, "--crop", "32", "--name", "second") == 0
+    again, before = (
+        load_released(tmp_path / f"runs/train/{name}/weights/last.safetensors")[0] for name in ("second", "first")
+    )
+    assert again.config.estimator == config
+    kept = other.state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in again.guide.estimator.state_dict().items())
+    for ours, theirs in zip(again.network.parameters(), before.network.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 def test_a_network_begins_as_the_first_channels_and_blocks_of_a_larger_one(tmp_path):
