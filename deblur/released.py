@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from deblur.networks import NetworkConfig
 
 RELEASED_FOLDER = Path(__file__).resolve().parent / "weights"
-DEFAULT_NAME = "mstsgm-guided-light"  # what the name "default" stands for
+DEFAULT_NAME = "mstsgm-guided"  # what the name "default" stands for
 CARD_FORMAT = 1
 SUFFIX = ".safetensors"
 

@@ -75,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     network.add_argument(
         "--network",
         default="mstsgm-nano",
-        help="mstsgm, mstsgm-star, mstsgm-nano, mstsgm-guided, mstsgm-guided-light, mimo-unet, mimo-unet-plus, or "
+        help="mstsgm, mstsgm-star, mstsgm-nano, mstsgm-guided, mimo-unet, mimo-unet-plus, or "
         "estimator, which guides",
     )
     network.add_argument(

@@ -29,13 +29,11 @@ _NANO = MSTSGMConfig(
     fusion="project",
     shuffle=2,
 )
-_LIGHT = replace(_NANO, widths=(16, 32, 48))
 _NAMED: dict[str, NetworkConfig] = {
     "mstsgm": MSTSGMConfig(),
     "mstsgm-star": MSTSGMConfig(temporal="depthwise"),
     "mstsgm-nano": _NANO,
-    "mstsgm-guided": guided_config(_NANO),
-    "mstsgm-guided-light": guided_config(_LIGHT, strengths=1),
+    "mstsgm-guided": guided_config(replace(_NANO, widths=(16, 32, 48)), strengths=1),
     "estimator": KernelEstimatorConfig(lights=2),
     "mimo-unet": MIMOUNetConfig(),
     "mimo-unet-plus": MIMOUNetConfig(blocks=20),

@@ -139,7 +139,7 @@ def test_tiles_of_a_released_network_stay_near_the_whole(name: str) -> None:
     assert difference.max() > 0, "the picture was cut"
     assert difference.mean() < 0.5
     # A guide reads the kernels of a part of a picture otherwise than those of all of it.
-    assert np.percentile(difference, 99) <= (5 if name == "mstsgm-guided-light" else 4)
+    assert np.percentile(difference, 99) <= (5 if name == "mstsgm-guided" else 4)
 
 
 def test_tiles_too_small_for_a_guide_are_refused() -> None:

@@ -66,7 +66,7 @@ def test_an_estimator_is_trained_and_then_guides_a_network_that_restores(tmp_pat
 
 
 def test_a_guide_of_one_strength_stays_one(tmp_path, photos, estimator):
-    small = ["--network", "mstsgm-guided-light", "--estimator", str(estimator), "--crop", "32", "--name", "first"]
+    small = ["--network", "mstsgm-guided", "--estimator", str(estimator), "--crop", "32", "--name", "first"]
     assert train(tmp_path, photos, *small, *NETWORK) == 0
     first = tmp_path / "runs/train/first/weights/last.safetensors"
     narrower = ["--set", "widths=[16,20,16]", "strengths=1"]
@@ -114,7 +114,7 @@ def test_an_estimator_of_one_light_becomes_one_of_two(tmp_path):
 
 
 def test_a_guided_network_goes_on_behind_another_estimator(tmp_path, photos, estimator):
-    small = ["--network", "mstsgm-guided-light", "--estimator", str(estimator), "--crop", "32", "--name", "first"]
+    small = ["--network", "mstsgm-guided", "--estimator", str(estimator), "--crop", "32", "--name", "first"]
     assert train(tmp_path, photos, *small, *NETWORK) == 0
     config = KernelEstimatorConfig((6, 6, 8, 10), lights=2)
     other = build(config)
