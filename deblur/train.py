@@ -75,8 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     network.add_argument(
         "--network",
         default="mstsgm-nano",
-        help="mstsgm, mstsgm-star, mstsgm-nano, mstsgm-guided, mimo-unet, mimo-unet-plus, or "
-        "estimator, which guides",
+        help="mstsgm, mstsgm-star, mstsgm-nano, mstsgm-guided, mimo-unet, mimo-unet-plus, or estimator, which guides",
     )
     network.add_argument(
         "--set",
@@ -84,8 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
         action=Collect,
         default=[],
         metavar="KEY=VALUE",
-        help="change the network's config; guide=true puts an exposure guide before it, guide=false takes it away, and "
-        "strengths is how many its filters come in",
+        help="change the network's config; guide=true puts an exposure guide before it, guide=false takes it away",
     )
     network.add_argument(
         "--init", metavar="NAME|FILE", help="start from released weights, of the network that they name"

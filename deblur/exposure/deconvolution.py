@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MARGIN = 32  # pixels around what a window gives: what an inverse filter wraps around stays in them
 RAMP = 48  # pixels over which neighbouring windows fade into each other
+STRENGTH = 0.02
+"""Of the regularisation: of 0.03 and 0.008 together a network made no more (docs/training-log.md)."""
 
 
 class _Span(NamedTuple):
@@ -38,7 +40,14 @@ class Deconvolution:
     phase is not, P is larger, and the filter takes away what it cannot put right.
     """
 
-    def __init__(self, light: Tensor, belief: Belief, rows: Sequence[float], columns: Sequence[float]) -> None:
+    def __init__(
+        self,
+        light: Tensor,
+        belief: Belief,
+        rows: Sequence[float],
+        columns: Sequence[float],
+        strength: float = STRENGTH,
+    ) -> None:
         """Transform pictures and kernels, once for all filters.
 
         Args:
@@ -46,6 +55,7 @@ class Deconvolution:
             belief: kernels of R = rows * columns regions, row by row.
             rows: y of the places that the kernels are for, ascending, ``RAMP`` or more apart.
             columns: x of these places, likewise.
+            strength: of the regularisation.
         """
         self._shape = light.shape
         down, across = self._spans = [
@@ -67,22 +77,19 @@ class Deconvolution:
         self._spectrum = torch.fft.rfft2((windows - self._level) * taper)
         self._transfer = torch.fft.rfft2(_centred(belief.mean, size)).unsqueeze(2)
         spread = torch.fft.rfft2(_centred(belief.power, size)).unsqueeze(2)
-        self._power = torch.maximum(squared(self._transfer), squared(spread))
-        self._differences = difference_power(size, light.device)
-        self._gains: dict[float, Tensor] = {}
+        power = torch.maximum(squared(self._transfer), squared(spread))
+        # Complex numbers are divided by real ones several times slower than multiplied.
+        self._gain = 1 / (power + strength * difference_power(size, light.device) + 1e-5)
 
-    def restore(
-        self, strengths: Sequence[float], turned: Tensor | None = None, channels: slice = slice(None)
-    ) -> Tensor:
+    def restore(self, turned: Tensor | None = None, channels: slice = slice(None)) -> Tensor:
         """Undo the blur.
 
         Args:
-            strengths: of the regularisation, one a result.
             turned: (B,) bool, the pictures whose kernels are meant turned by 180 degrees; none by default.
             channels: those of the pictures that are wanted.
 
         Returns:
-            (B, S, C, H, W), the result of each strength.
+            (B, C, H, W).
         """
         # A kernel turned by 180 degrees has the complex conjugate transfer function.
         conjugate = self._transfer.conj()
@@ -91,21 +98,14 @@ class Deconvolution:
         matched = conjugate * self._spectrum[:, :, channels]
         level = self._level[:, :, channels]
         batch, _, height, width = self._shape
-        result = level.new_zeros(batch, len(strengths), matched.shape[2], height, width)
-        for number, strength in enumerate(strengths):
-            restored = torch.fft.irfft2(matched * self._gain(strength), s=self._size) + level
-            for index, (row, column) in enumerate(itertools.product(*self._spans)):
-                h, w = len(row.share), len(column.share)
-                part = restored[:, index, :, MARGIN : MARGIN + h, MARGIN : MARGIN + w]
-                share = row.share.unsqueeze(1) * column.share
-                result[:, number, :, row.start : row.start + h, column.start : column.start + w] += part * share
+        result = level.new_zeros(batch, matched.shape[2], height, width)
+        restored = torch.fft.irfft2(matched * self._gain, s=self._size) + level
+        for index, (row, column) in enumerate(itertools.product(*self._spans)):
+            h, w = len(row.share), len(column.share)
+            part = restored[:, index, :, MARGIN : MARGIN + h, MARGIN : MARGIN + w]
+            share = row.share.unsqueeze(1) * column.share
+            result[:, :, row.start : row.start + h, column.start : column.start + w] += part * share
         return result
-
-    def _gain(self, strength: float) -> Tensor:
-        if strength not in self._gains:
-            # Complex numbers are divided by real ones several times slower than multiplied.
-            self._gains[strength] = 1 / (self._power + strength * self._differences + 1e-5)
-        return self._gains[strength]
 
 
 def _spans(places: Sequence[float], length: int, device: torch.device) -> list[_Span]:

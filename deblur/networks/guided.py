@@ -24,27 +24,14 @@ from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorCon
 from deblur.networks.mimo_unet import MIMOUNet, MIMOUNetConfig
 from deblur.networks.mstsgm import MSTSGM, MSTSGMConfig
 
-STRENGTHS = {1: (0.02,), 2: (0.03, 0.008)}
-"""Of the inverse filters' regularisation: a single one, or one that rings little and one that restores more."""
-MAPS = 2  # the blur's length and how sure the estimate is
-_WAY_STRENGTH = 0.02
+FILTERED = 2
+"""How many of the guide's first channels are what inverse filters give: in linear light and in encoded values."""
+CORRECTIONS = FILTERED + 1
+"""How many are corrections: those, and one by the kernels the other way round."""
+GUIDE_CHANNELS = CORRECTIONS + 2
+"""All of them: corrections, then two maps, the blur's length and how sure the estimate is."""
 _LINEAR, _ENCODED = slice(0, 1), slice(1, 2)  # of linear and encoded brightness
 _LENGTH_UNIT = 8.0  # pixels
-
-
-def filtered_channels(strengths: int) -> int:
-    """How many of the guide's first channels are what inverse filters give: linear and encoded, a strength each."""
-    return 2 * strengths
-
-
-def correction_channels(strengths: int) -> int:
-    """How many of the guide's first channels are corrections: the filtered ones and the kernels the other way round."""
-    return filtered_channels(strengths) + 1
-
-
-def guide_channels(strengths: int) -> int:
-    """How many channels a guide has: corrections, then maps."""
-    return correction_channels(strengths) + MAPS
 
 
 class Exposure(NamedTuple):
@@ -68,29 +55,24 @@ class GuidedConfig:
     Attributes:
         network: any network's config; ``guided_config`` gives it the guide's channels.
         estimator: of the kernel estimator.
-        strengths: how many strengths the guide's inverse filters come in, 1 or 2; see ``STRENGTHS``.
     """
 
     kind: ClassVar[str] = "guided"
 
     network: MSTSGMConfig | MIMOUNetConfig
     estimator: KernelEstimatorConfig = field(default_factory=KernelEstimatorConfig)
-    strengths: int = 2
 
     def __post_init__(self) -> None:
-        if self.strengths not in STRENGTHS:
-            raise ValueError(f"strengths is {self.strengths}, not one of {', '.join(map(str, STRENGTHS))}")
-        given, wanted = self.network.guide_channels, guide_channels(self.strengths)
-        if given != wanted:
-            raise ValueError(f"the network takes {given} guide channels, not {wanted}")
+        if self.network.guide_channels != GUIDE_CHANNELS:
+            raise ValueError(f"the network takes {self.network.guide_channels} guide channels, not {GUIDE_CHANNELS}")
 
 
-def guided_config(network: MSTSGMConfig | MIMOUNetConfig, strengths: int = 2) -> GuidedConfig:
+def guided_config(network: MSTSGMConfig | MIMOUNetConfig) -> GuidedConfig:
     """The config of ``network`` with an exposure guide that looks at both lights."""
-    network = replace(network, guide_channels=guide_channels(strengths))
+    network = replace(network, guide_channels=GUIDE_CHANNELS)
     if isinstance(network, MSTSGMConfig):
-        network = replace(network, corrections=correction_channels(strengths))
-    return GuidedConfig(network, KernelEstimatorConfig(lights=2), strengths)
+        network = replace(network, corrections=CORRECTIONS)
+    return GuidedConfig(network, KernelEstimatorConfig(lights=2))
 
 
 def without_guide(network: MSTSGMConfig | MIMOUNetConfig) -> MSTSGMConfig | MIMOUNetConfig:
@@ -103,10 +85,9 @@ def without_guide(network: MSTSGMConfig | MIMOUNetConfig) -> MSTSGMConfig | MIMO
 class ExposureGuide(nn.Module):
     """From a blurred picture to the guide's channels, by way of a kernel estimator."""
 
-    def __init__(self, estimator: KernelEstimator, strengths: int = 2) -> None:
+    def __init__(self, estimator: KernelEstimator) -> None:
         super().__init__()
         self.estimator = estimator
-        self.strengths = strengths
 
     def estimate(self, x: Tensor) -> Exposure:
         """The kernels of pictures, RGB in [0, 1], (B, 3, H, W), any H and W from 1, which way round is open."""
@@ -114,28 +95,23 @@ class ExposureGuide(nn.Module):
         return Exposure(Belief(logarithms.mean.exp(), logarithms.power.exp()), regions.rows, regions.columns)
 
     def forward(self, x: Tensor, exposure: Exposure | None = None) -> Tensor:
-        """Guide channels (B, G, H, W) of pictures as ``estimate`` takes them; G is 7, or 5 with one strength.
+        """Guide channels (B, 5, H, W) of pictures as ``estimate`` takes them.
 
-        They are corrections of brightness, in encoded values: the restored brightness less the picture's, for each
-        strength in linear light and for each in encoded values, then the same by the kernels turned by 180 degrees;
-        then maps of the blur's length and of how sharply its kernel is known, 1 where there is no blur. Of the two ways
-        round, the one whose pictures have the sparser gradients comes first.
+        They are corrections of brightness, in encoded values: the restored brightness less the picture's, in linear
+        light and in encoded values, then the latter by the kernels turned by 180 degrees; then maps of the blur's
+        length and of how sharply its kernel is known, 1 where there is no blur. Of the two ways round, the one whose
+        pictures have the sparser gradients comes first.
         """
         kernels, rows, columns = exposure or self.estimate(x)
         linear, encoded = luma(to_linear(x)), luma(x)
         filters = Deconvolution(torch.cat([linear, encoded], 1), kernels, rows, columns)
         as_read = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-        one, other = (filters.restore([_WAY_STRENGTH], way, _ENCODED)[:, 0] for way in (as_read, ~as_read))
+        one, other = (filters.restore(way, _ENCODED) for way in (as_read, ~as_read))
         turned = _density(other) < _density(one)
         choose = turned.view(-1, 1, 1, 1)
-        unlikely = torch.where(choose, one, other)
-        strengths = STRENGTHS[self.strengths]
-        if strengths == (_WAY_STRENGTH,):  # the search for the way round has filtered encoded values at this strength
-            in_light, in_values = filters.restore(strengths, turned, _LINEAR)[:, :, 0], torch.where(choose, other, one)
-        else:
-            in_light, in_values = filters.restore(strengths, turned).unbind(2)
-        restored = torch.cat([in_values, unlikely], 1).clamp(0, 1)
-        corrections = torch.cat([to_srgb(in_light) - to_srgb(linear), restored - encoded], 1)
+        both = torch.cat([torch.where(choose, other, one), torch.where(choose, one, other)], 1)
+        in_light = to_srgb(filters.restore(turned, _LINEAR)) - to_srgb(linear)
+        corrections = torch.cat([in_light, both.clamp(0, 1) - encoded], 1)
         known = kernels.mean.square().sum((-2, -1)).sqrt()
         maps = torch.stack([spread(kernels.mean) / _LENGTH_UNIT, known], 1).unflatten(2, (len(rows), len(columns)))
         maps = F.interpolate(maps, x.shape[-2:], mode="bilinear", align_corners=False)
@@ -154,7 +130,7 @@ class InverseFilter(nn.Module):
 
     def forward(self, x: Tensor) -> Restored:
         """Restore blurred pictures, RGB in [0, 1], (B, 3, H, W)."""
-        corrections = self.guide(x)[:, : filtered_channels(self.guide.strengths)]
+        corrections = self.guide(x)[:, :FILTERED]
         return Restored(picture_pyramid(x + corrections.mean(1, keepdim=True)), None)
 
 
@@ -170,7 +146,7 @@ class GuidedNetwork(nn.Module):
     def __init__(self, config: GuidedConfig) -> None:
         super().__init__()
         self.config = config
-        self.guide = ExposureGuide(KernelEstimator(config.estimator), config.strengths)
+        self.guide = ExposureGuide(KernelEstimator(config.estimator))
         self.guide.requires_grad_(requires_grad=False)
         network = config.network
         self.network = MSTSGM(network) if isinstance(network, MSTSGMConfig) else MIMOUNet(network)

@@ -33,7 +33,7 @@ _NAMED: dict[str, NetworkConfig] = {
     "mstsgm": MSTSGMConfig(),
     "mstsgm-star": MSTSGMConfig(temporal="depthwise"),
     "mstsgm-nano": _NANO,
-    "mstsgm-guided": guided_config(replace(_NANO, widths=(16, 32, 48)), strengths=1),
+    "mstsgm-guided": guided_config(replace(_NANO, widths=(16, 32, 48))),
     "estimator": KernelEstimatorConfig(lights=2),
     "mimo-unet": MIMOUNetConfig(),
     "mimo-unet-plus": MIMOUNetConfig(blocks=20),

@@ -1,8 +1,7 @@
-"""The weights that training begins with, made to fit: a guide more, one strength less, fewer channels or blocks."""
+"""The weights that training begins with, made to fit: a guide more, another light, fewer channels or blocks."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,18 +18,13 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from deblur.networks import MSTSGMConfig
-
-_COLOURS = 3
-
 
 def load_initial(network: nn.Module, name_or_file: str) -> None:
     """Start a network from released weights.
 
-    A guided one may start from those of the network without a guide, a guide of one strength from one of two, an
-    MSTSGM from one that has more residual blocks, or more channels in the coarsest scale, and an estimator that looks
-    at two lights from one that looks at one. An estimator of other sizes than the weights' is left as it is: it comes
-    from somewhere else.
+    A guided one may start from those of the network without a guide, an MSTSGM from one that has more residual blocks,
+    or more channels in the coarsest scale, and an estimator that looks at two lights from one that looks at one. An
+    estimator of other sizes than the weights' is left as it is: it comes from somewhere else.
 
     Raises:
         DeblurError: there are none of that name, or ``--set`` has changed more of the network.
@@ -42,8 +36,6 @@ def load_initial(network: nn.Module, name_or_file: str) -> None:
             if isinstance(initial, GuidedNetwork):
                 given = initial.network
                 weights = given.state_dict()
-                if isinstance(given, MSTSGM) and initial.config.strengths > network.config.strengths:
-                    weights = of_one_strength(weights, given.config)
                 if network.config.estimator == initial.config.estimator:
                     network.guide.load_state_dict(initial.guide.state_dict())
             else:
@@ -75,28 +67,6 @@ def grown(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[s
             result[name] = torch.cat([old, shares])
         elif old is not None:
             result[name] = old
-    return result
-
-
-def of_one_strength(weights: Mapping[str, Tensor], config: MSTSGMConfig) -> dict[str, Tensor]:
-    """Weights of a guided MSTSGM made into those of the same network with inverse filters of one strength, not two.
-
-    Where the two strengths gave the same the result would be the same: what reads them is added up, and the one share
-    is as large as theirs together.
-    """
-    cells = config.shuffle**2
-    result = dict(weights)
-    for name, old in weights.items():
-        if ".guided." in name and name.endswith("weight"):
-            channels = old.unflatten(1, (-1, cells))
-            linear, encoded = channels[:, 0:2].sum(1, keepdim=True), channels[:, 2:4].sum(1, keepdim=True)
-            result[name] = torch.cat([linear, encoded, channels[:, 4:]], 1).flatten(1, 2)
-        elif name.startswith("heads."):
-            channels = old.unflatten(0, (-1, cells))
-            together = channels[_COLOURS : _COLOURS + 4].unflatten(0, (2, 2)).mean(1)
-            if name.endswith("bias"):
-                together = together + math.log(2)
-            result[name] = torch.cat([channels[:_COLOURS], together, channels[_COLOURS + 4 :]]).flatten(0, 1)
     return result
 
 

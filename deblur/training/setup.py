@@ -14,7 +14,7 @@ from accelerate.utils import broadcast_object_list
 from deblur.blur import parse_blur
 from deblur.errors import DeblurError
 from deblur.networks import MIMOUNetConfig, MSTSGMConfig, config_from_dict, config_to_dict, named_config
-from deblur.networks.guided import STRENGTHS, GuidedConfig, GuidedNetwork, guided_config, without_guide
+from deblur.networks.guided import GuidedConfig, GuidedNetwork, guided_config, without_guide
 from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorConfig
 from deblur.released import load_released
 from deblur.runs import create_run, describe_environment, write_json, write_yaml
@@ -41,8 +41,8 @@ NEEDS_ESTIMATOR = (
 def network_config(options: argparse.Namespace) -> NetworkConfig:
     """The named config with the changes of ``--set``; with ``--init``, that of the released weights.
 
-    ``guide=true`` and ``guide=false`` put an exposure guide before any network and take it away, and ``strengths`` is
-    how many its filters come in; the other keys of a guided network's config are those of the network that is guided.
+    ``guide=true`` and ``guide=false`` put an exposure guide before any network and take it away; the other keys of a
+    guided network's config are those of the network that is guided.
     The estimator is that of ``--estimator``.
     """
     named = config_to_dict(named_config(options.network))
@@ -60,9 +60,6 @@ def network_config(options: argparse.Namespace) -> NetworkConfig:
     guided = changes.pop("guide", was_guided)
     if type(guided) is not bool:
         raise DeblurError(f"--set guide={guided}: write guide=true or guide=false")
-    strengths = changes.pop("strengths", None)
-    if strengths is not None and not (guided and type(strengths) is int and strengths in STRENGTHS):
-        raise DeblurError(f"--set strengths={strengths}: a guided network's filters come in 1 or 2")
     network = config_from_dict({**(config["network"] if was_guided else config), **changes})
     if not isinstance(network, (MSTSGMConfig, MIMOUNetConfig)):
         if guided:
@@ -70,12 +67,7 @@ def network_config(options: argparse.Namespace) -> NetworkConfig:
         return network
     if not guided:
         return without_guide(network) if was_guided else network
-    given = config_from_dict(config)
-    if strengths is None and isinstance(given, GuidedConfig):
-        whole = replace(given, network=network)
-    else:
-        whole = guided_config(network, strengths or max(STRENGTHS))
-    return replace(whole, estimator=_estimator_config(options, config))
+    return replace(guided_config(network), estimator=_estimator_config(options, config))
 
 
 def _estimator_config(options: argparse.Namespace, config: Mapping[str, Any]) -> KernelEstimatorConfig:

@@ -13,7 +13,7 @@ from skimage import data as photographs
 from deblur import Deblurrer
 from deblur.errors import DeblurError
 from deblur.networks import build, config_from_dict, named_config
-from deblur.networks.guided import guide_channels, guided_config
+from deblur.networks.guided import GUIDE_CHANNELS, guided_config
 from deblur.networks.kernel_estimator import KernelEstimatorConfig
 from deblur.released import load_released, save_released
 from deblur.train import main
@@ -65,34 +65,15 @@ def test_an_estimator_is_trained_and_then_guides_a_network_that_restores(tmp_pat
     assert load_released(tmp_path / "runs/train/alone/weights/best.safetensors")[1]["network"]["kind"] == "mstsgm"
 
 
-def test_a_guide_of_one_strength_stays_one(tmp_path, photos, estimator):
-    small = ["--network", "mstsgm-guided", "--estimator", str(estimator), "--crop", "32", "--name", "first"]
-    assert train(tmp_path, photos, *small, *NETWORK) == 0
+def test_a_guided_network_begins_as_the_first_channels_of_a_wider_one(tmp_path, photos, estimator):
+    wide = ["--network", "mstsgm-guided", "--estimator", str(estimator), "--crop", "32", "--name", "first"]
+    assert train(tmp_path, photos, *wide, *NETWORK) == 0
     first = tmp_path / "runs/train/first/weights/last.safetensors"
-    narrower = ["--set", "widths=[16,20,16]", "strengths=1"]
-    assert train(tmp_path, photos, "--init", str(first), *narrower, "--crop", "32", "--name", "second") == 0
+    narrower = ["--init", str(first), "--set", "widths=[16,20,16]", "--crop", "32", "--name", "second"]
+    assert train(tmp_path, photos, *narrower) == 0
     again, card = load_released(tmp_path / "runs/train/second/weights/last.safetensors")
-    assert card["network"]["strengths"] == again.guide.strengths == 1
     assert card["network"]["network"]["widths"] == [16, 20, 16]
-    assert again.guide(torch.rand(1, 3, 40, 48)).shape == (1, guide_channels(1), 40, 48)
-
-
-def test_a_guide_of_two_strengths_becomes_one_of_one(tmp_path):
-    config = guided_config(named_config("mstsgm-nano"))
-    two = build(config)
-    for head in two.network.heads:
-        torch.nn.init.normal_(head.bias)
-        with torch.no_grad():
-            for values in (head.weight, head.bias):
-                shares = values[12:].unflatten(0, (5, 4))  # of the five corrections, after the colours
-                shares[[1, 3]] = shares[[0, 2]]  # the two strengths of each light are shared in alike
-    save_released(tmp_path, "two", two, config, {})
-    one = build(guided_config(config.network, strengths=1))
-    load_initial(one, tmp_path / "two.safetensors")
-    x, guide = torch.rand(1, 3, 40, 48), torch.rand(1, guide_channels(1), 40, 48) - 0.5
-    with torch.inference_mode():
-        as_two = two.eval()(x, guide[:, [0, 0, 1, 1, 2, 3, 4]]).picture
-        torch.testing.assert_close(one.eval()(x, guide).picture, as_two)
+    assert again.guide(torch.rand(1, 3, 40, 48)).shape == (1, GUIDE_CHANNELS, 40, 48)
 
 
 def test_an_estimator_of_one_light_becomes_one_of_two(tmp_path):
@@ -157,9 +138,6 @@ def test_a_network_begins_as_the_first_channels_and_blocks_of_a_larger_one(tmp_p
         (["--network", "estimator", "--pairs", "PAIRS"], "give it --sharp pictures alone"),
         (["--network", "estimator", "--set", "guide=true"], "restores no pictures and takes no guide"),
         (["--network", "mstsgm-nano", "--set", "guide=2"], "write guide=true or guide=false"),
-        (["--network", "mstsgm-nano", "--set", "strengths=1"], "a guided network's filters come in 1 or 2"),
-        (["--init", "mstsgm-guided", "--set", "strengths=3"], "a guided network's filters come in 1 or 2"),
-        (["--init", "mstsgm-guided", "--set", "strengths=[1]"], "a guided network's filters come in 1 or 2"),
         (["--init", "mstsgm-guided", "--set", "guide=false"], "does not fit the network that --set makes"),
     ],
 )
@@ -183,11 +161,11 @@ def test_a_guided_network_begins_as_the_one_without_a_guide(tmp_path, photos, es
     load_initial(guided, weights)
     x = torch.rand(1, 3, 40, 48)
     with torch.inference_mode():
-        unguided = guided(x, torch.zeros(1, guide_channels(2), 40, 48))
+        unguided = guided(x, torch.zeros(1, GUIDE_CHANNELS, 40, 48))
         for ours, theirs in zip(unguided.pictures, plain(x).pictures, strict=True):
             torch.testing.assert_close(ours, theirs)
         # One correction of 1, a few hundredths of it taken.
-        corrected = guided(x, torch.eye(guide_channels(2))[:1].view(1, -1, 1, 1).expand(-1, -1, 40, 48)).picture
+        corrected = guided(x, torch.eye(GUIDE_CHANNELS)[:1].view(1, -1, 1, 1).expand(-1, -1, 40, 48)).picture
     assert 0.01 < (corrected - unguided.picture).mean() < 0.1
 
     given = ["--init", str(weights), "--estimator", str(estimator), "--set", "guide=true", "--crop", "32"]
