@@ -128,10 +128,10 @@ class InverseFilter(nn.Module):
         super().__init__()
         self.guide = ExposureGuide(estimator)
 
-    def forward(self, x: Tensor) -> Restored:
-        """Restore blurred pictures, RGB in [0, 1], (B, 3, H, W)."""
-        corrections = self.guide(x)[:, :FILTERED]
-        return Restored(picture_pyramid(x + corrections.mean(1, keepdim=True)), None)
+    def forward(self, x: Tensor, *, finest_only: bool = False) -> Restored:
+        """Restore blurred pictures, RGB in [0, 1], (B, 3, H, W); see ``GuidedNetwork.forward``."""
+        restored = x + self.guide(x)[:, :FILTERED].mean(1, keepdim=True)
+        return Restored((restored,) if finest_only else picture_pyramid(restored), None)
 
 
 class GuidedNetwork(nn.Module):

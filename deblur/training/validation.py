@@ -66,7 +66,7 @@ def validate(
     """Score a network on every set.
 
     Args:
-        network: (1, 3, H, W) in [0, 1] to ``Restored``; put into evaluation mode meanwhile.
+        network: (1, 3, H, W) in [0, 1] to ``Restored``, with ``finest_only``; put into evaluation mode meanwhile.
         sets: what to score.
         device: where the network is.
         feature_distance: how far a detector's features on the first picture lie from those on the second, if wanted.
@@ -83,7 +83,7 @@ def validate(
             rows = []
             for blurred, sharp in one.pairs:
                 before, truth = to_batch(blurred, device), to_batch(sharp, device)
-                after = network(before).picture.float().clamp(0, 1)
+                after = network(before, finest_only=True).picture.float().clamp(0, 1)
                 row = {"input": float(psnr(before, truth)), PSNR: float(psnr(after, truth))}
                 if feature_distance is not None:
                     row["distance_input"] = float(feature_distance(before, truth))
