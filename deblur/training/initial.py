@@ -75,12 +75,9 @@ def of_lights(weights: Mapping[str, Tensor], times: int) -> dict[str, Tensor]:
 
     What read a light's maps reads the mean of the lights' maps: they look much alike.
     """
-    result = dict(weights)
-    for name, old in weights.items():
-        if name == "enter.1.0.weight":
-            region_and_whole = old.unflatten(1, (2, 1, -1)) / times
-            result[name] = region_and_whole.expand(-1, -1, times, -1, -1, -1).flatten(1, 3)
-    return result
+    first = "enter.1.0.weight"
+    region_and_whole = weights[first].unflatten(1, (2, 1, -1)) / times
+    return {**weights, first: region_and_whole.expand(-1, -1, times, -1, -1, -1).flatten(1, 3)}
 
 
 def _narrowed(weights: Mapping[str, Tensor], network: nn.Module, given: nn.Module) -> Mapping[str, Tensor]:
