@@ -78,8 +78,8 @@ class KernelEstimator(nn.Module):
     def forward(self, x: Tensor) -> Estimated:
         """Estimate the kernels of pictures, RGB in [0, 1], (B, 3, H, W), any H and W from 1."""
         brightness = luma(x)
-        lights = [brightness, to_linear(brightness)][: self.config.lights]
-        regions = lag_maps(torch.cat(lights, 1))
+        two = self.config.lights == 2
+        regions = lag_maps(torch.cat([brightness, to_linear(brightness)], 1) if two else brightness)
         batch, count = regions.maps.shape[:2]
         encoded = [self.enter(regions.maps.flatten(0, 1))]
         for down in self.down:
