@@ -125,6 +125,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="pixels around a crop that only the guide of a guided network sees",
     )
     data.add_argument(
+        "--path-share",
+        type=unit_interval,
+        default=0.0,
+        help="share of the --sharp crops whose camera path the guide of a guided network is told, as by a gyroscope",
+    )
+    data.add_argument(
         "--quarter-turns",
         action=argparse.BooleanOptionalAction,
         default=True,

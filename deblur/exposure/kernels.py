@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deblur.blur import Motion
+    from deblur.exposure.paths import CameraPath
     from deblur.exposure.spectra import Regions
 
 KERNEL = 48
 """Side of a kernel in pixels; its centre is at [24, 24]."""
+_PLACE_SPACING = 112  # pixels
 _GRID = 64  # of spectra of kernels
 _NOISE = 0.01  # strength of the regularisation that estimates are judged by; see deconvolution.Deconvolution
 _FLOOR = 0.02  # a blur of less error than this counts as none
@@ -39,9 +41,49 @@ class Belief(NamedTuple):
         return Belief(half_turned(self.mean), half_turned(self.power))
 
 
+class Exposure(NamedTuple):
+    """The kernels of a batch of pictures, place by place.
+
+    Attributes:
+        kernels: what is believed of the kernels (B, R, 48, 48) of R = rows * columns places, row by row.
+        rows: y of the places in pixels, ascending.
+        columns: x of the places.
+        way_known: whether the kernels are sure to be the right way round, which spectra cannot tell.
+    """
+
+    kernels: Belief
+    rows: tuple[float, ...]
+    columns: tuple[float, ...]
+    way_known: bool = False
+
+
 def known(kernels: Tensor) -> Belief:
     """The belief of someone who knows the kernels."""
     return Belief(kernels, kernels)
+
+
+def exposure_along(paths: Sequence[CameraPath], height: int, width: int, device: torch.device) -> Exposure:
+    """The exposure of pictures whose camera's paths are known; what reaches over 24 pixels from a place is cut off.
+
+    Kernels are made for places about ``_PLACE_SPACING`` pixels apart: a roll changes them from place to place.
+
+    Args:
+        paths: one a picture.
+        height: of the pictures.
+        width: of the pictures.
+        device: where the kernels are wanted.
+    """
+    rows, columns = (_places(side) for side in (height, width))
+    kernels = [
+        torch.stack([torch.from_numpy(path.kernel_at(x, y, KERNEL)) for y in rows for x in columns]) for path in paths
+    ]
+    return Exposure(known(torch.stack(kernels).to(device)), rows, columns, way_known=True)
+
+
+def _places(side: int) -> tuple[float, ...]:
+    """Middles of even parts of a side of a picture."""
+    count = max(1, round(side / _PLACE_SPACING))
+    return tuple((index + 0.5) * side / count for index in range(count))
 
 
 def true_kernels(motions: Sequence[Motion], regions: Regions) -> Tensor:

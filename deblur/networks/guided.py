@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from deblur.blur.sensor import to_linear, to_srgb
 from deblur.exposure.deconvolution import Deconvolution
-from deblur.exposure.kernels import Belief, spread
+from deblur.exposure.kernels import Belief, Exposure, spread
 from deblur.exposure.spectra import luma
 from deblur.networks.blocks import Restored, picture_pyramid
 from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorConfig
@@ -32,20 +32,6 @@ GUIDE_CHANNELS = CORRECTIONS + 2
 """All of them: corrections, then two maps, the blur's length and how sure the estimate is."""
 _LINEAR, _ENCODED = slice(0, 1), slice(1, 2)  # of linear and encoded brightness
 _LENGTH_UNIT = 8.0  # pixels
-
-
-class Exposure(NamedTuple):
-    """What the guide reads from a batch of pictures.
-
-    Attributes:
-        kernels: what is believed of the kernels (B, R, 48, 48) of R = rows * columns regions, row by row.
-        rows: y of the regions' centres in pixels, ascending.
-        columns: x of the regions' centres.
-    """
-
-    kernels: Belief
-    rows: tuple[float, ...]
-    columns: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -83,7 +69,7 @@ def without_guide(network: MSTSGMConfig | MIMOUNetConfig) -> MSTSGMConfig | MIMO
 
 
 class ExposureGuide(nn.Module):
-    """From a blurred picture to the guide's channels, by way of a kernel estimator."""
+    """From a blurred picture to the guide's channels, by kernels that are estimated or known."""
 
     def __init__(self, estimator: KernelEstimator) -> None:
         super().__init__()
@@ -95,19 +81,19 @@ class ExposureGuide(nn.Module):
         return Exposure(Belief(logarithms.mean.exp(), logarithms.power.exp()), regions.rows, regions.columns)
 
     def forward(self, x: Tensor, exposure: Exposure | None = None) -> Tensor:
-        """Guide channels (B, 5, H, W) of pictures as ``estimate`` takes them.
+        """Guide channels (B, 5, H, W) of pictures as ``estimate`` takes them; without an exposure it is estimated.
 
         They are corrections of brightness, in encoded values: the restored brightness less the picture's, in linear
         light and in encoded values, then the latter by the kernels turned by 180 degrees; then maps of the blur's
-        length and of how sharply its kernel is known, 1 where there is no blur. Of the two ways round, the one whose
-        pictures have the sparser gradients comes first.
+        length and of how sharply its kernel is known, 1 where there is no blur. Where the way round is open, the one
+        whose pictures have the sparser gradients comes first.
         """
-        kernels, rows, columns = exposure or self.estimate(x)
+        kernels, rows, columns, way_known = exposure or self.estimate(x)
         linear, encoded = luma(to_linear(x)), luma(x)
         filters = Deconvolution(torch.cat([linear, encoded], 1), kernels, rows, columns)
         as_read = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         one, other = (filters.restore(way, _ENCODED) for way in (as_read, ~as_read))
-        turned = _density(other) < _density(one)
+        turned = as_read if way_known else _density(other) < _density(one)
         choose = turned.view(-1, 1, 1, 1)
         both = torch.cat([torch.where(choose, other, one), torch.where(choose, one, other)], 1)
         in_light = to_srgb(filters.restore(turned, _LINEAR)) - to_srgb(linear)
@@ -153,7 +139,13 @@ class GuidedNetwork(nn.Module):
         self.multiple: int = self.network.multiple
 
     def forward(
-        self, x: Tensor, guide: Tensor | None = None, context: int = 0, *, finest_only: bool = False
+        self,
+        x: Tensor,
+        guide: Tensor | None = None,
+        context: int = 0,
+        *,
+        exposure: Exposure | None = None,
+        finest_only: bool = False,
     ) -> Restored:
         """Restore a picture.
 
@@ -161,13 +153,14 @@ class GuidedNetwork(nn.Module):
             x: blurred pictures, RGB in [0, 1], (B, 3, H, W).
             guide: the guide's channels (B, G, H, W) where they are known; made of ``x`` otherwise.
             context: pixels at each border that the guide alone looks at; what comes out is smaller by them.
+            exposure: the pictures' kernels where the camera's path is known; estimated otherwise.
             finest_only: leave out the two smaller pictures, which only training looks at.
         """
         if guide is None:
             kind = x.device.type
             full = torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
             with full:  # Fourier transforms lose too much in fewer bits
-                guide = self.guide(x.float())
+                guide = self.guide(x.float(), exposure)
         if context:
             inner = (..., slice(context, x.shape[-2] - context), slice(context, x.shape[-1] - context))
             x, guide = x[inner], guide[inner]

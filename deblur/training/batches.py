@@ -13,6 +13,7 @@ from deblur.blur import BlurSpec, Motion, average_frames, draw_motion, expose_wi
 from deblur.blur.motion import read_kernels
 from deblur.borders import mirrored_window
 from deblur.errors import DeblurError
+from deblur.exposure.paths import as_measured, camera_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,11 +92,15 @@ def parse_blur_range(text: str) -> BlurRange:
 
 
 class Batch(NamedTuple):
-    """Crops on the training device, (B, 3, C, C) RGB in [0, 1], what was done to them, and where they came from."""
+    """Crops on the training device, (B, 3, C, C) RGB in [0, 1], what was done to them, and where they came from.
+
+    ``paths`` holds the camera's paths that the guide of a guided network is told, as a sensor measures them.
+    """
 
     blurred: Tensor
     sharp: Tensor
     motions: tuple[Motion | None, ...]
+    paths: tuple[Motion | None, ...]
     files: tuple[Path, ...]
 
     def portions(self, count: int) -> list[Batch]:
@@ -103,7 +108,10 @@ class Batch(NamedTuple):
         size = len(self.files) // count
         starts = range(0, len(self.files), size)
         parts = [slice(start, start + size) for start in starts]
-        return [Batch(self.blurred[part], self.sharp[part], self.motions[part], self.files[part]) for part in parts]
+        return [
+            Batch(self.blurred[part], self.sharp[part], self.motions[part], self.paths[part], self.files[part])
+            for part in parts
+        ]
 
 
 @dataclass(frozen=True)
@@ -127,9 +135,18 @@ def draw_examples(sources: Sequence[Source], seed: int, step: int, places: Seque
 
 
 def make_batch(
-    draws: Sequence[Draw], store: PictureStore, mix: BlurMix, crop: int, *, quarter_turns: bool = True
+    draws: Sequence[Draw],
+    store: PictureStore,
+    mix: BlurMix,
+    crop: int,
+    *,
+    quarter_turns: bool = True,
+    path_share: float = 0.0,
 ) -> Batch:
-    """Cut the crops, mirror and turn them at random, and blur those that come sharp, on the store's device."""
+    """Cut the crops, mirror and turn them at random, and blur those that come sharp, on the store's device.
+
+    The paths of ``path_share`` of the latter are told.
+    """
     # Of a video only some frames are needed; they are read when they have been drawn.
     store.prefetch(file for draw in draws if draw.example.kind != "frames" for file in draw.example.files)
     blurred: list[Tensor | None] = []
@@ -165,8 +182,16 @@ def make_batch(
         pictures.float() / 255,
         torch.stack(sharp).float() / 255,
         tuple(motions),
+        tuple(_told(*one, path_share) for one in zip(motions, draws, strict=True)),
         tuple(draw.example.files[-1] for draw in draws),
     )
+
+
+def _told(motion: Motion | None, draw: Draw, share: float) -> Motion | None:
+    """The camera's path with a sensor's errors, or None where it is not known or not told."""
+    if not share or motion is None or draw.generator.uniform() >= share:
+        return None
+    return as_measured(camera_path(motion), draw.generator)
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,8 @@ def save_samples(
     for one in sets:
         for index, (blurred, sharp) in enumerate(one.pairs[:count]):
             with torch.inference_mode():
-                restored = network(to_batch(blurred, device), finest_only=True).picture[0].float().clamp(0, 1)
+                told = one.knowledge(index, device)
+                restored = network(to_batch(blurred, device), finest_only=True, **told).picture[0].float().clamp(0, 1)
             picture = (restored.cpu().permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
             name = "".join(letter if letter.isalnum() else "-" for letter in one.name).strip("-")
             file = folder / "samples" / f"{name}-{index}-step{step:07d}.jpg"

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from deblur.devices import resolve_device, synchronize
 from deblur.errors import DeblurError
+from deblur.exposure.kernels import exposure_along
 from deblur.losses import LossWeights, estimator_loss, restoration_loss
 from deblur.networks import build, config_from_dict, config_to_dict
 from deblur.networks.guided import GuidedNetwork, InverseFilter
@@ -224,7 +225,9 @@ class Trainer:
     def _make_batch(self, step: int, crop: int) -> Batch:
         draws = draw_examples(self.sources, self.options.seed, step, self.places)
         side = crop + 2 * self.options.context
-        return make_batch(draws, self.store, self.mix, side, quarter_turns=self.options.quarter_turns)
+        options = self.options
+        turns, share = options.quarter_turns, options.path_share
+        return make_batch(draws, self.store, self.mix, side, quarter_turns=turns, path_share=share)
 
     def _step(self) -> tuple[dict[str, Tensor], float, list[Path]]:
         """One optimiser step; returns the loss terms, the seconds spent waiting for the batch, and its files."""
@@ -260,6 +263,8 @@ class Trainer:
         if isinstance(self.bare, KernelEstimator):
             return estimator_loss(self.network(batch.blurred), batch.motions)
         context = {"context": options.context} if options.context else {}
+        if options.path_share:
+            context["guide"] = self._guide(batch)
         inner = slice(options.context, batch.sharp.shape[-1] - options.context)
         sharp = batch.sharp[..., inner, inner]
         with self.accelerator.autocast():
@@ -270,6 +275,13 @@ class Trainer:
         if teacher is not None and options.detector_weight and self.progress.step >= options.detector_from:
             terms["detector"] = options.detector_weight * teacher(restored.picture.float(), sharp)
         return terms
+
+    def _guide(self, batch: Batch) -> Tensor:
+        """The guide's channels of pictures of which some come with their camera's path."""
+        assert isinstance(self.bare, GuidedNetwork)
+        height, width = batch.blurred.shape[-2:]
+        told = [exposure_along([path], height, width, self.device) if path else None for path in batch.paths]
+        return torch.cat([self.bare.guide(*one) for one in zip(batch.blurred.split(1), told, strict=True)])
 
     def _validate(self, log: TrainingLog) -> dict[str, dict[str, float | None]]:
         """Score the averaged weights, keep them where they are the best so far, save, and write samples."""
@@ -360,8 +372,10 @@ def _check_fit(options: argparse.Namespace, network: nn.Module) -> None:
     guided = isinstance(network, GuidedNetwork)
     if guided and not (options.estimator or options.init):
         raise DeblurError(NEEDS_ESTIMATOR)
-    if not guided and (options.estimator or options.context):
-        raise DeblurError(f"--estimator and --context are for guided networks, and {options.network} here is none")
+    if not guided and (options.estimator or options.context or options.path_share):
+        raise DeblurError(
+            f"--estimator, --context and --path-share are for guided networks, and {options.network} here is none"
+        )
     if isinstance(network, KernelEstimator) and (options.pairs or options.frames):
         raise DeblurError("an estimator learns from kernels that are known: give it --sharp pictures alone")
 

@@ -20,7 +20,7 @@ from deblur.released import load_released
 from deblur.runs import create_run, describe_environment, write_json, write_yaml
 from deblur.training.checkpoint import load_checkpoint
 from deblur.training.sources import check_readable, hold_out, parse_source
-from deblur.training.validation import blurred_here, pairs_from_files
+from deblur.training.validation import blurred_here, pairs_from_files, with_paths
 
 if TYPE_CHECKING:
     import argparse
@@ -111,9 +111,12 @@ def read_sources(options: argparse.Namespace) -> tuple[list[Source], list[Valida
     ]
     chosen = _spread(held, options.val_limit)
     if chosen:
-        sets += [
+        blurred = [
             blurred_here(chosen, parse_blur(text), options.val_side, options.max_side) for text in options.val_blur
         ]
+        sets += blurred
+        if options.path_share:
+            sets += map(with_paths, blurred)
     return sources, sets
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from deblur.blur import draw_motion, expose_windows, generator_for
+from deblur.exposure.kernels import exposure_along
+from deblur.exposure.paths import camera_path
 from deblur.metrics import psnr
 from deblur.pictures import read_picture, scale_down
 
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from deblur.blur import BlurSpec
+    from deblur.blur import BlurSpec, Motion
+    from deblur.exposure.kernels import Exposure
     from deblur.training.sources import Example
 
     FeatureDistance = Callable[[Tensor, Tensor], Tensor]
@@ -29,10 +32,22 @@ PSNR, DISTANCE = "restored", "distance_restored"
 
 @dataclass(frozen=True)
 class ValidationSet:
-    """Blurred and sharp pictures (H, W, 3) uint8 under one name."""
+    """Blurred and sharp pictures (H, W, 3) uint8 under one name.
+
+    ``paths`` are the camera's, as far as they are known; a network is told them where ``told`` says so.
+    """
 
     name: str
     pairs: tuple[tuple[NDArray[np.uint8], NDArray[np.uint8]], ...]
+    paths: tuple[Motion, ...] = ()
+    told: bool = False
+
+    def knowledge(self, index: int, device: torch.device) -> dict[str, Exposure]:
+        """What a network is told of a picture: its ``exposure``, or nothing."""
+        if not self.told:
+            return {}
+        height, width = self.pairs[index][0].shape[:2]
+        return {"exposure": exposure_along([self.paths[index]], height, width, device)}
 
 
 def pairs_from_files(name: str, examples: Iterable[Example], side: int) -> ValidationSet:
@@ -43,7 +58,7 @@ def pairs_from_files(name: str, examples: Iterable[Example], side: int) -> Valid
 
 def blurred_here(examples: Sequence[Example], spec: BlurSpec, side: int, max_side: int | None) -> ValidationSet:
     """Sharp pictures, scaled down to ``max_side`` as in training; their middle is blurred, always the same way."""
-    pairs = []
+    pairs, paths = [], []
     for example in examples:
         sharp = scale_down(read_picture(example.files[0]), max_side)
         height, width = sharp.shape[:2]
@@ -54,7 +69,13 @@ def blurred_here(examples: Sequence[Example], spec: BlurSpec, side: int, max_sid
         whole = torch.from_numpy(sharp).permute(2, 0, 1)
         blurred = expose_windows([whole], [window], [motion], [spec], [int(generator.integers(2**31))])
         pairs.append((blurred[0].permute(1, 2, 0).contiguous().numpy(), _middle(sharp, side)))
-    return ValidationSet(str(spec), tuple(pairs))
+        paths.append(camera_path(motion).cropped(*window[:2]))
+    return ValidationSet(str(spec), tuple(pairs), tuple(paths))
+
+
+def with_paths(one: ValidationSet) -> ValidationSet:
+    """The same pictures, under a name that says it, for a guided network that is told the camera's paths."""
+    return replace(one, name=f"{one.name}+path", told=True)
 
 
 def validate(
@@ -81,9 +102,9 @@ def validate(
     with torch.inference_mode():
         for one in sets:
             rows = []
-            for blurred, sharp in one.pairs:
+            for index, (blurred, sharp) in enumerate(one.pairs):
                 before, truth = to_batch(blurred, device), to_batch(sharp, device)
-                after = network(before, finest_only=True).picture.float().clamp(0, 1)
+                after = network(before, finest_only=True, **one.knowledge(index, device)).picture.float().clamp(0, 1)
                 row = {"input": float(psnr(before, truth)), PSNR: float(psnr(after, truth))}
                 if feature_distance is not None:
                     row["distance_input"] = float(feature_distance(before, truth))
