@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 
 from deblur.devices import resolve_device
 from deblur.errors import DeblurError
+from deblur.exposure.kernels import exposure_along
 from deblur.networks.guided import GuidedNetwork
 from deblur.networks.kernel_estimator import KernelEstimator
 from deblur.released import load_released
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from deblur.exposure.paths import CameraPath
+
 MAX_PIXELS = 1 << 20
 
 
@@ -30,6 +35,7 @@ class Deblurrer:
 
     >>> deblurrer = Deblurrer.load()
     >>> sharp = deblurrer(blurred)  # (H, W, 3) or (B, H, W, 3), uint8 RGB
+    >>> sharper = deblurrer(blurred, path)  # where the camera's path is known, as by a gyroscope
 
     A picture of more than ``max_pixels`` is restored in overlapping tiles, so that the memory a network needs does not
     grow with the picture. docs/networks.md says how far that is from restoring it whole. One Deblurrer may be called
@@ -41,6 +47,7 @@ class Deblurrer:
         card: what the weights file's card says.
         device: where the network runs.
         max_pixels: the most pixels that go through the network at once.
+        takes_path: whether the network has a guide that can be told the camera's path.
     """
 
     def __init__(
@@ -59,6 +66,7 @@ class Deblurrer:
             ValueError: ``max_pixels`` is too small for tiles, or bfloat16 is asked for without CUDA.
         """
         self.device = torch.device(device)
+        self.takes_path = isinstance(network, GuidedNetwork)
         self._least_side = _least_side(network)
         if max_pixels < self._least_side**2:
             raise ValueError(f"max_pixels is {max_pixels}; tiles of this network need at least {self._least_side**2}")
@@ -106,15 +114,22 @@ class Deblurrer:
                 raise DeblurError(f"the card of {card['name']} asks for tiles of {max_pixels!r} pixels; see max_pixels")
         return cls(network, name=card["name"], device=where, card=card, max_pixels=max_pixels, bfloat16=bfloat16)
 
-    def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def __call__(
+        self, pictures: NDArray[np.uint8], path: CameraPath | Sequence[CameraPath] | None = None
+    ) -> NDArray[np.uint8]:
         """Restore one picture (H, W, 3) or a batch (B, H, W, 3), RGB uint8, any H and W from 1.
 
+        Args:
+            pictures: blurred; they are not changed.
+            path: the camera's while the shutter was open (``deblur.exposure.path_files.read_path``), of a batch one a
+                picture; None lets a guided network estimate it.
+
         Returns:
-            An array of the same shape and type, rounded and clamped; the input is not changed.
+            An array of the same shape and type, rounded and clamped.
 
         Raises:
             TypeError: no numpy array of uint8.
-            ValueError: another shape.
+            ValueError: another shape or number of paths, or a path for a network that has no guide.
         """
         if not isinstance(pictures, np.ndarray) or pictures.dtype != np.uint8:
             kind = pictures.dtype if isinstance(pictures, np.ndarray) else type(pictures).__name__
@@ -122,14 +137,22 @@ class Deblurrer:
         if pictures.ndim not in {3, 4} or pictures.shape[-1] != 3 or 0 in pictures.shape[-3:]:
             raise ValueError(f"pictures are (H, W, 3) or (B, H, W, 3), not {pictures.shape}")
         batch = pictures[None] if pictures.ndim == 3 else pictures
+        paths = self._checked(path, len(batch))
         height, width = batch.shape[1:3]
         if height * width > self.max_pixels:
             sizes = (self.max_pixels, self._multiple, self._least_side)
-            restored = [restore_in_tiles(each, self._restore_tile, *sizes) for each in batch]
+            restored = [
+                restore_in_tiles(picture, functools.partial(self._restore_tile, along), *sizes)
+                for picture, along in zip(batch, paths, strict=True)
+            ]
         else:
             at_once = self.max_pixels // (height * width)
-            chunks = (batch[i : i + at_once] for i in range(0, len(batch), at_once))
-            restored = [picture for chunk in chunks for picture in np.rint(self._restore(chunk)).astype(np.uint8)]
+            chunks = [slice(i, i + at_once) for i in range(0, len(batch), at_once)]
+            restored = [
+                picture
+                for chunk in chunks
+                for picture in np.rint(self._restore(batch[chunk], paths[chunk])).astype(np.uint8)
+            ]
         return restored[0] if pictures.ndim == 3 else np.stack(restored) if restored else pictures.copy()
 
     def unrounded(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -143,18 +166,37 @@ class Deblurrer:
         """
         if picture.shape[0] * picture.shape[1] > self.max_pixels:
             raise ValueError(f"a picture of shape {picture.shape} goes in tiles: max_pixels is {self.max_pixels}")
-        return self._restore(picture[None])[0]
+        return self._restore(picture[None], [None])[0]
 
-    def _restore_tile(self, tile: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return self._restore(tile[None])[0]
+    def _checked(self, path: CameraPath | Sequence[CameraPath] | None, count: int) -> list[CameraPath | None]:
+        """A path for each picture; all of them None where they are not known."""
+        if path is None:
+            return [None] * count
+        if not self.takes_path:
+            raise ValueError(f"{self.name} has no guide and takes no camera path: give a guided network")
+        paths: list[CameraPath | None] = [*path] if isinstance(path, Sequence) else [path]
+        if len(paths) != count:
+            raise ValueError(f"{len(paths)} camera paths for {count} pictures: give one a picture")
+        return paths
 
-    def _restore(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(B, H, W, 3) uint8 through the network at once, to the same shape as float32, clamped to [0, 255]."""
+    def _restore_tile(
+        self, path: CameraPath | None, tile: NDArray[np.uint8], left: int, top: int
+    ) -> NDArray[np.float32]:
+        return self._restore(tile[None], [path and path.cropped(left, top)])[0]
+
+    def _restore(self, batch: NDArray[np.uint8], paths: Sequence[CameraPath | None]) -> NDArray[np.float32]:
+        """(B, H, W, 3) uint8 through the network at once, to the same shape as float32, clamped to [0, 255].
+
+        Paths are all known or all None.
+        """
         precision = torch.autocast("cuda", torch.bfloat16) if self._bfloat16 else contextlib.nullcontext()
         with torch.inference_mode(), precision:
             x = torch.from_numpy(np.array(batch)).to(self.device)
             # (B, H, W, 3) seen as (B, 3, H, W) is channels last already: nothing is copied.
-            restored: Tensor = self._network(x.permute(0, 3, 1, 2).float() / 255, finest_only=True).picture
+            height, width = batch.shape[1:3]
+            known = [path for path in paths if path is not None]
+            told = {"exposure": exposure_along(known, height, width, self.device)} if known else {}
+            restored: Tensor = self._network(x.permute(0, 3, 1, 2).float() / 255, finest_only=True, **told).picture
             return (restored.float() * 255).clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
 
 

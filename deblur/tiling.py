@@ -76,7 +76,7 @@ def plan_axis(length: int, tile: int, multiple: int) -> list[Span]:
 
 def restore_in_tiles(
     picture: NDArray[np.uint8],
-    restore: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    restore: Callable[[NDArray[np.uint8], int, int], NDArray[np.float32]],
     max_pixels: int,
     multiple: int,
     least_side: int = MIN_SIDE,
@@ -87,7 +87,8 @@ def restore_in_tiles(
 
     Args:
         picture: (H, W, 3).
-        restore: takes a tile (h, w, 3) uint8 and returns it restored, (h, w, 3) float32 in [0, 255].
+        restore: takes a tile (h, w, 3) uint8 and the x and y of its first pixel, and returns it restored, (h, w, 3)
+            float32 in [0, 255].
         max_pixels: the most pixels a tile has.
         multiple: tiles start at multiples of this.
         least_side: of a tile that is cut along an axis; ``MIN_SIDE`` or more.
@@ -104,7 +105,7 @@ def restore_in_tiles(
         band = np.zeros((row.stop - row.start, width, 3), np.float32)
         band[: len(unfinished)] = unfinished
         for column in columns:
-            tile = restore(picture[row.start : row.stop, column.start : column.stop])
+            tile = restore(picture[row.start : row.stop, column.start : column.stop], column.start, row.start)
             share = row.weights[:, None, None] * column.weights[None, :, None]
             band[:, column.start : column.stop] += share * tile
         finished = (rows[number + 1].start if number + 1 < len(rows) else height) - row.start

@@ -9,6 +9,8 @@ intervals: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapte
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -177,8 +179,8 @@ def paired_bootstrap(
     copies = draw_copies(n_pictures, resamples, seed) if n_pictures else np.zeros((0, resamples))
     # The first column is the set as it is, so that the figure and its draws come out of the same lines.
     columns = np.concatenate([np.ones((n_pictures, 1)), copies], axis=1)
-    draws: dict[str, ArmDraws] = {}
-    for name, predictions in arms.items():
+
+    def drawn(predictions: Mapping[str, Detections]) -> ArmDraws:
         job = prepare(truth, predictions, classes=classes, stems=picture_keys)
         sums, sums50, n_classes = np.zeros((3, resamples + 1))
         for matches in match_classes(job):
@@ -190,7 +192,11 @@ def paired_bootstrap(
             np.divide(total, n_classes, out=np.full(resamples + 1, np.nan), where=n_classes > 0)
             for total in (sums, sums50)
         )
-        draws[name] = ArmDraws(_known(ap[0]), _known(ap50[0]), ap[1:], ap50[1:])
+        return ArmDraws(_known(ap[0]), _known(ap50[0]), ap[1:], ap50[1:])
+
+    # Most of the time goes into numpy, which lets other threads run meanwhile.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        draws = dict(zip(arms, pool.map(drawn, arms.values()), strict=True))
     return BootstrapResult(draws, confidence, resamples, seed, n_pictures)
 
 

@@ -68,7 +68,8 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         action=Collect,
         metavar="NAME|FILE",
-        help="networks that restore; none for no network (default: none)",
+        help="networks that restore; NAME+gyro is told the camera's path, as a gyroscope measures it, where blur is "
+        "synthetic; none for no network (default: none)",
     )
     arms.add_argument(
         "--deblurred",

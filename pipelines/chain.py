@@ -9,22 +9,20 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from detection.fusion import fuse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
+    from deblur.exposure.paths import CameraPath
     from detection.types import Detections, Detector
 
-
-class Restorer(Protocol):
-    """Removes blur from one picture; `deblur.Deblurrer` is one."""
-
-    def __call__(self, picture: NDArray[np.uint8], /) -> NDArray[np.uint8]:
-        """The restored picture, RGB uint8 (H, W, 3) like the one that came in."""
+    Restorer = Callable[..., NDArray[np.uint8]]
 
 
 class Times(NamedTuple):
@@ -57,7 +55,8 @@ class DeblurDetect:
         """Join the two.
 
         Args:
-            deblurrer: for example `deblur.Deblurrer`; None leaves pictures as they are.
+            deblurrer: takes RGB uint8 (H, W, 3), and the camera's path where it is known, and returns the picture
+                restored, for example `deblur.Deblurrer`; None leaves pictures as they are.
             detector: for example `detection.yolo.YoloDetector`. To fuse, let it report boxes down to a confidence of
                 `detection.fusion.LOWEST_CONFIDENCE`: a faint box in one picture confirms one in the other.
             fuse: detect in the picture as it came, too, and fuse the boxes (`detection.fusion.fuse`). It takes the
@@ -74,14 +73,18 @@ class DeblurDetect:
         self.fuse = fuse
         self.confidence = confidence
 
-    def __call__(self, picture: NDArray[np.uint8]) -> DeblurDetectResult:
+    def __call__(self, picture: NDArray[np.uint8], path: CameraPath | None = None) -> DeblurDetectResult:
         """Restore and detect.
 
         Args:
             picture: RGB uint8 (H, W, 3); it is not changed.
+            path: the camera's while the shutter was open, where it is known (``deblur.exposure.path_files.read_path``).
         """
         start = time.perf_counter()
-        restored = picture if self.deblurrer is None else self.deblurrer(picture)
+        restored = picture
+        if self.deblurrer is not None:
+            # A deblurrer that knows nothing of paths need not take one.
+            restored = self.deblurrer(picture) if path is None else self.deblurrer(picture, path)
         between = time.perf_counter()
         if self.fuse:
             detections = fuse(*self.detector([picture, restored]))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from deblur.cli import (
     EXIT_DONE,
     EXIT_FAILED,
+    above_zero,
     add_config_option,
     add_device_option,
     parse_args,
@@ -35,6 +36,7 @@ examples:
   python -m pipelines.deblur_detect dash-cam/ --deblurrer mstsgm-nano --no-fuse      faster, finds less
   python -m pipelines.deblur_detect photos/ --classes person car --save annotated,txt
   python -m pipelines.deblur_detect 'photos/**/*.png' --deblurrer none --json > detections.json
+  python -m pipelines.deblur_detect robot/ --motion gyro/ --focal-length 820    the camera's turns are known
   python -m pipelines.deblur_detect ride.mp4 --save side-by-side --output ride-restored
   python -m pipelines.deblur_detect 0 --limit 300     the first camera; Ctrl-C stops it and keeps what is written
 
@@ -55,6 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(parser, argv)
     if args.fuse and args.deblurrer == "none":
         parser.error("--fuse needs a deblurrer: without one there is only one picture to detect in")
+    if args.motion is not None and args.deblurrer == "none":
+        parser.error("--motion needs a deblurrer to be told the camera's path")
+    if args.focal_length is not None and args.motion is None:
+        parser.error("--focal-length is for --motion")
     if args.fuse is None:
         args.fuse = args.deblurrer != "none"
     return run(lambda: deblur_detect(args), expected=(DeblurError, DetectionError))
@@ -80,6 +86,19 @@ def make_parser() -> argparse.ArgumentParser:
         default="default",
         metavar="NAME|FILE",
         help="default, the name of a released network, a .safetensors file, or none (default: default)",
+    )
+    models.add_argument(
+        "--motion",
+        type=Path,
+        metavar="DIR",
+        help="the camera's path while the shutter was open, for every picture in DIR/PICTURE.csv: t,wx,wy,wz of a "
+        "gyroscope or t,x,y[,roll] in pixels (docs/camera-path.md); a guided network estimates it otherwise",
+    )
+    models.add_argument(
+        "--focal-length",
+        type=above_zero,
+        metavar="PIXELS",
+        help="of the pictures as they are; a gyroscope's path needs it",
     )
     models.add_argument(
         "--detector", default="yolo26n", metavar="NAME|FILE", help="YOLO weights: a name or a file (default: yolo26n)"
@@ -145,6 +164,7 @@ def deblur_detect(args: argparse.Namespace) -> int:
     from detection.fusion import LOWEST_CONFIDENCE
     from detection.yolo import YoloDetector
     from pipelines.chain import DeblurDetect
+    from pipelines.motions import MotionFolder
     from pipelines.process import Process, printable
     from pipelines.run_folder import output_folder, record_run
     from pipelines.sinks import CocoSink, PictureSink
@@ -157,6 +177,13 @@ def deblur_detect(args: argparse.Namespace) -> int:
         from deblur import Deblurrer
 
         deblurrer = Deblurrer.load(args.deblurrer, device=device)
+    motions = None
+    if args.motion is not None:
+        assert deblurrer is not None
+        motions = MotionFolder(args.motion, args.focal_length)
+        if not deblurrer.takes_path:
+            raise DeblurError(f"--motion: {deblurrer.name} has no guide to be told the camera's path")
+        motions.check(sources)
     classes = None if args.classes is None else [name for group in args.classes for name in group]
     lowest = min(args.conf, LOWEST_CONFIDENCE) if args.fuse else args.conf
     detector = YoloDetector(args.detector, device=device, image_size=args.imgsz, confidence=lowest, classes=classes)
@@ -173,7 +200,7 @@ def deblur_detect(args: argparse.Namespace) -> int:
     }
     with (folder / "log.txt").open("w", encoding="utf-8") as log:
         chain = DeblurDetect(deblurrer, detector, fuse=args.fuse, confidence=args.conf)
-        process = Process(chain, pictures, coco, log)
+        process = Process(chain, pictures, coco, log, motions)
         for note in notes:
             process.say(note)
         try:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from pipelines.chain import DeblurDetect, DeblurDetectResult
+    from pipelines.motions import MotionFolder
     from pipelines.sinks import CocoSink, PictureSink
     from pipelines.sources import Item, Source
 
@@ -40,7 +41,14 @@ class Process:
             ``frame`` (videos only), ``deblurred``, ``detections``, ``time_ms``, ``error``.
     """
 
-    def __init__(self, chain: DeblurDetect, pictures: PictureSink, coco: CocoSink, log: TextIO) -> None:
+    def __init__(
+        self,
+        chain: DeblurDetect,
+        pictures: PictureSink,
+        coco: CocoSink,
+        log: TextIO,
+        motions: MotionFolder | None = None,
+    ) -> None:
         """Join the parts.
 
         Args:
@@ -48,12 +56,14 @@ class Process:
             pictures: writes pictures, videos and label files.
             coco: collects detections.
             log: gets one line a picture.
+            motions: the camera's paths, where they are known.
         """
         self.entries: list[Entry] = []
         self._chain = chain
         self._pictures = pictures
         self._coco = coco
         self._log = log
+        self._motions = motions
 
     def say(self, line: str) -> None:
         """Show a line above the progress bar on stderr and keep it in the log."""
@@ -87,7 +97,8 @@ class Process:
             self.entries.append(entry)
             return
         try:
-            result = self._chain(item.picture)
+            path = None if self._motions is None else self._motions.path_of(item)
+            result = self._chain(item.picture, path)
         except (DeblurError, DetectionError) as error:
             self._fail(entry, f"{item.source.file}: {error}")
             self.entries.append(entry)

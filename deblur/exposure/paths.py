@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
-from deblur.blur.motion import still
+from deblur.blur.motion import rasterize, still
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +24,46 @@ class CameraPath(Protocol):
 
     def kernel_at(self, x: float, y: float, size: int) -> NDArray[np.float32]:
         """The (size, size) blur kernel at (x, y), sum 1, centre at ``size // 2``; what falls outside is cut off."""
+
+    def cropped(self, left: int, top: int) -> Self:
+        """The same path in the coordinates of a crop whose first pixel is (left, top)."""
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """A camera that turns about its own centre: a pinhole without distortion, its shutter open everywhere at once.
+
+    Attributes:
+        angles: (N, 3) radians at even steps of time: turns about the axes to the right, down and ahead, by the right
+            hand, as far from their mean. They are small: their order does not matter.
+        focal_length: in pixels.
+        center: (x, y) of the optical axis in pixels.
+    """
+
+    angles: NDArray[np.float64]
+    focal_length: float
+    center: tuple[float, float]
+
+    def displacement(self, x: float, y: float) -> NDArray[np.float64]:
+        """(N, 2) displacement of the content at (x, y) over time, in pixels: right and down."""
+        ray = np.array([(x - self.center[0]) / self.focal_length, (y - self.center[1]) / self.focal_length, 1.0])
+        # What stands still turns against the camera (Rodrigues' formula by the negative angle).
+        angle = np.linalg.norm(self.angles, axis=1, keepdims=True)
+        axis = self.angles / np.maximum(angle, 1e-12)
+        seen = (
+            ray * np.cos(angle)
+            - np.cross(axis, ray) * np.sin(angle)
+            + axis * (axis @ ray)[:, None] * (1 - np.cos(angle))
+        )
+        return self.focal_length * (seen[:, :2] / seen[:, 2:] - ray[:2])
+
+    def kernel_at(self, x: float, y: float, size: int) -> NDArray[np.float32]:
+        """See ``CameraPath``."""
+        return rasterize(self.displacement(x, y), np.full(len(self.angles), 1 / len(self.angles)), size)
+
+    def cropped(self, left: int, top: int) -> Rotation:
+        """See ``CameraPath``."""
+        return replace(self, center=(self.center[0] - left, self.center[1] - top))
 
 
 def camera_path(motion: Motion) -> Motion:

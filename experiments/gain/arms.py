@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deblur.blur import synthesize
+from deblur.blur import BlurSpec, draw_motion, generator_for, synthesize
 from deblur.errors import DeblurError
+from deblur.exposure.paths import as_measured, camera_path
 from detection.fusion import fuse
 from detection.types import Detections
 from detection.weights import sha256_of
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from deblur.blur import BlurSpec
+    from deblur.blur import Motion
     from experiments.gain.inputs import Truths
     from experiments.gain.settings import LoadedDeblurrer, LoadedDetector, Settings
 
+NO_BLUR = BlurSpec(kind="none", length=0)
 CHUNK = 8  # pictures in memory at a time, and handed to a detector together
 
 
@@ -98,14 +100,26 @@ def build_arms(
             raise DeblurError(f"--blur {spec} needs sharp pictures: give --sharp DIR")
         blurred[str(spec)] = _synthetic(spec, settings.seed, sharp, folder, cache)
 
+    specs = {str(spec): spec for spec in settings.blurs}
+
     def restored(deblurrer: LoadedDeblurrer, arm: str, source: PictureSet) -> MadeSet:
         ingredients = {"deblurrer": deblurrer.sha256, "settings": deblurrer.settings}
         place = folder / file_name_of(arm) / file_name_of(source.blur)
-        return MadeSet(arm, source.blur, source, place, cache, ingredients, lambda pixels, _: deblurrer.restore(pixels))
+        spec = specs.get(source.blur, NO_BLUR)
+
+        def make(pixels: NDArray[np.uint8], stem: str) -> NDArray[np.uint8]:
+            if not deblurrer.takes_path:
+                return deblurrer.restore(pixels)
+            height, width = pixels.shape[:2]
+            return deblurrer.restore(pixels, _felt_path(spec, settings.seed, stem, width, height))
+
+        return MadeSet(arm, source.blur, source, place, cache, ingredients, make)
 
     deblurred: dict[tuple[str, str], PictureSet] = {}
     through: dict[str, PictureSet] = {}
     for deblurrer in deblurrers:
+        if deblurrer.takes_path and settings.blurred is not None:
+            raise DeblurError(f"{deblurrer.name}: the camera's path is known of synthetic blur alone, see --blur")
         if sharp is not None:
             through[deblurrer.name] = restored(deblurrer, sharp_through_arm(deblurrer.name), sharp)
         for blur, source in blurred.items():
@@ -125,6 +139,12 @@ def _synthetic(spec: BlurSpec, seed: int, sharp: PictureSet, folder: Path, cache
 
     place = folder / BLURRED / file_name_of(str(spec))
     return MadeSet(BLURRED, str(spec), sharp, place, cache, {"blur": _blur_ingredients(spec), "seed": seed}, make)
+
+
+def _felt_path(spec: BlurSpec, seed: int, stem: str, width: int, height: int) -> Motion:
+    """What a sensor on the camera measured, with its errors, while a picture was blurred by ``synthesize``."""
+    motion = draw_motion(spec, generator_for(spec, seed, stem), width, height)
+    return as_measured(camera_path(motion), generator_for(spec, seed, f"{stem}\nsensor"))
 
 
 def _blur_ingredients(spec: BlurSpec) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from deblur.errors import DeblurError
 from experiments.gain.protocol import DETECTION_CONFIDENCE, DETECTION_IOU, MAX_DETECTIONS
 from experiments.gain.settings import LoadedDeblurrer, LoadedDetector, Tools
 
+GYROSCOPE = "+gyro"
+"""Behind a guided network's name or file: it is told each picture's camera path as a gyroscope measures it."""
 COST_SIZE = (1280, 720)  # width and height of the picture that a network's cost is given for
 
 
@@ -30,9 +33,21 @@ def tools_on(device: str, image_size: int) -> Tools:
         from deblur.networks import config_from_dict
         from deblur.networks.cost import cost_of
 
-        deblurrer = Deblurrer.load(name, device=device)
+        weights = name.removesuffix(GYROSCOPE)
+        told = weights != name
+        deblurrer = Deblurrer.load(weights, device=device)
+        if told and not deblurrer.takes_path:
+            raise DeblurError(f"{name}: {deblurrer.name} has no guide to be told the camera's path")
         parameters, macs = cost_of(config_from_dict(deblurrer.card["network"]), *COST_SIZE)
         settings = {"network": deblurrer.card["network"], "max_pixels": deblurrer.max_pixels}
-        return LoadedDeblurrer(deblurrer.name, deblurrer.sha256, deblurrer, settings, macs / 1e9, parameters)
+        return LoadedDeblurrer(
+            deblurrer.name + GYROSCOPE * told,
+            deblurrer.sha256,
+            deblurrer,
+            settings | {"path": GYROSCOPE} if told else settings,
+            macs / 1e9,
+            parameters,
+            takes_path=told,
+        )
 
     return Tools(load_detector, load_deblurrer)

@@ -69,18 +69,21 @@ class LoadedDeblurrer:
     Attributes:
         name: what results call it.
         sha256: of its weights.
-        restore: RGB uint8 (H, W, 3) to the same; it returns when the result is there.
+        restore: RGB uint8 (H, W, 3) to the same; it returns when the result is there. One that is told the camera's
+            path takes it beside the picture.
         settings: what the result depends on beside weights and picture.
         gmacs: 10^9 multiply-accumulates of one 1280x720 picture, None where not known.
         parameters: None where not known.
+        takes_path: whether it is told the camera's path of every picture.
     """
 
     name: str
     sha256: str
-    restore: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+    restore: Callable[..., NDArray[np.uint8]]
     settings: dict[str, Any] = field(default_factory=dict)
     gmacs: float | None = None
     parameters: int | None = None
+    takes_path: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,8 +67,9 @@ def test_tiles_that_change_nothing_give_the_picture_back(height: int, width: int
     picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     sizes = []
 
-    def restore(tile: np.ndarray) -> np.ndarray:
+    def restore(tile: np.ndarray, left: int, top: int) -> np.ndarray:
         sizes.append(tile.shape[0] * tile.shape[1])
+        np.testing.assert_array_equal(tile[0, 0], picture[top, left])
         return tile.astype(np.float32)
 
     np.testing.assert_array_equal(restore_in_tiles(picture, restore, MIN_SIDE**2, 8), picture)
@@ -80,7 +81,7 @@ def test_tiles_that_disagree_meet_without_a_step() -> None:
     picture = np.zeros((MIN_SIDE, 1200, 3), np.uint8)
     levels = iter([100, 140, 90, 150, 110, 130])
 
-    def restore(tile: np.ndarray) -> np.ndarray:
+    def restore(tile: np.ndarray, left: int, top: int) -> np.ndarray:
         return np.full(tile.shape, next(levels), np.float32)
 
     row = restore_in_tiles(picture, restore, MIN_SIDE**2, 8)[0, :, 0].astype(int)

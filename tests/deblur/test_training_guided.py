@@ -128,9 +128,24 @@ def test_a_network_begins_as_the_first_channels_and_blocks_of_a_larger_one(tmp_p
             load_initial(build(replace(wide.config, widths=widths)), tmp_path / "wide.safetensors")
 
 
+def test_a_guide_is_told_paths_and_validated_with_and_without_them(tmp_path, photos, estimator):
+    told = ["--network", "mstsgm-guided", "--estimator", str(estimator), "--crop", "32", "--path-share", "0.6"]
+    assert train(tmp_path, photos, *told, *NETWORK, "--blur", "shake:20-32", "--name", "told") == 0
+    run = tmp_path / "runs/train/told"
+    scores = json.loads((run / "metrics.json").read_text())["validation"]
+    assert list(scores) == ["shake:8", "shake:8+path"]
+    assert scores["shake:8"]["input"] == scores["shake:8+path"]["input"]
+    assert scores["shake:8"]["restored"] != scores["shake:8+path"]["restored"]
+    assert {file.name for file in (run / "samples").iterdir()} >= {
+        "shake-8-0-step0000002.jpg",
+        "shake-8-path-0-step0000002.jpg",
+    }
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        (["--network", "mstsgm-nano", "--path-share", "0.5"], "are for guided networks, and mstsgm-nano here is none"),
         (["--network", "mstsgm-guided"], "a guided network needs --estimator"),
         (["--init", "mstsgm-nano", "--set", "guide=true"], "a guided network needs --estimator"),
         (["--network", "mstsgm-nano", "--context", "16"], "are for guided networks, and mstsgm-nano here is none"),

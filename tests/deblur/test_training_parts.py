@@ -30,7 +30,7 @@ def numbered(step: int, crop: int) -> Batch:
     if step == 7:
         raise DeblurError("broken.png")
     pictures = torch.full((1, 3, crop, crop), float(step))
-    return Batch(pictures, pictures, (None,), ())
+    return Batch(pictures, pictures, (None,), (None,), ())
 
 
 @pytest.mark.parametrize("ahead", [True, False])

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from deblur.blur import Motion
+
 STEMS = ("a", "b", "c", "d")
 MOVE = 8
 GREY = 90
@@ -57,6 +59,7 @@ class Fakes:
     def __init__(self) -> None:
         self.detectors: dict[str, RedFinder] = {}
         self.restored = 0
+        self.paths: list[Motion] = []
         self.stop_after: int | None = None
 
     @property
@@ -68,17 +71,19 @@ class Fakes:
         return LoadedDetector(self.detectors[name], {"head": "none"})
 
     def _deblurrer(self, name: str) -> LoadedDeblurrer:
-        moves = {"unmove": -MOVE, "idle": 0, "unmove2": -MOVE}
+        moves = {"unmove": -MOVE, "idle": 0, "unmove2": -MOVE, "told": 0}
         if name not in moves:
             raise DeblurError(f"no deblurrer {name!r}")
 
-        def restore(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        def restore(picture: NDArray[np.uint8], path: Motion | None = None) -> NDArray[np.uint8]:
+            if path is not None:
+                self.paths.append(path)
             if self.stop_after is not None and self.restored >= self.stop_after:
                 raise KeyboardInterrupt
             self.restored += 1
             return np.roll(picture, moves[name], axis=1)
 
-        return LoadedDeblurrer(name, f"hash of {name}", restore, gmacs=1.5, parameters=7)
+        return LoadedDeblurrer(name, f"hash of {name}", restore, gmacs=1.5, parameters=7, takes_path=name == "told")
 
     @property
     def seen(self) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from deblur.blur import parse_blur
+from deblur.blur.spec import REFERENCE_SIDE
 from deblur.errors import DeblurError
 from deblur.networks import build, named_config
 from deblur.pictures import read_picture, write_picture
@@ -195,6 +196,35 @@ def test_peers_go_the_same_road_by_stem(settings: Settings, folder: Path, data: 
     (record,) = gain.deblurrers
     assert (record.kind, record.ms_per_picture, len(record.sha256)) == ("folder", None, 64)
     assert gain.data["n_without_annotation"][str(data / "peer")] == 1
+
+
+def test_a_network_is_told_what_a_sensor_felt_of_synthetic_blur(settings: Settings, folder: Path, fakes: Any) -> None:
+    spec = parse_blur("straight:12")
+    gain = run(dataclasses.replace(settings, blurred=None, blurs=(spec,), deblurrers=("told", "idle")), folder, fakes)
+    assert set(gain.results[0].recovered) == {"told", "idle"}
+    # Each picture as it is, which no camera moved for, and blurred by a motion of its own.
+    lengths = sorted(float(np.hypot(*np.ptp(path.path[:, :2], axis=0))) for path in fakes.paths)
+    assert lengths[:4] == [0] * 4
+    expected = 12 * 64 / REFERENCE_SIDE
+    assert lengths[4:] == pytest.approx([expected] * 4, rel=0.2)
+    assert len(set(lengths[4:])) == 4
+    assert max(abs(length - expected) for length in lengths[4:]) > 0.001
+
+
+def test_nobody_knows_the_path_of_real_blur(settings: Settings, folder: Path, fakes: Any) -> None:
+    with pytest.raises(DeblurError, match="told: the camera's path is known of synthetic blur alone"):
+        run(dataclasses.replace(settings, deblurrers=("told",)), folder, fakes)
+
+
+def test_a_network_is_told_paths_by_its_name() -> None:
+    tools = tools_on("cpu", 640)
+    told = tools.load_deblurrer("mstsgm-guided+gyro")
+    plain = tools.load_deblurrer("mstsgm-guided")
+    assert (told.name, told.takes_path, plain.takes_path) == ("mstsgm-guided+gyro", True, False)
+    assert told.sha256 == plain.sha256
+    assert told.settings != plain.settings  # else one would take the other's pictures out of the cache
+    with pytest.raises(DeblurError, match=r"mstsgm-nano\+gyro: mstsgm-nano has no guide"):
+        tools.load_deblurrer("mstsgm-nano+gyro")
 
 
 def test_boxes_of_both_pictures_are_fused(settings: Settings, folder: Path, fakes: Any) -> None:

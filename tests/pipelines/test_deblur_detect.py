@@ -114,6 +114,44 @@ def test_fusing_needs_a_deblurrer(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--fuse needs a deblurrer" in capsys.readouterr().err
 
 
+@pytest.fixture
+def motion(tmp_path: Path) -> Path:
+    """The camera's paths of both photos, as a gyroscope measured them."""
+    for name in ("dark", "deep/bright"):
+        file = tmp_path / "gyro" / f"{name}.csv"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("t,wx,wy,wz\n0,0.5,0,0\n0.02,0.5,0,0\n")
+    return tmp_path / "gyro"
+
+
+def test_the_deblurrer_is_told_each_pictures_path(
+    photos: Path, motion: Path, flat: Flat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = ["photos", "--motion", "gyro", "--focal-length", "100", "--save", "deblurred"]
+    assert main([*told, "--output", "told"]) == 0
+    np.testing.assert_array_equal(read_picture(Path("told/deblurred/dark.png")), flat(80))
+    assert yaml.safe_load(Path("told/config.yaml").read_text())["motion"] == "gyro"
+    # A file that cannot be used costs its own picture.
+    (motion / "dark.csv").write_text("t,wx,wy,wz\n0,0.5,0,0\n")
+    capsys.readouterr()
+    assert main([*told, "--json"]) == 1
+    dark, bright = document(capsys)["pictures"]
+    assert dark["error"].startswith("photos/dark.png: gyro/dark.csv holds 1 samples")
+    assert bright["error"] is None
+    (motion / "dark.csv").unlink()
+    assert main([*told, "--output", "none"]) == 1
+    assert "1 of 2 pictures have no file there, the first is gyro/dark.csv" in capsys.readouterr().err
+    assert not Path("none").exists()
+    assert main([*told, "--deblurrer", "blind", "--output", "none"]) == 1
+    assert "blind has no guide to be told the camera's path" in capsys.readouterr().err
+
+
+def test_a_videos_path_is_not_known(make_video: Callable[..., Path], motion: Path, capsys: Any) -> None:
+    make_video("ride.mp4", [40, 60])
+    assert main(["ride.mp4", "--motion", "gyro"]) == 1
+    assert "--motion is for pictures, and ride.mp4 is a video" in capsys.readouterr().err
+
+
 def test_json_is_one_document_as_documented(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["photos", "--json"]) == 0
     printed = capsys.readouterr()
@@ -309,6 +347,9 @@ def test_mistakes_are_one_line_and_leave_nothing(
         (["photos", "--classes", ","], "a class name is empty"),
         (["photos", "--conf", "2"], "not a number from 0 to 1"),
         (["photos", "--limit", "0"], "at least 1"),
+        (["photos", "--motion", "gyro", "--deblurrer", "none"], "--motion needs a deblurrer"),
+        (["photos", "--focal-length", "800"], "--focal-length is for --motion"),
+        (["photos", "--motion", "gyro", "--focal-length", "0"], "not a number above 0"),
     ],
 )
 def test_wrong_usage_exits_2(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

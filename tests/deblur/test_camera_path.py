@@ -1,0 +1,188 @@
+"""A camera's path that is known: files, rotations, a sensor's errors, and what a guide makes of it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from skimage import data as photographs
+
+from deblur import Deblurrer
+from deblur.blur import BlurSpec, Motion, draw_motion, generator_for, synthesize_with_motion
+from deblur.blur.motion import still
+from deblur.errors import DeblurError
+from deblur.exposure.kernels import KERNEL, exposure_along
+from deblur.exposure.path_files import read_path
+from deblur.exposure.paths import Rotation, as_measured, camera_path
+from deblur.metrics import psnr
+from deblur.networks.guided import CORRECTIONS, ExposureGuide
+from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorConfig
+from deblur.training.batches import BlurMix, draw_examples, make_batch, parse_blur_range
+from deblur.training.sources import PictureStore, parse_source
+
+GYROSCOPE_FILE = "t,wx,wy,wz\n0.00,0,0.5,0\n0.02,0,0.5,0\n"
+CPU = torch.device("cpu")
+
+
+def shaken(length: float) -> tuple[np.ndarray, np.ndarray, Motion]:
+    """A sharp photograph, the same blurred by shake with roll, and the camera's path."""
+    sharp = photographs.astronaut()[:448]
+    blurred, motion = synthesize_with_motion(sharp, BlurSpec("shake", length), 3, "astronaut")
+    return sharp, blurred, motion
+
+
+def decibels(picture: np.ndarray, sharp: np.ndarray) -> float:
+    one, other = (torch.from_numpy(each).float().unsqueeze(0) / 255 for each in (picture, sharp))
+    return psnr(one, other).item()
+
+
+@pytest.mark.parametrize("turn", [(0.02, 0, 0), (0, 0.03, 0), (0, 0, 0.05), (0.01, -0.02, 0.03)])
+def test_what_stands_still_moves_as_the_homography_of_the_turn_says(turn):
+    camera = Rotation(np.array([[0.0, 0.0, 0.0], turn]), 500.0, (300.0, 200.0))
+    intrinsic = np.array([[500, 0, 300], [0, 500, 200], [0, 0, 1.0]])
+    homography = intrinsic @ cv2.Rodrigues(np.array(turn, float))[0].T @ np.linalg.inv(intrinsic)
+    for x, y in [(300.0, 200.0), (10.0, 390.0), (590.0, 20.0)]:
+        seen = homography @ (x, y, 1.0)
+        nothing, moved = camera.displacement(x, y)
+        np.testing.assert_allclose(nothing, 0, atol=1e-12)
+        np.testing.assert_allclose(moved, seen[:2] / seen[2] - (x, y), atol=1e-6)
+        np.testing.assert_allclose(camera.cropped(7, 9).displacement(x - 7, y - 9)[1], moved)
+
+
+def test_a_camera_that_turns_right_moves_what_it_sees_left_and_more_at_the_sides(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text(GYROSCOPE_FILE)
+    path = read_path(file, 641, 481, 800.0)
+    assert isinstance(path, Rotation)
+    middle = path.displacement(320, 240)
+    # 0.5 radians a second for 0.02 seconds turn by 0.01 radians: 8 pixels.
+    assert middle[0, 0] == pytest.approx(4, abs=0.05)
+    assert middle[-1, 0] == pytest.approx(-4, abs=0.05)
+    assert np.abs(middle[:, 1]).max() < 1e-6
+    side = path.displacement(640, 240)
+    assert np.ptp(side[:, 0]) == pytest.approx(8 * (1 + (320 / 800) ** 2), rel=0.01)
+    kernel = path.kernel_at(320, 240, KERNEL)
+    assert kernel.sum() == pytest.approx(1)
+    assert kernel[24, 20:29].sum() == pytest.approx(1)
+
+
+def test_a_path_in_pixels_may_roll_and_its_samples_may_lie_unevenly_in_time(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("t, x, y, roll\n0, 100, 50, 0.1\n0.003, 103, 50, 0.1\n\n0.010, 110, 50, 0.1\n")
+    even = read_path(file, 101, 101).displacement(50, 50)
+    np.testing.assert_allclose(even[:, 0], np.linspace(-5, 5, len(even)), atol=1e-9)
+    file.write_text("t,x,y,roll\n0,0,0,-0.05\n1,0,0,0.05\n")
+    rolled = read_path(file, 101, 101)
+    assert np.abs(rolled.displacement(50, 50)).max() < 1e-9
+    # Clockwise on the screen: what lies right of the middle goes down.
+    assert rolled.displacement(90, 50)[-1, 1] == pytest.approx(40 * np.sin(0.05))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "begins with ''; a camera's path needs the columns t,wx,wy,wz"),
+        ("t,x\n0,1\n1,2\n", "begins with 't,x'"),
+        ("x,y\n0,1\n1,2\n", "begins with 'x,y'"),
+        ("t,x,y\n0,0,0\n", "holds 1 samples"),
+        ("t,x,y\n0,0,0\n0,1,1\n", "t does not rise"),
+        ("t,x,y\n0,0,0\n1,1\n", "line 3: 3 finite numbers are needed"),
+        ("t,x,y\n0,0,nan\n1,1,1\n", "line 2: 3 finite numbers are needed"),
+        ("t,x,y\n0,0,zero\n1,1,1\n", "line 2: could not convert"),
+        (GYROSCOPE_FILE, "give the focal length in pixels"),
+    ],
+)
+def test_a_file_that_is_no_path_is_named_in_one_line(tmp_path, content, message):
+    file = tmp_path / "path.csv"
+    file.write_text(content)
+    with pytest.raises(DeblurError, match=message) as caught:
+        read_path(file, 640, 480)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_missing_is_named(tmp_path):
+    with pytest.raises(DeblurError, match=r"cannot read the camera's path .*none\.csv: No such file"):
+        read_path(tmp_path / "none.csv", 640, 480)
+
+
+def test_a_sensor_on_the_camera_feels_nothing_of_objects():
+    moving, followed = (
+        draw_motion(BlurSpec(kind, 20), generator_for(BlurSpec(kind, 20), 0, "a"), 300, 200)
+        for kind in ("object", "background")
+    )
+    assert not camera_path(moving).path.any()
+    assert camera_path(moving).center == moving.center
+    assert camera_path(followed).region is None
+    np.testing.assert_array_equal(camera_path(followed).path, followed.path)
+
+
+def test_a_sensor_is_off_by_a_little():
+    motion = draw_motion(BlurSpec("shake", 20), np.random.default_rng(1), 640, 480)
+    errors = []
+    for seed in range(40):
+        measured = as_measured(motion, np.random.default_rng(seed))
+        assert measured.weights.sum() == pytest.approx(1)
+        np.testing.assert_allclose(measured.weights @ measured.path, 0, atol=1e-12)
+        one, other = measured.kernel_at(320, 240, KERNEL), motion.kernel_at(320, 240, KERNEL)
+        errors.append(1 - (one * other).sum() / np.linalg.norm(one) / np.linalg.norm(other))
+    assert 0.02 < np.median(errors) < 0.3
+    assert max(errors) > 2 * min(errors)
+    assert not as_measured(still(30, 20), np.random.default_rng(0)).path.any()
+
+
+def test_a_guide_that_is_told_a_path_undoes_it_place_by_place_and_the_right_way_round():
+    sharp, blurred, motion = shaken(24)
+    exposure = exposure_along([motion], 448, 512, CPU)
+    assert exposure.way_known
+    assert (len(exposure.rows), len(exposure.columns)) == (4, 5)
+    np.testing.assert_array_equal(
+        exposure.kernels.mean[0, 7].numpy(), motion.kernel_at(exposure.columns[2], exposure.rows[1], KERNEL)
+    )
+    picture = torch.from_numpy(blurred).permute(2, 0, 1).unsqueeze(0).float() / 255
+    truth = torch.from_numpy(sharp).permute(2, 0, 1).unsqueeze(0).float() / 255
+    guide = ExposureGuide(KernelEstimator(KernelEstimatorConfig(widths=(4, 6, 8, 10)))).eval()
+    with torch.inference_mode():
+        channels = guide(picture, exposure)
+    in_light, _, other_way = (psnr(picture + channels[:, i : i + 1], truth).item() for i in range(CORRECTIONS))
+    assert in_light > psnr(picture, truth).item() + 2
+    assert other_way < psnr(picture, truth).item()
+
+
+def test_a_deblurrer_restores_more_where_it_is_told_the_path():
+    sharp, blurred, motion = shaken(16)
+    deblurrer = Deblurrer.load("mstsgm-guided", "cpu")
+    assert deblurrer.takes_path
+    told = deblurrer(blurred, motion)
+    assert decibels(told, sharp) > decibels(deblurrer(blurred), sharp) + 0.5
+    both = deblurrer(np.stack([blurred, blurred[::-1]]), [motion, still(512, 448)])
+    np.testing.assert_array_equal(both[0], told)
+    # Tiles know their place in the path.
+    tiled = Deblurrer.load("mstsgm-guided", "cpu", max_pixels=448 * 448)
+    assert decibels(tiled(blurred, motion), told) > 38
+
+
+def test_a_path_that_does_not_fit_is_refused():
+    picture = np.zeros((20, 30, 3), np.uint8)
+    with pytest.raises(ValueError, match="mstsgm-nano has no guide and takes no camera path"):
+        Deblurrer.load("mstsgm-nano", "cpu")(picture, still(30, 20))
+    with pytest.raises(ValueError, match="2 camera paths for 1 pictures"):
+        Deblurrer.load("mstsgm-guided", "cpu")(picture, [still(30, 20)] * 2)
+
+
+def test_telling_paths_changes_no_picture_of_a_batch(tmp_path, photos):
+    mix = BlurMix((parse_blur_range("shake:8-20"),))
+    source = parse_source("sharp", str(photos))
+    store = PictureStore(CPU, 1 << 30)
+    untold, told = (
+        make_batch(draw_examples([source], 0, 0, range(4)), store, mix, 64, path_share=share) for share in (0.0, 1.0)
+    )
+    torch.testing.assert_close(told.blurred, untold.blurred, rtol=0, atol=0)
+    assert untold.paths == (None,) * 4
+    for path, motion in zip(told.paths, told.motions, strict=True):
+        assert path is not None
+        assert motion is not None
+        assert path.center == motion.center
+        assert np.ptp(path.path[:, :2]) == pytest.approx(np.ptp(motion.path[:, :2]), rel=0.3)
+    assert [path is None for path in told.portions(2)[1].paths] == [False, False]
