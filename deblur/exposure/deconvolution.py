@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from deblur.exposure.kernels import Belief
 
-MARGIN = 32  # pixels around what a window gives: what an inverse filter wraps around stays in them
+_MARGIN = (
+    8  # pixels around what a window gives, beside a kernel's reach: what an inverse filter wraps around stays there
+)
 RAMP = 48  # pixels over which neighbouring windows fade into each other
 STRENGTH = 0.02
 """Of the regularisation: of 0.03 and 0.008 together a network made no more (docs/training-log.md)."""
@@ -58,14 +60,15 @@ class Deconvolution:
             strength: of the regularisation.
         """
         self._shape = light.shape
+        margin = self._margin = belief.mean.shape[-1] // 2 + _MARGIN
         down, across = self._spans = [
             _spans(places, side, light.device) for places, side in zip((rows, columns), light.shape[-2:], strict=True)
         ]
-        size = [fast_length(max(len(span.share) for span in spans) + 2 * MARGIN) for spans in self._spans]
+        size = [fast_length(max(len(span.share) for span in spans) + 2 * margin) for spans in self._spans]
         self._size = size
         windows = torch.stack(
             [
-                mirrored_window(light, column.start - MARGIN, row.start - MARGIN, size[1], size[0])
+                mirrored_window(light, column.start - margin, row.start - margin, size[1], size[0])
                 for row in down
                 for column in across
             ],
@@ -73,7 +76,7 @@ class Deconvolution:
         )
         self._level = windows.mean((-2, -1), keepdim=True)
         # Towards the window's borders everything fades to its mean, so that opposite borders meet without a step.
-        taper = _taper(size[0], light.device).unsqueeze(1) * _taper(size[1], light.device)
+        taper = _taper(size[0], margin, light.device).unsqueeze(1) * _taper(size[1], margin, light.device)
         self._spectrum = torch.fft.rfft2((windows - self._level) * taper)
         self._transfer = torch.fft.rfft2(_centred(belief.mean, size)).unsqueeze(2)
         spread = torch.fft.rfft2(_centred(belief.power, size)).unsqueeze(2)
@@ -100,9 +103,10 @@ class Deconvolution:
         batch, _, height, width = self._shape
         result = level.new_zeros(batch, matched.shape[2], height, width)
         restored = torch.fft.irfft2(matched * self._gain, s=self._size) + level
+        margin = self._margin
         for index, (row, column) in enumerate(itertools.product(*self._spans)):
             h, w = len(row.share), len(column.share)
-            part = restored[:, index, :, MARGIN : MARGIN + h, MARGIN : MARGIN + w]
+            part = restored[:, index, :, margin : margin + h, margin : margin + w]
             share = row.share.unsqueeze(1) * column.share
             result[:, :, row.start : row.start + h, column.start : column.start + w] += part * share
         return result
@@ -121,9 +125,9 @@ def _spans(places: Sequence[float], length: int, device: torch.device) -> list[_
     return spans
 
 
-def _taper(size: int, device: torch.device) -> Tensor:
+def _taper(size: int, margin: int, device: torch.device) -> Tensor:
     """(size,) 1 inside, falling to 0 over the outer half of the margin at both ends."""
-    ramp = MARGIN // 2
+    ramp = margin // 2
     place = (torch.arange(size, device=device) + 0.5) / ramp
     edge = torch.minimum(place, place.flip(0)).clamp(0, 1)
     return 0.5 - 0.5 * torch.cos(math.pi * edge)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 KERNEL = 48
 """Side of a kernel in pixels; its centre is at [24, 24]."""
 _PLACE_SPACING = 112  # pixels
+_LARGEST = 160  # side of a kernel in pixels
 _GRID = 64  # of spectra of kernels
 _NOISE = 0.01  # strength of the regularisation that estimates are judged by; see deconvolution.Deconvolution
 _FLOOR = 0.02  # a blur of less error than this counts as none
@@ -45,7 +47,8 @@ class Exposure(NamedTuple):
     """The kernels of a batch of pictures, place by place.
 
     Attributes:
-        kernels: what is believed of the kernels (B, R, 48, 48) of R = rows * columns places, row by row.
+        kernels: what is believed of the kernels (B, R, K, K) of R = rows * columns places, row by row. K is 48 where
+            they are estimated and even in any case.
         rows: y of the places in pixels, ascending.
         columns: x of the places.
         way_known: whether the kernels are sure to be the right way round, which spectra cannot tell.
@@ -63,9 +66,10 @@ def known(kernels: Tensor) -> Belief:
 
 
 def exposure_along(paths: Sequence[CameraPath], height: int, width: int, device: torch.device) -> Exposure:
-    """The exposure of pictures whose camera's paths are known; what reaches over 24 pixels from a place is cut off.
+    """The exposure of pictures whose camera's paths are known.
 
-    Kernels are made for places about ``_PLACE_SPACING`` pixels apart: a roll changes them from place to place.
+    Kernels are made for places about ``_PLACE_SPACING`` pixels apart: a roll changes them from place to place. They are
+    as large as the longest path needs, up to ``_LARGEST`` pixels.
 
     Args:
         paths: one a picture.
@@ -74,9 +78,10 @@ def exposure_along(paths: Sequence[CameraPath], height: int, width: int, device:
         device: where the kernels are wanted.
     """
     rows, columns = (_places(side) for side in (height, width))
-    kernels = [
-        torch.stack([torch.from_numpy(path.kernel_at(x, y, KERNEL)) for y in rows for x in columns]) for path in paths
-    ]
+    places = [(x, y) for y in rows for x in columns]
+    reach = max(path.extent(x, y) for path in paths for x, y in places)
+    side = min(max(KERNEL, 16 * math.ceil((reach + 2) / 8)), _LARGEST)
+    kernels = [torch.stack([torch.from_numpy(path.kernel_at(x, y, side)) for x, y in places]) for path in paths]
     return Exposure(known(torch.stack(kernels).to(device)), rows, columns, way_known=True)
 
 
@@ -109,8 +114,9 @@ def half_turned(kernels: Tensor) -> Tensor:
 
 
 def spread(kernels: Tensor) -> Tensor:
-    """(...) root mean square distance, in pixels, of the mass of kernels (..., 48, 48) from its centroid."""
-    place = torch.arange(KERNEL, device=kernels.device, dtype=kernels.dtype) - KERNEL // 2
+    """(...) root mean square distance, in pixels, of the mass of kernels (..., K, K) from its centroid."""
+    side = kernels.shape[-1]
+    place = torch.arange(side, device=kernels.device, dtype=kernels.dtype) - side // 2
     total = kernels.sum((-2, -1)).clamp_min(1e-9)
     variance = torch.zeros_like(total)
     for along in (-1, -2):

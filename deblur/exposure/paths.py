@@ -25,6 +25,9 @@ class CameraPath(Protocol):
     def kernel_at(self, x: float, y: float, size: int) -> NDArray[np.float32]:
         """The (size, size) blur kernel at (x, y), sum 1, centre at ``size // 2``; what falls outside is cut off."""
 
+    def extent(self, x: float, y: float) -> float:
+        """Largest displacement at (x, y) in pixels."""
+
     def cropped(self, left: int, top: int) -> Self:
         """The same path in the coordinates of a crop whose first pixel is (left, top)."""
 
@@ -60,6 +63,10 @@ class Rotation:
     def kernel_at(self, x: float, y: float, size: int) -> NDArray[np.float32]:
         """See ``CameraPath``."""
         return rasterize(self.displacement(x, y), np.full(len(self.angles), 1 / len(self.angles)), size)
+
+    def extent(self, x: float, y: float) -> float:
+        """See ``CameraPath``."""
+        return float(np.hypot(*self.displacement(x, y).T).max())
 
     def cropped(self, left: int, top: int) -> Rotation:
         """See ``CameraPath``."""

@@ -150,6 +150,18 @@ def test_a_guide_that_is_told_a_path_undoes_it_place_by_place_and_the_right_way_
     assert other_way < psnr(picture, truth).item()
 
 
+def test_a_long_path_has_a_large_kernel():
+    sharp = photographs.astronaut()
+    blurred, motion = synthesize_with_motion(sharp, BlurSpec("straight", 90), 5, "astronaut")
+    exposure = exposure_along([motion, still(512, 512)], 512, 512, CPU)
+    assert exposure.kernels.mean.shape[2:] == (80, 80)
+    assert exposure.kernels.mean[1, 0, 40, 40] == 1
+    far = exposure_along([Rotation(np.linspace([0, -1, 0], [0, 1, 0], 99), 500.0, (256.0, 256.0))], 512, 512, CPU)
+    assert far.kernels.mean.shape[2:] == (160, 160)
+    restored = Deblurrer.load("mstsgm-guided", "cpu")(blurred, motion)
+    assert decibels(restored, sharp) > decibels(blurred, sharp) + 1
+
+
 def test_a_deblurrer_restores_more_where_it_is_told_the_path():
     sharp, blurred, motion = shaken(16)
     deblurrer = Deblurrer.load("mstsgm-guided", "cpu")
