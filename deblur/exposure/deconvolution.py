@@ -22,8 +22,19 @@ _MARGIN = (
     8  # pixels around what a window gives, beside a kernel's reach: what an inverse filter wraps around stays there
 )
 RAMP = 48  # pixels over which neighbouring windows fade into each other
-STRENGTH = 0.02
-"""Of the regularisation: of 0.03 and 0.008 together a network made no more (docs/training-log.md)."""
+
+
+class Regularization(NamedTuple):
+    """What keeps an inverse filter from amplifying noise: ``strength`` |D|^2 + ``floor`` beside the kernel's power."""
+
+    strength: float
+    floor: float
+
+
+ESTIMATED = Regularization(0.02, 1e-5)
+"""A belief damps by itself what is unsure. Strengths of 0.03 and 0.008 together gave a network no more."""
+KNOWN = Regularization(0.006, 0.01)
+"""Found on eight photographs (docs/training-log.md): without the floor a known long path rings."""
 
 
 class _Span(NamedTuple):
@@ -36,10 +47,10 @@ class _Span(NamedTuple):
 class Deconvolution:
     """Pictures with the blur undone by Wiener filters whose prior is that gradients are small.
 
-    At frequency f the filter of a belief turns Y into conj(K) Y / (P + strength |D|^2), K the mean of the kernels that
-    are thought possible, P their mean power and D the transfer function of horizontal and vertical differences: white
-    noise over a scene whose spectrum falls as 1 / |f| (Wiener, 1949). Where the kernel is known P is |K|^2; where its
-    phase is not, P is larger, and the filter takes away what it cannot put right.
+    At frequency f the filter of a belief turns Y into conj(K) Y / (P + strength |D|^2 + floor), K the mean of the
+    kernels that are thought possible, P their mean power and D the transfer function of horizontal and vertical
+    differences: white noise over a scene whose spectrum falls as 1 / |f| (Wiener, 1949). Where the kernel is known P is
+    |K|^2; where its phase is not, P is larger, and the filter takes away what it cannot put right.
     """
 
     def __init__(
@@ -48,7 +59,7 @@ class Deconvolution:
         belief: Belief,
         rows: Sequence[float],
         columns: Sequence[float],
-        strength: float = STRENGTH,
+        regularization: Regularization = ESTIMATED,
     ) -> None:
         """Transform pictures and kernels, once for all filters.
 
@@ -57,7 +68,7 @@ class Deconvolution:
             belief: kernels of R = rows * columns regions, row by row.
             rows: y of the places that the kernels are for, ascending, ``RAMP`` or more apart.
             columns: x of these places, likewise.
-            strength: of the regularisation.
+            regularization: against noise.
         """
         self._shape = light.shape
         margin = self._margin = belief.mean.shape[-1] // 2 + _MARGIN
@@ -82,7 +93,8 @@ class Deconvolution:
         spread = torch.fft.rfft2(_centred(belief.power, size)).unsqueeze(2)
         power = torch.maximum(squared(self._transfer), squared(spread))
         # Complex numbers are divided by real ones several times slower than multiplied.
-        self._gain = 1 / (power + strength * difference_power(size, light.device) + 1e-5)
+        strength, floor = regularization
+        self._gain = 1 / (power + strength * difference_power(size, light.device) + floor)
 
     def restore(self, turned: Tensor | None = None, channels: slice = slice(None)) -> Tensor:
         """Undo the blur.

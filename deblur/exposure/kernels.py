@@ -51,13 +51,13 @@ class Exposure(NamedTuple):
             they are estimated and even in any case.
         rows: y of the places in pixels, ascending.
         columns: x of the places.
-        way_known: whether the kernels are sure to be the right way round, which spectra cannot tell.
+        certain: whether the kernels are known rather than read from spectra, which cannot tell their way round.
     """
 
     kernels: Belief
     rows: tuple[float, ...]
     columns: tuple[float, ...]
-    way_known: bool = False
+    certain: bool = False
 
 
 def known(kernels: Tensor) -> Belief:
@@ -82,7 +82,7 @@ def exposure_along(paths: Sequence[CameraPath], height: int, width: int, device:
     reach = max(path.extent(x, y) for path in paths for x, y in places)
     side = min(max(KERNEL, 16 * math.ceil((reach + 2) / 8)), _LARGEST)
     kernels = [torch.stack([torch.from_numpy(path.kernel_at(x, y, side)) for x, y in places]) for path in paths]
-    return Exposure(known(torch.stack(kernels).to(device)), rows, columns, way_known=True)
+    return Exposure(known(torch.stack(kernels).to(device)), rows, columns, certain=True)
 
 
 def _places(side: int) -> tuple[float, ...]:

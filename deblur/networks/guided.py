@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deblur.blur.sensor import to_linear, to_srgb
-from deblur.exposure.deconvolution import Deconvolution
+from deblur.exposure.deconvolution import ESTIMATED, KNOWN, Deconvolution
 from deblur.exposure.kernels import Belief, Exposure, spread
 from deblur.exposure.spectra import luma
 from deblur.networks.blocks import Restored, picture_pyramid
@@ -88,12 +88,13 @@ class ExposureGuide(nn.Module):
         length and of how sharply its kernel is known, 1 where there is no blur. Where the way round is open, the one
         whose pictures have the sparser gradients comes first.
         """
-        kernels, rows, columns, way_known = exposure or self.estimate(x)
+        kernels, rows, columns, certain = exposure or self.estimate(x)
         linear, encoded = luma(to_linear(x)), luma(x)
-        filters = Deconvolution(torch.cat([linear, encoded], 1), kernels, rows, columns)
+        against_noise = KNOWN if certain else ESTIMATED
+        filters = Deconvolution(torch.cat([linear, encoded], 1), kernels, rows, columns, against_noise)
         as_read = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         one, other = (filters.restore(way, _ENCODED) for way in (as_read, ~as_read))
-        turned = as_read if way_known else _density(other) < _density(one)
+        turned = as_read if certain else _density(other) < _density(one)
         choose = turned.view(-1, 1, 1, 1)
         both = torch.cat([torch.where(choose, other, one), torch.where(choose, one, other)], 1)
         in_light = to_srgb(filters.restore(turned, _LINEAR)) - to_srgb(linear)

@@ -135,7 +135,7 @@ def test_a_sensor_is_off_by_a_little():
 def test_a_guide_that_is_told_a_path_undoes_it_place_by_place_and_the_right_way_round():
     sharp, blurred, motion = shaken(24)
     exposure = exposure_along([motion], 448, 512, CPU)
-    assert exposure.way_known
+    assert exposure.certain
     assert (len(exposure.rows), len(exposure.columns)) == (4, 5)
     np.testing.assert_array_equal(
         exposure.kernels.mean[0, 7].numpy(), motion.kernel_at(exposure.columns[2], exposure.rows[1], KERNEL)

@@ -14,7 +14,7 @@ from deblur.blur import BlurSpec, Motion, draw_motion, expose, generator_for, pa
 from deblur.blur.motion import Region, still
 from deblur.blur.rendering import convolve
 from deblur.blur.sensor import to_linear
-from deblur.exposure.deconvolution import Deconvolution
+from deblur.exposure.deconvolution import Deconvolution, Regularization
 from deblur.exposure.kernels import (
     KERNEL,
     Belief,
@@ -174,7 +174,7 @@ def test_the_true_kernel_restores_a_picture_and_the_turned_one_harms_it():
     kernels = known(HOOK.expand(1, 4, -1, -1))
     places = [64.0, 192.0], [82.0, 246.0]
     right, wrong = (
-        Deconvolution(blurred, each, *places, strength=0.01).restore() for each in (kernels, kernels.half_turned())
+        Deconvolution(blurred, each, *places, Regularization(0.01, 1e-5)).restore() for each in (kernels, kernels.half_turned())
     )
     assert psnr(right, sharp).item() > psnr(blurred, sharp).item() + 4
     assert psnr(wrong, sharp).item() < psnr(blurred, sharp).item()
