@@ -174,7 +174,8 @@ def test_the_true_kernel_restores_a_picture_and_the_turned_one_harms_it():
     kernels = known(HOOK.expand(1, 4, -1, -1))
     places = [64.0, 192.0], [82.0, 246.0]
     right, wrong = (
-        Deconvolution(blurred, each, *places, Regularization(0.01, 1e-5)).restore() for each in (kernels, kernels.half_turned())
+        Deconvolution(blurred, each, *places, Regularization(0.01, 1e-5)).restore()
+        for each in (kernels, kernels.half_turned())
     )
     assert psnr(right, sharp).item() > psnr(blurred, sharp).item() + 4
     assert psnr(wrong, sharp).item() < psnr(blurred, sharp).item()
@@ -197,7 +198,9 @@ def test_turned_filters_are_those_of_turned_kernels_for_the_pictures_and_channel
 def test_windows_fade_together_without_a_seam(height, width, rows, columns):
     picture = torch.rand(2, 3, height, width)
     kernels = known(path_kernel((0, 0)).expand(2, len(rows) * len(columns), -1, -1))
-    same, less = (Deconvolution(picture, kernels, rows, columns, each).restore() for each in (0.0, 1.0))
+    same, less = (
+        Deconvolution(picture, kernels, rows, columns, Regularization(each, 1e-5)).restore() for each in (0.0, 1.0)
+    )
     torch.testing.assert_close(same, picture, rtol=0, atol=1e-3)
     assert less.shape == picture.shape
 
@@ -206,7 +209,7 @@ def test_each_region_is_restored_by_its_own_kernel():
     sharp = photograph(256, 512)
     blurred = torch.cat([sharp[..., :256], blurred_by(sharp, HOOK)[..., 256:]], -1)
     kernels = known(torch.stack([path_kernel((0, 0)), HOOK]).unsqueeze(0))
-    restored = Deconvolution(blurred, kernels, [128.0], [128.0, 384.0], 0.003).restore()
+    restored = Deconvolution(blurred, kernels, [128.0], [128.0, 384.0], Regularization(0.003, 1e-5)).restore()
     assert psnr(restored[..., :200], sharp[..., :200]).item() > 35
     before, after = (psnr(each[..., 312:], sharp[..., 312:]).item() for each in (blurred, restored))
     assert after > before + 4
