@@ -13,6 +13,7 @@ import torch
 from deblur.devices import resolve_device
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import exposure_along
+from deblur.exposure.paths import GYROSCOPE
 from deblur.networks.guided import GuidedNetwork
 from deblur.networks.kernel_estimator import KernelEstimator
 from deblur.released import load_released
@@ -198,6 +199,19 @@ class Deblurrer:
             told = {"exposure": exposure_along(known, height, width, self.device)} if known else {}
             restored: Tensor = self._network(x.permute(0, 3, 1, 2).float() / 255, finest_only=True, **told).picture
             return (restored.float() * 255).clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def load_told(name_or_file: str, device: str) -> tuple[Deblurrer, bool]:
+    """The Deblurrer of ``NAME`` or, where it is to be told the paths of synthetic blur, of ``NAME+gyro``; and which.
+
+    Raises:
+        DeblurError: as ``Deblurrer.load``, or a network without a guide is to be told.
+    """
+    weights = name_or_file.removesuffix(GYROSCOPE)
+    deblurrer, told = Deblurrer.load(weights, device), weights != name_or_file
+    if told and not deblurrer.takes_path:
+        raise DeblurError(f"{name_or_file}: {deblurrer.name} has no guide to be told the camera's path")
+    return deblurrer, told
 
 
 def _least_side(network: nn.Module) -> int:

@@ -77,9 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--deblurrer",
         nargs="+",
-        default=["default"],
+        default=["default", "default+gyro"],
         metavar="NAME|FILE",
-        help="networks that restore (default: default)",
+        help="networks that restore; NAME+gyro is told the camera's path, as a gyroscope measures it (default: default "
+        "default+gyro)",
     )
     parser.add_argument("--detector", default="yolo26n", metavar="NAME|FILE", help="YOLO weights (default: yolo26n)")
     parser.add_argument("--output", type=Path, metavar="DIR", help="a new or empty folder (default: runs/demo[-N])")
@@ -101,9 +102,10 @@ def demo(args: argparse.Namespace) -> int:
     """
     from tqdm import tqdm
 
-    from deblur import Deblurrer
     from deblur.blur import parse_blur
+    from deblur.deblurrer import load_told
     from deblur.devices import resolve_device
+    from deblur.exposure.paths import GYROSCOPE
     from deblur.pictures import write_picture
     from deblur.runs import write_atomically, write_json
     from detection.yolo import YoloDetector
@@ -114,14 +116,16 @@ def demo(args: argparse.Namespace) -> int:
 
     spec = parse_blur(args.blur)
     device = str(resolve_device(args.device))
-    deblurrers = [Deblurrer.load(name, device=device) for name in args.deblurrer]
-    names = [deblurrer.name for deblurrer in deblurrers]
+    loaded = [load_told(name, device) for name in args.deblurrer]
+    names = [deblurrer.name + GYROSCOPE * told for deblurrer, told in loaded]
     if len({*names, *NOT_RESTORED}) < len(names) + len(NOT_RESTORED):
         raise DeblurError(f"the copies would be called {', '.join([*names, *NOT_RESTORED])}: give each network once")
     detector = YoloDetector(args.detector, device=device, confidence=CONFIDENCE)
-    chains = {deblurrer.name: DeblurDetect(deblurrer, detector) for deblurrer in deblurrers}
+    chains = {
+        name: (DeblurDetect(deblurrer, detector), told) for name, (deblurrer, told) in zip(names, loaded, strict=True)
+    }
     folder = output_folder(args.output, "", "demo")
-    record_run(folder, args, device, deblurrers, detector)
+    record_run(folder, args, device, [deblurrer for deblurrer, _ in loaded], detector)
     chosen = PHOTOGRAPHS[: args.limit]
     trials = []
     for photograph in tqdm(chosen, desc="demo", unit=" photographs", file=sys.stderr, dynamic_ncols=True):
@@ -172,15 +176,22 @@ def read_photograph(photograph: Photograph) -> NDArray[np.uint8]:
 
 
 def try_photograph(
-    photograph: Photograph, spec: BlurSpec, seed: int, chains: Mapping[str, DeblurDetect], detect_only: DeblurDetect
+    photograph: Photograph,
+    spec: BlurSpec,
+    seed: int,
+    chains: Mapping[str, tuple[DeblurDetect, bool]],
+    detect_only: DeblurDetect,
 ) -> Trial:
-    """Blur a photograph, restore it by every chain, and detect in all copies."""
+    """Blur a photograph, restore it by every chain, those that are to be told the camera's path too, and detect."""
     from deblur.blur import synthesize
+    from deblur.exposure.paths import felt_path
     from pipelines.demo_report import Trial
 
     sharp = read_photograph(photograph)
     blurred = synthesize(sharp, spec, seed, photograph.name)
-    restored = {name: chain(blurred) for name, chain in chains.items()}
+    height, width = sharp.shape[:2]
+    path = felt_path(spec, seed, photograph.name, width, height)
+    restored = {name: chain(blurred, path if told else None) for name, (chain, told) in chains.items()}
     results = {"blurred": detect_only(blurred), **restored, "sharp": detect_only(sharp)}
     pictures = {copy: result.restored for copy, result in results.items()}
     return Trial(

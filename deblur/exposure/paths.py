@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
+from deblur.blur import draw_motion, generator_for
 from deblur.blur.motion import rasterize, still
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from deblur.blur import Motion
+    from deblur.blur import BlurSpec, Motion
 
+GYROSCOPE = "+gyro"
+"""Behind a guided network's name or file: it is told each picture's camera path as a gyroscope measures it."""
 _SCALE_ERROR = 0.03  # standard deviations: of the focal length and the sensor's scale together
 _ANGLE_ERROR = 0.02  # radians, between the axes of the sensor and of the camera
 _TIMING_ERROR = 0.05  # most of an exposure that is left out at its begin or end
@@ -80,6 +83,12 @@ def camera_path(motion: Motion) -> Motion:
     if motion.region.moves:
         return replace(still(1, 1), center=motion.center)
     return replace(motion, region=None)
+
+
+def felt_path(spec: BlurSpec, seed: int, key: str, width: int, height: int) -> Motion:
+    """What a sensor on the camera measures, with its errors, while ``synthesize`` blurs a picture of this size."""
+    motion = draw_motion(spec, generator_for(spec, seed, key), width, height)
+    return as_measured(camera_path(motion), generator_for(spec, seed, f"{key}\nsensor"))
 
 
 def as_measured(motion: Motion, generator: np.random.Generator) -> Motion:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deblur.blur import BlurSpec, draw_motion, generator_for, synthesize
+from deblur.blur import BlurSpec, synthesize
 from deblur.errors import DeblurError
-from deblur.exposure.paths import as_measured, camera_path
+from deblur.exposure.paths import felt_path
 from detection.fusion import fuse
 from detection.types import Detections
 from detection.weights import sha256_of
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from deblur.blur import Motion
     from experiments.gain.inputs import Truths
     from experiments.gain.settings import LoadedDeblurrer, LoadedDetector, Settings
 
@@ -111,7 +110,7 @@ def build_arms(
             if not deblurrer.takes_path:
                 return deblurrer.restore(pixels)
             height, width = pixels.shape[:2]
-            return deblurrer.restore(pixels, _felt_path(spec, settings.seed, stem, width, height))
+            return deblurrer.restore(pixels, felt_path(spec, settings.seed, stem, width, height))
 
         return MadeSet(arm, source.blur, source, place, cache, ingredients, make)
 
@@ -139,12 +138,6 @@ def _synthetic(spec: BlurSpec, seed: int, sharp: PictureSet, folder: Path, cache
 
     place = folder / BLURRED / file_name_of(str(spec))
     return MadeSet(BLURRED, str(spec), sharp, place, cache, {"blur": _blur_ingredients(spec), "seed": seed}, make)
-
-
-def _felt_path(spec: BlurSpec, seed: int, stem: str, width: int, height: int) -> Motion:
-    """What a sensor on the camera measured, with its errors, while a picture was blurred by ``synthesize``."""
-    motion = draw_motion(spec, generator_for(spec, seed, stem), width, height)
-    return as_measured(camera_path(motion), generator_for(spec, seed, f"{stem}\nsensor"))
 
 
 def _blur_ingredients(spec: BlurSpec) -> dict[str, Any]:

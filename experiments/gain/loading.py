@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from deblur.errors import DeblurError
+from deblur.exposure.paths import GYROSCOPE
 from experiments.gain.protocol import DETECTION_CONFIDENCE, DETECTION_IOU, MAX_DETECTIONS
 from experiments.gain.settings import LoadedDeblurrer, LoadedDetector, Tools
 
-GYROSCOPE = "+gyro"
-"""Behind a guided network's name or file: it is told each picture's camera path as a gyroscope measures it."""
 COST_SIZE = (1280, 720)  # width and height of the picture that a network's cost is given for
 
 
@@ -29,15 +27,11 @@ def tools_on(device: str, image_size: int) -> Tools:
         return LoadedDetector(detector, {key: said[key] for key in ("letterbox", "head", "precision")})
 
     def load_deblurrer(name: str) -> LoadedDeblurrer:
-        from deblur.deblurrer import Deblurrer
+        from deblur.deblurrer import load_told
         from deblur.networks import config_from_dict
         from deblur.networks.cost import cost_of
 
-        weights = name.removesuffix(GYROSCOPE)
-        told = weights != name
-        deblurrer = Deblurrer.load(weights, device=device)
-        if told and not deblurrer.takes_path:
-            raise DeblurError(f"{name}: {deblurrer.name} has no guide to be told the camera's path")
+        deblurrer, told = load_told(name, device)
         parameters, macs = cost_of(config_from_dict(deblurrer.card["network"]), *COST_SIZE)
         settings = {"network": deblurrer.card["network"], "max_pixels": deblurrer.max_pixels}
         return LoadedDeblurrer(

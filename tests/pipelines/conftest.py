@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import deblur
+import deblur.deblurrer
 import detection.yolo
 from detection.types import Detections
 
@@ -71,6 +72,7 @@ class FakeDetector:
 def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The command uses the fakes, and a folder of its own for runs."""
     monkeypatch.setitem(deblur.__dict__, "Deblurrer", FakeDeblurrer)
+    monkeypatch.setattr(deblur.deblurrer, "Deblurrer", FakeDeblurrer)
     monkeypatch.setattr(detection.yolo, "YoloDetector", FakeDetector)
     monkeypatch.chdir(tmp_path)
 
