@@ -156,18 +156,22 @@ class Deblurrer:
             ]
         return restored[0] if pictures.ndim == 3 else np.stack(restored) if restored else pictures.copy()
 
-    def unrounded(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def unrounded(self, picture: NDArray[np.uint8], path: CameraPath | None = None) -> NDArray[np.float32]:
         """Restore one picture (H, W, 3), whole, and keep what rounding takes away; for scores on floats.
+
+        Args:
+            picture: RGB uint8.
+            path: as for a call.
 
         Returns:
             (H, W, 3) float32, clamped to [0, 255]; rounded, it is what a call returns.
 
         Raises:
-            ValueError: the picture has more than ``max_pixels``: tiles come rounded.
+            ValueError: the picture has more than ``max_pixels``, tiles come rounded; or as a call.
         """
         if picture.shape[0] * picture.shape[1] > self.max_pixels:
             raise ValueError(f"a picture of shape {picture.shape} goes in tiles: max_pixels is {self.max_pixels}")
-        return self._restore(picture[None], [None])[0]
+        return self._restore(picture[None], self._checked(path, 1))[0]
 
     def _checked(self, path: CameraPath | Sequence[CameraPath] | None, count: int) -> list[CameraPath | None]:
         """A path for each picture; all of them None where they are not known."""

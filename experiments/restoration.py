@@ -17,6 +17,7 @@ import argparse
 import hashlib
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--blur", metavar="SPEC", help="blur the sharp ones instead: shake:16, see docs/blur.md")
     parser.add_argument("--sharp", type=Path, required=True, metavar="DIR", help="sharp pictures of the same names")
     parser.add_argument(
-        "--deblurrer", nargs="+", action=Collect, default=[], metavar="NAME|FILE", help="networks that restore"
+        "--deblurrer",
+        nargs="+",
+        action=Collect,
+        default=[],
+        metavar="NAME|FILE",
+        help="networks that restore; NAME+gyro is told the camera's path, as a gyroscope measures it, with --blur",
     )
     parser.add_argument(
         "--restored",
@@ -108,6 +114,7 @@ def _named_folder(text: str) -> str:
 def _score(args: argparse.Namespace) -> int:
     from deblur.blur import parse_blur
     from deblur.devices import resolve_device
+    from deblur.exposure.paths import felt_path
     from deblur.pictures import match_pictures
     from deblur.runs import describe_environment, write_json, write_yaml
     from experiments.gain.narrator import Narrator
@@ -118,7 +125,8 @@ def _score(args: argparse.Namespace) -> int:
     spec = parse_blur(args.blur) if args.blur else None
     every_pair = match_pictures(args.sharp if spec else args.blurred, args.sharp)
     pairs = every_pair[: args.limit]
-    methods = load_methods(args.deblurrer, args.restored, args.sharp, args.device)
+    path_of = partial(felt_path, spec, args.seed) if spec else None
+    methods = load_methods(args.deblurrer, args.restored, args.sharp, args.device, path_of)
     folder = output_folder(args.output, "restoration", "-".join(method.name for method in methods)[:80] or INPUT)
     options = {key: _plain(value) for key, value in vars(args).items() if key not in {"config", "output", "json"}}
     write_yaml(folder / "config.yaml", {key: value for key, value in options.items() if value not in (None, [])})

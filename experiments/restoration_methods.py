@@ -10,14 +10,18 @@ import numpy as np
 
 from deblur.devices import synchronize
 from deblur.errors import DeblurError
+from deblur.exposure.paths import GYROSCOPE
 from deblur.pictures import match_pictures, read_picture
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from deblur import Deblurrer
+    from deblur.exposure.paths import CameraPath
+
+    PathOf = Callable[[str, int, int], CameraPath]
 
 
 class Output(NamedTuple):
@@ -52,11 +56,15 @@ class Method(Protocol):
 
 
 class NetworkMethod:
-    """A ``Deblurrer``; the first picture of each size is not timed."""
+    """A ``Deblurrer``; the first picture of each size is not timed.
 
-    def __init__(self, name: str, deblurrer: Deblurrer) -> None:
+    ``path_of`` says the camera's path of a picture from its key, width and height; None where it is not told.
+    """
+
+    def __init__(self, name: str, deblurrer: Deblurrer, path_of: PathOf | None = None) -> None:
         self.name = name
         self._deblurrer = deblurrer
+        self._path_of = path_of
         self._warm: set[tuple[int, ...]] = set()
 
     def describe(self) -> dict[str, Any]:
@@ -66,14 +74,16 @@ class NetworkMethod:
     def restore(self, key: str, blurred: NDArray[np.uint8]) -> Output:
         """Run the network; pictures it cuts into tiles come rounded."""
         device = self._deblurrer.device
-        in_tiles = blurred.shape[0] * blurred.shape[1] > self._deblurrer.max_pixels
+        height, width = blurred.shape[:2]
+        in_tiles = height * width > self._deblurrer.max_pixels
+        path = self._path_of(key, width, height) if self._path_of else None
         synchronize(device)
         start = time.perf_counter()
         unrounded = None
         if in_tiles:
-            picture = self._deblurrer(blurred)
+            picture = self._deblurrer(blurred, path)
         else:
-            unrounded = self._deblurrer.unrounded(blurred)
+            unrounded = self._deblurrer.unrounded(blurred, path)
             picture = np.rint(unrounded).astype(np.uint8)
         synchronize(device)
         milliseconds = 1000 * (time.perf_counter() - start)
@@ -104,32 +114,42 @@ class FolderMethod:
         return Output(picture)
 
 
-def load_methods(deblurrers: Sequence[str], restored: Sequence[str], sharp: Path, device: str) -> list[Method]:
+def load_methods(
+    deblurrers: Sequence[str], restored: Sequence[str], sharp: Path, device: str, path_of: PathOf | None = None
+) -> list[Method]:
     """The methods named on the command line, in that order.
 
     Args:
-        deblurrers: released names or files of weights; a file is called by its stem.
+        deblurrers: released names or files of weights, ``NAME+gyro`` to be told paths; a file is called by its stem.
         restored: ``NAME=DIR``.
         sharp: the sharp pictures, which every DIR must match.
         device: of the networks.
+        path_of: what a sensor says of the camera's paths; None where nobody knows them.
 
     Raises:
         DeblurError: two methods share a name, or one cannot be loaded.
     """
     folders = [text.partition("=") for text in restored]
-    names = [Path(text).stem if text.endswith(".safetensors") else text for text in deblurrers] + [
-        name for name, _, _ in folders
-    ]
+    names = [*map(_name_of, deblurrers), *(name for name, _, _ in folders)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DeblurError(f"two methods are named {twice[0]!r}; rename one, such as --restored OTHER=DIR")
     methods: list[Method] = []
     for text, name in zip(deblurrers, names, strict=False):
-        from deblur import Deblurrer
+        from deblur.deblurrer import load_told
 
-        methods.append(NetworkMethod(name, Deblurrer.load(text, device=device)))
+        deblurrer, told = load_told(text, device)
+        if told and path_of is None:
+            raise DeblurError(f"{text}: the camera's path is known of synthetic blur alone, see --blur")
+        methods.append(NetworkMethod(name, deblurrer, path_of if told else None))
     methods += [FolderMethod(name, Path(folder), sharp) for name, _, folder in folders]
     return methods
+
+
+def _name_of(deblurrer: str) -> str:
+    """A file is called by its stem."""
+    weights = deblurrer.removesuffix(GYROSCOPE)
+    return (Path(weights).stem if weights.endswith(".safetensors") else weights) + deblurrer[len(weights) :]
 
 
 def size_of(picture: NDArray[np.uint8]) -> str:

@@ -286,6 +286,20 @@ def test_blur_is_made_of_the_sharp_pictures_the_same_for_a_seed(tmp_path: Path, 
     np.testing.assert_array_equal(blurred, synthesize(sharp, parse_blur(spec), 0, "walk/a"))
 
 
+def test_a_network_is_told_the_path_of_blur_that_is_made_here(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    networks = ["--deblurrer", "mstsgm-guided", "mstsgm-guided+gyro", "--device", "cpu"]
+    assert (
+        main(["--sharp", str(data / "sharp"), *networks, "--blur", "straight:60", "--output", str(tmp_path / "a")]) == 0
+    )
+    scores = json.loads((tmp_path / "a" / "metrics.json").read_text())
+    assert scores["methods"]["mstsgm-guided+gyro"]["psnr"] != scores["methods"]["mstsgm-guided"]["psnr"]
+    capsys.readouterr()
+    assert run(data, *networks) == 1
+    assert "mstsgm-guided+gyro: the camera's path is known of synthetic blur alone" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("given", [[], ["--blur", "shake:8", "--blurred", "x"]])
 def test_blurred_pictures_come_from_one_place(data: Path, given: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
