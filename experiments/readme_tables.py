@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from deblur.cli import parse_args, run
 from deblur.errors import DeblurError
+from deblur.exposure.paths import GYROSCOPE
 from experiments.release import detection_scores
 
 if TYPE_CHECKING:
@@ -80,19 +81,25 @@ def _gain_table(folder: Path) -> list[str]:
     from experiments.gain.files import read_metrics
 
     content = read_metrics(folder)
-    names = [deblurrer.name for deblurrer in content.deblurrers]
     link = f"[experiments/results/{folder.name}](experiments/results/{folder.name})"
-    lines = [f"**Recovered share of the AP lost to blur [95 %]**, {content.data['n_pictures']} pictures ({link})", ""]
-    lines += _header("detector", "blur", "AP sharp", "AP blurred", *names)
-    harm: dict[str, list[str]] = {}
-    for scores in zip(*(detection_scores(folder, name) for name in names), strict=True):
-        first = scores[0]
-        figures = [_figure(first[key], 3) for key in ("ap_sharp", "ap_blurred")]
-        lines.append(_row(first["detector"], first["blur"], *figures, *map(_share, scores)))
-        harm[first["detector"]] = [_figure(score["harm"], 3) for score in scores]
-    lines += ["", "**AP that sharp pictures lose** when they are put through", "", *_header("detector", *names)]
-    lines += [_row(detector, *figures) for detector, figures in harm.items()]
-    return [*lines, ""]
+    lines: list[str] = []
+    for told, what in ((False, ""), (True, " the camera's path told with a sensor's errors,")):
+        names = [record.name for record in content.deblurrers if (GYROSCOPE in record.name) == told]
+        if not names:
+            continue
+        number = content.data["n_pictures"]
+        lines += [f"**Recovered share of the AP lost to blur [95 %]**,{what} {number} pictures ({link})", ""]
+        lines += _header("detector", "blur", "AP sharp", "AP blurred", *names)
+        harm: dict[str, list[str]] = {}
+        for scores in zip(*(detection_scores(folder, name) for name in names), strict=True):
+            first = scores[0]
+            figures = [_figure(first[key], 3) for key in ("ap_sharp", "ap_blurred")]
+            lines.append(_row(first["detector"], first["blur"], *figures, *map(_share, scores)))
+            harm[first["detector"]] = [_figure(score["harm"], 3) for score in scores]
+        lines += ["", "**AP that sharp pictures lose** when they are put through", "", *_header("detector", *names)]
+        lines += [_row(detector, *figures) for detector, figures in harm.items()]
+        lines.append("")
+    return lines
 
 
 def _share(score: dict[str, Any]) -> str:

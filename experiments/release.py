@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from deblur.cli import Collect, parse_args, run
 from deblur.errors import DeblurError
+from deblur.exposure.paths import GYROSCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             picture, card["limits_picture"] = read_picture(shown), beside.name
         card["scores"] = {
             "validation": trained["scores"]["validation"],
-            "restoration": [restoration_scores(Path(folder), options.name) for folder in options.restoration],
+            "restoration": [
+                row for folder in options.restoration for row in _restoration_rows(Path(folder), options.name)
+            ],
             "detection": [row for folder in options.gain for row in _detection_rows(Path(folder), options.name)],
         }
         config = config_from_dict(trained["network"])
@@ -84,6 +87,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
     return run(body)
+
+
+def _restoration_rows(folder: Path, name: str) -> list[dict[str, Any]]:
+    """The row of the network, and where the run has it that of the network told the camera's path."""
+    rows = [restoration_scores(folder, name) | {"told": False}]
+    if name + GYROSCOPE in read_restoration(folder)["methods"]:
+        rows.append(restoration_scores(folder, name + GYROSCOPE) | {"told": True})
+    return rows
 
 
 def restoration_scores(folder: Path, name: str) -> dict[str, Any]:
@@ -97,13 +108,16 @@ def restoration_scores(folder: Path, name: str) -> dict[str, Any]:
 
 
 def _detection_rows(folder: Path, name: str) -> list[dict[str, Any]]:
-    """The rows of the deblurrer, and of its boxes fused with those of the blurred pictures where the run has them."""
+    """The rows of the deblurrer; where the run has them, also told the camera's path, and of fused boxes."""
     from experiments.gain.files import read_metrics
     from experiments.gain.records import fused_name
 
-    rows = [row | {"fused": False} for row in detection_scores(folder, name)]
-    if any(record.name == fused_name(name) for record in read_metrics(folder).deblurrers):
-        rows += [row | {"fused": True} for row in detection_scores(folder, fused_name(name))]
+    known = {record.name for record in read_metrics(folder).deblurrers}
+    rows = []
+    for one, told in ((name, False), (name + GYROSCOPE, True)):
+        for each, fused in ((one, False), (fused_name(one), True)):
+            if each == name or each in known:
+                rows += [row | {"told": told, "fused": fused} for row in detection_scores(folder, each)]
     return rows
 
 

@@ -1,7 +1,7 @@
 """A detection-gain experiment small enough to know every figure by hand.
 
 A red square stands on grey. "Blur" moves it by 8 of its 20 pixels, which leaves an IoU of 12/28: no hit at all. The
-deblurrer "unmove" moves it back, "idle" does nothing.
+deblurrer "unmove" moves it back, "unmove+gyro" is told the camera's path, "idle" does nothing.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Fakes:
         return LoadedDetector(self.detectors[name], {"head": "none"})
 
     def _deblurrer(self, name: str) -> LoadedDeblurrer:
-        moves = {"unmove": -MOVE, "idle": 0, "unmove2": -MOVE, "told": 0}
+        moves = {"unmove": -MOVE, "idle": 0, "unmove2": -MOVE, "unmove+gyro": -MOVE}
         if name not in moves:
             raise DeblurError(f"no deblurrer {name!r}")
 
@@ -83,7 +83,9 @@ class Fakes:
             self.restored += 1
             return np.roll(picture, moves[name], axis=1)
 
-        return LoadedDeblurrer(name, f"hash of {name}", restore, gmacs=1.5, parameters=7, takes_path=name == "told")
+        return LoadedDeblurrer(
+            name, f"hash of {name}", restore, gmacs=1.5, parameters=7, takes_path=name.endswith("+gyro")
+        )
 
     @property
     def seen(self) -> int:

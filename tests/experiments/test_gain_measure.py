@@ -200,8 +200,10 @@ def test_peers_go_the_same_road_by_stem(settings: Settings, folder: Path, data: 
 
 def test_a_network_is_told_what_a_sensor_felt_of_synthetic_blur(settings: Settings, folder: Path, fakes: Any) -> None:
     spec = parse_blur("straight:12")
-    gain = run(dataclasses.replace(settings, blurred=None, blurs=(spec,), deblurrers=("told", "idle")), folder, fakes)
-    assert set(gain.results[0].recovered) == {"told", "idle"}
+    gain = run(
+        dataclasses.replace(settings, blurred=None, blurs=(spec,), deblurrers=("unmove+gyro", "idle")), folder, fakes
+    )
+    assert set(gain.results[0].recovered) == {"unmove+gyro", "idle"}
     # Each picture as it is, which no camera moved for, and blurred by a motion of its own.
     lengths = sorted(float(np.hypot(*np.ptp(path.path[:, :2], axis=0))) for path in fakes.paths)
     assert lengths[:4] == [0] * 4
@@ -212,8 +214,8 @@ def test_a_network_is_told_what_a_sensor_felt_of_synthetic_blur(settings: Settin
 
 
 def test_nobody_knows_the_path_of_real_blur(settings: Settings, folder: Path, fakes: Any) -> None:
-    with pytest.raises(DeblurError, match="told: the camera's path is known of synthetic blur alone"):
-        run(dataclasses.replace(settings, deblurrers=("told",)), folder, fakes)
+    with pytest.raises(DeblurError, match=r"unmove\+gyro: the camera's path is known of synthetic blur"):
+        run(dataclasses.replace(settings, deblurrers=("unmove+gyro",)), folder, fakes)
 
 
 def test_a_network_is_told_paths_by_its_name() -> None:

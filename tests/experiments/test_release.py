@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from deblur import Deblurrer
+from deblur.blur import parse_blur
 from deblur.networks import build, config_from_dict
 from deblur.pictures import read_picture, write_picture
 from deblur.released import save_released
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from experiments.gain.settings import Settings
 
 TINY = {"kind": "mstsgm", "widths": [16, 20, 24], "encoder_blocks": [1] * 3, "decoder_blocks": [1] * 3, "frames": 2}
-RESTORATION = {
+RESTORATION: dict[str, Any] = {
     "n": 3,
     "data": {"blur": "straight:15"},
     "input": {"psnr": 23.0, "ssim": 0.7},
@@ -69,7 +70,15 @@ def test_a_release_keeps_the_weights_and_says_how_they_were_made_and_score(train
     )
     assert card["scores"]["validation"] == {"shake:8": {"gain": 0.5}}
     assert card["scores"]["restoration"] == [
-        {"run": "pairs", "n": 3, "input": RESTORATION["input"], "psnr": 24.5, "psnr_float": 24.51, "ssim": 0.75}
+        {
+            "run": "pairs",
+            "n": 3,
+            "input": RESTORATION["input"],
+            "psnr": 24.5,
+            "psnr_float": 24.51,
+            "ssim": 0.75,
+            "told": False,
+        }
     ]
     (row,) = card["scores"]["detection"]
     assert (row["detector"], row["ap_blurred"], row["recovered"], row["harm"]) == (
@@ -90,6 +99,35 @@ def test_a_card_says_what_fusing_recovers_where_the_run_fused(trained, settings,
     assert [row["fused"] for row in rows] == [False, True]
     assert rows[0]["recovered"] == pytest.approx(1)
     assert 0 < rows[1]["recovered"] < 1
+
+
+def test_a_card_and_the_readme_keep_apart_what_a_network_is_told(trained, settings, fakes, tmp_path):
+    gain = tmp_path / "results" / "gain"
+    gain.mkdir(parents=True)
+    blur = {"blurred": None, "blurs": (parse_blur("straight:200"),), "fuse": True}
+    told = dataclasses.replace(settings, **blur, deblurrers=("unmove", "unmove+gyro"))
+    measure(told, fakes.tools, gain, Narrator(silent=True))
+    pairs = tmp_path / "pairs"
+    pairs.mkdir()
+    methods = RESTORATION["methods"] | {"unmove+gyro": RESTORATION["methods"]["unmove"] | {"psnr": 26.5}}
+    (pairs / "metrics.json").write_text(json.dumps(RESTORATION | {"methods": methods}))
+    given = [str(trained), "unmove", *WORDS, "--gain", str(gain), "--restoration", str(pairs)]
+    assert release.main([*given, "--output", str(tmp_path / "out")]) == 0
+    scores = Deblurrer.load(tmp_path / "out" / "unmove.safetensors", device="cpu").card["scores"]
+    assert [(row["told"], row["fused"]) for row in scores["detection"]] == [
+        (False, False),
+        (False, True),
+        (True, False),
+        (True, True),
+    ]
+    assert [(row["told"], row["psnr"]) for row in scores["restoration"]] == [(False, 24.5), (True, 26.5)]
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{readme_tables.BEGIN}{readme_tables.END}")
+    assert readme_tables.main(["--readme", str(readme), "--results", str(tmp_path / "results")]) == 0
+    text = readme.read_text()
+    assert "| AP blurred | unmove | unmove+blurred | mirrored+blurred |" in text
+    assert "the camera's path told with a sensor's errors, 4 pictures" in text
+    assert "| AP blurred | unmove+gyro | unmove+gyro+blurred |" in text
 
 
 @pytest.mark.parametrize(
