@@ -59,8 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--fuse needs a deblurrer: without one there is only one picture to detect in")
     if args.motion is not None and args.deblurrer == "none":
         parser.error("--motion needs a deblurrer to be told the camera's path")
-    if args.focal_length is not None and args.motion is None:
-        parser.error("--focal-length is for --motion")
+    if args.motion is None and (args.focal_length is not None or args.exposures is not None):
+        parser.error("--focal-length and --exposures are for --motion")
     if args.fuse is None:
         args.fuse = args.deblurrer != "none"
     return run(lambda: deblur_detect(args), expected=(DeblurError, DetectionError))
@@ -90,9 +90,16 @@ def make_parser() -> argparse.ArgumentParser:
     models.add_argument(
         "--motion",
         type=Path,
-        metavar="DIR",
+        metavar="DIR|FILE",
         help="the camera's path while the shutter was open, for every picture in DIR/PICTURE.csv: t,wx,wy,wz of a "
-        "gyroscope or t,x,y[,roll] in pixels (docs/camera-path.md); a guided network estimates it otherwise",
+        "gyroscope or t,x,y[,roll] in pixels (docs/camera-path.md); a guided network estimates it otherwise. Or one "
+        "record of them all, with --exposures",
+    )
+    models.add_argument(
+        "--exposures",
+        type=Path,
+        metavar="FILE",
+        help="CSV of picture,opened,closed: when each was taken, in seconds of the record",
     )
     models.add_argument(
         "--focal-length",
@@ -164,7 +171,7 @@ def deblur_detect(args: argparse.Namespace) -> int:
     from detection.fusion import LOWEST_CONFIDENCE
     from detection.yolo import YoloDetector
     from pipelines.chain import DeblurDetect
-    from pipelines.motions import MotionFolder
+    from pipelines.motions import Motions
     from pipelines.process import Process, printable
     from pipelines.run_folder import output_folder, record_run
     from pipelines.sinks import CocoSink, PictureSink
@@ -180,7 +187,7 @@ def deblur_detect(args: argparse.Namespace) -> int:
     motions = None
     if args.motion is not None:
         assert deblurrer is not None
-        motions = MotionFolder(args.motion, args.focal_length)
+        motions = Motions(args.motion, args.focal_length, args.exposures)
         if not deblurrer.takes_path:
             raise DeblurError(f"--motion: {deblurrer.name} has no guide to be told the camera's path")
         motions.check(sources)

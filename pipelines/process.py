@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from pipelines.chain import DeblurDetect, DeblurDetectResult
-    from pipelines.motions import MotionFolder
+    from pipelines.motions import Motions
     from pipelines.sinks import CocoSink, PictureSink
     from pipelines.sources import Item, Source
 
@@ -47,7 +47,7 @@ class Process:
         pictures: PictureSink,
         coco: CocoSink,
         log: TextIO,
-        motions: MotionFolder | None = None,
+        motions: Motions | None = None,
     ) -> None:
         """Join the parts.
 

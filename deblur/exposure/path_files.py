@@ -23,20 +23,28 @@ PLANAR = ("x", "y")
 _STEPS = 128  # even steps of time that a file is read at
 
 
-def read_path(file: Path, width: int, height: int, focal_length: float | None = None) -> CameraPath:
+def read_path(
+    file: Path,
+    width: int,
+    height: int,
+    focal_length: float | None = None,
+    exposure: tuple[float, float] | None = None,
+) -> CameraPath:
     """The camera's path of one picture.
 
-    The file is CSV with a header and one line a sample, from the shutter's opening to its closing. ``t`` is in seconds
-    and rises. Beside it are either ``wx``, ``wy`` and ``wz``, what a gyroscope says of the camera's axes (right, down
-    and ahead; radians a second, by the right hand), or ``x`` and ``y``, where the picture's content lies (pixels, right
-    and down), and ``roll``, if wanted, how far it has turned about the picture's middle (radians, clockwise on the
-    screen). Of a path only the differences count.
+    The file is CSV with a header and one line a sample, from the shutter's opening to its closing or, with
+    ``exposure``, from before the one to after the other. ``t`` is in seconds and rises. Beside it are either ``wx``,
+    ``wy`` and ``wz``, what a gyroscope says of the camera's axes (right, down and ahead; radians a second, by the right
+    hand), or ``x`` and ``y``, where the picture's content lies (pixels, right and down), and ``roll``, if wanted, how
+    far it has turned about the picture's middle (radians, clockwise on the screen). Of a path only the differences
+    count.
 
     Args:
         file: of the picture.
         width: of the picture in pixels; the optical axis is in its middle.
         height: likewise.
         focal_length: in pixels of this picture; a gyroscope's file needs it.
+        exposure: when the shutter opened and closed, in the file's ``t``; None takes all of the file.
 
     Raises:
         DeblurError: the file cannot be read, or does not hold that.
@@ -44,7 +52,13 @@ def read_path(file: Path, width: int, height: int, focal_length: float | None = 
     columns = _read_columns(file)
     middle = ((width - 1) / 2, (height - 1) / 2)
     times = columns.pop("t")
-    even = np.linspace(times[0], times[-1], _STEPS)
+    opened, closed = exposure or (times[0], times[-1])
+    if not times[0] <= opened < closed <= times[-1]:
+        raise DeblurError(
+            f"{file} tells of {times[0]:g} to {times[-1]:g} seconds, and the shutter was open from {opened:g} to "
+            f"{closed:g}: give a record of all of the exposure"
+        )
+    even = np.linspace(opened, closed, _STEPS)
     sampled = {name: np.interp(even, times, values) for name, values in columns.items()}
     if all(name in sampled for name in GYROSCOPE):
         if focal_length is None:

@@ -140,10 +140,64 @@ def test_the_deblurrer_is_told_each_pictures_path(
     assert bright["error"] is None
     (motion / "dark.csv").unlink()
     assert main([*told, "--output", "none"]) == 1
-    assert "1 of 2 pictures have no file there, the first is gyro/dark.csv" in capsys.readouterr().err
+    assert "1 of 2 pictures have no file in gyro, the first is 'dark'" in capsys.readouterr().err
     assert not Path("none").exists()
     assert main([*told, "--deblurrer", "blind", "--output", "none"]) == 1
     assert "blind has no guide to be told the camera's path" in capsys.readouterr().err
+
+
+def test_one_record_tells_of_every_picture_by_its_time(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import deblur
+
+    reaches = []
+
+    def told(_: object, picture: NDArray[np.uint8], path: Any) -> NDArray[np.uint8]:
+        reaches.append(path.extent(picture.shape[1] / 2, picture.shape[0] / 2))
+        return picture
+
+    monkeypatch.setattr(deblur.Deblurrer, "__call__", told)
+    samples = "".join(f"{i / 100},0,{0 if i < 50 else 1},0\n" for i in range(101))
+    (tmp_path / "drive.csv").write_text(f"t,wx,wy,wz\n{samples}")
+    (tmp_path / "times.csv").write_text("picture,opened,closed\ndark,0.1,0.15\ndeep/bright,0.8,0.82\n")
+    given = ["photos", "--motion", "drive.csv", "--focal-length", "100", "--exposures", "times.csv"]
+    assert main([*given, "--save", "json"]) == 0
+    # The camera stood still at first, then it turned by a radian a second.
+    assert reaches == [0, pytest.approx(1, rel=0.02)]
+    (tmp_path / "times.csv").write_text("picture,opened,closed\ndark,0.1,0.15\ndeep/bright,0.99,1.01\n")
+    capsys.readouterr()
+    assert main([*given, "--json"]) == 1
+    error = document(capsys)["pictures"][1]["error"]
+    assert "drive.csv tells of 0 to 1 seconds, and the shutter was open from 0.99 to 1.01" in error
+
+
+@pytest.mark.parametrize(
+    ("times", "given", "says"),
+    [
+        ("picture,opened,closed\ndark,0,1\n", ["drive.csv", "--exposures", "t.csv"], "1 of 2 pictures have no times"),
+        (
+            "picture,opened,closed\ndark,0,x\n",
+            ["drive.csv", "--exposures", "t.csv"],
+            "t.csv, line 2: could not convert",
+        ),
+        ("picture,opened,closed\ndark,0\n", ["drive.csv", "--exposures", "t.csv"], "t.csv, line 2: "),
+        ("dark,0,1\n", ["drive.csv", "--exposures", "t.csv"], "needs the columns picture, opened, closed"),
+        ("", ["drive.csv", "--exposures", "none.csv"], "cannot read --exposures none.csv: No such file"),
+        ("", ["drive.csv"], "say by --exposures FILE when each picture was taken"),
+        ("", ["photos", "--exposures", "t.csv"], "photos is no file"),
+    ],
+)
+def test_a_record_without_times_is_refused_in_one_line(
+    photos: Path, times: str, given: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos.parent / "drive.csv").write_text("t,wx,wy,wz\n0,0,0,0\n1,0,0,0\n")
+    (photos.parent / "t.csv").write_text(times)
+    assert main(["photos", "--motion", *given]) == 1
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+    assert not Path("runs").exists()
 
 
 def test_a_videos_path_is_not_known(make_video: Callable[..., Path], motion: Path, capsys: Any) -> None:
@@ -348,7 +402,7 @@ def test_mistakes_are_one_line_and_leave_nothing(
         (["photos", "--conf", "2"], "not a number from 0 to 1"),
         (["photos", "--limit", "0"], "at least 1"),
         (["photos", "--motion", "gyro", "--deblurrer", "none"], "--motion needs a deblurrer"),
-        (["photos", "--focal-length", "800"], "--focal-length is for --motion"),
+        (["photos", "--focal-length", "800"], "are for --motion"),
         (["photos", "--motion", "gyro", "--focal-length", "0"], "not a number above 0"),
     ],
 )
