@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from detection.annotations.records import GroundTruth
     from detection.types import Detections
 
+_THREADS = 8  # each holds some hundred megabytes
 _RECALL_LEVELS = np.linspace(0.0, 1.0, 101)  # pycocotools' recThrs, to the bit
 
 
@@ -195,7 +196,7 @@ def paired_bootstrap(
         return ArmDraws(_known(ap[0]), _known(ap50[0]), ap[1:], ap50[1:])
 
     # Most of the time goes into numpy, which lets other threads run meanwhile.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
         draws = dict(zip(arms, pool.map(drawn, arms.values()), strict=True))
     return BootstrapResult(draws, confidence, resamples, seed, n_pictures)
 
