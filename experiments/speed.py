@@ -65,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     for kind, what in (
-        ("deblurrer", "released networks or files, from picture to picture"),
+        ("deblurrer", "released networks or files, from picture to picture; NAME+gyro is told the camera's path"),
         ("network", "networks by name with random weights, from tensor to tensor"),
         ("detector", "YOLO weights, from picture to boxes"),
     ):

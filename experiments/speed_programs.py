@@ -23,7 +23,7 @@ def load_program(kind: str, name: str, device: str) -> Program:
     Args:
         kind: ``deblurrer`` (released weights, uint8 picture in, uint8 picture out), ``network`` (a named config with
             random weights, tensor in, tensor out) or ``detector`` (YOLO weights, uint8 picture in, boxes out).
-        name: a name or a file.
+        name: a name or a file; a deblurrer's ``NAME+gyro`` is told a camera's path.
         device: auto, cpu, cuda, cuda:N or mps.
 
     Raises:
@@ -45,11 +45,22 @@ def _stem(name: str) -> str:
 
 
 def _deblurrer(name: str, device: str) -> Program:
-    from deblur import Deblurrer
+    from deblur.blur import BlurSpec
+    from deblur.deblurrer import load_told
+    from deblur.exposure.paths import GYROSCOPE, felt_path
 
-    deblurrer = Deblurrer.load(name, device=device)
+    deblurrer, told = load_told(name, device)
+
+    def prepare(picture: NDArray[np.uint8]) -> tuple[Any, ...]:
+        height, width = picture.shape[:2]
+        return (picture, felt_path(BlurSpec(), 0, "speed", width, height)) if told else (picture,)
+
+    def restore(given: tuple[Any, ...]) -> NDArray[np.uint8]:
+        return deblurrer(*given)
+
     facts = {"weights": deblurrer.name, "sha256": deblurrer.sha256, "dtype": "float32", "in_out": "uint8, uint8"}
-    return Program(_stem(name), name, "deblurrer", deblurrer.device, lambda picture: picture, deblurrer, facts)
+    shown = _stem(name.removesuffix(GYROSCOPE)) + GYROSCOPE * told
+    return Program(shown, name, "deblurrer", deblurrer.device, prepare, restore, facts)
 
 
 def _network(name: str, device: str) -> Program:

@@ -105,6 +105,17 @@ def test_the_run_names_machine_sizes_and_every_time(
         assert (tmp_path / "run" / name).stat().st_size > 0
 
 
+def test_a_guided_network_is_timed_with_a_path_and_without() -> None:
+    picture = speed_programs.photograph(96, 64)
+    blind, told = (
+        speed_programs.load_program("deblurrer", name, "cpu") for name in ("mstsgm-guided", "mstsgm-guided+gyro")
+    )
+    assert (blind.name, told.name) == ("mstsgm-guided", "mstsgm-guided+gyro")
+    restored = [program.run(program.prepare(picture)) for program in (blind, told)]
+    assert restored[0].shape == restored[1].shape == picture.shape
+    assert not np.array_equal(*restored)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
