@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.motion is None and (args.focal_length is not None or args.exposures is not None):
         parser.error("--focal-length and --exposures are for --motion")
     if args.fuse is None:
-        args.fuse = args.deblurrer != "none"
+        args.fuse = args.deblurrer != "none" and args.motion is None
     return run(lambda: deblur_detect(args), expected=(DeblurError, DetectionError))
 
 
@@ -113,8 +113,8 @@ def make_parser() -> argparse.ArgumentParser:
     models.add_argument(
         "--fuse",
         action=argparse.BooleanOptionalAction,
-        help="detect in the picture as it came, too, and fuse the boxes: finds more, and the detector takes twice as "
-        "long (default: --fuse, unless --deblurrer none)",
+        help="detect in the picture as it came, too, and fuse the boxes: finds more where the path is not known, and "
+        "the detector takes twice as long (default: --fuse, unless --motion or --deblurrer none)",
     )
     models.add_argument(
         "--conf",

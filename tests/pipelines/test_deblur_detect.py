@@ -130,7 +130,10 @@ def test_the_deblurrer_is_told_each_pictures_path(
     told = ["photos", "--motion", "gyro", "--focal-length", "100", "--save", "deblurred"]
     assert main([*told, "--output", "told"]) == 0
     np.testing.assert_array_equal(read_picture(Path("told/deblurred/dark.png")), flat(80))
-    assert yaml.safe_load(Path("told/config.yaml").read_text())["motion"] == "gyro"
+    options = yaml.safe_load(Path("told/config.yaml").read_text())
+    assert (options["motion"], options["fuse"]) == ("gyro", False)
+    assert main([*told, "--fuse", "--json"]) == 0
+    assert document(capsys)["fused"] is True
     # A file that cannot be used costs its own picture.
     (motion / "dark.csv").write_text("t,wx,wy,wz\n0,0.5,0,0\n")
     capsys.readouterr()
