@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     from deblur.exposure.kernels import Belief
 
-_MARGIN = (
-    8  # pixels around what a window gives, beside a kernel's reach: what an inverse filter wraps around stays there
-)
+# Pixels around what a window gives, beside a kernel's reach: what an inverse filter wraps around stays there.
+_MARGIN = 8
 RAMP = 48  # pixels over which neighbouring windows fade into each other
 
 

@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 
 KERNEL = 48
 """Side of a kernel in pixels; its centre is at [24, 24]."""
+LARGEST_REACH = 80
+"""Of a known path, in pixels from its middle."""
 _PLACE_SPACING = 112  # pixels
-_LARGEST = 160  # side of a kernel in pixels
 _GRID = 64  # of spectra of kernels
 _NOISE = 0.01  # strength of the regularisation that estimates are judged by; see deconvolution.Deconvolution
 _FLOOR = 0.02  # a blur of less error than this counts as none
 
 
 class Belief(NamedTuple):
-    """What is believed of blur kernels, each (..., 48, 48) with sum 1 and its centre at [24, 24].
+    """What is believed of blur kernels, each (..., K, K) with sum 1 and its centre at [K / 2, K / 2].
 
     Attributes:
         mean: of the kernels that are thought possible.
@@ -69,7 +70,7 @@ def exposure_along(paths: Sequence[CameraPath], height: int, width: int, device:
     """The exposure of pictures whose camera's paths are known.
 
     Kernels are made for places about ``_PLACE_SPACING`` pixels apart: a roll changes them from place to place. They are
-    as large as the longest path needs, up to ``_LARGEST`` pixels.
+    as large as the longest path needs, up to ``LARGEST_REACH`` from the middle.
 
     Args:
         paths: one a picture.
@@ -80,7 +81,7 @@ def exposure_along(paths: Sequence[CameraPath], height: int, width: int, device:
     rows, columns = (_places(side) for side in (height, width))
     places = [(x, y) for y in rows for x in columns]
     reach = max(path.extent(x, y) for path in paths for x, y in places)
-    side = min(max(KERNEL, 16 * math.ceil((reach + 2) / 8)), _LARGEST)
+    side = min(max(KERNEL, 16 * math.ceil((reach + 2) / 8)), 2 * LARGEST_REACH)
     kernels = [torch.stack([torch.from_numpy(path.kernel_at(x, y, side)) for x, y in places]) for path in paths]
     return Exposure(known(torch.stack(kernels).to(device)), rows, columns, certain=True)
 

@@ -9,17 +9,19 @@ import numpy as np
 
 from deblur.blur import Motion
 from deblur.errors import DeblurError
+from deblur.exposure.kernels import LARGEST_REACH
 from deblur.exposure.paths import Rotation
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from deblur.exposure.paths import CameraPath
 
-GYROSCOPE = ("wx", "wy", "wz")
-PLANAR = ("x", "y")
+_RATES = ("wx", "wy", "wz")
+_PLACES = ("x", "y")
 _STEPS = 128  # even steps of time that a file is read at
 
 
@@ -47,7 +49,7 @@ def read_path(
         exposure: when the shutter opened and closed, in the file's ``t``; None takes all of the file.
 
     Raises:
-        DeblurError: the file cannot be read, or does not hold that.
+        DeblurError: the file cannot be read, does not hold that, or moves the picture by more than ``LARGEST_REACH``.
     """
     columns = _read_columns(file)
     middle = ((width - 1) / 2, (height - 1) / 2)
@@ -58,12 +60,30 @@ def read_path(
             f"{file} tells of {times[0]:g} to {times[-1]:g} seconds, and the shutter was open from {opened:g} to "
             f"{closed:g}: give a record of all of the exposure"
         )
-    even = np.linspace(opened, closed, _STEPS)
+    path = _sampled_path(file, columns, times, (opened, closed), focal_length, middle)
+    reach = path.extent(*middle)
+    if reach > LARGEST_REACH:
+        raise DeblurError(
+            f"{file} moves the picture by {reach:.0f} pixels, and {LARGEST_REACH} are the most: rates are in radians a "
+            "second, times in seconds, places and the focal length in pixels"
+        )
+    return path
+
+
+def _sampled_path(
+    file: Path,
+    columns: Mapping[str, NDArray[np.float64]],
+    times: NDArray[np.float64],
+    exposure: tuple[float, float],
+    focal_length: float | None,
+    middle: tuple[float, float],
+) -> CameraPath:
+    even = np.linspace(*exposure, _STEPS)
     sampled = {name: np.interp(even, times, values) for name, values in columns.items()}
-    if all(name in sampled for name in GYROSCOPE):
+    if set(_RATES) <= set(sampled):
         if focal_length is None:
             raise DeblurError(f"{file} holds what a gyroscope measured: give the focal length in pixels with it")
-        rates = np.column_stack([sampled[name] for name in GYROSCOPE])
+        rates = np.column_stack([sampled[name] for name in _RATES])
         turned = (rates[1:] + rates[:-1]) / 2 * (even[1] - even[0])
         angles = np.concatenate([np.zeros((1, 3)), np.cumsum(turned, axis=0)])
         return Rotation(angles - angles.mean(axis=0), focal_length, middle)
@@ -88,7 +108,7 @@ def _read_columns(file: Path) -> dict[str, NDArray[np.float64]]:
         raise DeblurError(f"cannot read the camera's path {file}: {error.strerror}") from None
     except (ValueError, csv.Error) as error:
         raise DeblurError(f"{file}, line {reader.line_num}: {error}") from None
-    if "t" not in names or not any(set(kind) <= set(names) for kind in (GYROSCOPE, PLANAR)):
+    if "t" not in names or not any(set(kind) <= set(names) for kind in (_RATES, _PLACES)):
         raise DeblurError(
             f"{file} begins with {','.join(names)!r}; a camera's path needs the columns t,wx,wy,wz of a gyroscope or "
             "t,x,y[,roll] in pixels"

@@ -91,6 +91,7 @@ def test_a_path_in_pixels_may_roll_and_its_samples_may_lie_unevenly_in_time(tmp_
         ("t,x,y\n0,0,nan\n1,1,1\n", "line 2: 3 finite numbers are needed"),
         ("t,x,y\n0,0,zero\n1,1,1\n", "line 2: could not convert"),
         (GYROSCOPE_FILE, "give the focal length in pixels"),
+        ("t,x,y\n0,0,0\n1,300,0\n", "moves the picture by 150 pixels, and 80 are the most"),
     ],
 )
 def test_a_file_that_is_no_path_is_named_in_one_line(tmp_path, content, message):
