@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -181,10 +182,14 @@ def paired_bootstrap(
     # The first column is the set as it is, so that the figure and its draws come out of the same lines.
     columns = np.concatenate([np.ones((n_pictures, 1)), copies], axis=1)
 
+    one_at_a_time = Lock()
+
     def drawn(predictions: Mapping[str, Detections]) -> ArmDraws:
-        job = prepare(truth, predictions, classes=classes, stems=picture_keys)
+        # What pycocotools prints is kept from stdout, and stdout is one for all threads.
+        with one_at_a_time:
+            found = list(match_classes(prepare(truth, predictions, classes=classes, stems=picture_keys)))
         sums, sums50, n_classes = np.zeros((3, resamples + 1))
-        for matches in match_classes(job):
+        for matches in found:
             by_threshold, present = class_average_precision(matches, columns)
             sums += np.where(present, by_threshold.mean(axis=0), 0.0)
             sums50 += np.where(present, by_threshold[0], 0.0)

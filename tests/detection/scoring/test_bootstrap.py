@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -130,6 +131,17 @@ def test_equal_arms_never_differ(make_truth):
     difference = result.difference("one", "other")
     assert (difference.value, difference.low, difference.high) == (0.0, 0.0, 0.0)
     assert result.ap("one").low < result.ap("one").high
+
+
+def test_many_arms_at_once_leave_stdout_alone(forty, perturb, capsys):
+    arms = {str(seed): perturb(forty, seed) for seed in range(12)}
+    stdout = sys.stdout
+    together = paired_bootstrap(forty, arms, resamples=20)
+    for name, predictions in arms.items():
+        alone = paired_bootstrap(forty, {name: predictions}, resamples=20)
+        np.testing.assert_array_equal(alone.arms[name].ap_draws, together.arms[name].ap_draws)
+    assert sys.stdout is stdout
+    assert capsys.readouterr().out == ""
 
 
 def test_a_class_out_of_a_draw_is_left_out_of_its_mean(make_truth):
