@@ -79,6 +79,21 @@ def test_a_path_in_pixels_may_roll_and_its_samples_may_lie_unevenly_in_time(tmp_
     assert rolled.displacement(90, 50)[-1, 1] == pytest.approx(40 * np.sin(0.05))
 
 
+def test_what_a_gyroscope_measures_of_a_shake_gives_the_kernels_of_the_shake(tmp_path):
+    motion = draw_motion(BlurSpec("shake", 24), np.random.default_rng(4), 640, 480)
+    focal_length = 3000.0  # long: perspective is small, as in the synthesis
+    times = np.linspace(0, 0.02, len(motion.path))
+    # Panning to the right moves the picture left, pitching up moves it down, and a roll turns it the other way.
+    turns = np.column_stack([motion.path[:, 1], -motion.path[:, 0], -motion.path[:, 2] * focal_length]) / focal_length
+    rates = np.gradient(turns, times, axis=0)
+    file = tmp_path / "a.csv"
+    np.savetxt(file, np.column_stack([times, rates]), delimiter=",", header="t,wx,wy,wz", comments="")
+    path = read_path(file, 640, 480, focal_length)
+    for x, y in [(320.0, 240.0), (30.0, 40.0), (600.0, 420.0)]:
+        one, other = (each.kernel_at(x, y, KERNEL).ravel() for each in (path, motion))
+        assert one @ other / np.linalg.norm(one) / np.linalg.norm(other) > 0.93
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
