@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import csv
+import functools
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
-from deblur.exposure.path_files import read_path
+from deblur.exposure.path_files import read_path, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from deblur.exposure.path_files import Record
     from deblur.exposure.paths import CameraPath
     from pipelines.sources import Item, Source
 
@@ -67,7 +69,12 @@ class Motions:
         height, width = item.picture.shape[:2]
         if self._exposures is None:
             return read_path(self._file(item.source), width, height, self._focal_length)
-        return read_path(self._motion, width, height, self._focal_length, self._exposures[str(item.source.stem)])
+        return self._record.path(width, height, self._focal_length, self._exposures[str(item.source.stem)])
+
+    @functools.cached_property
+    def _record(self) -> Record:
+        """Read once: that of a drive is long, and its pictures are many."""
+        return read_record(self._motion)
 
     def _has(self, source: Source) -> bool:
         return self._file(source).is_file() if self._exposures is None else str(source.stem) in self._exposures

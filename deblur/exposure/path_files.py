@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,71 +26,93 @@ _PLACES = ("x", "y")
 _STEPS = 128  # even steps of time that a file is read at
 
 
-def read_path(
-    file: Path,
-    width: int,
-    height: int,
-    focal_length: float | None = None,
-    exposure: tuple[float, float] | None = None,
-) -> CameraPath:
-    """The camera's path of one picture.
+@dataclass(frozen=True)
+class Record:
+    """What a sensor wrote down.
 
-    The file is CSV with a header and one line a sample, from the shutter's opening to its closing or, with
-    ``exposure``, from before the one to after the other. ``t`` is in seconds and rises. Beside it are either ``wx``,
-    ``wy`` and ``wz``, what a gyroscope says of the camera's axes (right, down and ahead; radians a second, by the right
-    hand), or ``x`` and ``y``, where the picture's content lies (pixels, right and down), and ``roll``, if wanted, how
-    far it has turned about the picture's middle (radians, clockwise on the screen). Of a path only the differences
-    count.
+    Attributes:
+        file: where it was read from.
+        times: (N,) seconds, rising, N at least 2.
+        columns: (N,) each, by name; those of a gyroscope or of a path in pixels are among them.
+    """
 
-    Args:
-        file: of the picture.
-        width: of the picture in pixels; the optical axis is in its middle.
-        height: likewise.
-        focal_length: in pixels of this picture; a gyroscope's file needs it.
-        exposure: when the shutter opened and closed, in the file's ``t``; None takes all of the file.
+    file: Path
+    times: NDArray[np.float64]
+    columns: Mapping[str, NDArray[np.float64]]
+
+    def path(
+        self,
+        width: int,
+        height: int,
+        focal_length: float | None = None,
+        exposure: tuple[float, float] | None = None,
+    ) -> CameraPath:
+        """The camera's path of one picture.
+
+        Args:
+            width: of the picture in pixels; the optical axis is in its middle.
+            height: likewise.
+            focal_length: in pixels of this picture; what a gyroscope measured needs it.
+            exposure: when the shutter opened and closed, in seconds of ``times``; None takes all of the record.
+
+        Raises:
+            DeblurError: the record tells of another time, or moves the picture by more than ``LARGEST_REACH``, or there
+                is no focal length.
+        """
+        opened, closed = exposure or (self.times[0], self.times[-1])
+        if not self.times[0] <= opened < closed <= self.times[-1]:
+            raise DeblurError(
+                f"{self.file} tells of {self.times[0]:g} to {self.times[-1]:g} seconds, and the shutter was open from "
+                f"{opened:g} to {closed:g}: give a record of all of the exposure"
+            )
+        middle = ((width - 1) / 2, (height - 1) / 2)
+        path = self._sampled(np.linspace(opened, closed, _STEPS), focal_length, middle)
+        reach = path.extent(*middle)
+        if reach > LARGEST_REACH:
+            raise DeblurError(
+                f"{self.file} moves the picture by {reach:.0f} pixels, and {LARGEST_REACH} are the most: rates are in "
+                "radians a second, times in seconds, places and the focal length in pixels"
+            )
+        return path
+
+    def _sampled(
+        self, even: NDArray[np.float64], focal_length: float | None, middle: tuple[float, float]
+    ) -> CameraPath:
+        """The path at even steps of time."""
+        sampled = {name: np.interp(even, self.times, values) for name, values in self.columns.items()}
+        if set(_RATES) <= set(sampled):
+            if focal_length is None:
+                raise DeblurError(
+                    f"{self.file} holds what a gyroscope measured: give the focal length in pixels with it"
+                )
+            rates = np.column_stack([sampled[name] for name in _RATES])
+            turned = (rates[1:] + rates[:-1]) / 2 * (even[1] - even[0])
+            angles = np.concatenate([np.zeros((1, 3)), np.cumsum(turned, axis=0)])
+            return Rotation(angles - angles.mean(axis=0), focal_length, middle)
+        roll = sampled.get("roll", np.zeros(_STEPS))
+        path = np.column_stack([sampled["x"], sampled["y"], roll, np.zeros(_STEPS)])
+        return Motion(path - path.mean(axis=0), np.full(_STEPS, 1 / _STEPS), middle)
+
+
+def read_path(file: Path, width: int, height: int, focal_length: float | None = None) -> CameraPath:
+    """The camera's path of the one picture that a file is of; see ``read_record`` and ``Record.path``."""
+    return read_record(file).path(width, height, focal_length)
+
+
+def read_record(file: Path) -> Record:
+    """Read what a sensor wrote down, of one exposure or of many.
+
+    The file is CSV with a header and one line a sample, from before a shutter's opening to after its closing. ``t`` is
+    in seconds and rises. Beside it are either ``wx``, ``wy`` and ``wz``, what a gyroscope says of the camera's axes
+    (right, down and ahead; radians a second, by the right hand), or ``x`` and ``y``, where the picture's content lies
+    (pixels, right and down), and ``roll``, if wanted, how far it has turned about the picture's middle (radians,
+    clockwise on the screen). Of a path only the differences count.
 
     Raises:
-        DeblurError: the file cannot be read, does not hold that, or moves the picture by more than ``LARGEST_REACH``.
+        DeblurError: the file cannot be read, or does not hold that.
     """
     columns = _read_columns(file)
-    middle = ((width - 1) / 2, (height - 1) / 2)
-    times = columns.pop("t")
-    opened, closed = exposure or (times[0], times[-1])
-    if not times[0] <= opened < closed <= times[-1]:
-        raise DeblurError(
-            f"{file} tells of {times[0]:g} to {times[-1]:g} seconds, and the shutter was open from {opened:g} to "
-            f"{closed:g}: give a record of all of the exposure"
-        )
-    path = _sampled_path(file, columns, times, (opened, closed), focal_length, middle)
-    reach = path.extent(*middle)
-    if reach > LARGEST_REACH:
-        raise DeblurError(
-            f"{file} moves the picture by {reach:.0f} pixels, and {LARGEST_REACH} are the most: rates are in radians a "
-            "second, times in seconds, places and the focal length in pixels"
-        )
-    return path
-
-
-def _sampled_path(
-    file: Path,
-    columns: Mapping[str, NDArray[np.float64]],
-    times: NDArray[np.float64],
-    exposure: tuple[float, float],
-    focal_length: float | None,
-    middle: tuple[float, float],
-) -> CameraPath:
-    even = np.linspace(*exposure, _STEPS)
-    sampled = {name: np.interp(even, times, values) for name, values in columns.items()}
-    if set(_RATES) <= set(sampled):
-        if focal_length is None:
-            raise DeblurError(f"{file} holds what a gyroscope measured: give the focal length in pixels with it")
-        rates = np.column_stack([sampled[name] for name in _RATES])
-        turned = (rates[1:] + rates[:-1]) / 2 * (even[1] - even[0])
-        angles = np.concatenate([np.zeros((1, 3)), np.cumsum(turned, axis=0)])
-        return Rotation(angles - angles.mean(axis=0), focal_length, middle)
-    roll = sampled.get("roll", np.zeros(_STEPS))
-    path = np.column_stack([sampled["x"], sampled["y"], roll, np.zeros(_STEPS)])
-    return Motion(path - path.mean(axis=0), np.full(_STEPS, 1 / _STEPS), middle)
+    return Record(file, columns.pop("t"), columns)
 
 
 def _read_columns(file: Path) -> dict[str, NDArray[np.float64]]:
