@@ -130,7 +130,7 @@ def load_methods(
         DeblurError: two methods share a name, or one cannot be loaded.
     """
     folders = [text.partition("=") for text in restored]
-    names = [*map(_name_of, deblurrers), *(name for name, _, _ in folders)]
+    names = [*map(name_of, deblurrers), *(name for name, _, _ in folders)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DeblurError(f"two methods are named {twice[0]!r}; rename one, such as --restored OTHER=DIR")
@@ -146,8 +146,8 @@ def load_methods(
     return methods
 
 
-def _name_of(deblurrer: str) -> str:
-    """A file is called by its stem."""
+def name_of(deblurrer: str) -> str:
+    """What results call ``NAME``, ``FILE`` or one of them with ``+gyro``: a file by its stem."""
     weights = deblurrer.removesuffix(GYROSCOPE)
     return (Path(weights).stem if weights.endswith(".safetensors") else weights) + deblurrer[len(weights) :]
 

@@ -47,7 +47,8 @@ def _stem(name: str) -> str:
 def _deblurrer(name: str, device: str) -> Program:
     from deblur.blur import BlurSpec
     from deblur.deblurrer import load_told
-    from deblur.exposure.paths import GYROSCOPE, felt_path
+    from deblur.exposure.paths import felt_path
+    from experiments.restoration_methods import name_of
 
     deblurrer, told = load_told(name, device)
 
@@ -59,8 +60,7 @@ def _deblurrer(name: str, device: str) -> Program:
         return deblurrer(*given)
 
     facts = {"weights": deblurrer.name, "sha256": deblurrer.sha256, "dtype": "float32", "in_out": "uint8, uint8"}
-    shown = _stem(name.removesuffix(GYROSCOPE)) + GYROSCOPE * told
-    return Program(shown, name, "deblurrer", deblurrer.device, prepare, restore, facts)
+    return Program(name_of(name), name, "deblurrer", deblurrer.device, prepare, restore, facts)
 
 
 def _network(name: str, device: str) -> Program:
