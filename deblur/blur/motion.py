@@ -83,6 +83,12 @@ class Motion:
         """Largest displacement at (x, y) in pixels."""
         return float(np.hypot(*self.displacement(x, y).T).max())
 
+    def part(self, steps: slice) -> Motion:
+        """The exposure of a shutter that was open during these steps of time only."""
+        weights = self.weights[steps] / self.weights[steps].sum()
+        path = self.path[steps]
+        return replace(self, path=path - weights @ path, weights=weights)
+
     def cropped(self, left: int, top: int) -> Motion:
         """The same exposure in the coordinates of a crop whose first pixel is (left, top)."""
         region = self.region and replace(

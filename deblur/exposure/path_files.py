@@ -11,7 +11,7 @@ import numpy as np
 from deblur.blur import Motion
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import LARGEST_REACH
-from deblur.exposure.paths import Rotation
+from deblur.exposure.paths import RollingShutter, Rotation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _RATES = ("wx", "wy", "wz")
 _PLACES = ("x", "y")
-_STEPS = 128  # even steps of time that a file is read at
+_STEPS = 128  # even steps of time that an exposure is read at
+_MOST_STEPS = 100_000  # from the first row's opening to the last row's closing
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Record:
         height: int,
         focal_length: float | None = None,
         exposure: tuple[float, float] | None = None,
+        readout: float = 0.0,
     ) -> CameraPath:
         """The camera's path of one picture.
 
@@ -53,20 +55,27 @@ class Record:
             width: of the picture in pixels; the optical axis is in its middle.
             height: likewise.
             focal_length: in pixels of this picture; what a gyroscope measured needs it.
-            exposure: when the shutter opened and closed, in seconds of ``times``; None takes all of the record.
+            exposure: when the shutter opened and closed, of the first row where rows follow one another, in seconds of
+                ``times``; None takes all of the record.
+            readout: by how many seconds the last row's exposure is later than the first one's; 0 for a global shutter.
 
         Raises:
             DeblurError: the record tells of another time, or moves the picture by more than ``LARGEST_REACH``, or there
                 is no focal length.
         """
-        opened, closed = exposure or (self.times[0], self.times[-1])
-        if not self.times[0] <= opened < closed <= self.times[-1]:
+        opened, closed = exposure or (self.times[0], self.times[-1] - readout)
+        end = closed + readout
+        if not self.times[0] <= opened < closed <= end <= self.times[-1]:
             raise DeblurError(
                 f"{self.file} tells of {self.times[0]:g} to {self.times[-1]:g} seconds, and the shutter was open from "
-                f"{opened:g} to {closed:g}: give a record of all of the exposure"
+                f"{opened:g} to {closed:g}{f', in the last row to {end:g}' * bool(readout)}: "
+                "give a record of all of the exposure"
             )
         middle = ((width - 1) / 2, (height - 1) / 2)
-        path = self._sampled(np.linspace(opened, closed, _STEPS), focal_length, middle)
+        share = (closed - opened) / (end - opened)
+        steps = max(2, round(min(_STEPS, _MOST_STEPS * share)))
+        whole = self._sampled(np.linspace(opened, end, round(steps / share)), focal_length, middle)
+        path = RollingShutter(whole, steps, height) if readout else whole
         reach = path.extent(*middle)
         if reach > LARGEST_REACH:
             raise DeblurError(
@@ -77,7 +86,7 @@ class Record:
 
     def _sampled(
         self, even: NDArray[np.float64], focal_length: float | None, middle: tuple[float, float]
-    ) -> CameraPath:
+    ) -> Motion | Rotation:
         """The path at even steps of time."""
         sampled = {name: np.interp(even, self.times, values) for name, values in self.columns.items()}
         if set(_RATES) <= set(sampled):
@@ -89,14 +98,16 @@ class Record:
             turned = (rates[1:] + rates[:-1]) / 2 * (even[1] - even[0])
             angles = np.concatenate([np.zeros((1, 3)), np.cumsum(turned, axis=0)])
             return Rotation(angles - angles.mean(axis=0), focal_length, middle)
-        roll = sampled.get("roll", np.zeros(_STEPS))
-        path = np.column_stack([sampled["x"], sampled["y"], roll, np.zeros(_STEPS)])
-        return Motion(path - path.mean(axis=0), np.full(_STEPS, 1 / _STEPS), middle)
+        nothing = np.zeros(len(even))
+        path = np.column_stack([sampled["x"], sampled["y"], sampled.get("roll", nothing), nothing])
+        return Motion(path - path.mean(axis=0), np.full(len(even), 1 / len(even)), middle)
 
 
-def read_path(file: Path, width: int, height: int, focal_length: float | None = None) -> CameraPath:
+def read_path(
+    file: Path, width: int, height: int, focal_length: float | None = None, readout: float = 0.0
+) -> CameraPath:
     """The camera's path of the one picture that a file is of; see ``read_record`` and ``Record.path``."""
-    return read_record(file).path(width, height, focal_length)
+    return read_record(file).path(width, height, focal_length, readout=readout)
 
 
 def read_record(file: Path) -> Record:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
-from deblur.blur import draw_motion, generator_for
+from deblur.blur import Motion, draw_motion, generator_for
 from deblur.blur.motion import rasterize, still
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from deblur.blur import BlurSpec, Motion
+    from deblur.blur import BlurSpec
 
 GYROSCOPE = "+gyro"
 """Behind a guided network's name or file: it is told each picture's camera path as a gyroscope measures it."""
@@ -75,6 +75,48 @@ class Rotation:
         """See ``CameraPath``."""
         return replace(self, center=(self.center[0] - left, self.center[1] - top))
 
+    def part(self, steps: slice) -> Rotation:
+        """The turns while a shutter was open during these steps of time only."""
+        angles = self.angles[steps]
+        return replace(self, angles=angles - angles.mean(axis=0))
+
+
+@dataclass(frozen=True)
+class RollingShutter:
+    """A camera that reads its picture row by row from the top: every row is exposed a little later than the one above.
+
+    A row's kernel is that of its own exposure. Rows stay where they were seen: what is bent in the picture stays bent.
+
+    Attributes:
+        whole: the path from the first row's opening to the last row's closing, at even steps of time.
+        steps: how many of these one row's exposure takes.
+        rows: of the whole picture.
+        top: how many of its rows lie above the crop that this is the path of.
+    """
+
+    whole: Motion | Rotation
+    steps: int
+    rows: int
+    top: int = 0
+
+    def kernel_at(self, x: float, y: float, size: int) -> NDArray[np.float32]:
+        """See ``CameraPath``."""
+        return self._of_row(y).kernel_at(x, y, size)
+
+    def extent(self, x: float, y: float) -> float:
+        """See ``CameraPath``."""
+        return self._of_row(y).extent(x, y)
+
+    def cropped(self, left: int, top: int) -> RollingShutter:
+        """See ``CameraPath``."""
+        return replace(self, whole=self.whole.cropped(left, top), top=self.top + top)
+
+    def _of_row(self, y: float) -> Motion | Rotation:
+        path = self.whole.path if isinstance(self.whole, Motion) else self.whole.angles
+        share = min(max((y + self.top) / max(self.rows - 1, 1), 0.0), 1.0)
+        first = round(share * (len(path) - self.steps))
+        return self.whole.part(slice(first, first + self.steps))
+
 
 def camera_path(motion: Motion) -> Motion:
     """What a sensor on the camera feels of an exposure: nothing of an object that moves by itself."""
@@ -104,9 +146,7 @@ def as_measured(motion: Motion, generator: np.random.Generator) -> Motion:
     scale = 1 + _SCALE_ERROR * generator.standard_normal()
     angle = _ANGLE_ERROR * generator.standard_normal()
     missed = round(len(motion.path) * generator.uniform(-_TIMING_ERROR, _TIMING_ERROR))
-    seen = slice(max(missed, 0), len(motion.path) + min(missed, 0))
-    path = motion.path[seen] * scale
+    path = motion.path * scale
     cos, sin = np.cos(angle), np.sin(angle)
     path[:, :2] = path[:, :2] @ np.array([[cos, sin], [-sin, cos]])
-    weights = motion.weights[seen] / motion.weights[seen].sum()
-    return replace(motion, path=path - weights @ path, weights=weights)
+    return replace(motion, path=path).part(slice(max(missed, 0), len(path) + min(missed, 0)))

@@ -14,7 +14,7 @@ from deblur.blur.motion import still
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import KERNEL, exposure_along
 from deblur.exposure.path_files import read_path
-from deblur.exposure.paths import Rotation, as_measured, camera_path
+from deblur.exposure.paths import RollingShutter, Rotation, as_measured, camera_path
 from deblur.metrics import psnr
 from deblur.networks.guided import CORRECTIONS, ExposureGuide
 from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorConfig
@@ -92,6 +92,55 @@ def test_what_a_gyroscope_measures_of_a_shake_gives_the_kernels_of_the_shake(tmp
     for x, y in [(320.0, 240.0), (30.0, 40.0), (600.0, 420.0)]:
         one, other = (each.kernel_at(x, y, KERNEL).ravel() for each in (path, motion))
         assert one @ other / np.linalg.norm(one) / np.linalg.norm(other) > 0.93
+
+
+def test_a_part_of_a_path_is_that_of_a_shutter_open_meanwhile():
+    motion = draw_motion(BlurSpec("shake", 20), np.random.default_rng(1), 640, 480)
+    part = motion.part(slice(10, 40))
+    np.testing.assert_allclose(np.diff(part.path, axis=0), np.diff(motion.path[10:40], axis=0))
+    np.testing.assert_allclose(part.weights @ part.path, 0, atol=1e-12)
+    turning = Rotation(np.linspace([0, 0, 0], [0.02, 0.04, 0], 101), 500.0, (0.0, 0.0))
+    half = turning.part(slice(50, 101))
+    np.testing.assert_allclose(half.angles[[0, -1]], [[-0.005, -0.01, 0], [0.005, 0.01, 0]], atol=1e-12)
+
+
+def test_every_row_of_a_rolling_shutter_has_its_own_exposure(tmp_path):
+    file = tmp_path / "a.csv"
+    # Still for ten milliseconds, then to the right by 1.2 pixels a millisecond.
+    file.write_text("t,x,y\n0,0,0\n0.010,0,0\n0.030,24,0\n")
+    path = read_path(file, 101, 101, readout=0.02)
+    assert path.extent(50, 0) == pytest.approx(0, abs=0.05)
+    assert path.extent(50, 100) == pytest.approx(6, abs=0.1)
+    assert path.extent(50, 25) == pytest.approx(4.5, abs=0.1)  # half of its time still, then by 6 pixels
+    lower = path.cropped(0, 60)
+    np.testing.assert_array_equal(lower.kernel_at(50, 40, KERNEL), path.kernel_at(50, 100, KERNEL))
+    for far in (-30, 200):  # places of kernels may lie outside
+        assert path.kernel_at(50, far, KERNEL).sum() == pytest.approx(1)
+    # Without a readout the whole record is one exposure.
+    assert read_path(file, 101, 101).extent(50, 0) == pytest.approx(16, abs=0.1)
+    with pytest.raises(DeblurError, match=r"open from 0 to -0.01, in the last row to 0.03: give a record of all"):
+        read_path(file, 101, 101, readout=0.04)
+
+
+def test_a_rolling_shutter_is_restored_row_by_row():
+    sharp = photographs.astronaut()[:384, 60:450]
+    travel = 60 * np.linspace(0, 1, 257) ** 2  # of the content to the right, ever faster
+    whole = Motion(np.column_stack([travel, np.zeros((257, 3))]), np.full(257, 1 / 257), (195.0, 192.0))
+    path = RollingShutter(whole, 97, 384)
+    blurred, truth = np.empty_like(sharp), np.empty_like(sharp)
+    wide = photographs.astronaut()[:384].astype(np.float32)
+    for row in range(384):
+        seen = travel[(first := round(row / 383 * 160)) : first + 97]
+        at = [np.arange(60, 450) - moved for moved in seen - seen.mean()]
+        for channel in range(3):
+            line = wide[row, :, channel]
+            exposed = np.mean([np.interp(columns, np.arange(512), line) for columns in at], axis=0)
+            blurred[row, :, channel] = exposed.round()
+            truth[row, :, channel] = line[60:450]
+    deblurrer = Deblurrer.load("mstsgm-guided", "cpu")
+    rolling, at_once = (deblurrer(blurred, each) for each in (path, whole.part(slice(80, 177))))
+    assert decibels(rolling, truth) > decibels(blurred, truth) + 1
+    assert decibels(rolling, truth) > decibels(at_once, truth) + 1
 
 
 @pytest.mark.parametrize(
