@@ -15,6 +15,7 @@ from deblur.cli import (
     above_zero,
     add_config_option,
     add_device_option,
+    not_negative,
     parse_args,
     positive_int,
     run,
@@ -37,6 +38,7 @@ examples:
   python -m pipelines.deblur_detect photos/ --classes person car --save annotated,txt
   python -m pipelines.deblur_detect 'photos/**/*.png' --deblurrer none --json > detections.json
   python -m pipelines.deblur_detect robot/ --motion gyro/ --focal-length 820    the camera's turns are known
+  python -m pipelines.deblur_detect drone.mp4 --motion flight.csv --exposures times.csv --focal-length 900
   python -m pipelines.deblur_detect ride.mp4 --save side-by-side --output ride-restored
   python -m pipelines.deblur_detect 0 --limit 300     the first camera; Ctrl-C stops it and keeps what is written
 
@@ -59,8 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--fuse needs a deblurrer: without one there is only one picture to detect in")
     if args.motion is not None and args.deblurrer == "none":
         parser.error("--motion needs a deblurrer to be told the camera's path")
-    if args.motion is None and (args.focal_length is not None or args.exposures is not None):
-        parser.error("--focal-length and --exposures are for --motion")
+    if args.motion is None and (args.focal_length is not None or args.exposures is not None or args.readout):
+        parser.error("--focal-length, --exposures and --readout are for --motion")
     if args.fuse is None:
         args.fuse = args.deblurrer != "none" and args.motion is None
     return run(lambda: deblur_detect(args), expected=(DeblurError, DetectionError))
@@ -99,13 +101,20 @@ def make_parser() -> argparse.ArgumentParser:
         "--exposures",
         type=Path,
         metavar="FILE",
-        help="CSV of picture,opened,closed: when each was taken, in seconds of the record",
+        help="CSV of picture,opened,closed: when each was taken, in seconds of the record; of a video, its first frame",
     )
     models.add_argument(
         "--focal-length",
         type=above_zero,
         metavar="PIXELS",
         help="of the pictures as they are; a gyroscope's path needs it",
+    )
+    models.add_argument(
+        "--readout",
+        type=not_negative,
+        default=0.0,
+        metavar="SECONDS",
+        help="of a rolling shutter: how much later than the first row the last one is exposed (default: 0, global)",
     )
     models.add_argument(
         "--detector", default="yolo26n", metavar="NAME|FILE", help="YOLO weights: a name or a file (default: yolo26n)"
@@ -187,7 +196,7 @@ def deblur_detect(args: argparse.Namespace) -> int:
     motions = None
     if args.motion is not None:
         assert deblurrer is not None
-        motions = Motions(args.motion, args.focal_length, args.exposures)
+        motions = Motions(args.motion, args.focal_length, args.exposures, args.readout)
         if not deblurrer.takes_path:
             raise DeblurError(f"--motion: {deblurrer.name} has no guide to be told the camera's path")
         motions.check(sources)

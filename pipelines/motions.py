@@ -1,4 +1,4 @@
-"""The camera's paths that a user has: a file for each picture, or one record and the times of the pictures."""
+"""The camera's paths that a user has: a file for each picture or frame, or one record and the times of them all."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from deblur.errors import DeblurError
 from deblur.exposure.path_files import read_path, read_record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path, PurePosixPath
 
     from deblur.exposure.path_files import Record
     from deblur.exposure.paths import CameraPath
@@ -21,15 +21,20 @@ COLUMNS = ("picture", "opened", "closed")
 
 
 class Motions:
-    """What ``--motion`` names: a folder of ``STEM.csv``, named as the outputs of the pictures are, or one record."""
+    """What ``--motion`` names: a folder of ``STEM.csv``, named as the outputs of the pictures are, or one record.
 
-    def __init__(self, motion: Path, focal_length: float | None, exposures: Path | None) -> None:
+    A video's frames are ``STEM/000000`` and so on. In the times of a record a line of the video itself tells when its
+    first frame was taken; the others follow at its frame rate.
+    """
+
+    def __init__(self, motion: Path, focal_length: float | None, exposures: Path | None, readout: float = 0.0) -> None:
         """Remember where the files are, and read the times of the exposures.
 
         Args:
             motion: the folder or, with ``exposures``, the record.
             focal_length: in pixels, which what a gyroscope measured needs; see ``read_path``.
             exposures: CSV with the columns picture (STEM), opened and closed (seconds, as the record's ``t``).
+            readout: by how many seconds a rolling shutter exposes the last row later than the first.
 
         Raises:
             DeblurError: there is a record without exposures or the other way round, or they cannot be read.
@@ -40,36 +45,37 @@ class Motions:
             raise DeblurError(f"--motion {motion} is no file: --exposures tells the times of one record")
         self._motion = motion
         self._focal_length = focal_length
+        self._readout = readout
         self._exposures = None if exposures is None else _read_exposures(exposures)
 
     def check(self, sources: Sequence[Source]) -> None:
         """Refuse before any work what has no path.
 
         Raises:
-            DeblurError: a source is a video or a camera, or its file or its times are missing.
+            DeblurError: a source is a camera, or its file or its times are missing.
         """
-        moving = [source.file for source in sources if source.is_video]
-        if moving:
-            raise DeblurError(f"--motion is for pictures, and {moving[0]} is a video: give its frames as pictures")
+        live = [source.file for source in sources if isinstance(source.origin, int)]
+        if live:
+            raise DeblurError(f"--motion is for what was taken before, and {live[0]} is live: record a video first")
         missing = [str(source.stem) for source in sources if not self._has(source)]
         if missing:
             where = f"no file in {self._motion}" if self._exposures is None else "no times in --exposures"
             raise DeblurError(
-                f"{len(missing)} of {len(sources)} pictures have {where}, the first is {missing[0]!r}: "
-                "add it, or leave the picture out"
+                f"{len(missing)} of {len(sources)} sources have {where}, the first is {missing[0]!r}: "
+                "add it, or leave the source out"
             )
 
     def path_of(self, item: Item) -> CameraPath:
-        """The camera's path of one picture, which was read.
+        """The camera's path of one picture or frame, which was read.
 
         Raises:
-            DeblurError: its file is broken, or tells of another time.
+            DeblurError: its file or its times are missing, the file is broken, or it tells of another time.
         """
         assert item.picture is not None
         height, width = item.picture.shape[:2]
         if self._exposures is None:
-            return read_path(self._file(item.source), width, height, self._focal_length)
-        return self._record.path(width, height, self._focal_length, self._exposures[str(item.source.stem)])
+            return read_path(self._file(item.stem), width, height, self._focal_length, self._readout)
+        return self._record.path(width, height, self._focal_length, _times_of(item, self._exposures), self._readout)
 
     @functools.cached_property
     def _record(self) -> Record:
@@ -77,10 +83,26 @@ class Motions:
         return read_record(self._motion)
 
     def _has(self, source: Source) -> bool:
-        return self._file(source).is_file() if self._exposures is None else str(source.stem) in self._exposures
+        if self._exposures is None:
+            return (self._motion / source.stem).is_dir() if source.is_video else self._file(source.stem).is_file()
+        name = str(source.stem)
+        return name in self._exposures or (
+            source.is_video and any(other.startswith(f"{name}/") for other in self._exposures)
+        )
 
-    def _file(self, source: Source) -> Path:
-        return self._motion / source.stem.with_name(f"{source.stem.name}.csv")
+    def _file(self, stem: PurePosixPath) -> Path:
+        return self._motion / stem.with_name(f"{stem.name}.csv")
+
+
+def _times_of(item: Item, exposures: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
+    """When the shutter opened and closed for a picture or a frame."""
+    own, first = exposures.get(str(item.stem)), exposures.get(str(item.source.stem))
+    if own is not None:
+        return own
+    if first is None or item.frame is None or item.fps is None:
+        raise DeblurError(f"--exposures has no times of {item.stem}")
+    later = item.frame / item.fps
+    return first[0] + later, first[1] + later
 
 
 def _read_exposures(file: Path) -> dict[str, tuple[float, float]]:

@@ -115,10 +115,7 @@ class PictureSink:
             shares = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
             numbers = " ".join(f"{share:.6f}" for share in shares)
             lines.append(f"{self._class_numbers[name]} {numbers} {score:.6f}\n")
-        stem = item.source.stem
-        if item.frame is not None:
-            stem = stem / f"{item.frame:06d}"
-        path = self.folder / "txt" / _with_suffix(stem, ".txt")
+        path = self.folder / "txt" / _with_suffix(item.stem, ".txt")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

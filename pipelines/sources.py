@@ -59,6 +59,11 @@ class Item:
     error: str | None
     read_ms: float
 
+    @property
+    def stem(self) -> PurePosixPath:
+        """Its own name below a folder of outputs, without suffix: the source's, or ``NAME/000000`` of a frame."""
+        return self.source.stem if self.frame is None else self.source.stem / f"{self.frame:06d}"
+
 
 def find_sources(arguments: Sequence[str]) -> tuple[list[Source], list[str]]:
     """Find out what each SOURCE is.

@@ -144,24 +144,30 @@ def test_the_deblurrer_is_told_each_pictures_path(
     assert bright["error"] is None
     (motion / "dark.csv").unlink()
     assert main([*told, "--output", "none"]) == 1
-    assert "1 of 2 pictures have no file in gyro, the first is 'dark'" in capsys.readouterr().err
+    assert "1 of 2 sources have no file in gyro, the first is 'dark'" in capsys.readouterr().err
     assert not Path("none").exists()
     assert main([*told, "--deblurrer", "blind", "--output", "none"]) == 1
     assert "blind has no guide to be told the camera's path" in capsys.readouterr().err
 
 
-def test_one_record_tells_of_every_picture_by_its_time(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def reaches(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How far the pictures that a Deblurrer is given move, at their first row, as it is told."""
     import deblur
 
-    reaches = []
+    found: list[float] = []
 
     def told(_: object, picture: NDArray[np.uint8], path: Any) -> NDArray[np.uint8]:
-        reaches.append(path.extent(picture.shape[1] / 2, picture.shape[0] / 2))
+        found.append(path.extent(picture.shape[1] / 2, 0))
         return picture
 
     monkeypatch.setattr(deblur.Deblurrer, "__call__", told)
+    return found
+
+
+def test_one_record_tells_of_every_picture_by_its_time(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], reaches: list[float]
+) -> None:
     samples = "".join(f"{i / 100},0,{0 if i < 50 else 1},0\n" for i in range(101))
     (tmp_path / "drive.csv").write_text(f"t,wx,wy,wz\n{samples}")
     (tmp_path / "times.csv").write_text("picture,opened,closed\ndark,0.1,0.15\ndeep/bright,0.8,0.82\n")
@@ -179,7 +185,7 @@ def test_one_record_tells_of_every_picture_by_its_time(
 @pytest.mark.parametrize(
     ("times", "given", "says"),
     [
-        ("picture,opened,closed\ndark,0,1\n", ["drive.csv", "--exposures", "t.csv"], "1 of 2 pictures have no times"),
+        ("picture,opened,closed\ndark,0,1\n", ["drive.csv", "--exposures", "t.csv"], "1 of 2 sources have no times"),
         (
             "picture,opened,closed\ndark,0,x\n",
             ["drive.csv", "--exposures", "t.csv"],
@@ -204,10 +210,68 @@ def test_a_record_without_times_is_refused_in_one_line(
     assert not Path("runs").exists()
 
 
-def test_a_videos_path_is_not_known(make_video: Callable[..., Path], motion: Path, capsys: Any) -> None:
+@pytest.fixture
+def spinning(tmp_path: Path) -> Path:
+    """A record of one second: the camera turns ever faster."""
+    samples = "".join(f"{i / 100},0,{i / 100},0\n" for i in range(101))
+    (tmp_path / "drive.csv").write_text(f"t,wx,wy,wz\n{samples}")
+    return Path("drive.csv")
+
+
+def spun(opened: float, closed: float) -> float:
+    """How far the content moves from its mean place meanwhile, in pixels of a focal length of 1000."""
+    angles = np.linspace(opened, closed, 100) ** 2 / 2
+    return 1000 * float(np.abs(angles - angles.mean()).max())
+
+
+def test_frames_of_a_video_follow_its_first_one_or_have_times_of_their_own(
+    make_video: Callable[..., Path], spinning: Path, tmp_path: Path, reaches: list[float], capsys: Any
+) -> None:
+    make_video("ride.mp4", [40, 60, 80])
+    (tmp_path / "t.csv").write_text("picture,opened,closed\nride,0.0,0.1\nride/000002,0.85,0.95\n")
+    given = ["ride.mp4", "--motion", str(spinning), "--exposures", "t.csv", "--focal-length", "1000"]
+    assert main([*given, "--save", "json"]) == 0
+    # Frames lie 0.08 seconds apart.
+    assert reaches == [pytest.approx(spun(*times), rel=0.02) for times in [(0.0, 0.1), (0.08, 0.18), (0.85, 0.95)]]
+    (tmp_path / "t.csv").write_text("picture,opened,closed\nride/000001,0.0,0.1\n")
+    capsys.readouterr()
+    assert main([*given, "--json"]) == 1
+    frames = document(capsys)["pictures"]
+    assert [frame["error"] for frame in frames] == [
+        "ride.mp4: --exposures has no times of ride/000000",
+        None,
+        "ride.mp4: --exposures has no times of ride/000002",
+    ]
+
+
+def test_frames_of_a_video_may_have_files_of_their_own(
+    make_video: Callable[..., Path], motion: Path, reaches: list[float], capsys: Any
+) -> None:
     make_video("ride.mp4", [40, 60])
-    assert main(["ride.mp4", "--motion", "gyro"]) == 1
-    assert "--motion is for pictures, and ride.mp4 is a video" in capsys.readouterr().err
+    assert main(["ride.mp4", "--motion", "gyro", "--focal-length", "100"]) == 1
+    assert "1 of 1 sources have no file in gyro, the first is 'ride'" in capsys.readouterr().err
+    (motion / "ride").mkdir()
+    (motion / "dark.csv").rename(motion / "ride/000001.csv")
+    assert main(["ride.mp4", "--motion", "gyro", "--focal-length", "1000", "--json"]) == 1
+    first, second = document(capsys)["pictures"]
+    assert first["error"] == "ride.mp4: cannot read the camera's path gyro/ride/000000.csv: No such file or directory"
+    assert second["error"] is None
+    assert reaches == [pytest.approx(5, rel=0.02)]
+
+
+def test_a_rolling_shutter_is_told(photos: Path, spinning: Path, reaches: list[float], capsys: Any) -> None:
+    times = photos.parent / "t.csv"
+    times.write_text("picture,opened,closed\ndark,0.1,0.2\ndeep/bright,0.1,0.2\n")
+    given = ["photos", "--motion", str(spinning), "--exposures", "t.csv", "--focal-length", "1000"]
+    assert main([*given, "--readout", "0.7", "--save", "json"]) == 0
+    assert reaches == [pytest.approx(spun(0.1, 0.2), rel=0.02)] * 2
+    assert main([*given, "--readout", "0.9", "--output", "late"]) == 1
+    assert "open from 0.1 to 0.2, in the last row to 1.1: give a record of all" in capsys.readouterr().err
+
+
+def test_a_live_camera_has_no_record(motion: Path, capsys: Any) -> None:
+    assert main(["0", "--motion", "gyro"]) == 1
+    assert "--motion is for what was taken before, and camera:0 is live" in capsys.readouterr().err
 
 
 def test_json_is_one_document_as_documented(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
