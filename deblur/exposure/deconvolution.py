@@ -24,7 +24,11 @@ RAMP = 48  # pixels over which neighbouring windows fade into each other
 
 
 class Regularization(NamedTuple):
-    """What keeps an inverse filter from amplifying noise: ``strength`` |D|^2 + ``floor`` beside the kernel's power."""
+    """What keeps an inverse filter from amplifying noise: ``strength`` |D|^2 + ``floor`` (1 - P) beside the power P.
+
+    The floor is for kernels that are known: frequencies that a long path all but erases ring where the path is a little
+    off. It fades where the blur takes nothing away.
+    """
 
     strength: float
     floor: float
@@ -32,8 +36,10 @@ class Regularization(NamedTuple):
 
 ESTIMATED = Regularization(0.02, 1e-5)
 """A belief damps by itself what is unsure. Strengths of 0.03 and 0.008 together gave a network no more."""
-KNOWN = Regularization(0.006, 0.01)
-"""Found on eight photographs (docs/training-log.md): without the floor a known long path rings."""
+KNOWN = Regularization(0.003, 0.005)
+"""Keeps detail, and rings beside strong edges."""
+CALM = Regularization(0.02, 0.03)
+"""For the same kernels: where the other rings. The two were found on eight photographs (docs/training-log.md)."""
 
 
 class _Span(NamedTuple):
@@ -46,8 +52,8 @@ class _Span(NamedTuple):
 class Deconvolution:
     """Pictures with the blur undone by Wiener filters whose prior is that gradients are small.
 
-    At frequency f the filter of a belief turns Y into conj(K) Y / (P + strength |D|^2 + floor), K the mean of the
-    kernels that are thought possible, P their mean power and D the transfer function of horizontal and vertical
+    At frequency f the filter of a belief turns Y into conj(K) Y / (P + strength |D|^2 + floor (1 - P)), K the mean of
+    the kernels that are thought possible, P their mean power and D the transfer function of horizontal and vertical
     differences: white noise over a scene whose spectrum falls as 1 / |f| (Wiener, 1949). Where the kernel is known P is
     |K|^2; where its phase is not, P is larger, and the filter takes away what it cannot put right.
     """
@@ -58,7 +64,6 @@ class Deconvolution:
         belief: Belief,
         rows: Sequence[float],
         columns: Sequence[float],
-        regularization: Regularization = ESTIMATED,
     ) -> None:
         """Transform pictures and kernels, once for all filters.
 
@@ -67,7 +72,6 @@ class Deconvolution:
             belief: kernels of R = rows * columns regions, row by row.
             rows: y of the places that the kernels are for, ascending, ``RAMP`` or more apart.
             columns: x of these places, likewise.
-            regularization: against noise.
         """
         self._shape = light.shape
         margin = self._margin = belief.mean.shape[-1] // 2 + _MARGIN
@@ -90,15 +94,20 @@ class Deconvolution:
         self._spectrum = torch.fft.rfft2((windows - self._level) * taper)
         self._transfer = torch.fft.rfft2(_centred(belief.mean, size)).unsqueeze(2)
         spread = torch.fft.rfft2(_centred(belief.power, size)).unsqueeze(2)
-        power = torch.maximum(squared(self._transfer), squared(spread))
-        # Complex numbers are divided by real ones several times slower than multiplied.
-        strength, floor = regularization
-        self._gain = 1 / (power + strength * difference_power(size, light.device) + floor)
+        self._power = torch.maximum(squared(self._transfer), squared(spread))
 
-    def restore(self, turned: Tensor | None = None, channels: slice = slice(None)) -> Tensor:
+    def gain(self, regularization: Regularization) -> Tensor:
+        """What the filters multiply each frequency by, beside the conjugate kernel; for ``restore``."""
+        strength, floor = regularization
+        power = self._power
+        # Complex numbers are divided by real ones several times slower than multiplied.
+        return 1 / (power + strength * difference_power(self._size, power.device) + floor * (1 - power).clamp_min(0))
+
+    def restore(self, gain: Tensor, turned: Tensor | None = None, channels: slice = slice(None)) -> Tensor:
         """Undo the blur.
 
         Args:
+            gain: as ``gain`` gives it.
             turned: (B,) bool, the pictures whose kernels are meant turned by 180 degrees; none by default.
             channels: those of the pictures that are wanted.
 
@@ -113,7 +122,7 @@ class Deconvolution:
         level = self._level[:, :, channels]
         batch, _, height, width = self._shape
         result = level.new_zeros(batch, matched.shape[2], height, width)
-        restored = torch.fft.irfft2(matched * self._gain, s=self._size) + level
+        restored = torch.fft.irfft2(matched * gain, s=self._size) + level
         margin = self._margin
         for index, (row, column) in enumerate(itertools.product(*self._spans)):
             h, w = len(row.share), len(column.share)
@@ -121,6 +130,17 @@ class Deconvolution:
             share = row.share.unsqueeze(1) * column.share
             result[:, :, row.start : row.start + h, column.start : column.start + w] += part * share
         return result
+
+
+def density(pictures: Tensor) -> Tensor:
+    """(B,) how little sparse the gradients of (B, 1, H, W) are: their mean over their root mean square.
+
+    Sharp pictures have few strong edges, ringing is everywhere (Krishnan, Tay and Fergus, CVPR 2011).
+    """
+    gradients = (pictures.diff(dim=axis).flatten(1) for axis in (-2, -1))
+    mean, square = zip(*((each.abs().sum(1), each.square().sum(1)) for each in gradients), strict=True)
+    count = pictures[0].numel()
+    return (mean[0] + mean[1]) / (count * (square[0] + square[1])).sqrt().clamp_min(1e-6)
 
 
 def _spans(places: Sequence[float], length: int, device: torch.device) -> list[_Span]:

@@ -86,6 +86,12 @@ def exposure_along(paths: Sequence[CameraPath], height: int, width: int, device:
     return Exposure(known(torch.stack(kernels).to(device)), rows, columns, certain=True)
 
 
+def together(exposures: Sequence[Exposure]) -> Exposure:
+    """The exposures of pictures of one size, with kernels of one size, as that of a batch of them."""
+    mean, power = (torch.cat(each) for each in zip(*(one.kernels for one in exposures), strict=True))
+    return exposures[0]._replace(kernels=Belief(mean, power))
+
+
 def _places(side: int) -> tuple[float, ...]:
     """Middles of even parts of a side of a picture."""
     count = max(1, round(side / _PLACE_SPACING))

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deblur.blur.sensor import to_linear, to_srgb
-from deblur.exposure.deconvolution import ESTIMATED, KNOWN, Deconvolution
+from deblur.exposure.deconvolution import CALM, ESTIMATED, KNOWN, Deconvolution, density
 from deblur.exposure.kernels import Belief, Exposure, spread
 from deblur.exposure.spectra import luma
 from deblur.networks.blocks import Restored, picture_pyramid
@@ -84,21 +84,21 @@ class ExposureGuide(nn.Module):
         """Guide channels (B, 5, H, W) of pictures as ``estimate`` takes them; without an exposure it is estimated.
 
         They are corrections of brightness, in encoded values: the restored brightness less the picture's, in linear
-        light and in encoded values, then the latter by the kernels turned by 180 degrees; then maps of the blur's
-        length and of how sharply its kernel is known, 1 where there is no blur. Where the way round is open, the one
-        whose pictures have the sparser gradients comes first.
+        light, in encoded values and in these once more; then maps of the blur's length and of how sharply its kernel is
+        known, 1 where there is no blur. The third correction is by the kernels turned by 180 degrees where the way
+        round is open, and the one whose pictures have the sparser gradients comes first; where the kernels are known
+        it is by the same ones, more calmly.
         """
         kernels, rows, columns, certain = exposure or self.estimate(x)
         linear, encoded = luma(to_linear(x)), luma(x)
-        against_noise = KNOWN if certain else ESTIMATED
-        filters = Deconvolution(torch.cat([linear, encoded], 1), kernels, rows, columns, against_noise)
-        as_read = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-        one, other = (filters.restore(way, _ENCODED) for way in (as_read, ~as_read))
-        turned = as_read if certain else _density(other) < _density(one)
-        choose = turned.view(-1, 1, 1, 1)
-        both = torch.cat([torch.where(choose, other, one), torch.where(choose, one, other)], 1)
-        in_light = to_srgb(filters.restore(turned, _LINEAR)) - to_srgb(linear)
-        corrections = torch.cat([in_light, both.clamp(0, 1) - encoded], 1)
+        filters = Deconvolution(torch.cat([linear, encoded], 1), kernels, rows, columns)
+        if certain:
+            restored = filters.restore(filters.gain(KNOWN))
+            light, both = restored[:, _LINEAR], [restored[:, _ENCODED]]
+            both += [filters.restore(filters.gain(CALM), channels=_ENCODED)]
+        else:
+            light, both = _either_way(filters, filters.gain(ESTIMATED), len(x))
+        corrections = torch.cat([to_srgb(light) - to_srgb(linear), *(each.clamp(0, 1) - encoded for each in both)], 1)
         known = kernels.mean.square().sum((-2, -1)).sqrt()
         maps = torch.stack([spread(kernels.mean) / _LENGTH_UNIT, known], 1).unflatten(2, (len(rows), len(columns)))
         maps = F.interpolate(maps, x.shape[-2:], mode="bilinear", align_corners=False)
@@ -168,12 +168,11 @@ class GuidedNetwork(nn.Module):
         return self.network(x, guide.to(x.dtype), finest_only=finest_only)
 
 
-def _density(pictures: Tensor) -> Tensor:
-    """(B,) how little sparse the gradients of (B, 1, H, W) are: their mean over their root mean square.
-
-    Sharp pictures have few strong edges, ringing is everywhere (Krishnan, Tay and Fergus, CVPR 2011).
-    """
-    gradients = (pictures.diff(dim=axis).flatten(1) for axis in (-2, -1))
-    mean, square = zip(*((each.abs().sum(1), each.square().sum(1)) for each in gradients), strict=True)
-    count = pictures[0].numel()
-    return (mean[0] + mean[1]) / (count * (square[0] + square[1])).sqrt().clamp_min(1e-6)
+def _either_way(filters: Deconvolution, gain: Tensor, count: int) -> tuple[Tensor, list[Tensor]]:
+    """Restored linear brightness, the way round that looks right, and encoded brightness, that way and the other."""
+    as_read = torch.zeros(count, dtype=torch.bool, device=gain.device)
+    one, other = (filters.restore(gain, way, _ENCODED) for way in (as_read, ~as_read))
+    turned = density(other) < density(one)
+    choose = turned.view(-1, 1, 1, 1)
+    both = [torch.where(choose, other, one), torch.where(choose, one, other)]
+    return filters.restore(gain, turned, _LINEAR), both

@@ -13,12 +13,14 @@ from deblur.blur import BlurSpec, Motion, average_frames, draw_motion, expose_wi
 from deblur.blur.motion import read_kernels
 from deblur.borders import mirrored_window
 from deblur.errors import DeblurError
+from deblur.exposure.kernels import exposure_along
 from deblur.exposure.paths import as_measured, camera_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from deblur.exposure.kernels import Exposure
     from deblur.training.sources import Example, PictureStore, Source
 
 
@@ -94,13 +96,14 @@ def parse_blur_range(text: str) -> BlurRange:
 class Batch(NamedTuple):
     """Crops on the training device, (B, 3, C, C) RGB in [0, 1], what was done to them, and where they came from.
 
-    ``paths`` holds the camera's paths that the guide of a guided network is told, as a sensor measures them.
+    ``exposures`` holds the kernels that the guide of a guided network is told, by the camera's path as a sensor
+    measures it; None where it is left to estimate them.
     """
 
     blurred: Tensor
     sharp: Tensor
     motions: tuple[Motion | None, ...]
-    paths: tuple[Motion | None, ...]
+    exposures: tuple[Exposure | None, ...]
     files: tuple[Path, ...]
 
     def portions(self, count: int) -> list[Batch]:
@@ -109,7 +112,7 @@ class Batch(NamedTuple):
         starts = range(0, len(self.files), size)
         parts = [slice(start, start + size) for start in starts]
         return [
-            Batch(self.blurred[part], self.sharp[part], self.motions[part], self.paths[part], self.files[part])
+            Batch(self.blurred[part], self.sharp[part], self.motions[part], self.exposures[part], self.files[part])
             for part in parts
         ]
 
@@ -145,7 +148,7 @@ def make_batch(
 ) -> Batch:
     """Cut the crops, mirror and turn them at random, and blur those that come sharp, on the store's device.
 
-    The paths of ``path_share`` of the latter are told.
+    Of ``path_share`` of the latter the kernels are told.
     """
     # Of a video only some frames are needed; they are read when they have been drawn.
     store.prefetch(file for draw in draws if draw.example.kind != "frames" for file in draw.example.files)
@@ -182,16 +185,16 @@ def make_batch(
         pictures.float() / 255,
         torch.stack(sharp).float() / 255,
         tuple(motions),
-        tuple(_told(*one, path_share) for one in zip(motions, draws, strict=True)),
+        tuple(_told(*one, path_share, crop, pictures.device) for one in zip(motions, draws, strict=True)),
         tuple(draw.example.files[-1] for draw in draws),
     )
 
 
-def _told(motion: Motion | None, draw: Draw, share: float) -> Motion | None:
-    """The camera's path with a sensor's errors, or None where it is not known or not told."""
+def _told(motion: Motion | None, draw: Draw, share: float, crop: int, device: torch.device) -> Exposure | None:
+    """The kernels by the camera's path with a sensor's errors, or None where it is not known or not told."""
     if not share or motion is None or draw.generator.uniform() >= share:
         return None
-    return as_measured(camera_path(motion), draw.generator)
+    return exposure_along([as_measured(camera_path(motion), draw.generator)], crop, crop, device)
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,10 @@ class BatchLoader:
         batch = self._prepared[2].result()
         self._prepared = None
         if self._stream is not None:
-            for pictures in (batch.blurred, batch.sharp):
+            told = [maps for exposure in batch.exposures if exposure is not None for maps in exposure.kernels]
+            for tensor in (batch.blurred, batch.sharp, *told):
                 # Their memory belongs to the other stream, which must not reuse it while this one still reads it.
-                pictures.record_stream(torch.cuda.current_stream(pictures.device))
+                tensor.record_stream(torch.cuda.current_stream(tensor.device))
         return batch
 
     def close(self) -> None:

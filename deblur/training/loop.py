@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from deblur.devices import resolve_device, synchronize
 from deblur.errors import DeblurError
-from deblur.exposure.kernels import exposure_along
+from deblur.exposure.kernels import together
 from deblur.losses import LossWeights, estimator_loss, restoration_loss
 from deblur.networks import build, config_from_dict, config_to_dict
 from deblur.networks.guided import GuidedNetwork, InverseFilter
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from deblur.networks.guided import ExposureGuide
     from deblur.training.validation import FeatureDistance
 
 
@@ -264,7 +265,8 @@ class Trainer:
             return estimator_loss(self.network(batch.blurred), batch.motions)
         context = {"context": options.context} if options.context else {}
         if options.path_share:
-            context["guide"] = self._guide(batch)
+            assert isinstance(self.bare, GuidedNetwork)
+            context["guide"] = guide_channels(self.bare.guide, batch)
         inner = slice(options.context, batch.sharp.shape[-1] - options.context)
         sharp = batch.sharp[..., inner, inner]
         with self.accelerator.autocast():
@@ -275,13 +277,6 @@ class Trainer:
         if teacher is not None and options.detector_weight and self.progress.step >= options.detector_from:
             terms["detector"] = options.detector_weight * teacher(restored.picture.float(), sharp)
         return terms
-
-    def _guide(self, batch: Batch) -> Tensor:
-        """The guide's channels of pictures of which some come with their camera's path."""
-        assert isinstance(self.bare, GuidedNetwork)
-        height, width = batch.blurred.shape[-2:]
-        told = [exposure_along([path], height, width, self.device) if path else None for path in batch.paths]
-        return torch.cat([self.bare.guide(*one) for one in zip(batch.blurred.split(1), told, strict=True)])
 
     def _validate(self, log: TrainingLog) -> dict[str, dict[str, float | None]]:
         """Score the averaged weights, keep them where they are the best so far, save, and write samples."""
@@ -355,6 +350,20 @@ class Trainer:
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         self.stop_requested = True
+
+
+def guide_channels(guide: ExposureGuide, batch: Batch) -> Tensor:
+    """The guide's channels of pictures of which some come with their kernels."""
+    # Those that are estimated go together, and so do those whose kernels are of one size.
+    groups: dict[int, list[int]] = {}
+    for place, exposure in enumerate(batch.exposures):
+        groups.setdefault(0 if exposure is None else exposure.kernels.mean.shape[-1], []).append(place)
+    channels: dict[int, Tensor] = {}
+    for places in groups.values():
+        told = [exposure for place in places if (exposure := batch.exposures[place]) is not None]
+        made = guide(batch.blurred[places], together(told) if told else None)
+        channels.update(zip(places, made, strict=True))
+    return torch.stack([channels[place] for place in range(len(channels))])
 
 
 def _check_options(options: argparse.Namespace) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -12,13 +14,15 @@ from deblur import Deblurrer
 from deblur.blur import BlurSpec, Motion, draw_motion, generator_for, synthesize_with_motion
 from deblur.blur.motion import still
 from deblur.errors import DeblurError
-from deblur.exposure.kernels import KERNEL, exposure_along
+from deblur.exposure.kernels import KERNEL, exposure_along, spread
 from deblur.exposure.path_files import read_path
 from deblur.exposure.paths import RollingShutter, Rotation, as_measured, camera_path
 from deblur.metrics import psnr
-from deblur.networks.guided import CORRECTIONS, ExposureGuide
+from deblur.networks.guided import CORRECTIONS, ExposureGuide, GuidedNetwork
 from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorConfig
-from deblur.training.batches import BlurMix, draw_examples, make_batch, parse_blur_range
+from deblur.released import load_released
+from deblur.training.batches import Batch, BlurMix, draw_examples, make_batch, parse_blur_range
+from deblur.training.loop import guide_channels
 from deblur.training.sources import PictureStore, parse_source
 
 GYROSCOPE_FILE = "t,wx,wy,wz\n0.00,0,0.5,0\n0.02,0,0.5,0\n"
@@ -210,9 +214,14 @@ def test_a_guide_that_is_told_a_path_undoes_it_place_by_place_and_the_right_way_
     guide = ExposureGuide(KernelEstimator(KernelEstimatorConfig(widths=(4, 6, 8, 10)))).eval()
     with torch.inference_mode():
         channels = guide(picture, exposure)
-    in_light, _, other_way = (psnr(picture + channels[:, i : i + 1], truth).item() for i in range(CORRECTIONS))
-    assert in_light > psnr(picture, truth).item() + 2
-    assert other_way < in_light - 2
+        turned = guide(picture, exposure._replace(kernels=exposure.kernels.half_turned()))
+    before = psnr(picture, truth).item()
+    for correction in range(CORRECTIONS):
+        right, wrong = (psnr(picture + each[:, [correction]], truth).item() for each in (channels, turned))
+        assert right > before + 1
+        assert wrong < right - 0.5
+    detailed, calm = ((picture + channels[:, [i]]).diff(dim=-1).abs().mean().item() for i in (1, 2))
+    assert calm < detailed
 
 
 def test_a_long_path_has_a_large_kernel():
@@ -256,10 +265,31 @@ def test_telling_paths_changes_no_picture_of_a_batch(tmp_path, photos):
         make_batch(draw_examples([source], 0, 0, range(4)), store, mix, 64, path_share=share) for share in (0.0, 1.0)
     )
     torch.testing.assert_close(told.blurred, untold.blurred, rtol=0, atol=0)
-    assert untold.paths == (None,) * 4
-    for path, motion in zip(told.paths, told.motions, strict=True):
-        assert path is not None
+    assert untold.exposures == (None,) * 4
+    for exposure, motion in zip(told.exposures, told.motions, strict=True):
+        assert exposure is not None
         assert motion is not None
-        assert path.center == motion.center
-        assert np.ptp(path.path[:, :2]) == pytest.approx(np.ptp(motion.path[:, :2]), rel=0.3)
-    assert [path is None for path in told.portions(2)[1].paths] == [False, False]
+        assert exposure.certain
+        found, true = exposure.kernels.mean[0, 0], exposure_along([motion], 64, 64, CPU).kernels.mean[0, 0]
+        assert spread(found).item() == pytest.approx(spread(true).item(), rel=0.3)
+        assert not torch.equal(found, true)  # a sensor errs
+    assert [exposure is None for exposure in told.portions(2)[1].exposures] == [False, False]
+
+
+def test_kernels_that_are_told_and_those_that_are_not_each_reach_their_picture():
+    pictures, motions = [], []
+    for length in (12, 90, 16, 20):
+        blurred, motion = synthesize_with_motion(
+            photographs.astronaut()[:64, :64], BlurSpec("straight", length), 1, "a"
+        )
+        pictures.append(torch.from_numpy(blurred).permute(2, 0, 1).float() / 255)
+        motions.append(replace(motion, path=motion.path * 10))  # pictures are small and kernels are to differ in size
+    told = tuple(exposure_along([motion], 64, 64, CPU) for motion in motions)
+    assert len({exposure.kernels.mean.shape for exposure in told}) > 1
+    batch = Batch(torch.stack(pictures), torch.stack(pictures), tuple(motions), (told[0], told[1], None, told[3]), ())
+    network = load_released("mstsgm-guided")[0]
+    assert isinstance(network, GuidedNetwork)
+    with torch.inference_mode():
+        found = guide_channels(network.guide, batch)
+        for place, (picture, exposure) in enumerate(zip(pictures, batch.exposures, strict=True)):
+            torch.testing.assert_close(found[place], network.guide(picture[None], exposure)[0], rtol=0, atol=1e-4)

@@ -14,7 +14,7 @@ from deblur.blur import BlurSpec, Motion, draw_motion, expose, generator_for, pa
 from deblur.blur.motion import Region, still
 from deblur.blur.rendering import convolve
 from deblur.blur.sensor import to_linear
-from deblur.exposure.deconvolution import Deconvolution, Regularization
+from deblur.exposure.deconvolution import ESTIMATED, Deconvolution, Regularization
 from deblur.exposure.kernels import (
     KERNEL,
     Belief,
@@ -168,14 +168,17 @@ def test_a_vague_belief_does_less_harm_when_it_knows_that_it_is_vague():
     assert vague < sure
 
 
+def restored_by(filters: Deconvolution, strength: float) -> torch.Tensor:
+    return filters.restore(filters.gain(Regularization(strength, 1e-5)))
+
+
 def test_the_true_kernel_restores_a_picture_and_the_turned_one_harms_it():
     sharp = photograph(256, 330)
     blurred = (blurred_by(sharp, HOOK) * 255).round() / 255
     kernels = known(HOOK.expand(1, 4, -1, -1))
     places = [64.0, 192.0], [82.0, 246.0]
     right, wrong = (
-        Deconvolution(blurred, each, *places, Regularization(0.01, 1e-5)).restore()
-        for each in (kernels, kernels.half_turned())
+        restored_by(Deconvolution(blurred, each, *places), 0.01) for each in (kernels, kernels.half_turned())
     )
     assert psnr(right, sharp).item() > psnr(blurred, sharp).item() + 4
     assert psnr(wrong, sharp).item() < psnr(blurred, sharp).item()
@@ -184,11 +187,21 @@ def test_the_true_kernel_restores_a_picture_and_the_turned_one_harms_it():
 def test_turned_filters_are_those_of_turned_kernels_for_the_pictures_and_channels_asked_for():
     pictures = torch.rand(2, 3, 100, 120)
     kernels, places = known(HOOK.expand(2, 1, -1, -1)), ([50.0], [60.0])
-    expected = Deconvolution(pictures, kernels.half_turned(), *places).restore()
-    filters = Deconvolution(pictures, kernels, *places)
-    found = filters.restore(torch.tensor([False, True]), slice(1, 2))
-    torch.testing.assert_close(found[1], expected[1, 1:2], rtol=0, atol=1e-4)
-    torch.testing.assert_close(found[0], filters.restore()[0, 1:2])
+    filters, others = (Deconvolution(pictures, each, *places) for each in (kernels, kernels.half_turned()))
+    gain = filters.gain(ESTIMATED)
+    found = filters.restore(gain, torch.tensor([False, True]), slice(1, 2))
+    torch.testing.assert_close(found[1], others.restore(gain)[1, 1:2], rtol=0, atol=1e-4)
+    torch.testing.assert_close(found[0], filters.restore(gain)[0, 1:2])
+
+
+def test_a_floor_damps_what_the_blur_takes_away_and_leaves_the_rest():
+    filters = Deconvolution(torch.rand(1, 1, 64, 64), known(HOOK.expand(1, 1, -1, -1)), [32.0], [32.0])
+    without, floored = (filters.gain(Regularization(0.0, floor)) for floor in (1e-5, 0.02))
+    torch.testing.assert_close(floored[..., 0, 0], without[..., 0, 0])
+    power = 1 / without
+    kept = floored / without
+    assert kept[power > 0.9].min() > 0.99
+    assert kept[power < 0.01].max() < 0.4
 
 
 @pytest.mark.parametrize(
@@ -198,9 +211,8 @@ def test_turned_filters_are_those_of_turned_kernels_for_the_pictures_and_channel
 def test_windows_fade_together_without_a_seam(height, width, rows, columns):
     picture = torch.rand(2, 3, height, width)
     kernels = known(path_kernel((0, 0)).expand(2, len(rows) * len(columns), -1, -1))
-    same, less = (
-        Deconvolution(picture, kernels, rows, columns, Regularization(each, 1e-5)).restore() for each in (0.0, 1.0)
-    )
+    filters = Deconvolution(picture, kernels, rows, columns)
+    same, less = (restored_by(filters, strength) for strength in (0.0, 1.0))
     torch.testing.assert_close(same, picture, rtol=0, atol=1e-3)
     assert less.shape == picture.shape
 
@@ -209,7 +221,7 @@ def test_each_region_is_restored_by_its_own_kernel():
     sharp = photograph(256, 512)
     blurred = torch.cat([sharp[..., :256], blurred_by(sharp, HOOK)[..., 256:]], -1)
     kernels = known(torch.stack([path_kernel((0, 0)), HOOK]).unsqueeze(0))
-    restored = Deconvolution(blurred, kernels, [128.0], [128.0, 384.0], Regularization(0.003, 1e-5)).restore()
+    restored = restored_by(Deconvolution(blurred, kernels, [128.0], [128.0, 384.0]), 0.003)
     assert psnr(restored[..., :200], sharp[..., :200]).item() > 35
     before, after = (psnr(each[..., 312:], sharp[..., 312:]).item() for each in (blurred, restored))
     assert after > before + 4
