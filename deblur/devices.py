@@ -1,10 +1,17 @@
-"""Which device a command runs on."""
+"""Which device a command runs on, and how pictures get there."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
 import torch
 
 from deblur.errors import DeblurError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -38,3 +45,8 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+def to_batch(picture: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """(H, W, 3) uint8 to (1, 3, H, W) float in [0, 1] on the device."""
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).unsqueeze(0).to(device).float() / 255

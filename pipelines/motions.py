@@ -10,7 +10,7 @@ from deblur.errors import DeblurError
 from deblur.exposure.path_files import read_path, read_record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path, PurePosixPath
 
     from deblur.exposure.path_files import Record
@@ -75,11 +75,26 @@ class Motions:
         height, width = item.picture.shape[:2]
         if self._exposures is None:
             return read_path(self._file(item.stem), width, height, self._focal_length, self._readout)
-        return self._record.path(width, height, self._focal_length, _times_of(item, self._exposures), self._readout)
+        return self.record.path(width, height, self._focal_length, self.times_of(item), self._readout)
+
+    def times_of(self, item: Item) -> tuple[float, float]:
+        """When the shutter opened and closed for a picture or a frame, where there are ``exposures``.
+
+        Raises:
+            DeblurError: nothing says so.
+        """
+        assert self._exposures is not None
+        own, first = (self._exposures.get(str(stem)) for stem in (item.stem, item.source.stem))
+        if own is not None:
+            return own
+        if first is None or item.frame is None or item.fps is None:
+            raise DeblurError(f"--exposures has no times of {item.stem}")
+        later = item.frame / item.fps
+        return first[0] + later, first[1] + later
 
     @functools.cached_property
-    def _record(self) -> Record:
-        """Read once: that of a drive is long, and its pictures are many."""
+    def record(self) -> Record:
+        """The one record of all, read once: that of a drive is long, and its pictures are many."""
         return read_record(self._motion)
 
     def _has(self, source: Source) -> bool:
@@ -92,17 +107,6 @@ class Motions:
 
     def _file(self, stem: PurePosixPath) -> Path:
         return self._motion / stem.with_name(f"{stem.name}.csv")
-
-
-def _times_of(item: Item, exposures: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
-    """When the shutter opened and closed for a picture or a frame."""
-    own, first = exposures.get(str(item.stem)), exposures.get(str(item.source.stem))
-    if own is not None:
-        return own
-    if first is None or item.frame is None or item.fps is None:
-        raise DeblurError(f"--exposures has no times of {item.stem}")
-    later = item.frame / item.fps
-    return first[0] + later, first[1] + later
 
 
 def _read_exposures(file: Path) -> dict[str, tuple[float, float]]:

@@ -38,11 +38,16 @@ def record_run(
     folder: Path, args: argparse.Namespace, device: str, deblurrers: Sequence[Deblurrer], detector: YoloDetector
 ) -> None:
     """Write ``config.yaml``, the options that make this run again, and ``env.json``, what else it depends on."""
-    options = {key: value for key, value in vars(args).items() if key not in {"config", "json", "output"}}
-    write_yaml(folder / "config.yaml", {key: _plain(value) for key, value in options.items() if value is not None})
+    write_options(folder, args)
     restorers = [{"name": deblurrer.name, "sha256": deblurrer.sha256} for deblurrer in deblurrers]
     models = {"deblurrers": restorers, "detector": detector.describe()}
     write_json(folder / "env.json", describe_environment(device, getattr(args, "seed", None)) | models)
+
+
+def write_options(folder: Path, args: argparse.Namespace) -> None:
+    """Write ``config.yaml``, the options that make this run again."""
+    options = {key: value for key, value in vars(args).items() if key not in {"config", "json", "output"}}
+    write_yaml(folder / "config.yaml", {key: _plain(value) for key, value in options.items() if value is not None})
 
 
 def _plain(value: Any) -> Any:

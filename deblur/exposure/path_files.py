@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from deblur.exposure.paths import CameraPath
 
-_RATES = ("wx", "wy", "wz")
+RATES = ("wx", "wy", "wz")
+"""Columns of a gyroscope."""
 _PLACES = ("x", "y")
 _STEPS = 128  # even steps of time that an exposure is read at
 _MOST_STEPS = 100_000  # from the first row's opening to the last row's closing
@@ -40,6 +41,11 @@ class Record:
     file: Path
     times: NDArray[np.float64]
     columns: Mapping[str, NDArray[np.float64]]
+
+    @property
+    def of_gyroscope(self) -> bool:
+        """Whether it holds angular velocities rather than a path in pixels."""
+        return set(RATES) <= set(self.columns)
 
     def path(
         self,
@@ -89,12 +95,12 @@ class Record:
     ) -> Motion | Rotation:
         """The path at even steps of time."""
         sampled = {name: np.interp(even, self.times, values) for name, values in self.columns.items()}
-        if set(_RATES) <= set(sampled):
+        if self.of_gyroscope:
             if focal_length is None:
                 raise DeblurError(
                     f"{self.file} holds what a gyroscope measured: give the focal length in pixels with it"
                 )
-            rates = np.column_stack([sampled[name] for name in _RATES])
+            rates = np.column_stack([sampled[name] for name in RATES])
             turned = (rates[1:] + rates[:-1]) / 2 * (even[1] - even[0])
             angles = np.concatenate([np.zeros((1, 3)), np.cumsum(turned, axis=0)])
             return Rotation(angles - angles.mean(axis=0), focal_length, middle)
@@ -142,7 +148,7 @@ def _read_columns(file: Path) -> dict[str, NDArray[np.float64]]:
         raise DeblurError(f"cannot read the camera's path {file}: {error.strerror}") from None
     except (ValueError, csv.Error) as error:
         raise DeblurError(f"{file}, line {reader.line_num}: {error}") from None
-    if "t" not in names or not any(set(kind) <= set(names) for kind in (_RATES, _PLACES)):
+    if "t" not in names or not any(set(kind) <= set(names) for kind in (RATES, _PLACES)):
         raise DeblurError(
             f"{file} begins with {','.join(names)!r}; a camera's path needs the columns t,wx,wy,wz of a gyroscope or "
             "t,x,y[,roll] in pixels"

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from deblur.devices import to_batch
 from deblur.networks.cost import count_macs
 from deblur.pictures import write_picture
 from deblur.released import save_released
 from deblur.runs import describe_environment, write_atomically
-from deblur.training.validation import to_batch
 
 if TYPE_CHECKING:
     import argparse

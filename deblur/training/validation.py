@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from deblur.blur import draw_motion, expose_windows, generator_for
+from deblur.devices import to_batch
 from deblur.exposure.kernels import exposure_along
 from deblur.exposure.paths import camera_path
 from deblur.metrics import psnr
@@ -116,11 +117,6 @@ def validate(
             scores[one.name] = means
     network.train(was_training)
     return scores
-
-
-def to_batch(picture: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """(H, W, 3) uint8 to (1, 3, H, W) float in [0, 1] on the device."""
-    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).unsqueeze(0).to(device).float() / 255
 
 
 def _finite_mean(values: Sequence[float]) -> float | None:

@@ -1,0 +1,268 @@
+"""What a gyroscope's clock and axes are off by, found by the blur of pictures that were taken beside it.
+
+A kernel estimator says of a blurred picture how likely its blur is to reach every point. A gyroscope's record says, for
+a clock that is off by so much and for axes that lie so and so, what the kernels of the picture must be. Where the two
+agree best over several pictures, clock and axes are found: no scene repeats the camera's turns.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from deblur.errors import DeblurError
+from deblur.exposure.deconvolution import CALM, Deconvolution, density
+from deblur.exposure.kernels import KERNEL, exposure_along, half_turned
+from deblur.exposure.path_files import RATES
+from deblur.exposure.spectra import luma
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from deblur.exposure.path_files import Record
+    from deblur.exposure.paths import CameraPath
+    from deblur.networks.kernel_estimator import KernelEstimator
+
+_SURPRISE = 0.01  # share of kernels that an estimator knows nothing of: one picture that is misread must not rule
+_LEAST = float(np.log(_SURPRISE / KERNEL**2))
+_COARSE, _FINE = 0.003, 0.0005  # seconds between the offsets that are tried
+_APART = 0.03  # seconds: offsets nearer than that are the same answer
+_KEPT = 30  # guesses of the coarse search, in the middles of pictures, that are looked at everywhere
+_CLEAR_MARGIN = 0.4  # nats; records of other drives stayed below it or below the share (docs/training-log.md)
+_CLEAR_UPRIGHT = 2.0  # standard errors
+_HALF_TURN = np.diag([-1, -1, 1])  # about the optical axis: a camera that hangs upside down
+
+
+class Sight(NamedTuple):
+    """What is seen of the exposure of one picture.
+
+    Attributes:
+        picture: RGB in [0, 1], (1, 3, H, W).
+        focal_length: in its pixels.
+        exposure: when the shutter opened and closed, by the camera's clock, in seconds.
+        logarithms: of what the estimator thinks of the kernels (R, 48, 48).
+        places: the kernels' (x, y), R of them.
+    """
+
+    picture: Tensor
+    focal_length: float
+    exposure: tuple[float, float]
+    logarithms: Tensor
+    places: tuple[tuple[float, float], ...]
+
+
+class Guess(NamedTuple):
+    """A clock and axes.
+
+    Attributes:
+        offset: seconds to add to the camera's times to have the record's.
+        axes: (3, 3) whole numbers: the camera's rates are this matrix times the record's.
+        fit: mean logarithm of how likely the kernels are, in nats; the right guess has the greatest.
+    """
+
+    offset: float
+    axes: NDArray[np.int_]
+    fit: float
+
+
+class Calibration(NamedTuple):
+    """What was found.
+
+    Attributes:
+        found: the best guess.
+        given: the record as it is.
+        other_clock: the best guess with another clock; None where there is no other to try.
+        other_axes: the best guess with other axes, but for a half turn; None where the axes were kept.
+        upright: by how much pictures are sharper restored by ``found`` than by the same upside down, in standard errors
+            of their mean.
+    """
+
+    found: Guess
+    given: Guess
+    other_clock: Guess | None
+    other_axes: Guess | None
+    upright: float
+
+    @property
+    def clear(self) -> bool:
+        """Whether the pictures tell: no other guess fits nearly as well, and what is up is beyond chance."""
+        others = [other.fit for other in (self.other_clock, self.other_axes) if other is not None]
+        margin = self.found.fit - max(others, default=_LEAST)
+        return margin >= _CLEAR_MARGIN and self.upright >= _CLEAR_UPRIGHT
+
+
+def look(estimator: KernelEstimator, picture: Tensor, focal_length: float, exposure: tuple[float, float]) -> Sight:
+    """What an estimator sees in one picture; see ``Sight``."""
+    with torch.inference_mode():
+        logarithms, regions = estimator(picture)
+    belief = (1 - _SURPRISE) * logarithms.mean[0].exp() + _SURPRISE / KERNEL**2
+    places = tuple((x, y) for y in regions.rows for x in regions.columns)
+    return Sight(picture, focal_length, exposure, belief.log(), places)
+
+
+def calibrate(
+    sights: Sequence[Sight], record: Record, reach: float, *, readout: float = 0.0, keep_axes: bool = False
+) -> Calibration:
+    """Find the clock's offset and the gyroscope's axes.
+
+    The focal length is not searched: the estimator draws kernels too small, by a quarter or so.
+
+    Args:
+        sights: of some ten pictures in which the camera turned in different ways.
+        record: a gyroscope's.
+        reach: offsets are searched from minus this to this, in seconds.
+        readout: of a rolling shutter, in seconds; see ``Record.path``.
+        keep_axes: search the clock alone.
+
+    Raises:
+        DeblurError: the record is a path in pixels, or does not tell of all the pictures' times moved by ``reach``
+            both ways, or moves every picture too far.
+    """
+    search = _Search(sights, record, readout)
+    search.check(reach)
+    offsets = (np.arange(-int(reach / _COARSE), int(reach / _COARSE) + 1) * _COARSE).tolist()
+    same = np.eye(3, dtype=int)
+    candidates = [same] if keep_axes else _all_axes()
+    rough = (search.guess(offset, axes, middle_only=True) for axes in candidates for offset in offsets)
+    guesses = [
+        search.guess(guess.offset, turn @ guess.axes)
+        for guess in _leading(rough)
+        for turn in ([same] if keep_axes else [same, _HALF_TURN])
+    ]
+    best = max(guesses, key=_by_fit)
+    near = (best.offset + np.arange(-_COARSE, _COARSE + _FINE / 2, _FINE)).tolist()
+    best = max((search.guess(offset, best.axes) for offset in near), key=_by_fit)
+    upright = search.upright(best)
+    if upright < 0 and not keep_axes:
+        best = search.guess(best.offset, _HALF_TURN @ best.axes)
+        upright = search.upright(best)
+    return Calibration(
+        best,
+        search.guess(0.0, same),
+        max((guess for guess in guesses if abs(guess.offset - best.offset) > _APART), key=_by_fit, default=None),
+        max((guess for guess in guesses if not _alike(guess.axes, best.axes)), key=_by_fit, default=None),
+        upright,
+    )
+
+
+def calibrated(record: Record, guess: Guess) -> Record:
+    """The record by the camera's clock, its rates in the camera's axes."""
+    rates = guess.axes @ np.array([record.columns[name] for name in RATES])
+    columns = {**record.columns, **dict(zip(RATES, rates, strict=True))}
+    return replace(record, times=record.times - guess.offset, columns=columns)
+
+
+class _Search:
+    """Pictures and the record that is compared with them."""
+
+    def __init__(self, sights: Sequence[Sight], record: Record, readout: float) -> None:
+        self._sights = sights
+        self._record = record
+        self._readout = readout
+
+    def check(self, reach: float) -> None:
+        """See ``calibrate``."""
+        record = self._record
+        if not record.of_gyroscope:
+            raise DeblurError(f"{record.file} is a path in pixels: only a gyroscope's record is calibrated")
+        first = min(sight.exposure[0] for sight in self._sights)
+        last = max(sight.exposure[1] for sight in self._sights) + self._readout
+        if first - reach < record.times[0] or last + reach > record.times[-1]:
+            raise DeblurError(
+                f"{record.file} tells of {record.times[0]:g} to {record.times[-1]:g} seconds, too little to search "
+                f"{reach:g} seconds around pictures of {first:g} to {last:g}: leave pictures at its ends out"
+            )
+        if all(self._path(sight, record) is None for sight in self._sights):
+            self._told(self._sights[0], record)  # says why
+
+    def guess(self, offset: float, axes: NDArray[np.int_], *, middle_only: bool = False) -> Guess:
+        """A guess and how it fits, where pictures take the way round that fits better: spectra cannot tell it."""
+        unrated = Guess(offset, axes, 0.0)
+        record = calibrated(self._record, unrated)
+        fits = []
+        for sight in self._sights:
+            path = self._path(sight, record)
+            if path is None:
+                fits.append(_LEAST)
+                continue
+            chosen = [_middle(sight)] if middle_only else list(range(len(sight.places)))
+            kernels = torch.stack([torch.from_numpy(path.kernel_at(*sight.places[index], KERNEL)) for index in chosen])
+            seen = sight.logarithms[chosen]
+            fits.append(max(float((way * seen).sum((-2, -1)).mean()) for way in (kernels, half_turned(kernels))))
+        return unrated._replace(fit=float(np.mean(fits)))
+
+    def upright(self, guess: Guess) -> float:
+        """By how much gradients are sparser restored by the guess than by the same upside down; see ``Calibration``."""
+        record = calibrated(self._record, guess)
+        gains = []
+        for sight in self._sights:
+            path = self._path(sight, record)
+            if path is not None:
+                (height, width), device = sight.picture.shape[-2:], sight.picture.device
+                kernels, rows, columns, _ = exposure_along([path], height, width, device)
+                filters = Deconvolution(luma(sight.picture), kernels, rows, columns)
+                gain, upside_down = filters.gain(CALM), torch.ones(1, dtype=torch.bool, device=device)
+                one, other = (density(filters.restore(gain, way)).item() for way in (None, upside_down))
+                gains.append(math.log(other / one))
+        error = np.std(gains, ddof=1) / math.sqrt(len(gains)) if len(gains) > 1 else 0.0
+        return float(np.mean(gains) / error) if error else 0.0
+
+    def _told(self, sight: Sight, record: Record) -> CameraPath:
+        height, width = sight.picture.shape[-2:]
+        return record.path(width, height, sight.focal_length, sight.exposure, self._readout)
+
+    def _path(self, sight: Sight, record: Record) -> CameraPath | None:
+        """The camera's path of a picture; None where it is too long for any kernel."""
+        try:
+            return self._told(sight, record)
+        except DeblurError:
+            return None
+
+
+def _all_axes() -> list[NDArray[np.int_]]:
+    """How a gyroscope's axes may lie along the camera's, half turns left out: the signed permutations of no mirror."""
+    same = np.eye(3, dtype=int)
+    found: list[NDArray[np.int_]] = []
+    for order in itertools.permutations(range(3)):
+        for signs in itertools.product((1, -1), repeat=3):
+            axes = np.diag(signs) @ same[list(order)]
+            if round(np.linalg.det(axes)) == 1 and not any(_alike(axes, other) for other in found):
+                found.append(axes)
+    return found
+
+
+def _alike(one: NDArray[np.int_], other: NDArray[np.int_]) -> bool:
+    """Whether axes are the same but for a half turn."""
+    return any(np.array_equal(one, each) for each in (other, _HALF_TURN @ other))
+
+
+def _leading(guesses: Iterable[Guess]) -> list[Guess]:
+    """The best ones; of those with the same axes and about the same clock only one."""
+    kept: list[Guess] = []
+    for guess in sorted(guesses, key=_by_fit, reverse=True):
+        if not any(_alike(guess.axes, other.axes) and abs(guess.offset - other.offset) <= _APART for other in kept):
+            kept.append(guess)
+        if len(kept) == _KEPT:
+            break
+    return kept
+
+
+def _middle(sight: Sight) -> int:
+    """The region nearest to the picture's middle."""
+    height, width = sight.picture.shape[-2:]
+    return min(
+        range(len(sight.places)),
+        key=lambda index: np.hypot(sight.places[index][0] - width / 2, sight.places[index][1] - height / 2),
+    )
+
+
+def _by_fit(guess: Guess) -> float:
+    return guess.fit

@@ -1,0 +1,240 @@
+"""Find out what a gyroscope's clock and axes are off by, from the blur of pictures that were taken beside it.
+
+    python -m pipelines.calibrate_gyro robot/ --motion drive.csv --exposures times.csv --focal-length 820
+
+writes the record by the camera's clock and in the camera's axes, for --motion of pipelines.deblur_detect.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deblur.cli import (
+    EXIT_DONE,
+    above_zero,
+    add_config_option,
+    add_device_option,
+    not_negative,
+    parse_args,
+    positive_int,
+    run,
+)
+from deblur.errors import DeblurError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from deblur.exposure.calibration import Calibration, Guess, Sight
+    from deblur.exposure.path_files import Record
+    from deblur.networks.kernel_estimator import KernelEstimator
+    from pipelines.motions import Motions
+    from pipelines.sources import Source
+
+FEWEST = 4
+LARGEST_SIDE = 1280
+"""Of a picture that is looked at, in pixels: what is larger is scaled down, its blur is then seen whole."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = parse_args(make_parser(), argv)
+    return run(lambda: calibrate_gyro(args), expected=(DeblurError,))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.calibrate_gyro",
+        description="Find the clock's offset and the axes of a gyroscope by the blur of pictures.",
+        epilog="See docs/camera-path.md. Exit codes: 0 done, 1 failed or not clear, 2 wrong usage, 130 interrupted.",
+    )
+    parser.add_argument(
+        "source", nargs="+", metavar="SOURCE", help="pictures and videos, as pipelines.deblur_detect takes them"
+    )
+    parser.add_argument("--motion", type=Path, required=True, metavar="FILE", help="the gyroscope's record: t,wx,wy,wz")
+    parser.add_argument(
+        "--exposures",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="CSV of picture,opened,closed: when each was taken, by the camera's clock in seconds",
+    )
+    parser.add_argument(
+        "--focal-length",
+        type=above_zero,
+        required=True,
+        metavar="PIXELS",
+        help="of the pictures as they are; right to a quarter will do here",
+    )
+    parser.add_argument(
+        "--readout", type=not_negative, default=0.0, metavar="SECONDS", help="of a rolling shutter (default: 0, global)"
+    )
+    parser.add_argument(
+        "--search",
+        type=above_zero,
+        default=0.25,
+        metavar="SECONDS",
+        help="how far off the clock may be, both ways (default: 0.25)",
+    )
+    parser.add_argument("--keep-axes", action="store_true", help="search the clock alone")
+    parser.add_argument(
+        "--limit", type=positive_int, default=12, metavar="N", help="pictures or frames to look at, spread evenly"
+    )
+    parser.add_argument(
+        "--estimator",
+        default="default",
+        metavar="NAME|FILE",
+        help="a guided network, whose estimator is taken, or an estimator's file (default: default)",
+    )
+    add_device_option(parser)
+    parser.add_argument("--output", type=Path, metavar="DIR", help="default: runs/calibrate_gyro/RECORD[-N]")
+    parser.add_argument("--json", action="store_true", help="print calibration.json on stdout, and nothing else there")
+    add_config_option(parser)
+    return parser
+
+
+def calibrate_gyro(args: argparse.Namespace) -> int:
+    """Do what the options say.
+
+    Raises:
+        DeblurError: something is missing or broken, or the pictures do not tell.
+    """
+    from deblur.devices import resolve_device
+    from deblur.exposure.calibration import calibrate, calibrated
+    from deblur.runs import describe_environment, write_json
+    from pipelines.motions import Motions
+    from pipelines.run_folder import output_folder, write_options
+    from pipelines.sources import find_sources
+
+    sources, _ = find_sources(args.source)
+    motions = Motions(args.motion, args.focal_length, args.exposures, args.readout)
+    motions.check(sources)
+    device = resolve_device(args.device)
+    name, estimator = _estimator(args.estimator, device)
+    sights = _look(estimator, sources, motions, args.focal_length, args.limit, device)
+    print(f"{len(sights)} pictures looked at, searching", file=sys.stderr)
+    result = calibrate(sights, motions.record, args.search, readout=args.readout, keep_axes=args.keep_axes)
+    if not result.clear or abs(result.found.offset) > args.search - 0.005:
+        raise DeblurError(_unclear(result, args.search))
+    folder = output_folder(args.output, "calibrate_gyro", args.motion.stem)
+    write_options(folder, args)
+    write_json(folder / "env.json", describe_environment(str(device), None) | {"estimator": name})
+    corrected = folder / f"{args.motion.stem}.csv"
+    _write_record(corrected, calibrated(motions.record, result.found))
+    document = {"run": str(folder), "record": str(corrected), "pictures": len(sights), **_described(result)}
+    write_json(folder / "calibration.json", document)
+    print(json.dumps(document) if args.json else _told(document))
+    return EXIT_DONE
+
+
+def _estimator(name_or_file: str, device: torch.device) -> tuple[str, KernelEstimator]:
+    from deblur.networks.guided import GuidedNetwork
+    from deblur.networks.kernel_estimator import KernelEstimator
+    from deblur.released import load_released
+
+    network, card = load_released(name_or_file, device)
+    if isinstance(network, GuidedNetwork):
+        network = network.guide.estimator
+    if not isinstance(network, KernelEstimator):
+        raise DeblurError(f"--estimator: {card['name']} has none: give a guided network or an estimator")
+    return card["name"], network
+
+
+def _look(
+    estimator: KernelEstimator,
+    sources: Sequence[Source],
+    motions: Motions,
+    focal_length: float,
+    limit: int,
+    device: torch.device,
+) -> list[Sight]:
+    """What is seen in up to ``limit`` pictures or frames, spread evenly over all."""
+    from tqdm import tqdm
+
+    from deblur.devices import to_batch
+    from deblur.exposure.calibration import look
+    from deblur.pictures import scale_down
+    from pipelines.sources import count_pictures, read_items
+
+    total = count_pictures(sources) or limit
+    chosen = {(2 * place + 1) * total // (2 * min(limit, total)) for place in range(min(limit, total))}
+    sights = []
+    items = tqdm(read_items(sources), total=total, unit=" pictures", desc="look", file=sys.stderr)
+    for index, item in enumerate(items):
+        if index not in chosen:
+            continue
+        if item.picture is None:
+            raise DeblurError(item.error)
+        picture = scale_down(item.picture, LARGEST_SIDE)
+        scale = picture.shape[1] / item.picture.shape[1]
+        times = motions.times_of(item)
+        sights.append(look(estimator, to_batch(picture, device), focal_length * scale, times))
+    if len(sights) < FEWEST:
+        raise DeblurError(f"{len(sights)} pictures are too few to tell a clock by: give {FEWEST} at least, better 12")
+    return sights
+
+
+def _unclear(result: Calibration, search: float) -> str:
+    if result.clear:
+        offset = result.found.offset
+        return f"the best clock lies at the end of the search, {offset:g} seconds: give --search {2 * search:g}"
+    others = [f"{name} {guess.fit:.2f}" for name, guess in _others(result) if guess is not None]
+    return (
+        f"the pictures do not tell: the best fit is {result.found.fit:.2f}, {', '.join(others)}, and what is up is "
+        f"told by {result.upright:.1f} standard errors; give more pictures with more blur (--limit), look farther "
+        "(--search), and check the record's units and the focal length"
+    )
+
+
+def _others(result: Calibration) -> list[tuple[str, Guess | None]]:
+    return [("another clock", result.other_clock), ("other axes", result.other_axes)]
+
+
+def _described(result: Calibration) -> dict[str, Any]:
+    """What was found, as JSON holds it."""
+    from deblur.exposure.path_files import RATES
+
+    axes = {
+        rate: f"{'-' if row.sum() < 0 else ''}{RATES[int(abs(row).argmax())]}"
+        for rate, row in zip(RATES, result.found.axes, strict=True)
+    }
+    fits = {name.replace(" ", "_"): guess and round(guess.fit, 3) for name, guess in _others(result)}
+    return {
+        "offset": round(result.found.offset, 4),
+        "axes": axes,
+        "fit": {"found": round(result.found.fit, 3), "given": round(result.given.fit, 3), **fits},
+        "upright": round(result.upright, 2),
+    }
+
+
+def _told(document: dict[str, Any]) -> str:
+    """The same, for a person."""
+    fit = document["fit"]
+    return (
+        f"clock: the record is {document['offset']:+.4f} seconds ahead of the camera\n"
+        f"axes: {', '.join(f'{name} = {source}' for name, source in document['axes'].items())} of the record\n"
+        f"fit: {fit['found']}, as given {fit['given']}, another clock {fit['another_clock']}, other axes "
+        f"{fit['other_axes']} (nats); what is up is told by {document['upright']} standard errors\n"
+        f"record: {document['record']}"
+    )
+
+
+def _write_record(file: Path, record: Record) -> None:
+    """The times and rates of a record as CSV."""
+    import pandas as pd
+
+    from deblur.exposure.path_files import RATES
+    from deblur.runs import write_atomically
+
+    table = pd.DataFrame({"t": record.times, **{name: record.columns[name] for name in RATES}})
+    write_atomically(file, table.to_csv(index=False).encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""A gyroscope's clock and axes, found by the blur of pictures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from skimage import data as photographs
+
+from deblur.blur import BlurSpec, Motion, expose_windows
+from deblur.exposure.path_files import RATES, read_record
+from deblur.pictures import write_picture
+from pipelines.calibrate_gyro import main
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from deblur.exposure.path_files import Record
+
+FOCAL_LENGTH = 900.0
+AHEAD = 0.0375  # seconds, of the record's clock
+# The sensor's x looks down, its y ahead, its z to the right.
+SENSOR = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]])
+GIVEN = ["--motion", "drive.csv", "--exposures", "times.csv", "--focal-length", "900", "--search", "0.06"]
+
+
+def write_record(file: Path | str, rates: NDArray[np.float64], begin: float = 0.0) -> Path:
+    times = begin + np.arange(len(rates)) * 0.005
+    table = np.column_stack([times, rates])
+    np.savetxt(file, table, delimiter=",", header="t,wx,wy,wz", comments="")
+    return Path(file)
+
+
+def turning(seed: int) -> NDArray[np.float64]:
+    """Angular velocities of a camera in a hand, 200 a second for 10 seconds, about its own axes."""
+    frequencies = np.fft.rfftfreq(2000, 0.005)
+    noise = np.fft.rfft(np.random.default_rng(seed).standard_normal((3, 2000))) * np.exp(-((frequencies / 4) ** 2))
+    rates = np.fft.irfft(noise, 2000)
+    return (0.8 * rates / rates.std(axis=1, keepdims=True)).T
+
+
+def blurred(sharp: NDArray[np.uint8], record: Record, exposure: tuple[float, float]) -> NDArray[np.uint8]:
+    height, width = sharp.shape[:2]
+    path = record.path(width, height, FOCAL_LENGTH, exposure)
+    x, y = center = ((width - 1) / 2, (height - 1) / 2)
+    middle, side = path.displacement(x, y), path.displacement(x + 200, y)  # type: ignore[attr-defined]
+    roll = np.arctan2((side - middle)[:, 1], 200 + (side - middle)[:, 0])
+    steps = np.column_stack([middle, roll, np.zeros(len(roll))])
+    motion = Motion(steps - steps.mean(axis=0), np.full(len(steps), 1 / len(steps)), center)
+    picture = torch.from_numpy(sharp.copy()).permute(2, 0, 1)
+    return expose_windows([picture], [(0, 0, width, height)], [motion], [BlurSpec()], [0])[0].permute(1, 2, 0).numpy()
+
+
+@pytest.fixture(autouse=True)
+def drive(taken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of its own, with what was taken in it."""
+    shutil.copytree(taken, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def taken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six blurred pictures, when they were taken, and what the sensor said, by its own clock and axes."""
+    folder = tmp_path_factory.mktemp("taken")
+    rates = turning(3)
+    truth = read_record(write_record(folder / "truth.csv", rates))
+    sharp = [
+        photographs.astronaut()[:448],
+        photographs.coffee()[:, :520],
+        photographs.rocket()[:, 100:580],
+        photographs.stereo_motorcycle()[0][:448, :560],
+        photographs.astronaut()[64:, ::-1],
+        photographs.coffee()[::-1, 80:],
+    ]
+    lines = ["picture,opened,closed"]
+    for index, picture in enumerate(sharp):
+        opened = 1.3 + 1.35 * index
+        write_picture(folder / f"robot/{index}.png", blurred(picture, truth, (opened, opened + 0.02)))
+        lines.append(f"{index},{opened},{opened + 0.02}")
+    (folder / "times.csv").write_text("\n".join(lines))
+    write_record(folder / "drive.csv", rates @ SENSOR.T, AHEAD)
+    return folder
+
+
+def test_clock_and_axes_are_found_and_the_record_is_written_by_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["robot", *GIVEN, "--output", "found", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document == json.loads(Path("found/calibration.json").read_text())
+    assert document["offset"] == pytest.approx(AHEAD, abs=0.004)
+    assert document["axes"] == {"wx": "wz", "wy": "wx", "wz": "wy"}
+    assert document["fit"]["found"] > document["fit"]["given"] + 1
+    assert document["upright"] > 2
+    assert document["pictures"] == 6
+    corrected, truth = read_record(Path(document["record"])), read_record(Path("truth.csv"))
+    for name in RATES:
+        np.testing.assert_allclose(corrected.columns[name], truth.columns[name], atol=1e-6)
+    np.testing.assert_allclose(corrected.times, truth.times, atol=0.004)
+    assert json.loads(Path("found/env.json").read_text())["estimator"] == "mstsgm-guided"
+    # What was written is a record like any other, and right.
+    assert main(["robot", *GIVEN[2:], "--motion", document["record"]]) == 0
+    said = capsys.readouterr().out
+    assert "axes: wx = wx, wy = wy, wz = wz of the record" in said
+    assert "what is up is told by" in said
+    assert Path("runs/calibrate_gyro/drive/drive.csv").is_file()
+
+
+def test_a_camera_upside_down_is_seen_by_what_it_restores(capsys: pytest.CaptureFixture[str]) -> None:
+    write_record("drive.csv", turning(3) * (-1, -1, 1))
+    assert main(["robot", *GIVEN, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["axes"] == {"wx": "-wx", "wy": "-wy", "wz": "wz"}
+    # Axes that are kept are not turned, but it is noticed.
+    assert main(["robot", *GIVEN, "--keep-axes"]) == 1
+    assert "what is up is told by -" in capsys.readouterr().err
+
+
+def test_the_clock_alone_is_searched_where_the_axes_are_known(capsys: pytest.CaptureFixture[str]) -> None:
+    write_record("drive.csv", turning(3), AHEAD)
+    assert main(["robot", *GIVEN, "--keep-axes", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["offset"] == pytest.approx(AHEAD, abs=0.004)
+    assert document["fit"]["other_axes"] is None
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ([], "the pictures do not tell: the best fit is"),
+        (["--search", "9"], "too little to search 9 seconds around pictures of 1.3 to 8.07: leave pictures at its"),
+        (["--limit", "3"], "3 pictures are too few to tell a clock by: give 4 at least"),
+        (["--motion", "path.csv"], "path.csv is a path in pixels: only a gyroscope's record is calibrated"),
+        (["--motion", "degrees.csv"], "degrees.csv moves the picture by"),
+        (["--estimator", "mstsgm-nano"], "--estimator: mstsgm-nano has none"),
+        (["--motion", "none.csv"], "--motion none.csv is no file"),
+    ],
+)
+def test_what_cannot_be_told_is_said_in_one_line(
+    given: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_record("drive.csv", turning(8))  # of another drive
+    write_record("degrees.csv", np.rad2deg(turning(3)))
+    Path("path.csv").write_text("t,x,y\n0,0,0\n10,1,1\n")
+    assert main(["robot", *GIVEN, *given]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert says in error
+    assert not Path("runs").exists()
+
+
+def test_a_clock_at_the_end_of_the_search_is_not_believed(capsys: pytest.CaptureFixture[str]) -> None:
+    write_record("drive.csv", turning(3), 0.063)
+    assert main(["robot", *GIVEN, "--keep-axes"]) == 1
+    assert "the best clock lies at the end of the search, 0.06" in capsys.readouterr().err
+
+
+def test_a_picture_that_cannot_be_read_ends_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("robot/3.png").write_bytes(b"no picture")
+    assert main(["robot", *GIVEN]) == 1
+    assert "robot/3.png" in capsys.readouterr().err.splitlines()[-1]
