@@ -84,7 +84,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--keep-axes", action="store_true", help="search the clock alone")
     parser.add_argument(
-        "--limit", type=positive_int, default=12, metavar="N", help="pictures or frames to look at, spread evenly"
+        "--limit",
+        type=positive_int,
+        default=12,
+        metavar="N",
+        help="pictures or frames to look at, spread evenly (default: 12)",
     )
     parser.add_argument(
         "--estimator",
@@ -232,7 +236,7 @@ def _write_record(file: Path, record: Record) -> None:
     from deblur.exposure.path_files import RATES
     from deblur.runs import write_atomically
 
-    table = pd.DataFrame({"t": record.times, **{name: record.columns[name] for name in RATES}})
+    table = pd.DataFrame({"t": record.times.round(9), **{name: record.columns[name] for name in RATES}})
     write_atomically(file, table.to_csv(index=False).encode())
 
 
