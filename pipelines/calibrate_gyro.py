@@ -57,7 +57,13 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "source", nargs="+", metavar="SOURCE", help="pictures and videos, as pipelines.deblur_detect takes them"
     )
-    parser.add_argument("--motion", type=Path, required=True, metavar="FILE", help="the gyroscope's record: t,wx,wy,wz")
+    parser.add_argument(
+        "--motion",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the gyroscope's record: t,wx,wy,wz, or a Gyroflow log",
+    )
     parser.add_argument(
         "--exposures",
         type=Path,

@@ -14,7 +14,7 @@ from deblur.exposure.kernels import LARGEST_REACH
 from deblur.exposure.paths import RollingShutter, Rotation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 RATES = ("wx", "wy", "wz")
 """Columns of a gyroscope."""
 _PLACES = ("x", "y")
+_LOGS = (["GYROFLOW IMU LOG"], ["CAMERA IMU LOG"])  # first lines
+_LOG_NAMES = {"gx": "wx", "gy": "wy", "gz": "wz"}
 _STEPS = 128  # even steps of time that an exposure is read at
 _MOST_STEPS = 100_000  # from the first row's opening to the last row's closing
 
@@ -125,6 +127,10 @@ def read_record(file: Path) -> Record:
     (pixels, right and down), and ``roll``, if wanted, how far it has turned about the picture's middle (radians,
     clockwise on the screen). Of a path only the differences count.
 
+    A Gyroflow log (``.gcsv``, https://docs.gyroflow.xyz/app/technical-details/gcsv-format) is read as well: ``gx``,
+    ``gy`` and ``gz`` by its ``gscale``, ``t`` by its ``tscale``. Its axes are the sensor's, whatever its
+    ``orientation`` says.
+
     Raises:
         DeblurError: the file cannot be read, or does not hold that.
     """
@@ -139,6 +145,9 @@ def _read_columns(file: Path) -> dict[str, NDArray[np.float64]]:
         with file.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream)
             names = [name.strip() for name in next(reader, [])]
+            header: dict[str, str] = {}
+            if names in _LOGS:
+                names = _read_log_header(reader, header)
             for row in reader:
                 if row:
                     rows.append([float(cell) for cell in row])
@@ -148,16 +157,43 @@ def _read_columns(file: Path) -> dict[str, NDArray[np.float64]]:
         raise DeblurError(f"cannot read the camera's path {file}: {error.strerror}") from None
     except (ValueError, csv.Error) as error:
         raise DeblurError(f"{file}, line {reader.line_num}: {error}") from None
+    if header:
+        names = [_LOG_NAMES.get(name, name) for name in names]
     if "t" not in names or not any(set(kind) <= set(names) for kind in (RATES, _PLACES)):
         raise DeblurError(
             f"{file} begins with {','.join(names)!r}; a camera's path needs the columns t,wx,wy,wz of a gyroscope or "
-            "t,x,y[,roll] in pixels"
+            "t,x,y[,roll] in pixels, or a Gyroflow log"
         )
     if len(rows) < 2:
         raise DeblurError(
             f"{file} holds {len(rows)} samples: from the shutter's opening to its closing 2 are the least"
         )
     columns = dict(zip(names, np.array(rows).T, strict=True))
+    if header:
+        columns = {name: columns[name] * _scale(file, header, name) for name in ("t", *RATES)}
     if (np.diff(columns["t"]) <= 0).any():
         raise DeblurError(f"{file}: t does not rise from line to line")
     return columns
+
+
+def _read_log_header(reader: Iterator[list[str]], header: dict[str, str]) -> list[str]:
+    """Fill in what a Gyroflow log says of itself, up to the line that names the columns, which are returned."""
+    for row in reader:
+        cells = [cell.strip() for cell in row]
+        if cells and cells[0] == "t":
+            return cells
+        if len(cells) > 1:
+            header[cells[0]] = cells[1]
+    return []
+
+
+def _scale(file: Path, header: Mapping[str, str], name: str) -> float:
+    """What a column of a Gyroflow log is to be multiplied by to be in seconds or radians a second."""
+    key = "tscale" if name == "t" else "gscale"
+    try:
+        scale = float(header[key])
+    except (KeyError, ValueError):
+        scale = 0.0
+    if not 0 < scale < np.inf:
+        raise DeblurError(f"{file} has no line {key},NUMBER: its samples have no unit")
+    return scale

@@ -15,7 +15,7 @@ from deblur.blur import BlurSpec, Motion, draw_motion, generator_for, synthesize
 from deblur.blur.motion import still
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import KERNEL, exposure_along, spread
-from deblur.exposure.path_files import read_path
+from deblur.exposure.path_files import read_path, read_record
 from deblur.exposure.paths import RollingShutter, Rotation, as_measured, camera_path
 from deblur.metrics import psnr
 from deblur.networks.guided import CORRECTIONS, ExposureGuide, GuidedNetwork
@@ -96,6 +96,49 @@ def test_what_a_gyroscope_measures_of_a_shake_gives_the_kernels_of_the_shake(tmp
     for x, y in [(320.0, 240.0), (30.0, 40.0), (600.0, 420.0)]:
         one, other = (each.kernel_at(x, y, KERNEL).ravel() for each in (path, motion))
         assert one @ other / np.linalg.norm(one) / np.linalg.norm(other) > 0.93
+
+
+GYROFLOW_LOG = """GYROFLOW IMU LOG
+version,1.3
+id,logger
+orientation,YxZ
+tscale,0.001
+gscale,0.0125
+t,gx,gy,gz,ax,ay,az
+10,8,40,-16,1,2,3
+12,8,44,-16,1,2,3
+15,8,48,-16,1,2,3
+"""
+
+
+def test_a_gyroflow_log_is_a_record_in_seconds_and_radians(tmp_path):
+    file = tmp_path / "flight.gcsv"
+    file.write_text(GYROFLOW_LOG)
+    record = read_record(file)
+    np.testing.assert_allclose(record.times, [0.010, 0.012, 0.015])
+    assert list(record.columns) == ["wx", "wy", "wz"]
+    np.testing.assert_allclose(record.columns["wy"], [0.5, 0.55, 0.6])
+    assert record.of_gyroscope
+    file.write_text(GYROFLOW_LOG.replace("GYROFLOW", "CAMERA"))
+    np.testing.assert_array_equal(read_record(file).columns["wz"], record.columns["wz"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("gscale,0.0125\n", "", "has no line gscale,NUMBER: its samples have no unit"),
+        ("tscale,0.001", "tscale,ms", "has no line tscale,NUMBER"),
+        ("12,8,44", "12,8", "line 9: 7 finite numbers are needed"),
+        ("t,gx,gy,gz", "time,gx,gy,gz", "needs the columns t,wx,wy,wz of a gyroscope"),
+        ("gx,gy,gz,", "ax,ay,az,", "needs the columns t,wx,wy,wz of a gyroscope"),
+    ],
+)
+def test_a_gyroflow_log_that_lacks_something_is_named_in_one_line(tmp_path, old, new, message):
+    file = tmp_path / "flight.gcsv"
+    file.write_text(GYROFLOW_LOG.replace(old, new, 1))
+    with pytest.raises(DeblurError, match=message) as caught:
+        read_record(file)
+    assert str(file) in str(caught.value)
 
 
 def test_a_part_of_a_path_is_that_of_a_shutter_open_meanwhile():
