@@ -139,7 +139,7 @@ def calibrate_gyro(args: argparse.Namespace) -> int:
     _write_record(corrected, calibrated(motions.record, result.found))
     document = {"run": str(folder), "record": str(corrected), "pictures": len(sights), **_described(result)}
     write_json(folder / "calibration.json", document)
-    print(json.dumps(document) if args.json else _told(document))
+    print(json.dumps(document) if args.json else _printed(document))
     return EXIT_DONE
 
 
@@ -223,7 +223,7 @@ def _described(result: Calibration) -> dict[str, Any]:
     }
 
 
-def _told(document: dict[str, Any]) -> str:
+def _printed(document: dict[str, Any]) -> str:
     """The same, for a person."""
     fit = document["fit"]
     return (

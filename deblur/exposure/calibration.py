@@ -36,8 +36,7 @@ _LEAST = float(np.log(_SURPRISE / KERNEL**2))
 _COARSE, _FINE = 0.003, 0.0005  # seconds between the offsets that are tried
 _APART = 0.03  # seconds: offsets nearer than that are the same answer
 _KEPT = 30  # guesses of the coarse search, in the middles of pictures, that are looked at everywhere
-_CLEAR_MARGIN = 0.4  # nats; records of other drives stayed below it or below the share (docs/training-log.md)
-_CLEAR_UPRIGHT = 2.0  # standard errors
+_CLEAR_MARGIN, _CLEAR_UPRIGHT = 0.4, 2.0  # nats, standard errors: another drive's record had not both (training log)
 _HALF_TURN = np.diag([-1, -1, 1])  # about the optical axis: a camera that hangs upside down
 
 
@@ -48,7 +47,7 @@ class Sight(NamedTuple):
         picture: RGB in [0, 1], (1, 3, H, W).
         focal_length: in its pixels.
         exposure: when the shutter opened and closed, by the camera's clock, in seconds.
-        logarithms: of what the estimator thinks of the kernels (R, 48, 48).
+        logarithms: of what the estimator thinks of the kernels (R, 48, 48), on the CPU, where the record is.
         places: the kernels' (x, y), R of them.
     """
 
@@ -105,7 +104,7 @@ def look(estimator: KernelEstimator, picture: Tensor, focal_length: float, expos
         logarithms, regions = estimator(picture)
     belief = (1 - _SURPRISE) * logarithms.mean[0].exp() + _SURPRISE / KERNEL**2
     places = tuple((x, y) for y in regions.rows for x in regions.columns)
-    return Sight(picture, focal_length, exposure, belief.log(), places)
+    return Sight(picture, focal_length, exposure, belief.log().cpu(), places)
 
 
 def calibrate(
