@@ -1,4 +1,4 @@
-"""Find out what a gyroscope's clock and axes are off by, from the blur of pictures that were taken beside it.
+"""Find out what a gyroscope's clock and axes and the focal length are off by, from the blur of pictures.
 
     python -m pipelines.calibrate_gyro robot/ --motion drive.csv --exposures times.csv --focal-length 820
 
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from pipelines.sources import Source
 
 FEWEST = 4
-LARGEST_SIDE = 1280
+SCALES = (0.72, 1.38)
+"""Of the focal length given: one that is found outside may be the end of the search."""
+LARGEST_SIDE = 960
 """Of a picture that is looked at, in pixels: what is larger is scaled down, its blur is then seen whole."""
 
 
@@ -51,7 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The options."""
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.calibrate_gyro",
-        description="Find the clock's offset and the axes of a gyroscope by the blur of pictures.",
+        description="Find a gyroscope's clock and axes and the focal length by the blur of pictures.",
         epilog="See docs/camera-path.md. Exit codes: 0 done, 1 failed or not clear, 2 wrong usage, 130 interrupted.",
     )
     parser.add_argument(
@@ -76,7 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=above_zero,
         required=True,
         metavar="PIXELS",
-        help="of the pictures as they are; right to a quarter will do here",
+        help="of the pictures as they are, right to a fifth or so: the exact one is found",
     )
     parser.add_argument(
         "--readout", type=not_negative, default=0.0, metavar="SECONDS", help="of a rolling shutter (default: 0, global)"
@@ -88,7 +90,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="how far off the clock may be, both ways (default: 0.25)",
     )
-    parser.add_argument("--keep-axes", action="store_true", help="search the clock alone")
+    parser.add_argument("--keep-axes", action="store_true", help="take the axes as they are")
     parser.add_argument(
         "--limit",
         type=positive_int,
@@ -132,12 +134,22 @@ def calibrate_gyro(args: argparse.Namespace) -> int:
     result = calibrate(sights, motions.record, args.search, readout=args.readout, keep_axes=args.keep_axes)
     if not result.clear or abs(result.found.offset) > args.search - 0.005:
         raise DeblurError(_unclear(result, args.search))
+    focal_length = args.focal_length * result.found.scale
+    if not SCALES[0] < result.found.scale < SCALES[1]:
+        raise DeblurError(
+            f"the best focal length lies at the end of the search, {focal_length:.0f} pixels: check --focal-length"
+        )
     folder = output_folder(args.output, "calibrate_gyro", args.motion.stem)
     write_options(folder, args)
     write_json(folder / "env.json", describe_environment(str(device), None) | {"estimator": name})
     corrected = folder / f"{args.motion.stem}.csv"
     _write_record(corrected, calibrated(motions.record, result.found))
-    document = {"run": str(folder), "record": str(corrected), "pictures": len(sights), **_described(result)}
+    document = {
+        "run": str(folder),
+        "record": str(corrected),
+        "pictures": len(sights),
+        **_described(result, focal_length),
+    }
     write_json(folder / "calibration.json", document)
     print(json.dumps(document) if args.json else _printed(document))
     return EXIT_DONE
@@ -206,7 +218,7 @@ def _others(result: Calibration) -> list[tuple[str, Guess | None]]:
     return [("another clock", result.other_clock), ("other axes", result.other_axes)]
 
 
-def _described(result: Calibration) -> dict[str, Any]:
+def _described(result: Calibration, focal_length: float) -> dict[str, Any]:
     """What was found, as JSON holds it."""
     from deblur.exposure.path_files import RATES
 
@@ -218,6 +230,7 @@ def _described(result: Calibration) -> dict[str, Any]:
     return {
         "offset": round(result.found.offset, 4),
         "axes": axes,
+        "focal_length": round(focal_length, 1),
         "fit": {"found": round(result.found.fit, 3), "given": round(result.given.fit, 3), **fits},
         "upright": round(result.upright, 2),
     }
@@ -229,6 +242,7 @@ def _printed(document: dict[str, Any]) -> str:
     return (
         f"clock: the record is {document['offset']:+.4f} seconds ahead of the camera\n"
         f"axes: {', '.join(f'{name} = {source}' for name, source in document['axes'].items())} of the record\n"
+        f"focal length: {document['focal_length']} pixels\n"
         f"fit: {fit['found']}, as given {fit['given']}, another clock {fit['another_clock']}, other axes "
         f"{fit['other_axes']} (nats); what is up is told by {document['upright']} standard errors\n"
         f"record: {document['record']}"

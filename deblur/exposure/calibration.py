@@ -1,8 +1,9 @@
-"""What a gyroscope's clock and axes are off by, found by the blur of pictures that were taken beside it.
+"""What a gyroscope's clock and axes and the focal length are off by, found by the blur of pictures taken beside it.
 
 A kernel estimator says of a blurred picture how likely its blur is to reach every point. A gyroscope's record says, for
 a clock that is off by so much and for axes that lie so and so, what the kernels of the picture must be. Where the two
-agree best over several pictures, clock and axes are found: no scene repeats the camera's turns.
+agree best over several pictures, clock and axes are found: no scene repeats the camera's turns. What they
+restore then says the rest: gradients are the sparsest where clock and focal length are exact.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 
 from deblur.errors import DeblurError
-from deblur.exposure.deconvolution import CALM, Deconvolution, density
+from deblur.exposure.deconvolution import CALM, KNOWN, Deconvolution, density
 from deblur.exposure.kernels import KERNEL, exposure_along, half_turned
 from deblur.exposure.path_files import RATES
 from deblur.exposure.spectra import luma
@@ -36,6 +37,11 @@ _LEAST = float(np.log(_SURPRISE / KERNEL**2))
 _COARSE, _FINE = 0.003, 0.0005  # seconds between the offsets that are tried
 _APART = 0.03  # seconds: offsets nearer than that are the same answer
 _KEPT = 30  # guesses of the coarse search, in the middles of pictures, that are looked at everywhere
+_REFINEMENTS = (  # factors of the focal length, then seconds, around what was found before
+    (np.geomspace(0.7, 1.4, 13), np.arange(-0.006, 0.0065, 0.001)),
+    (np.linspace(0.9, 1.1, 9), np.arange(-0.002, 0.0025, 0.0005)),
+    (np.linspace(0.98, 1.02, 5), np.arange(-0.0005, 0.001, 0.0005)),
+)
 _CLEAR_MARGIN, _CLEAR_UPRIGHT = 0.4, 2.0  # nats, standard errors: another drive's record had not both (training log)
 _HALF_TURN = np.diag([-1, -1, 1])  # about the optical axis: a camera that hangs upside down
 
@@ -65,11 +71,13 @@ class Guess(NamedTuple):
         offset: seconds to add to the camera's times to have the record's.
         axes: (3, 3) whole numbers: the camera's rates are this matrix times the record's.
         fit: mean logarithm of how likely the kernels are, in nats; the right guess has the greatest.
+        scale: the focal length in units of the one given.
     """
 
     offset: float
     axes: NDArray[np.int_]
     fit: float
+    scale: float = 1.0
 
 
 class Calibration(NamedTuple):
@@ -110,16 +118,14 @@ def look(estimator: KernelEstimator, picture: Tensor, focal_length: float, expos
 def calibrate(
     sights: Sequence[Sight], record: Record, reach: float, *, readout: float = 0.0, keep_axes: bool = False
 ) -> Calibration:
-    """Find the clock's offset and the gyroscope's axes.
-
-    The focal length is not searched: the estimator draws kernels too small, by a quarter or so.
+    """Find the clock's offset, the gyroscope's axes and the focal length.
 
     Args:
         sights: of some ten pictures in which the camera turned in different ways.
         record: a gyroscope's.
         reach: offsets are searched from minus this to this, in seconds.
         readout: of a rolling shutter, in seconds; see ``Record.path``.
-        keep_axes: search the clock alone.
+        keep_axes: take the axes as they are.
 
     Raises:
         DeblurError: the record is a path in pixels, or does not tell of all the pictures' times moved by ``reach``
@@ -143,13 +149,14 @@ def calibrate(
     if upright < 0 and not keep_axes:
         best = search.guess(best.offset, _HALF_TURN @ best.axes)
         upright = search.upright(best)
-    return Calibration(
+    result = Calibration(
         best,
         search.guess(0.0, same),
         max((guess for guess in guesses if abs(guess.offset - best.offset) > _APART), key=_by_fit, default=None),
         max((guess for guess in guesses if not _alike(guess.axes, best.axes)), key=_by_fit, default=None),
         upright,
     )
+    return result._replace(found=search.refine(best)) if result.clear else result
 
 
 def calibrated(record: Record, guess: Guess) -> Record:
@@ -180,7 +187,7 @@ class _Search:
                 f"{reach:g} seconds around pictures of {first:g} to {last:g}: leave pictures at its ends out"
             )
         if all(self._path(sight, record) is None for sight in self._sights):
-            self._told(self._sights[0], record)  # says why
+            self._told(self._sights[0], record, 1.0)  # says why
 
     def guess(self, offset: float, axes: NDArray[np.int_], *, middle_only: bool = False) -> Guess:
         """A guess and how it fits, where pictures take the way round that fits better: spectra cannot tell it."""
@@ -205,25 +212,52 @@ class _Search:
         for sight in self._sights:
             path = self._path(sight, record)
             if path is not None:
-                (height, width), device = sight.picture.shape[-2:], sight.picture.device
-                kernels, rows, columns, _ = exposure_along([path], height, width, device)
-                filters = Deconvolution(luma(sight.picture), kernels, rows, columns)
-                gain, upside_down = filters.gain(CALM), torch.ones(1, dtype=torch.bool, device=device)
+                filters = _filters(sight, path)
+                gain, upside_down = filters.gain(CALM), torch.ones(1, dtype=torch.bool, device=sight.picture.device)
                 one, other = (density(filters.restore(gain, way)).item() for way in (None, upside_down))
                 gains.append(math.log(other / one))
         error = np.std(gains, ddof=1) / math.sqrt(len(gains)) if len(gains) > 1 else 0.0
         return float(np.mean(gains) / error) if error else 0.0
 
-    def _told(self, sight: Sight, record: Record) -> CameraPath:
-        height, width = sight.picture.shape[-2:]
-        return record.path(width, height, sight.focal_length, sight.exposure, self._readout)
+    def refine(self, guess: Guess) -> Guess:
+        """The guess with the clock and the focal length by which pictures are restored with the sparsest gradients."""
+        # The focal length first: with one that is far off, no clock is right. Beliefs' clock is, nearly.
+        for scales, offsets in _REFINEMENTS:
+            scaled = [guess._replace(scale=guess.scale * scale) for scale in scales.tolist()]
+            guess = min(scaled, key=self._mean_density)
+            moved = [guess._replace(offset=guess.offset + offset) for offset in offsets.tolist()]
+            guess = min(moved, key=self._mean_density)
+        return guess
 
-    def _path(self, sight: Sight, record: Record) -> CameraPath | None:
+    def _mean_density(self, guess: Guess) -> float:
+        record = calibrated(self._record, guess)
+        logarithms = []
+        for sight in self._sights:
+            path = self._path(sight, record, guess.scale)
+            restored = luma(sight.picture)
+            if path is not None:
+                filters = _filters(sight, path)
+                restored = filters.restore(filters.gain(KNOWN))
+            logarithms.append(density(restored).log().item())
+        return float(np.mean(logarithms))
+
+    def _told(self, sight: Sight, record: Record, scale: float) -> CameraPath:
+        height, width = sight.picture.shape[-2:]
+        return record.path(width, height, sight.focal_length * scale, sight.exposure, self._readout)
+
+    def _path(self, sight: Sight, record: Record, scale: float = 1.0) -> CameraPath | None:
         """The camera's path of a picture; None where it is too long for any kernel."""
         try:
-            return self._told(sight, record)
+            return self._told(sight, record, scale)
         except DeblurError:
             return None
+
+
+def _filters(sight: Sight, path: CameraPath) -> Deconvolution:
+    """What undoes a path in a picture's brightness."""
+    height, width = sight.picture.shape[-2:]
+    kernels, rows, columns, _ = exposure_along([path], height, width, sight.picture.device)
+    return Deconvolution(luma(sight.picture), kernels, rows, columns)
 
 
 def _all_axes() -> list[NDArray[np.int_]]:

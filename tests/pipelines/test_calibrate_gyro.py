@@ -91,15 +91,16 @@ def test_clock_and_axes_are_found_and_the_record_is_written_by_them(capsys: pyte
     assert main(["robot", *GIVEN, "--output", "found", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document == json.loads(Path("found/calibration.json").read_text())
-    assert document["offset"] == pytest.approx(AHEAD, abs=0.004)
+    assert document["offset"] == pytest.approx(AHEAD, abs=0.0012)
     assert document["axes"] == {"wx": "wz", "wy": "wx", "wz": "wy"}
+    assert document["focal_length"] == pytest.approx(FOCAL_LENGTH, rel=0.04)
     assert document["fit"]["found"] > document["fit"]["given"] + 1
     assert document["upright"] > 2
     assert document["pictures"] == 6
     corrected, truth = read_record(Path(document["record"])), read_record(Path("truth.csv"))
     for name in RATES:
         np.testing.assert_allclose(corrected.columns[name], truth.columns[name], atol=1e-6)
-    np.testing.assert_allclose(corrected.times, truth.times, atol=0.004)
+    np.testing.assert_allclose(corrected.times, truth.times, atol=0.0012)
     assert json.loads(Path("found/env.json").read_text())["estimator"] == "mstsgm-guided"
     # What was written is a record like any other, and right.
     assert main(["robot", *GIVEN[2:], "--motion", document["record"]]) == 0
@@ -122,7 +123,7 @@ def test_the_clock_alone_is_searched_where_the_axes_are_known(capsys: pytest.Cap
     write_record("drive.csv", turning(3), AHEAD)
     assert main(["robot", *GIVEN, "--keep-axes", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["offset"] == pytest.approx(AHEAD, abs=0.004)
+    assert document["offset"] == pytest.approx(AHEAD, abs=0.0012)
     assert document["fit"]["other_axes"] is None
 
 
@@ -148,6 +149,12 @@ def test_what_cannot_be_told_is_said_in_one_line(
     error = capsys.readouterr().err.splitlines()[-1]
     assert says in error
     assert not Path("runs").exists()
+
+
+def test_a_focal_length_at_the_end_of_the_search_is_not_believed(capsys: pytest.CaptureFixture[str]) -> None:
+    write_record("drive.csv", turning(3))
+    assert main(["robot", *GIVEN, "--keep-axes", "--focal-length", "620"]) == 1
+    assert "pixels: check --focal-length" in capsys.readouterr().err
 
 
 def test_a_clock_at_the_end_of_the_search_is_not_believed(capsys: pytest.CaptureFixture[str]) -> None:
