@@ -72,7 +72,7 @@ class Record:
                 is no focal length.
         """
         opened, closed = exposure or (self.times[0], self.times[-1] - readout)
-        end = closed + readout
+        end = closed + readout if exposure else self.times[-1]  # exactly: sums round
         if not self.times[0] <= opened < closed <= end <= self.times[-1]:
             raise DeblurError(
                 f"{self.file} tells of {self.times[0]:g} to {self.times[-1]:g} seconds, and the shutter was open from "

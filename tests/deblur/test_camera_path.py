@@ -169,6 +169,13 @@ def test_every_row_of_a_rolling_shutter_has_its_own_exposure(tmp_path):
         read_path(file, 101, 101, readout=0.04)
 
 
+def test_a_record_ends_with_its_last_sample_however_sums_are_rounded(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("t,x,y\n0,0,0\n0.711,24,0\n")
+    assert 0.711 - 0.185 + 0.185 > 0.711
+    assert read_path(file, 101, 101, readout=0.185).extent(50, 0) == pytest.approx(24 * 0.526 / 0.711 / 2, abs=0.1)
+
+
 def test_a_rolling_shutter_is_restored_row_by_row():
     sharp = photographs.astronaut()[:384, 60:450]
     travel = 60 * np.linspace(0, 1, 257) ** 2  # of the content to the right, ever faster
