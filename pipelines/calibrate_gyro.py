@@ -156,16 +156,14 @@ def calibrate_gyro(args: argparse.Namespace) -> int:
 
 
 def _estimator(name_or_file: str, device: torch.device) -> tuple[str, KernelEstimator]:
-    from deblur.networks.guided import GuidedNetwork
-    from deblur.networks.kernel_estimator import KernelEstimator
+    from deblur.networks.guided import estimator_of
     from deblur.released import load_released
 
     network, card = load_released(name_or_file, device)
-    if isinstance(network, GuidedNetwork):
-        network = network.guide.estimator
-    if not isinstance(network, KernelEstimator):
+    estimator = estimator_of(network)
+    if estimator is None:
         raise DeblurError(f"--estimator: {card['name']} has none: give a guided network or an estimator")
-    return card["name"], network
+    return card["name"], estimator
 
 
 def _look(

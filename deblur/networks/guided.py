@@ -94,10 +94,10 @@ class ExposureGuide(nn.Module):
         filters = Deconvolution(torch.cat([linear, encoded], 1), kernels, rows, columns)
         if certain:
             restored = filters.restore(filters.gain(KNOWN))
-            light, both = restored[:, _LINEAR], [restored[:, _ENCODED]]
-            both += [filters.restore(filters.gain(CALM), channels=_ENCODED)]
+            calm = filters.restore(filters.gain(CALM), channels=_ENCODED)
+            light, both = restored[:, _LINEAR], [restored[:, _ENCODED], calm]
         else:
-            light, both = _either_way(filters, filters.gain(ESTIMATED), len(x))
+            light, both = _either_way(filters, filters.gain(ESTIMATED))
         corrections = torch.cat([to_srgb(light) - to_srgb(linear), *(each.clamp(0, 1) - encoded for each in both)], 1)
         known = kernels.mean.square().sum((-2, -1)).sqrt()
         maps = torch.stack([spread(kernels.mean) / _LENGTH_UNIT, known], 1).unflatten(2, (len(rows), len(columns)))
@@ -168,10 +168,17 @@ class GuidedNetwork(nn.Module):
         return self.network(x, guide.to(x.dtype), finest_only=finest_only)
 
 
-def _either_way(filters: Deconvolution, gain: Tensor, count: int) -> tuple[Tensor, list[Tensor]]:
+def estimator_of(network: nn.Module) -> KernelEstimator | None:
+    """The kernel estimator that a network is or is guided by; None where there is none."""
+    if isinstance(network, GuidedNetwork):
+        return network.guide.estimator
+    return network if isinstance(network, KernelEstimator) else None
+
+
+def _either_way(filters: Deconvolution, gain: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Restored linear brightness, the way round that looks right, and encoded brightness, that way and the other."""
-    as_read = torch.zeros(count, dtype=torch.bool, device=gain.device)
-    one, other = (filters.restore(gain, way, _ENCODED) for way in (as_read, ~as_read))
+    every = torch.ones(len(gain), dtype=torch.bool, device=gain.device)
+    one, other = (filters.restore(gain, way, _ENCODED) for way in (None, every))
     turned = density(other) < density(one)
     choose = turned.view(-1, 1, 1, 1)
     both = [torch.where(choose, other, one), torch.where(choose, one, other)]

@@ -14,8 +14,8 @@ from accelerate.utils import broadcast_object_list
 from deblur.blur import parse_blur
 from deblur.errors import DeblurError
 from deblur.networks import MIMOUNetConfig, MSTSGMConfig, config_from_dict, config_to_dict, named_config
-from deblur.networks.guided import GuidedConfig, GuidedNetwork, guided_config, without_guide
-from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorConfig
+from deblur.networks.guided import GuidedConfig, estimator_of, guided_config, without_guide
+from deblur.networks.kernel_estimator import KernelEstimatorConfig
 from deblur.released import load_released
 from deblur.runs import create_run, describe_environment, write_json, write_yaml
 from deblur.training.checkpoint import load_checkpoint
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from deblur.networks import NetworkConfig
+    from deblur.networks.kernel_estimator import KernelEstimator
     from deblur.training.sources import Example, PictureStore, Source
     from deblur.training.validation import ValidationSet
 
@@ -86,9 +87,8 @@ def released_estimator(name_or_file: str) -> KernelEstimator:
     Raises:
         DeblurError: there are none of that name, or they hold no estimator.
     """
-    found = load_released(name_or_file)[0]
-    estimator = found.guide.estimator if isinstance(found, GuidedNetwork) else found
-    if not isinstance(estimator, KernelEstimator):
+    estimator = estimator_of(load_released(name_or_file)[0])
+    if estimator is None:
         raise DeblurError(f"--estimator {name_or_file} holds no kernel estimator: train one with --network estimator")
     return estimator
 
