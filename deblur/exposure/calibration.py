@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -42,7 +43,11 @@ _REFINEMENTS = (  # factors of the focal length, then seconds, around what was f
     (np.linspace(0.9, 1.1, 9), np.arange(-0.002, 0.0025, 0.0005)),
     (np.linspace(0.98, 1.02, 5), np.arange(-0.0005, 0.001, 0.0005)),
 )
+_SLACK = 0.01  # seconds that refinements may go beyond the search
+SCALES = (0.72, 1.38)
+"""Of the focal length given: one that is found outside may be the end of the search."""
 _CLEAR_MARGIN, _CLEAR_UPRIGHT = 0.4, 2.0  # nats, standard errors: another drive's record had not both (training log)
+_by_fit = operator.attrgetter("fit")
 _HALF_TURN = np.diag([-1, -1, 1])  # about the optical axis: a camera that hangs upside down
 
 
@@ -131,8 +136,9 @@ def calibrate(
         DeblurError: the record is a path in pixels, or does not tell of all the pictures' times moved by ``reach``
             both ways, or moves every picture too far.
     """
-    search = _Search(sights, record, readout)
-    search.check(reach)
+    _check_times(sights, record, reach, readout)
+    search = _Search(sights, _near(sights, record, reach + readout), readout)
+    search.check_length()
     offsets = (np.arange(-int(reach / _COARSE), int(reach / _COARSE) + 1) * _COARSE).tolist()
     same = np.eye(3, dtype=int)
     candidates = [same] if keep_axes else _all_axes()
@@ -174,20 +180,10 @@ class _Search:
         self._record = record
         self._readout = readout
 
-    def check(self, reach: float) -> None:
-        """See ``calibrate``."""
-        record = self._record
-        if not record.of_gyroscope:
-            raise DeblurError(f"{record.file} is a path in pixels: only a gyroscope's record is calibrated")
-        first = min(sight.exposure[0] for sight in self._sights)
-        last = max(sight.exposure[1] for sight in self._sights) + self._readout
-        if first - reach < record.times[0] or last + reach > record.times[-1]:
-            raise DeblurError(
-                f"{record.file} tells of {record.times[0]:g} to {record.times[-1]:g} seconds, too little to search "
-                f"{reach:g} seconds around pictures of {first:g} to {last:g}: leave pictures at its ends out"
-            )
-        if all(self._path(sight, record) is None for sight in self._sights):
-            self._told(self._sights[0], record, 1.0)  # says why
+    def check_length(self) -> None:
+        """Refuse a record that moves every picture too far."""
+        if all(self._path(sight, self._record) is None for sight in self._sights):
+            self._told(self._sights[0], self._record, 1.0)  # says why
 
     def guess(self, offset: float, axes: NDArray[np.int_], *, middle_only: bool = False) -> Guess:
         """A guess and how it fits, where pictures take the way round that fits better: spectra cannot tell it."""
@@ -253,6 +249,31 @@ class _Search:
             return None
 
 
+def _check_times(sights: Sequence[Sight], record: Record, reach: float, readout: float) -> None:
+    """See ``calibrate``."""
+    if not record.of_gyroscope:
+        raise DeblurError(f"{record.file} is a path in pixels: only a gyroscope's record is calibrated")
+    first = min(sight.exposure[0] for sight in sights)
+    last = max(sight.exposure[1] for sight in sights) + readout
+    if first - reach < record.times[0] or last + reach > record.times[-1]:
+        raise DeblurError(
+            f"{record.file} tells of {record.times[0]:g} to {record.times[-1]:g} seconds, too little to search "
+            f"{reach:g} seconds around pictures of {first:g} to {last:g}: leave pictures at its ends out"
+        )
+
+
+def _near(sights: Sequence[Sight], record: Record, reach: float) -> Record:
+    """The record's samples around the pictures: thousands of guesses turn them, and a drive has millions more."""
+    near = np.zeros(len(record.times), bool)
+    for sight in sights:
+        opened, closed = sight.exposure
+        first = np.searchsorted(record.times, opened - reach - _SLACK, "right") - 1
+        last = np.searchsorted(record.times, closed + reach + _SLACK)
+        near[max(first, 0) : last + 1] = True
+    columns = {name: record.columns[name][near] for name in RATES}
+    return replace(record, times=record.times[near], columns=columns)
+
+
 def _filters(sight: Sight, path: CameraPath) -> Deconvolution:
     """What undoes a path in a picture's brightness."""
     height, width = sight.picture.shape[-2:]
@@ -295,7 +316,3 @@ def _middle(sight: Sight) -> int:
         range(len(sight.places)),
         key=lambda index: np.hypot(sight.places[index][0] - width / 2, sight.places[index][1] - height / 2),
     )
-
-
-def _by_fit(guess: Guess) -> float:
-    return guess.fit
