@@ -26,7 +26,7 @@ from deblur.cli import (
 from deblur.errors import DeblurError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     import torch
 
@@ -34,11 +34,9 @@ if TYPE_CHECKING:
     from deblur.exposure.path_files import Record
     from deblur.networks.kernel_estimator import KernelEstimator
     from pipelines.motions import Motions
-    from pipelines.sources import Source
+    from pipelines.sources import Item, Source
 
 FEWEST = 4
-SCALES = (0.72, 1.38)
-"""Of the focal length given: one that is found outside may be the end of the search."""
 LARGEST_SIDE = 960
 """Of a picture that is looked at, in pixels: what is larger is scaled down, its blur is then seen whole."""
 
@@ -118,7 +116,7 @@ def calibrate_gyro(args: argparse.Namespace) -> int:
         DeblurError: something is missing or broken, or the pictures do not tell.
     """
     from deblur.devices import resolve_device
-    from deblur.exposure.calibration import calibrate, calibrated
+    from deblur.exposure.calibration import SCALES, calibrate, calibrated
     from deblur.runs import describe_environment, write_json
     from pipelines.motions import Motions
     from pipelines.run_folder import output_folder, write_options
@@ -175,20 +173,12 @@ def _look(
     device: torch.device,
 ) -> list[Sight]:
     """What is seen in up to ``limit`` pictures or frames, spread evenly over all."""
-    from tqdm import tqdm
-
     from deblur.devices import to_batch
     from deblur.exposure.calibration import look
     from deblur.pictures import scale_down
-    from pipelines.sources import count_pictures, read_items
 
-    total = count_pictures(sources) or limit
-    chosen = {(2 * place + 1) * total // (2 * min(limit, total)) for place in range(min(limit, total))}
     sights = []
-    items = tqdm(read_items(sources), total=total, unit=" pictures", desc="look", file=sys.stderr)
-    for index, item in enumerate(items):
-        if index not in chosen:
-            continue
+    for item in _spread(sources, limit):
         if item.picture is None:
             raise DeblurError(item.error)
         picture = scale_down(item.picture, LARGEST_SIDE)
@@ -198,6 +188,29 @@ def _look(
     if len(sights) < FEWEST:
         raise DeblurError(f"{len(sights)} pictures are too few to tell a clock by: give {FEWEST} at least, better 12")
     return sights
+
+
+def _spread(sources: Sequence[Source], limit: int) -> Generator[Item]:
+    """Up to ``limit`` pictures or frames; other pictures are not even read, of a video frames come one by one."""
+    from tqdm import tqdm
+
+    from pipelines.sources import count_pictures, read_items
+
+    total = count_pictures(sources) or limit
+    count = min(limit, total)
+    chosen = {(2 * place + 1) * total // (2 * count) for place in range(count)}
+    index = 0
+    with tqdm(total=total, unit=" pictures", desc="look", file=sys.stderr) as bar:
+        for source in sources:
+            if not source.is_video and index not in chosen:
+                index += 1
+                bar.update()
+                continue
+            for item in read_items([source]):
+                if index in chosen:
+                    yield item
+                index += 1
+                bar.update()
 
 
 def _unclear(result: Calibration, search: float) -> str:
