@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from deblur.errors import DeblurError
+from deblur.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -123,6 +124,7 @@ def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (Deblur
     Exceptions in ``expected`` become one line on stderr and exit code 1; Ctrl-C becomes 130; anything else is a defect
     and passes through with its traceback.
     """
+    keep_freed_memory()
     try:
         return body()
     except expected as error:

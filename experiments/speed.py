@@ -40,6 +40,7 @@ PROTOCOL = {
     "network": "float tensor on the device to float tensor on the device; random weights",
     "detector": "uint8 picture in memory to boxes: letterbox, network, suppression",
     "files": "reading and writing are not inside",
+    "allocator": "glibc keeps what is freed, as in every command of this project (deblur.memory); not for peak_memory",
     "gmacs": "convolutions and matrix products by torch.utils.flop_counter, halved, in 10^9; gflops_per_s is 2 x gmacs"
     " over the median",
     "peak_memory": "one run beside what is held once loaded, MiB: torch's allocator on CUDA, else growth of resident"

@@ -8,7 +8,7 @@ where it departs from the paper and why. ``shuffle`` and the "project" fusion ar
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -188,7 +188,21 @@ class EAGR(nn.Module):
         """Features (B, C, h, w) and the scale's picture (B, 3, shuffle*h, shuffle*w) in, weighed features out."""
         horizontal, vertical = self.gradient(picture).chunk(2, 1)
         magnitude = (horizontal.square() + vertical.square() + self.EPSILON).sqrt()
-        return features * self.attention(self.unshuffle(magnitude))
+        return features * self._weigh(self.unshuffle(magnitude))
+
+    def _weigh(self, magnitude: Tensor) -> Tensor:
+        if self.training:
+            return self.attention(magnitude)
+        # With batch norm's statistics at rest all three are linear maps of a pixel's channels: one convolution.
+        first, second, norm = cast("tuple[nn.Conv2d, nn.Conv2d, nn.BatchNorm2d]", tuple(self.attention))
+        assert first.bias is not None
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        onward = scale.unsqueeze(1) * second.weight.flatten(1)
+        weight = onward @ first.weight.flatten(1)
+        bias = onward @ first.bias + norm.bias - scale * norm.running_mean
+        return F.conv2d(magnitude, weight[:, :, None, None], bias)
 
 
 class FAM(nn.Module):

@@ -242,6 +242,17 @@ def test_eagr_starts_as_sobel_and_is_smooth_on_flat_pictures() -> None:
     assert flat.grad.isfinite().all()
 
 
+def test_eagr_weighs_in_one_convolution_once_trained() -> None:
+    edges = EAGR(4, 2)
+    features, picture = torch.randn(2, 4, 5, 6), torch.rand(2, 3, 10, 12)
+    for _ in range(3):  # batch norm's statistics leave their start
+        edges(features, picture)
+    edges.eval()
+    horizontal, vertical = edges.gradient(picture).chunk(2, 1)
+    magnitude = edges.unshuffle((horizontal.square() + vertical.square() + EAGR.EPSILON).sqrt())
+    torch.testing.assert_close(edges(features, picture), features * edges.attention(magnitude))
+
+
 def test_pyramid_is_a_mean_by_area() -> None:
     x = torch.rand(1, 3, 8, 12)
     full, half, quarter = picture_pyramid(x)
