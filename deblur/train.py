@@ -150,6 +150,7 @@ def build_parser() -> argparse.ArgumentParser:
     blur.add_argument("--noise", type=not_negative, default=3.0, help="strongest noise over the synthesis' default")
     blur.add_argument("--jpeg-share", type=unit_interval, default=0.5, help="share that goes through JPEG")
     blur.add_argument("--highlight-share", type=unit_interval, default=0.2, help="share with lamps brighter than white")
+    blur.add_argument("--rolling-share", type=unit_interval, default=0.0, help="share of shake under a rolling shutter")
 
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument("--steps", type=positive_int, help="optimiser steps")

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 MAX_STEPS = 128
 """More sub-exposures than this add nothing that eight bits can show."""
-_GRID = 256
-_LAGS = np.arange(_GRID)[:, None] - np.arange(_GRID)
+_GRID = 256  # points of a walk in an exposure
+_MOST_GRIDS = 4  # of a walk; over more exposures than this the points lie farther apart
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,27 @@ class Region:
 
 
 @dataclass(frozen=True)
+class RollingShutter:
+    """A camera that reads its picture row by row from the top: every row is exposed a little later than the one above.
+
+    Attributes:
+        steps: how many steps of the whole path one row's exposure takes.
+        rows: of the whole picture.
+        top: how many of its rows lie above the crop that the path is of.
+    """
+
+    steps: int
+    rows: int
+    top: int = 0
+
+    def window(self, y: float, count: int) -> slice:
+        """Which of the ``count`` steps of the whole path the row at ``y`` is exposed in."""
+        share = min(max((y + self.top) / max(self.rows - 1, 1), 0.0), 1.0)
+        first = round(share * (count - self.steps))
+        return slice(first, first + self.steps)
+
+
+@dataclass(frozen=True)
 class Motion:
     """One exposure.
 
@@ -52,24 +73,40 @@ class Motion:
         weights: (N,) share of the exposure spent at each point, sum 1.
         center: (x, y) in pixels of the point that the picture turns and grows about.
         region: the moving or followed object, or None where everything moves alike.
+        shutter: None where all rows are exposed at once. Otherwise the path goes from the first row's opening to the
+            last row's closing, at even steps of time, and each row's displacements are from where it lay in the mean
+            over its own exposure: rows stay where they were seen, and what is bent in the picture stays bent.
     """
 
     path: NDArray[np.float64]
     weights: NDArray[np.float64]
     center: tuple[float, float]
     region: Region | None = None
+    shutter: RollingShutter | None = None
 
     @property
     def uniform(self) -> bool:
         """Whether every place of the picture (of its moving part) has the same kernel."""
-        return not self.path[:, 2:].any()
+        return self.shutter is None and not self.path[:, 2:].any()
+
+    @property
+    def steps(self) -> int:
+        """Points of the path in the exposure of one place, N where all rows are exposed at once."""
+        return len(self.path) if self.shutter is None else self.shutter.steps
+
+    def of_row(self, y: float) -> Motion:
+        """The exposure of the row at ``y``; this very one where all rows are exposed at once."""
+        if self.shutter is None:
+            return self
+        return replace(self, shutter=None).part(self.shutter.window(y, len(self.path)))
 
     def displacement(self, x: float, y: float) -> NDArray[np.float64]:
-        """(N, 2) displacement of the content at (x, y) over time, in pixels."""
-        scale = 1.0 + self.path[:, 3]
-        cos, sin = scale * np.cos(self.path[:, 2]) - 1.0, scale * np.sin(self.path[:, 2])
+        """(steps, 2) displacement of the content at (x, y) over time, in pixels."""
+        path = self.of_row(y).path
+        scale = 1.0 + path[:, 3]
+        cos, sin = scale * np.cos(path[:, 2]) - 1.0, scale * np.sin(path[:, 2])
         dx, dy = x - self.center[0], y - self.center[1]
-        return self.path[:, :2] + np.stack([cos * dx - sin * dy, sin * dx + cos * dy], axis=1)
+        return path[:, :2] + np.stack([cos * dx - sin * dy, sin * dx + cos * dy], axis=1)
 
     def kernel_at(self, x: float, y: float, size: int) -> NDArray[np.float32]:
         """The (size, size) blur kernel at (x, y), sum 1, centre at ``size // 2``; what falls outside is cut off.
@@ -77,7 +114,7 @@ class Motion:
         ``size`` is odd. Each point of the path is spread over the four pixels around it, which is what bilinear
         sampling of the sub-exposures does.
         """
-        return rasterize(self.displacement(x, y), self.weights, size)
+        return rasterize(self.displacement(x, y), self.of_row(y).weights, size)
 
     def extent(self, x: float, y: float) -> float:
         """Largest displacement at (x, y) in pixels."""
@@ -94,7 +131,8 @@ class Motion:
         region = self.region and replace(
             self.region, center=(self.region.center[0] - left, self.region.center[1] - top)
         )
-        return replace(self, center=(self.center[0] - left, self.center[1] - top), region=region)
+        shutter = self.shutter and replace(self.shutter, top=self.shutter.top + top)
+        return replace(self, center=(self.center[0] - left, self.center[1] - top), region=region, shutter=shutter)
 
 
 def still(width: int, height: int) -> Motion:
@@ -117,12 +155,15 @@ def draw_motion(spec: BlurSpec, generator: np.random.Generator, width: int, heig
         return _forward(generator, length, width, height)
     # Far above one exposure the velocity does not change and the path is straight.
     smoothness = 1e6 if spec.kind == "straight" else 10 ** generator.uniform(-0.7, 0.7)
-    path = _planar_path(generator, length, smoothness)
+    exposures = 1 + spec.readout
+    path = _planar_path(generator, length, smoothness, exposures)
     motion = still(width, height)
+    if spec.readout:
+        motion = replace(motion, shutter=RollingShutter(_steps(length), height))
     if spec.kind == "shake":
         # The farthest corner sits half a diagonal away and is moved by the angle times that distance.
-        reach = spec.roll * length * generator.uniform(0.0, 1.0)
-        roll = _smooth_walk(generator, len(path), smoothness)
+        reach = spec.roll * length * generator.uniform(0.0, 1.0) * exposures
+        roll = _smooth_walk(generator, len(path), smoothness, exposures)
         roll *= reach / max(np.abs(np.diff(roll)).sum(), 1e-9) / (math.hypot(width, height) / 2)
         path = np.column_stack([path, roll, np.zeros(len(path))])
     else:
@@ -170,15 +211,18 @@ def rasterize(points: NDArray[np.float64], weights: NDArray[np.float64], size: i
     return kernel.astype(np.float32)
 
 
-def _planar_path(generator: np.random.Generator, length: float, smoothness: float) -> NDArray[np.float64]:
-    """An (N, 2) path of arc length ``length``, points at most about a pixel apart, random direction.
+def _planar_path(
+    generator: np.random.Generator, length: float, smoothness: float, exposures: float = 1.0
+) -> NDArray[np.float64]:
+    """An (N, 2) path of arc length ``length`` an exposure, points at most about a pixel apart, random direction.
 
     The speed is a smooth random walk: a straight path is one of infinite smoothness, and the smaller the number, the
     more it curls. Sampling is even in time, so slow stretches weigh more, as in a real exposure.
     """
-    path = np.column_stack([_smooth_walk(generator, _steps(length), smoothness) for _ in range(2)])
+    steps = round(_steps(length) * exposures)
+    path = np.column_stack([_smooth_walk(generator, steps, smoothness, exposures) for _ in range(2)])
     arc = np.hypot(*np.diff(path, axis=0).T).sum()
-    return path * (length / max(arc, 1e-9))
+    return path * (length * exposures / max(arc, 1e-9))
 
 
 def _steps(length: float) -> int:
@@ -186,18 +230,26 @@ def _steps(length: float) -> int:
     return int(min(MAX_STEPS, max(3, math.ceil(1.5 * length) + 1)))
 
 
-def _smooth_walk(generator: np.random.Generator, steps: int, smoothness: float) -> NDArray[np.float64]:
+def _smooth_walk(
+    generator: np.random.Generator, steps: int, smoothness: float, exposures: float = 1.0
+) -> NDArray[np.float64]:
     """(steps,) integral of an Ornstein-Uhlenbeck velocity with correlation time ``smoothness`` exposures."""
     # The walk is drawn on a fixed grid, so that the same seed gives the same shape whatever the number of steps.
-    grid = _GRID
-    decay = math.exp(-1 / (grid * smoothness))
+    grid = _GRID * min(math.ceil(exposures), _MOST_GRIDS)
+    decay = math.exp(-exposures / (grid * smoothness))
     # Powers of the lag, and 0 for lags below 0, which index from the end.
     powers = np.concatenate([decay ** np.arange(grid), np.zeros(grid)])
-    response = powers[_LAGS]
+    response = powers[_lags(grid)]
     shocks = generator.standard_normal(grid)
     shocks[1:] *= math.sqrt(1 - decay**2)
     position = np.concatenate([[0.0], np.cumsum(response @ shocks)]) / grid
     return np.interp(np.linspace(0, grid, steps), np.arange(grid + 1), position)
+
+
+@functools.cache
+def _lags(grid: int) -> NDArray[np.int64]:
+    """(grid, grid) how far each point lies behind each other one."""
+    return np.arange(grid)[:, None] - np.arange(grid)
 
 
 def _draw_region(spec: BlurSpec, generator: np.random.Generator, width: int, height: int) -> Region:

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -34,13 +35,15 @@ def render(light: Tensor, motions: Sequence[Motion]) -> Tensor:
     moving = [index for index, motion in enumerate(motions) if motion.path.any()]
     uniform = [index for index in moving if motions[index].uniform]
     # Longest first: the paths that have not ended are then the first ones, and no picture is gathered from its place.
-    turning = [index for index in moving if not motions[index].uniform]
-    turning.sort(key=lambda index: -len(motions[index].path))
+    turning = sorted(set(moving) - set(uniform), key=lambda index: -motions[index].steps)
     result = light.clone()
     if uniform:
         result[uniform] = _render_uniform(light[uniform], [motions[index] for index in uniform])
-    if turning:
-        result[turning] = _render_turning(light[turning], [motions[index] for index in turning])
+    # Rows that move apart need maps of their own, hundreds of times as many.
+    for rolling in (False, True):
+        alike = [index for index in turning if (motions[index].shutter is not None) == rolling]
+        if alike:
+            result[alike] = _render_turning(light[alike], [motions[index] for index in alike])
     return result
 
 
@@ -116,45 +119,52 @@ def _soft_mask(region: Region, light: Tensor) -> Tensor:
 
 
 def _render_turning(light: Tensor, motions: list[Motion]) -> Tensor:
-    """The mean of warps; the motions come with their paths' lengths falling."""
+    """The mean of warps; the motions come with their steps falling, all with a rolling shutter or all without."""
     height, width = light.shape[-2:]
-    steps = len(motions[0].path)
-    thetas = torch.zeros(len(motions), steps, 2, 3)
+    steps = motions[0].steps
+    thetas = torch.zeros(len(motions), steps, height if motions[0].shutter else 1, 2, 3)
     weights = torch.zeros(len(motions), steps)
     for index, motion in enumerate(motions):
-        thetas[index, : len(motion.path)] = _affine(motion, width, height)
-        weights[index, : len(motion.path)] = torch.from_numpy(motion.weights)
+        thetas[index, : motion.steps] = _affine(motion, width, height)
+        weights[index, : motion.steps] = torch.from_numpy(motion.of_row(0).weights)
     thetas, weights = thetas.to(light), weights.to(light)
     total = torch.zeros_like(light)
     for step in range(steps):
-        alive = sum(step < len(motion.path) for motion in motions)
+        alive = sum(step < motion.steps for motion in motions)
         total[:alive].addcmul_(_warp(light[:alive], thetas[:alive, step]), weights[:alive, step].view(-1, 1, 1, 1))
     return total
 
 
 def _affine(motion: Motion, width: int, height: int) -> Tensor:
-    """(N, 2, 3) maps from output to input places in the [-1, 1] coordinates of ``affine_grid``: p to p - d_t(p)."""
-    x, y, roll, growth = torch.from_numpy(motion.path).unbind(1)
+    """Maps from output to input places in the [-1, 1] coordinates of ``affine_grid``: p to p - d_t(p).
+
+    Returns:
+        (N, 1, 2, 3) over time; (N, height, 2, 3), one a row, under a rolling shutter.
+    """
+    rows = range(height if motion.shutter else 1)
+    paths = np.stack([motion.of_row(row).path for row in rows], axis=1)
+    x, y, roll, growth = torch.from_numpy(paths).unbind(-1)
     cos, sin = (1 + growth) * torch.cos(roll) - 1, (1 + growth) * torch.sin(roll)
     scale_x, scale_y = (width - 1) / 2 or 0.5, (height - 1) / 2 or 0.5
     # Place of the turning centre relative to the middle of the picture.
     cx, cy = motion.center[0] - (width - 1) / 2, motion.center[1] - (height - 1) / 2
     shift_x, shift_y = x - cos * cx + sin * cy, y - sin * cx - cos * cy
-    rows = [
-        torch.stack([1 - cos, sin * scale_y / scale_x, -shift_x / scale_x], dim=1),
-        torch.stack([-sin * scale_x / scale_y, 1 - cos, -shift_y / scale_y], dim=1),
+    axes = [
+        torch.stack([1 - cos, sin * scale_y / scale_x, -shift_x / scale_x], dim=-1),
+        torch.stack([-sin * scale_x / scale_y, 1 - cos, -shift_y / scale_y], dim=-1),
     ]
-    return torch.stack(rows, dim=1).float()
+    return torch.stack(axes, dim=-2).float()
 
 
 def _warp(pictures: Tensor, theta: Tensor) -> Tensor:
+    """(B, C, H, W) sampled where maps (B, 1, 2, 3), or (B, H, 2, 3) for each row, say."""
     # affine_grid multiplies matrices for this and takes ten times as long, nearly as long as the sampling itself.
     batch, _, height, width = pictures.shape
     down = torch.linspace(-1, 1, height, device=theta.device).view(1, -1, 1)
     across = torch.linspace(-1, 1, width, device=theta.device)
     grid = theta.new_empty(batch, height, width, 2)
     for axis in (0, 1):
-        along_x, along_y, shift = theta[:, axis].view(batch, 3, 1, 1).unbind(1)
+        along_x, along_y, shift = theta[:, :, axis, :, None].unbind(2)
         torch.add(along_x * across + shift, along_y * down, out=grid[..., axis])
     return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=True)
 

@@ -15,6 +15,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 REFERENCE_SIDE = 640
 """Lengths are given for a picture whose long side has this many pixels, and grow with the picture."""
 
+LONGEST_READOUT = 16
+"""In exposures. A shorter exposure, of a picture read as fast, is hardly blurred."""
+
 
 @dataclass(frozen=True)
 class BlurSpec:
@@ -34,6 +37,8 @@ class BlurSpec:
         read: standard deviation of read noise, same unit.
         jpeg: JPEG quality 1 to 100 after exposure; 0 leaves JPEG out.
         kernels: for ``measured``, an ``.npz`` file of 2-D arrays.
+        readout: for ``shake``, how much later the last row of the picture is exposed than the first, in exposures: a
+            rolling shutter, as most cameras have. 0 exposes all rows at once.
     """
 
     kind: Kind = "shake"
@@ -44,6 +49,7 @@ class BlurSpec:
     read: float = 0.0005
     jpeg: int = 95
     kernels: str = ""
+    readout: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every value; the message names the field and what it may be."""
@@ -51,13 +57,17 @@ class BlurSpec:
             raise DeblurError(f"unknown kind of blur {self.kind!r}: use one of {', '.join(KINDS)}")
         if self.light not in get_args(Light):
             raise DeblurError(f"blur: light={self.light!r} is neither linear nor srgb")
-        for name in ("length", "roll", "shot", "read"):
+        for name in ("length", "roll", "shot", "read", "readout"):
             if not 0 <= getattr(self, name) < 1e4:
                 raise DeblurError(f"blur: {name}={getattr(self, name)} must be a number from 0 up")
         if not 0 <= self.jpeg <= 100:
             raise DeblurError(f"blur: jpeg={self.jpeg} must be a quality from 1 to 100, or 0 for none")
         if self.kind == "measured" and not self.kernels:
             raise DeblurError("blur: kind measured needs kernels=FILE.npz")
+        if self.readout and (self.kind != "shake" or self.readout > LONGEST_READOUT):
+            raise DeblurError(
+                f"blur: readout={self.readout:g} with {self.kind}: it is for shake, up to {LONGEST_READOUT} exposures"
+            )
 
     def __str__(self) -> str:
         """The shortest text from which ``parse_blur`` makes this spec again."""

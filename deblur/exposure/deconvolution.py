@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Pixels around what a window gives, beside a kernel's reach: what an inverse filter wraps around stays there.
 _MARGIN = 8
-RAMP = 48  # pixels over which neighbouring windows fade into each other
+_RAMP = 48  # pixels over which neighbouring windows fade into each other, or all there are between their middles
 
 
 class Regularization(NamedTuple):
@@ -70,7 +70,7 @@ class Deconvolution:
         Args:
             light: (B, C, H, W).
             belief: kernels of R = rows * columns regions, row by row.
-            rows: y of the places that the kernels are for, ascending, ``RAMP`` or more apart.
+            rows: y of the places that the kernels are for, ascending.
             columns: x of these places, likewise.
         """
         self._shape = light.shape
@@ -146,12 +146,13 @@ def density(pictures: Tensor) -> Tensor:
 def _spans(places: Sequence[float], length: int, device: torch.device) -> list[_Span]:
     """A window for each place, from half way to the place before to half way to the one after, and half a ramp more."""
     edges = [-math.inf, *((a + b) / 2 for a, b in itertools.pairwise(places)), math.inf]
+    ramp = min([_RAMP, *(b - a for a, b in itertools.pairwise(places))])
     spans = []
     for before, after in itertools.pairwise(edges):
-        start = max(0, math.floor(before - RAMP / 2) if before > -math.inf else 0)
-        stop = min(length, math.ceil(after + RAMP / 2) if after < math.inf else length)
+        start = max(0, math.floor(before - ramp / 2) if before > -math.inf else 0)
+        stop = min(length, math.ceil(after + ramp / 2) if after < math.inf else length)
         centers = torch.arange(start, stop, device=device) + 0.5
-        rising, falling = ((centers - before) / RAMP + 0.5).clamp(0, 1), ((after - centers) / RAMP + 0.5).clamp(0, 1)
+        rising, falling = ((centers - before) / ramp + 0.5).clamp(0, 1), ((after - centers) / ramp + 0.5).clamp(0, 1)
         spans.append(_Span(start, torch.minimum(rising, falling)))
     return spans
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,7 +23,8 @@ KERNEL = 48
 """Side of a kernel in pixels; its centre is at [24, 24]."""
 LARGEST_REACH = 80
 """Of a known path, in pixels from its middle."""
-_PLACE_SPACING = 112  # pixels
+_SPACINGS = (112, 80, 56, 40, 28)  # pixels, between places that kernels are made for
+_LARGEST_CHANGE = 0.7  # pixels, root mean square; see ``_change``
 _GRID = 64  # of spectra of kernels
 _NOISE = 0.01  # strength of the regularisation that estimates are judged by; see deconvolution.Deconvolution
 _FLOOR = 0.02  # a blur of less error than this counts as none
@@ -69,8 +71,9 @@ def known(kernels: Tensor) -> Belief:
 def exposure_along(paths: Sequence[CameraPath], height: int, width: int, device: torch.device) -> Exposure:
     """The exposure of pictures whose camera's paths are known.
 
-    Kernels are made for places about ``_PLACE_SPACING`` pixels apart: a roll changes them from place to place. They are
-    as large as the longest path needs, up to ``LARGEST_REACH`` from the middle.
+    Kernels are made for places 112 to 28 pixels apart, the closer the more they change from one to the next: by roll,
+    by perspective, by a camera that moves ahead, and down the rows of a rolling shutter most of all. They are as large
+    as the longest path needs, up to ``LARGEST_REACH`` from the middle.
 
     Args:
         paths: one a picture.
@@ -78,7 +81,7 @@ def exposure_along(paths: Sequence[CameraPath], height: int, width: int, device:
         width: of the pictures.
         device: where the kernels are wanted.
     """
-    rows, columns = (_places(side) for side in (height, width))
+    rows, columns = (_places(paths, height, width, axis) for axis in (0, 1))
     places = [(x, y) for y in rows for x in columns]
     reach = max(path.extent(x, y) for path in paths for x, y in places)
     side = min(max(KERNEL, 16 * math.ceil((reach + 2) / 8)), 2 * LARGEST_REACH)
@@ -87,15 +90,37 @@ def exposure_along(paths: Sequence[CameraPath], height: int, width: int, device:
 
 
 def together(exposures: Sequence[Exposure]) -> Exposure:
-    """The exposures of pictures of one size, with kernels of one size, as that of a batch of them."""
+    """The exposure of a batch, of its pictures': all of one size, with kernels of one size for the same places."""
     mean, power = (torch.cat(each) for each in zip(*(one.kernels for one in exposures), strict=True))
     return exposures[0]._replace(kernels=Belief(mean, power))
 
 
-def _places(side: int) -> tuple[float, ...]:
-    """Middles of even parts of a side of a picture."""
-    count = max(1, round(side / _PLACE_SPACING))
-    return tuple((index + 0.5) * side / count for index in range(count))
+def _places(paths: Sequence[CameraPath], height: int, width: int, axis: int) -> tuple[float, ...]:
+    """Middles of even parts of a picture's height (axis 0) or width (1)."""
+    side = (height, width)[axis]
+    for spacing in _SPACINGS:
+        count = max(1, round(side / spacing))
+        places = tuple((index + 0.5) * side / count for index in range(count))
+        neighbours = places if count > 1 else (0.0, float(side))
+        if all(_change(path, neighbours, (width, height)[axis], axis) <= _LARGEST_CHANGE for path in paths):
+            break
+    return places
+
+
+def _change(path: CameraPath, places: Sequence[float], across: int, axis: int) -> float:
+    """By how many pixels displacements at neighbouring places differ: root mean square over time and places.
+
+    Args:
+        path: of the camera.
+        places: along ``axis``.
+        across: the picture's other side.
+        axis: 0 where the places lie one below the other, 1 where they lie side by side.
+    """
+    lines = [
+        [path.displacement(*((line, place) if axis == 0 else (place, line))) for place in places]
+        for line in (across / 4, 3 * across / 4)
+    ]
+    return float(np.sqrt(np.square(np.diff(np.array(lines), axis=1)).sum(-1).mean()))
 
 
 def true_kernels(motions: Sequence[Motion], regions: Regions) -> Tensor:

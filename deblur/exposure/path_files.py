@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deblur.blur import Motion
+from deblur.blur.motion import RollingShutter
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import LARGEST_REACH
-from deblur.exposure.paths import RollingShutter, Rotation
+from deblur.exposure.paths import Rotation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -83,7 +84,7 @@ class Record:
         share = (closed - opened) / (end - opened)
         steps = max(2, round(min(_STEPS, _MOST_STEPS * share)))
         whole = self._sampled(np.linspace(opened, end, round(steps / share)), focal_length, middle)
-        path = RollingShutter(whole, steps, height) if readout else whole
+        path = replace(whole, shutter=RollingShutter(steps, height) if readout else None)
         reach = path.extent(*middle)
         if reach > LARGEST_REACH:
             raise DeblurError(

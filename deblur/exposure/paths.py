@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 import numpy as np
 
 from deblur.blur import Motion, draw_motion, generator_for
-from deblur.blur.motion import rasterize, still
+from deblur.blur.motion import RollingShutter, rasterize, still
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +25,9 @@ _TIMING_ERROR = 0.05  # most of an exposure that is left out at its begin or end
 class CameraPath(Protocol):
     """Something that knows the blur kernel at every place of a picture: a ``Motion``, or a gyroscope's record."""
 
+    def displacement(self, x: float, y: float) -> NDArray[np.float64]:
+        """(N, 2) displacement of the content at (x, y) over its exposure, in pixels: right and down."""
+
     def kernel_at(self, x: float, y: float, size: int) -> NDArray[np.float32]:
         """The (size, size) blur kernel at (x, y), sum 1, centre at ``size // 2``; what falls outside is cut off."""
 
@@ -37,25 +40,34 @@ class CameraPath(Protocol):
 
 @dataclass(frozen=True)
 class Rotation:
-    """A camera that turns about its own centre: a pinhole without distortion, its shutter open everywhere at once.
+    """A camera that turns about its own centre: a pinhole without distortion.
 
     Attributes:
         angles: (N, 3) radians at even steps of time: turns about the axes to the right, down and ahead, by the right
             hand, as far from their mean. They are small: their order does not matter.
         focal_length: in pixels.
         center: (x, y) of the optical axis in pixels.
+        shutter: see ``Motion``.
     """
 
     angles: NDArray[np.float64]
     focal_length: float
     center: tuple[float, float]
+    shutter: RollingShutter | None = None
+
+    def of_row(self, y: float) -> Rotation:
+        """The turns while the row at ``y`` is exposed; all of them where all rows are exposed at once."""
+        if self.shutter is None:
+            return self
+        return replace(self, shutter=None).part(self.shutter.window(y, len(self.angles)))
 
     def displacement(self, x: float, y: float) -> NDArray[np.float64]:
-        """(N, 2) displacement of the content at (x, y) over time, in pixels: right and down."""
+        """(steps, 2) displacement of the content at (x, y) over its exposure, in pixels: right and down."""
+        angles = self.of_row(y).angles
         ray = np.array([(x - self.center[0]) / self.focal_length, (y - self.center[1]) / self.focal_length, 1.0])
         # What stands still turns against the camera (Rodrigues' formula by the negative angle).
-        angle = np.linalg.norm(self.angles, axis=1, keepdims=True)
-        axis = self.angles / np.maximum(angle, 1e-12)
+        angle = np.linalg.norm(angles, axis=1, keepdims=True)
+        axis = angles / np.maximum(angle, 1e-12)
         seen = (
             ray * np.cos(angle)
             - np.cross(axis, ray) * np.sin(angle)
@@ -65,7 +77,8 @@ class Rotation:
 
     def kernel_at(self, x: float, y: float, size: int) -> NDArray[np.float32]:
         """See ``CameraPath``."""
-        return rasterize(self.displacement(x, y), np.full(len(self.angles), 1 / len(self.angles)), size)
+        points = self.displacement(x, y)
+        return rasterize(points, np.full(len(points), 1 / len(points)), size)
 
     def extent(self, x: float, y: float) -> float:
         """See ``CameraPath``."""
@@ -73,49 +86,13 @@ class Rotation:
 
     def cropped(self, left: int, top: int) -> Rotation:
         """See ``CameraPath``."""
-        return replace(self, center=(self.center[0] - left, self.center[1] - top))
+        shutter = self.shutter and replace(self.shutter, top=self.shutter.top + top)
+        return replace(self, center=(self.center[0] - left, self.center[1] - top), shutter=shutter)
 
     def part(self, steps: slice) -> Rotation:
         """The turns while a shutter was open during these steps of time only."""
         angles = self.angles[steps]
         return replace(self, angles=angles - angles.mean(axis=0))
-
-
-@dataclass(frozen=True)
-class RollingShutter:
-    """A camera that reads its picture row by row from the top: every row is exposed a little later than the one above.
-
-    A row's kernel is that of its own exposure. Rows stay where they were seen: what is bent in the picture stays bent.
-
-    Attributes:
-        whole: the path from the first row's opening to the last row's closing, at even steps of time.
-        steps: how many of these one row's exposure takes.
-        rows: of the whole picture.
-        top: how many of its rows lie above the crop that this is the path of.
-    """
-
-    whole: Motion | Rotation
-    steps: int
-    rows: int
-    top: int = 0
-
-    def kernel_at(self, x: float, y: float, size: int) -> NDArray[np.float32]:
-        """See ``CameraPath``."""
-        return self._of_row(y).kernel_at(x, y, size)
-
-    def extent(self, x: float, y: float) -> float:
-        """See ``CameraPath``."""
-        return self._of_row(y).extent(x, y)
-
-    def cropped(self, left: int, top: int) -> RollingShutter:
-        """See ``CameraPath``."""
-        return replace(self, whole=self.whole.cropped(left, top), top=self.top + top)
-
-    def _of_row(self, y: float) -> Motion | Rotation:
-        path = self.whole.path if isinstance(self.whole, Motion) else self.whole.angles
-        share = min(max((y + self.top) / max(self.rows - 1, 1), 0.0), 1.0)
-        first = round(share * (len(path) - self.steps))
-        return self.whole.part(slice(first, first + self.steps))
 
 
 def camera_path(motion: Motion) -> Motion:
@@ -145,8 +122,11 @@ def as_measured(motion: Motion, generator: np.random.Generator) -> Motion:
     """
     scale = 1 + _SCALE_ERROR * generator.standard_normal()
     angle = _ANGLE_ERROR * generator.standard_normal()
-    missed = round(len(motion.path) * generator.uniform(-_TIMING_ERROR, _TIMING_ERROR))
+    missed = round(motion.steps * generator.uniform(-_TIMING_ERROR, _TIMING_ERROR))
     path = motion.path * scale
     cos, sin = np.cos(angle), np.sin(angle)
     path[:, :2] = path[:, :2] @ np.array([[cos, sin], [-sin, cos]])
-    return replace(motion, path=path).part(slice(max(missed, 0), len(path) + min(missed, 0)))
+    felt = replace(motion, path=path).part(slice(max(missed, 0), len(path) + min(missed, 0)))
+    # What is missed of every row's exposure is missed of the whole path too, so rows begin where they did.
+    shutter = motion.shutter and replace(motion.shutter, steps=motion.shutter.steps - abs(missed))
+    return replace(felt, shutter=shutter)

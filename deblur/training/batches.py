@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from deblur.exposure.kernels import Exposure
     from deblur.training.sources import Example, PictureStore, Source
+
+_LONGEST_READOUT = 3.0  # exposures: of 10 ms and a sensor that reads for 30; shorter exposures blur less
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class BlurMix:
         noise: strongest noise, in multiples of ``BlurSpec``'s default; the strength is drawn evenly from 0 up.
         jpeg: share of pictures that go through JPEG, quality drawn evenly from 60 to 100.
         highlights: share of pictures whose clipped places were really up to 4 times brighter than white.
+        rolling: share of the kind ``shake`` that a rolling shutter sees, its readout drawn evenly from 0 to 3
+            exposures.
     """
 
     ranges: tuple[BlurRange, ...]
@@ -51,6 +55,7 @@ class BlurMix:
     noise: float = 3.0
     jpeg: float = 0.5
     highlights: float = 0.2
+    rolling: float = 0.0
 
     def draw(self, generator: np.random.Generator) -> tuple[BlurSpec, float]:
         """One blur and the gain of its highlights."""
@@ -67,6 +72,8 @@ class BlurMix:
             jpeg=int(generator.integers(60, 101)) if generator.uniform() < self.jpeg else 0,
             kernels=entry.spec.kernels,
         )
+        if self.rolling and spec.kind == "shake" and generator.uniform() < self.rolling:
+            spec = replace(spec, readout=generator.uniform(0, _LONGEST_READOUT))
         gain = generator.uniform(1, 4) if generator.uniform() < self.highlights else 1.0
         return spec, gain
 

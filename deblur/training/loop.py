@@ -104,6 +104,7 @@ class Trainer:
             options.noise,
             options.jpeg_share,
             options.highlight_share,
+            options.rolling_share,
         )
         self.sources, self.sets = read_sources(options)
         self.store = PictureStore(self.device, int(options.memory_gb * 1e9), options.max_side)
@@ -354,10 +355,11 @@ class Trainer:
 
 def guide_channels(guide: ExposureGuide, batch: Batch) -> Tensor:
     """The guide's channels of pictures of which some come with their kernels."""
-    # Those that are estimated go together, and so do those whose kernels are of one size.
-    groups: dict[int, list[int]] = {}
+    # Those that are estimated go together, and so do those whose kernels are of one size and for the same places.
+    groups: dict[tuple[object, ...] | None, list[int]] = {}
     for place, exposure in enumerate(batch.exposures):
-        groups.setdefault(0 if exposure is None else exposure.kernels.mean.shape[-1], []).append(place)
+        alike = exposure and (exposure.kernels.mean.shape[-1], exposure.rows, exposure.columns)
+        groups.setdefault(alike, []).append(place)
     channels: dict[int, Tensor] = {}
     for places in groups.values():
         told = [exposure for place in places if (exposure := batch.exposures[place]) is not None]

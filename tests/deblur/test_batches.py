@@ -195,3 +195,16 @@ def test_blur_mix_draws_within_its_bounds():
     assert all(4 <= spec.length <= 20 for spec, _ in drawn if spec.kind == "shake")
     assert {spec.light for spec, _ in drawn} == {"linear", "srgb"}
     assert all(1 <= gain <= 4 for _, gain in drawn)
+    assert not any(spec.readout for spec, _ in drawn)
+
+
+def test_a_share_of_the_shake_is_seen_by_a_rolling_shutter():
+    mix = BlurMix(MIX.ranges, rolling=0.5)
+    generator = np.random.default_rng(0)
+    drawn = [mix.draw(generator)[0] for _ in range(300)]
+    readouts = [spec.readout for spec in drawn if spec.kind == "shake"]
+    rolling = [readout for readout in readouts if readout]
+    assert 0.4 * len(readouts) < len(rolling) < 0.6 * len(readouts)
+    assert min(rolling) < 0.2
+    assert 2.8 < max(rolling) <= 3
+    assert not any(spec.readout for spec in drawn if spec.kind != "shake")

@@ -58,6 +58,9 @@ def test_spec_text_goes_both_ways():
         ("shake:-1", "length=-1"),
         ("shake:nan", "length=nan"),
         ("shake:16,jpeg=101", "jpeg=101"),
+        ("shake:16,readout=-1", "readout=-1"),
+        ("shake:16,readout=17", "readout=17 with shake: it is for shake, up to 16"),
+        ("straight:16,readout=1", "readout=1 with straight"),
         ("measured:9", "needs kernels"),
     ],
 )
@@ -114,6 +117,37 @@ def test_path_has_the_length_it_was_asked_for_and_mean_zero(kind):
         assert arc == pytest.approx(20 * 1280 / 640, rel=1e-6)
         assert motion.weights @ motion.path == pytest.approx([0, 0, 0, 0], abs=1e-9)
         assert np.hypot(*np.diff(motion.path[:, :2], axis=0).T).max() < 2.5
+
+
+def test_rows_of_a_rolling_shutter_are_exposed_one_after_the_other():
+    spec = BlurSpec(length=20, readout=2)
+    motion = draw_motion(spec, generator_for(spec, 3, ""), 640, 480)
+    assert motion.steps == len(draw_motion(BlurSpec(length=20), generator_for(spec, 3, ""), 640, 480).path)
+    assert len(motion.path) == 3 * motion.steps
+    arc = np.hypot(*np.diff(motion.path[:, :2], axis=0).T).sum()
+    assert arc == pytest.approx(3 * 20, rel=1e-6)
+    first, last = motion.of_row(0), motion.of_row(479)
+    np.testing.assert_allclose(np.diff(first.path, axis=0), np.diff(motion.path[: motion.steps], axis=0))
+    np.testing.assert_allclose(np.diff(last.path, axis=0), np.diff(motion.path[-motion.steps :], axis=0))
+    for row in (first, last):
+        assert row.weights @ row.path == pytest.approx([0, 0, 0, 0], abs=1e-9)
+    assert not motion.uniform
+    np.testing.assert_array_equal(motion.cropped(100, 300).kernel_at(0, 50, 49), motion.kernel_at(100, 350, 49))
+
+
+def test_a_rolling_shutter_blurs_each_row_by_its_own_kernel():
+    spec = parse_blur(f"shake:10,roll=0,readout=3,{CLEAN}")
+    motion = draw_motion(spec, generator_for(spec, 1, ""), 96, 64)
+    light = torch.rand(2, 3, 64, 96)
+    at_once = draw_motion(parse_blur("shake:10"), generator_for(spec, 1, ""), 96, 64)
+    rendered, other = render(light, [motion, at_once])
+    for y in (20, 43):
+        kernel = torch.from_numpy(motion.kernel_at(48, y, 25))
+        direct = torch.nn.functional.conv2d(light[:1], kernel.flip(0, 1).expand(3, 1, 25, 25), groups=3)[0]
+        assert torch.allclose(rendered[:, y, 12:-12], direct[:, y - 12], atol=1e-5)
+        assert not torch.allclose(rendered[:, 63 - y, 12:-12], direct[:, 51 - y], atol=0.02)
+    # One without, in the same batch, is what it is alone.
+    assert torch.equal(other, render(light[1:], [at_once])[0])
 
 
 def test_straight_is_straight_and_curved_is_not():
@@ -174,13 +208,13 @@ def test_convolution_reflects_at_borders_even_in_a_tiny_picture():
     assert torch.allclose(convolve(torch.full((1, 3, 2, 3), 0.4), kernel), torch.full((1, 3, 2, 3), 0.4), atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["shake", "forward"])
-def test_sub_exposures_average_to_the_blurred_light(kind):
-    spec = parse_blur(f"{kind}:10,{CLEAN}")
+@pytest.mark.parametrize("blur", ["shake:10", "forward:10", "shake:10,readout=0.7"])
+def test_sub_exposures_average_to_the_blurred_light(blur):
+    spec = parse_blur(f"{blur},{CLEAN}")
     motion = draw_motion(spec, generator_for(spec, 1, ""), 64, 48)
     light = torch.rand(3, 48, 64)
-    frames = sub_exposures(light, motion, range(len(motion.path)))
-    weights = torch.from_numpy(motion.weights).float().view(-1, 1, 1, 1)
+    frames = sub_exposures(light, motion, range(motion.steps))
+    weights = torch.from_numpy(motion.of_row(0).weights).float().view(-1, 1, 1, 1)
     assert torch.allclose((frames * weights).sum(0), render(light.unsqueeze(0), [motion])[0], atol=1e-5)
 
 
@@ -308,9 +342,9 @@ def test_the_motion_that_comes_with_a_picture_is_the_one_that_made_it(picture):
     assert np.array_equal(expose(sharp, [motion], [spec], [0])[0].permute(1, 2, 0).numpy(), blurred)
 
 
-@pytest.mark.parametrize("kind", ["shake", "curved", "object"])
-def test_a_window_shows_what_the_whole_picture_shows_there(picture, kind):
-    spec = parse_blur(f"{kind}:24,{CLEAN}")
+@pytest.mark.parametrize("blur", ["shake:24", "curved:24", "object:24", "shake:24,readout=2"])
+def test_a_window_shows_what_the_whole_picture_shows_there(picture, blur):
+    spec = parse_blur(f"{blur},{CLEAN}")
     motion = draw_motion(spec, generator_for(spec, 1, ""), picture.shape[1], picture.shape[0])
     sharp = torch.from_numpy(picture).permute(2, 0, 1)
     whole = expose(sharp.unsqueeze(0), [motion], [spec], [0])[0].int()

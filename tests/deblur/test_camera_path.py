@@ -11,12 +11,13 @@ import torch
 from skimage import data as photographs
 
 from deblur import Deblurrer
-from deblur.blur import BlurSpec, Motion, draw_motion, generator_for, synthesize_with_motion
-from deblur.blur.motion import still
+from deblur.blur import BlurSpec, Motion, draw_motion, generator_for, parse_blur, synthesize_with_motion
+from deblur.blur.motion import RollingShutter, still
 from deblur.errors import DeblurError
+from deblur.exposure import kernels
 from deblur.exposure.kernels import KERNEL, exposure_along, spread
 from deblur.exposure.path_files import read_path, read_record
-from deblur.exposure.paths import RollingShutter, Rotation, as_measured, camera_path
+from deblur.exposure.paths import Rotation, as_measured, camera_path
 from deblur.metrics import psnr
 from deblur.networks.guided import CORRECTIONS, ExposureGuide, GuidedNetwork
 from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorConfig
@@ -176,11 +177,25 @@ def test_a_record_ends_with_its_last_sample_however_sums_are_rounded(tmp_path):
     assert read_path(file, 101, 101, readout=0.185).extent(50, 0) == pytest.approx(24 * 0.526 / 0.711 / 2, abs=0.1)
 
 
+def test_a_sensor_misses_the_same_part_of_every_row():
+    spec = BlurSpec("shake", 20, readout=1.5)
+    motion = draw_motion(spec, generator_for(spec, 0, "a"), 640, 480)
+    for seed in range(8):
+        felt = as_measured(motion, np.random.default_rng(seed))
+        missed = motion.steps - felt.steps
+        assert missed <= 0.05 * motion.steps + 1
+        for y in (0, 200, 479):
+            row, own = felt.of_row(y), motion.of_row(y)
+            starts = (own.part(slice(first, first + felt.steps)) for first in (0, missed))
+            # Scale and angle are a few percent off, so a row of another time would lie farther away.
+            assert min(abs(start.path - row.path).max() for start in starts) < 0.25 * abs(own.path[:, :2]).max()
+
+
 def test_a_rolling_shutter_is_restored_row_by_row():
     sharp = photographs.astronaut()[:384, 60:450]
     travel = 60 * np.linspace(0, 1, 257) ** 2  # of the content to the right, ever faster
     whole = Motion(np.column_stack([travel, np.zeros((257, 3))]), np.full(257, 1 / 257), (195.0, 192.0))
-    path = RollingShutter(whole, 97, 384)
+    path = replace(whole, shutter=RollingShutter(97, 384))
     blurred, truth = np.empty_like(sharp), np.empty_like(sharp)
     wide = photographs.astronaut()[:384].astype(np.float32)
     for row in range(384):
@@ -274,6 +289,34 @@ def test_a_guide_that_is_told_a_path_undoes_it_place_by_place_and_the_right_way_
     assert calm < detailed
 
 
+@pytest.mark.parametrize(
+    ("blur", "rows", "columns"),
+    [
+        ("straight:40", 4, 6),  # the same everywhere
+        ("shake:20,roll=0,readout=2", 17, 6),  # the same along each row
+        ("forward:30", 12, 16),
+    ],
+)
+def test_kernels_are_made_for_closer_places_where_they_change_faster(blur, rows, columns):
+    spec = parse_blur(blur)
+    motion = draw_motion(spec, generator_for(spec, 0, "a"), 640, 480)
+    exposure = exposure_along([motion], 480, 640, CPU)
+    assert (len(exposure.rows), len(exposure.columns)) == (rows, columns)
+    # A batch is served as its most demanding picture asks.
+    both = exposure_along([still(640, 480), motion], 480, 640, CPU)
+    assert (both.rows, both.columns) == (exposure.rows, exposure.columns)
+
+
+@pytest.mark.parametrize("blur", ["forward:30", "shake:16,readout=2"])
+def test_close_places_restore_what_changes_fast(blur, monkeypatch):
+    sharp = photographs.astronaut()[:360, :480]
+    blurred, motion = synthesize_with_motion(sharp, parse_blur(blur), 0, "a")
+    deblurrer = Deblurrer.load("mstsgm-guided", "cpu")
+    close = decibels(deblurrer(blurred, motion), sharp)
+    monkeypatch.setattr(kernels, "_LARGEST_CHANGE", 1e9)
+    assert close > decibels(deblurrer(blurred, motion), sharp) + 0.5
+
+
 def test_a_long_path_has_a_large_kernel():
     sharp = photographs.astronaut()
     blurred, motion = synthesize_with_motion(sharp, BlurSpec("straight", 90), 5, "astronaut")
@@ -328,15 +371,15 @@ def test_telling_paths_changes_no_picture_of_a_batch(tmp_path, photos):
 
 def test_kernels_that_are_told_and_those_that_are_not_each_reach_their_picture():
     pictures, motions = [], []
-    for length in (12, 90, 16, 20):
-        blurred, motion = synthesize_with_motion(
-            photographs.astronaut()[:64, :64], BlurSpec("straight", length), 1, "a"
-        )
+    for blur in ("straight:12", "straight:90", "straight:16", "straight:20", "shake:12,readout=4"):
+        blurred, motion = synthesize_with_motion(photographs.astronaut()[:64, :64], parse_blur(blur), 1, "a")
         pictures.append(torch.from_numpy(blurred).permute(2, 0, 1).float() / 255)
         motions.append(replace(motion, path=motion.path * 10))  # pictures are small and kernels are to differ in size
     told = tuple(exposure_along([motion], 64, 64, CPU) for motion in motions)
-    assert len({exposure.kernels.mean.shape for exposure in told}) > 1
-    batch = Batch(torch.stack(pictures), torch.stack(pictures), tuple(motions), (told[0], told[1], None, told[3]), ())
+    assert len({exposure.kernels.mean.shape for exposure in told}) > 2
+    assert len({exposure.rows for exposure in told}) > 1
+    given = (told[0], told[1], None, *told[3:])
+    batch = Batch(torch.stack(pictures), torch.stack(pictures), tuple(motions), given, ())
     network = load_released("mstsgm-guided")[0]
     assert isinstance(network, GuidedNetwork)
     with torch.inference_mode():
