@@ -27,7 +27,7 @@ SPECS = (
     "straight:16",
     "curved:28",
     "shake:28",
-    "shake:28,roll=3",
+    "shake:28,readout=2",
     "forward:28",
     "object:28",
     "background:28",
