@@ -100,25 +100,25 @@ class Motion:
             return self
         return replace(self, shutter=None).part(self.shutter.window(y, len(self.path)))
 
-    def displacement(self, x: float, y: float) -> NDArray[np.float64]:
-        """(steps, 2) displacement of the content at (x, y) over time, in pixels."""
+    def displacement(self, x: float | NDArray[np.float64], y: float) -> NDArray[np.float64]:
+        """(..., steps, 2) displacement over time, in pixels, of the content at places of one row: x is (...)."""
         path = self.of_row(y).path
         scale = 1.0 + path[:, 3]
         cos, sin = scale * np.cos(path[:, 2]) - 1.0, scale * np.sin(path[:, 2])
-        dx, dy = x - self.center[0], y - self.center[1]
-        return path[:, :2] + np.stack([cos * dx - sin * dy, sin * dx + cos * dy], axis=1)
+        dx, dy = np.asarray(x)[..., None] - self.center[0], y - self.center[1]
+        return path[:, :2] + np.stack([cos * dx - sin * dy, sin * dx + cos * dy], axis=-1)
 
-    def kernel_at(self, x: float, y: float, size: int) -> NDArray[np.float32]:
-        """The (size, size) blur kernel at (x, y), sum 1, centre at ``size // 2``; what falls outside is cut off.
+    def kernel_at(self, x: float | NDArray[np.float64], y: float, size: int) -> NDArray[np.float32]:
+        """The (..., size, size) blur kernels at places of one row, x is (...); see ``rasterize``.
 
-        ``size`` is odd. Each point of the path is spread over the four pixels around it, which is what bilinear
-        sampling of the sub-exposures does.
+        Each point of the path is spread over the four pixels around it, which is what bilinear sampling of the
+        sub-exposures does.
         """
         return rasterize(self.displacement(x, y), self.of_row(y).weights, size)
 
-    def extent(self, x: float, y: float) -> float:
-        """Largest displacement at (x, y) in pixels."""
-        return float(np.hypot(*self.displacement(x, y).T).max())
+    def extent(self, x: float | NDArray[np.float64], y: float) -> float:
+        """Largest displacement at places of one row in pixels."""
+        return float(np.linalg.norm(self.displacement(x, y), axis=-1).max())
 
     def part(self, steps: slice) -> Motion:
         """The exposure of a shutter that was open during these steps of time only."""
@@ -193,22 +193,26 @@ def _flat(path: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def rasterize(points: NDArray[np.float64], weights: NDArray[np.float64], size: int) -> NDArray[np.float32]:
-    """Spread weighted (N, 2) points (x right, y down, origin at the centre) over a (size, size) grid, sum 1."""
-    low = np.floor(points).astype(np.int64)
-    fraction = points - low
-    kernel = np.zeros((size, size))
+    """Spread weighted points over kernels: (..., N, 2), x right and y down from the centre, to (..., size, size).
+
+    A kernel has sum 1 and its centre at ``size // 2``. What falls outside is cut off; of what falls outside as a whole
+    the centre is left.
+    """
+    many = points.reshape(-1, *points.shape[-2:])
+    low = np.floor(many).astype(np.int64)
+    fraction = many - low
+    first = np.arange(len(many))[:, None] * size**2
+    flat = np.zeros(len(many) * size**2)
     for dy in (0, 1):
         for dx in (0, 1):
-            share = np.abs(1 - dx - fraction[:, 0]) * np.abs(1 - dy - fraction[:, 1]) * weights
-            column, row = low[:, 0] + dx + size // 2, low[:, 1] + dy + size // 2
+            share = np.abs(1 - dx - fraction[..., 0]) * np.abs(1 - dy - fraction[..., 1]) * weights
+            column, row = low[..., 0] + dx + size // 2, low[..., 1] + dy + size // 2
             inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
-            np.add.at(kernel, (row[inside], column[inside]), share[inside])
-    total = kernel.sum()
-    if total > 0:
-        kernel /= total
-    else:
-        kernel[size // 2, size // 2] = 1.0
-    return kernel.astype(np.float32)
+            flat += np.bincount((first + row * size + column)[inside], share[inside], len(flat))
+    kernels = flat.reshape(-1, size, size)
+    total = kernels.sum((1, 2))
+    kernels[total == 0, size // 2, size // 2] = total[total == 0] = 1.0
+    return (kernels / total[:, None, None]).astype(np.float32).reshape(*points.shape[:-2], size, size)
 
 
 def _planar_path(

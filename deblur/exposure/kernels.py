@@ -82,11 +82,11 @@ def exposure_along(paths: Sequence[CameraPath], height: int, width: int, device:
         device: where the kernels are wanted.
     """
     rows, columns = (_places(paths, height, width, axis) for axis in (0, 1))
-    places = [(x, y) for y in rows for x in columns]
-    reach = max(path.extent(x, y) for path in paths for x, y in places)
+    across = np.array(columns)
+    reach = max(path.extent(across, y) for path in paths for y in rows)
     side = min(max(KERNEL, 16 * math.ceil((reach + 2) / 8)), 2 * LARGEST_REACH)
-    kernels = [torch.stack([torch.from_numpy(path.kernel_at(x, y, side)) for x, y in places]) for path in paths]
-    return Exposure(known(torch.stack(kernels).to(device)), rows, columns, certain=True)
+    kernels = np.stack([np.concatenate([path.kernel_at(across, y, side) for y in rows]) for path in paths])
+    return Exposure(known(torch.from_numpy(kernels).to(device)), rows, columns, certain=True)
 
 
 def together(exposures: Sequence[Exposure]) -> Exposure:
@@ -116,11 +116,12 @@ def _change(path: CameraPath, places: Sequence[float], across: int, axis: int) -
         across: the picture's other side.
         axis: 0 where the places lie one below the other, 1 where they lie side by side.
     """
-    lines = [
-        [path.displacement(*((line, place) if axis == 0 else (place, line))) for place in places]
-        for line in (across / 4, 3 * across / 4)
-    ]
-    return float(np.sqrt(np.square(np.diff(np.array(lines), axis=1)).sum(-1).mean()))
+    lines = np.array([across / 4, 3 * across / 4])
+    if axis == 0:
+        displacements = np.stack([path.displacement(lines, place) for place in places])
+    else:
+        displacements = np.stack([path.displacement(np.array(places), line) for line in lines], 1)
+    return float(np.sqrt(np.square(np.diff(displacements, axis=0)).sum(-1).mean()))
 
 
 def true_kernels(motions: Sequence[Motion], regions: Regions) -> Tensor:

@@ -25,14 +25,14 @@ _TIMING_ERROR = 0.05  # most of an exposure that is left out at its begin or end
 class CameraPath(Protocol):
     """Something that knows the blur kernel at every place of a picture: a ``Motion``, or a gyroscope's record."""
 
-    def displacement(self, x: float, y: float) -> NDArray[np.float64]:
-        """(N, 2) displacement of the content at (x, y) over its exposure, in pixels: right and down."""
+    def displacement(self, x: float | NDArray[np.float64], y: float) -> NDArray[np.float64]:
+        """(..., N, 2) displacement of the content over its exposure, in pixels, at places of one row: x is (...)."""
 
-    def kernel_at(self, x: float, y: float, size: int) -> NDArray[np.float32]:
-        """The (size, size) blur kernel at (x, y), sum 1, centre at ``size // 2``; what falls outside is cut off."""
+    def kernel_at(self, x: float | NDArray[np.float64], y: float, size: int) -> NDArray[np.float32]:
+        """The (..., size, size) blur kernels at places of one row, x is (...); see ``rasterize``."""
 
-    def extent(self, x: float, y: float) -> float:
-        """Largest displacement at (x, y) in pixels."""
+    def extent(self, x: float | NDArray[np.float64], y: float) -> float:
+        """Largest displacement at places of one row in pixels."""
 
     def cropped(self, left: int, top: int) -> Self:
         """The same path in the coordinates of a crop whose first pixel is (left, top)."""
@@ -61,28 +61,27 @@ class Rotation:
             return self
         return replace(self, shutter=None).part(self.shutter.window(y, len(self.angles)))
 
-    def displacement(self, x: float, y: float) -> NDArray[np.float64]:
-        """(steps, 2) displacement of the content at (x, y) over its exposure, in pixels: right and down."""
+    def displacement(self, x: float | NDArray[np.float64], y: float) -> NDArray[np.float64]:
+        """See ``CameraPath``."""
         angles = self.of_row(y).angles
-        ray = np.array([(x - self.center[0]) / self.focal_length, (y - self.center[1]) / self.focal_length, 1.0])
+        right, down = np.broadcast_arrays(np.asarray(x) - self.center[0], y - self.center[1])
+        ray = np.stack([right / self.focal_length, down / self.focal_length, np.ones(right.shape)], -1)[..., None, :]
         # What stands still turns against the camera (Rodrigues' formula by the negative angle).
         angle = np.linalg.norm(angles, axis=1, keepdims=True)
         axis = angles / np.maximum(angle, 1e-12)
-        seen = (
-            ray * np.cos(angle)
-            - np.cross(axis, ray) * np.sin(angle)
-            + axis * (axis @ ray)[:, None] * (1 - np.cos(angle))
-        )
-        return self.focal_length * (seen[:, :2] / seen[:, 2:] - ray[:2])
+        along = (axis * ray).sum(-1, keepdims=True)
+        seen = ray * np.cos(angle) - np.cross(axis, ray) * np.sin(angle) + axis * along * (1 - np.cos(angle))
+        return self.focal_length * (seen[..., :2] / seen[..., 2:] - ray[..., :2])
 
-    def kernel_at(self, x: float, y: float, size: int) -> NDArray[np.float32]:
+    def kernel_at(self, x: float | NDArray[np.float64], y: float, size: int) -> NDArray[np.float32]:
         """See ``CameraPath``."""
         points = self.displacement(x, y)
-        return rasterize(points, np.full(len(points), 1 / len(points)), size)
+        steps = points.shape[-2]
+        return rasterize(points, np.full(steps, 1 / steps), size)
 
-    def extent(self, x: float, y: float) -> float:
+    def extent(self, x: float | NDArray[np.float64], y: float) -> float:
         """See ``CameraPath``."""
-        return float(np.hypot(*self.displacement(x, y).T).max())
+        return float(np.linalg.norm(self.displacement(x, y), axis=-1).max())
 
     def cropped(self, left: int, top: int) -> Rotation:
         """See ``CameraPath``."""

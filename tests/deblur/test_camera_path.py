@@ -290,6 +290,22 @@ def test_a_guide_that_is_told_a_path_undoes_it_place_by_place_and_the_right_way_
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        draw_motion(BlurSpec("shake", 20, readout=1), np.random.default_rng(2), 640, 480),
+        Rotation(np.linspace([0, 0, 0], [0.02, 0.04, 0.1], 65), 500.0, (320.0, 240.0), RollingShutter(33, 480)),
+    ],
+)
+def test_places_of_a_row_are_each_as_by_themselves(path):
+    places = np.array([-20.0, 0.0, 317.5, 700.0])
+    kernels_of_row, moved = path.kernel_at(places, 100, 49), path.displacement(places, 100)
+    for place, kernel, points in zip(places, kernels_of_row, moved, strict=True):
+        np.testing.assert_allclose(path.kernel_at(place, 100, 49), kernel, atol=1e-7)
+        np.testing.assert_allclose(path.displacement(place, 100), points)
+    assert path.extent(places, 100) == max(path.extent(place, 100) for place in places)
+
+
+@pytest.mark.parametrize(
     ("blur", "rows", "columns"),
     [
         ("straight:40", 4, 6),  # the same everywhere
