@@ -93,8 +93,10 @@ class Deconvolution:
         taper = _taper(size[0], margin, light.device).unsqueeze(1) * _taper(size[1], margin, light.device)
         self._spectrum = torch.fft.rfft2((windows - self._level) * taper)
         self._transfer = torch.fft.rfft2(_centred(belief.mean, size)).unsqueeze(2)
-        spread = torch.fft.rfft2(_centred(belief.power, size)).unsqueeze(2)
-        self._power = torch.maximum(squared(self._transfer), squared(spread))
+        self._power = squared(self._transfer)
+        if belief.power is not belief.mean:  # as it is where kernels are known
+            spread = torch.fft.rfft2(_centred(belief.power, size)).unsqueeze(2)
+            self._power = torch.maximum(self._power, squared(spread))
 
     def gain(self, regularization: Regularization) -> Tensor:
         """What the filters multiply each frequency by, beside the conjugate kernel; for ``restore``."""

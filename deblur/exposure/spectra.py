@@ -90,7 +90,7 @@ def lag_maps(lights: Tensor) -> Regions:
 
 def squared(spectrum: Tensor) -> Tensor:
     """The squared magnitude of complex numbers, without the root on the way that ``abs`` takes."""
-    return (spectrum * spectrum.conj()).real
+    return torch.addcmul(spectrum.real.square(), spectrum.imag, spectrum.imag)
 
 
 def difference_power(size: Sequence[int], device: torch.device) -> Tensor:

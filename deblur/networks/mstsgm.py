@@ -248,11 +248,12 @@ class MSFF(nn.Module):
         """Encoder outputs of the three scales in, (B, C_target, h_target, w_target) out."""
         if self.project is None:
             return self.fuse(torch.cat([self._grow(self._shrink(x, k), k) for k, x in enumerate(encoded)], 1))
-        parts = [
-            self._grow(project(self._shrink(x, k)), k)
-            for k, (project, x) in enumerate(zip(self.project, encoded, strict=True))
-        ]
-        return self.fuse(parts[0] + parts[1] + parts[2])
+        fine, middle, coarse = (
+            project(self._shrink(x, k)) for k, (project, x) in enumerate(zip(self.project, encoded, strict=True))
+        )
+        # The coarser two are added up before they grow. At target 1 the finest has the middle one's size already.
+        coarser = _double(coarse) + middle
+        return self.fuse((coarser if self.target else _double(coarser)) + fine)
 
     def _shrink(self, x: Tensor, scale: int) -> Tensor:
         return halve(x) if scale < self.target else x
@@ -261,6 +262,10 @@ class MSFF(nn.Module):
         if scale > self.target:
             return F.interpolate(x, scale_factor=float(2 ** (scale - self.target)), mode="nearest")
         return x
+
+
+def _double(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
 class MSTSGM(nn.Module):

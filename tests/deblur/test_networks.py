@@ -23,7 +23,7 @@ from deblur.networks import (
     picture_pyramid,
 )
 from deblur.networks.cost import cost_of
-from deblur.networks.mstsgm import EAGR, TCN, shared
+from deblur.networks.mstsgm import EAGR, MSFF, TCN, shared
 
 # Counted on the authors' design once it is made to run: parameters, multiply-accumulates at 256x256.
 CHECK_VALUES = {
@@ -228,6 +228,20 @@ def test_tcn_weighs_by_the_mean_of_a_zero_padded_window() -> None:
     ordered = tcn.temporal(tcn.unmix(x))
     windows = F.unfold(ordered, 3, padding=1).unflatten(1, (8, 9)).mean(2).unflatten(2, (6, 5))
     torch.testing.assert_close(tcn(x)[0], tcn.reconstruct(tcn.mix(ordered * windows)))
+
+
+@pytest.mark.parametrize("target", [0, 1])
+def test_msff_adds_what_every_scale_projects(target: int) -> None:
+    fusion = MSFF((4, 6, 8), target, "project")
+    assert fusion.project is not None
+    encoded = [torch.randn(2, width, 16 >> k, 24 >> k) for k, width in enumerate((4, 6, 8))]
+    size = encoded[target].shape[-2:]
+    expected = torch.zeros(2, (4, 6)[target], *size)
+    for project, x in zip(fusion.project, encoded, strict=True):
+        # By area where it shrinks, by the nearest where it grows.
+        mode = "area" if x.shape[-1] > size[-1] else "nearest"
+        expected += F.interpolate(project(x), size, mode=mode)
+    torch.testing.assert_close(fusion(encoded), fusion.fuse(expected))
 
 
 def test_eagr_starts_as_sobel_and_is_smooth_on_flat_pictures() -> None:
