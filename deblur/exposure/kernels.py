@@ -81,10 +81,11 @@ def exposure_along(paths: Sequence[CameraPath], height: int, width: int, device:
         width: of the pictures.
         device: where the kernels are wanted.
     """
-    rows, columns = (_places(paths, height, width, axis) for axis in (0, 1))
+    # Windows are as much wider than their part of the picture as kernels are large: close places would cost too much.
+    least = _side(paths, *(_even(each, _SPACINGS[0]) for each in (height, width))) / 2
+    rows, columns = (_places(paths, height, width, axis, least) for axis in (0, 1))
+    side = _side(paths, rows, columns)
     across = np.array(columns)
-    reach = max(path.extent(across, y) for path in paths for y in rows)
-    side = min(max(KERNEL, 16 * math.ceil((reach + 2) / 8)), 2 * LARGEST_REACH)
     kernels = np.stack([np.concatenate([path.kernel_at(across, y, side) for y in rows]) for path in paths])
     return Exposure(known(torch.from_numpy(kernels).to(device)), rows, columns, certain=True)
 
@@ -95,14 +96,27 @@ def together(exposures: Sequence[Exposure]) -> Exposure:
     return exposures[0]._replace(kernels=Belief(mean, power))
 
 
-def _places(paths: Sequence[CameraPath], height: int, width: int, axis: int) -> tuple[float, ...]:
-    """Middles of even parts of a picture's height (axis 0) or width (1)."""
-    side = (height, width)[axis]
+def _side(paths: Sequence[CameraPath], rows: Sequence[float], columns: Sequence[float]) -> int:
+    """Of the kernels that the paths need at these places."""
+    reach = max(path.extent(np.array(columns), y) for path in paths for y in rows)
+    return min(max(KERNEL, 16 * math.ceil((reach + 2) / 8)), 2 * LARGEST_REACH)
+
+
+def _even(side: int, spacing: float) -> tuple[float, ...]:
+    """Middles of even parts of a side of a picture."""
+    count = max(1, round(side / spacing))
+    return tuple((index + 0.5) * side / count for index in range(count))
+
+
+def _places(paths: Sequence[CameraPath], height: int, width: int, axis: int, least: float) -> tuple[float, ...]:
+    """Places along a picture's height (axis 0) or width (1), ``least`` or more apart."""
+    side, across = (height, width) if axis == 0 else (width, height)
     for spacing in _SPACINGS:
-        count = max(1, round(side / spacing))
-        places = tuple((index + 0.5) * side / count for index in range(count))
-        neighbours = places if count > 1 else (0.0, float(side))
-        if all(_change(path, neighbours, (width, height)[axis], axis) <= _LARGEST_CHANGE for path in paths):
+        if spacing < least:
+            break
+        places = _even(side, spacing)
+        neighbours = places if len(places) > 1 else (0.0, float(side))
+        if all(_change(path, neighbours, across, axis) <= _LARGEST_CHANGE for path in paths):
             break
     return places
 

@@ -323,6 +323,13 @@ def test_kernels_are_made_for_closer_places_where_they_change_faster(blur, rows,
     assert (both.rows, both.columns) == (exposure.rows, exposure.columns)
 
 
+def test_large_kernels_are_made_for_fewer_places():
+    motion = draw_motion(parse_blur("forward:90"), generator_for(BlurSpec(), 0, "a"), 640, 480)
+    exposure = exposure_along([motion], 480, 640, CPU)
+    assert exposure.kernels.mean.shape[-1] == 112
+    assert (len(exposure.rows), len(exposure.columns)) == (9, 11)
+
+
 @pytest.mark.parametrize("blur", ["forward:30", "shake:16,readout=2"])
 def test_close_places_restore_what_changes_fast(blur, monkeypatch):
     sharp = photographs.astronaut()[:360, :480]
