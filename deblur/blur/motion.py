@@ -62,6 +62,10 @@ class RollingShutter:
         first = round(share * (count - self.steps))
         return slice(first, first + self.steps)
 
+    def cropped(self, top: int) -> RollingShutter:
+        """The same shutter in the rows of a crop whose first one is ``top``."""
+        return replace(self, top=self.top + top)
+
 
 @dataclass(frozen=True)
 class Motion:
@@ -131,7 +135,7 @@ class Motion:
         region = self.region and replace(
             self.region, center=(self.region.center[0] - left, self.region.center[1] - top)
         )
-        shutter = self.shutter and replace(self.shutter, top=self.shutter.top + top)
+        shutter = self.shutter and self.shutter.cropped(top)
         return replace(self, center=(self.center[0] - left, self.center[1] - top), region=region, shutter=shutter)
 
 

@@ -111,7 +111,8 @@ def expose_windows(
     for (left, top, width, height), motion in zip(windows, motions, strict=True):
         # Corners are moved farthest, unless a rolling shutter gives rows paths of their own; neighbours' are alike.
         rows = np.linspace(0, height, 9 if motion.shutter else 2)
-        margin = max(margin, *(int(motion.extent(left + x, top + y)) + 3 for x in (0, width) for y in rows))
+        sides = np.array([left, left + width])
+        margin = max(margin, *(int(motion.extent(sides, top + y)) + 3 for y in rows))
     width, height = windows[0][2:]
     wide = expose(
         torch.stack(

@@ -85,7 +85,7 @@ class Rotation:
 
     def cropped(self, left: int, top: int) -> Rotation:
         """See ``CameraPath``."""
-        shutter = self.shutter and replace(self.shutter, top=self.shutter.top + top)
+        shutter = self.shutter and self.shutter.cropped(top)
         return replace(self, center=(self.center[0] - left, self.center[1] - top), shutter=shutter)
 
     def part(self, steps: slice) -> Rotation:
