@@ -14,7 +14,12 @@ def mirrored_index(first: int, last: int, size: int, device: torch.device | None
 
 
 def mirrored_window(picture: Tensor, left: int, top: int, width: int, height: int) -> Tensor:
-    """(..., height, width) of a (..., H, W) picture from (left, top), which may reach over its borders."""
+    """(..., height, width) of a (..., H, W) picture from (left, top), which may reach over its borders.
+
+    A view where it does not.
+    """
+    if min(left, top) >= 0 and left + width <= picture.shape[-1] and top + height <= picture.shape[-2]:
+        return picture[..., top : top + height, left : left + width]
     rows = mirrored_index(top, top + height, picture.shape[-2], picture.device)
     columns = mirrored_index(left, left + width, picture.shape[-1], picture.device)
     return picture.index_select(-2, rows).index_select(-1, columns)

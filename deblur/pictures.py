@@ -187,11 +187,18 @@ def write_picture(path: Path, picture: NDArray[np.uint8], quality: int = 95) -> 
 def scale_down(picture: NDArray[np.uint8], max_side: int | None) -> NDArray[np.uint8]:
     """The picture (H, W, 3), with its longer side scaled down to ``max_side`` where it is longer than that."""
     height, width = picture.shape[:2]
-    if max_side is None or max(height, width) <= max_side:
+    size = scaled_size(width, height, max_side)
+    if size == (width, height):
         return picture
-    scale = max_side / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return np.array(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
+
+
+def scaled_size(width: int, height: int, max_side: int | None) -> tuple[int, int]:
+    """Width and height of what ``scale_down`` makes of a picture."""
+    if max_side is None or max(height, width) <= max_side:
+        return width, height
+    scale = max_side / max(height, width)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def list_pictures(folder: Path) -> list[Path]:

@@ -75,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     network.add_argument(
         "--network",
         default="mstsgm-nano",
-        help="mstsgm, mstsgm-star, mstsgm-nano, mstsgm-guided, mimo-unet, mimo-unet-plus, or estimator, which guides",
+        help="mstsgm, mstsgm-star, mstsgm-nano, mstsgm-guided, mstsgm-guided-large, mimo-unet, mimo-unet-plus, or estimator, which guides",
     )
     network.add_argument(
         "--set",
@@ -165,6 +165,12 @@ def build_parser() -> argparse.ArgumentParser:
     recipe.add_argument("--clip", type=not_negative, default=1.0, help="largest gradient norm; 0 for none")
     recipe.add_argument("--ema", type=unit_interval, default=0.999, help="decay of the averaged weights; 0 for none")
     recipe.add_argument("--precision", choices=("auto", "no", "bf16"), default="auto", help="auto: bf16 on CUDA")
+    recipe.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="torch.compile the network: minutes at the start, less a step",
+    )
     recipe.add_argument("--content", type=not_negative, default=1.0, help="weight of the content loss")
     recipe.add_argument("--frequency", type=not_negative, default=0.09, help="weight of the frequency loss")
     recipe.add_argument("--smoothness", type=not_negative, default=0.01, help="weight of the temporal smoothness loss")
@@ -198,6 +204,11 @@ def build_parser() -> argparse.ArgumentParser:
     watch.add_argument("--tensorboard", action="store_true", help="also write TensorBoard curves")
     add_device_option(parser)
     parser.add_argument("--threads", type=positive_int, help="CPU threads")
+    parser.add_argument(
+        "--workers",
+        type=whole_number,
+        help="processes that draw crops and blurs ahead (default: none on a CPU, the spare cores beside a GPU)",
+    )
     add_seed_option(parser)
     return parser
 

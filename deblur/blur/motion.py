@@ -104,6 +104,15 @@ class Motion:
             return self
         return replace(self, shutter=None).part(self.shutter.window(y, len(self.path)))
 
+    def row_paths(self, height: int) -> NDArray[np.float64]:
+        """(steps, height, 4) path of each of the first rows under a rolling shutter, as ``of_row`` gives it."""
+        assert self.shutter is not None
+        first = np.array([self.shutter.window(row, len(self.path)).start for row in range(height)])
+        steps = first + np.arange(self.shutter.steps)[:, None]
+        weights = self.weights[steps] / self.weights[steps].sum(axis=0)
+        paths = self.path[steps]
+        return paths - (weights[..., None] * paths).sum(axis=0)
+
     def displacement(self, x: float | NDArray[np.float64], y: float) -> NDArray[np.float64]:
         """(..., steps, 2) displacement over time, in pixels, of the content at places of one row: x is (...)."""
         path = self.of_row(y).path

@@ -6,7 +6,6 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -141,8 +140,7 @@ def _affine(motion: Motion, width: int, height: int) -> Tensor:
     Returns:
         (N, 1, 2, 3) over time; (N, height, 2, 3), one a row, under a rolling shutter.
     """
-    rows = range(height if motion.shutter else 1)
-    paths = np.stack([motion.of_row(row).path for row in rows], axis=1)
+    paths = motion.path[:, None] if motion.shutter is None else motion.row_paths(height)
     x, y, roll, growth = torch.from_numpy(paths).unbind(-1)
     cos, sin = (1 + growth) * torch.cos(roll) - 1, (1 + growth) * torch.sin(roll)
     scale_x, scale_y = (width - 1) / 2 or 0.5, (height - 1) / 2 or 0.5

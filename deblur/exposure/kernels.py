@@ -15,6 +15,8 @@ from deblur.exposure.spectra import REGION, difference_power, squared
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from deblur.blur import Motion
     from deblur.exposure.paths import CameraPath
     from deblur.exposure.spectra import Regions
@@ -63,13 +65,30 @@ class Exposure(NamedTuple):
     certain: bool = False
 
 
+class PlacedKernels(NamedTuple):
+    """Kernels that are known, of a batch of pictures, before they go to a device: (B, R, K, K) and their places."""
+
+    kernels: NDArray[np.float32]
+    rows: tuple[float, ...]
+    columns: tuple[float, ...]
+
+    def on(self, device: torch.device) -> Exposure:
+        """The exposure, on a device."""
+        return Exposure(known(torch.from_numpy(self.kernels).to(device)), self.rows, self.columns, certain=True)
+
+
 def known(kernels: Tensor) -> Belief:
     """The belief of someone who knows the kernels."""
     return Belief(kernels, kernels)
 
 
 def exposure_along(paths: Sequence[CameraPath], height: int, width: int, device: torch.device) -> Exposure:
-    """The exposure of pictures whose camera's paths are known.
+    """The exposure, on ``device``, of pictures whose camera's paths are known; see ``kernels_along``."""
+    return kernels_along(paths, height, width).on(device)
+
+
+def kernels_along(paths: Sequence[CameraPath], height: int, width: int) -> PlacedKernels:
+    """The kernels of pictures whose camera's paths are known.
 
     Kernels are made for places 112 to 28 pixels apart, the closer the more they change from one to the next: by roll,
     by perspective, by a camera that moves ahead, and down the rows of a rolling shutter most of all. They are as large
@@ -79,7 +98,6 @@ def exposure_along(paths: Sequence[CameraPath], height: int, width: int, device:
         paths: one a picture.
         height: of the pictures.
         width: of the pictures.
-        device: where the kernels are wanted.
     """
     # Windows are as much wider than their part of the picture as kernels are large: close places would cost too much.
     least = _side(paths, *(_even(each, _SPACINGS[0]) for each in (height, width))) / 2
@@ -87,7 +105,7 @@ def exposure_along(paths: Sequence[CameraPath], height: int, width: int, device:
     side = _side(paths, rows, columns)
     across = np.array(columns)
     kernels = np.stack([np.concatenate([path.kernel_at(across, y, side) for y in rows]) for path in paths])
-    return Exposure(known(torch.from_numpy(kernels).to(device)), rows, columns, certain=True)
+    return PlacedKernels(kernels, rows, columns)
 
 
 def together(exposures: Sequence[Exposure]) -> Exposure:

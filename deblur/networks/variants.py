@@ -37,6 +37,10 @@ _NAMED: dict[str, NetworkConfig] = {
     "mstsgm-guided": guided_config(
         replace(_NANO, widths=(16, 32, 48), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1, 1))
     ),
+    # For GPUs: most of its arithmetic is at an eighth of the picture's size, where a long path is a few pixels.
+    "mstsgm-guided-large": guided_config(
+        replace(_NANO, widths=(48, 96, 192), encoder_blocks=(2, 3, 8), decoder_blocks=(2, 3, 4))
+    ),
     "estimator": KernelEstimatorConfig(lights=2),
     "mimo-unet": MIMOUNetConfig(),
     "mimo-unet-plus": MIMOUNetConfig(blocks=20),

@@ -20,6 +20,14 @@ def pays_ahead(device: torch.device) -> bool:
     return device.type != "cpu" or 2 * torch.get_num_threads() <= (os.cpu_count() or 1)
 
 
+def workers_beside(device: torch.device, processes: int) -> int:
+    """How many processes plan batches beside each of a machine's ``processes`` that train on ``device``.
+
+    None beside a CPU, which they would take from the network; beside GPUs all cores but two a training process.
+    """
+    return 0 if device.type == "cpu" else max((os.cpu_count() or 1) // processes - 2, 0)
+
+
 class BatchLoader:
     """Batches by step, the same ones whether or not they are made ahead.
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
+from torch import nn
 from tqdm import tqdm
 
 from deblur.devices import resolve_device, synchronize
@@ -27,12 +28,14 @@ from deblur.networks.guided import GuidedNetwork, InverseFilter
 from deblur.networks.kernel_estimator import KernelEstimator
 from deblur.runs import write_json
 from deblur.training.averaging import AveragedWeights
-from deblur.training.batches import Batch, BlurMix, draw_examples, make_batch, parse_blur_range
+from deblur.training.batches import Batch, make_batch
 from deblur.training.checkpoint import save_checkpoint
 from deblur.training.guard import FiniteGuard
 from deblur.training.initial import load_initial
-from deblur.training.loader import BatchLoader, pays_ahead
+from deblur.training.loader import BatchLoader, pays_ahead, workers_beside
 from deblur.training.log import TrainingLog, release, save_samples
+from deblur.training.mix import BlurMix, parse_blur_range
+from deblur.training.planning import Planner, Recipe, draw_examples
 from deblur.training.schedule import Progress, Schedule, crop_at, parse_crops
 from deblur.training.setup import (
     NEEDS_ESTIMATOR,
@@ -50,9 +53,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from deblur.networks.guided import ExposureGuide
+    from deblur.training.planning import Draw
     from deblur.training.validation import FeatureDistance
 
 
@@ -98,7 +102,7 @@ class Trainer:
         self.crops = parse_crops(options.crop)
         self.schedule = Schedule(options.schedule, options.learning_rate, options.warmup)
         self.weights = LossWeights(options.content, options.frequency, options.smoothness)
-        self.mix = BlurMix(
+        mix = BlurMix(
             tuple(parse_blur_range(text) for text in options.blur),
             options.srgb_share,
             options.noise,
@@ -108,6 +112,9 @@ class Trainer:
         )
         self.sources, self.sets = read_sources(options)
         self.store = PictureStore(self.device, int(options.memory_gb * 1e9), options.max_side)
+        workers = workers_beside(self.device, processes) if options.workers is None else options.workers
+        recipe = Recipe(mix, options.quarter_turns, options.path_share)
+        self.planner = Planner(self._draw, self.store.size_of, recipe, workers)
         self.loader = BatchLoader(self._make_batch, self.device, ahead=pays_ahead(self.device))
 
         torch.manual_seed(options.seed)
@@ -123,6 +130,12 @@ class Trainer:
         decay = options.weight_decay if options.optimizer == "adamw" else 0.0
         optimizer = kind(self.bare.parameters(), lr=options.learning_rate, betas=(0.9, 0.999), weight_decay=decay)
         self.ema = AveragedWeights(self.bare, options.ema)
+        if self.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # crops have few sizes
+        if options.compile:
+            part = self.bare.network if isinstance(self.bare, GuidedNetwork) else self.bare
+            assert isinstance(part, nn.Module)
+            part.compile()
         self.progress = Progress()
         fill_store(self.store, self.sources, options.max_side)
         self.folder, state = open_run(options, self.accelerator)
@@ -171,7 +184,7 @@ class Trainer:
                 log.count(terms, elapsed, waited, options.batch, crop)
                 if logs:
                     rate = self.schedule.rate(self._share())
-                    log.write(progress.step, progress.seconds / 60, rate, _restorer(self.bare))
+                    log.write(progress.step, progress.seconds / 60, rate, _restorer(self.ema.module))
                 if validates:
                     scores = self._validate(log)
                 elif saves:
@@ -194,6 +207,7 @@ class Trainer:
             bar.close()
             log.close()
             self.loader.close()
+            self.planner.close()
             self.store.close()
         metrics = {
             "run": str(self.folder),
@@ -224,12 +238,12 @@ class Trainer:
     def _share(self) -> float:
         return self.progress.share(self.options.steps, self.options.max_minutes)
 
+    def _draw(self, step: int) -> list[Draw]:
+        return draw_examples(self.sources, self.options.seed, step, self.places)
+
     def _make_batch(self, step: int, crop: int) -> Batch:
-        draws = draw_examples(self.sources, self.options.seed, step, self.places)
         side = crop + 2 * self.options.context
-        options = self.options
-        turns, share = options.quarter_turns, options.path_share
-        return make_batch(draws, self.store, self.mix, side, quarter_turns=turns, path_share=share)
+        return make_batch(self.planner.plans(step, side), self.store, side)
 
     def _step(self) -> tuple[dict[str, Tensor], float, list[Path]]:
         """One optimiser step; returns the loss terms, the seconds spent waiting for the batch, and its files."""

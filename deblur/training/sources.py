@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from deblur.errors import DeblurError
-from deblur.pictures import list_pictures, match_pictures, picture_size, read_picture, scale_down
+from deblur.pictures import list_pictures, match_pictures, picture_size, read_picture, scale_down, scaled_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -153,6 +153,14 @@ class PictureStore:
             # Should the store forget the picture, its memory stays until this thread's stream has read it.
             picture.record_stream(torch.cuda.current_stream(picture.device))
         return picture
+
+    def size_of(self, file: Path) -> tuple[int, int]:
+        """Width and height of a picture as ``get`` gives it, from its header where it has not been read."""
+        with self._lock:
+            picture = self._kept.get(file)
+        if picture is not None:
+            return picture.shape[-1], picture.shape[-2]
+        return scaled_size(*picture_size(file), self.max_side)
 
     def prefetch(self, files: Iterable[Path]) -> None:
         """Begin to read files side by side in the background, so that ``get`` finds them soon."""

@@ -8,7 +8,9 @@ from skimage import data as photographs
 
 from deblur.blur import BlurSpec
 from deblur.errors import DeblurError
-from deblur.training.batches import BlurMix, BlurRange, draw_examples, make_batch, parse_blur_range
+from deblur.training.batches import make_batch
+from deblur.training.mix import BlurMix, BlurRange, parse_blur_range
+from deblur.training.planning import Planner, Recipe, draw_examples, plan_crops
 from deblur.training.sources import PictureStore, check_readable, hold_out, parse_source
 
 CPU = torch.device("cpu")
@@ -32,6 +34,11 @@ def folder(tmp_path):
     for index in range(7):
         save(tmp_path / "frames" / "one" / f"{index}.png", np.full((90, 90, 3), 30 * index, np.uint8))
     return tmp_path
+
+
+def batch_of(draws, store, mix, crop, **recipe):
+    sizes = [store.size_of(draw.example.files[0]) for draw in draws]
+    return make_batch(plan_crops(draws, sizes, Recipe(mix, **recipe), crop), store, crop)
 
 
 def sources_of(folder):
@@ -83,7 +90,7 @@ def test_batches_are_pure_functions_of_seed_step_and_place(folder):
     sources = sources_of(folder)
 
     def batch(step, places, store):
-        return make_batch(draw_examples(sources, 5, step, places), store, MIX, 64)
+        return batch_of(draw_examples(sources, 5, step, places), store, MIX, 64)
 
     whole = batch(3, range(6), PictureStore(CPU, 10**9))
     again = batch(3, range(6), PictureStore(CPU, 1))
@@ -98,9 +105,32 @@ def test_batches_are_pure_functions_of_seed_step_and_place(folder):
         assert (part.blurred - whole.blurred[rank::2]).abs().max() <= 2.5 / 255
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_plans_are_the_same_whoever_makes_them_and_in_whatever_order(folder, workers):
+    sources = sources_of(folder)
+    store = PictureStore(CPU, 10**9)
+    recipe = Recipe(MIX, path_share=0.5)
+    planner = Planner(lambda step: draw_examples(sources, 5, step, range(6)), store.size_of, recipe, workers)
+    for step, crop in ((3, 64), (4, 64), (4, 96), (2, 64)):
+        draws = draw_examples(sources, 5, step, range(6))
+        wanted = batch_of(draws, store, MIX, crop, path_share=0.5)
+        found = make_batch(planner.plans(step, crop), store, crop)
+        assert torch.equal(found.blurred, wanted.blurred)
+        assert torch.equal(found.sharp, wanted.sharp)
+        assert [each is None for each in found.exposures] == [each is None for each in wanted.exposures]
+    planner.close()
+
+
+def test_sizes_are_known_before_pictures_are_read(folder):
+    unread, store = (PictureStore(CPU, 10**9, max_side=100) for _ in range(2))
+    for file in sorted((folder / "sharp").iterdir()):
+        height, width = store.get(file).shape[1:]
+        assert unread.size_of(file) == store.size_of(file) == (width, height)
+
+
 def test_crops_have_one_size_and_range_even_from_small_pictures(folder):
     source = [parse_source("sharp", str(folder / "sharp"))]
-    batch = make_batch(draw_examples(source, 0, 0, range(12)), PictureStore(CPU, 10**9), MIX, 96)
+    batch = batch_of(draw_examples(source, 0, 0, range(12)), PictureStore(CPU, 10**9), MIX, 96)
     assert batch.blurred.shape == batch.sharp.shape == (12, 3, 96, 96)
     assert batch.sharp.min() >= 0
     assert batch.sharp.max() <= 1
@@ -109,7 +139,7 @@ def test_crops_have_one_size_and_range_even_from_small_pictures(folder):
 
 def test_pairs_are_cut_and_turned_alike(folder):
     source = [parse_source("pairs", str(folder / "pairs"))]
-    batch = make_batch(draw_examples(source, 0, 0, range(8)), PictureStore(CPU, 10**9), MIX, 64)
+    batch = batch_of(draw_examples(source, 0, 0, range(8)), PictureStore(CPU, 10**9), MIX, 64)
     assert torch.equal(((batch.sharp * 255).round() // 2).int(), (batch.blurred * 255).round().int())
 
 
@@ -121,7 +151,7 @@ def test_without_quarter_turns_crops_are_mirrored_left_to_right_only(folder):
 
     def darkest_halves(quarter_turns):
         draws = draw_examples(source, 0, 0, range(12))
-        sharp = make_batch(draws, PictureStore(CPU, 10**9), MIX, 100 // 8 * 8, quarter_turns=quarter_turns).sharp
+        sharp = batch_of(draws, PictureStore(CPU, 10**9), MIX, 100 // 8 * 8, quarter_turns=quarter_turns).sharp
         return {
             min(("top", "bottom", "left", "right"), key=lambda side: halves(picture)[side].mean()) for picture in sharp
         }
@@ -142,7 +172,7 @@ def test_the_motion_of_a_crop_is_that_of_its_picture(folder):
     save(folder / "point" / "a.png", np.pad(np.full((1, 1, 3), 255, np.uint8), ((40, 40), (40, 40), (0, 0))))
     source = [parse_source("sharp", str(folder / "point"))]
     mix = BlurMix((BlurRange(BlurSpec("curved"), 90, 90, 1.0),), srgb=0.0, noise=0.0, jpeg=0.0, highlights=0.0)
-    batch = make_batch(draw_examples(source, 3, 0, range(4)), PictureStore(CPU, 10**9), mix, 64)
+    batch = batch_of(draw_examples(source, 3, 0, range(4)), PictureStore(CPU, 10**9), mix, 64)
     for blurred, sharp, motion in zip(batch.blurred, batch.sharp, batch.motions, strict=True):
         y, x = (int(value) for value in (sharp[0] == 1).nonzero()[0])
         expected = torch.from_numpy(motion.kernel_at(x, y, 2 * 64 - 1))[63 - y :, 63 - x :][:64, :64]
@@ -159,7 +189,7 @@ def test_kernels_that_cannot_be_read_are_named_at_once(tmp_path):
 def test_frames_are_averaged_around_their_middle(folder):
     source = [parse_source("frames", str(folder / "frames"))]
     mix = BlurMix(MIX.ranges, srgb=1.0, noise=0.0, jpeg=0.0)
-    batch = make_batch(draw_examples(source, 0, 0, range(8)), PictureStore(CPU, 10**9), mix, 32)
+    batch = batch_of(draw_examples(source, 0, 0, range(8)), PictureStore(CPU, 10**9), mix, 32)
     # The frames brighten evenly, so their mean is the middle one.
     assert (batch.blurred - batch.sharp).abs().max() <= 1.5 / 255
 
@@ -167,7 +197,7 @@ def test_frames_are_averaged_around_their_middle(folder):
 def test_sharp_crop_is_where_the_blurred_one_is(folder):
     source = [parse_source("sharp", str(folder / "sharp"))]
     mix = BlurMix((BlurRange(BlurSpec("none"), 0, 0, 1.0),), noise=0.0, jpeg=0.0, highlights=0.0)
-    batch = make_batch(draw_examples(source, 0, 7, range(4)), PictureStore(CPU, 10**9), mix, 64)
+    batch = batch_of(draw_examples(source, 0, 7, range(4)), PictureStore(CPU, 10**9), mix, 64)
     assert (batch.blurred - batch.sharp).abs().max() <= 1.5 / 255
 
 

@@ -22,8 +22,10 @@ from deblur.metrics import psnr
 from deblur.networks.guided import CORRECTIONS, ExposureGuide, GuidedNetwork
 from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorConfig
 from deblur.released import load_released
-from deblur.training.batches import Batch, BlurMix, draw_examples, make_batch, parse_blur_range
+from deblur.training.batches import Batch, make_batch
 from deblur.training.loop import guide_channels
+from deblur.training.mix import BlurMix, parse_blur_range
+from deblur.training.planning import Planner, Recipe, draw_examples
 from deblur.training.sources import PictureStore, parse_source
 
 GYROSCOPE_FILE = "t,wx,wy,wz\n0.00,0,0.5,0\n0.02,0,0.5,0\n"
@@ -377,9 +379,11 @@ def test_telling_paths_changes_no_picture_of_a_batch(tmp_path, photos):
     mix = BlurMix((parse_blur_range("shake:8-20"),))
     source = parse_source("sharp", str(photos))
     store = PictureStore(CPU, 1 << 30)
-    untold, told = (
-        make_batch(draw_examples([source], 0, 0, range(4)), store, mix, 64, path_share=share) for share in (0.0, 1.0)
+    planners = (
+        Planner(lambda step: draw_examples([source], 0, step, range(4)), store.size_of, Recipe(mix, path_share=share))
+        for share in (0.0, 1.0)
     )
+    untold, told = (make_batch(planner.plans(0, 64), store, 64) for planner in planners)
     torch.testing.assert_close(told.blurred, untold.blurred, rtol=0, atol=0)
     assert untold.exposures == (None,) * 4
     for exposure, motion in zip(told.exposures, told.motions, strict=True):
