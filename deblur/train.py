@@ -75,7 +75,8 @@ def build_parser() -> argparse.ArgumentParser:
     network.add_argument(
         "--network",
         default="mstsgm-nano",
-        help="mstsgm, mstsgm-star, mstsgm-nano, mstsgm-guided, mstsgm-guided-large, mimo-unet, mimo-unet-plus, or estimator, which guides",
+        help="mstsgm, mstsgm-star, mstsgm-nano, mstsgm-guided, mstsgm-guided-large, mimo-unet, mimo-unet-plus, or "
+        "estimator, which guides",
     )
     network.add_argument(
         "--set",

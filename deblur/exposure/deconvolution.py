@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from deblur.blur.rendering import fast_length
-from deblur.borders import mirrored_window
+from deblur.borders import mirrored_index
 from deblur.exposure.spectra import difference_power, squared
 
 if TYPE_CHECKING:
@@ -42,11 +42,18 @@ CALM = Regularization(0.02, 0.03)
 """For the same kernels: where the other rings. The two were found on eight photographs (docs/training-log.md)."""
 
 
-class _Span(NamedTuple):
-    """One window along one axis: its first pixel and its share of each of the pixels that it gives."""
+class _Spans(NamedTuple):
+    """Windows along one axis.
 
-    start: int
-    share: Tensor
+    Attributes:
+        starts: the first pixel that each gives.
+        lengths: how many pixels each gives.
+        shares: (N, longest) of each window in each of the pixels that it gives, 0 behind these.
+    """
+
+    starts: tuple[int, ...]
+    lengths: tuple[int, ...]
+    shares: Tensor
 
 
 class Deconvolution:
@@ -75,19 +82,18 @@ class Deconvolution:
         """
         self._shape = light.shape
         margin = self._margin = belief.mean.shape[-1] // 2 + _MARGIN
-        down, across = self._spans = [
+        self._spans = [
             _spans(places, side, light.device) for places, side in zip((rows, columns), light.shape[-2:], strict=True)
         ]
-        size = [fast_length(max(len(span.share) for span in spans) + 2 * margin) for spans in self._spans]
-        self._size = size
-        windows = torch.stack(
-            [
-                mirrored_window(light, column.start - margin, row.start - margin, size[1], size[0])
-                for row in down
-                for column in across
-            ],
-            1,
-        )
+        size = self._size = [fast_length(max(spans.lengths) + 2 * margin) for spans in self._spans]
+        windows = light
+        for axis, spans, side in zip((-2, -1), self._spans, size, strict=True):
+            # Places are found on the CPU and sent at once: a GPU would take each step of each for a task of its own.
+            starts = [start - margin for start in spans.starts]
+            index = torch.cat([mirrored_index(start, start + side, light.shape[axis]) for start in starts])
+            windows = windows.index_select(axis, index.to(light.device))
+        windows = windows.unflatten(-1, (-1, size[1])).unflatten(-3, (-1, size[0]))
+        windows = windows.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
         self._level = windows.mean((-2, -1), keepdim=True)
         # Towards the window's borders everything fades to its mean, so that opposite borders meet without a step.
         taper = _taper(size[0], margin, light.device).unsqueeze(1) * _taper(size[1], margin, light.device)
@@ -123,14 +129,18 @@ class Deconvolution:
         matched = conjugate * self._spectrum[:, :, channels]
         level = self._level[:, :, channels]
         batch, _, height, width = self._shape
-        result = level.new_zeros(batch, matched.shape[2], height, width)
         restored = torch.fft.irfft2(matched * gain, s=self._size) + level
-        margin = self._margin
-        for index, (row, column) in enumerate(itertools.product(*self._spans)):
-            h, w = len(row.share), len(column.share)
-            part = restored[:, index, :, margin : margin + h, margin : margin + w]
-            share = row.share.unsqueeze(1) * column.share
-            result[:, :, row.start : row.start + h, column.start : column.start + w] += part * share
+        down, across = self._spans
+        # Side by side first, all rows of windows at once, then one below the other.
+        parts = restored.unflatten(1, (len(down.starts), -1))[..., self._margin :, self._margin :]
+        longest = max(down.lengths)
+        lines = level.new_zeros(batch, len(down.starts), matched.shape[2], longest, width)
+        for column, (start, length) in enumerate(zip(across.starts, across.lengths, strict=True)):
+            part = parts[:, :, column, :, :longest, :length]
+            lines[..., start : start + length] += part * across.shares[column, :length]
+        result = level.new_zeros(batch, matched.shape[2], height, width)
+        for row, (start, length) in enumerate(zip(down.starts, down.lengths, strict=True)):
+            result[:, :, start : start + length] += lines[:, row, :, :length] * down.shares[row, :length, None]
         return result
 
 
@@ -145,18 +155,20 @@ def density(pictures: Tensor) -> Tensor:
     return (mean[0] + mean[1]) / (count * (square[0] + square[1])).sqrt().clamp_min(1e-6)
 
 
-def _spans(places: Sequence[float], length: int, device: torch.device) -> list[_Span]:
+def _spans(places: Sequence[float], side: int, device: torch.device) -> _Spans:
     """A window for each place, from half way to the place before to half way to the one after, and half a ramp more."""
     edges = [-math.inf, *((a + b) / 2 for a, b in itertools.pairwise(places)), math.inf]
     ramp = min([_RAMP, *(b - a for a, b in itertools.pairwise(places))])
-    spans = []
+    starts, shares = [], []
     for before, after in itertools.pairwise(edges):
         start = max(0, math.floor(before - ramp / 2) if before > -math.inf else 0)
-        stop = min(length, math.ceil(after + ramp / 2) if after < math.inf else length)
-        centers = torch.arange(start, stop, device=device) + 0.5
+        stop = min(side, math.ceil(after + ramp / 2) if after < math.inf else side)
+        centers = torch.arange(start, stop) + 0.5
         rising, falling = ((centers - before) / ramp + 0.5).clamp(0, 1), ((after - centers) / ramp + 0.5).clamp(0, 1)
-        spans.append(_Span(start, torch.minimum(rising, falling)))
-    return spans
+        starts.append(start)
+        shares.append(torch.minimum(rising, falling))
+    padded = torch.nn.utils.rnn.pad_sequence(shares, batch_first=True)
+    return _Spans(tuple(starts), tuple(map(len, shares)), padded.to(device))
 
 
 def _taper(size: int, margin: int, device: torch.device) -> Tensor:

@@ -23,7 +23,7 @@ class Batch(NamedTuple):
     """Crops on the training device, (B, 3, C, C) RGB in [0, 1], what was done to them, and where they came from.
 
     ``exposures`` holds the kernels that the guide of a guided network is told, by the camera's path as a sensor
-    measures it; None where it is left to estimate them.
+    measures it; None where it is left to estimate them. ``guide`` is what the guide makes of all that, (B, G, C, C).
     """
 
     blurred: Tensor
@@ -31,6 +31,7 @@ class Batch(NamedTuple):
     motions: tuple[Motion | None, ...]
     exposures: tuple[Exposure | None, ...]
     files: tuple[Path, ...]
+    guide: Tensor | None = None
 
     def portions(self, count: int) -> list[Batch]:
         """The batch in ``count`` equal parts."""
@@ -38,7 +39,14 @@ class Batch(NamedTuple):
         starts = range(0, len(self.files), size)
         parts = [slice(start, start + size) for start in starts]
         return [
-            Batch(self.blurred[part], self.sharp[part], self.motions[part], self.exposures[part], self.files[part])
+            Batch(
+                self.blurred[part],
+                self.sharp[part],
+                self.motions[part],
+                self.exposures[part],
+                self.files[part],
+                None if self.guide is None else self.guide[part],
+            )
             for part in parts
         ]
 

@@ -62,9 +62,10 @@ class BatchLoader:
         self._prepared = None
         if self._stream is not None:
             told = [maps for exposure in batch.exposures if exposure is not None for maps in exposure.kernels]
-            for tensor in (batch.blurred, batch.sharp, *told):
+            for tensor in (batch.blurred, batch.sharp, batch.guide, *told):
                 # Their memory belongs to the other stream, which must not reuse it while this one still reads it.
-                tensor.record_stream(torch.cuda.current_stream(tensor.device))
+                if tensor is not None:
+                    tensor.record_stream(torch.cuda.current_stream(tensor.device))
         return batch
 
     def close(self) -> None:

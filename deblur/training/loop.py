@@ -130,8 +130,6 @@ class Trainer:
         decay = options.weight_decay if options.optimizer == "adamw" else 0.0
         optimizer = kind(self.bare.parameters(), lr=options.learning_rate, betas=(0.9, 0.999), weight_decay=decay)
         self.ema = AveragedWeights(self.bare, options.ema)
-        if self.device.type == "cuda":
-            torch.backends.cudnn.benchmark = True  # crops have few sizes
         if options.compile:
             part = self.bare.network if isinstance(self.bare, GuidedNetwork) else self.bare
             assert isinstance(part, nn.Module)
@@ -243,7 +241,11 @@ class Trainer:
 
     def _make_batch(self, step: int, crop: int) -> Batch:
         side = crop + 2 * self.options.context
-        return make_batch(self.planner.plans(step, side), self.store, side)
+        batch = make_batch(self.planner.plans(step, side), self.store, side)
+        if isinstance(self.bare, GuidedNetwork):
+            # It is frozen, so that it can be asked before the network has learnt from the batch before.
+            batch = batch._replace(guide=guide_channels(self.bare.guide, batch))
+        return batch
 
     def _step(self) -> tuple[dict[str, Tensor], float, list[Path]]:
         """One optimiser step; returns the loss terms, the seconds spent waiting for the batch, and its files."""
@@ -278,14 +280,11 @@ class Trainer:
         options = self.options
         if isinstance(self.bare, KernelEstimator):
             return estimator_loss(self.network(batch.blurred), batch.motions)
-        context = {"context": options.context} if options.context else {}
-        if options.path_share:
-            assert isinstance(self.bare, GuidedNetwork)
-            context["guide"] = guide_channels(self.bare.guide, batch)
+        guided = {} if batch.guide is None else {"guide": batch.guide, "context": options.context}
         inner = slice(options.context, batch.sharp.shape[-1] - options.context)
         sharp = batch.sharp[..., inner, inner]
         with self.accelerator.autocast():
-            restored = self.network(batch.blurred.contiguous(memory_format=torch.channels_last), **context)
+            restored = self.network(batch.blurred.contiguous(memory_format=torch.channels_last), **guided)
         terms = restoration_loss(restored, sharp, self.weights)
         # With a weight of 0 the distance is only measured, at validation: no step pays for it.
         teacher = self.feature_distance
