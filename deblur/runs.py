@@ -64,10 +64,7 @@ def describe_environment(device: str, seed: int | None = None) -> dict[str, Any]
 
 
 def git_commit() -> str | None:
-    """The commit of the project's checkout, with ``-dirty`` where files differ from it.
-
-    A copy without git's folder, such as on a training machine, says it by the environment variable ``MSTSGM_COMMIT``.
-    """
+    """The commit of the project's checkout, with ``-dirty`` where files differ from it; None outside a checkout."""
     project = Path(__file__).resolve().parent.parent
     try:
         answer = subprocess.run(
@@ -78,7 +75,7 @@ def git_commit() -> str | None:
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
-        return os.environ.get("MSTSGM_COMMIT")
+        return None
     return answer.stdout.strip()
 
 

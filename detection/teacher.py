@@ -62,9 +62,13 @@ class FrozenDetector(nn.Module, ABC):
             raise ValueError(
                 f"restored is {tuple(restored.shape)} and sharp {tuple(sharp.shape)}: pairs have one shape"
             )
-        with torch.no_grad():
-            targets = self(sharp)
-        return self._apart(self(restored), targets)
+        # What a network keeps of a size for the next time (its anchors) must be fit for training, also where validation
+        # asks first.
+        learning = torch.is_grad_enabled()
+        with torch.inference_mode(mode=False), torch.set_grad_enabled(learning):
+            with torch.no_grad():
+                targets = self(sharp)
+            return self._apart(self(restored), targets)
 
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode, also inside a module that goes into training mode."""

@@ -54,3 +54,18 @@ def test_a_batch_without_objects_has_a_finite_distance(teacher: FrozenDetector, 
     assert loss.isfinite()
     assert grey.grad is not None
     assert grey.grad.isfinite().all()
+
+
+def test_asking_without_gradients_first_does_not_spoil_training(yolo26n: Path) -> None:
+    teacher = DetectorObjects(yolo26n)
+    restored, sharp = torch.rand(2, 1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        measured = teacher.distance(restored.clone(), sharp.clone())
+    assert not measured.requires_grad
+    restored.requires_grad_()
+    loss = teacher.distance(restored, sharp)
+    loss.backward()
+    assert loss.item() == pytest.approx(measured.item())
+    assert restored.grad is not None
+    with torch.no_grad():
+        assert not teacher.distance(restored, sharp).requires_grad
