@@ -43,6 +43,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--restoration", nargs="+", action=Collect, default=[], metavar="RUN", help="restoration runs")
     parser.add_argument("--gain", nargs="+", action=Collect, default=[], metavar="RUN", help="detection-gain runs")
+    parser.add_argument(
+        "--half", action="store_true", help="round weights to 16 bits, for half the file; score what that leaves"
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder to write to (default: deblur/weights)")
     return parser
 
@@ -83,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if picture is not None and not (beside.is_file() and beside.samefile(shown)):
             folder.mkdir(parents=True, exist_ok=True)
             write_picture(beside, scale_down(picture, LIMITS_SIDE), quality=85)
-        print(save_released(folder, options.name, network, config, card))
+        print(save_released(folder, options.name, network.half() if options.half else network, config, card))
         return 0
 
     return run(body)

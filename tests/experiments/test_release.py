@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 
 from deblur import Deblurrer
 from deblur.blur import parse_blur
 from deblur.networks import build, config_from_dict
 from deblur.pictures import read_picture, write_picture
-from deblur.released import save_released
+from deblur.released import load_released, save_released
 from experiments import readme_tables, release
 from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
@@ -88,6 +89,19 @@ def test_a_release_keeps_the_weights_and_says_how_they_were_made_and_score(train
         pytest.approx(1),
     )
     assert row["fused"] is False
+
+
+def test_weights_rounded_to_half_take_half_the_file_and_stay_the_same_when_released_again(trained, tmp_path):
+    out = ["--half", "--output", str(tmp_path / "out")]
+    assert release.main([str(trained), "unmove", *WORDS, *out]) == 0
+    first = tmp_path / "out" / "unmove.safetensors"
+    assert first.stat().st_size < 0.6 * trained.stat().st_size
+    again = tmp_path / "again"
+    assert release.main([str(first), "unmove", *WORDS, "--half", "--output", str(again)]) == 0
+    assert (again / first.name).read_bytes() == first.read_bytes()
+    given, rounded = (load_released(file)[0].state_dict() for file in (trained, first))
+    for name, value in given.items():
+        torch.testing.assert_close(rounded[name], value.to(torch.half).to(value.dtype), rtol=0, atol=0)
 
 
 def test_a_card_says_what_fusing_recovers_where_the_run_fused(trained, settings, fakes, tmp_path):
