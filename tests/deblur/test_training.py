@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from deblur.errors import DeblurError
 from deblur.losses import LossWeights, restoration_loss
 from deblur.metrics import psnr
 from deblur.networks import build, config_from_dict
+from deblur.networks.mstsgm import MSTSGM
 from deblur.train import build_parser, main
 from deblur.training.checkpoint import load_checkpoint, save_checkpoint
 from deblur.training.loop import Trainer, train
@@ -153,6 +155,17 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(tmp_path, phot
     assert_same(weights_of(runs / "whole"), weights_of(runs / "parts"))
     rows = [(row["step"], row["name"]) for row in rows_of(runs / "parts")]
     assert len(rows) == len(set(rows))
+
+
+def test_planning_beside_and_compiling_change_no_weights(tmp_path, photos, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(type(module)))
+    for name, options in (("alone", []), ("helped", ["--workers", "1", "--compile"])):
+        train(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "3", "--name", name, *options)))
+    assert compiled == [MSTSGM]
+    runs = tmp_path / "runs" / "train"
+    assert_same(weights_of(runs / "alone"), weights_of(runs / "helped"))
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.slow
