@@ -23,7 +23,7 @@ from deblur.errors import DeblurError
 from deblur.exposure.paths import GYROSCOPE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 MADE_BY_TRAINING = ("trained_with", "steps", "minutes", "commit", "device", "date")
 LIMITS_SIDE = 1440  # pixels; three panels side by side stay legible
@@ -60,12 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from deblur.released import RELEASED_FOLDER, find_released, load_released, save_released
 
         network, trained = load_released(options.weights)
-        missing = [key for key in MADE_BY_TRAINING if key not in trained]
-        if missing:
-            raise DeblurError(
-                f"the card of {options.weights} lacks {', '.join(missing)}: it was not written by training"
-            )
-        card = {key: trained[key] for key in MADE_BY_TRAINING}
+        card = training_facts(trained, options.weights)
         card |= {"data": options.data, "limits": options.limits}
         folder = options.output or RELEASED_FOLDER
         beside = folder / f"{options.name}.jpg"
@@ -90,6 +85,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
     return run(body)
+
+
+def training_facts(card: Mapping[str, Any], weights: str) -> dict[str, Any]:
+    """What training wrote into a card, and what was blended since.
+
+    Raises:
+        DeblurError: the card lacks a part of it.
+    """
+    missing = [key for key in MADE_BY_TRAINING if key not in card]
+    if missing:
+        raise DeblurError(f"the card of {weights} lacks {', '.join(missing)}: it was not written by training")
+    return {key: card[key] for key in (*MADE_BY_TRAINING, "blend") if key in card}
 
 
 def _restoration_rows(folder: Path, name: str) -> list[dict[str, Any]]:
