@@ -131,6 +131,9 @@ def test_rows_of_a_rolling_shutter_are_exposed_one_after_the_other():
     np.testing.assert_allclose(np.diff(last.path, axis=0), np.diff(motion.path[-motion.steps :], axis=0))
     for row in (first, last):
         assert row.weights @ row.path == pytest.approx([0, 0, 0, 0], abs=1e-9)
+    paths = motion.row_paths(480)
+    for y in (0, 200, 479):
+        np.testing.assert_allclose(paths[:, y], motion.of_row(y).path, atol=1e-12)
     assert not motion.uniform
     np.testing.assert_array_equal(motion.cropped(100, 300).kernel_at(0, 50, 49), motion.kernel_at(100, 350, 49))
 
