@@ -35,6 +35,7 @@ EXAMPLES = """\
 examples:
   python -m pipelines.deblur_detect street.jpg
   python -m pipelines.deblur_detect dash-cam/ --deblurrer mstsgm-nano --no-fuse      faster, finds less
+  python -m pipelines.deblur_detect dash-cam/ --deblurrer mstsgm-guided-large        for a GPU: finds more
   python -m pipelines.deblur_detect photos/ --classes person car --save annotated,txt
   python -m pipelines.deblur_detect 'photos/**/*.png' --deblurrer none --json > detections.json
   python -m pipelines.deblur_detect robot/ --motion gyro/ --focal-length 820    the camera's turns are known
