@@ -61,8 +61,7 @@ class BatchLoader:
         batch = self._prepared[2].result()
         self._prepared = None
         if self._stream is not None:
-            told = [maps for exposure in batch.exposures if exposure is not None for maps in exposure.kernels]
-            for tensor in (batch.blurred, batch.sharp, batch.guide, *told):
+            for tensor in (batch.blurred, batch.sharp, batch.guide):
                 # Their memory belongs to the other stream, which must not reuse it while this one still reads it.
                 if tensor is not None:
                     tensor.record_stream(torch.cuda.current_stream(tensor.device))

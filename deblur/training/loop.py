@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
-from torch import nn
 from tqdm import tqdm
 
 from deblur.devices import resolve_device, synchronize
@@ -53,7 +52,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from deblur.networks.guided import ExposureGuide
     from deblur.training.planning import Draw
@@ -131,9 +130,8 @@ class Trainer:
         optimizer = kind(self.bare.parameters(), lr=options.learning_rate, betas=(0.9, 0.999), weight_decay=decay)
         self.ema = AveragedWeights(self.bare, options.ema)
         if options.compile:
-            part = self.bare.network if isinstance(self.bare, GuidedNetwork) else self.bare
-            assert isinstance(part, nn.Module)
-            part.compile()
+            learning: nn.Module = self.bare.network if isinstance(self.bare, GuidedNetwork) else self.bare
+            learning.compile()
         self.progress = Progress()
         fill_store(self.store, self.sources, options.max_side)
         self.folder, state = open_run(options, self.accelerator)
