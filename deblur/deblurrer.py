@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from deblur.devices import resolve_device
+from deblur.devices import resolve_device, to_batch
 from deblur.errors import DeblurError
-from deblur.exposure.kernels import exposure_along
+from deblur.exposure.kernels import exposure_along, spread
 from deblur.exposure.paths import GYROSCOPE
 from deblur.networks.guided import GuidedNetwork
 from deblur.networks.kernel_estimator import KernelEstimator
+from deblur.pictures import scale_down
 from deblur.released import load_released
 from deblur.tiling import MIN_SIDE, restore_in_tiles
+from deblur.working_size import LOOK_SIDE, carry_over, fitting_side
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +40,8 @@ class Deblurrer:
     >>> sharp = deblurrer(blurred)  # (H, W, 3) or (B, H, W, 3), uint8 RGB
     >>> sharper = deblurrer(blurred, path)  # where the camera's path is known, as by a gyroscope
 
+    Before a guided network, a picture with a longer side of more than 640 pixels is looked at first: where its blur is
+    longer than a guide can read, a smaller copy is restored, and the change brought to the picture (``working_size``).
     A picture of more than ``max_pixels`` is restored in overlapping tiles, so that the memory a network needs does not
     grow with the picture. docs/networks.md says how far that is from restoring it whole. One Deblurrer may be called
     from several threads.
@@ -48,6 +52,7 @@ class Deblurrer:
         card: what the weights file's card says.
         device: where the network runs.
         max_pixels: the most pixels that go through the network at once.
+        max_side: of longer pictures smaller copies are restored; None where there is no such limit.
         takes_path: whether the network has a guide that can be told the camera's path.
     """
 
@@ -59,24 +64,30 @@ class Deblurrer:
         device: torch.device | str = "cpu",
         card: Mapping[str, Any] | None = None,
         max_pixels: int = MAX_PIXELS,
+        max_side: int | None = None,
         bfloat16: bool = False,
     ) -> None:
         """Wrap a network of ``deblur.networks.build``: it is moved to ``device`` and put in evaluation mode.
 
         Raises:
-            ValueError: ``max_pixels`` is too small for tiles, or bfloat16 is asked for without CUDA.
+            ValueError: ``max_pixels`` is too small for tiles, ``max_side`` is no size, or bfloat16 is asked for without
+                CUDA.
         """
         self.device = torch.device(device)
-        self.takes_path = isinstance(network, GuidedNetwork)
+        self._guide = network.guide if isinstance(network, GuidedNetwork) else None
+        self.takes_path = self._guide is not None
         self._least_side = _least_side(network)
         if max_pixels < self._least_side**2:
             raise ValueError(f"max_pixels is {max_pixels}; tiles of this network need at least {self._least_side**2}")
+        if max_side is not None and max_side < 1:
+            raise ValueError(f"max_side is {max_side}; it is 1 or more pixels, or None")
         if bfloat16 and self.device.type != "cuda":
             raise ValueError(f"bfloat16 is for CUDA devices, not {self.device}")
         self.card: dict[str, Any] = dict(card or {})
         self.name = name
         self.sha256: str = self.card.get("sha256", "")
         self.max_pixels = max_pixels
+        self.max_side = max_side
         self._bfloat16 = bfloat16
         # Channels last saves oneDNN from reordering every map: mstsgm-nano measured a third faster on a processor.
         self._network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -89,6 +100,7 @@ class Deblurrer:
         device: str = "auto",
         max_pixels: int | None = None,
         *,
+        max_side: int | None = None,
         bfloat16: bool = False,
     ) -> Deblurrer:
         """A Deblurrer of released weights.
@@ -98,6 +110,8 @@ class Deblurrer:
             device: auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps.
             max_pixels: larger pictures are restored in tiles of at most this many pixels; None takes the card's
                 ``max_pixels``, or about a million.
+            max_side: of pictures with a longer side than that a smaller copy is restored and the change brought to the
+                picture: faster, and enough for a detector that looks at a smaller copy itself.
             bfloat16: compute in bfloat16, for CUDA only: faster, less precise.
 
         Raises:
@@ -113,7 +127,15 @@ class Deblurrer:
             max_pixels = card.get("max_pixels", MAX_PIXELS)
             if type(max_pixels) is not int or max_pixels < _least_side(network) ** 2:
                 raise DeblurError(f"the card of {card['name']} asks for tiles of {max_pixels!r} pixels; see max_pixels")
-        return cls(network, name=card["name"], device=where, card=card, max_pixels=max_pixels, bfloat16=bfloat16)
+        return cls(
+            network,
+            name=card["name"],
+            device=where,
+            card=card,
+            max_pixels=max_pixels,
+            max_side=max_side,
+            bfloat16=bfloat16,
+        )
 
     def __call__(
         self, pictures: NDArray[np.uint8], path: CameraPath | Sequence[CameraPath] | None = None
@@ -140,20 +162,13 @@ class Deblurrer:
         batch = pictures[None] if pictures.ndim == 3 else pictures
         paths = self._checked(path, len(batch))
         height, width = batch.shape[1:3]
-        if height * width > self.max_pixels:
-            sizes = (self.max_pixels, self._multiple, self._least_side)
-            restored = [
-                restore_in_tiles(picture, functools.partial(self._restore_tile, along), *sizes)
-                for picture, along in zip(batch, paths, strict=True)
-            ]
+        sides = [self._side(picture, along) for picture, along in zip(batch, paths, strict=True)]
+        if height * width > self.max_pixels or min(sides, default=0) < max(height, width):
+            restored = [_rounded(self._restore_at(*each)) for each in zip(batch, paths, sides, strict=True)]
         else:
             at_once = self.max_pixels // (height * width)
             chunks = [slice(i, i + at_once) for i in range(0, len(batch), at_once)]
-            restored = [
-                picture
-                for chunk in chunks
-                for picture in np.rint(self._restore(batch[chunk], paths[chunk])).astype(np.uint8)
-            ]
+            restored = [_rounded(picture) for chunk in chunks for picture in self._restore(batch[chunk], paths[chunk])]
         return restored[0] if pictures.ndim == 3 else np.stack(restored) if restored else pictures.copy()
 
     def unrounded(self, picture: NDArray[np.uint8], path: CameraPath | None = None) -> NDArray[np.float32]:
@@ -171,7 +186,8 @@ class Deblurrer:
         """
         if picture.shape[0] * picture.shape[1] > self.max_pixels:
             raise ValueError(f"a picture of shape {picture.shape} goes in tiles: max_pixels is {self.max_pixels}")
-        return self._restore(picture[None], self._checked(path, 1))[0]
+        (along,) = self._checked(path, 1)
+        return self._restore_at(picture, along, self._side(picture, along))
 
     def _checked(self, path: CameraPath | Sequence[CameraPath] | None, count: int) -> list[CameraPath | None]:
         """A path for each picture; all of them None where they are not known."""
@@ -183,6 +199,32 @@ class Deblurrer:
         if len(paths) != count:
             raise ValueError(f"{len(paths)} camera paths for {count} pictures: give one a picture")
         return paths
+
+    def _side(self, picture: NDArray[np.uint8], path: CameraPath | None) -> int:
+        """The longer side of the copy that is restored; the picture's own where it is restored as it is."""
+        longest = max(picture.shape[:2])
+        side = min(longest, self.max_side or longest)
+        if self._guide is None or side <= LOOK_SIDE:
+            return side
+        small = scale_down(picture, LOOK_SIDE)
+        with torch.inference_mode():
+            if path is None:
+                exposure = self._guide.estimate(to_batch(small, self.device))
+            else:
+                height, width = small.shape[:2]
+                exposure = exposure_along([path.scaled(LOOK_SIDE / longest)], height, width, self.device)
+            return fitting_side(side, float(spread(exposure.kernels.mean).mean()))
+
+    def _restore_at(self, picture: NDArray[np.uint8], path: CameraPath | None, side: int) -> NDArray[Any]:
+        """One picture (H, W, 3), by a copy whose longer side is ``side``: float32 in [0, 255] or, of tiles, uint8."""
+        longest = max(picture.shape[:2])
+        if side < longest:
+            smaller = scale_down(picture, side)
+            return carry_over(picture, smaller, self._restore_at(smaller, path and path.scaled(side / longest), side))
+        if picture.shape[0] * picture.shape[1] <= self.max_pixels:
+            return self._restore(picture[None], [path])[0]
+        restore_tile = functools.partial(self._restore_tile, path)
+        return restore_in_tiles(picture, restore_tile, self.max_pixels, self._multiple, self._least_side)
 
     def _restore_tile(
         self, path: CameraPath | None, tile: NDArray[np.uint8], left: int, top: int
@@ -216,6 +258,10 @@ def load_told(name_or_file: str, device: str) -> tuple[Deblurrer, bool]:
     if told and not deblurrer.takes_path:
         raise DeblurError(f"{name_or_file}: {deblurrer.name} has no guide to be told the camera's path")
     return deblurrer, told
+
+
+def _rounded(picture: NDArray[Any]) -> NDArray[np.uint8]:
+    return picture if picture.dtype == np.uint8 else np.rint(picture).astype(np.uint8)
 
 
 def _least_side(network: nn.Module) -> int:

@@ -41,6 +41,12 @@ class Region:
     angle: float
     moves: bool
 
+    def scaled(self, factor: float) -> Region:
+        """The same ellipse in a picture scaled by a factor."""
+        return replace(
+            self, center=scaled_point(self.center, factor), radii=(self.radii[0] * factor, self.radii[1] * factor)
+        )
+
 
 @dataclass(frozen=True)
 class RollingShutter:
@@ -65,6 +71,10 @@ class RollingShutter:
     def cropped(self, top: int) -> RollingShutter:
         """The same shutter in the rows of a crop whose first one is ``top``."""
         return replace(self, top=self.top + top)
+
+    def scaled(self, factor: float) -> RollingShutter:
+        """The same shutter in the rows of a picture scaled by a factor."""
+        return replace(self, rows=max(1, round(self.rows * factor)), top=round(self.top * factor))
 
 
 @dataclass(frozen=True)
@@ -146,6 +156,21 @@ class Motion:
         )
         shutter = self.shutter and self.shutter.cropped(top)
         return replace(self, center=(self.center[0] - left, self.center[1] - top), region=region, shutter=shutter)
+
+    def scaled(self, factor: float) -> Motion:
+        """The same exposure in the coordinates of the picture scaled by a factor."""
+        return replace(
+            self,
+            path=self.path * (factor, factor, 1, 1),
+            center=scaled_point(self.center, factor),
+            region=self.region and self.region.scaled(factor),
+            shutter=self.shutter and self.shutter.scaled(factor),
+        )
+
+
+def scaled_point(point: tuple[float, float], factor: float) -> tuple[float, float]:
+    """Where a point lies in a picture scaled by a factor; the middle of the first pixel is (0, 0) in both."""
+    return (point[0] + 0.5) * factor - 0.5, (point[1] + 0.5) * factor - 0.5
 
 
 def still(width: int, height: int) -> Motion:

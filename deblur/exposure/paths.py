@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 import numpy as np
 
 from deblur.blur import Motion, draw_motion, generator_for
-from deblur.blur.motion import RollingShutter, rasterize, still
+from deblur.blur.motion import RollingShutter, rasterize, scaled_point, still
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,6 +36,9 @@ class CameraPath(Protocol):
 
     def cropped(self, left: int, top: int) -> Self:
         """The same path in the coordinates of a crop whose first pixel is (left, top)."""
+
+    def scaled(self, factor: float) -> Self:
+        """The same path in the coordinates of the picture scaled by a factor."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,15 @@ class Rotation:
         """See ``CameraPath``."""
         shutter = self.shutter and self.shutter.cropped(top)
         return replace(self, center=(self.center[0] - left, self.center[1] - top), shutter=shutter)
+
+    def scaled(self, factor: float) -> Rotation:
+        """See ``CameraPath``."""
+        return replace(
+            self,
+            focal_length=self.focal_length * factor,
+            center=scaled_point(self.center, factor),
+            shutter=self.shutter and self.shutter.scaled(factor),
+        )
 
     def part(self, steps: slice) -> Rotation:
         """The turns while a shutter was open during these steps of time only."""

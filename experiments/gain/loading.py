@@ -30,10 +30,15 @@ def tools_on(device: str, image_size: int) -> Tools:
         from deblur.deblurrer import load_told
         from deblur.networks import config_from_dict
         from deblur.networks.cost import cost_of
+        from deblur.working_size import LONGEST_SPREAD
 
         deblurrer, told = load_told(name, device)
         parameters, macs = cost_of(config_from_dict(deblurrer.card["network"]), *COST_SIZE)
-        settings = {"network": deblurrer.card["network"], "max_pixels": deblurrer.max_pixels}
+        settings = {
+            "network": deblurrer.card["network"],
+            "max_pixels": deblurrer.max_pixels,
+            "longest_spread": LONGEST_SPREAD if deblurrer.takes_path else None,
+        }
         return LoadedDeblurrer(
             deblurrer.name + GYROSCOPE * told,
             deblurrer.sha256,

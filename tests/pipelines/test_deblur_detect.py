@@ -367,6 +367,19 @@ def test_options_reach_the_detector_and_the_record(photos: Path) -> None:
     assert config["save"] == ["json"]
 
 
+@pytest.mark.parametrize(("options", "side"), [([], 1280), (["--imgsz", "320"], 640), (["--max-side", "900"], 900)])
+def test_no_more_is_restored_than_a_detector_may_see(
+    options: list[str], side: int, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import deblur
+
+    asked: list[dict[str, Any]] = []
+    load = deblur.Deblurrer.load
+    monkeypatch.setattr(deblur.Deblurrer, "load", lambda *args, **options: asked.append(options) or load(*args))
+    assert main(["photos", *options]) == 0
+    assert [each["max_side"] for each in asked] == [side]
+
+
 def test_a_recorded_config_makes_the_run_again(photos: Path) -> None:
     assert main(["photos", "--save", "txt,coco", "--conf", "0.4", "--classes", "bus"]) == 0
     first = Path("runs/deblur_detect/dark")
