@@ -12,7 +12,7 @@ import torch
 
 from deblur.devices import resolve_device, to_batch
 from deblur.errors import DeblurError
-from deblur.exposure.kernels import exposure_along, spread
+from deblur.exposure.kernels import SHARP, exposure_along, sharpness, spread
 from deblur.exposure.paths import GYROSCOPE
 from deblur.networks.guided import GuidedNetwork
 from deblur.networks.kernel_estimator import KernelEstimator
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from deblur.exposure.kernels import Exposure
     from deblur.exposure.paths import CameraPath
+    from deblur.networks.guided import ExposureGuide
 
 MAX_PIXELS = 1 << 20
 
@@ -40,8 +42,8 @@ class Deblurrer:
     >>> sharp = deblurrer(blurred)  # (H, W, 3) or (B, H, W, 3), uint8 RGB
     >>> sharper = deblurrer(blurred, path)  # where the camera's path is known, as by a gyroscope
 
-    Before a guided network, a picture with a longer side of more than 640 pixels is looked at first: where its blur is
-    longer than a guide can read, a smaller copy is restored, and the change brought to the picture (``working_size``).
+    A guided network looks first. A picture without blur stays as it is, for an eighth of the time. Where blur is longer
+    than a guide can read, a smaller copy is restored, and the change brought to the picture (``working_size``).
     A picture of more than ``max_pixels`` is restored in overlapping tiles, so that the memory a network needs does not
     grow with the picture. docs/networks.md says how far that is from restoring it whole. One Deblurrer may be called
     from several threads.
@@ -208,11 +210,8 @@ class Deblurrer:
             return side
         small = scale_down(picture, LOOK_SIDE)
         with torch.inference_mode():
-            if path is None:
-                exposure = self._guide.estimate(to_batch(small, self.device))
-            else:
-                height, width = small.shape[:2]
-                exposure = exposure_along([path.scaled(LOOK_SIDE / longest)], height, width, self.device)
+            along = path and path.scaled(LOOK_SIDE / longest)
+            exposure = self._exposure(self._guide, to_batch(small, self.device), [along])
             return fitting_side(side, float(spread(exposure.kernels.mean).mean()))
 
     def _restore_at(self, picture: NDArray[np.uint8], path: CameraPath | None, side: int) -> NDArray[Any]:
@@ -234,17 +233,32 @@ class Deblurrer:
     def _restore(self, batch: NDArray[np.uint8], paths: Sequence[CameraPath | None]) -> NDArray[np.float32]:
         """(B, H, W, 3) uint8 through the network at once, to the same shape as float32, clamped to [0, 255].
 
-        Paths are all known or all None.
+        Paths are all known or all None. What a guide finds to be sharp stays as it is.
         """
+        result = batch.astype(np.float32)
         precision = torch.autocast("cuda", torch.bfloat16) if self._bfloat16 else contextlib.nullcontext()
-        with torch.inference_mode(), precision:
-            x = torch.from_numpy(np.array(batch)).to(self.device)
+        with torch.inference_mode():
             # (B, H, W, 3) seen as (B, 3, H, W) is channels last already: nothing is copied.
-            height, width = batch.shape[1:3]
-            known = [path for path in paths if path is not None]
-            told = {"exposure": exposure_along(known, height, width, self.device)} if known else {}
-            restored: Tensor = self._network(x.permute(0, 3, 1, 2).float() / 255, finest_only=True, **told).picture
-            return (restored.float() * 255).clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
+            x = torch.from_numpy(np.array(batch)).to(self.device).permute(0, 3, 1, 2).float() / 255
+            blurred, told = np.ones(len(batch), bool), {}
+            if self._guide is not None:
+                exposure = self._exposure(self._guide, x, paths)
+                chosen = (sharpness(exposure.kernels.mean) < SHARP).any(1)
+                blurred = chosen.cpu().numpy()
+                if not blurred.all():
+                    x, exposure = x[chosen], exposure.only(chosen)
+                told = {"exposure": exposure}
+            if blurred.any():
+                with precision:
+                    restored: Tensor = self._network(x, finest_only=True, **told).picture
+                result[blurred] = (restored.float() * 255).clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
+        return result
+
+    def _exposure(self, guide: ExposureGuide, x: Tensor, paths: Sequence[CameraPath | None]) -> Exposure:
+        """The kernels of pictures (B, 3, H, W) in [0, 1], by their paths or else by what is seen."""
+        height, width = x.shape[2:]
+        known = [path for path in paths if path is not None]
+        return exposure_along(known, height, width, x.device) if known else guide.estimate(x)
 
 
 def load_told(name_or_file: str, device: str) -> tuple[Deblurrer, bool]:

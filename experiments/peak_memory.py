@@ -1,8 +1,8 @@
 """How much memory one run of a program takes beside what it holds once loaded.
 
 On CUDA it is what torch's allocator had in use at most. On Linux it is the growth of the resident memory of a process
-of its own (``python -m experiments.peak_memory KIND SOURCE WIDTH HEIGHT DEVICE THREADS``), since an allocator that has
-grown once hides what the next run needs.
+of its own (``python -m experiments.peak_memory KIND SOURCE WIDTH HEIGHT DEVICE THREADS BLUR``), since an allocator that
+has grown once hides what the next run needs.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from deblur.blur import BlurSpec
     from experiments.timing import Program
 
 _STATUS = Path("/proc/self/status")
@@ -22,12 +23,12 @@ _CLEAR = Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"
 
 
-def measure_peak(program: Program, given: Any, width: int, height: int) -> int | None:
+def measure_peak(program: Program, given: Any, width: int, height: int, blur: BlurSpec) -> int | None:
     """Peak memory of one run in bytes; None where the system does not tell (outside CUDA, Linux alone does)."""
     import torch
 
     if program.device.type != "cuda":
-        return _peak_of_process(program, width, height)
+        return _peak_of_process(program, width, height, blur)
     torch.cuda.synchronize(program.device)
     torch.cuda.reset_peak_memory_stats(program.device)
     before = torch.cuda.memory_allocated(program.device)
@@ -36,12 +37,12 @@ def measure_peak(program: Program, given: Any, width: int, height: int) -> int |
     return torch.cuda.max_memory_allocated(program.device) - before
 
 
-def _peak_of_process(program: Program, width: int, height: int) -> int | None:
+def _peak_of_process(program: Program, width: int, height: int, blur: BlurSpec) -> int | None:
     import torch
 
     if not _CLEAR.is_file():
         return None
-    arguments = [program.kind, program.source, width, height, program.device, torch.get_num_threads()]
+    arguments = [program.kind, program.source, width, height, program.device, torch.get_num_threads(), blur]
     project = Path(__file__).resolve().parent.parent
     done = subprocess.run(
         [sys.executable, "-m", "experiments.peak_memory", *map(str, arguments)],
@@ -64,13 +65,14 @@ def _resident(key: str) -> int:
 
 
 def _main() -> int:
-    kind, name, width, height, device, threads = sys.argv[1:]
+    kind, name, width, height, device, threads, blur = sys.argv[1:]
     import torch
 
+    from deblur.blur import parse_blur
     from experiments.speed_programs import load_program, photograph
 
     torch.set_num_threads(int(threads))
-    program = load_program(kind, name, device)
+    program = load_program(kind, name, device, parse_blur(blur))
     small, given = (program.prepare(photograph(*size)) for size in ((64, 64), (int(width), int(height))))
     program.run(small)  # what libraries keep after their first call is not the picture's
     _CLEAR.write_text(_RESET_PEAK, encoding="ascii")  # else the peak of loading could hide that of the run

@@ -27,6 +27,7 @@ from detection.errors import DetectionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from deblur.blur import BlurSpec
     from experiments.gain.narrator import Narrator
     from experiments.timing import Program
 
@@ -36,7 +37,7 @@ PROTOCOL = {
     "order": "programs take turns, round by round; the rounds of warm-up are not kept",
     "spread": "quartiles over rounds",
     "ratio": "median over rounds of the program's time divided by the reference's of the same round",
-    "deblurrer": "uint8 picture in memory to uint8 picture in memory",
+    "deblurrer": "uint8 picture in memory, blurred as its row of programs says, to uint8 picture in memory",
     "network": "float tensor on the device to float tensor on the device; random weights",
     "detector": "uint8 picture in memory to boxes: letterbox, network, suppression",
     "files": "reading and writing are not inside",
@@ -47,6 +48,7 @@ PROTOCOL = {
     " memory in a process of its own",
 }
 SIZES = ["640x480"]
+BLUR = "shake:16"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,6 +82,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="WxH",
         help=f"picture sizes (default: {SIZES[0]})",
     )
+    parser.add_argument(
+        "--blur",
+        default=BLUR,
+        metavar="SPEC",
+        help=f"of the photograph that deblurrers are given (docs/blur.md); none for a sharp one (default: {BLUR})",
+    )
     parser.add_argument("--repeat", type=positive_int, default=20, metavar="N", help="timed rounds (default: 20)")
     parser.add_argument("--warm-up", type=positive_int, default=3, metavar="N", help="rounds before (default: 3)")
     parser.add_argument("--threads", type=positive_int, metavar="N", help="torch's threads (default: its own choice)")
@@ -103,6 +111,7 @@ def _size(text: str) -> str:
 def _measure(args: argparse.Namespace) -> int:
     import torch
 
+    from deblur.blur import parse_blur
     from deblur.devices import resolve_device
     from deblur.runs import describe_environment, write_json, write_yaml
     from experiments.gain.narrator import Narrator
@@ -112,7 +121,8 @@ def _measure(args: argparse.Namespace) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     device = str(resolve_device(args.device))
-    programs = _distinct([load_program(kind, name, device) for kind in KINDS for name in getattr(args, kind)])
+    blur = parse_blur(args.blur)
+    programs = _distinct([load_program(kind, name, device, blur) for kind in KINDS for name in getattr(args, kind)])
     names = [program.name for program in programs]
     reference = args.reference or names[0]
     if reference not in names:
@@ -126,7 +136,7 @@ def _measure(args: argparse.Namespace) -> int:
     narrator.say(f"{', '.join(names)} on {device} ({environment['device_name']}); run {folder}")
     rows, samples = [], []
     for size in args.size:
-        of_size, times = _measure_size(args, size, programs, reference, narrator)
+        of_size, times = _measure_size(args, size, blur, programs, reference, narrator)
         rows += of_size
         samples += times
     metrics = {
@@ -163,7 +173,12 @@ def _distinct(programs: list[Program]) -> list[Program]:
 
 
 def _measure_size(
-    args: argparse.Namespace, size: str, programs: Sequence[Program], reference: str, narrator: Narrator
+    args: argparse.Namespace,
+    size: str,
+    blur: BlurSpec,
+    programs: Sequence[Program],
+    reference: str,
+    narrator: Narrator,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The rows of ``speed.csv`` and of ``samples.csv`` of one picture size."""
     from deblur.networks.cost import count_macs
@@ -181,7 +196,7 @@ def _measure_size(
     for program, given in zip(programs, inputs, strict=True):
         summary = summarize_times(by_name[program.name], by_name[reference])
         macs = count_macs(partial(program.run, given))
-        peak = None if args.no_memory else measure_peak(program, given, width, height)
+        peak = None if args.no_memory else measure_peak(program, given, width, height, blur)
         rows.append(
             {
                 "program": program.name,

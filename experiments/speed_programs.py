@@ -14,10 +14,12 @@ from experiments.timing import Program
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from deblur.blur import BlurSpec
+
 KINDS = ("deblurrer", "network", "detector")
 
 
-def load_program(kind: str, name: str, device: str) -> Program:
+def load_program(kind: str, name: str, device: str, blur: BlurSpec) -> Program:
     """A program by its kind and its name on the command line.
 
     Args:
@@ -25,11 +27,14 @@ def load_program(kind: str, name: str, device: str) -> Program:
             random weights, tensor in, tensor out) or ``detector`` (YOLO weights, uint8 picture in, boxes out).
         name: a name or a file; a deblurrer's ``NAME+gyro`` is told a camera's path.
         device: auto, cpu, cuda, cuda:N or mps.
+        blur: of the pictures that a deblurrer is given: a guided network leaves sharp ones as they are.
 
     Raises:
         DeblurError, DetectionError: there is no such thing.
     """
-    return {"deblurrer": _deblurrer, "network": _network, "detector": _detector}[kind](name, device)
+    if kind == "deblurrer":
+        return _deblurrer(name, device, blur)
+    return {"network": _network, "detector": _detector}[kind](name, device)
 
 
 def photograph(width: int, height: int) -> NDArray[np.uint8]:
@@ -44,8 +49,8 @@ def _stem(name: str) -> str:
     return Path(name).stem if name.endswith((".safetensors", ".pt")) else name
 
 
-def _deblurrer(name: str, device: str) -> Program:
-    from deblur.blur import BlurSpec
+def _deblurrer(name: str, device: str, blur: BlurSpec) -> Program:
+    from deblur.blur import synthesize
     from deblur.deblurrer import load_told
     from deblur.exposure.paths import felt_path
     from experiments.restoration_methods import name_of
@@ -54,12 +59,14 @@ def _deblurrer(name: str, device: str) -> Program:
 
     def prepare(picture: NDArray[np.uint8]) -> tuple[Any, ...]:
         height, width = picture.shape[:2]
-        return (picture, felt_path(BlurSpec(), 0, "speed", width, height)) if told else (picture,)
+        blurred = synthesize(picture, blur, 0, "speed")
+        return (blurred, felt_path(blur, 0, "speed", width, height)) if told else (blurred,)
 
     def restore(given: tuple[Any, ...]) -> NDArray[np.uint8]:
         return deblurrer(*given)
 
     facts = {"weights": deblurrer.name, "sha256": deblurrer.sha256, "dtype": "float32", "in_out": "uint8, uint8"}
+    facts["blur"] = str(blur)
     return Program(name_of(name), name, "deblurrer", deblurrer.device, prepare, restore, facts)
 
 

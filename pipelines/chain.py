@@ -11,12 +11,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from detection.fusion import fuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from deblur.exposure.paths import CameraPath
@@ -86,7 +87,7 @@ class DeblurDetect:
             # A deblurrer that knows nothing of paths need not take one.
             restored = self.deblurrer(picture) if path is None else self.deblurrer(picture, path)
         between = time.perf_counter()
-        if self.fuse:
+        if self.fuse and not np.array_equal(picture, restored):  # what is found twice in one picture is found once
             detections = fuse(*self.detector([picture, restored]))
         else:
             (detections,) = self.detector([restored])

@@ -30,6 +30,12 @@ _LARGEST_CHANGE = 0.7  # pixels, root mean square; see ``_change``
 _GRID = 64  # of spectra of kernels
 _NOISE = 0.01  # strength of the regularisation that estimates are judged by; see deconvolution.Deconvolution
 _FLOOR = 0.02  # a blur of less error than this counts as none
+SHARP = 0.7
+"""Of `sharpness`: a picture whose kernels all have that much or more has nothing that a network would restore.
+
+30 photographs of COCO as they are and shaken by 1 to 8 pixels: with more, ``mstsgm-guided`` gains .05 dB in the mean
+and changes pixels by .1 of 255 (docs/training-log.md).
+"""
 
 
 class Belief(NamedTuple):
@@ -63,6 +69,12 @@ class Exposure(NamedTuple):
     rows: tuple[float, ...]
     columns: tuple[float, ...]
     certain: bool = False
+
+    def only(self, chosen: Tensor) -> Exposure:
+        """The exposure of some of the pictures: ``chosen`` is (B,) bool."""
+        mean, power = self.kernels
+        known_too = mean[chosen]
+        return self._replace(kernels=Belief(known_too, known_too if power is mean else power[chosen]))
 
 
 class PlacedKernels(NamedTuple):
@@ -176,6 +188,14 @@ def _true_kernel(motion: Motion, x: float, y: float) -> Tensor:
 def half_turned(kernels: Tensor) -> Tensor:
     """Kernels (..., 48, 48) turned by 180 degrees about their centre [24, 24]."""
     return kernels.flip(-2, -1).roll((1, 1), (-2, -1))
+
+
+def sharpness(kernels: Tensor) -> Tensor:
+    """(...) how near kernels (..., K, K) come to being one point, from 0 to 1: their root of summed squares.
+
+    Of an estimate it is low where the blur is long as well as where it could be many.
+    """
+    return kernels.square().sum((-2, -1)).sqrt()
 
 
 def spread(kernels: Tensor) -> Tensor:

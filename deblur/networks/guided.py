@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from deblur.blur.sensor import to_linear, to_srgb
 from deblur.exposure.deconvolution import CALM, ESTIMATED, KNOWN, Deconvolution, density
-from deblur.exposure.kernels import Belief, Exposure, spread
+from deblur.exposure.kernels import Belief, Exposure, sharpness, spread
 from deblur.exposure.spectra import luma
 from deblur.networks.blocks import Restored, picture_pyramid
 from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorConfig
@@ -99,8 +99,9 @@ class ExposureGuide(nn.Module):
         else:
             light, both = _either_way(filters, filters.gain(ESTIMATED))
         corrections = torch.cat([to_srgb(light) - to_srgb(linear), *(each.clamp(0, 1) - encoded for each in both)], 1)
-        known = kernels.mean.square().sum((-2, -1)).sqrt()
-        maps = torch.stack([spread(kernels.mean) / _LENGTH_UNIT, known], 1).unflatten(2, (len(rows), len(columns)))
+        maps = torch.stack([spread(kernels.mean) / _LENGTH_UNIT, sharpness(kernels.mean)], 1).unflatten(
+            2, (len(rows), len(columns))
+        )
         maps = F.interpolate(maps, x.shape[-2:], mode="bilinear", align_corners=False)
         return torch.cat([corrections, maps], 1)
 

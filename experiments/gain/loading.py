@@ -28,6 +28,7 @@ def tools_on(device: str, image_size: int) -> Tools:
 
     def load_deblurrer(name: str) -> LoadedDeblurrer:
         from deblur.deblurrer import load_told
+        from deblur.exposure.kernels import SHARP
         from deblur.networks import config_from_dict
         from deblur.networks.cost import cost_of
         from deblur.working_size import LONGEST_SPREAD
@@ -37,7 +38,7 @@ def tools_on(device: str, image_size: int) -> Tools:
         settings = {
             "network": deblurrer.card["network"],
             "max_pixels": deblurrer.max_pixels,
-            "longest_spread": LONGEST_SPREAD if deblurrer.takes_path else None,
+            "looks_first": {"sharp": SHARP, "longest_spread": LONGEST_SPREAD} if deblurrer.takes_path else None,
         }
         return LoadedDeblurrer(
             deblurrer.name + GYROSCOPE * told,

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from deblur.blur import BlurSpec, parse_blur
 from deblur.networks.cost import count_macs
 from experiments import peak_memory, speed, speed_programs
 from experiments.timing import Program, summarize_times, time_alternating
@@ -64,7 +65,7 @@ def test_macs_of_a_convolution() -> None:
 
 
 def test_macs_are_counted_in_inference_mode() -> None:
-    network = speed_programs.load_program("network", "mstsgm-nano", "cpu")
+    network = speed_programs.load_program("network", "mstsgm-nano", "cpu", BlurSpec())
     x = network.prepare(speed_programs.photograph(64, 64))
     assert x.shape == (1, 3, 64, 64)
     four = count_macs(lambda: network.run(network.prepare(speed_programs.photograph(128, 128))))
@@ -81,7 +82,7 @@ def test_photograph_is_rgb_of_the_size_asked_for() -> None:
 def test_the_run_names_machine_sizes_and_every_time(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(speed_programs, "load_program", lambda kind, name, device: program(name, kind=kind))
+    monkeypatch.setattr(speed_programs, "load_program", lambda kind, name, device, blur: program(name, kind=kind))
     monkeypatch.setattr(peak_memory, "measure_peak", lambda *arguments: 3 * 2**20)
     arguments = ["--deblurrer", "x", "--network", "x", "--detector", "y", "--size", "64x48", "32x32", "--repeat", "4"]
     assert (
@@ -106,14 +107,18 @@ def test_the_run_names_machine_sizes_and_every_time(
 
 
 def test_a_guided_network_is_timed_with_a_path_and_without() -> None:
-    picture = speed_programs.photograph(96, 64)
-    blind, told = (
-        speed_programs.load_program("deblurrer", name, "cpu") for name in ("mstsgm-guided", "mstsgm-guided+gyro")
+    picture = speed_programs.photograph(320, 240)
+    blind, told, sharp = (
+        speed_programs.load_program("deblurrer", name, "cpu", parse_blur(blur))
+        for name, blur in (("mstsgm-guided", "shake:16"), ("mstsgm-guided+gyro", "shake:16"), ("mstsgm-guided", "none"))
     )
     assert (blind.name, told.name) == ("mstsgm-guided", "mstsgm-guided+gyro")
-    restored = [program.run(program.prepare(picture)) for program in (blind, told)]
+    given = [each.prepare(picture) for each in (blind, told, sharp)]
+    restored = [each.run(own) for each, own in zip((blind, told), given, strict=False)]
     assert restored[0].shape == restored[1].shape == picture.shape
     assert not np.array_equal(*restored)
+    # A sharp picture costs a look.
+    assert count_macs(lambda: sharp.run(given[2])) < 0.3 * count_macs(lambda: blind.run(given[0]))
 
 
 @pytest.mark.parametrize(
@@ -146,8 +151,8 @@ def test_usage_errors_exit_2(arguments: list[str]) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory outside CUDA is read from Linux's /proc")
 def test_peak_memory_grows_with_the_picture() -> None:
-    network = speed_programs.load_program("network", "mstsgm-nano", "cpu")
-    small, large = (peak_memory.measure_peak(network, None, side, side) for side in (128, 512))
+    network = speed_programs.load_program("network", "mstsgm-nano", "cpu", BlurSpec())
+    small, large = (peak_memory.measure_peak(network, None, side, side, BlurSpec()) for side in (128, 512))
     assert small is not None
     assert large is not None
     # The least a 512 x 512 picture needs: itself and its restored copy as floats.
@@ -155,7 +160,7 @@ def test_peak_memory_grows_with_the_picture() -> None:
 
 
 def test_a_detector_is_timed_from_picture_to_boxes(shared: Path) -> None:
-    detector = speed_programs.load_program("detector", str(shared / "weights" / "yolo11n.pt"), "cpu")
+    detector = speed_programs.load_program("detector", str(shared / "weights" / "yolo11n.pt"), "cpu", BlurSpec())
     assert (detector.name, detector.kind, detector.facts["image_size"]) == ("yolo11n", "detector", 640)
     given = detector.prepare(speed_programs.photograph(160, 120))
     (found,) = detector.run(given)

@@ -83,6 +83,29 @@ def test_fusing_detects_in_both_pictures(flat: Flat) -> None:
         DeblurDetect(None, YoloDetector(), fuse=True)
 
 
+def test_a_picture_that_stays_as_it_is_is_looked_at_once(flat: Flat) -> None:
+    from detection.fusion import fuse
+    from detection.yolo import YoloDetector
+
+    asked: list[int] = []
+
+    class Counting(YoloDetector):
+        def __call__(self, pictures: Any) -> list[Detections]:
+            asked.append(len(pictures))
+            return super().__call__(pictures)
+
+    picture = flat(150)
+    found = DeblurDetect(np.copy, Counting(), fuse=True)(picture).detections
+    assert asked == [1]
+    (alone,) = YoloDetector()([picture])
+    both = fuse(alone, alone)
+    assert found.class_names == alone.class_names == both.class_names
+    np.testing.assert_allclose(found.boxes, both.boxes)
+    np.testing.assert_allclose(found.scores, both.scores)
+    DeblurDetect(lambda given: given + 1, Counting(), fuse=True)(picture)
+    assert asked == [1, 2]
+
+
 def test_fused_boxes_are_kept_by_their_own_score(
     tmp_path: Path, flat: Flat, capsys: pytest.CaptureFixture[str]
 ) -> None:
