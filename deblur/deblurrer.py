@@ -42,7 +42,7 @@ class Deblurrer:
     >>> sharp = deblurrer(blurred)  # (H, W, 3) or (B, H, W, 3), uint8 RGB
     >>> sharper = deblurrer(blurred, path)  # where the camera's path is known, as by a gyroscope
 
-    A guided network looks first. A picture without blur stays as it is, for an eighth of the time. Where blur is longer
+    A guided network looks first. A picture without blur stays as it is, for a sixth of the time. Where blur is longer
     than a guide can read, a smaller copy is restored, and the change brought to the picture (``working_size``).
     A picture of more than ``max_pixels`` is restored in overlapping tiles, so that the memory a network needs does not
     grow with the picture. docs/networks.md says how far that is from restoring it whole. One Deblurrer may be called

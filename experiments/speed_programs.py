@@ -38,11 +38,17 @@ def load_program(kind: str, name: str, device: str, blur: BlurSpec) -> Program:
 
 
 def photograph(width: int, height: int) -> NDArray[np.uint8]:
-    """A real photograph (scikit-image's astronaut, NASA, public domain) of the size asked for, RGB uint8 (H, W, 3)."""
-    from PIL import Image
-    from skimage.data import astronaut
+    """A real photograph (scikit-image's rocket, SpaceX, CC0) of the size asked for, RGB uint8 (H, W, 3).
 
-    return np.asarray(Image.fromarray(astronaut()).resize((width, height), Image.Resampling.BICUBIC)).copy()
+    Larger sizes show it beside its mirror images: scaled up it would be no sharp picture.
+    """
+    from PIL import Image
+    from skimage.data import rocket
+
+    picture = rocket()
+    shown = min(width, picture.shape[1]), min(height, picture.shape[0])
+    picture = np.asarray(Image.fromarray(picture).resize(shown, Image.Resampling.LANCZOS))
+    return np.pad(picture, ((0, height - shown[1]), (0, width - shown[0]), (0, 0)), mode="symmetric")
 
 
 def _stem(name: str) -> str:

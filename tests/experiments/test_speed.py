@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from skimage.data import astronaut
 
 from deblur.blur import BlurSpec, parse_blur
 from deblur.networks.cost import count_macs
@@ -77,6 +78,9 @@ def test_photograph_is_rgb_of_the_size_asked_for() -> None:
     assert picture.shape == (40, 60, 3)
     assert picture.dtype == np.uint8
     assert picture.std() > 20
+    large = speed_programs.photograph(900, 500)
+    assert large.shape == (500, 900, 3)
+    np.testing.assert_array_equal(large[:427, 640:], large[:427, 639:379:-1])
 
 
 def test_the_run_names_machine_sizes_and_every_time(
@@ -107,7 +111,7 @@ def test_the_run_names_machine_sizes_and_every_time(
 
 
 def test_a_guided_network_is_timed_with_a_path_and_without() -> None:
-    picture = speed_programs.photograph(320, 240)
+    picture = speed_programs.photograph(640, 480)
     blind, told, sharp = (
         speed_programs.load_program("deblurrer", name, "cpu", parse_blur(blur))
         for name, blur in (("mstsgm-guided", "shake:16"), ("mstsgm-guided+gyro", "shake:16"), ("mstsgm-guided", "none"))
@@ -162,7 +166,7 @@ def test_peak_memory_grows_with_the_picture() -> None:
 def test_a_detector_is_timed_from_picture_to_boxes(shared: Path) -> None:
     detector = speed_programs.load_program("detector", str(shared / "weights" / "yolo11n.pt"), "cpu", BlurSpec())
     assert (detector.name, detector.kind, detector.facts["image_size"]) == ("yolo11n", "detector", 640)
-    given = detector.prepare(speed_programs.photograph(160, 120))
+    given = detector.prepare(astronaut())
     (found,) = detector.run(given)
     assert "person" in found.class_names
     assert count_macs(lambda: detector.run(given)) > 1e9
