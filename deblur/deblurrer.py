@@ -261,14 +261,14 @@ class Deblurrer:
         return exposure_along(known, height, width, x.device) if known else guide.estimate(x)
 
 
-def load_told(name_or_file: str, device: str) -> tuple[Deblurrer, bool]:
+def load_told(name_or_file: str, device: str, max_side: int | None = None) -> tuple[Deblurrer, bool]:
     """The Deblurrer of ``NAME`` or, where it is to be told the paths of synthetic blur, of ``NAME+gyro``; and which.
 
     Raises:
         DeblurError: as ``Deblurrer.load``, or a network without a guide is to be told.
     """
     weights = name_or_file.removesuffix(GYROSCOPE)
-    deblurrer, told = Deblurrer.load(weights, device), weights != name_or_file
+    deblurrer, told = Deblurrer.load(weights, device, max_side=max_side), weights != name_or_file
     if told and not deblurrer.takes_path:
         raise DeblurError(f"{name_or_file}: {deblurrer.name} has no guide to be told the camera's path")
     return deblurrer, told

@@ -64,8 +64,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--motion needs a deblurrer to be told the camera's path")
     if args.motion is None and (args.focal_length is not None or args.exposures is not None or args.readout):
         parser.error("--focal-length, --exposures and --readout are for --motion")
-    if args.max_side is None:
-        args.max_side = 2 * args.imgsz
     if args.fuse is None:
         args.fuse = args.deblurrer != "none" and args.motion is None
     return run(lambda: deblur_detect(args), expected=(DeblurError, DetectionError))
@@ -189,7 +187,7 @@ def deblur_detect(args: argparse.Namespace) -> int:
     from deblur.runs import write_json
     from detection.fusion import LOWEST_CONFIDENCE
     from detection.yolo import YoloDetector
-    from pipelines.chain import DeblurDetect
+    from pipelines.chain import DeblurDetect, enough_for
     from pipelines.motions import Motions
     from pipelines.process import Process, printable
     from pipelines.run_folder import output_folder, record_run
@@ -202,7 +200,8 @@ def deblur_detect(args: argparse.Namespace) -> int:
     if args.deblurrer != "none":
         from deblur import Deblurrer
 
-        deblurrer = Deblurrer.load(args.deblurrer, device=device, max_side=args.max_side)
+        max_side = args.max_side or enough_for(args.imgsz)
+        deblurrer = Deblurrer.load(args.deblurrer, device=device, max_side=max_side)
     motions = None
     if args.motion is not None:
         assert deblurrer is not None

@@ -13,8 +13,10 @@ import pytest
 from deblur.blur import parse_blur
 from deblur.blur.spec import REFERENCE_SIDE
 from deblur.errors import DeblurError
+from deblur.exposure.kernels import SHARP
 from deblur.networks import build, named_config
 from deblur.pictures import read_picture, write_picture
+from deblur.working_size import LONGEST_SPREAD
 from detection.errors import DetectionError
 from detection.scoring import score
 from detection.truth import read_truth
@@ -23,6 +25,7 @@ from experiments.gain.files import read_curves, read_metrics, read_per_image, re
 from experiments.gain.loading import tools_on
 from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
+from pipelines.chain import enough_for
 
 if TYPE_CHECKING:
     from experiments.gain.records import GainRun
@@ -357,3 +360,10 @@ def test_the_cost_of_a_network_is_counted_for_a_1280x720_picture() -> None:
     assert deblurrer.gmacs is not None
     # The network is convolutional: the 6 GMACs at 256x256 allow 14 times as many here.
     assert 1 < deblurrer.gmacs < 6 * 1280 * 720 / 256**2
+
+
+def test_pictures_are_restored_as_the_pipeline_restores_them() -> None:
+    nano, guided = (tools_on("cpu", 320).load_deblurrer(name) for name in ("mstsgm-nano", "mstsgm-guided+gyro"))
+    assert nano.settings["max_side"] == guided.settings["max_side"] == enough_for(320) == 640
+    assert nano.settings["looks_first"] is None
+    assert guided.settings["looks_first"] == {"sharp": SHARP, "longest_spread": LONGEST_SPREAD}
