@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 LOOK_SIDE = 640
 """Longer side, in pixels, of the copy that shows how long a picture's blur is; smaller than that none is restored."""
 LONGEST_SPREAD = 8.5
-"""Root mean square distance, in pixels, of a kernel's mass from its middle that is not worth making a picture smaller.
+"""Root mean square distance of a kernel's mass from its centroid, in pixels, up to which it is best undone as it is.
 
 Found on 34 photographs of 1280 pixels, shaken by 16 to 56 of them (docs/training-log.md).
 """

@@ -37,7 +37,7 @@ PROTOCOL = {
     "order": "programs take turns, round by round; the rounds of warm-up are not kept",
     "spread": "quartiles over rounds",
     "ratio": "median over rounds of the program's time divided by the reference's of the same round",
-    "deblurrer": "uint8 picture in memory, blurred as its row of programs says, to uint8 picture in memory",
+    "deblurrer": "uint8 picture in memory, with the blur that its entry names, to uint8 picture in memory",
     "network": "float tensor on the device to float tensor on the device; random weights",
     "detector": "uint8 picture in memory to boxes: letterbox, network, suppression",
     "files": "reading and writing are not inside",
