@@ -12,14 +12,14 @@ import torch
 
 from deblur.devices import resolve_device, to_batch
 from deblur.errors import DeblurError
-from deblur.exposure.kernels import SHARP, exposure_along, sharpness, spread
+from deblur.exposure.kernels import exposure_along, spread
 from deblur.exposure.paths import GYROSCOPE
 from deblur.networks.guided import GuidedNetwork
 from deblur.networks.kernel_estimator import KernelEstimator
 from deblur.pictures import scale_down
 from deblur.released import load_released
 from deblur.tiling import MIN_SIDE, restore_in_tiles
-from deblur.working_size import LOOK_SIDE, carry_over, fitting_side
+from deblur.working_size import LOOK_SIDE, carry_over, fitting_side, wanted_side
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +54,7 @@ class Deblurrer:
         card: what the weights file's card says.
         device: where the network runs.
         max_pixels: the most pixels that go through the network at once.
-        max_side: of longer pictures smaller copies are restored; None where there is no such limit.
+        seen_side: longer side of the copy that somebody looks at; None where the picture itself is looked at.
         takes_path: whether the network has a guide that can be told the camera's path.
     """
 
@@ -66,14 +66,14 @@ class Deblurrer:
         device: torch.device | str = "cpu",
         card: Mapping[str, Any] | None = None,
         max_pixels: int = MAX_PIXELS,
-        max_side: int | None = None,
+        seen_side: int | None = None,
         bfloat16: bool = False,
     ) -> None:
         """Wrap a network of ``deblur.networks.build``: it is moved to ``device`` and put in evaluation mode.
 
         Raises:
-            ValueError: ``max_pixels`` is too small for tiles, ``max_side`` is no size, or bfloat16 is asked for without
-                CUDA.
+            ValueError: ``max_pixels`` is too small for tiles, ``seen_side`` is no size, or bfloat16 is asked for
+                without CUDA.
         """
         self.device = torch.device(device)
         self._guide = network.guide if isinstance(network, GuidedNetwork) else None
@@ -81,15 +81,15 @@ class Deblurrer:
         self._least_side = _least_side(network)
         if max_pixels < self._least_side**2:
             raise ValueError(f"max_pixels is {max_pixels}; tiles of this network need at least {self._least_side**2}")
-        if max_side is not None and max_side < 1:
-            raise ValueError(f"max_side is {max_side}; it is 1 or more pixels, or None")
+        if seen_side is not None and seen_side < 1:
+            raise ValueError(f"seen_side is {seen_side}; it is 1 or more pixels, or None")
         if bfloat16 and self.device.type != "cuda":
             raise ValueError(f"bfloat16 is for CUDA devices, not {self.device}")
         self.card: dict[str, Any] = dict(card or {})
         self.name = name
         self.sha256: str = self.card.get("sha256", "")
         self.max_pixels = max_pixels
-        self.max_side = max_side
+        self.seen_side = seen_side
         self._bfloat16 = bfloat16
         # Channels last saves oneDNN from reordering every map: mstsgm-nano measured a third faster on a processor.
         self._network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -102,7 +102,7 @@ class Deblurrer:
         device: str = "auto",
         max_pixels: int | None = None,
         *,
-        max_side: int | None = None,
+        seen_side: int | None = None,
         bfloat16: bool = False,
     ) -> Deblurrer:
         """A Deblurrer of released weights.
@@ -112,8 +112,9 @@ class Deblurrer:
             device: auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps.
             max_pixels: larger pictures are restored in tiles of at most this many pixels; None takes the card's
                 ``max_pixels``, or about a million.
-            max_side: of pictures with a longer side than that a smaller copy is restored and the change brought to the
-                picture: faster, and enough for a detector that looks at a smaller copy itself.
+            seen_side: restore for somebody who looks at a copy with this longer side, as a detector does: faster. Of
+                pictures more than twice as long a copy of that size is restored and the change brought to the picture,
+                and up to 640 a large picture whose blur does not show in such a copy stays as it is.
             bfloat16: compute in bfloat16, for CUDA only: faster, less precise.
 
         Raises:
@@ -135,7 +136,7 @@ class Deblurrer:
             device=where,
             card=card,
             max_pixels=max_pixels,
-            max_side=max_side,
+            seen_side=seen_side,
             bfloat16=bfloat16,
         )
 
@@ -189,7 +190,7 @@ class Deblurrer:
         if picture.shape[0] * picture.shape[1] > self.max_pixels:
             raise ValueError(f"a picture of shape {picture.shape} goes in tiles: max_pixels is {self.max_pixels}")
         (along,) = self._checked(path, 1)
-        return self._restore_at(picture, along, self._side(picture, along))
+        return self._restore_at(picture, along, self._side(picture, along)).astype(np.float32, copy=False)
 
     def _checked(self, path: CameraPath | Sequence[CameraPath] | None, count: int) -> list[CameraPath | None]:
         """A path for each picture; all of them None where they are not known."""
@@ -203,20 +204,24 @@ class Deblurrer:
         return paths
 
     def _side(self, picture: NDArray[np.uint8], path: CameraPath | None) -> int:
-        """The longer side of the copy that is restored; the picture's own where it is restored as it is."""
+        """The longer side of the copy that is restored, the picture's own or less; 0 where no blur shows."""
         longest = max(picture.shape[:2])
-        side = min(longest, self.max_side or longest)
-        if self._guide is None or side <= LOOK_SIDE:
+        side = wanted_side(longest, self.seen_side)
+        if self._guide is None or longest <= LOOK_SIDE:
             return side
         small = scale_down(picture, LOOK_SIDE)
         with torch.inference_mode():
             along = path and path.scaled(LOOK_SIDE / longest)
             exposure = self._exposure(self._guide, to_batch(small, self.device), [along])
+            if self.seen_side is not None and self.seen_side <= LOOK_SIDE and not exposure.blurred.item():
+                return 0
             return fitting_side(side, float(spread(exposure.kernels.mean).mean()))
 
     def _restore_at(self, picture: NDArray[np.uint8], path: CameraPath | None, side: int) -> NDArray[Any]:
-        """One picture (H, W, 3), by a copy whose longer side is ``side``: float32 in [0, 255] or, of tiles, uint8."""
+        """One picture (H, W, 3) by a copy with a longer ``side``, see ``_side``: float32 in [0, 255], or uint8."""
         longest = max(picture.shape[:2])
+        if side == 0:
+            return picture
         if side < longest:
             smaller = scale_down(picture, side)
             return carry_over(picture, smaller, self._restore_at(smaller, path and path.scaled(side / longest), side))
@@ -243,7 +248,7 @@ class Deblurrer:
             blurred, told = np.ones(len(batch), bool), {}
             if self._guide is not None:
                 exposure = self._exposure(self._guide, x, paths)
-                chosen = (sharpness(exposure.kernels.mean) < SHARP).any(1)
+                chosen = exposure.blurred
                 blurred = chosen.cpu().numpy()
                 if not blurred.all():
                     x, exposure = x[chosen], exposure.only(chosen)
@@ -261,14 +266,14 @@ class Deblurrer:
         return exposure_along(known, height, width, x.device) if known else guide.estimate(x)
 
 
-def load_told(name_or_file: str, device: str, max_side: int | None = None) -> tuple[Deblurrer, bool]:
+def load_told(name_or_file: str, device: str, seen_side: int | None = None) -> tuple[Deblurrer, bool]:
     """The Deblurrer of ``NAME`` or, where it is to be told the paths of synthetic blur, of ``NAME+gyro``; and which.
 
     Raises:
         DeblurError: as ``Deblurrer.load``, or a network without a guide is to be told.
     """
     weights = name_or_file.removesuffix(GYROSCOPE)
-    deblurrer, told = Deblurrer.load(weights, device, max_side=max_side), weights != name_or_file
+    deblurrer, told = Deblurrer.load(weights, device, seen_side=seen_side), weights != name_or_file
     if told and not deblurrer.takes_path:
         raise DeblurError(f"{name_or_file}: {deblurrer.name} has no guide to be told the camera's path")
     return deblurrer, told

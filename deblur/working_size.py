@@ -18,18 +18,24 @@ LONGEST_SPREAD = 8.5
 
 Found on 34 photographs of 1280 pixels, shaken by 16 to 56 of them (docs/training-log.md).
 """
+_SEEN = 2  # times the side that is seen: more pixels are worth nothing to who sees so few
 _WORTH_IT = 0.9  # a size nearer to the picture's than that would change little
+
+
+def wanted_side(longest: int, seen_side: int | None) -> int:
+    """The longer side of what is restored of a picture, where somebody looks at a copy of ``seen_side`` pixels."""
+    return longest if seen_side is None else min(longest, _SEEN * seen_side)
 
 
 def fitting_side(side: int, spread: float) -> int:
     """The longer side at which a picture is best restored.
 
     Args:
-        side: the longest that is wanted, ``LOOK_SIDE`` or more.
+        side: the longest that is wanted.
         spread: of the blur's kernels, in pixels of a copy whose longer side is ``LOOK_SIDE``.
     """
     fitting = LOOK_SIDE * LONGEST_SPREAD / max(spread, 1e-6)
-    return side if fitting >= _WORTH_IT * side else max(LOOK_SIDE, round(fitting))
+    return side if fitting >= _WORTH_IT * side else min(side, max(LOOK_SIDE, round(fitting)))
 
 
 def carry_over(picture: NDArray[np.uint8], smaller: NDArray[np.uint8], restored: NDArray[Any]) -> NDArray[np.float32]:

@@ -26,11 +26,6 @@ if TYPE_CHECKING:
     Restorer = Callable[..., NDArray[np.uint8]]
 
 
-def enough_for(image_size: int) -> int:
-    """How long a side of a picture is restored, in pixels, for a detector that looks at ``image_size`` of them."""
-    return 2 * image_size
-
-
 class Times(NamedTuple):
     """How long the parts took, in milliseconds of wall time; ``deblur`` is None where nothing was restored."""
 

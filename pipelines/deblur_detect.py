@@ -37,6 +37,7 @@ examples:
   python -m pipelines.deblur_detect dash-cam/ --deblurrer mstsgm-nano --no-fuse      faster, finds less
   python -m pipelines.deblur_detect dash-cam/ --deblurrer mstsgm-guided-large        for a GPU: finds more
   python -m pipelines.deblur_detect photos/ --classes person car --save annotated,txt
+  python -m pipelines.deblur_detect photos/ --full-size       large pictures restored for the eye, not the detector
   python -m pipelines.deblur_detect 'photos/**/*.png' --deblurrer none --json > detections.json
   python -m pipelines.deblur_detect robot/ --motion gyro/ --focal-length 820    the camera's turns are known
   python -m pipelines.deblur_detect drone.mp4 --motion flight.csv --exposures times.csv --focal-length 900
@@ -91,11 +92,10 @@ def make_parser() -> argparse.ArgumentParser:
         help="default, the name of a released network, a .safetensors file, or none (default: default)",
     )
     models.add_argument(
-        "--max-side",
-        type=positive_int,
-        metavar="PIXELS",
-        help="of pictures with a longer side a copy of this size is restored, and the change brought to the picture: "
-        "faster, and the detector sees no more than --imgsz (default: twice --imgsz)",
+        "--full-size",
+        action="store_true",
+        help="restore large pictures for the eye: all of their pixels, and blur too small for the detector to see "
+        "(default: a copy of twice --imgsz at most, and the change is brought to the picture)",
     )
     models.add_argument(
         "--motion",
@@ -187,7 +187,7 @@ def deblur_detect(args: argparse.Namespace) -> int:
     from deblur.runs import write_json
     from detection.fusion import LOWEST_CONFIDENCE
     from detection.yolo import YoloDetector
-    from pipelines.chain import DeblurDetect, enough_for
+    from pipelines.chain import DeblurDetect
     from pipelines.motions import Motions
     from pipelines.process import Process, printable
     from pipelines.run_folder import output_folder, record_run
@@ -200,8 +200,8 @@ def deblur_detect(args: argparse.Namespace) -> int:
     if args.deblurrer != "none":
         from deblur import Deblurrer
 
-        max_side = args.max_side or enough_for(args.imgsz)
-        deblurrer = Deblurrer.load(args.deblurrer, device=device, max_side=max_side)
+        seen_side = None if args.full_size else args.imgsz
+        deblurrer = Deblurrer.load(args.deblurrer, device=device, seen_side=seen_side)
     motions = None
     if args.motion is not None:
         assert deblurrer is not None

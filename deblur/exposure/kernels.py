@@ -70,6 +70,11 @@ class Exposure(NamedTuple):
     columns: tuple[float, ...]
     certain: bool = False
 
+    @property
+    def blurred(self) -> Tensor:
+        """(B,) bool, the pictures that are not sharp at some place."""
+        return (sharpness(self.kernels.mean) < SHARP).any(1)
+
     def only(self, chosen: Tensor) -> Exposure:
         """The exposure of some of the pictures: ``chosen`` is (B,) bool."""
         mean, power = self.kernels

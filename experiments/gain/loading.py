@@ -32,14 +32,13 @@ def tools_on(device: str, image_size: int) -> Tools:
         from deblur.networks import config_from_dict
         from deblur.networks.cost import cost_of
         from deblur.working_size import LONGEST_SPREAD
-        from pipelines.chain import enough_for
 
-        deblurrer, told = load_told(name, device, enough_for(image_size))
+        deblurrer, told = load_told(name, device, image_size)
         parameters, macs = cost_of(config_from_dict(deblurrer.card["network"]), *COST_SIZE)
         settings = {
             "network": deblurrer.card["network"],
             "max_pixels": deblurrer.max_pixels,
-            "max_side": deblurrer.max_side,
+            "seen_side": deblurrer.seen_side,
             "looks_first": {"sharp": SHARP, "longest_spread": LONGEST_SPREAD} if deblurrer.takes_path else None,
         }
         return LoadedDeblurrer(

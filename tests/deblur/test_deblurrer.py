@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 import deblur
-from deblur import deblurrer
 from deblur.deblurrer import Deblurrer
 from deblur.errors import DeblurError
+from deblur.exposure import kernels
 from deblur.networks import MSTSGMConfig, Restored, build, named_config
 from deblur.networks.guided import GuidedNetwork
 from deblur.released import list_released, save_released
@@ -133,7 +133,7 @@ def test_with_fams_pooling_tiles_stay_near_the_whole(config: MSTSGMConfig) -> No
 
 @pytest.mark.parametrize("name", list_released())
 def test_tiles_of_a_released_network_stay_near_the_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deblurrer, "SHARP", 2)  # else a guided network would leave the picture as it is
+    monkeypatch.setattr(kernels, "SHARP", 2)  # else a guided network would leave the picture as it is
     picture = scene(400, 700)
     whole = Deblurrer.load(name, "cpu")(picture).astype(int)
     side = GuidedNetwork.LEAST_SIDE if "guided" in name else MIN_SIDE

@@ -43,6 +43,7 @@ class Inverse(nn.Module):
         (4000, 5.44, 1000),
         (1280, 20.0, LOOK_SIDE),  # never smaller than what was looked at
         (LOOK_SIDE, 20.0, LOOK_SIDE),
+        (300, 20.0, 300),
     ],
 )
 def test_a_picture_is_made_so_small_that_its_blur_fits(side: int, spread: float, fitting: int) -> None:
@@ -61,9 +62,9 @@ def test_a_picture_keeps_what_its_copy_does_not_show() -> None:
     assert carry_over(picture, smaller, np.full_like(smaller, 255)).max() <= 255
 
 
-def test_max_side_is_what_the_network_sees_at_most() -> None:
+def test_the_network_sees_twice_what_is_looked_at_at_most() -> None:
     network = Inverse()
-    deblurrer = Deblurrer(network, name="inverse", max_side=100)
+    deblurrer = Deblurrer(network, name="inverse", seen_side=50)
     picture = np.full((150, 300, 3), 200, np.uint8)
     np.testing.assert_array_equal(deblurrer(picture), 255 - picture)
     np.testing.assert_allclose(deblurrer.unrounded(picture), 255 - picture, atol=0.001)
@@ -71,16 +72,16 @@ def test_max_side_is_what_the_network_sees_at_most() -> None:
     assert network.shapes == [(50, 100)] * 4
     deblurrer(picture[:80, :100])
     assert network.shapes[-1] == (80, 100)
-    with pytest.raises(ValueError, match="max_side is 0"):
-        Deblurrer(network, name="inverse", max_side=0)
+    with pytest.raises(ValueError, match="seen_side is 0"):
+        Deblurrer(network, name="inverse", seen_side=0)
 
 
 def test_a_copy_may_still_go_in_tiles() -> None:
     network = Inverse()
     picture = np.tile(np.arange(200, dtype=np.uint8)[:, None, None], (5, 1500, 3))
     whole = 255 - picture.astype(int)
-    for max_side in (None, 1200):
-        tiled = Deblurrer(network, name="inverse", max_pixels=400 * 400, max_side=max_side)(picture)
+    for seen_side in (None, 600):
+        tiled = Deblurrer(network, name="inverse", max_pixels=400 * 400, seen_side=seen_side)(picture)
         assert np.abs(tiled[20:180] - whole[20:180]).max() <= 1
     assert len(network.shapes) > 2
     assert max(height * width for height, width in network.shapes) <= 400 * 400 + 4 * 1200
@@ -134,6 +135,21 @@ def test_light_blur_is_undone_in_the_picture_itself(guided: Deblurrer, monkeypat
     guided(blurred)
     guided(np.stack([blurred] * 2), [motion] * 2)
     assert {size[:2] for size in seen} == {(640, 1024)}
+
+
+@pytest.mark.parametrize(("told", "length"), [(False, 1), (True, 0.6)])  # twice that many of 1280 pixels
+def test_blur_that_does_not_show_to_who_looks_stays(told: bool, length: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    sharp = photographs.rocket()
+    sharp = np.pad(sharp, ((0, 800 - len(sharp)), (0, 1280 - 640), (0, 0)), mode="symmetric")
+    blurred, motion = synthesize_with_motion(sharp, BlurSpec("straight", length), 1, "rocket")
+    path = motion if told else None
+    for seen_side, passes in [(320, 0), (LOOK_SIDE, 0), (1280, 1), (None, 1)]:
+        deblurrer = Deblurrer.load("mstsgm-guided", "cpu", seen_side=seen_side)
+        seen = sizes_seen(deblurrer, monkeypatch)
+        restored = deblurrer.unrounded(blurred, path)
+        assert len(seen) == passes
+        assert np.array_equal(restored, blurred) == (passes == 0)
+        assert restored.dtype == np.float32
 
 
 @pytest.mark.parametrize(

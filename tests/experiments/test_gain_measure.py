@@ -25,7 +25,6 @@ from experiments.gain.files import read_curves, read_metrics, read_per_image, re
 from experiments.gain.loading import tools_on
 from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
-from pipelines.chain import enough_for
 
 if TYPE_CHECKING:
     from experiments.gain.records import GainRun
@@ -364,6 +363,6 @@ def test_the_cost_of_a_network_is_counted_for_a_1280x720_picture() -> None:
 
 def test_pictures_are_restored_as_the_pipeline_restores_them() -> None:
     nano, guided = (tools_on("cpu", 320).load_deblurrer(name) for name in ("mstsgm-nano", "mstsgm-guided+gyro"))
-    assert nano.settings["max_side"] == guided.settings["max_side"] == enough_for(320) == 640
+    assert nano.settings["seen_side"] == guided.settings["seen_side"] == 320
     assert nano.settings["looks_first"] is None
     assert guided.settings["looks_first"] == {"sharp": SHARP, "longest_spread": LONGEST_SPREAD}

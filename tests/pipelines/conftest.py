@@ -34,7 +34,9 @@ class FakeDeblurrer:
         self.takes_path = name != "blind"
 
     @classmethod
-    def load(cls, name_or_file: str = "default", device: str = "auto", *, max_side: int | None = None) -> FakeDeblurrer:
+    def load(
+        cls, name_or_file: str = "default", device: str = "auto", *, seen_side: int | None = None
+    ) -> FakeDeblurrer:
         return cls("brighter" if name_or_file == "default" else name_or_file)
 
     def __call__(self, picture: NDArray[np.uint8], path: CameraPath | None = None) -> NDArray[np.uint8]:

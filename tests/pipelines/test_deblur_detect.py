@@ -390,9 +390,9 @@ def test_options_reach_the_detector_and_the_record(photos: Path) -> None:
     assert config["save"] == ["json"]
 
 
-@pytest.mark.parametrize(("options", "side"), [([], 1280), (["--imgsz", "320"], 640), (["--max-side", "900"], 900)])
-def test_no_more_is_restored_than_a_detector_may_see(
-    options: list[str], side: int, photos: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("options", "side"), [([], 640), (["--imgsz", "320"], 320), (["--full-size"], None)])
+def test_no_more_is_restored_than_a_detector_sees(
+    options: list[str], side: int | None, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import deblur
 
@@ -400,7 +400,7 @@ def test_no_more_is_restored_than_a_detector_may_see(
     load = deblur.Deblurrer.load
     monkeypatch.setattr(deblur.Deblurrer, "load", lambda *args, **options: asked.append(options) or load(*args))
     assert main(["photos", *options]) == 0
-    assert [each["max_side"] for each in asked] == [side]
+    assert [each["seen_side"] for each in asked] == [side]
 
 
 def test_a_recorded_config_makes_the_run_again(photos: Path) -> None:
