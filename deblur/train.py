@@ -165,6 +165,11 @@ def build_parser() -> argparse.ArgumentParser:
     recipe.add_argument("--weight-decay", type=not_negative, default=1e-4, help="of adamw")
     recipe.add_argument("--clip", type=not_negative, default=1.0, help="largest gradient norm; 0 for none")
     recipe.add_argument("--ema", type=unit_interval, default=0.999, help="decay of the averaged weights; 0 for none")
+    recipe.add_argument(
+        "--freeze-norm",
+        action="store_true",
+        help="batch norm keeps its statistics: for a few crops a step from weights that many crops have settled",
+    )
     recipe.add_argument("--precision", choices=("auto", "no", "bf16"), default="auto", help="auto: bf16 on CUDA")
     recipe.add_argument(
         "--compile",

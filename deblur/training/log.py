@@ -15,6 +15,7 @@ from deblur.networks.cost import count_macs
 from deblur.pictures import write_picture
 from deblur.released import save_released
 from deblur.runs import describe_environment, write_atomically
+from deblur.training.validation import evaluating
 
 if TYPE_CHECKING:
     import argparse
@@ -121,11 +122,9 @@ class TrainingLog:
     def _flops_of(self, network: nn.Module, crop: int) -> int:
         if crop not in self._flops:
             device = next(network.parameters()).device
-            was_training = network.training
-            network.eval()
             picture = torch.zeros(1, 3, crop, crop, device=device)
-            self._flops[crop] = 2 * count_macs(lambda: network(picture))
-            network.train(was_training)
+            with evaluating(network):
+                self._flops[crop] = 2 * count_macs(lambda: network(picture))
         return self._flops[crop]
 
 

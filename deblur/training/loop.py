@@ -145,7 +145,7 @@ class Trainer:
     def run(self) -> dict[str, Any]:
         """Train until the steps or the minutes are over, or until someone asks to stop."""
         options, progress = self.options, self.progress
-        self.network.train()
+        learning_mode(self.network, freeze_norm=options.freeze_norm)
         log = TrainingLog(self.folder, progress.step, options.tensorboard, self.accelerator.is_main_process)
         bar = tqdm(
             total=options.steps,
@@ -362,6 +362,15 @@ class Trainer:
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         self.stop_requested = True
+
+
+def learning_mode(network: nn.Module, *, freeze_norm: bool) -> None:
+    """Put a network into training mode, batch norm too unless its statistics are to stay what they are."""
+    network.train()
+    if freeze_norm:
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.eval()
 
 
 def guide_channels(guide: ExposureGuide, batch: Batch) -> Tensor:

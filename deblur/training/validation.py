@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from deblur.metrics import psnr
 from deblur.pictures import read_picture, scale_down
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor, nn
@@ -79,6 +80,18 @@ def with_paths(one: ValidationSet) -> ValidationSet:
     return replace(one, name=f"{one.name}+path", told=True)
 
 
+@contextmanager
+def evaluating(network: nn.Module) -> Generator[None]:
+    """The network in evaluation mode; afterwards every module is in the mode that it was in before."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
 def validate(
     network: nn.Module,
     sets: Sequence[ValidationSet],
@@ -97,10 +110,8 @@ def validate(
         For each set's name: ``input`` and ``restored`` mean PSNR in dB, ``gain``, and with ``feature_distance`` also
         ``distance_input`` and ``distance_restored``. Exact pairs are left out of the means; None where none is left.
     """
-    was_training = network.training
-    network.eval()
     scores = {}
-    with torch.inference_mode():
+    with evaluating(network), torch.inference_mode():
         for one in sets:
             rows = []
             for index, (blurred, sharp) in enumerate(one.pairs):
@@ -115,7 +126,6 @@ def validate(
             both = means["input"] is not None and means[PSNR] is not None
             means["gain"] = means[PSNR] - means["input"] if both else None  # type: ignore[operator]
             scores[one.name] = means
-    network.train(was_training)
     return scores
 
 

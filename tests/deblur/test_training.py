@@ -306,6 +306,21 @@ def test_training_starts_from_released_weights(tmp_path, photos, capsys):
         Trainer(options, None)
 
 
+@pytest.mark.parametrize("options", [[], ["--freeze-norm"]])
+def test_batch_norm_keeps_the_statistics_it_begins_with_where_it_is_frozen(tmp_path, photos, options):
+    steps = ["--steps", "3", "--log-every", "1", "--validate-every", "1", "--ema", "0", *options]
+    trainer = Trainer(build_parser().parse_args(arguments(tmp_path, photos, *steps)), None)
+    before = {name: value.clone() for name, value in trainer.bare.state_dict().items()}
+    trainer.run()
+    after = trainer.bare.state_dict()
+    statistics = [name for name in before if name.endswith(("running_mean", "running_var"))]
+    assert len(statistics) == 6
+    assert all(torch.equal(before[name], after[name]) == bool(options) for name in statistics)
+    learnt = [name for name in before if name.endswith("attention.2.weight")]
+    assert learnt
+    assert not any(torch.equal(before[name], after[name]) for name in learnt)
+
+
 def test_training_needs_none_of_the_detectors_libraries():
     program = (
         "import sys\n"

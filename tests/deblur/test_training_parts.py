@@ -19,9 +19,10 @@ from deblur.training.batches import Batch
 from deblur.training.guard import FiniteGuard
 from deblur.training.loader import BatchLoader, pays_ahead
 from deblur.training.log import TrainingLog
+from deblur.training.loop import learning_mode
 from deblur.training.setup import fill_store
 from deblur.training.sources import Example, PictureStore, parse_source
-from deblur.training.validation import blurred_here
+from deblur.training.validation import blurred_here, evaluating
 
 CPU = torch.device("cpu")
 
@@ -202,3 +203,20 @@ def test_readers_share_one_reading_of_a_file(tmp_path, monkeypatch):
     assert store.get(tmp_path / "a.png").shape == (3, 4, 4)
     assert reads == [tmp_path / "a.png"]
     store.close()
+
+
+@pytest.mark.parametrize("freeze_norm", [False, True])
+def test_frozen_norm_keeps_its_statistics_and_uses_them(freeze_norm):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.Dropout(0.5))
+    learning_mode(network, freeze_norm=freeze_norm)
+    with evaluating(network):
+        assert not any(module.training for module in network.modules())
+    assert [module.training for module in network] == [True, not freeze_norm, True]
+    norm = network[1]
+    x = 3 + torch.randn(4, 2, 5, 5)
+    given = norm(x)
+    assert torch.equal(norm.running_mean, torch.zeros(2)) == freeze_norm
+    torch.testing.assert_close(given.mean((0, 2, 3)), x.mean((0, 2, 3)) * freeze_norm, rtol=1e-4, atol=1e-4)
+    given.sum().backward()
+    assert norm.weight.grad is not None  # what it learns, it goes on learning
