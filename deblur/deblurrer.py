@@ -175,7 +175,7 @@ class Deblurrer:
         return restored[0] if pictures.ndim == 3 else np.stack(restored) if restored else pictures.copy()
 
     def unrounded(self, picture: NDArray[np.uint8], path: CameraPath | None = None) -> NDArray[np.float32]:
-        """Restore one picture (H, W, 3), whole, and keep what rounding takes away; for scores on floats.
+        """Restore one picture (H, W, 3), not in tiles, and keep what rounding takes away; for scores on floats.
 
         Args:
             picture: RGB uint8.
@@ -221,7 +221,7 @@ class Deblurrer:
         """One picture (H, W, 3) by a copy with a longer ``side``, see ``_side``: float32 in [0, 255], or uint8."""
         longest = max(picture.shape[:2])
         if side == 0:
-            return picture
+            return picture.copy()
         if side < longest:
             smaller = scale_down(picture, side)
             return carry_over(picture, smaller, self._restore_at(smaller, path and path.scaled(side / longest), side))

@@ -150,6 +150,7 @@ def test_blur_that_does_not_show_to_who_looks_stays(told: bool, length: float, m
         assert len(seen) == passes
         assert np.array_equal(restored, blurred) == (passes == 0)
         assert restored.dtype == np.float32
+        assert not np.shares_memory(deblurrer(blurred, path), blurred)
 
 
 @pytest.mark.parametrize(
