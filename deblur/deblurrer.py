@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -33,6 +33,20 @@ if TYPE_CHECKING:
     from deblur.networks.guided import ExposureGuide
 
 MAX_PIXELS = 1 << 20
+
+
+class _Plan(NamedTuple):
+    """How a picture is restored.
+
+    Attributes:
+        side: longer side of the copy that is restored, the picture's own or less; 0 where no blur shows.
+        copy: that copy, RGB uint8, where it is the one in which the blur was looked for.
+        exposure: of this copy.
+    """
+
+    side: int
+    copy: NDArray[np.uint8] | None = None
+    exposure: Exposure | None = None
 
 
 class Deblurrer:
@@ -165,9 +179,9 @@ class Deblurrer:
         batch = pictures[None] if pictures.ndim == 3 else pictures
         paths = self._checked(path, len(batch))
         height, width = batch.shape[1:3]
-        sides = [self._side(picture, along) for picture, along in zip(batch, paths, strict=True)]
-        if height * width > self.max_pixels or min(sides, default=0) < max(height, width):
-            restored = [_rounded(self._restore_at(*each)) for each in zip(batch, paths, sides, strict=True)]
+        plans = [self._plan(picture, along) for picture, along in zip(batch, paths, strict=True)]
+        if height * width > self.max_pixels or any(plan.side < max(height, width) for plan in plans):
+            restored = [_rounded(self._carry_out(*each)) for each in zip(plans, batch, paths, strict=True)]
         else:
             at_once = self.max_pixels // (height * width)
             chunks = [slice(i, i + at_once) for i in range(0, len(batch), at_once)]
@@ -190,7 +204,7 @@ class Deblurrer:
         if picture.shape[0] * picture.shape[1] > self.max_pixels:
             raise ValueError(f"a picture of shape {picture.shape} goes in tiles: max_pixels is {self.max_pixels}")
         (along,) = self._checked(path, 1)
-        return self._restore_at(picture, along, self._side(picture, along)).astype(np.float32, copy=False)
+        return self._carry_out(self._plan(picture, along), picture, along).astype(np.float32, copy=False)
 
     def _checked(self, path: CameraPath | Sequence[CameraPath] | None, count: int) -> list[CameraPath | None]:
         """A path for each picture; all of them None where they are not known."""
@@ -203,30 +217,37 @@ class Deblurrer:
             raise ValueError(f"{len(paths)} camera paths for {count} pictures: give one a picture")
         return paths
 
-    def _side(self, picture: NDArray[np.uint8], path: CameraPath | None) -> int:
-        """The longer side of the copy that is restored, the picture's own or less; 0 where no blur shows."""
+    def _plan(self, picture: NDArray[np.uint8], path: CameraPath | None) -> _Plan:
         longest = max(picture.shape[:2])
         side = wanted_side(longest, self.seen_side)
         if self._guide is None or longest <= LOOK_SIDE:
-            return side
-        small = scale_down(picture, LOOK_SIDE)
+            return _Plan(side)
+        copy = scale_down(picture, LOOK_SIDE)
         with torch.inference_mode():
             along = path and path.scaled(LOOK_SIDE / longest)
-            exposure = self._exposure(self._guide, to_batch(small, self.device), [along])
+            exposure = self._exposure(self._guide, to_batch(copy, self.device), [along])
             if self.seen_side is not None and self.seen_side <= LOOK_SIDE and not exposure.blurred.item():
-                return 0
-            return fitting_side(side, float(spread(exposure.kernels.mean).mean()))
+                return _Plan(0)
+        side = fitting_side(side, float(spread(exposure.kernels.mean).mean()))
+        return _Plan(side, copy, exposure) if side == LOOK_SIDE else _Plan(side)
 
-    def _restore_at(self, picture: NDArray[np.uint8], path: CameraPath | None, side: int) -> NDArray[Any]:
-        """One picture (H, W, 3) by a copy with a longer ``side``, see ``_side``: float32 in [0, 255], or uint8."""
+    def _carry_out(self, plan: _Plan, picture: NDArray[np.uint8], path: CameraPath | None) -> NDArray[Any]:
+        """One picture (H, W, 3) restored as planned: float32 in [0, 255], or uint8."""
         longest = max(picture.shape[:2])
-        if side == 0:
+        if plan.side == 0:
             return picture.copy()
-        if side < longest:
-            smaller = scale_down(picture, side)
-            return carry_over(picture, smaller, self._restore_at(smaller, path and path.scaled(side / longest), side))
+        if plan.side == longest:
+            return self._restore_one(picture, path)
+        along = path and path.scaled(plan.side / longest)
+        smaller = scale_down(picture, plan.side) if plan.copy is None else plan.copy
+        return carry_over(picture, smaller, self._restore_one(smaller, along, plan.exposure))
+
+    def _restore_one(
+        self, picture: NDArray[np.uint8], path: CameraPath | None, exposure: Exposure | None = None
+    ) -> NDArray[Any]:
+        """One picture (H, W, 3) at its size, whole or in tiles: float32 in [0, 255], or uint8."""
         if picture.shape[0] * picture.shape[1] <= self.max_pixels:
-            return self._restore(picture[None], [path])[0]
+            return self._restore(picture[None], [path], exposure)[0]
         restore_tile = functools.partial(self._restore_tile, path)
         return restore_in_tiles(picture, restore_tile, self.max_pixels, self._multiple, self._least_side)
 
@@ -235,10 +256,13 @@ class Deblurrer:
     ) -> NDArray[np.float32]:
         return self._restore(tile[None], [path and path.cropped(left, top)])[0]
 
-    def _restore(self, batch: NDArray[np.uint8], paths: Sequence[CameraPath | None]) -> NDArray[np.float32]:
+    def _restore(
+        self, batch: NDArray[np.uint8], paths: Sequence[CameraPath | None], exposure: Exposure | None = None
+    ) -> NDArray[np.float32]:
         """(B, H, W, 3) uint8 through the network at once, to the same shape as float32, clamped to [0, 255].
 
-        Paths are all known or all None. What a guide finds to be sharp stays as it is.
+        Paths are all known or all None, and an exposure is theirs or what was seen of the pictures before. What a guide
+        finds to be sharp stays as it is.
         """
         result = batch.astype(np.float32)
         precision = torch.autocast("cuda", torch.bfloat16) if self._bfloat16 else contextlib.nullcontext()
@@ -247,7 +271,7 @@ class Deblurrer:
             x = torch.from_numpy(np.array(batch)).to(self.device).permute(0, 3, 1, 2).float() / 255
             blurred, told = np.ones(len(batch), bool), {}
             if self._guide is not None:
-                exposure = self._exposure(self._guide, x, paths)
+                exposure = exposure or self._exposure(self._guide, x, paths)
                 chosen = exposure.blurred
                 blurred = chosen.cpu().numpy()
                 if not blurred.all():

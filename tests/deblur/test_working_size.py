@@ -16,6 +16,7 @@ from deblur.blur import BlurSpec, Motion, synthesize_with_motion
 from deblur.blur.motion import Region, RollingShutter
 from deblur.exposure.paths import Rotation
 from deblur.networks import Restored
+from deblur.pictures import scale_down
 from deblur.working_size import LOOK_SIDE, carry_over, fitting_side
 
 
@@ -97,12 +98,28 @@ def sizes_seen(deblurrer: Deblurrer, monkeypatch: pytest.MonkeyPatch) -> list[tu
     seen: list[tuple[int, ...]] = []
     restore = deblurrer._restore
 
-    def watch(batch: np.ndarray, paths: list) -> np.ndarray:
+    def watch(batch: np.ndarray, *known: object) -> np.ndarray:
         seen.append(batch.shape[1:3])
-        return restore(batch, paths)
+        return restore(batch, *known)
 
     monkeypatch.setattr(deblurrer, "_restore", watch)
     return seen
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_the_copy_that_shows_the_blur_is_looked_at_once(told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    sharp = cv2.resize(photographs.astronaut()[80:400], (1024, 640), interpolation=cv2.INTER_CUBIC)
+    blurred, motion = synthesize_with_motion(sharp, BlurSpec("shake", 40), 2, "astronaut")
+    path = motion if told else None
+    deblurrer = Deblurrer.load("mstsgm-guided", "cpu", seen_side=320)  # a copy of 640 at most
+    looks = []
+    exposure = deblurrer._exposure
+    monkeypatch.setattr(deblurrer, "_exposure", lambda *given: looks.append(given[1].shape[2:]) or exposure(*given))
+    small = scale_down(blurred, LOOK_SIDE)
+    restored = deblurrer._restore_one(small, path and path.scaled(LOOK_SIDE / 1024))
+    looks.clear()
+    np.testing.assert_array_equal(deblurrer.unrounded(blurred, path), carry_over(blurred, small, restored))
+    assert looks == [(400, LOOK_SIDE)]
 
 
 @pytest.mark.parametrize("told", [False, True])
@@ -121,7 +138,7 @@ def test_long_blur_in_a_large_picture_is_undone_in_a_smaller_one(
     (size,) = seen
     assert max(size) < 900
     np.testing.assert_array_equal(np.rint(guided.unrounded(blurred, path)), restored)
-    whole = guided._restore_at(blurred, path, 1024)
+    whole = np.rint(guided._restore_one(blurred, path))
     assert seen[-1] == (640, 1024)
     # Told the path, the whole picture is restored as well, but for several times the work.
     assert error(restored) < (1.05 if told else 0.85) * error(whole)
