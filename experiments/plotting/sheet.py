@@ -133,7 +133,6 @@ class Drawing:
         *,
         x_interval: Ends = None,
         y_interval: Ends = None,
-        aside: float = 0.0,
     ) -> ErrorbarContainer:
         """A marker of a series with its interval.
 
@@ -143,17 +142,9 @@ class Drawing:
             at: x and y.
             x_interval: ends of a horizontal interval.
             y_interval: ends of an upright interval.
-            aside: how far to the right of its place it stands, in points of 1/72 inch.
         """
-        from matplotlib.transforms import ScaledTranslation
-
         colour = self.palette.of(series.look)
         x, y = at
-        transform = (
-            ax.transData + ScaledTranslation(aside / 72, 0, ax.figure.dpi_scale_trans) if aside else ax.transData
-        )
-        ends = [y, *(end for end in y_interval or () if end is not None)]
-        ax.update_datalim([(x, end) for end in ends])  # an artist that stands aside is no part of the limits by itself
         return ax.errorbar(
             x,
             y,
@@ -169,7 +160,6 @@ class Drawing:
             capsize=2.5,
             capthick=1.2,
             zorder=3,
-            transform=transform,
         )
 
     def legend(

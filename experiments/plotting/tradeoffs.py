@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING
 
 from experiments.gain.records import BLURRED
@@ -10,15 +11,14 @@ from experiments.plotting.sheet import Drawing, Ends, Plot, Skipped
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from matplotlib.axes import Axes
-
     from experiments.plotting.runs import Series
 
 RECOVERED_LABEL = "Recovered fraction (%)"
-_APART = 11.0  # 1/72 inch between the blurs of one deblurrer
+_APART = 0.24  # between the blurs of one deblurrer; from one deblurrer to the next it is 1
+_BLUR_WIDTH, _SIDE_WIDTH = 0.18, 0.6  # inches, of a blur of a deblurrer, and beside a panel
 _COSTS = {
-    "ms_per_picture": "Time per picture (ms, log scale)",
-    "gmacs": "10⁹ multiply-accumulates of a\n1280x720 picture (log scale)",
+    "ms_per_picture": "Time per picture (ms)",
+    "gmacs": "10⁹ multiply-accumulates\nof a 1280x720 picture",
 }
 
 
@@ -79,43 +79,36 @@ def cost_recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
     if not detectors:
         yield Skipped("cost_recovered", "no deblurrer has both a known cost and a recovered fraction")
         return
-    beside = "Blurs of one deblurrer stand side by side, at the same cost. " if len(runs.blurs) > 1 else ""
+    blurs = ", ".join(map(runs.short_label, runs.blurs))
+    words = f"; its points are, from left to right, {blurs}" if len(runs.blurs) > 1 else ""
     plot, body = drawing.sheet(
         "cost_recovered",
         "What does recovered accuracy cost?",
-        f"Up and to the left is better. {beside}Bars: {runs.confidence_percent} % paired bootstrap intervals over"
-        " pictures. Time is the median of this run, files not included: a rough figure, measured properly by"
-        " experiments.speed.",
-        (max(6.2, 3.2 * len(costs)), 2.5 * len(detectors) + 0.6),
+        f"Each deblurrer at what it costs, the cheapest first{words}. Bars: {runs.confidence_percent} % paired"
+        " bootstrap intervals over pictures. Time is the median of this run, files not included: a rough figure,"
+        " measured properly by experiments.speed.",
+        (
+            max(6.2, len(costs) * (_SIDE_WIDTH + _BLUR_WIDTH * len(priced) * (len(runs.blurs) + 1))),
+            2.5 * len(detectors) + 0.6,
+        ),
     )
     titles = [detector for detector in detectors for _ in costs]
     axes = drawing.panels(body, titles, len(costs), sharey=True, sharex="col")
     for number, ax in enumerate(axes):
         detector, cost = detectors[number // len(costs)], costs[number % len(costs)]
+        price_of = operator.attrgetter(f"of_deblurrer.{cost}")
+        ordered = sorted(filter(price_of, priced), key=price_of)
         ax.axhline(0, color=drawing.palette.ink, linewidth=0.8, zorder=1)
-        for series in priced:
-            price = getattr(series.of_deblurrer, cost)
-            for place, blur in enumerate(runs.blurs if price else []):
+        for slot, series in enumerate(ordered):
+            for place, blur in enumerate(runs.blurs):
+                x = slot + _APART * (place - (len(runs.blurs) - 1) / 2)
                 for value, ends in _recovered(series, detector, blur):
-                    aside = _APART * (place - (len(runs.blurs) - 1) / 2)
-                    drawing.point(ax, series, (price, value), y_interval=ends, aside=aside)
-                    if len(runs.blurs) > 1:
-                        top = value if ends is None else ends[1]
-                        ax.annotate(
-                            runs.short_label(blur),
-                            (price, top),
-                            (aside, 4),
-                            textcoords="offset points",
-                            size=6.5,
-                            rotation=90,
-                            ha="center",
-                            va="bottom",
-                        )
-        _log_axis(ax, [price for series in priced if (price := getattr(series.of_deblurrer, cost))])
+                    drawing.point(ax, series, (x, value), y_interval=ends)
+        ax.set_xticks(range(len(ordered)), [_three_digits(price_of(series)) for series in ordered])
+        ax.set_xlim(-0.6, len(ordered) - 0.4)
         if number >= len(axes) - len(costs):
             ax.set_xlabel(_COSTS[cost])
-        ax.margins(y=0.16)  # room for the words above the bars
-        ax.grid()
+        ax.grid(axis="y")
     drawing.legend(body, priced)
     body.supylabel(RECOVERED_LABEL, size=9)
     yield plot
@@ -136,12 +129,6 @@ def _blurred_psnr(drawing: Drawing, detector: str, blur: str) -> list[float]:
     return [score.psnr for score in scores if score is not None and score.psnr is not None][:1]
 
 
-def _log_axis(ax: Axes, values: list[float]) -> None:
-    """A log axis with plain numbers at 1, 2 and 5, around the values."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
-    ax.set_xscale("log")
-    ax.set_xlim(min(values) / 2, max(values) * 2.5)
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-    ax.xaxis.set_minor_locator(NullLocator())
+def _three_digits(cost: float) -> str:
+    """0.251, 18.6, 227 or 1,093."""
+    return f"{cost:,.0f}" if cost >= 100 else f"{cost:.3g}"

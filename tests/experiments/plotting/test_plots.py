@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -18,6 +19,7 @@ from experiments.plotting.runs import Runs, run_names
 from experiments.plotting.scores import recovered
 from experiments.plotting.sheet import Drawing, Plot, Skipped
 from experiments.plotting.style import INK, deblurrer_look, styled
+from experiments.plotting.tradeoffs import cost_recovered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -208,6 +210,19 @@ def test_an_interval_is_never_cut_by_the_axes(tmp_path: Path, make_run: MakeRun)
             for ax in (ax for part in plot.figure.subfigs for ax in part.axes):
                 low, high = ax.get_xlim() if plot.name == "recovered" else ax.get_ylim()
                 assert low < -60 < 140 < high, plot.name
+
+
+def test_deblurrers_of_one_cost_stand_side_by_side(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path / "one")
+    make_run(tmp_path / "two", deblurrer="other")
+    with styled() as palette:
+        (plot,) = cost_recovered(Drawing(Runs([tmp_path / "one", tmp_path / "two"]), palette))
+        assert isinstance(plot, Plot)
+        for ax in (ax for part in plot.figure.subfigs for ax in part.axes):
+            places = [x for line in ax.lines if line.get_marker() in {"o", "s"} for x in line.get_xdata()]
+            assert len(places) > 1
+            assert np.diff(sorted(places)).min() > 0.2
+            assert len({tick.get_text() for tick in ax.get_xticklabels()}) == 1
 
 
 def test_looks_do_not_repeat_soon() -> None:
