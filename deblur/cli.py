@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,7 +101,9 @@ def parse_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None = Non
     """Parse ``argv`` over the values of ``--config``, if the parser has that option and it is given.
 
     A key that is no option, or a value of the wrong kind, is a usage error (exit 2) that names the file and the key.
+    Options are not abbreviated: what one stands for must not change when another is added.
     """
+    parser.allow_abbrev = False
     arguments = list(sys.argv[1:] if argv is None else argv)
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--config", type=Path)
@@ -121,18 +125,35 @@ def parse_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None = Non
 def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (DeblurError,)) -> int:
     """Call ``body`` and turn what it raises into an exit code.
 
-    Exceptions in ``expected`` become one line on stderr and exit code 1; Ctrl-C becomes 130; anything else is a defect
-    and passes through with its traceback.
+    Exceptions in ``expected``, a full disk and a closed stdout become one line on stderr and exit code 1; Ctrl-C
+    becomes 130; anything else is a defect and passes through with its traceback.
     """
     keep_freed_memory()
     try:
-        return body()
+        code = body()
+        sys.stdout.flush()
+        return code
     except expected as error:
         print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except OSError as error:
+        if error.errno not in {errno.EPIPE, errno.ENOSPC}:
+            raise
+        _let_go_of_stdout()
+        where = f" to {error.filename}" if error.filename else ""
+        print(f"error: not all could be written{where}: {error.strerror}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _let_go_of_stdout() -> None:
+    """What it still holds and cannot write would fail once more, with a traceback, when Python ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _whole(text: str, least: int) -> int:
@@ -165,8 +186,12 @@ def _checked(parser: argparse.ArgumentParser, config: Path, key: str, action: ar
         if not isinstance(value, bool):
             parser.error(f"{config}: {key} is a switch: true or false, not {value!r}")
         return value
+    if value is None and action.default is None and not action.required:
+        return None
     if isinstance(action, argparse._AppendAction) or action.nargs in {"*", "+"}:
         values = value if isinstance(value, list) else [value]
+        if not values and action.nargs == "+" and action.default != []:
+            parser.error(f"{config}: {key} is an empty list: name at least one, or leave the key out")
         return [_converted(parser, config, key, action, item) for item in values]
     return _converted(parser, config, key, action, value)
 
@@ -176,14 +201,14 @@ def _converted(
 ) -> object:
     if isinstance(value, (list, dict)):
         parser.error(f"{config}: {key} takes one value, not {value!r}")
-    converted: object = None
-    if value is not None:
-        # What has no type is text on the command line, so a bare number or date is text here too.
-        convert = action.type if callable(action.type) else str
-        try:
-            converted = convert(str(value))
-        except (argparse.ArgumentTypeError, ValueError) as error:
-            parser.error(f"{config}: {key}: {error}")
+    if value is None:
+        parser.error(f"{config}: {key} has no value: give one, or leave the key out")
+    # What has no type is text on the command line, so a bare number or date is text here too.
+    convert = action.type if callable(action.type) else str
+    try:
+        converted = convert(str(value))
+    except (argparse.ArgumentTypeError, ValueError) as error:
+        parser.error(f"{config}: {key}: {error}")
     if action.choices is not None and converted not in action.choices:
         parser.error(f"{config}: {key}: {value!r} is none of {', '.join(map(str, action.choices))}")
     return converted

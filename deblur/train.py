@@ -63,7 +63,6 @@ def build_parser() -> argparse.ArgumentParser:
         description=(__doc__ or "").partition("\n")[0],
         usage="%(prog)s [--config FILE] [--sharp|--pairs|--frames DIR ...] [--steps N] [--max-minutes N] [option ...]",
         formatter_class=_HelpFormatter,
-        allow_abbrev=False,
     )
     add_config_option(parser)
     parser.add_argument("--name", default="deblur", help="name of the run")

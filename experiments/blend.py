@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
 def build_parser() -> argparse.ArgumentParser:
     """The options of this command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.blend", description=(__doc__ or "").partition("\n")[0], allow_abbrev=False
-    )
+    parser = argparse.ArgumentParser(prog="python -m experiments.blend", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
         "first", metavar="NAME|FILE", help="released weights, or a .safetensors file that training wrote"
     )

@@ -32,7 +32,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.compare",
         description="Set detection-gain runs of one protocol and one data set side by side.",
-        allow_abbrev=False,
     )
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of finished runs, at least two")
     parser.add_argument("--json", action="store_true", help="print one JSON document in place of the table")

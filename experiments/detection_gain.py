@@ -46,7 +46,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.detection_gain",
         description="Measure what deblurring gives a detector: COCO AP on sharp, blurred and restored pictures.",
-        allow_abbrev=False,
     )
     data = parser.add_argument_group("pictures and truth")
     data.add_argument("--annotations", type=Path, metavar="PATH", help="COCO .json, folder of VOC .xml, YOLO data.yaml")

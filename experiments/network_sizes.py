@@ -27,7 +27,7 @@ OUTPUT = Path(__file__).resolve().parent / "results" / "network_sizes.csv"
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the table and print it; ``--json`` prints it as one JSON document."""
     parser = argparse.ArgumentParser(
-        prog="python -m experiments.network_sizes", description=(__doc__ or "").partition(":")[0], allow_abbrev=False
+        prog="python -m experiments.network_sizes", description=(__doc__ or "").partition(":")[0]
     )
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="CSV", help="where to write the table")
     parser.add_argument("--json", action="store_true", help="print the table as one JSON document on stdout")

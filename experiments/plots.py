@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.plots", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False
-    )
+    parser = argparse.ArgumentParser(prog="python -m experiments.plots", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a finished detection-gain run")
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="folder of the figures (default, for one run: its own folder plots)"

@@ -27,7 +27,7 @@ BEGIN, END = "<!-- results -->\n", "<!-- /results -->\n"
 def main(argv: Sequence[str] | None = None) -> int:
     """Write or check the tables; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m experiments.readme_tables", description=(__doc__ or "").partition(":")[0], allow_abbrev=False
+        prog="python -m experiments.readme_tables", description=(__doc__ or "").partition(":")[0]
     )
     parser.add_argument("--readme", type=Path, default=PROJECT / "README.md", metavar="FILE")
     parser.add_argument("--results", type=Path, default=PROJECT / "experiments" / "results", metavar="DIR")

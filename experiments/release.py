@@ -32,7 +32,7 @@ LIMITS_SIDE = 1440  # pixels; three panels side by side stay legible
 def build_parser() -> argparse.ArgumentParser:
     """The options of this command."""
     parser = argparse.ArgumentParser(
-        prog="python -m experiments.release", description=(__doc__ or "").partition("\n")[0], allow_abbrev=False
+        prog="python -m experiments.release", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("weights", help="a .safetensors file that training wrote, its card beside it")
     parser.add_argument("name", help="name to release it under")

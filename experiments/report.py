@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.report", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False
-    )
+    parser = argparse.ArgumentParser(prog="python -m experiments.report", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished detection-gain run")
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="the page (default: report.html in the run's folder)"

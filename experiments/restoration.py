@@ -63,7 +63,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.restoration",
         description="Score restored pictures against sharp ones: PSNR and SSIM.",
-        allow_abbrev=False,
     )
     parser.add_argument("--blurred", type=Path, metavar="DIR", help="blurred pictures")
     parser.add_argument("--blur", metavar="SPEC", help="blur the sharp ones instead: shake:16, see docs/blur.md")

@@ -65,7 +65,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.speed",
         description="Time deblurrers, networks and detectors against each other.",
-        allow_abbrev=False,
     )
     for kind, what in (
         ("deblurrer", "released networks or files, from picture to picture; NAME+gyro is told the camera's path"),

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import subprocess
+import sys
 
 import pytest
 
@@ -30,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--fast", action="store_true")
     parser.add_argument("--kind", choices=("a", "b"), default="a")
     parser.add_argument("--items", nargs="*", default=[])
+    parser.add_argument("--names", nargs="+")
     return parser
 
 
@@ -67,6 +71,11 @@ def test_empty_configuration_is_fine(parser, tmp_path):
         ("count: [1, 2]", "takes one value"),
         ("- 1", "a mapping"),
         ("a: [", "is not YAML"),
+        ("count:", "count has no value"),
+        ("share: null", "share has no value"),
+        ("items: [x, null]", "items has no value"),
+        ("kind:", "kind has no value"),
+        ("count: 1\nnames: []", "names is an empty list"),
     ],
 )
 def test_bad_configuration_is_a_usage_error_that_names_the_place(parser, tmp_path, capsys, text, message):
@@ -74,6 +83,18 @@ def test_bad_configuration_is_a_usage_error_that_names_the_place(parser, tmp_pat
         parse_args(parser, write(tmp_path, text))
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_key_without_a_value_is_what_was_not_given(parser, tmp_path):
+    assert parse_args(parser, write(tmp_path, "count: 1\nnames:\nitems: []\n")).names is None
+
+
+def test_options_are_not_abbreviated(parser, tmp_path, capsys):
+    arguments = write(tmp_path, "count: 3\n")
+    with pytest.raises(SystemExit) as stopped:
+        parse_args(parser, ["--confi", arguments[1], "--count", "1"])
+    assert stopped.value.code == 2
+    assert "--confi" in capsys.readouterr().err
 
 
 def test_missing_configuration_file_is_named(parser, capsys):
@@ -99,6 +120,23 @@ def test_expected_mistakes_are_one_line_and_defects_pass_through(capsys):
     with pytest.raises(ZeroDivisionError):
         run(defect)
     assert run(interrupted) == 130
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000])  # kept back until the end, and not
+@pytest.mark.parametrize(
+    ("where", "reason"), [("| true", "Broken pipe"), ("> /dev/full", "No space left on device")], ids=["closed", "full"]
+)
+def test_a_stdout_that_takes_no_more_is_one_line(where, reason, size):
+    program = f"""
+import sys, time
+from deblur.cli import run
+time.sleep(0.3)  # until who reads has gone
+sys.exit(run(lambda: print("x" * {size}) or 0))
+"""
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} {where}; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stderr == f"error: not all could be written: {reason}\n"
+    assert done.stdout == "1\n"
 
 
 def test_bare_numbers_are_text_where_the_command_line_takes_text(parser, tmp_path, capsys):
