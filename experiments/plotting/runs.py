@@ -16,11 +16,11 @@ from experiments.gain.records import BLURRED, SHARP, deblurred_arm, is_sharp_arm
 from experiments.plotting.style import BLURRED_LOOK, SHARP_LOOK, Look, deblurrer_look
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from detection.bootstrap import Interval
-    from experiments.gain.records import ArmScore, DeblurrerRecord, GainRun, Result
+    from experiments.gain.records import ArmScore, BlurRecord, DeblurrerRecord, GainRun, Result
     from experiments.gain.tables import Curve, Predictions
 
 # What a kind of synthetic blur is called on an axis.
@@ -141,10 +141,11 @@ class Runs:
             check_comparable(self.runs[0], other)
         self.detectors = _united([detector.name for detector in run.record.detectors] for run in self.runs)
         blurs = {blur.name: blur for run in self.runs for blur in run.record.blurs}
-        self.one_kind = len({blur.kind for blur in blurs.values()}) == 1 and all(blur.length for blur in blurs.values())
+        lengths = {blur.length for blur in blurs.values()}
+        self.one_kind = len({blur.kind for blur in blurs.values()}) == 1 and all(lengths) and len(lengths) == len(blurs)
         """Whether the blurs are severities of one kind, so that a line through them means something."""
         self.blurs = sorted(blurs, key=lambda name: blurs[name].length or 0) if self.one_kind else list(blurs)
-        self._blur_labels = {name: _blur_label(name, blur.kind, blur.length) for name, blur in blurs.items()}
+        self._blur_labels = _blur_labels(blurs.values())
         self.series = [*self._reference(SHARP), *self._reference(BLURRED), *self._restored()]
 
     @property
@@ -279,8 +280,19 @@ def _united(lists: Any) -> list[str]:
     return list(dict.fromkeys(name for names in lists for name in names))
 
 
-def _blur_label(name: str, kind: str, length: float | None) -> list[str]:
-    return [name] if length is None else [_KIND_WORDS.get(kind, kind), f"{length:g} px"]
+def _blur_labels(blurs: Iterable[BlurRecord]) -> dict[str, list[str]]:
+    """Each blur by its name, in words: kind and length, and the other options of those that these do not tell apart."""
+    labels = {blur.name: _kind_and_length(blur) for blur in blurs}
+    alike = {name for name, label in labels.items() if list(labels.values()).count(label) > 1}
+    for name in alike:
+        options = name.partition(",")[2]
+        if options:
+            labels[name][-1] += f", {options}"
+    return labels
+
+
+def _kind_and_length(blur: BlurRecord) -> list[str]:
+    return [blur.name] if blur.length is None else [_KIND_WORDS.get(blur.kind, blur.kind), f"{blur.length:g} px"]
 
 
 def _agree(one: OpenRun, other: OpenRun, arm: str) -> bool:

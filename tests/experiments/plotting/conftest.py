@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from deblur.blur import parse_blur
 from deblur.pictures import write_picture
 from deblur.runs import write_json
 from detection.bootstrap import Interval
@@ -57,7 +58,7 @@ def _make_run(
     folder: Path,
     *,
     detectors: tuple[str, ...] = ("det",),
-    blurs: tuple[int, ...] = (8, 16),
+    blurs: tuple[int | str, ...] = (8, 16),
     deblurrer: str = "net",
     gain: Interval | None = None,
     recovered: Interval | None = None,
@@ -72,7 +73,7 @@ def _make_run(
 ) -> GainRun:
     """Write a run of two pictures; AP is given for the sharp, the blurred and the restored ones."""
     sharp, blurred, restored = ap
-    names = [f"shake:{length}" for length in blurs]
+    names = [f"shake:{length}" if isinstance(length, int) else length for length in blurs]
     arms = {"blurred": score(blurred, 25.0), deblurred_arm(deblurrer): score(restored, 28.0)}
     if has_sharp:
         arms = {"sharp": score(sharp), **arms, sharp_through_arm(deblurrer): score(sharp - 0.01, 40.0)}
@@ -109,7 +110,7 @@ def _make_run(
         },
         detectors=[DetectorRecord(name, weights) for name in detectors],
         deblurrers=[DeblurrerRecord(deblurrer, "network", "bb", cost, None if cost is None else 100.0, 9)],
-        blurs=[BlurRecord(name, "shake", float(length), "cc") for name, length in zip(names, blurs, strict=True)],
+        blurs=[BlurRecord(name, "shake", parse_blur(name).length, "cc") for name in names],
         results=results,
     )
     write_metrics(folder, run)

@@ -20,6 +20,7 @@ from experiments.plotting.scores import recovered
 from experiments.plotting.sheet import Drawing, Plot, Skipped
 from experiments.plotting.style import INK, deblurrer_look, styled
 from experiments.plotting.tradeoffs import cost_recovered
+from experiments.reporting.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -210,6 +211,19 @@ def test_an_interval_is_never_cut_by_the_axes(tmp_path: Path, make_run: MakeRun)
             for ax in (ax for part in plot.figure.subfigs for ax in part.axes):
                 low, high = ax.get_xlim() if plot.name == "recovered" else ax.get_ylim()
                 assert low < -60 < 140 < high, plot.name
+
+
+def test_blurs_of_one_length_are_told_apart(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path / "run", blurs=("shake:16", "shake:16,readout=1.0", "shake:28,roll=0.0"))
+    runs = Runs([tmp_path / "run"])
+    assert [runs.blur_label(blur) for blur in runs.blurs] == [
+        "camera shake 16 px",
+        "camera shake 16 px, readout=1.0",
+        "camera shake 28 px",
+    ]
+    assert not runs.one_kind  # no line leads from one to the other
+    scores = next(table for table in tables(runs) if table.name == "arms")
+    assert len({tuple(cell.text for cell in row[:3]) for row in scores.rows}) == len(scores.rows) == 2 + 2 * 3
 
 
 def test_deblurrers_of_one_cost_stand_side_by_side(tmp_path: Path, make_run: MakeRun) -> None:
