@@ -104,7 +104,7 @@ def variant_options(options: argparse.Namespace, name: str, folder: Path) -> arg
     if part in SUBNETWORKS:
         changed.set = [*options.set, f"{part}=false"]
         if part == "guide":
-            changed.estimator, changed.context = None, 0
+            changed.estimator, changed.context, changed.path_share = None, 0, 0.0
     elif part in LOSS_TERMS:
         setattr(changed, part, 0.0)
     return changed

@@ -19,7 +19,7 @@ from deblur.networks.kernel_estimator import KernelEstimatorConfig
 from deblur.released import load_released
 from deblur.runs import create_run, describe_environment, write_json, write_yaml
 from deblur.training.checkpoint import load_checkpoint
-from deblur.training.sources import check_readable, hold_out, parse_source
+from deblur.training.sources import check_readable, files_of, hold_out, parse_source, without
 from deblur.training.validation import blurred_here, pairs_from_files, with_paths
 
 if TYPE_CHECKING:
@@ -94,16 +94,21 @@ def released_estimator(name_or_file: str) -> KernelEstimator:
 
 
 def read_sources(options: argparse.Namespace) -> tuple[list[Source], list[ValidationSet]]:
-    """The training sources and the validation sets made of what was set aside; every file's header has been read."""
+    """The training sources and the validation sets made of what was set aside; every file's header has been read.
+
+    What is validated on is trained on nowhere, also where folders share files.
+    """
     sources: list[Source] = []
     held: list[Example] = []
     for text in options.sharp:
-        source, aside = hold_out(parse_source("sharp", text), options.hold_out, options.seed)
+        source, split_off = hold_out(parse_source("sharp", text), options.hold_out, options.seed)
         sources.append(source)
-        held.extend(aside)
+        held.extend(split_off)
     sources += [parse_source("pairs", text) for text in options.pairs]
     sources += [parse_source("frames", text) for text in options.frames]
     references = [parse_source("pairs", text) for text in options.val_pairs]
+    aside = {file.resolve() for each in (held, *(one.examples for one in references)) for file in files_of(each)}
+    sources = [without(source, aside) for source in sources]
     check_readable([*held, *(example for one in references for example in one.examples)], options.max_side)
     sets = [
         pairs_from_files(str(one.folder), _spread(one.examples, options.val_limit), options.val_side)
@@ -128,12 +133,12 @@ def fill_store(store: PictureStore, sources: Sequence[Source], max_side: int | N
     """
     examples = [example for source in sources for example in source.examples]
     if check_readable(examples, max_side) <= store.capacity:
-        store.load(file for example in examples for file in example.files)
+        store.load(files_of(examples))
 
 
 def _spread(examples: Sequence[Example], count: int) -> Sequence[Example]:
     """At most ``count`` examples, evenly apart: neighbours show the same place."""
-    return examples[:: max(1, len(examples) // count)][:count]
+    return [examples[index * len(examples) // count] for index in range(count)] if count < len(examples) else examples
 
 
 def open_run(options: argparse.Namespace, accelerator: Accelerator) -> tuple[Path, dict[str, Any] | None]:

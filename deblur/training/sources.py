@@ -10,7 +10,7 @@ import sys
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -23,7 +23,7 @@ from deblur.errors import DeblurError
 from deblur.pictures import list_pictures, match_pictures, picture_size, read_picture, scale_down, scaled_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 Kind = Literal["sharp", "pairs", "frames"]
 
@@ -87,7 +87,24 @@ def hold_out(source: Source, share: float, seed: int) -> tuple[Source, tuple[Exa
     aside = set(order[:count].tolist())
     kept = tuple(example for index, example in enumerate(source.examples) if index not in aside)
     held = tuple(example for index, example in enumerate(source.examples) if index in aside)
-    return Source(source.kind, source.folder, source.weight, kept), held
+    return replace(source, examples=kept), held
+
+
+def without(source: Source, files: Collection[Path]) -> Source:
+    """The source's examples but for those with one of these resolved files.
+
+    Raises:
+        DeblurError: none is left.
+    """
+    kept = tuple(each for each in source.examples if not any(file.resolve() in files for file in each.files))
+    if not kept:
+        raise DeblurError(f"{source.folder}: all of it is validated on; give other pictures to train on")
+    return replace(source, examples=kept)
+
+
+def files_of(examples: Iterable[Example]) -> Iterator[Path]:
+    """Every file of the examples."""
+    return (file for example in examples for file in example.files)
 
 
 def check_readable(examples: Iterable[Example], max_side: int | None) -> int:

@@ -8,10 +8,12 @@ from skimage import data as photographs
 
 from deblur.blur import BlurSpec
 from deblur.errors import DeblurError
+from deblur.train import build_parser
 from deblur.training.batches import make_batch
 from deblur.training.mix import BlurMix, BlurRange, parse_blur_range
 from deblur.training.planning import Planner, Recipe, draw_examples, plan_crops
-from deblur.training.sources import PictureStore, check_readable, hold_out, parse_source
+from deblur.training.setup import read_sources
+from deblur.training.sources import PictureStore, check_readable, files_of, hold_out, parse_source
 
 CPU = torch.device("cpu")
 MIX = BlurMix((parse_blur_range("shake:4-20=0.5"), parse_blur_range("straight:9=0.3"), parse_blur_range("none=0.2")))
@@ -84,6 +86,38 @@ def test_hold_out_keeps_apart_and_stays_the_same(folder):
     assert {*kept.examples, *held} == set(source.examples)
     assert hold_out(source, 0.25, seed=1)[1] == held
     assert hold_out(source, 0, seed=1)[1] == ()
+
+
+def test_what_is_validated_on_is_trained_on_nowhere(folder):
+    (folder / "sharp" / "night").mkdir()
+    for place in range(8):
+        save(folder / "sharp" / "night" / f"{place}.png", np.full((80, 90, 3), place, np.uint8))
+    options = build_parser().parse_args(["--hold-out", "0.25", "--val-blur", "shake:8", "--val-limit", "3"])
+    options.sharp = [str(folder / "sharp"), f"{folder / 'sharp' / 'night'}=0.5"]
+    options.pairs = options.val_pairs = []
+    sources, (validated,) = read_sources(options)
+    trained = [set(files_of(source.examples)) for source in sources]
+    listed = [set(files_of(parse_source("sharp", text).examples)) for text in options.sharp]
+    assert listed[1] - trained[1] == (listed[0] - trained[0]) & listed[1]
+    assert len(listed[0] - trained[0]) > round(0.25 * len(listed[0]))
+    assert len(validated.pairs) == 3
+    options.pairs = options.val_pairs = [str(folder / "pairs")]
+    with pytest.raises(DeblurError, match="pairs: all of it is validated on"):
+        read_sources(options)
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "places"), [(23, 12, [i * 23 // 12 for i in range(12)]), (3, 8, [0, 1, 2]), (9, 3, [0, 3, 6])]
+)
+def test_validation_takes_pictures_from_the_whole_folder(folder, count, most, places):
+    (folder / "many" / "blur").mkdir(parents=True)
+    (folder / "many" / "sharp").mkdir()
+    for place in range(count):
+        for side in ("blur", "sharp"):
+            save(folder / "many" / side / f"{place:02}.png", np.full((70, 70, 3), place, np.uint8))
+    options = build_parser().parse_args(["--val-limit", str(most), "--val-pairs", str(folder / "many")])
+    _, (validated,) = read_sources(options)
+    assert [int(blurred[0, 0, 0]) for blurred, _ in validated.pairs] == places
 
 
 def test_batches_are_pure_functions_of_seed_step_and_place(folder):

@@ -62,9 +62,10 @@ def test_the_guide_is_switched_off_where_there_is_one(tmp_path):
     plain = parser.parse_args(["--steps", "3", "--sharp", "x"])
     assert default_variants(plain) == [name for name in VARIANTS if name != "no-guide"]
     guided = parser.parse_args(["--steps", "3", "--sharp", "x", "--network", "mstsgm-guided", "--context", "8"])
+    guided.path_share = 0.3
     assert default_variants(guided) == list(VARIANTS)
     without = variant_options(guided, "no-guide", tmp_path)
-    assert (without.set, without.context, without.estimator) == (["guide=false"], 0, None)
+    assert (without.set, without.context, without.estimator, without.path_share) == (["guide=false"], 0, None, 0)
 
 
 @pytest.mark.parametrize("given", ["--sharp x", "--steps 2", "--steps 2 --sharp x --variants no"])
