@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deblur.exposure.kernels import Belief, half_turned, left_share, true_kernels
+from deblur.exposure.spectra import plane_mean
 from deblur.networks.blocks import picture_pyramid
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def frequency_loss(restored: Sequence[Tensor], sharp: Sequence[Tensor]) -> Tenso
     256x256 crops. The transform is made in float32 whatever the network computes in.
     """
     return _sum(
-        torch.fft.rfft2((ours - truth).float()).abs().mean() for ours, truth in zip(restored, sharp, strict=True)
+        plane_mean(torch.fft.rfft2((ours - truth).float()).abs(), truth.shape[-1]).mean()
+        for ours, truth in zip(restored, sharp, strict=True)
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from deblur.blur.rendering import moving_share
-from deblur.exposure.spectra import REGION, difference_power, squared
+from deblur.exposure.spectra import REGION, difference_power, plane_mean, squared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -233,7 +233,7 @@ def expected_error(belief: Belief, true: Tensor) -> Tensor:
     mean, spread, kernel = (torch.fft.rfft2(each, s=(_GRID, _GRID)) for each in (*belief, true))
     power = torch.maximum(squared(mean), squared(spread))
     left = mean.conj() * kernel / (power + _NOISE * differences + 1e-5) - 1
-    return (weights / weights.sum() * squared(left)).sum((-2, -1))
+    return plane_mean(weights * squared(left), _GRID) / plane_mean(weights, _GRID)
 
 
 def left_share(belief: Belief, true: Tensor) -> Tensor:

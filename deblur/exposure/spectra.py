@@ -93,6 +93,14 @@ def squared(spectrum: Tensor) -> Tensor:
     return torch.addcmul(spectrum.real.square(), spectrum.imag, spectrum.imag)
 
 
+def plane_mean(values: Tensor, width: int) -> Tensor:
+    """(...) means over all frequencies of even (..., h, width // 2 + 1), of which a real transform gives one half."""
+    columns = values.sum(-2)
+    # The other half repeats the columns in between.
+    twice = 2 * columns.sum(-1) - columns[..., 0] - (columns[..., -1] if width % 2 == 0 else 0)
+    return twice / (values.shape[-2] * width)
+
+
 def difference_power(size: Sequence[int], device: torch.device) -> Tensor:
     """(h, w // 2 + 1) power of the transfer functions of horizontal and vertical differences, together."""
     across, down = _difference_powers(size, device)

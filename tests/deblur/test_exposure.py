@@ -150,6 +150,15 @@ def test_a_region_that_half_moves_has_half_the_kernel():
     assert float(kernel[CENTER, CENTER]) == pytest.approx(0.5 + 0.5 / 11, abs=0.02)
 
 
+def test_expected_error_is_the_same_along_both_axes():
+    line = torch.zeros(48, 48)
+    line[24, 18:31] = 1 / 13
+    point = torch.zeros(48, 48)
+    point[24, 24] = 1
+    across, down = (expected_error(known(point), each).item() for each in (line, line.mT))
+    assert across == pytest.approx(down, rel=1e-5)
+
+
 def test_expected_error_ranks_kernels_as_deconvolution_does():
     point = path_kernel((0, 0))
     perfect, none, turned = (float(expected_error(known(each), HOOK)) for each in (HOOK, point, half_turned(HOOK)))
