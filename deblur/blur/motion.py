@@ -309,14 +309,12 @@ def _measured(file: str, generator: np.random.Generator, length: float, width: i
     points, weights = kernels[int(generator.integers(len(kernels)))]
     angle = generator.uniform(0.0, 2 * math.pi)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    turned = points @ turn.T
-    reach = max(float(np.hypot(*(turned.max(axis=0) - turned.min(axis=0)))), 1e-9)
-    return replace(still(width, height), path=_flat(turned * (length / reach)), weights=weights)
+    return replace(still(width, height), path=_flat(points @ turn.T * length), weights=weights)
 
 
 @functools.cache
 def read_kernels(file: str) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Each kernel of an ``.npz`` file as ((N, 2) points about their mean, (N,) weights).
+    """Each kernel of an ``.npz`` file as ((N, 2) points about their mean, (N,) weights); it is 1 from end to end.
 
     Raises:
         DeblurError: the file is missing, is no ``.npz`` file, or holds no kernel.
@@ -339,13 +337,23 @@ def read_kernels(file: str) -> list[tuple[NDArray[np.float64], NDArray[np.float6
         # Drawn finer, so that a kernel scaled up has no gaps between its points.
         kernel = _upsampled(kernel, 3)
         # Faint values are the camera's noise, not the path.
-        rows, columns = np.nonzero(kernel > 0.02 * kernel.max())
+        bright = kernel > 0.02 * kernel.max()
+        rows, columns = np.nonzero(bright)
         weights = kernel[rows, columns] / kernel[rows, columns].sum()
         points = np.column_stack([columns, rows]).astype(np.float64)
-        kernels.append((points - weights @ points, weights))
+        kernels.append(((points - weights @ points) / _longest(bright), weights))
     if not kernels:
         raise DeblurError(f"{file} holds no blur kernel: an .npz file of 2-D arrays with a positive sum is needed")
     return kernels
+
+
+def _longest(bright: NDArray[np.bool_]) -> float:
+    """The largest distance between two places that are set; 1 where there is but one."""
+    rows = np.flatnonzero(bright.any(axis=1))
+    # The two that are farthest apart are the first or the last of their rows.
+    first, last = bright[rows].argmax(axis=1), bright.shape[1] - 1 - bright[rows, ::-1].argmax(axis=1)
+    ends = np.concatenate([rows + 1j * first, rows + 1j * last])
+    return float(np.abs(ends[:, None] - ends).max()) or 1.0
 
 
 def _upsampled(kernel: NDArray[np.float64], factor: int) -> NDArray[np.float64]:

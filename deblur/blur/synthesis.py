@@ -76,12 +76,7 @@ def expose(
     Returns:
         (B, 3, H, W) RGB uint8 on the same device.
     """
-    encoded = sharp.float() / 255
-    in_linear = torch.tensor([spec.light == "linear" for spec in specs], device=sharp.device).view(-1, 1, 1, 1)
-    light = torch.where(in_linear, to_linear(encoded), encoded)
-    if highlights is not None:
-        gain = torch.tensor(highlights, device=sharp.device, dtype=light.dtype).view(-1, 1, 1, 1)
-        light = torch.where(sharp.amin(1, keepdim=True) >= 250, light * gain, light)
+    light, in_linear = _light(sharp, specs, highlights)
     return _develop(render(light, motions), in_linear, specs, noise_seeds)
 
 
@@ -105,7 +100,8 @@ def expose_windows(
         highlights: as for ``expose``.
 
     Returns:
-        (B, 3, height, width) RGB uint8. Noise and JPEG blocks lie otherwise than in a picture exposed whole.
+        (B, 3, height, width) RGB uint8. Noise and JPEG blocks lie otherwise than in a picture exposed whole, and the
+        same whatever else is in the batch.
     """
     margin = 0
     for (left, top, width, height), motion in zip(windows, motions, strict=True):
@@ -114,22 +110,18 @@ def expose_windows(
         sides = np.array([left, left + width])
         margin = max(margin, *(int(motion.extent(sides, top + y)) + 3 for y in rows))
     width, height = windows[0][2:]
-    wide = expose(
-        torch.stack(
-            [
-                mirrored_window(picture, left - margin, top - margin, width + 2 * margin, height + 2 * margin)
-                for picture, (left, top, _, _) in zip(pictures, windows, strict=True)
-            ]
-        ),
+    wide = torch.stack(
         [
-            motion.cropped(left - margin, top - margin)
-            for motion, (left, top, _, _) in zip(motions, windows, strict=True)
-        ],
-        specs,
-        noise_seeds,
-        highlights,
+            mirrored_window(picture, left - margin, top - margin, width + 2 * margin, height + 2 * margin)
+            for picture, (left, top, _, _) in zip(pictures, windows, strict=True)
+        ]
     )
-    return wide[..., margin : margin + height, margin : margin + width]
+    moved = [
+        motion.cropped(left - margin, top - margin) for motion, (left, top, _, _) in zip(motions, windows, strict=True)
+    ]
+    light, in_linear = _light(wide, specs, highlights)
+    inner = render(light, moved)[..., margin : margin + height, margin : margin + width]
+    return _develop(inner, in_linear, specs, noise_seeds)
 
 
 def average_frames(frames: Tensor, spec: BlurSpec, noise_seed: int) -> Tensor:
@@ -138,6 +130,17 @@ def average_frames(frames: Tensor, spec: BlurSpec, noise_seed: int) -> Tensor:
     in_linear = torch.tensor(spec.light == "linear", device=frames.device).view(1, 1, 1, 1)
     light = to_linear(encoded) if spec.light == "linear" else encoded
     return _develop(light.mean(0, keepdim=True), in_linear, [spec], [noise_seed])[0]
+
+
+def _light(sharp: Tensor, specs: Sequence[BlurSpec], highlights: Sequence[float] | None) -> tuple[Tensor, Tensor]:
+    """What is averaged of (B, 3, H, W) uint8, see ``expose``, and (B, 1, 1, 1) whether that is linear light."""
+    encoded = sharp.float() / 255
+    in_linear = torch.tensor([spec.light == "linear" for spec in specs], device=sharp.device).view(-1, 1, 1, 1)
+    light = torch.where(in_linear, to_linear(encoded), encoded)
+    if highlights is not None:
+        gain = torch.tensor(highlights, device=sharp.device, dtype=light.dtype).view(-1, 1, 1, 1)
+        light = torch.where(sharp.amin(1, keepdim=True) >= 250, light * gain, light)
+    return light, in_linear
 
 
 def _develop(light: Tensor, in_linear: Tensor, specs: Sequence[BlurSpec], noise_seeds: Sequence[int]) -> Tensor:

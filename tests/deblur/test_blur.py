@@ -237,8 +237,7 @@ def test_object_moves_on_a_still_background_and_the_other_way_round(picture):
 def test_measured_kernels_are_read_scaled_and_bad_files_named(picture, kernel_file, tmp_path):
     spec = BlurSpec(kind="measured", length=30, kernels=str(kernel_file))
     motion = draw_motion(spec, generator_for(spec, 0, ""), 640, 480)
-    ends = motion.path[:, :2].max(axis=0) - motion.path[:, :2].min(axis=0)
-    assert np.hypot(*ends) == pytest.approx(30)
+    assert end_to_end(motion) == pytest.approx(30)
     assert motion.weights @ motion.path == pytest.approx([0, 0, 0, 0], abs=1e-9)
     # Drawn larger, the line has no gaps.
     assert (motion.kernel_at(0, 0, 41) > 1e-3).sum() >= 30
@@ -250,6 +249,23 @@ def test_measured_kernels_are_read_scaled_and_bad_files_named(picture, kernel_fi
     for name in ("text.npz", "missing.npz", "cut.npz", "single.npz", "words.npz"):
         with pytest.raises(DeblurError, match=name):
             synthesize(picture, BlurSpec(kind="measured", kernels=str(tmp_path / name)), 0, "a")
+
+
+@pytest.mark.parametrize("shape", ["disk", "corner", "point"])
+def test_a_measured_kernel_is_as_long_as_asked_for_however_it_is_turned(tmp_path, shape):
+    y, x = np.mgrid[-7:8, -7:8]
+    kernel = {"disk": y**2 + x**2 <= 49, "corner": (y == 7) | (x == -7), "point": (y == 0) & (x == 0)}[shape]
+    np.savez(tmp_path / "k.npz", kernel=kernel.astype(float))
+    spec = BlurSpec(kind="measured", length=30, kernels=str(tmp_path / "k.npz"))
+    for seed in range(4):
+        motion = draw_motion(spec, generator_for(spec, seed, ""), 640, 480)
+        # Drawn finer, a point has a size too.
+        assert end_to_end(motion) == pytest.approx(30)
+
+
+def end_to_end(motion):
+    points = motion.path[:, :2]
+    return np.linalg.norm(points[:, None] - points, axis=-1).max()
 
 
 @pytest.mark.parametrize("kind", ["shake", "forward"])
@@ -343,6 +359,16 @@ def test_the_motion_that_comes_with_a_picture_is_the_one_that_made_it(picture):
     assert np.array_equal(blurred, synthesize(picture, spec, 2, "a"))
     sharp = torch.from_numpy(picture).permute(2, 0, 1).unsqueeze(0)
     assert np.array_equal(expose(sharp, [motion], [spec], [0])[0].permute(1, 2, 0).numpy(), blurred)
+
+
+def test_a_window_is_the_same_whatever_else_is_in_the_batch(picture):
+    sharp = torch.from_numpy(picture).permute(2, 0, 1)
+    specs = [parse_blur("shake:6,jpeg=60"), parse_blur("shake:40,jpeg=60")]
+    motions = [draw_motion(spec, generator_for(spec, 1, ""), picture.shape[1], picture.shape[0]) for spec in specs]
+    window = (8, 30, 70, 50)
+    alone = expose_windows([sharp], [window], motions[:1], specs[:1], [5])[0]
+    beside = expose_windows([sharp] * 2, [window] * 2, motions, specs, [5, 6])[0]
+    assert (alone.int() - beside.int()).abs().max() <= 1
 
 
 @pytest.mark.parametrize("blur", ["shake:24", "curved:24", "object:24", "shake:24,readout=2"])
