@@ -162,7 +162,7 @@ class Deblurrer:
         Args:
             pictures: blurred; they are not changed.
             path: the camera's while the shutter was open (``deblur.exposure.path_files.read_path``), of a batch one a
-                picture; None lets a guided network estimate it.
+                picture, which are restored one by one; None lets a guided network estimate it.
 
         Returns:
             An array of the same shape and type, rounded and clamped.
@@ -180,12 +180,13 @@ class Deblurrer:
         paths = self._checked(path, len(batch))
         height, width = batch.shape[1:3]
         plans = [self._plan(picture, along) for picture, along in zip(batch, paths, strict=True)]
-        if height * width > self.max_pixels or any(plan.side < max(height, width) for plan in plans):
+        apart = path is not None or any(plan.side < max(height, width) for plan in plans)
+        if apart or height * width > self.max_pixels:
             restored = [_rounded(self._carry_out(*each)) for each in zip(plans, batch, paths, strict=True)]
         else:
             at_once = self.max_pixels // (height * width)
             chunks = [slice(i, i + at_once) for i in range(0, len(batch), at_once)]
-            restored = [_rounded(picture) for chunk in chunks for picture in self._restore(batch[chunk], paths[chunk])]
+            restored = [_rounded(picture) for chunk in chunks for picture in self._restore(batch[chunk])]
         return restored[0] if pictures.ndim == 3 else np.stack(restored) if restored else pictures.copy()
 
     def unrounded(self, picture: NDArray[np.uint8], path: CameraPath | None = None) -> NDArray[np.float32]:
@@ -225,7 +226,7 @@ class Deblurrer:
         copy = scale_down(picture, LOOK_SIDE)
         with torch.inference_mode():
             along = path and path.scaled(LOOK_SIDE / longest)
-            exposure = self._exposure(self._guide, to_batch(copy, self.device), [along])
+            exposure = self._exposure(self._guide, to_batch(copy, self.device), along)
             if self.seen_side is not None and self.seen_side <= LOOK_SIDE and not exposure.blurred.item():
                 return _Plan(0)
         side = fitting_side(side, float(spread(exposure.kernels.mean).mean()))
@@ -247,21 +248,21 @@ class Deblurrer:
     ) -> NDArray[Any]:
         """One picture (H, W, 3) at its size, whole or in tiles: float32 in [0, 255], or uint8."""
         if picture.shape[0] * picture.shape[1] <= self.max_pixels:
-            return self._restore(picture[None], [path], exposure)[0]
+            return self._restore(picture[None], path, exposure)[0]
         restore_tile = functools.partial(self._restore_tile, path)
         return restore_in_tiles(picture, restore_tile, self.max_pixels, self._multiple, self._least_side)
 
     def _restore_tile(
         self, path: CameraPath | None, tile: NDArray[np.uint8], left: int, top: int
     ) -> NDArray[np.float32]:
-        return self._restore(tile[None], [path and path.cropped(left, top)])[0]
+        return self._restore(tile[None], path and path.cropped(left, top))[0]
 
     def _restore(
-        self, batch: NDArray[np.uint8], paths: Sequence[CameraPath | None], exposure: Exposure | None = None
+        self, batch: NDArray[np.uint8], path: CameraPath | None = None, exposure: Exposure | None = None
     ) -> NDArray[np.float32]:
         """(B, H, W, 3) uint8 through the network at once, to the same shape as float32, clamped to [0, 255].
 
-        Paths are all known or all None, and an exposure is theirs or what was seen of the pictures before. What a guide
+        A path is that of one picture, and an exposure what is known or was seen of the pictures before. What a guide
         finds to be sharp stays as it is.
         """
         result = batch.astype(np.float32)
@@ -271,7 +272,7 @@ class Deblurrer:
             x = torch.from_numpy(np.array(batch)).to(self.device).permute(0, 3, 1, 2).float() / 255
             blurred, told = np.ones(len(batch), bool), {}
             if self._guide is not None:
-                exposure = exposure or self._exposure(self._guide, x, paths)
+                exposure = exposure or self._exposure(self._guide, x, path)
                 chosen = exposure.blurred
                 blurred = chosen.cpu().numpy()
                 if not blurred.all():
@@ -283,11 +284,10 @@ class Deblurrer:
                 result[blurred] = (restored.float() * 255).clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
         return result
 
-    def _exposure(self, guide: ExposureGuide, x: Tensor, paths: Sequence[CameraPath | None]) -> Exposure:
-        """The kernels of pictures (B, 3, H, W) in [0, 1], by their paths or else by what is seen."""
+    def _exposure(self, guide: ExposureGuide, x: Tensor, path: CameraPath | None) -> Exposure:
+        """The kernels of pictures (B, 3, H, W) in [0, 1], by what is seen, or of one picture by its path."""
         height, width = x.shape[2:]
-        known = [path for path in paths if path is not None]
-        return exposure_along(known, height, width, x.device) if known else guide.estimate(x)
+        return guide.estimate(x) if path is None else exposure_along(path, height, width, x.device)
 
 
 def load_told(name_or_file: str, device: str, seen_side: int | None = None) -> tuple[Deblurrer, bool]:

@@ -277,7 +277,7 @@ def _near(sights: Sequence[Sight], record: Record, reach: float) -> Record:
 def _filters(sight: Sight, path: CameraPath) -> Deconvolution:
     """What undoes a path in a picture's brightness."""
     height, width = sight.picture.shape[-2:]
-    kernels, rows, columns, _ = exposure_along([path], height, width, sight.picture.device)
+    kernels, rows, columns, _ = exposure_along(path, height, width, sight.picture.device)
     return Deconvolution(luma(sight.picture), kernels, rows, columns)
 
 

@@ -83,7 +83,7 @@ class Exposure(NamedTuple):
 
 
 class PlacedKernels(NamedTuple):
-    """Kernels that are known, of a batch of pictures, before they go to a device: (B, R, K, K) and their places."""
+    """Kernels of one picture that are known, before they go to a device: (1, R, K, K) and their places."""
 
     kernels: NDArray[np.float32]
     rows: tuple[float, ...]
@@ -99,30 +99,30 @@ def known(kernels: Tensor) -> Belief:
     return Belief(kernels, kernels)
 
 
-def exposure_along(paths: Sequence[CameraPath], height: int, width: int, device: torch.device) -> Exposure:
-    """The exposure, on ``device``, of pictures whose camera's paths are known; see ``kernels_along``."""
-    return kernels_along(paths, height, width).on(device)
+def exposure_along(path: CameraPath, height: int, width: int, device: torch.device) -> Exposure:
+    """The exposure, on ``device``, of one picture whose camera's path is known; see ``kernels_along``."""
+    return kernels_along(path, height, width).on(device)
 
 
-def kernels_along(paths: Sequence[CameraPath], height: int, width: int) -> PlacedKernels:
-    """The kernels of pictures whose camera's paths are known.
+def kernels_along(path: CameraPath, height: int, width: int) -> PlacedKernels:
+    """The kernels of one picture whose camera's path is known.
 
     Kernels are made for places 112 to 28 pixels apart, the closer the more they change from one to the next: by roll,
     by perspective, by a camera that moves ahead, and down the rows of a rolling shutter most of all. They are as large
     as the longest path needs, up to ``LARGEST_REACH`` from the middle.
 
     Args:
-        paths: one a picture.
-        height: of the pictures.
-        width: of the pictures.
+        path: of the camera.
+        height: of the picture.
+        width: of the picture.
     """
     # Windows are as much wider than their part of the picture as kernels are large: close places would cost too much.
-    least = _side(paths, *(_even(each, _SPACINGS[0]) for each in (height, width))) / 2
-    rows, columns = (_places(paths, height, width, axis, least) for axis in (0, 1))
-    side = _side(paths, rows, columns)
+    least = _side(path, *(_even(each, _SPACINGS[0]) for each in (height, width))) / 2
+    rows, columns = (_places(path, height, width, axis, least) for axis in (0, 1))
+    side = _side(path, rows, columns)
     across = np.array(columns)
-    kernels = np.stack([np.concatenate([path.kernel_at(across, y, side) for y in rows]) for path in paths])
-    return PlacedKernels(kernels, rows, columns)
+    kernels = np.concatenate([path.kernel_at(across, y, side) for y in rows])
+    return PlacedKernels(kernels[None], rows, columns)
 
 
 def together(exposures: Sequence[Exposure]) -> Exposure:
@@ -131,9 +131,9 @@ def together(exposures: Sequence[Exposure]) -> Exposure:
     return exposures[0]._replace(kernels=Belief(mean, power))
 
 
-def _side(paths: Sequence[CameraPath], rows: Sequence[float], columns: Sequence[float]) -> int:
-    """Of the kernels that the paths need at these places."""
-    reach = max(path.extent(np.array(columns), y) for path in paths for y in rows)
+def _side(path: CameraPath, rows: Sequence[float], columns: Sequence[float]) -> int:
+    """Of the kernels that the path needs at these places."""
+    reach = max(path.extent(np.array(columns), y) for y in rows)
     return min(max(KERNEL, 16 * math.ceil((reach + 2) / 8)), 2 * LARGEST_REACH)
 
 
@@ -143,7 +143,7 @@ def _even(side: int, spacing: float) -> tuple[float, ...]:
     return tuple((index + 0.5) * side / count for index in range(count))
 
 
-def _places(paths: Sequence[CameraPath], height: int, width: int, axis: int, least: float) -> tuple[float, ...]:
+def _places(path: CameraPath, height: int, width: int, axis: int, least: float) -> tuple[float, ...]:
     """Places along a picture's height (axis 0) or width (1), ``least`` or more apart."""
     side, across = (height, width) if axis == 0 else (width, height)
     for spacing in _SPACINGS:
@@ -151,7 +151,7 @@ def _places(paths: Sequence[CameraPath], height: int, width: int, axis: int, lea
             break
         places = _even(side, spacing)
         neighbours = places if len(places) > 1 else (0.0, float(side))
-        if all(_change(path, neighbours, across, axis) <= _LARGEST_CHANGE for path in paths):
+        if _change(path, neighbours, across, axis) <= _LARGEST_CHANGE:
             break
     return places
 

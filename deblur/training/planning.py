@@ -134,7 +134,7 @@ def _plan(draw: Draw, width: int, height: int, recipe: Recipe, crop: int) -> Cro
     blur = PlannedBlur(spec, int(generator.integers(2**31)), gain)
     if motion is not None and recipe.path_share and generator.uniform() < recipe.path_share:
         # As a sensor measures the path, with its errors.
-        told = kernels_along([as_measured(camera_path(motion.cropped(*corner)), generator)], crop, crop)
+        told = kernels_along(as_measured(camera_path(motion.cropped(*corner)), generator), crop, crop)
     return replace(plan, blur=blur, motion=motion, told=told)
 
 

@@ -49,7 +49,7 @@ class ValidationSet:
         if not self.told:
             return {}
         height, width = self.pairs[index][0].shape[:2]
-        return {"exposure": exposure_along([self.paths[index]], height, width, device)}
+        return {"exposure": exposure_along(self.paths[index], height, width, device)}
 
 
 def pairs_from_files(name: str, examples: Iterable[Example], side: int) -> ValidationSet:

@@ -270,7 +270,7 @@ def test_a_sensor_is_off_by_a_little():
 
 def test_a_guide_that_is_told_a_path_undoes_it_place_by_place_and_the_right_way_round():
     sharp, blurred, motion = shaken(24)
-    exposure = exposure_along([motion], 448, 512, CPU)
+    exposure = exposure_along(motion, 448, 512, CPU)
     assert exposure.certain
     assert (len(exposure.rows), len(exposure.columns)) == (4, 5)
     np.testing.assert_array_equal(
@@ -318,16 +318,13 @@ def test_places_of_a_row_are_each_as_by_themselves(path):
 def test_kernels_are_made_for_closer_places_where_they_change_faster(blur, rows, columns):
     spec = parse_blur(blur)
     motion = draw_motion(spec, generator_for(spec, 0, "a"), 640, 480)
-    exposure = exposure_along([motion], 480, 640, CPU)
+    exposure = exposure_along(motion, 480, 640, CPU)
     assert (len(exposure.rows), len(exposure.columns)) == (rows, columns)
-    # A batch is served as its most demanding picture asks.
-    both = exposure_along([still(640, 480), motion], 480, 640, CPU)
-    assert (both.rows, both.columns) == (exposure.rows, exposure.columns)
 
 
 def test_large_kernels_are_made_for_fewer_places():
     motion = draw_motion(parse_blur("forward:90"), generator_for(BlurSpec(), 0, "a"), 640, 480)
-    exposure = exposure_along([motion], 480, 640, CPU)
+    exposure = exposure_along(motion, 480, 640, CPU)
     assert exposure.kernels.mean.shape[-1] == 112
     assert (len(exposure.rows), len(exposure.columns)) == (9, 11)
 
@@ -345,13 +342,19 @@ def test_close_places_restore_what_changes_fast(blur, monkeypatch):
 def test_a_long_path_has_a_large_kernel():
     sharp = photographs.astronaut()
     blurred, motion = synthesize_with_motion(sharp, BlurSpec("straight", 90), 5, "astronaut")
-    exposure = exposure_along([motion, still(512, 512)], 512, 512, CPU)
-    assert exposure.kernels.mean.shape[2:] == (80, 80)
-    assert exposure.kernels.mean[1, 0, 40, 40] == 1
-    far = exposure_along([Rotation(np.linspace([0, -1, 0], [0, 1, 0], 99), 500.0, (256.0, 256.0))], 512, 512, CPU)
+    assert exposure_along(motion, 512, 512, CPU).kernels.mean.shape[2:] == (80, 80)
+    far = exposure_along(Rotation(np.linspace([0, -1, 0], [0, 1, 0], 99), 500.0, (256.0, 256.0)), 512, 512, CPU)
     assert far.kernels.mean.shape[2:] == (160, 160)
     restored = Deblurrer.load("mstsgm-guided", "cpu")(blurred, motion)
     assert decibels(restored, sharp) > decibels(blurred, sharp) + 1
+
+
+def test_a_picture_of_a_batch_is_restored_as_by_itself():
+    blurred, motion = shaken(8)[1:]
+    other = draw_motion(parse_blur("shake:60,readout=2"), np.random.default_rng(0), *blurred.shape[1::-1])
+    deblurrer = Deblurrer.load("mstsgm-guided", "cpu")
+    both = deblurrer(np.stack([blurred] * 2), [motion, other])
+    np.testing.assert_array_equal(both[0], deblurrer(blurred, motion))
 
 
 def test_a_deblurrer_restores_more_where_it_is_told_the_path():
@@ -390,7 +393,7 @@ def test_telling_paths_changes_no_picture_of_a_batch(tmp_path, photos):
         assert exposure is not None
         assert motion is not None
         assert exposure.certain
-        found, true = exposure.kernels.mean[0, 0], exposure_along([motion], 64, 64, CPU).kernels.mean[0, 0]
+        found, true = exposure.kernels.mean[0, 0], exposure_along(motion, 64, 64, CPU).kernels.mean[0, 0]
         assert spread(found).item() == pytest.approx(spread(true).item(), rel=0.3)
         assert not torch.equal(found, true)  # a sensor errs
     assert [exposure is None for exposure in told.portions(2)[1].exposures] == [False, False]
@@ -402,7 +405,7 @@ def test_kernels_that_are_told_and_those_that_are_not_each_reach_their_picture()
         blurred, motion = synthesize_with_motion(photographs.astronaut()[:64, :64], parse_blur(blur), 1, "a")
         pictures.append(torch.from_numpy(blurred).permute(2, 0, 1).float() / 255)
         motions.append(replace(motion, path=motion.path * 10))  # pictures are small and kernels are to differ in size
-    told = tuple(exposure_along([motion], 64, 64, CPU) for motion in motions)
+    told = tuple(exposure_along(motion, 64, 64, CPU) for motion in motions)
     assert len({exposure.kernels.mean.shape for exposure in told}) > 2
     assert len({exposure.rows for exposure in told}) > 1
     given = (told[0], told[1], None, *told[3:])
