@@ -118,8 +118,9 @@ def picture_size(path: Path) -> tuple[int, int]:
         width, height = image.size
         if isinstance(image, TiffImagePlugin.TiffImageFile):  # versions of Pillow differ in whether this is turned yet
             width, height = (image.tag_v2[tag] for tag in (TiffImagePlugin.IMAGEWIDTH, TiffImagePlugin.IMAGELENGTH))
-        # Pillow decodes a whole PNG to look for an orientation behind the pixels; cameras do not write PNG.
-        turned = image.format != "PNG" and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        # Pillow decodes a whole PNG to look for an orientation behind the pixels, where hardly any program writes it.
+        in_header = image.format != "PNG" or "exif" in image.info
+        turned = in_header and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
         return (height, width) if turned else (width, height)
 
 

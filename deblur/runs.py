@@ -54,13 +54,28 @@ def describe_environment(device: str, seed: int | None = None) -> dict[str, Any]
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
-        "packages": {name: _version(name) for name in RECORDED_PACKAGES},
+        "packages": package_versions(),
         "commit": git_commit(),
         "device": device,
         "device_name": torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor(),
         "threads": torch.get_num_threads(),
         "seed": seed,
     }
+
+
+def package_versions() -> dict[str, str | None]:
+    """The versions of the packages that results depend on; None of those that are not installed."""
+    return {name: _version(name) for name in RECORDED_PACKAGES}
+
+
+def write_environment(folder: Path, environment: dict[str, Any]) -> None:
+    """Write ``folder/env.json``; what it said before the run was gone on with stands in ``earlier``, oldest first."""
+    file = folder / "env.json"
+    earlier: list[dict[str, Any]] = []
+    if file.is_file():
+        last = json.loads(file.read_text(encoding="utf-8"))
+        earlier = [*last.pop("earlier", []), last]
+    write_json(file, environment | {"earlier": earlier})
 
 
 def git_commit() -> str | None:

@@ -67,6 +67,7 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
     """
     import pandas as pd
 
+    from deblur.devices import resolve_device
     from deblur.runs import create_run, describe_environment, write_atomically, write_json
     from deblur.training.loop import train
 
@@ -82,7 +83,7 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
         rows.append({"variant": name} | summarize(metrics))
     table = pd.DataFrame(rows)
     write_atomically(folder / "ablation.csv", table.to_csv(index=False).encode("utf-8"))
-    write_json(folder / "env.json", describe_environment(options.device, options.seed))
+    write_json(folder / "env.json", describe_environment(str(resolve_device(options.device)), options.seed))
     plot(table, folder)
     return folder, table
 

@@ -135,7 +135,7 @@ def _parse(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespa
 
 def _measure(arguments: argparse.Namespace) -> int:
     from deblur.devices import resolve_device
-    from deblur.runs import describe_environment, write_json
+    from deblur.runs import describe_environment, write_environment
     from experiments.gain.loading import tools_on
     from experiments.gain.measure import measure
     from experiments.gain.narrator import Narrator
@@ -149,7 +149,7 @@ def _measure(arguments: argparse.Namespace) -> int:
     folder = None
     if processes.is_first:
         folder = open_run(arguments.resume or arguments.output, _recorded(arguments), _name(settings))
-        write_json(folder / "env.json", describe_environment(device, settings.seed) | {"processes": processes.count})
+        write_environment(folder, describe_environment(device, settings.seed) | {"processes": processes.count})
     folder = processes.agree(folder)
     assert folder is not None
     narrator = Narrator(folder / "log.txt", silent=not processes.is_first)

@@ -70,7 +70,7 @@ class BlurSpec:
             )
 
     def __str__(self) -> str:
-        """The shortest text from which ``parse_blur`` makes this spec again."""
+        """The shortest text from which ``parse_blur`` makes this spec again, the length to six digits."""
         text = self.kind if self.kind == "none" else f"{self.kind}:{self.length:g}"
         changed = [
             f"{field.name}={getattr(self, field.name)}"

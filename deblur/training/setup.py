@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from deblur.networks import MIMOUNetConfig, MSTSGMConfig, config_from_dict, conf
 from deblur.networks.guided import GuidedConfig, estimator_of, guided_config, without_guide
 from deblur.networks.kernel_estimator import KernelEstimatorConfig
 from deblur.released import load_released
-from deblur.runs import create_run, describe_environment, write_json, write_yaml
+from deblur.runs import create_run, describe_environment, write_environment, write_yaml
 from deblur.training.checkpoint import load_checkpoint
 from deblur.training.sources import check_readable, files_of, hold_out, parse_source, without
 from deblur.training.validation import blurred_here, pairs_from_files, with_paths
@@ -157,17 +156,8 @@ def open_run(options: argparse.Namespace, accelerator: Accelerator) -> tuple[Pat
         given = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
         write_yaml(folder / "config.yaml", {key: value for key, value in given.items() if key != "config"})
         environment = describe_environment(str(accelerator.device), options.seed)
-        environment |= {"processes": accelerator.num_processes, "earlier": _earlier_sittings(folder / "env.json")}
-        write_json(folder / "env.json", environment)
+        write_environment(folder, environment | {"processes": accelerator.num_processes})
     return folder, state
-
-
-def _earlier_sittings(file: Path) -> list[dict[str, Any]]:
-    """What ``env.json`` said of the run before it was resumed, the oldest sitting first."""
-    if not file.is_file():
-        return []
-    last = json.loads(file.read_text(encoding="utf-8"))
-    return [*last.pop("earlier", []), last]
 
 
 def find_resumable(options: argparse.Namespace) -> Path | None:

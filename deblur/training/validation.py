@@ -11,6 +11,7 @@ import torch
 
 from deblur.blur import draw_motion, expose_windows, generator_for
 from deblur.devices import to_batch
+from deblur.errors import DeblurError
 from deblur.exposure.kernels import exposure_along
 from deblur.exposure.paths import camera_path
 from deblur.metrics import psnr
@@ -108,7 +109,11 @@ def validate(
 
     Returns:
         For each set's name: ``input`` and ``restored`` mean PSNR in dB, ``gain``, and with ``feature_distance`` also
-        ``distance_input`` and ``distance_restored``. Exact pairs are left out of the means; None where none is left.
+        ``distance_input`` and ``distance_restored``. Pictures that are exact before or after are left out of the means;
+        None where none is left.
+
+    Raises:
+        DeblurError: the network gives something that is no number.
     """
     scores = {}
     with evaluating(network), torch.inference_mode():
@@ -121,17 +126,15 @@ def validate(
                 if feature_distance is not None:
                     row["distance_input"] = float(feature_distance(before, truth))
                     row[DISTANCE] = float(feature_distance(after, truth))
+                if np.isnan(row[PSNR]):
+                    raise DeblurError(f"{one.name}: the network restores picture {index + 1} to what is no number")
+                row["gain"] = row[PSNR] - row["input"]
                 rows.append(row)
-            means: dict[str, float | None] = {key: _finite_mean([row[key] for row in rows]) for key in rows[0]}
-            both = means["input"] is not None and means[PSNR] is not None
-            means["gain"] = means[PSNR] - means["input"] if both else None  # type: ignore[operator]
-            scores[one.name] = means
+            inexact = [row for row in rows if np.isfinite(row["gain"])]
+            scores[one.name] = {
+                key: float(np.mean([row[key] for row in inexact])) if inexact else None for key in rows[0]
+            }
     return scores
-
-
-def _finite_mean(values: Sequence[float]) -> float | None:
-    finite = [value for value in values if np.isfinite(value)]
-    return float(np.mean(finite)) if finite else None
 
 
 def _middle(picture: NDArray[np.uint8], side: int) -> NDArray[Any]:

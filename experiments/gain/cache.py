@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from deblur.errors import DeblurError
-from deblur.runs import write_atomically
+from deblur.runs import package_versions, write_atomically
 
-if TYPE_CHECKING:
-    from pathlib import Path
+_PROJECT = Path(__file__).resolve().parents[2]
+_CODE = ("deblur", "detection", "experiments/gain")
 
 
 def key_of(**ingredients: Any) -> str:
@@ -19,14 +21,22 @@ def key_of(**ingredients: Any) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
+@functools.cache
+def state_of_code() -> str:
+    """Hash of the code that makes values: of this project's, and of the versions of what it uses."""
+    files = sorted(file for folder in _CODE for file in (_PROJECT / folder).rglob("*.py"))
+    sources = {str(file.relative_to(_PROJECT)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    return key_of(sources=sources, packages=package_versions())
+
+
 class Cache:
-    """A folder of JSON values, by kind and key.
+    """A folder of JSON values, by the state of the code that made them, kind and key.
 
     A value is written whole or not at all, so processes may share the folder and die at any moment.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, code: str) -> None:
+        self.folder = folder / code[:16]
 
     def get(self, kind: str, key: str) -> dict[str, Any] | None:
         """The value that was put there; None where there is none, or where the file was damaged."""

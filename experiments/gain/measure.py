@@ -10,7 +10,7 @@ from deblur.errors import DeblurError
 from detection.fusion import SAME_OBJECT
 from detection.truth import report_lines
 from experiments.gain.arms import Arms, Bench, build_arms, describe_blurs
-from experiments.gain.cache import Cache, key_of
+from experiments.gain.cache import Cache, key_of, state_of_code
 from experiments.gain.examples import ExampleWriter
 from experiments.gain.files import write_curves, write_metrics, write_per_image, write_predictions
 from experiments.gain.inputs import Truths, hash_of_set, read_truths
@@ -62,7 +62,7 @@ def measure(
         narrator.say(f"annotations: {line}")
     if settings.limit is not None:
         narrator.say(f"--limit: {len(truths.stems)} of {truths.n_annotated} pictures are measured")
-    cache = Cache(run / "cache")
+    cache = Cache(run / "cache", state_of_code())
     arms = build_arms(settings, truths, deblurrers, cache, run / "cache")
     for folder, count in arms.n_unannotated.items():
         if count:

@@ -191,8 +191,8 @@ class DeblurrerRecord:
         kind: ``network``, ``folder`` for pictures that another program restored, or ``fused`` for boxes of restored (or
             mirrored) and blurred pictures together.
         sha256: of the weights, of all the folder's pictures' pixels, or of what is fused and how.
-        ms_per_picture: median wall time of restoring one picture of this run, files not included; None for a folder,
-            and where every picture came from the cache. A rough figure: ``experiments.speed`` measures time properly.
+        ms_per_picture: median wall time of restoring one picture of this run, files not included; None for a folder. A
+            rough figure: ``experiments.speed`` measures time properly.
         gmacs: multiply-accumulates of one 1280x720 picture in units of 10^9; None where not known.
         parameters: of the network; None where not known.
     """

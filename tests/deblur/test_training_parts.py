@@ -13,6 +13,7 @@ from torch import nn
 
 from deblur.blur import parse_blur, synthesize
 from deblur.errors import DeblurError
+from deblur.networks import Restored
 from deblur.pictures import scale_down, write_picture
 from deblur.training.averaging import AveragedWeights
 from deblur.training.batches import Batch
@@ -22,7 +23,7 @@ from deblur.training.log import TrainingLog
 from deblur.training.loop import learning_mode
 from deblur.training.setup import fill_store
 from deblur.training.sources import Example, PictureStore, parse_source
-from deblur.training.validation import blurred_here, evaluating
+from deblur.training.validation import ValidationSet, blurred_here, evaluating, validate
 
 CPU = torch.device("cpu")
 
@@ -220,3 +221,30 @@ def test_frozen_norm_keeps_its_statistics_and_uses_them(freeze_norm):
     torch.testing.assert_close(given.mean((0, 2, 3)), x.mean((0, 2, 3)) * freeze_norm, rtol=1e-4, atol=1e-4)
     given.sum().backward()
     assert norm.weight.grad is not None  # what it learns, it goes on learning
+
+
+class Brighter(nn.Module):
+    """Adds so much to a picture."""
+
+    def __init__(self, by: float) -> None:
+        super().__init__()
+        self.by = by
+
+    def forward(self, x: torch.Tensor, *, finest_only: bool) -> Restored:
+        return Restored((x + self.by,), None)
+
+
+def test_means_and_gain_are_of_the_same_pictures():
+    grey = np.full((8, 8, 3), 51, np.uint8)
+    pairs = ((grey, grey + 51), (grey, grey + 102))  # the first is restored exactly
+    score = validate(Brighter(0.2), [ValidationSet("a", pairs)], CPU)["a"]
+    assert (score["input"], score["restored"]) == pytest.approx((-20 * np.log10(0.4), -20 * np.log10(0.2)), abs=1e-3)
+    assert score["gain"] == pytest.approx(20 * np.log10(2), abs=1e-3)
+    exact = validate(Brighter(0.2), [ValidationSet("a", pairs[:1])], CPU)["a"]
+    assert exact == {"input": None, "restored": None, "gain": None}
+
+
+def test_a_restoration_that_is_no_number_ends_validation():
+    grey = np.full((8, 8, 3), 51, np.uint8)
+    with pytest.raises(DeblurError, match=r"shake:8.*picture 1.*no number"):
+        validate(Brighter(float("nan")), [ValidationSet("shake:8", ((grey, grey + 51),))], CPU)

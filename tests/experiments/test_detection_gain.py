@@ -83,6 +83,19 @@ def test_resume_takes_the_options_of_the_run_and_repeats_no_work(command: Comman
     assert "other options (--classes, --seed)" in err
 
 
+def test_what_other_code_made_is_made_again(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, err = command(*command.base, "--output", "x", "--json")
+    assert code == 0, err
+    made, command.fakes.restored = command.fakes.restored, 0
+    monkeypatch.setattr("experiments.gain.measure.state_of_code", lambda: "another")
+    code, again, err = command("--resume", "x", "--json")
+    assert code == 0, err
+    assert command.fakes.restored == made > 0
+    assert json.loads(again)["recovered"] == json.loads(out)["recovered"]
+    environment = json.loads((tmp_path / "x" / "env.json").read_text())
+    assert len(environment["earlier"]) == 1
+
+
 def test_none_is_no_network_and_lists_may_be_given_in_parts(command: Command) -> None:
     arguments = [*command.base[:-1], "none", "--detector", "second", "--json"]
     code, out, err = command(*arguments)
