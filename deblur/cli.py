@@ -37,7 +37,7 @@ def add_device_option(parser: argparse.ArgumentParser) -> None:
 
 def add_seed_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--seed N``."""
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
+    parser.add_argument("--seed", type=whole_number, default=0, help="seed of everything random (default: 0)")
 
 
 def positive_int(text: str) -> int:
@@ -78,6 +78,13 @@ def unit_interval(text: str) -> float:
     if not 0.0 <= value <= 1.0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
     return value
+
+
+def folder_name(text: str) -> str:
+    """Argument type: a name that a folder can have."""
+    if text in {"", ".", ".."} or {"/", "\\"} & {*text}:
+        raise argparse.ArgumentTypeError(f"{text!r} is no name for a folder: no / and no \\, and not nothing")
+    return text
 
 
 class Collect(argparse.Action):

@@ -68,6 +68,30 @@ def package_versions() -> dict[str, str | None]:
     return {name: _version(name) for name in RECORDED_PACKAGES}
 
 
+def check_options(config: Path, options: dict[str, Any]) -> None:
+    """Refuse to go on with a run under other options than those in its configuration.
+
+    Args:
+        config: the run's ``config.yaml``.
+        options: those that it should have.
+
+    Raises:
+        DeblurError: the file cannot be read, or an option differs.
+    """
+    try:
+        recorded = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DeblurError(f"cannot read {config}: {' '.join(str(error).split())}") from error
+    if not isinstance(recorded, dict):
+        raise DeblurError(f"{config} is not the configuration of a run: choose another --output")
+    keys = {*recorded, *options}
+    differing = sorted(f"--{key.replace('_', '-')}" for key in keys if recorded.get(key) != options.get(key))
+    if differing:
+        raise DeblurError(
+            f"{config.parent} is a run with other options ({', '.join(differing)}): go on with its own or begin another"
+        )
+
+
 def write_environment(folder: Path, environment: dict[str, Any]) -> None:
     """Write ``folder/env.json``; what it said before the run was gone on with stands in ``earlier``, oldest first."""
     file = folder / "env.json"

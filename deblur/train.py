@@ -26,6 +26,7 @@ from deblur.cli import (
     add_config_option,
     add_device_option,
     add_seed_option,
+    folder_name,
     not_negative,
     parse_args,
     positive_int,
@@ -65,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=_HelpFormatter,
     )
     add_config_option(parser)
-    parser.add_argument("--name", default="deblur", help="name of the run")
+    parser.add_argument("--name", type=folder_name, default="deblur", help="name of the run")
     parser.add_argument("--output", type=Path, default=Path("runs"), help="folder that holds runs")
     parser.add_argument("--resume", default="never", help="never, auto (newest run of this name) or a run's folder")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON document on stdout")

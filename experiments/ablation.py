@@ -5,7 +5,8 @@
 It takes every option of ``python -m deblur.train``; all variants share data, seed and length (``--max-minutes`` or
 ``--steps``). The run's folder ``runs/ablation/NAME`` holds a training run for each variant, ``ablation.csv`` and a
 plot.
-A variant that is done is not trained again with ``--resume auto``, one that was interrupted goes on.
+With ``--resume auto`` and the same options a variant that is done is not trained again, one that was interrupted goes
+on, and others join the table.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 SUBNETWORKS = ("msfd", "tcn", "eagr", "fam", "msff", "guide")
 LOSS_TERMS = ("frequency", "smoothness")
 VARIANTS = ("full", *(f"no-{part}" for part in (*SUBNETWORKS, *LOSS_TERMS)))
+NOT_SHARED = ("variants", "resume", "json")
+"""Options that may differ where a run is gone on with."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -63,27 +66,46 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
     """Train every variant; returns the run's folder and the table, a row a variant.
 
     Raises:
-        DeblurError: as ``deblur.training.loop.train`` does.
+        DeblurError: as ``deblur.training.loop.train`` does, or the run to go on with had other options.
     """
     import pandas as pd
 
     from deblur.devices import resolve_device
-    from deblur.runs import create_run, describe_environment, write_atomically, write_json
+    from deblur.runs import (
+        check_options,
+        create_run,
+        describe_environment,
+        write_atomically,
+        write_environment,
+        write_yaml,
+    )
     from deblur.training.loop import train
+    from deblur.training.setup import plain_options
 
     folder = options.output / "ablation" / options.name
     if not (options.resume == "auto" and folder.is_dir()):
         folder = create_run("ablation", options.name, options.output)
+    config = folder / "config.yaml"
+    shared = {key: value for key, value in plain_options(options).items() if key not in NOT_SHARED}
+    if config.is_file():
+        check_options(config, shared)
+    else:
+        write_yaml(config, shared)
+    wanted = options.variants or default_variants(options)
     rows = []
-    for name in options.variants or default_variants(options):
+    for name in VARIANTS:
         metrics_file = folder / "train" / name / "metrics.json"
         # A variant that was killed before its first checkpoint begins anew, in a folder with a number behind its name.
-        done = metrics_file.is_file()
-        metrics = json.loads(metrics_file.read_bytes()) if done else train(variant_options(options, name, folder))
+        if metrics_file.is_file():
+            metrics = json.loads(metrics_file.read_bytes())
+        elif name in wanted:
+            metrics = train(variant_options(options, name, folder))
+        else:
+            continue
         rows.append({"variant": name} | summarize(metrics))
     table = pd.DataFrame(rows)
     write_atomically(folder / "ablation.csv", table.to_csv(index=False).encode("utf-8"))
-    write_json(folder / "env.json", describe_environment(str(resolve_device(options.device)), options.seed))
+    write_environment(folder, describe_environment(str(resolve_device(options.device)), options.seed))
     plot(table, folder)
     return folder, table
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_PARTS = {"network", "ema", "optimizer", "config", "seed", "step", "seconds", "best", "random"}
+
+
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write ``state`` (tensors, plain values, lists and dicts of them) in one step: the old file or the new one."""
     buffer = io.BytesIO()
@@ -22,10 +25,10 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read what ``save_checkpoint`` wrote, to the CPU.
+    """Read the training state that ``save_checkpoint`` wrote, to the CPU.
 
     Raises:
-        DeblurError: the file is missing, broken, or holds more than tensors and plain values.
+        DeblurError: the file is missing, broken, holds more than tensors and plain values, or lacks a part.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -36,4 +39,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise DeblurError(f"{path} is no training state of this project: {reason}") from error
     if not isinstance(state, dict):
         raise DeblurError(f"{path} is no training state of this project: it holds a {type(state).__name__}")
+    lacking = _PARTS - state.keys()
+    if lacking:
+        raise DeblurError(f"{path} is no training state of this project: it lacks {', '.join(sorted(lacking))}")
     return state

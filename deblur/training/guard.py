@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-_ADVICE = "resume it with a smaller --learning-rate, --clip 0.1 or --precision no"
+_ADVICE = "with a smaller --learning-rate, --clip 0.1 or --precision no"
 
 
 class FiniteGuard:
@@ -44,7 +44,7 @@ class FiniteGuard:
             if broken:
                 raise DeblurError(
                     f"the {' and '.join(broken)} loss is no longer finite at step {step}, batch "
-                    f"{', '.join(map(str, files))}; the last checkpoint in {self._folder} is good: {_ADVICE}"
+                    f"{', '.join(map(str, files))}; {self._way_on()}"
                 )
 
     def check_weights(self, network: nn.Module, step: int) -> None:
@@ -55,6 +55,9 @@ class FiniteGuard:
         """
         sums = [value.detach().abs().max() for value in network.state_dict().values() if value.is_floating_point()]
         if not torch.isfinite(torch.stack(sums)).all():
-            raise DeblurError(
-                f"weights are no longer finite at step {step}; the last checkpoint in {self._folder} is good: {_ADVICE}"
-            )
+            raise DeblurError(f"weights are no longer finite at step {step}; {self._way_on()}")
+
+    def _way_on(self) -> str:
+        if (self._folder / "weights" / "state.pt").is_file():
+            return f"the last checkpoint in {self._folder} is good: resume it {_ADVICE}"
+        return f"nothing was saved in {self._folder} yet: begin again {_ADVICE}"

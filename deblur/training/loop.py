@@ -42,10 +42,11 @@ from deblur.training.setup import (
     network_config,
     open_run,
     read_sources,
+    record_sitting,
     released_estimator,
 )
 from deblur.training.sources import PictureStore
-from deblur.training.validation import DISTANCE, PSNR, validate
+from deblur.training.validation import DISTANCE, PSNR, sets_digest, validate
 
 if TYPE_CHECKING:
     import argparse
@@ -135,8 +136,10 @@ class Trainer:
         self.progress = Progress()
         fill_store(self.store, self.sources, options.max_side)
         self.folder, state = open_run(options, self.accelerator)
+        self.validated_on = sets_digest(self.sets)
         if state is not None:
             self._restore(optimizer, state)
+        record_sitting(self.folder, options, self.accelerator)
         self.network: nn.Module
         self.network, self.optimizer = self.accelerator.prepare(self.bare, optimizer)
         self.guard = FiniteGuard(self.folder)
@@ -337,6 +340,7 @@ class Trainer:
                 "seconds": progress.seconds,
                 "best": progress.best,
                 "best_by": self._chosen_by(),
+                "validated_on": self.validated_on,
                 "random": torch.get_rng_state(),
             },
         )
@@ -354,9 +358,14 @@ class Trainer:
             )
         self.bare.load_state_dict(state["network"])
         self.ema.load_state_dict(state["ema"])
+        # The options that it was made with now hold, not those of the sitting before.
+        given = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
         optimizer.load_state_dict(state["optimizer"])
-        # States of earlier versions do not say it: they were all chosen by PSNR.
-        best = state["best"] if state.get("best_by", PSNR) == self._chosen_by() else None
+        for group, kept in zip(optimizer.param_groups, given, strict=True):
+            group.update(kept)
+        # States of earlier versions do not say how they chose: all by PSNR, on what the run was validated on.
+        chosen = state.get("best_by", PSNR), state.get("validated_on", self.validated_on)
+        best = state["best"] if chosen == (self._chosen_by(), self.validated_on) else None
         self.progress = Progress(state["step"], state["seconds"], best)
         torch.set_rng_state(state["random"])
 

@@ -80,7 +80,7 @@ def parse_blur_range(text: str) -> BlurRange:
         weight = float(number) if equals else 1.0
     except ValueError:
         raise DeblurError(f"--blur {text}: write KIND:LOW-HIGH=WEIGHT, such as shake:2-32=0.4") from None
-    if not (0 <= bounds[0] <= bounds[1] and weight > 0):
+    if not (0 <= bounds[0] <= bounds[1] and 0 < weight < float("inf")):
         raise DeblurError(f"--blur {text}: lengths must rise from 0 up and the weight must be above 0")
     if kernels:
         read_kernels(kernels)  # a file that cannot be read is named now, not hours later

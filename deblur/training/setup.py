@@ -141,7 +141,11 @@ def _spread(examples: Sequence[Example], count: int) -> Sequence[Example]:
 
 
 def open_run(options: argparse.Namespace, accelerator: Accelerator) -> tuple[Path, dict[str, Any] | None]:
-    """A new run folder, or the one to resume with its training state; the same on every process."""
+    """A new run folder, or the one to resume with its training state; the same on every process.
+
+    Raises:
+        DeblurError: there is nothing to resume, or what is there is no training state.
+    """
     found: list[Path | None] = [None, None]  # the folder, and the training state in it if the run goes on
     if accelerator.is_main_process:
         folder = find_resumable(options)
@@ -151,13 +155,21 @@ def open_run(options: argparse.Namespace, accelerator: Accelerator) -> tuple[Pat
             found[0] = folder = create_run("train", options.name, options.output)
             (folder / "weights").mkdir()
     folder, state_file = broadcast_object_list(found)
-    state = load_checkpoint(state_file) if state_file is not None else None
+    return folder, load_checkpoint(state_file) if state_file is not None else None
+
+
+def record_sitting(folder: Path, options: argparse.Namespace, accelerator: Accelerator) -> None:
+    """Write what a run is, or goes on, with: ``config.yaml`` and ``env.json``; not before it is sure that it can."""
     if accelerator.is_main_process:
-        given = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
-        write_yaml(folder / "config.yaml", {key: value for key, value in given.items() if key != "config"})
+        write_yaml(folder / "config.yaml", plain_options(options))
         environment = describe_environment(str(accelerator.device), options.seed)
         write_environment(folder, environment | {"processes": accelerator.num_processes})
-    return folder, state
+
+
+def plain_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The options as a configuration file holds them."""
+    given = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
+    return {key: value for key, value in given.items() if key != "config"}
 
 
 def find_resumable(options: argparse.Namespace) -> Path | None:

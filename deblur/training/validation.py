@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,16 @@ def blurred_here(examples: Sequence[Example], spec: BlurSpec, side: int, max_sid
 def with_paths(one: ValidationSet) -> ValidationSet:
     """The same pictures, under a name that says it, for a guided network that is told the camera's paths."""
     return replace(one, name=f"{one.name}+path", told=True)
+
+
+def sets_digest(sets: Sequence[ValidationSet]) -> str:
+    """Hash of names and pixels: scores of sets with the same one can be compared."""
+    digest = hashlib.sha256()
+    for one in sets:
+        digest.update(f"{one.name} {[picture.shape for pair in one.pairs for picture in pair]}".encode())
+        for picture in (picture for pair in one.pairs for picture in pair):
+            digest.update(np.ascontiguousarray(picture).data)
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from deblur.errors import DeblurError
-from deblur.runs import create_run, write_yaml
+from deblur.runs import check_options, create_run, write_yaml
 from experiments.gain.records import TASK
 
 if TYPE_CHECKING:
@@ -30,7 +28,7 @@ def open_run(folder: Path | None, options: dict[str, Any], name: str) -> Path:
         folder = create_run(TASK, name)
     config = folder / "config.yaml"
     if config.is_file():
-        _check_options(config, options)
+        check_options(config, options)
         return folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,19 +39,3 @@ def open_run(folder: Path | None, options: dict[str, Any], name: str) -> Path:
         raise DeblurError(f"{folder} holds files that are no run of this command: choose another --output")
     write_yaml(config, options)
     return folder
-
-
-def _check_options(config: Path, options: dict[str, Any]) -> None:
-    try:
-        recorded = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DeblurError(f"cannot read {config}: {' '.join(str(error).split())}") from error
-    if not isinstance(recorded, dict):
-        raise DeblurError(f"{config} is not the configuration of a run: choose another --output")
-    keys = {*recorded, *options}
-    differing = sorted(f"--{key}" for key in keys if recorded.get(key) != options.get(key))
-    if differing:
-        raise DeblurError(
-            f"{config.parent} is a run with other options ({', '.join(differing)}): go on with those by --resume, "
-            "or choose another --output"
-        )

@@ -23,7 +23,7 @@ from deblur.losses import LossWeights, restoration_loss
 from deblur.metrics import psnr
 from deblur.networks import build, config_from_dict
 from deblur.networks.mstsgm import MSTSGM
-from deblur.train import build_parser, main
+from deblur.train import build_parser, main, parse_training_args
 from deblur.training.checkpoint import load_checkpoint, save_checkpoint
 from deblur.training.loop import Trainer, train
 from deblur.training.setup import find_resumable
@@ -333,8 +333,30 @@ def test_training_needs_none_of_the_detectors_libraries():
 
 def test_resuming_another_network_is_refused(tmp_path, photos):
     assert main(arguments(tmp_path, photos, "--steps", "1")) == 0
+    run = tmp_path / "runs" / "train" / "deblur"
+    before = [(run / name).read_bytes() for name in ("config.yaml", "env.json")]
     with pytest.raises(DeblurError, match="another network or seed"):
         train(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "2", "--resume", "auto", "--seed", "1")))
+    assert [(run / name).read_bytes() for name in ("config.yaml", "env.json")] == before
+
+
+def test_what_is_changed_when_a_run_goes_on_holds(tmp_path, photos):
+    assert main(arguments(tmp_path, photos, "--steps", "1")) == 0
+    changed = [*arguments(tmp_path, photos), "--steps", "2", "--resume", "auto", "--weight-decay", "0.3"]
+    trainer = Trainer(build_parser().parse_args(changed), None)
+    assert trainer.progress.step == 1
+    assert [group["weight_decay"] for group in trainer.optimizer.param_groups] == [0.3]
+    assert all(state["exp_avg"].any() for state in trainer.optimizer.state.values())
+
+
+def test_a_best_score_on_other_pictures_is_none(tmp_path, photos):
+    assert main([*arguments(tmp_path, photos), "--steps", "1", "--val-blur", "none"]) == 0
+    on_sharp = load_checkpoint(tmp_path / "runs" / "train" / "deblur" / "weights" / "state.pt")
+    config = tmp_path / "runs" / "train" / "deblur" / "config.yaml"
+    again = ["--config", str(config), "--resume", str(config.parent)]
+    assert Trainer(parse_training_args(build_parser(), again), None).progress.best == on_sharp["best"]
+    blurred = parse_training_args(build_parser(), [*again, "--val-blur", "shake:28"])
+    assert Trainer(blurred, None).progress.best is None
 
 
 def test_feature_distance_is_a_loss_and_is_measured(tmp_path, photos):
@@ -368,6 +390,7 @@ def test_feature_distance_is_a_loss_and_is_measured(tmp_path, photos):
         (["--device", "cuda:99"], "cuda:99"),
         (["--content", "0", "--frequency", "0"], "--content 0 --frequency 0"),
         (["--blur", "measured@nowhere.npz:2-9"], "nowhere.npz"),
+        (["--blur", "shake:1-32=inf"], "shake:1-32=inf"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_1(tmp_path, photos, capsys, extra, message):
@@ -385,6 +408,10 @@ def test_mistakes_are_one_line_and_exit_1(tmp_path, photos, capsys, extra, messa
         ["--steps", "0", "--sharp", "x"],
         ["--max-minutes", "0", "--sharp", "x"],
         ["--steps", "1", "--sharp", "x", "--clip", "-1"],
+        ["--steps", "1", "--sharp", "x", "--seed", "-1"],
+        ["--steps", "1", "--sharp", "x", "--name", ""],
+        ["--steps", "1", "--sharp", "x", "--name", ".."],
+        ["--steps", "1", "--sharp", "x", "--name", "a/b"],
     ],
 )
 def test_usage_errors_exit_2(given, capsys):
@@ -425,7 +452,8 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path, photos):
 def test_a_state_that_is_none_is_refused(tmp_path):
     file = tmp_path / "state.pt"
     save_checkpoint(file, {"step": 1, "network": {"w": torch.ones(2)}})
-    assert load_checkpoint(file)["step"] == 1
+    with pytest.raises(DeblurError, match=r"state\.pt is no training state.*lacks best, config"):
+        load_checkpoint(file)
     file.write_bytes(b"not a state")
     with pytest.raises(DeblurError, match=r"state\.pt"):
         load_checkpoint(file)

@@ -112,7 +112,11 @@ def test_the_guard_names_the_first_bad_step_of_those_not_yet_looked_at(tmp_path)
     network = nn.BatchNorm2d(2)
     guard.check_weights(network, 7)
     network.running_mean[1] = float("nan")
-    with pytest.raises(DeblurError, match="weights are no longer finite at step 7"):
+    with pytest.raises(DeblurError, match=r"weights are no longer finite at step 7; nothing was saved .* begin again"):
+        guard.check_weights(network, 7)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "state.pt").touch()
+    with pytest.raises(DeblurError, match=r"the last checkpoint in .* is good: resume it"):
         guard.check_weights(network, 7)
 
 

@@ -39,9 +39,21 @@ def test_ablation_writes_a_table_and_a_plot_and_goes_on_where_it_stopped(trainin
     )
     assert (folder / "train" / "full" / "metrics.json").stat().st_mtime_ns == changed
     printed = json.loads(capsys.readouterr().out)
-    assert [row["variant"] for row in printed["variants"]] == ["full", "no-smoothness"]
+    assert [row["variant"] for row in printed["variants"]] == ["full", "no-tcn", "no-smoothness"]
+    assert list(pd.read_csv(folder / "ablation.csv")["variant"]) == ["full", "no-tcn", "no-smoothness"]
     config = yaml.safe_load((folder / "train" / "no-smoothness" / "config.yaml").read_text())
     assert config["smoothness"] == 0.0
+
+
+def test_variants_of_other_options_do_not_join_a_table(training_arguments, tmp_path, capsys):
+    assert main([*training_arguments, "--steps", "1", "--variants", "full"]) == 0
+    folder = tmp_path / "runs" / "ablation" / "ablation"
+    before = {file: file.read_bytes() for file in folder.glob("*.*")}
+    again = [*training_arguments, "--steps", "2", "--seed", "3", "--variants", "no-tcn", "--resume", "auto"]
+    assert main(again) == 1
+    assert "other options (--seed, --steps)" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in folder.glob("*.*")} == before
+    assert not (folder / "train" / "no-tcn").exists()
 
 
 def test_a_variant_killed_before_its_first_checkpoint_begins_anew(training_arguments, tmp_path):
