@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deblur.cli import add_seed_option, parse_args, run
+from deblur.errors import DeblurError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             axes.set_title(str(spec), fontsize=9)
         for axes in figure.axes:
             axes.axis("off")
+        if options.output.suffix[1:].lower() not in (formats := figure.canvas.get_supported_filetypes()):
+            raise DeblurError(f"--output {options.output}: no kind of picture; use one of {', '.join(sorted(formats))}")
         options.output.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(options.output, dpi=110)
         print(options.output)

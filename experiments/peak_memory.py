@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deblur.cli import EXIT_USAGE
+
 if TYPE_CHECKING:
     from deblur.blur import BlurSpec
     from experiments.timing import Program
@@ -65,6 +67,9 @@ def _resident(key: str) -> int:
 
 
 def _main() -> int:
+    if len(sys.argv) != 8:
+        print(__doc__, file=sys.stderr)
+        return EXIT_USAGE
     kind, name, width, height, device, threads, blur = sys.argv[1:]
     import torch
 

@@ -37,7 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     def body() -> int:
         from deblur.runs import write_atomically
 
-        old = options.readme.read_text(encoding="utf-8")
+        try:
+            old = options.readme.read_text(encoding="utf-8")
+        except OSError as error:
+            raise DeblurError(f"cannot read --readme {options.readme}: {error.strerror}") from error
         new = replace_between_markers(old, "\n".join(tables(options.results)), options.readme)
         if options.check and new != old:
             raise DeblurError(f"{options.readme} does not say what {options.results} says: run this without --check")

@@ -220,6 +220,8 @@ def test_a_readme_without_markers_is_left_alone(results, tmp_path, capsys):
     readme.write_text("nothing here\n")
     assert readme_tables.main(["--readme", str(readme), "--results", str(results)]) == 1
     assert "<!-- results -->" in capsys.readouterr().err
+    assert readme_tables.main(["--readme", str(tmp_path / "nowhere.md"), "--check"]) == 1
+    assert "nowhere.md: No such file" in capsys.readouterr().err
     assert readme.read_text() == "nothing here\n"
 
 
