@@ -8,7 +8,7 @@ from deblur.pictures import write_picture
 from detection.drawing import draw_detections, side_by_side
 from experiments.gain.picture_sets import file_name_of
 from experiments.gain.protocol import CONFIDENT
-from experiments.gain.records import BLURRED, SHARP, Example, Result, deblurred_arm
+from experiments.gain.records import BLURRED, CONTROL, SHARP, Example, Result, deblurred_arm
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -58,7 +58,7 @@ class ExampleWriter:
         f1 = {(row.blur, row.arm, row.picture): row.f1 for row in rows}
         stems = sorted({row.picture for row in rows})
         examples = []
-        for deblurrer in result.recovered:
+        for deblurrer in (name for name in result.recovered if name != CONTROL):
             before, after = (result.blur, BLURRED), (result.blur, deblurred_arm(deblurrer))
             change = {stem: f1[(*after, stem)] - f1[(*before, stem)] for stem in stems}
             effects: tuple[tuple[Literal["helped", "hurt"], int], ...] = (("helped", 1), ("hurt", -1))

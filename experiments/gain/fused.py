@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.gain.picture_sets import pixel_hash
-from experiments.gain.records import MIRRORED, deblurred_arm, fused_name, sharp_through_arm
+from experiments.gain.records import CONTROL, deblurred_arm, fused_name, sharp_through_arm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,16 +75,15 @@ def add_fused(
         blurred: blur to pictures.
         deblurred: (blur, deblurrer) to restored pictures; added to.
     """
-    control = fused_name(MIRRORED)
     restored = dict(deblurred)
     for (blur, name), pictures in restored.items():
         arm = deblurred_arm(fused_name(name))
         deblurred[blur, fused_name(name)] = FusedSet(arm, (blurred[blur], pictures), pictures)
     for blur, source in blurred.items():
-        deblurred[blur, control] = FusedSet(deblurred_arm(control), (source, MirroredSet(source)), source)
+        deblurred[blur, CONTROL] = FusedSet(deblurred_arm(CONTROL), (source, MirroredSet(source)), source)
     if sharp is None:
         return
     for name, pictures in list(through.items()):
         arm = sharp_through_arm(fused_name(name))
         through[fused_name(name)] = FusedSet(arm, (sharp, pictures), pictures)
-    through[control] = FusedSet(sharp_through_arm(control), (sharp, MirroredSet(sharp)), sharp)
+    through[CONTROL] = FusedSet(sharp_through_arm(CONTROL), (sharp, MirroredSet(sharp)), sharp)

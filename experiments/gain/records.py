@@ -61,6 +61,10 @@ def fused_name(deblurrer: str) -> str:
     return f"{deblurrer}+blurred"
 
 
+CONTROL = fused_name(MIRRORED)
+"""What fused boxes are compared with: nothing is restored in it."""
+
+
 def is_sharp_arm(arm: str) -> bool:
     """Whether an arm is the same at every blur: ``sharp`` and ``sharp-through:NAME``."""
     return arm == SHARP or arm.startswith(sharp_through_arm(""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import re
 import textwrap
@@ -12,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 from deblur.errors import DeblurError
 from experiments.compare import differences
 from experiments.gain.files import read_curves, read_metrics, read_predictions
-from experiments.gain.records import BLURRED, SHARP, deblurred_arm, is_sharp_arm, sharp_through_arm
-from experiments.plotting.style import BLURRED_LOOK, SHARP_LOOK, Look, deblurrer_look
+from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm, is_sharp_arm, sharp_through_arm
+from experiments.plotting.style import BLURRED_LOOK, CONTROL_LOOK, SHARP_LOOK, Look, deblurrer_look
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from detection.bootstrap import Interval
-    from experiments.gain.records import ArmScore, BlurRecord, DeblurrerRecord, GainRun, Result
+    from experiments.gain.records import ArmScore, BlurRecord, DeblurrerRecord, Example, GainRun, Result
     from experiments.gain.tables import Curve, Predictions
 
 # What a kind of synthetic blur is called on an axis.
@@ -221,16 +222,22 @@ class Runs:
 
     def _restored(self) -> list[Series]:
         pairs = [(run, deblurrer.name) for run in self.runs for deblurrer in run.record.deblurrers]
+        places = itertools.count()
         found = []
-        for place, (run, name) in enumerate(pairs):
+        for run, name in pairs:
             label = name if len(self.runs) == 1 else f"{name} ({run.name})"
+            look = CONTROL_LOOK if name == CONTROL else deblurrer_look(next(places))
             arms = {arm for result in run.record.results for arm in result.arms}
             if deblurred_arm(name) in arms:
-                found.append(Series(label, deblurred_arm(name), name, (run,), deblurrer_look(place)))
+                found.append(Series(label, deblurred_arm(name), name, (run,), look))
             if sharp_through_arm(name) in arms:
-                look = deblurrer_look(place, through=True)
-                found.append(Series(f"sharp through {label}", sharp_through_arm(name), name, (run,), look))
+                found.append(Series(f"sharp through {label}", sharp_through_arm(name), name, (run,), look.through()))
         return found
+
+
+def restored_examples(result: Result | None) -> list[Example]:
+    """A result's examples but those of the control, in which nothing is restored."""
+    return [example for example in (result.examples if result else []) if example.deblurrer != CONTROL]
 
 
 def check_comparable(one: OpenRun, other: OpenRun) -> None:

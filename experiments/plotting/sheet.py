@@ -8,6 +8,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from deblur.errors import DeblurError
@@ -172,12 +173,11 @@ class Drawing:
             series: in order.
             symbols: what stands for a series in the figure.
         """
-        width = body.bbox.width / body.figure.dpi
-        needed = sum(0.55 + 0.075 * len(one.label) for one in series)
+        widths = [0.55 + 0.075 * len(one.label) for one in series]
         body.legend(
             handles=[self._symbol(one, symbols) for one in series],
             loc="outside upper left",
-            ncols=len(series) if needed <= width else min(len(series), max(1, int(len(series) * width / needed))),
+            ncols=_legend_columns(widths, body.bbox.width / body.figure.dpi),
             handlelength={"points": 1.0, "lines": 2.8, "bars": 1.8}[symbols],
             columnspacing=1.6,
         )
@@ -233,6 +233,12 @@ def rendered(figure: Figure, suffix: Literal["png", "pdf", "svg"] | str, title: 
     stream = io.BytesIO()
     figure.savefig(stream, format=suffix, dpi=_DPI, metadata=metadata)
     return stream.getvalue()
+
+
+def _legend_columns(widths: Sequence[float], width: float) -> int:
+    """As many columns as fit, each as wide as the widest of its entries; matplotlib shares them out like this."""
+    fitting = (n for n in range(len(widths), 1, -1) if sum(map(max, np.array_split(widths, n))) <= width)
+    return next(fitting, 1)
 
 
 def _reach(value: float, ends: Ends) -> list[list[float]] | None:

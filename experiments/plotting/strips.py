@@ -10,8 +10,9 @@ from matplotlib.patheffects import withStroke
 
 from deblur.pictures import read_picture
 from experiments.gain.picture_sets import file_name_of
-from experiments.gain.records import BLURRED, SHARP, deblurred_arm
+from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm
 from experiments.plotting.boxes import SAME_OBJECT_IOU, drawn_confidence, found_in, iou, selected
+from experiments.plotting.runs import restored_examples
 from experiments.plotting.sheet import Drawing, Plot, Skipped
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def strips(drawing: Drawing) -> Iterator[Plot | Skipped]:
         truths = {} if run.predictions is None else {truth.picture: truth for truth in run.predictions.truths}
         for detector, blur in runs.pairs:
             result = run.result(detector, blur)
-            usable = [e for e in (result.examples if result else []) if _is_whole(run, (detector, blur), e, truths)]
+            usable = [e for e in restored_examples(result) if _is_whole(run, (detector, blur), e, truths)]
             examples = [*_largest(usable, "helped"), *_largest(usable, "hurt")]
             if examples:
                 found = True
@@ -67,7 +68,7 @@ def _strip(
     detector, blur = pair
     runs = drawing.runs
     confidence = drawn_confidence(run)
-    deblurrers = {deblurred_arm(record.name): record.name for record in run.record.deblurrers}
+    deblurrers = {deblurred_arm(one.name): one.name for one in run.record.deblurrers if one.name != CONTROL}
     arms = [arm for arm in (SHARP, BLURRED, *deblurrers) if any(arm in example.pictures for example in examples)]
     parts = [
         detector if len(runs.detectors) > 1 else "",
@@ -77,9 +78,9 @@ def _strip(
     plot, body = drawing.sheet(
         "_".join(["strips", *(file_name_of(part) for part in parts if part)]),
         f"Where restoring helped and hurt most: {detector}, {runs.blur_label(blur)}",
-        f"Crops around a box that changed. Solid: boxes of confidence {confidence:g} or more; dashed: truth. F1 is of"
-        " the whole picture, before and after restoring. Chosen by the largest change in F1: extremes, not typical"
-        " pictures.",
+        f"Crops around a box that changed; restored ones stand under their deblurrer. Solid: boxes of confidence"
+        f" {confidence:g} or more; dashed: truth. F1 is of the whole picture, before and after restoring. Chosen by the"
+        " largest change in F1: extremes, not typical pictures.",
         (1.85 * len(arms) + 1.3, 1.95 * len(examples) + 0.25),
     )
     grid = body.subplots(len(examples), len(arms), squeeze=False)
@@ -100,7 +101,7 @@ def _strip(
         words += [f"by {example.deblurrer}"] if len(deblurrers) > 1 else []
         row[0].set_ylabel("\n".join(words), rotation=0, ha="right", va="center", size=7.5)
     for ax, arm in zip(grid[0], arms, strict=True):
-        ax.set_title(f"restored: {deblurrers[arm]}" if arm in deblurrers else arm, size=8.5, loc="center")
+        ax.set_title(deblurrers[arm].replace("+", "\n+") if arm in deblurrers else arm, size=8.5, loc="center")
     return plot
 
 

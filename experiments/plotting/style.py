@@ -7,7 +7,7 @@ tell apart. No figure relies on them: markers, hatches and line patterns differ 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -39,22 +39,24 @@ class Look:
     line: Literal["-", "--", "-.", ":"] | tuple[float, tuple[float, ...]]
     hollow: bool = False
 
+    def through(self) -> Look:
+        """The look of sharp pictures put through a deblurrer of this one: same colour and marker, hollow."""
+        return replace(self, line=(0, (1, 1.5)), hollow=True)
+
 
 SHARP_LOOK = Look(INK, "*", "", "--")
 BLURRED_LOOK = Look(BLURRED_GREY, "X", "", ":")
+CONTROL_LOOK = Look("#4D4D4D", "p", "\\\\\\\\", "-.")
 
 
-def deblurrer_look(place: int, *, through: bool = False) -> Look:
+def deblurrer_look(place: int) -> Look:
     """The look of the deblurrer at a place in the order of the runs; colour, marker and hatch repeat at their own pace.
 
     Args:
         place: from 0.
-        through: whether it is for sharp pictures put through the deblurrer: same colour and marker, hollow.
     """
     colour = _COLOURS[place % len(_COLOURS)]
     marker, hatch = _MARKERS[place % len(_MARKERS)], _HATCHES[place % len(_HATCHES)]
-    if through:
-        return Look(colour, marker, hatch, (0, (1, 1.5)), hollow=True)
     return Look(colour, marker, hatch, "-" if place // len(_COLOURS) % 2 == 0 else "-.")
 
 

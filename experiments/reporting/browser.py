@@ -11,6 +11,7 @@ from PIL import Image
 from deblur.pictures import read_picture
 from experiments.gain.records import BLURRED, SHARP, deblurred_arm
 from experiments.plotting.boxes import drawn_confidence, selected
+from experiments.plotting.runs import restored_examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +41,7 @@ class PictureBook:
         usable = [
             (result, example)
             for result in self._run.record.results
-            for example in result.examples
+            for example in restored_examples(result)
             if example.picture in truths and self._is_whole(result, example)
         ]
         usable.sort(key=lambda pair: pair[1].rank)  # stable: helped and hurt of a deblurrer stay side by side

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from experiments.gain.records import BLURRED, SHARP, deblurred_arm
+from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm
 
 if TYPE_CHECKING:
     from detection.bootstrap import Interval
@@ -25,7 +26,8 @@ class Finding:
     Attributes:
         where: detector and blur.
         deblurrer: its name.
-        verdict: on which side of 0 the interval of the AP difference lies; ``open`` where it includes 0 or is missing.
+        verdict: on which side of 0 the interval of the AP difference lies; ``open`` where it includes 0 or is missing,
+            and where fused boxes gain no more than their control.
         verdict_words: the same for a reader.
         headline: the recovered fraction, or the AP difference where there is none.
         interval: its interval in words.
@@ -44,14 +46,17 @@ class Finding:
 
 
 def findings(runs: Runs) -> list[Finding]:
-    """Every comparison of the first run, in its order."""
+    """Every comparison of the first run, in its order, but the control's: nothing is restored in it."""
     run = runs.runs[0]
+    fused = {record.name for record in run.record.deblurrers if record.kind == "fused"}
     found = []
     for detector, blur in runs.pairs:
         result = run.result(detector, blur)
         if result is not None and BLURRED in result.arms:
-            names = [name for name in result.ap_difference if deblurred_arm(name) in result.arms]
-            found += [_finding(result, name, f"{detector}, {runs.blur_label(blur)}") for name in names]
+            names = [name for name in result.ap_difference if deblurred_arm(name) in result.arms and name != CONTROL]
+            where = f"{detector}, {runs.blur_label(blur)}"
+            control = result.ap_difference.get(CONTROL)
+            found += [_finding(result, name, where, control if name in fused else None) for name in names]
     return found
 
 
@@ -91,10 +96,12 @@ def verdict_of(difference: Interval) -> Verdict:
     return "open"
 
 
-def _finding(result: Result, deblurrer: str, where: str) -> Finding:
+def _finding(result: Result, deblurrer: str, where: str, control: Interval | None) -> Finding:
     difference = result.ap_difference[deblurrer]
     recovered = result.recovered.get(deblurrer)
     verdict = verdict_of(difference)
+    if control is not None and verdict == "better" and _value(difference) <= _value(control):
+        verdict = "open"
     sharp, blurred, restored = (
         result.arms[arm].ap if arm in result.arms else None for arm in (SHARP, BLURRED, deblurred_arm(deblurrer))
     )
@@ -104,7 +111,9 @@ def _finding(result: Result, deblurrer: str, where: str) -> Finding:
     else:
         parts.append(f"AP is {points(blurred)} on the blurred pictures; there are no sharp ones to compare with.")
     parts.append(f"Restored by {deblurrer}, they give {points(restored)}: {_difference_words(difference)}.")
-    parts.append(_decision_words(difference, verdict))
+    parts.append(_decision_words(difference, verdict_of(difference)))
+    if control is not None:
+        parts.append(_control_words(difference, control))
     bar = None
     if recovered is not None and recovered.value is not None:
         headline, interval = percent(recovered.value), "of the lost AP recovered, no interval"
@@ -139,6 +148,20 @@ def _decision_words(difference: Interval, verdict: Verdict) -> str:
     if verdict == "worse":
         return "The interval lies below 0: on pictures like these, restoring harms this detector."
     return "The interval includes 0: these pictures do not decide whether restoring helps."
+
+
+def _control_words(difference: Interval, control: Interval) -> str:
+    text = (
+        f"The boxes are those of two pictures; asked twice without restoring, in the blurred picture and in its mirror"
+        f" image, the detector changes by {signed(control.value)} points: "
+    )
+    if _value(difference) > _value(control):
+        return f"{text}what goes beyond that is the restoration's."
+    return f"{text}restoring adds nothing to that."
+
+
+def _value(interval: Interval) -> float:
+    return -math.inf if interval.value is None else interval.value
 
 
 def _harm_words(result: Result, deblurrer: str) -> list[str]:

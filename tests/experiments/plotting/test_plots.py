@@ -17,8 +17,8 @@ from experiments.plotting.boxes import found_in, iou
 from experiments.plotting.figures import charts
 from experiments.plotting.runs import Runs, run_names
 from experiments.plotting.scores import recovered
-from experiments.plotting.sheet import Drawing, Plot, Skipped
-from experiments.plotting.style import INK, deblurrer_look, styled
+from experiments.plotting.sheet import Drawing, Plot, Skipped, _legend_columns
+from experiments.plotting.style import CONTROL_LOOK, INK, deblurrer_look, styled
 from experiments.plotting.tradeoffs import cost_recovered
 from experiments.reporting.tables import tables
 
@@ -243,7 +243,17 @@ def test_looks_do_not_repeat_soon() -> None:
     looks = [deblurrer_look(place) for place in range(24)]
     assert len({(look.colour, look.marker) for look in looks}) == 24
     assert INK not in {look.colour for look in looks}
-    assert deblurrer_look(3, through=True).hollow
+    assert deblurrer_look(3).through().hollow
+    assert CONTROL_LOOK.colour not in {look.colour for look in looks}
+
+
+def test_a_legend_has_as_many_columns_as_fit() -> None:
+    assert _legend_columns([1.0] * 4, 4.0) == 4
+    assert _legend_columns([1.0] * 4, 3.5) == 3
+    # A column is as wide as its widest entry.
+    assert _legend_columns([1.0, 3.0, 1.0, 3.0], 5.0) == 1
+    assert _legend_columns([1.0, 1.0, 3.0, 3.0], 5.0) == 2
+    assert _legend_columns([9.0], 5.0) == 1
 
 
 def test_runs_of_the_same_name_are_named_by_more_of_their_path(tmp_path: Path) -> None:

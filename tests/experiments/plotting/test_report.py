@@ -7,13 +7,17 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
 import pytest
 
 from detection.bootstrap import Interval
-from experiments.plotting.runs import Runs
+from experiments.gain.files import write_metrics
+from experiments.gain.records import CONTROL, DeblurrerRecord, deblurred_arm
+from experiments.plotting.runs import Runs, restored_examples
+from experiments.plotting.style import CONTROL_LOOK
 from experiments.report import main
 from experiments.reporting.tables import tables
 from experiments.reporting.words import findings, summary
@@ -164,6 +168,37 @@ def test_words_say_no_more_than_the_interval(
     assert finding.verdict == verdict
     assert words in finding.sentences
     assert summary([finding], "95") == ""
+
+
+@pytest.mark.parametrize(("of_control", "verdict"), [(0.02, "better"), (0.12, "open")])
+def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
+    tmp_path: Path, make_run: MakeRun, of_control: float, verdict: str
+) -> None:
+    run = make_run(tmp_path / "run", blurs=(8,))
+    (result,) = run.results
+    names = {"net+blurred": 0.1, CONTROL: of_control}
+    gains = {name: Interval(gain, gain - 0.01, gain + 0.01, 0.95, 1000, 0) for name, gain in names.items()}
+    arms = {deblurred_arm(name): result.arms["deblurred:net"] for name in names}
+    of_control_too = [replace(example, deblurrer=CONTROL) for example in result.examples]
+    result = replace(
+        result,
+        arms=result.arms | arms,
+        ap_difference=result.ap_difference | gains,
+        examples=[*result.examples, *of_control_too],
+    )
+    records = [*run.deblurrers, *(DeblurrerRecord(name, "fused", name) for name in names)]
+    write_metrics(tmp_path / "run", replace(run, deblurrers=records, results=[result]))
+    runs = Runs([tmp_path / "run"])
+    by_name = {finding.deblurrer: finding for finding in findings(runs)}
+    assert list(by_name) == ["net", "net+blurred"]
+    assert by_name["net+blurred"].verdict == verdict
+    words = f"in its mirror image, the detector changes by +{100 * of_control:.1f} points"
+    assert words in by_name["net+blurred"].sentences
+    assert words not in by_name["net"].sentences
+    assert summary(list(by_name.values()), "95").startswith("Of 2 comparisons")
+    assert {example.deblurrer for example in restored_examples(result)} == {"net"}
+    control = next(series for series in runs.deblurred if series.deblurrer == CONTROL)
+    assert control.look == CONTROL_LOOK
 
 
 def test_tables_sort_by_numbers_and_have_dashes_for_what_is_missing(tmp_path: Path, make_run: MakeRun) -> None:
