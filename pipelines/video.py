@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from typing import TYPE_CHECKING, Self
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"))
 FALLBACK_FPS = 25.0  # where a camera or a file does not say; any value plays, none is right
+# Some formats announce a time, not frames, and sound or a last frame that stands may be what lasts so long.
+_SLACK, _SLACK_SHARE = 1.0, 0.05  # the smaller one: seconds, and a share of what is announced
 
 # What goes wrong is said once, by an exception; OpenCV and FFmpeg would add lines of their own on stderr.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -33,8 +36,8 @@ class VideoReader:
 
     Attributes:
         fps: frames a second of the file or camera, 25 where it does not say.
-        n_frames: how many frames a file announces; None for a camera or where it does not say. Only an announcement:
-            broken files hold fewer.
+        n_frames: how many frames a file announces; None for a camera or where it does not say. An estimate in some
+            formats, and files that are cut off hold fewer.
     """
 
     def __init__(self, source: Path | int) -> None:
@@ -46,7 +49,8 @@ class VideoReader:
         Raises:
             DeblurError: it does not open.
         """
-        self._capture = cv2.VideoCapture(source if isinstance(source, int) else str(source))
+        self._source = source
+        self._capture = _opened(source)
         if not self._capture.isOpened():
             self._capture.release()
             if isinstance(source, int):
@@ -60,12 +64,36 @@ class VideoReader:
         self.n_frames = int(count) if is_file and math.isfinite(count) and count > 0 else None
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        """Each next frame, RGB uint8 (H, W, 3), until the file ends or the camera gives none."""
+        """Each next frame, RGB uint8 (H, W, 3), until the file ends or the camera gives none.
+
+        Raises:
+            DeblurError: after the last frame, of a file that ends before what it announces.
+        """
+        n_read = 0
         while True:
             is_there, bgr = self._capture.read()
             if not is_there:
-                return
+                break
+            n_read += 1
             yield _swapped(np.asarray(bgr, np.uint8))
+        if self.n_frames is not None and n_read < self.n_frames and self._is_cut_off():
+            raise DeblurError(
+                f"{self._source} ends after {n_read} of the {self.n_frames} frames that it announces: it is cut off,"
+                " copy or record it anew"
+            )
+
+    def _is_cut_off(self) -> bool:
+        """Whether the file lacks frames, by their number and by their time."""
+        # What an editor cut without encoding anew is stored and never shown, so stored frames are counted.
+        stored = _opened(self._source)
+        stored.set(cv2.CAP_PROP_FORMAT, -1)
+        fps, announced = stored.get(cv2.CAP_PROP_FPS) or FALLBACK_FPS, stored.get(cv2.CAP_PROP_FRAME_COUNT)
+        ends = []
+        while stored.grab():
+            ends.append(stored.get(cv2.CAP_PROP_POS_MSEC) / 1000 + 1 / fps)
+        stored.release()
+        missing = announced / fps - max(ends, default=0.0)
+        return len(ends) < announced and missing > min(_SLACK, _SLACK_SHARE * announced / fps)
 
     def __enter__(self) -> Self:
         return self
@@ -88,6 +116,7 @@ class VideoWriter:
         self._fps = fps
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
+        self._n_frames = 0
 
     def write(self, frame: NDArray[np.uint8]) -> None:
         """Append a frame, RGB uint8 (H, W, 3).
@@ -105,12 +134,26 @@ class VideoWriter:
                 f" {self._size[0]}x{self._size[1]}"
             )
         self._writer.write(_swapped(np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")))
+        self._n_frames += 1
 
     def close(self) -> None:
-        """Finish the file; without a frame there is none."""
-        if self._writer is not None:
-            self._writer.release()
-            self._writer = None
+        """Finish the file; without a frame there is none.
+
+        Raises:
+            DeblurError: the file does not hold what was written, for example because the disk is full.
+        """
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        # OpenCV says nothing of a write that failed. MP4 says at its end what it holds: that is lost then.
+        held = 0
+        with contextlib.suppress(DeblurError), VideoReader(self._path) as video:
+            held = video.n_frames or 0
+        if held != self._n_frames:
+            raise DeblurError(
+                f"cannot write {self._path}: it holds {held} of {self._n_frames} frames; is the disk full?"
+            )
 
     def _open(self, width: int, height: int) -> cv2.VideoWriter:
         try:
@@ -123,6 +166,14 @@ class VideoWriter:
             writer.release()
             raise DeblurError(f"OpenCV cannot write the video {self._path} with {width}x{height} pixels")
         return writer
+
+
+def _opened(source: Path | int) -> cv2.VideoCapture:
+    """The file or camera as OpenCV sees it, which may not be open."""
+    try:
+        return cv2.VideoCapture(source if isinstance(source, int) else str(source))
+    except cv2.error:  # a number that no camera can have
+        return cv2.VideoCapture()
 
 
 def _swapped(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

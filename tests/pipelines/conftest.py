@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -14,7 +15,7 @@ import detection.yolo
 from detection.types import Detections
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -101,3 +102,11 @@ def flat() -> Callable[..., NDArray[np.uint8]]:
 def make_video() -> Callable[..., None]:
     """Writes a video whose frames are grey pictures of the levels given."""
     return _make_video
+
+
+@pytest.fixture
+def file_limit() -> Generator[Callable[[int], None]]:
+    """Lets no file grow beyond so many bytes, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)

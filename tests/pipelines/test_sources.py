@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from deblur.errors import DeblurError
-from pipelines.sources import count_pictures, find_sources, read_items
+from pipelines.sources import Source, count_pictures, find_sources, read_items
 from pipelines.video import VideoReader, VideoWriter
 
 if TYPE_CHECKING:
@@ -129,7 +130,14 @@ def test_a_camera_has_no_count(tree: Path) -> None:
     assert count_pictures(find_sources(["a/1.png", "7"])[0]) is None
 
 
-@pytest.mark.parametrize(("name", "says"), [("text.mp4", "not a video"), ("63", "camera 63 does not open")])
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("text.mp4", "not a video"),
+        ("63", "camera 63 does not open"),
+        ("4000000000", "camera 4000000000 does not open"),
+    ],
+)
 def test_videos_that_do_not_open(tree: Path, name: str, says: str, capfd: pytest.CaptureFixture[str]) -> None:
     Path("text.mp4").write_text("no video" * 100)
     (item,) = read_items(find_sources([name])[0])
@@ -164,6 +172,75 @@ def test_a_video_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DeblurError, match="cannot make the folder"):
         VideoWriter(tmp_path / "file" / "clip.mp4", fps=10).write(np.zeros((32, 64, 3), np.uint8))
+
+
+def test_a_video_that_the_disk_does_not_hold(tmp_path: Path, file_limit: Callable[[int], None]) -> None:
+    file_limit(20_000)
+    writer = VideoWriter(tmp_path / "clip.mp4", fps=10)
+    for seed in range(8):
+        writer.write(np.random.default_rng(seed).integers(0, 256, (48, 64, 3), np.uint8))
+    with pytest.raises(DeblurError, match=r"cannot write .*clip\.mp4: it holds 0 of 8 frames; is the disk full\?"):
+        writer.close()
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mkv"])
+def test_a_video_that_is_cut_off_says_so_behind_its_last_frame(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"clip{suffix}"
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"MJPG"), 12.5, (64, 48))
+    for seed in range(10):
+        writer.write(np.random.default_rng(seed).integers(0, 256, (48, 64, 3), np.uint8))
+    writer.release()
+    assert [item.error for item in read_items(find_sources([str(file)])[0])] == [None] * 10
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) * 55 // 100])
+    *frames, end = read_items(find_sources([str(file)])[0])
+    assert [(item.frame, item.error) for item in frames] == [(number, None) for number in range(5)]
+    assert end.frame is None
+    assert end.error == f"{file} ends after 5 of the 10 frames that it announces: it is cut off, copy or record it anew"
+
+
+@pytest.mark.parametrize(
+    ("stored", "last", "is_whole"),
+    [
+        (10, 900.0, True),  # an editor cut the first frames without encoding anew: they are stored, and not shown
+        (8, 880.0, True),  # frames came unevenly, and their number was worked out from the time
+        (9, 800.0, False),
+        (5, 400.0, False),
+    ],
+)
+def test_frames_are_missing_by_their_number_and_by_their_time(
+    monkeypatch: pytest.MonkeyPatch, stored: int, last: float, is_whole: bool
+) -> None:
+    class Capture:
+        """Ten frames in a second are announced, eight can be read at most."""
+
+        def __init__(self, file: str) -> None:
+            self.asked = 0
+            self.is_raw = False
+
+        def isOpened(self) -> bool:  # noqa: N802
+            return True
+
+        def set(self, which: int, value: float) -> None:
+            self.is_raw |= which == cv2.CAP_PROP_FORMAT
+
+        def get(self, which: int) -> float:
+            return {cv2.CAP_PROP_FPS: 10.0, cv2.CAP_PROP_FRAME_COUNT: 10.0}.get(which, last * self.asked / stored)
+
+        def grab(self) -> bool:
+            self.asked += 1
+            return self.asked <= (stored if self.is_raw else min(stored, 8))
+
+        def read(self) -> tuple[bool, object]:
+            return self.grab(), np.zeros((4, 6, 3), np.uint8)
+
+        def release(self) -> None:
+            pass
+
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+    items = list(read_items([Source("clip.mp4", PurePosixPath("clip"), Path("clip.mp4"))]))
+    assert [item.error for item in items[:-1]] == [None] * (len(items) - 1)
+    assert (items[-1].error is None) == is_whole
 
 
 def test_rotation_of_a_video_is_applied(tmp_path: Path, make_video: Callable[..., None]) -> None:
