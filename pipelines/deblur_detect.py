@@ -231,7 +231,6 @@ def deblur_detect(args: argparse.Namespace) -> int:
         try:
             process.run(sources, args.limit)
         finally:  # also after Ctrl-C: what was done is kept
-            pictures.finish_videos()
             failures = [entry["error"] for entry in process.entries if entry["error"] is not None]
             n_ok = len(process.entries) - len(failures)
             document |= {"pictures": process.entries, "n_ok": n_ok, "n_failed": len(failures)}

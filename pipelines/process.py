@@ -8,7 +8,8 @@ import time
 from collections import Counter
 from contextlib import closing
 from functools import partial
-from itertools import islice
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
@@ -85,12 +86,19 @@ class Process:
             WriteBehind(WRITERS) as writers,
             tqdm(total=total, unit=f" {unit}s", desc="deblur, detect", file=sys.stderr, dynamic_ncols=True) as bar,
         ):
-            for item in islice(items, limit):
-                self._process(item, writers)
-                bar.update()
+            for source, items_of_source in groupby(islice(items, limit), attrgetter("source")):
+                begin = len(self.entries)
+                try:
+                    for item in items_of_source:
+                        self._process(item, writers)
+                        bar.update()
+                finally:  # also after Ctrl-C: a video that is not closed is lost
+                    if source.is_video:
+                        writers.finish()
+                        self._finish_videos(source, begin)
 
     def _process(self, item: Item, writers: WriteBehind) -> None:
-        entry = _new_entry(item)
+        entry = _new_entry(item.source, item.frame, item.read_ms)
         if item.picture is None:
             assert item.error is not None
             self._fail(entry, item.error)
@@ -100,8 +108,10 @@ class Process:
             path = None if self._motions is None else self._motions.path_of(item)
             result = self._chain(item.picture, path)
         except (DeblurError, DetectionError) as error:
-            self._fail(entry, f"{item.source.file}: {error}")
+            self._fail(entry, f"{_title(entry)}: {error}")
             self.entries.append(entry)
+            if item.frame is not None:
+                writers.submit(partial(self._write, item, None, entry), in_order=True)
             return
         entry["detections"] = detection_entries(result.detections)
         entry["time_ms"] |= {"deblur": _rounded(result.times.deblur), "detect": _rounded(result.times.detect)}
@@ -111,16 +121,27 @@ class Process:
         if self._pictures.writes_anything:
             writers.submit(partial(self._write, item, result, entry), in_order=item.frame is not None)
 
-    def _write(self, item: Item, result: DeblurDetectResult, entry: Entry) -> None:
+    def _write(self, item: Item, result: DeblurDetectResult | None, entry: Entry) -> None:
         start = time.perf_counter()
-        try:
-            self._pictures.write(item, result)
-        except DeblurError as error:
-            self._fail(entry, str(error))
-            return
+        failures = self._pictures.write(item, result)
         entry["time_ms"]["write"] = _rounded((time.perf_counter() - start) * 1000)
-        if "deblurred" in self._pictures.kinds:
+        if result is None:  # its entry says why
+            return
+        if "deblurred" in self._pictures.kinds - failures.keys():
             entry["deblurred"] = printable(str(self._pictures.path_of("deblurred", item)))
+        if failures:
+            self._fail(entry, f"{_title(entry)}: {'; '.join(failures.values())}")
+
+    def _finish_videos(self, source: Source, begin: int) -> None:
+        """Close the videos of a source, whose entries follow ``begin``. One that is not whole gives an entry too."""
+        failures = self._pictures.finish_videos()
+        if "deblurred" in failures:
+            for entry in self.entries[begin:]:
+                entry["deblurred"] = None
+        if failures:
+            entry = _new_entry(source)
+            self._fail(entry, f"{_title(entry)}: {'; '.join(failures.values())}")
+            self.entries.append(entry)
 
     def _fail(self, entry: Entry, error: str) -> None:
         entry["error"] = printable(error)
@@ -144,11 +165,11 @@ def _title(entry: Entry) -> str:
     return entry["file"] if "frame" not in entry else f"{entry['file']} frame {entry['frame']}"
 
 
-def _new_entry(item: Item) -> Entry:
-    entry: Entry = {"file": printable(item.source.file)}
-    if item.frame is not None:
-        entry["frame"] = item.frame
-    times = {"read": _rounded(item.read_ms), "deblur": None, "detect": None, "write": None}
+def _new_entry(source: Source, frame: int | None = None, read_ms: float | None = None) -> Entry:
+    entry: Entry = {"file": printable(source.file)}
+    if frame is not None:
+        entry["frame"] = frame
+    times = {"read": _rounded(read_ms), "deblur": None, "detect": None, "write": None}
     return entry | {"deblurred": None, "detections": [], "time_ms": times, "error": None}
 
 

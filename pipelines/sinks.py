@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from deblur.errors import DeblurError
@@ -12,7 +13,7 @@ from detection.drawing import draw_detections, side_by_side
 from pipelines.video import VideoWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path, PurePosixPath
 
     import numpy as np
@@ -39,7 +40,7 @@ class PictureSink:
     """Writes the pictures of a run below its folder: ``annotated/``, ``deblurred/``, ``side-by-side/`` and ``txt/``.
 
     Stills become files of their own, the frames of a video one video. ``write`` may be called from several threads, but
-    with frames of videos in their order and one at a time.
+    with frames of videos in their order and one at a time, and `finish_videos` behind the last frame of each.
     """
 
     def __init__(self, folder: Path, kinds: Collection[str], class_names: Sequence[str]) -> None:
@@ -53,7 +54,7 @@ class PictureSink:
         self.folder = folder
         self.kinds = frozenset(kinds)
         self._class_numbers = {name: number for number, name in enumerate(class_names)}
-        self._videos: dict[Path, VideoWriter] = {}
+        self._videos: dict[str, VideoWriter] = {}  # of one source, by kind
 
     @property
     def writes_anything(self) -> bool:
@@ -65,44 +66,55 @@ class PictureSink:
         suffix = STILL_SUFFIXES[kind] if item.frame is None else ".mp4"
         return self.folder / kind / _with_suffix(item.source.stem, suffix)
 
-    def write(self, item: Item, result: DeblurDetectResult) -> None:
+    def write(self, item: Item, result: DeblurDetectResult | None) -> dict[str, str]:
         """Write everything that was chosen for one picture.
 
-        Raises:
-            DeblurError: a file cannot be written.
+        Args:
+            item: the picture or frame.
+            result: what became of it; None of a frame that failed, which goes into the videos as it came, so that those
+                behind it keep their time.
+
+        Returns:
+            What could not be written: why, by kind.
         """
         assert item.picture is not None
-        if item.frame == 0:
-            self.finish_videos()
+        restored, title = item.picture, "failed"
+        if result is not None:
+            restored = result.restored
+            title = f"{'not restored' if result.times.deblur is None else 'restored'}, {len(result.detections)} found"
+        made: dict[str, NDArray[np.uint8]] = {}
         if "deblurred" in self.kinds:
-            self._write_picture("deblurred", item, result.restored)
+            made["deblurred"] = restored
         if self.kinds & {"annotated", "side-by-side"}:
-            annotated = draw_detections(result.restored, result.detections)
+            annotated = restored if result is None else draw_detections(restored, result.detections)
             if "annotated" in self.kinds:
-                self._write_picture("annotated", item, annotated)
+                made["annotated"] = annotated
             if "side-by-side" in self.kinds:
-                title = "not restored" if result.times.deblur is None else "restored"
-                found = f"{title}, {len(result.detections)} found"
-                panels = side_by_side([("input", item.picture), (found, annotated)])
-                self._write_picture("side-by-side", item, panels)
-        if "txt" in self.kinds:
-            self._write_labels(item, result.detections)
+                made["side-by-side"] = side_by_side([("input", item.picture), (title, annotated)])
+        jobs = {kind: partial(self._write_picture, kind, item, picture) for kind, picture in made.items()}
+        if "txt" in self.kinds and result is not None:
+            jobs["txt"] = partial(self._write_labels, item, result.detections)
+        return _failures(jobs)
 
-    def finish_videos(self) -> None:
-        """Close what is being written; for the last video of a run, the others end where the next begins."""
-        for writer in self._videos.values():
-            writer.close()
+    def finish_videos(self) -> dict[str, str]:
+        """Close the videos of a source after its last frame.
+
+        Returns:
+            Those that are not whole: why, by kind.
+        """
+        failures = _failures({kind: writer.close for kind, writer in self._videos.items()})
         self._videos.clear()
+        return failures
 
     def _write_picture(self, kind: str, item: Item, picture: NDArray[np.uint8]) -> None:
         path = self.path_of(kind, item)
         if item.frame is None:
             write_picture(path, picture)
             return
-        if path not in self._videos:
+        if kind not in self._videos:
             assert item.fps is not None
-            self._videos[path] = VideoWriter(path, item.fps)
-        self._videos[path].write(picture)
+            self._videos[kind] = VideoWriter(path, item.fps)
+        self._videos[kind].write(picture)
 
     def _write_labels(self, item: Item, detections: Detections) -> None:
         """One line an object, as YOLO tools read predictions: class number, centre and size as shares, score."""
@@ -165,6 +177,17 @@ class CocoSink:
         categories = [{"id": number, "name": name} for name, number in self._category_ids.items()]
         write_json(folder / "coco_results.json", results)
         write_json(folder / "coco_images.json", {"images": images, "categories": categories})
+
+
+def _failures(jobs: Mapping[str, Callable[[], None]]) -> dict[str, str]:
+    """Do every job; returns why those failed that did."""
+    failures = {}
+    for kind, job in jobs.items():
+        try:
+            job()
+        except DeblurError as error:
+            failures[kind] = str(error)
+    return failures
 
 
 def _with_suffix(stem: PurePosixPath, suffix: str) -> PurePosixPath:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -18,7 +19,7 @@ from detection.types import Detections
 from pipelines import deblur_detect
 from pipelines.chain import DeblurDetect
 from pipelines.deblur_detect import main
-from pipelines.video import VideoReader
+from pipelines.video import VideoReader, VideoWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -261,9 +262,9 @@ def test_frames_of_a_video_follow_its_first_one_or_have_times_of_their_own(
     assert main([*given, "--json"]) == 1
     frames = document(capsys)["pictures"]
     assert [frame["error"] for frame in frames] == [
-        "ride.mp4: --exposures has no times of ride/000000",
+        "ride.mp4 frame 0: --exposures has no times of ride/000000",
         None,
-        "ride.mp4: --exposures has no times of ride/000002",
+        "ride.mp4 frame 2: --exposures has no times of ride/000002",
     ]
 
 
@@ -277,7 +278,8 @@ def test_frames_of_a_video_may_have_files_of_their_own(
     (motion / "dark.csv").rename(motion / "ride/000001.csv")
     assert main(["ride.mp4", "--motion", "gyro", "--focal-length", "1000", "--json"]) == 1
     first, second = document(capsys)["pictures"]
-    assert first["error"] == "ride.mp4: cannot read the camera's path gyro/ride/000000.csv: No such file or directory"
+    missing = "cannot read the camera's path gyro/ride/000000.csv: No such file or directory"
+    assert first["error"] == f"ride.mp4 frame 0: {missing}"
     assert second["error"] is None
     assert reaches == [pytest.approx(5, rel=0.02)]
 
@@ -456,6 +458,19 @@ def test_a_picture_that_cannot_be_written_fails_alone(
     assert b["error"] is None
 
 
+def test_what_could_be_written_of_a_picture_is_recorded(
+    tmp_path: Path, flat: Flat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_picture(tmp_path / "wide.png", flat(40, 2, 70000))
+    assert main(["wide.png", "--save", "annotated,deblurred,side-by-side,txt", "--output", "out", "--json"]) == 1
+    (wide,) = document(capsys)["pictures"]
+    assert wide["deblurred"] == "out/deblurred/wide.png"
+    assert Path("out/txt/wide.txt").is_file()
+    assert wide["error"].startswith("wide.png: cannot write out/annotated/wide.jpg: JPEG refuses 70000x2 pixels")
+    assert "; cannot write out/side-by-side/wide.jpg: JPEG refuses" in wide["error"]
+    assert "\n" not in wide["error"]
+
+
 def test_a_picture_that_cannot_be_restored_fails_alone(
     photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -561,6 +576,76 @@ def test_a_video_becomes_videos(
     assert files(run / "txt") == [f"clip/{number:06d}.txt" for number in range(4)]
     images = json.loads((run / "coco_images.json").read_text())["images"]
     assert images[2] == {"id": 3, "file_name": "clip.mp4", "width": 64, "height": 48, "frame": 2}
+
+
+def test_a_frame_that_fails_goes_into_the_videos_as_it_came(
+    tmp_path: Path,
+    make_video: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import deblur
+    from deblur.errors import DeblurError
+
+    def refuse_dark_ones(_: object, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if picture.mean() < 60:
+            raise DeblurError("too dark")
+        return picture + 30
+
+    monkeypatch.setattr(deblur.Deblurrer, "__call__", refuse_dark_ones)
+    make_video(tmp_path / "clip.mp4", [40, 180, 40, 90])
+    assert main(["clip.mp4", "--save", "annotated,deblurred,side-by-side,txt", "--json"]) == 1
+    content = document(capsys)
+    errors = [entry["error"] for entry in content["pictures"]]
+    assert errors == ["clip.mp4 frame 0: too dark", None, "clip.mp4 frame 2: too dark", None]
+    run = Path(content["run"])
+    assert [entry["deblurred"] is None for entry in content["pictures"]] == [True, False, True, False]
+    for kind in ("annotated", "deblurred", "side-by-side"):
+        with VideoReader(run / kind / "clip.mp4") as video:
+            frames = list(video)
+        assert len(frames) == 4
+        if kind == "deblurred":
+            assert [float(frame.mean()) for frame in frames] == pytest.approx([40, 210, 40, 120], abs=9)
+    assert files(run / "txt") == ["clip/000001.txt", "clip/000003.txt"], "nothing is known of frames that failed"
+
+
+def test_a_video_that_cannot_be_written_is_a_failure_of_its_source(
+    tmp_path: Path, make_video: Callable[..., None], file_limit: Callable[[int], None], capsys: Any
+) -> None:
+    writer = VideoWriter(tmp_path / "noise.mp4", 10)
+    for seed in range(8):
+        writer.write(np.random.default_rng(seed).integers(0, 256, (48, 64, 3), np.uint8))
+    writer.close()
+    make_video(tmp_path / "grey.mp4", [40, 80])
+    file_limit(20_000)
+    assert main(["noise.mp4", "grey.mp4", "--save", "deblurred", "--output", "out", "--json"]) == 1
+    content = document(capsys)
+    entries = content["pictures"]
+    assert (content["n_ok"], content["n_failed"]) == (10, 1)
+    assert [entry.get("frame") for entry in entries] == [*range(8), None, 0, 1]
+    assert (
+        entries[8]["error"]
+        == "noise.mp4: cannot write out/deblurred/noise.mp4: it holds 0 of 8 frames; is the disk full?"
+    )
+    assert [entry["deblurred"] for entry in entries] == [None] * 9 + ["out/deblurred/grey.mp4"] * 2
+    with VideoReader(Path("out/deblurred/grey.mp4")) as video:
+        assert len(list(video)) == 2
+
+
+def test_a_video_that_is_cut_off_fails_and_keeps_what_is_done(tmp_path: Path, capsys: Any) -> None:
+    writer = cv2.VideoWriter("clip.avi", cv2.VideoWriter.fourcc(*"MJPG"), 12.5, (64, 48))
+    for seed in range(10):
+        writer.write(np.random.default_rng(seed).integers(0, 256, (48, 64, 3), np.uint8))
+    writer.release()
+    content = Path("clip.avi").read_bytes()
+    Path("clip.avi").write_bytes(content[: len(content) * 55 // 100])
+    assert main(["clip.avi", "--save", "annotated", "--output", "out", "--json"]) == 1
+    *frames, end = document(capsys)["pictures"]
+    assert [(entry["frame"], entry["error"]) for entry in frames] == [(number, None) for number in range(5)]
+    assert end["error"].startswith("clip.avi ends after 5 of the 10 frames that it announces")
+    with VideoReader(Path("out/annotated/clip.mp4")) as video:
+        assert len(list(video)) == 5
+    assert main(["clip.avi", "--save", "annotated", "--limit", "5"]) == 0
 
 
 def test_frames_are_never_all_in_memory(
