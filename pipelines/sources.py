@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -38,6 +39,10 @@ class Source:
         """Whether it gives frames rather than one picture."""
         return isinstance(self.origin, int) or self.origin.suffix.lower() in VIDEO_SUFFIXES
 
+    def stem_of(self, frame: int | None) -> PurePosixPath:
+        """The name of one of its frames, or its own where there is none; see ``stem``."""
+        return self.stem if frame is None else self.stem / f"{frame:06d}"
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -62,7 +67,7 @@ class Item:
     @property
     def stem(self) -> PurePosixPath:
         """Its own name below a folder of outputs, without suffix: the source's, or ``NAME/000000`` of a frame."""
-        return self.source.stem if self.frame is None else self.source.stem / f"{self.frame:06d}"
+        return self.source.stem_of(self.frame)
 
 
 def find_sources(arguments: Sequence[str]) -> tuple[list[Source], list[str]]:
@@ -71,7 +76,7 @@ def find_sources(arguments: Sequence[str]) -> tuple[list[Source], list[str]]:
     A folder gives its pictures at any depth, by suffix; a glob (``**`` included) the pictures and videos it matches. A
     file that is named alone is taken whatever its suffix. Outputs of a folder or a glob keep their path below it, and
     begin with its name where there are several SOURCEs. Sources that would still share a place (``a.jpg`` and
-    ``a.png``) get ``a``, ``a-2``, ...
+    ``a.png``, or ``a/000001.png`` and a frame of ``a.mp4``) get ``a``, ``a-2``, ...
 
     Args:
         arguments: at least one; a whole number that is no file's name is a camera.
@@ -84,19 +89,41 @@ def find_sources(arguments: Sequence[str]) -> tuple[list[Source], list[str]]:
     """
     found: list[Source] = []
     notes: list[str] = []
-    taken: set[str] = set()
+    taken = _Taken()
     for argument in arguments:
         for source in _expand(argument, is_one_of_several=len(arguments) > 1):
             stem = source.stem
             number = 1
-            while str(stem).casefold() in taken:  # some file systems do not tell A.png from a.png
+            while not taken.add(stem, is_video=source.is_video):
                 number += 1
                 stem = source.stem.with_name(f"{source.stem.name}-{number}")
-            taken.add(str(stem).casefold())
             if stem != source.stem:
                 notes.append(f"outputs of {source.file} are named {stem}: {source.stem} is taken")
             found.append(replace(source, stem=stem))
     return found, notes
+
+
+class _Taken:
+    """The names that sources have, and those of their frames."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._videos: set[str] = set()
+        self._numbered: set[str] = set()  # what frames of a video of that name could be
+
+    def add(self, stem: PurePosixPath, *, is_video: bool) -> bool:
+        """Take a name, unless a source or a frame of one has it; returns whether it is taken now."""
+        # Some file systems do not tell A.png from a.png.
+        name, parent = str(stem).casefold(), str(stem.parent).casefold()
+        is_numbered = re.fullmatch(r"[0-9]{6,}", stem.name) is not None
+        if name in self._names or (is_video and name in self._numbered) or (is_numbered and parent in self._videos):
+            return False
+        self._names.add(name)
+        if is_video:
+            self._videos.add(name)
+        if is_numbered:
+            self._numbered.add(parent)
+        return True
 
 
 def count_pictures(sources: Sequence[Source]) -> int | None:
@@ -173,6 +200,8 @@ def _expand(argument: str, *, is_one_of_several: bool) -> list[Source]:
         return [Source(f"camera:{int(argument)}", PurePosixPath(f"camera{int(argument)}"), int(argument))]
     if glob.has_magic(argument):
         return _matches(argument, is_one_of_several=is_one_of_several)
+    if path.exists():
+        raise DeblurError(f"{argument} is neither a file nor a folder: give a copy of it that is")
     raise DeblurError(f"{argument} does not exist: give a picture, folder, glob, video file or the number of a camera")
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,26 @@ def test_several_folders_are_told_apart_by_their_names(tree: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["b.mp4", "b"], ["b", "b/000001-2", "b/00002"]),
+        (["b", "b.mp4"], ["b/000001", "b/00002", "b-2"]),
+        (["**/*.mp4"], ["b", "b/000001-2"]),  # when its first frame was taken is told by the name of a frame of b
+    ],
+)
+def test_frames_of_a_video_share_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], found: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("b").mkdir()
+    for name in ("b.mp4", "b/000001.png", "b/00002.png", "b/000001.mp4"):
+        Path(name).touch()
+    sources, notes = find_sources(arguments)
+    assert [str(source.stem) for source in sources] == found
+    assert len(notes) == 1
+
+
+@pytest.mark.parametrize(
     ("pattern", "found"),
     [
         ("a/*", ["1", "1-2"]),
@@ -88,6 +109,7 @@ def test_a_number_is_a_camera_unless_a_file_has_that_name(tree: Path) -> None:
         ("a/*.bmp", r"a/\*\.bmp matches no file"),
         ("a/*.txt", r"a/\*\.txt matches 1 files, none of them a picture"),
         ("-1", "-1 does not exist"),
+        (os.devnull, f"{os.devnull} is neither a file nor a folder"),
     ],
 )
 def test_what_is_no_source(tree: Path, argument: str, says: str) -> None:
