@@ -87,6 +87,13 @@ def folder_name(text: str) -> str:
     return text
 
 
+def not_empty(text: str) -> str:
+    """Argument type: text, and not the nothing of a shell's variable that is not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty: is a variable of the shell not set?")
+    return text
+
+
 class Collect(argparse.Action):
     """``--x A B`` and ``--x A --x B`` mean the same, and replace what a configuration file says."""
 

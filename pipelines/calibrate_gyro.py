@@ -18,6 +18,7 @@ from deblur.cli import (
     above_zero,
     add_config_option,
     add_device_option,
+    not_empty,
     not_negative,
     parse_args,
     positive_int,
@@ -55,7 +56,11 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="See docs/camera-path.md. Exit codes: 0 done, 1 failed or not clear, 2 wrong usage, 130 interrupted.",
     )
     parser.add_argument(
-        "source", nargs="+", metavar="SOURCE", help="pictures and videos, as pipelines.deblur_detect takes them"
+        "source",
+        nargs="+",
+        type=not_empty,
+        metavar="SOURCE",
+        help="pictures and videos, as pipelines.deblur_detect takes them",
     )
     parser.add_argument(
         "--motion",

@@ -15,6 +15,7 @@ from deblur.cli import (
     above_zero,
     add_config_option,
     add_device_option,
+    not_empty,
     not_negative,
     parse_args,
     positive_int,
@@ -81,6 +82,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "source",
         nargs="+",
+        type=not_empty,
         metavar="SOURCE",
         help="picture, folder (pictures at any depth), glob in quotes, video file, or number of a camera",
     )

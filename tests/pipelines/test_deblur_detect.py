@@ -515,6 +515,7 @@ def test_mistakes_are_one_line_and_leave_nothing(
     ("arguments", "says"),
     [
         ([], "SOURCE"),
+        (["photos", ""], "SOURCE: it is empty: is a variable of the shell not set?"),
         (["photos", "--save", "gif"], "gif is none of annotated, deblurred"),
         (["photos", "--save", ","], "nothing is none of"),
         (["photos", "--classes", ","], "a class name is empty"),
