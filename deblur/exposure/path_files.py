@@ -70,7 +70,7 @@ class Record:
 
         Raises:
             DeblurError: the record tells of another time, or moves the picture by more than ``LARGEST_REACH``, or there
-                is no focal length.
+                is no focal length, or the exposure is too short beside the readout.
         """
         opened, closed = exposure or (self.times[0], self.times[-1] - readout)
         end = closed + readout if exposure else self.times[-1]  # exactly: sums round
@@ -82,16 +82,30 @@ class Record:
             )
         middle = ((width - 1) / 2, (height - 1) / 2)
         share = (closed - opened) / (end - opened)
-        steps = max(2, round(min(_STEPS, _MOST_STEPS * share)))
+        steps = round(min(_STEPS, _MOST_STEPS * share))
+        if steps < 2:
+            raise DeblurError(
+                f"{self.file}: the shutter was open for {closed - opened:.1g} seconds, from {opened:.9g}, which is too "
+                f"short beside a readout of {readout:g}: give both in seconds"
+            )
         whole = self._sampled(np.linspace(opened, end, round(steps / share)), focal_length, middle)
         path = replace(whole, shutter=RollingShutter(steps, height) if readout else None)
         reach = path.extent(*middle)
         if reach > LARGEST_REACH:
             raise DeblurError(
-                f"{self.file} moves the picture by {reach:.0f} pixels, and {LARGEST_REACH} are the most: rates are in "
-                "radians a second, times in seconds, places and the focal length in pixels"
+                f"{self.file} moves the picture by {reach:.0f} pixels from the middle of its path, and {LARGEST_REACH} "
+                "are the most: rates are in radians a second, times in seconds, places and the focal length in pixels"
             )
         return path
+
+    def check_focal_length(self, focal_length: float | None) -> None:
+        """Refuse to do without a focal length where one is needed.
+
+        Raises:
+            DeblurError: a gyroscope wrote the record, and there is none.
+        """
+        if self.of_gyroscope and focal_length is None:
+            raise DeblurError(f"{self.file} holds what a gyroscope measured: give the focal length in pixels with it")
 
     def _sampled(
         self, even: NDArray[np.float64], focal_length: float | None, middle: tuple[float, float]
@@ -99,10 +113,8 @@ class Record:
         """The path at even steps of time."""
         sampled = {name: np.interp(even, self.times, values) for name, values in self.columns.items()}
         if self.of_gyroscope:
-            if focal_length is None:
-                raise DeblurError(
-                    f"{self.file} holds what a gyroscope measured: give the focal length in pixels with it"
-                )
+            self.check_focal_length(focal_length)
+            assert focal_length is not None
             rates = np.column_stack([sampled[name] for name in RATES])
             turned = (rates[1:] + rates[:-1]) / 2 * (even[1] - even[0])
             angles = np.concatenate([np.zeros((1, 3)), np.cumsum(turned, axis=0)])
@@ -148,23 +160,26 @@ def _read_columns(file: Path) -> dict[str, NDArray[np.float64]]:
             names = [name.strip() for name in next(reader, [])]
             header: dict[str, str] = {}
             if names in _LOGS:
-                names = _read_log_header(reader, header)
+                names = [_LOG_NAMES.get(name, name) for name in _read_log_header(reader, header)]
+            if "t" not in names or not any(set(kind) <= set(names) for kind in (RATES, _PLACES)):
+                raise DeblurError(
+                    f"{file} begins with {','.join(names)!r}; a camera's path needs the columns t,wx,wy,wz of a "
+                    "gyroscope or t,x,y[,roll] in pixels, or a Gyroflow log"
+                )
+            time = names.index("t")
             for row in reader:
                 if row:
                     rows.append([float(cell) for cell in row])
                     if len(row) != len(names) or not np.isfinite(rows[-1]).all():
                         raise ValueError(f"{len(names)} finite numbers are needed")
+                    if len(rows) > 1 and rows[-1][time] <= rows[-2][time]:
+                        raise ValueError("t does not rise from line to line")
     except OSError as error:
         raise DeblurError(f"cannot read the camera's path {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise DeblurError(f"{file} is not UTF-8: save it as CSV in UTF-8") from None
     except (ValueError, csv.Error) as error:
         raise DeblurError(f"{file}, line {reader.line_num}: {error}") from None
-    if header:
-        names = [_LOG_NAMES.get(name, name) for name in names]
-    if "t" not in names or not any(set(kind) <= set(names) for kind in (RATES, _PLACES)):
-        raise DeblurError(
-            f"{file} begins with {','.join(names)!r}; a camera's path needs the columns t,wx,wy,wz of a gyroscope or "
-            "t,x,y[,roll] in pixels, or a Gyroflow log"
-        )
     if len(rows) < 2:
         raise DeblurError(
             f"{file} holds {len(rows)} samples: from the shutter's opening to its closing 2 are the least"
@@ -172,8 +187,6 @@ def _read_columns(file: Path) -> dict[str, NDArray[np.float64]]:
     columns = dict(zip(names, np.array(rows).T, strict=True))
     if header:
         columns = {name: columns[name] * _scale(file, header, name) for name in ("t", *RATES)}
-    if (np.diff(columns["t"]) <= 0).any():
-        raise DeblurError(f"{file}: t does not rise from line to line")
     return columns
 
 

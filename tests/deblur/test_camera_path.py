@@ -221,12 +221,12 @@ def test_a_rolling_shutter_is_restored_row_by_row():
         ("t,x\n0,1\n1,2\n", "begins with 't,x'"),
         ("x,y\n0,1\n1,2\n", "begins with 'x,y'"),
         ("t,x,y\n0,0,0\n", "holds 1 samples"),
-        ("t,x,y\n0,0,0\n0,1,1\n", "t does not rise"),
+        ("t,x,y\n0,0,0\n1,1,1\n1,2,2\n2,3,3\n", "line 4: t does not rise"),
         ("t,x,y\n0,0,0\n1,1\n", "line 3: 3 finite numbers are needed"),
         ("t,x,y\n0,0,nan\n1,1,1\n", "line 2: 3 finite numbers are needed"),
         ("t,x,y\n0,0,zero\n1,1,1\n", "line 2: could not convert"),
         (GYROSCOPE_FILE, "give the focal length in pixels"),
-        ("t,x,y\n0,0,0\n1,300,0\n", "moves the picture by 150 pixels, and 80 are the most"),
+        ("t,x,y\n0,0,0\n1,300,0\n", "moves the picture by 150 pixels from the middle of its path, and 80 are"),
     ],
 )
 def test_a_file_that_is_no_path_is_named_in_one_line(tmp_path, content, message):
@@ -236,6 +236,24 @@ def test_a_file_that_is_no_path_is_named_in_one_line(tmp_path, content, message)
         read_path(file, 640, 480)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_another_encoding_is_named(tmp_path):
+    file = tmp_path / "path.csv"
+    file.write_text(GYROSCOPE_FILE, encoding="utf-16")
+    with pytest.raises(DeblurError, match=r"path\.csv is not UTF-8: save it as CSV in UTF-8"):
+        read_path(file, 640, 480, 800)
+
+
+@pytest.mark.parametrize("closed", [0.5 + 1e-11, 0.5 + 1e-7])
+def test_an_exposure_that_is_too_short_beside_the_readout_is_refused(tmp_path, closed):
+    file = tmp_path / "drive.csv"
+    file.write_text("t,x,y\n0,0,0\n1,10,0\n")
+    with pytest.raises(
+        DeblurError, match=r"drive\.csv: the shutter was open for 1e-\d+ seconds, from 0\.5, which is too short"
+    ):
+        read_record(file).path(640, 480, exposure=(0.5, closed), readout=0.02)
+    assert read_record(file).path(640, 480, exposure=(0.5, 0.500001), readout=0.02).extent(320, 0) < 0.01
 
 
 def test_a_file_that_is_missing_is_named(tmp_path):
