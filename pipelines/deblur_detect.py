@@ -66,6 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--motion needs a deblurrer to be told the camera's path")
     if args.motion is None and (args.focal_length is not None or args.exposures is not None or args.readout):
         parser.error("--focal-length, --exposures and --readout are for --motion")
+    if args.motion is not None and args.exposures is None and args.motion.exists() and not args.motion.is_dir():
+        parser.error(f"--motion {args.motion} is one record: say by --exposures FILE when each picture was taken")
+    if args.exposures is not None and args.motion.is_dir():
+        parser.error(f"--motion {args.motion} is a folder: --exposures tells the times of one record")
     if args.fuse is None:
         args.fuse = args.deblurrer != "none" and args.motion is None
     return run(lambda: deblur_detect(args), expected=(DeblurError, DetectionError))
@@ -144,7 +148,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     models.add_argument(
         "--imgsz",
-        type=positive_int,
+        type=_detector_side,
         default=640,
         metavar="PIXELS",
         help="side of the square that the detector sees, a multiple of 32 (default: 640)",
@@ -197,6 +201,10 @@ def deblur_detect(args: argparse.Namespace) -> int:
     from pipelines.sources import find_sources
 
     sources, notes = find_sources(args.source)
+    motions = None
+    if args.motion is not None:
+        motions = Motions(args.motion, args.focal_length, args.exposures, args.readout)
+        motions.check(sources)
     device = str(resolve_device(args.device))
     deblurrer = None
     if args.deblurrer != "none":
@@ -204,13 +212,8 @@ def deblur_detect(args: argparse.Namespace) -> int:
 
         seen_side = None if args.full_size else args.imgsz
         deblurrer = Deblurrer.load(args.deblurrer, device=device, seen_side=seen_side)
-    motions = None
-    if args.motion is not None:
-        assert deblurrer is not None
-        motions = Motions(args.motion, args.focal_length, args.exposures, args.readout)
-        if not deblurrer.takes_path:
-            raise DeblurError(f"--motion: {deblurrer.name} has no guide to be told the camera's path")
-        motions.check(sources)
+    if motions is not None and deblurrer is not None and not deblurrer.takes_path:
+        raise DeblurError(f"--motion: {deblurrer.name} has no guide to be told the camera's path")
     classes = None if args.classes is None else [name for group in args.classes for name in group]
     lowest = min(args.conf, LOWEST_CONFIDENCE) if args.fuse else args.conf
     detector = YoloDetector(args.detector, device=device, image_size=args.imgsz, confidence=lowest, classes=classes)
@@ -270,6 +273,14 @@ def print_summary(document: dict[str, Any]) -> None:
         print(f"... and {n_stills - MOST_LINES} more pictures")
     print(f"{len(entries)} done, found in all: {counted(total)}")
     print(f"results: {document['run']}")
+
+
+def _detector_side(text: str) -> int:
+    """Argument type of ``--imgsz``."""
+    side = positive_int(text)
+    if side % 32:
+        raise argparse.ArgumentTypeError(f"{text} is not a multiple of 32")
+    return side
 
 
 def _saved_kinds(text: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import math
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
@@ -37,12 +38,8 @@ class Motions:
             readout: by how many seconds a rolling shutter exposes the last row later than the first.
 
         Raises:
-            DeblurError: there is a record without exposures or the other way round, or they cannot be read.
+            DeblurError: the times cannot be read.
         """
-        if exposures is None and motion.is_file():
-            raise DeblurError(f"--motion {motion} is one record: say by --exposures FILE when each picture was taken")
-        if exposures is not None and not motion.is_file():
-            raise DeblurError(f"--motion {motion} is no file: --exposures tells the times of one record")
         self._motion = motion
         self._focal_length = focal_length
         self._readout = readout
@@ -52,11 +49,15 @@ class Motions:
         """Refuse before any work what has no path.
 
         Raises:
-            DeblurError: a source is a camera, or its file or its times are missing.
+            DeblurError: a source is a camera, its file or its times are missing, or the record cannot be used.
         """
         live = [source.file for source in sources if isinstance(source.origin, int)]
         if live:
             raise DeblurError(f"--motion is for what was taken before, and {live[0]} is live: record a video first")
+        if self._exposures is not None:
+            self.record.check_focal_length(self._focal_length)
+        elif not self._motion.is_dir():
+            raise DeblurError(f"--motion {self._motion} does not exist: give a folder of paths, or a record")
         missing = [str(source.stem) for source in sources if not self._has(source)]
         if missing:
             where = f"no file in {self._motion}" if self._exposures is None else "no times in --exposures"
@@ -118,9 +119,19 @@ def _read_exposures(file: Path) -> dict[str, tuple[float, float]]:
             if not set(COLUMNS) <= set(reader.fieldnames or ()):
                 raise DeblurError(f"--exposures {file} needs the columns {', '.join(COLUMNS)}")
             for row in reader:
-                found[row["picture"]] = (float(row["opened"]), float(row["closed"]))
+                picture, *cells = (row[name] for name in COLUMNS)
+                if not picture or not all(cells):
+                    raise ValueError(f"{', '.join(COLUMNS)} are needed")
+                if picture in found:
+                    raise ValueError(f"{picture} has times above: leave one of the two lines out")
+                opened, closed = map(float, cells)
+                if not -math.inf < opened < closed < math.inf:
+                    raise ValueError(f"a shutter opens and then closes, not at {opened:g} and {closed:g}")
+                found[picture] = (opened, closed)
     except OSError as error:
         raise DeblurError(f"cannot read --exposures {file}: {error.strerror}") from None
-    except (ValueError, TypeError, csv.Error) as error:
+    except UnicodeDecodeError:
+        raise DeblurError(f"--exposures {file} is not UTF-8: save it as CSV in UTF-8") from None
+    except (ValueError, csv.Error) as error:
         raise DeblurError(f"--exposures {file}, line {reader.line_num}: {error}") from None
     return found

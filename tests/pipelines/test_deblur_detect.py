@@ -166,12 +166,12 @@ def test_the_deblurrer_is_told_each_pictures_path(
     dark, bright = document(capsys)["pictures"]
     assert dark["error"].startswith("photos/dark.png: gyro/dark.csv holds 1 samples")
     assert bright["error"] is None
+    assert main([*told, "--deblurrer", "blind", "--output", "none"]) == 1
+    assert "blind has no guide to be told the camera's path" in capsys.readouterr().err
     (motion / "dark.csv").unlink()
     assert main([*told, "--output", "none"]) == 1
     assert "1 of 2 sources have no file in gyro, the first is 'dark'" in capsys.readouterr().err
     assert not Path("none").exists()
-    assert main([*told, "--deblurrer", "blind", "--output", "none"]) == 1
-    assert "blind has no guide to be told the camera's path" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -206,32 +206,83 @@ def test_one_record_tells_of_every_picture_by_its_time(
     assert "drive.csv tells of 0 to 1 seconds, and the shutter was open from 0.99 to 1.01" in error
 
 
+RECORD = "t,wx,wy,wz\n0,0,0,0\n1,0,0,0\n"
+
+
 @pytest.mark.parametrize(
-    ("times", "given", "says"),
+    ("times", "says"),
     [
-        ("picture,opened,closed\ndark,0,1\n", ["drive.csv", "--exposures", "t.csv"], "1 of 2 sources have no times"),
-        (
-            "picture,opened,closed\ndark,0,x\n",
-            ["drive.csv", "--exposures", "t.csv"],
-            "t.csv, line 2: could not convert",
-        ),
-        ("picture,opened,closed\ndark,0\n", ["drive.csv", "--exposures", "t.csv"], "t.csv, line 2: "),
-        ("dark,0,1\n", ["drive.csv", "--exposures", "t.csv"], "needs the columns picture, opened, closed"),
-        ("", ["drive.csv", "--exposures", "none.csv"], "cannot read --exposures none.csv: No such file"),
-        ("", ["drive.csv"], "say by --exposures FILE when each picture was taken"),
-        ("", ["photos", "--exposures", "t.csv"], "photos is no file"),
+        ("dark,0,1\n", "1 of 2 sources have no times"),
+        ("dark,0,x\n", "t.csv, line 2: could not convert"),
+        ("dark,0\n", "t.csv, line 2: picture, opened, closed are needed"),
+        ("dark,,1\n", "t.csv, line 2: picture, opened, closed are needed"),
+        (",0,1\n", "t.csv, line 2: picture, opened, closed are needed"),
+        ("dark,0,1\ndeep/bright,0,nan\n", "t.csv, line 3: a shutter opens and then closes, not at 0 and nan"),
+        ("dark,0,inf\n", "t.csv, line 2: a shutter opens and then closes, not at 0 and inf"),
+        ("dark,1,0.5\n", "t.csv, line 2: a shutter opens and then closes, not at 1 and 0.5"),
+        ("dark,1,1\n", "t.csv, line 2: a shutter opens and then closes, not at 1 and 1"),
+        ("dark,0,1\ndeep/bright,0,1\ndark,1,2\n", "t.csv, line 4: dark has times above: leave one of the two"),
     ],
 )
-def test_a_record_without_times_is_refused_in_one_line(
-    photos: Path, times: str, given: list[str], says: str, capsys: pytest.CaptureFixture[str]
+def test_times_that_are_none_are_refused_in_one_line(
+    photos: Path, times: str, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (photos.parent / "drive.csv").write_text("t,wx,wy,wz\n0,0,0,0\n1,0,0,0\n")
-    (photos.parent / "t.csv").write_text(times)
+    Path("drive.csv").write_text(RECORD)
+    Path("t.csv").write_text(f"picture,opened,closed\n{times}")
+    assert main(["photos", "--motion", "drive.csv", "--exposures", "t.csv", "--focal-length", "100"]) == 1
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["drive.csv", "--exposures", "plain.csv"], "needs the columns picture, opened, closed"),
+        (["drive.csv", "--exposures", "none.csv"], "cannot read --exposures none.csv: No such file"),
+        (["drive.csv", "--exposures", "utf-16.csv"], "--exposures utf-16.csv is not UTF-8: save it as CSV in UTF-8"),
+        (["drive.csv", "--exposures", "t.csv"], "drive.csv holds what a gyroscope measured: give the focal length"),
+        (["none.csv", "--exposures", "t.csv"], "cannot read the camera's path none.csv: No such file"),
+        (["t.csv", "--exposures", "t.csv"], "t.csv begins with 'picture,opened,closed'; a camera's path needs"),
+        (["missing"], "--motion missing does not exist"),
+        (["photos"], "2 of 2 sources have no file in photos"),
+    ],
+)
+def test_what_tells_no_path_is_refused_before_anything_is_loaded(
+    photos: Path, given: list[str], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import deblur
+
+    monkeypatch.delattr(deblur.Deblurrer, "load")
+    times = "picture,opened,closed\ndark,0,1\ndeep/bright,0,1\n"
+    Path("drive.csv").write_text(RECORD)
+    Path("plain.csv").write_text("dark,0,1\n")
+    Path("t.csv").write_text(times)
+    Path("utf-16.csv").write_text(times, encoding="utf-16")
     assert main(["photos", "--motion", *given]) == 1
     error = capsys.readouterr().err
     assert says in error
     assert error.count("\n") == 1
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["t.csv"], "--motion t.csv is one record: say by --exposures FILE when each picture was taken"),
+        ([os.devnull], f"--motion {os.devnull} is one record"),
+        (["photos", "--exposures", "t.csv"], "--motion photos is a folder: --exposures tells the times of one record"),
+    ],
+)
+def test_a_record_has_exposures_and_a_folder_has_none(
+    photos: Path, given: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("t.csv").touch()
+    with pytest.raises(SystemExit) as stop:
+        main(["photos", "--motion", *given])
+    assert stop.value.code == 2
+    assert says in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -521,6 +572,7 @@ def test_mistakes_are_one_line_and_leave_nothing(
         (["photos", "--classes", ","], "a class name is empty"),
         (["photos", "--conf", "2"], "not a number from 0 to 1"),
         (["photos", "--limit", "0"], "at least 1"),
+        (["photos", "--imgsz", "100"], "--imgsz: 100 is not a multiple of 32"),
         (["photos", "--motion", "gyro", "--deblurrer", "none"], "--motion needs a deblurrer"),
         (["photos", "--focal-length", "800"], "are for --motion"),
         (["photos", "--motion", "gyro", "--focal-length", "0"], "not a number above 0"),
