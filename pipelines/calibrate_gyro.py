@@ -8,10 +8,14 @@ writes the record by the camera's clock and in the camera's axes, for --motion o
 from __future__ import annotations
 
 import argparse
+import bisect
+import itertools
 import json
+import operator
 import sys
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deblur.cli import (
     EXIT_DONE,
@@ -38,13 +42,35 @@ if TYPE_CHECKING:
     from pipelines.sources import Item, Source
 
 FEWEST = 4
+"""Pictures that a clock is told by."""
+SHORTEST_SEARCH = 0.04
+"""Seconds: within less there is no other clock to compare with, clocks .03 apart being one."""
 LARGEST_SIDE = 960
 """Of a picture that is looked at, in pixels: what is larger is scaled down, its blur is then seen whole."""
 
 
+class Place(NamedTuple):
+    """A picture, or a frame of a video.
+
+    Attributes:
+        source: the picture or the video.
+        frame: number of the frame; None of a picture.
+        fps: frames a second of the video; None of a picture.
+    """
+
+    source: Source
+    frame: int | None
+    fps: float | None
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    args = parse_args(make_parser(), argv)
+    parser = make_parser()
+    args = parse_args(parser, argv)
+    if args.limit < FEWEST:
+        parser.error(f"--limit {args.limit}: {_too_few(args.limit)}")
+    if args.search < SHORTEST_SEARCH:
+        parser.error(f"--search {args.search:g} holds no other clock to compare with: give {SHORTEST_SEARCH} at least")
     return run(lambda: calibrate_gyro(args), expected=(DeblurError,))
 
 
@@ -91,7 +117,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=above_zero,
         default=0.25,
         metavar="SECONDS",
-        help="how far off the clock may be, both ways (default: 0.25)",
+        help=f"how far off the clock may be, both ways (default: 0.25, at least {SHORTEST_SEARCH})",
     )
     parser.add_argument("--keep-axes", action="store_true", help="take the axes as they are")
     parser.add_argument(
@@ -99,7 +125,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=positive_int,
         default=12,
         metavar="N",
-        help="pictures or frames to look at, spread evenly (default: 12)",
+        help=f"pictures or frames to look at, spread evenly (default: 12, at least {FEWEST})",
     )
     parser.add_argument(
         "--estimator",
@@ -121,18 +147,21 @@ def calibrate_gyro(args: argparse.Namespace) -> int:
         DeblurError: something is missing or broken, or the pictures do not tell.
     """
     from deblur.devices import resolve_device
-    from deblur.exposure.calibration import SCALES, calibrate, calibrated
+    from deblur.exposure.calibration import SCALES, calibrate, calibrated, check_record
     from deblur.runs import describe_environment, write_json
     from pipelines.motions import Motions
-    from pipelines.run_folder import output_folder, write_options
+    from pipelines.run_folder import check_output, output_folder, write_options
     from pipelines.sources import find_sources
 
     sources, _ = find_sources(args.source)
     motions = Motions(args.motion, args.focal_length, args.exposures, args.readout)
     motions.check(sources)
+    check_output(args.output)
+    places = _spread(sources, args.limit)
+    check_record(motions.record, [motions.times_of(*place) for place in places], args.search, args.readout)
     device = resolve_device(args.device)
     name, estimator = _estimator(args.estimator, device)
-    sights = _look(estimator, sources, motions, args.focal_length, args.limit, device)
+    sights = _look(estimator, places, motions, args.focal_length, device)
     print(f"{len(sights)} pictures looked at, searching", file=sys.stderr)
     result = calibrate(sights, motions.record, args.search, readout=args.readout, keep_axes=args.keep_axes)
     if not result.clear or abs(result.found.offset) > args.search - 0.005:
@@ -169,64 +198,85 @@ def _estimator(name_or_file: str, device: torch.device) -> tuple[str, KernelEsti
     return card["name"], estimator
 
 
+def _spread(sources: Sequence[Source], limit: int) -> list[Place]:
+    """Up to ``limit`` pictures or frames, spread evenly over all that there are."""
+    from pipelines.video import VideoReader
+
+    lengths: list[int] = []
+    rates: list[float | None] = []
+    for source in sources:
+        if not source.is_video:
+            lengths.append(1)
+            rates.append(None)
+            continue
+        with VideoReader(source.origin) as video:
+            lengths.append(video.n_frames or limit)  # the first ones where a file does not say how many it has
+            rates.append(video.fps)
+    total = sum(lengths)
+    count = min(limit, total)
+    if count < FEWEST:
+        raise DeblurError(_too_few(count))
+    ends = list(itertools.accumulate(lengths))
+    places = []
+    for index in ((2 * place + 1) * total // (2 * count) for place in range(count)):
+        which = bisect.bisect_right(ends, index)
+        source, length = sources[which], lengths[which]
+        places.append(Place(source, index - (ends[which] - length) if source.is_video else None, rates[which]))
+    return places
+
+
 def _look(
-    estimator: KernelEstimator,
-    sources: Sequence[Source],
-    motions: Motions,
-    focal_length: float,
-    limit: int,
-    device: torch.device,
+    estimator: KernelEstimator, places: Sequence[Place], motions: Motions, focal_length: float, device: torch.device
 ) -> list[Sight]:
-    """What is seen in up to ``limit`` pictures or frames, spread evenly over all."""
+    """What is seen in pictures and frames."""
+    from tqdm import tqdm
+
     from deblur.devices import to_batch
     from deblur.exposure.calibration import look
     from deblur.pictures import scale_down
 
     sights = []
-    for item in _spread(sources, limit):
-        if item.picture is None:
-            raise DeblurError(item.error)
+    for item in tqdm(_read(places), total=len(places), unit=" pictures", desc="look", file=sys.stderr):
+        assert item.picture is not None
         picture = scale_down(item.picture, LARGEST_SIDE)
         scale = picture.shape[1] / item.picture.shape[1]
-        times = motions.times_of(item)
+        times = motions.times_of(item.source, item.frame, item.fps)
         sights.append(look(estimator, to_batch(picture, device), focal_length * scale, times))
-    if len(sights) < FEWEST:
-        raise DeblurError(f"{len(sights)} pictures are too few to tell a clock by: give {FEWEST} at least, better 12")
+    if len(sights) < FEWEST:  # some videos only estimate how many frames they have
+        raise DeblurError(_too_few(len(sights)))
     return sights
 
 
-def _spread(sources: Sequence[Source], limit: int) -> Generator[Item]:
-    """Up to ``limit`` pictures or frames; other pictures are not even read, of a video frames come one by one."""
-    from tqdm import tqdm
+def _read(places: Sequence[Place]) -> Generator[Item]:
+    """The pictures and frames; other pictures are not even read, of a video frames come one by one."""
+    from pipelines.sources import read_items
 
-    from pipelines.sources import count_pictures, read_items
-
-    total = count_pictures(sources) or limit
-    count = min(limit, total)
-    chosen = {(2 * place + 1) * total // (2 * count) for place in range(count)}
-    index = 0
-    with tqdm(total=total, unit=" pictures", desc="look", file=sys.stderr) as bar:
-        for source in sources:
-            if not source.is_video and index not in chosen:
-                index += 1
-                bar.update()
-                continue
-            for item in read_items([source]):
-                if index in chosen:
+    for source, chosen in itertools.groupby(places, operator.attrgetter("source")):
+        frames = {place.frame for place in chosen}
+        with closing(read_items([source])) as items:
+            for item in items:
+                if item.picture is None:
+                    raise DeblurError(item.error)
+                if item.frame in frames:
                     yield item
-                index += 1
-                bar.update()
+                    frames.remove(item.frame)
+                if not frames:
+                    break
+
+
+def _too_few(count: int) -> str:
+    return f"{count} pictures are too few to tell a clock by: give {FEWEST} at least, better 12"
 
 
 def _unclear(result: Calibration, search: float) -> str:
     if result.clear:
         offset = result.found.offset
         return f"the best clock lies at the end of the search, {offset:g} seconds: give --search {2 * search:g}"
-    others = [f"{name} {guess.fit:.2f}" for name, guess in _others(result) if guess is not None]
+    guesses = [("the best fit is", result.found), *_others(result)]
+    fits = ", ".join(f"{name} {guess.fit:.2f}" for name, guess in guesses if guess is not None)
     return (
-        f"the pictures do not tell: the best fit is {result.found.fit:.2f}, {', '.join(others)}, and what is up is "
-        f"told by {result.upright:.1f} standard errors; give more pictures with more blur (--limit), look farther "
-        "(--search), and check the record's units and the focal length"
+        f"the pictures do not tell: {fits}, and what is up is told by {result.upright:.1f} standard errors; give more "
+        "pictures with more blur (--limit), look farther (--search), and check the record's units and the focal length"
     )
 
 

@@ -196,11 +196,12 @@ def deblur_detect(args: argparse.Namespace) -> int:
     from pipelines.chain import DeblurDetect
     from pipelines.motions import Motions
     from pipelines.process import Process, printable
-    from pipelines.run_folder import output_folder, record_run
+    from pipelines.run_folder import check_output, output_folder, record_run
     from pipelines.sinks import CocoSink, PictureSink
     from pipelines.sources import find_sources
 
     sources, notes = find_sources(args.source)
+    check_output(args.output)
     motions = None
     if args.motion is not None:
         motions = Motions(args.motion, args.focal_length, args.exposures, args.readout)

@@ -76,21 +76,28 @@ class Motions:
         height, width = item.picture.shape[:2]
         if self._exposures is None:
             return read_path(self._file(item.stem), width, height, self._focal_length, self._readout)
-        return self.record.path(width, height, self._focal_length, self.times_of(item), self._readout)
+        return self.record.path(
+            width, height, self._focal_length, self.times_of(item.source, item.frame, item.fps), self._readout
+        )
 
-    def times_of(self, item: Item) -> tuple[float, float]:
+    def times_of(self, source: Source, frame: int | None, fps: float | None) -> tuple[float, float]:
         """When the shutter opened and closed for a picture or a frame, where there are ``exposures``.
+
+        Args:
+            source: the picture or the video.
+            frame: number of the frame; None of a picture.
+            fps: frames a second of the video; None of a picture.
 
         Raises:
             DeblurError: nothing says so.
         """
         assert self._exposures is not None
-        own, first = (self._exposures.get(str(stem)) for stem in (item.stem, item.source.stem))
+        own, first = (self._exposures.get(str(stem)) for stem in (source.stem_of(frame), source.stem))
         if own is not None:
             return own
-        if first is None or item.frame is None or item.fps is None:
-            raise DeblurError(f"--exposures has no times of {item.stem}")
-        later = item.frame / item.fps
+        if first is None or frame is None or fps is None:
+            raise DeblurError(f"--exposures has no times of {source.stem_of(frame)}")
+        later = frame / fps
         return first[0] + later, first[1] + later
 
     @functools.cached_property

@@ -26,12 +26,24 @@ def output_folder(output: Path | None, task: str, name: str) -> Path:
         return create_run(task, name)
     try:
         output.mkdir(parents=True, exist_ok=True)
-        is_empty = not any(output.iterdir())
     except OSError as error:
         raise DeblurError(f"cannot use --output {output}: {error.strerror}") from error
-    if not is_empty:
-        raise DeblurError(f"--output {output} holds files already: give a new or an empty folder")
+    check_output(output)
     return output
+
+
+def check_output(output: Path | None) -> None:
+    """Refuse early, and without making a folder, an ``output`` that `output_folder` would refuse late.
+
+    Raises:
+        DeblurError: it is no folder, or holds something.
+    """
+    try:
+        is_free = output is None or not output.exists() or not any(output.iterdir())
+    except OSError as error:
+        raise DeblurError(f"cannot use --output {output}: {error.strerror}") from error
+    if not is_free:
+        raise DeblurError(f"--output {output} holds files already: give a new or an empty folder")
 
 
 def record_run(

@@ -136,7 +136,7 @@ def calibrate(
         DeblurError: the record is a path in pixels, or does not tell of all the pictures' times moved by ``reach``
             both ways, or moves every picture too far.
     """
-    _check_times(sights, record, reach, readout)
+    check_record(record, [sight.exposure for sight in sights], reach, readout)
     search = _Search(sights, _near(sights, record, reach + readout), readout)
     search.check_length()
     offsets = (np.arange(-int(reach / _COARSE), int(reach / _COARSE) + 1) * _COARSE).tolist()
@@ -163,6 +163,30 @@ def calibrate(
         upright,
     )
     return result._replace(found=search.refine(best)) if result.clear else result
+
+
+def check_record(record: Record, exposures: Sequence[tuple[float, float]], reach: float, readout: float = 0.0) -> None:
+    """Refuse before any picture is looked at what ``calibrate`` cannot do; see there.
+
+    Args:
+        record: a gyroscope's.
+        exposures: when the shutter opened and closed for each picture, by the camera's clock, in seconds.
+        reach: as of ``calibrate``.
+        readout: likewise.
+
+    Raises:
+        DeblurError: the record is a path in pixels, or does not tell of all the pictures' times moved by ``reach``
+            both ways.
+    """
+    if not record.of_gyroscope:
+        raise DeblurError(f"{record.file} is a path in pixels: only a gyroscope's record is calibrated")
+    first = min(opened for opened, _ in exposures)
+    last = max(closed for _, closed in exposures) + readout
+    if first - reach < record.times[0] or last + reach > record.times[-1]:
+        raise DeblurError(
+            f"{record.file} tells of {record.times[0]:g} to {record.times[-1]:g} seconds, too little to search "
+            f"{reach:g} seconds around pictures of {first:g} to {last:g}: leave pictures at its ends out"
+        )
 
 
 def calibrated(record: Record, guess: Guess) -> Record:
@@ -247,19 +271,6 @@ class _Search:
             return self._told(sight, record, scale)
         except DeblurError:
             return None
-
-
-def _check_times(sights: Sequence[Sight], record: Record, reach: float, readout: float) -> None:
-    """See ``calibrate``."""
-    if not record.of_gyroscope:
-        raise DeblurError(f"{record.file} is a path in pixels: only a gyroscope's record is calibrated")
-    first = min(sight.exposure[0] for sight in sights)
-    last = max(sight.exposure[1] for sight in sights) + readout
-    if first - reach < record.times[0] or last + reach > record.times[-1]:
-        raise DeblurError(
-            f"{record.file} tells of {record.times[0]:g} to {record.times[-1]:g} seconds, too little to search "
-            f"{reach:g} seconds around pictures of {first:g} to {last:g}: leave pictures at its ends out"
-        )
 
 
 def _near(sights: Sequence[Sight], record: Record, reach: float) -> Record:

@@ -13,11 +13,16 @@ import torch
 from skimage import data as photographs
 
 from deblur.blur import BlurSpec, Motion, expose_windows
+from deblur.errors import DeblurError
+from deblur.exposure import calibration
 from deblur.exposure.path_files import RATES, read_record
 from deblur.pictures import write_picture
+from pipelines import calibrate_gyro
 from pipelines.calibrate_gyro import main
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from deblur.exposure.path_files import Record
@@ -131,12 +136,9 @@ def test_the_clock_alone_is_searched_where_the_axes_are_known(capsys: pytest.Cap
     ("given", "says"),
     [
         ([], "the pictures do not tell: the best fit is"),
-        (["--search", "9"], "too little to search 9 seconds around pictures of 1.3 to 8.07: leave pictures at its"),
-        (["--limit", "3"], "3 pictures are too few to tell a clock by: give 4 at least"),
-        (["--motion", "path.csv"], "path.csv is a path in pixels: only a gyroscope's record is calibrated"),
         (["--motion", "degrees.csv"], "degrees.csv moves the picture by"),
         (["--estimator", "mstsgm-nano"], "--estimator: mstsgm-nano has none"),
-        (["--motion", "none.csv"], "--motion none.csv is no file"),
+        (["--search", "0.04", "--keep-axes"], "the pictures do not tell: the best fit is -"),
     ],
 )
 def test_what_cannot_be_told_is_said_in_one_line(
@@ -144,11 +146,81 @@ def test_what_cannot_be_told_is_said_in_one_line(
 ) -> None:
     write_record("drive.csv", turning(8))  # of another drive
     write_record("degrees.csv", np.rad2deg(turning(3)))
-    Path("path.csv").write_text("t,x,y\n0,0,0\n10,1,1\n")
     assert main(["robot", *GIVEN, *given]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert says in error
+    assert ", ," not in error
+    assert "another clock -" in error or "the best fit" not in error
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (
+            ["robot", "--search", "9"],
+            "too little to search 9 seconds around pictures of 1.3 to 8.07: leave pictures at",
+        ),
+        (["robot/0.png", "robot/1.png", "robot/2.png"], "3 pictures are too few to tell a clock by: give 4 at least"),
+        (["robot", "--motion", "path.csv"], "path.csv is a path in pixels: only a gyroscope's record is calibrated"),
+        (["robot", "--motion", "times.csv"], "times.csv begins with 'picture,opened,closed'; a camera's path needs"),
+        (["robot", "--motion", "none.csv"], "cannot read the camera's path none.csv: No such file or directory"),
+        (["robot", "--output", "robot"], "--output robot holds files already: give a new or an empty folder"),
+        (["robot", "--output", "drive.csv"], "cannot use --output drive.csv: Not a directory"),
+        (["ride.mp4"], "ride.mp4 is not a video that OpenCV can read"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_pictures_are_looked_at(
+    given: list[str], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr(calibrate_gyro, "_estimator")
+    monkeypatch.delattr(calibrate_gyro, "_look")
+    Path("path.csv").write_text("t,x,y\n0,0,0\n10,1,1\n")
+    Path("ride.mp4").touch()
+    with Path("times.csv").open("a") as times:
+        times.write("\nride,1,1.01\n")
+    assert main([*GIVEN, *given]) == 1
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["--limit", "3"], "--limit 3: 3 pictures are too few to tell a clock by: give 4 at least, better 12"),
+        (["--search", "0.039"], "--search 0.039 holds no other clock to compare with: give 0.04 at least"),
+    ],
+)
+def test_too_little_to_compare_is_wrong_usage(given: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["robot", *GIVEN, *given])
+    assert stop.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+def test_pictures_and_frames_are_looked_at_evenly(
+    make_video: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_video("ride.mp4", [0, 20, 40, 60, 80, 100], fps=10)
+    looked: list[tuple[float, float]] = []
+
+    def see(_: object, picture: torch.Tensor, focal_length: float, exposure: tuple[float, float]) -> None:
+        looked.append((round(float(picture.mean()) * 255), exposure[0]))
+
+    def stop(*_: object, **__: object) -> None:
+        raise DeblurError("looked")
+
+    monkeypatch.setattr(calibration, "look", see)
+    monkeypatch.setattr(calibration, "calibrate", stop)
+    monkeypatch.setattr(calibrate_gyro, "_estimator", lambda *_: ("none", None))
+    with Path("times.csv").open("a") as times:
+        times.write("\nride,2,2.01\n")
+    assert main(["ride.mp4", "robot/0.png", "robot/1.png", *GIVEN, "--limit", "4"]) == 1
+    levels, opened = zip(*looked, strict=True)
+    assert levels[:3] == pytest.approx((20, 60, 100), abs=4)
+    assert opened == pytest.approx((2.1, 2.3, 2.5, 2.65))
 
 
 def test_a_focal_length_at_the_end_of_the_search_is_not_believed(capsys: pytest.CaptureFixture[str]) -> None:
