@@ -151,7 +151,7 @@ def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (Deblur
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
     except OSError as error:
-        if error.errno not in {errno.EPIPE, errno.ENOSPC}:
+        if error.errno not in {errno.EPIPE, errno.ENOSPC, errno.EDQUOT}:
             raise
         _let_go_of_stdout()
         where = f" to {error.filename}" if error.filename else ""

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import shlex
 import subprocess
 import sys
@@ -120,6 +122,16 @@ def test_expected_mistakes_are_one_line_and_defects_pass_through(capsys):
     with pytest.raises(ZeroDivisionError):
         run(defect)
     assert run(interrupted) == 130
+
+
+def test_a_full_disk_is_one_line_and_no_defect(capsys):
+    def stop(code):
+        raise OSError(code, os.strerror(code), "run/log.txt")
+
+    assert run(lambda: stop(errno.ENOSPC)) == 1
+    assert capsys.readouterr().err == "error: not all could be written to run/log.txt: No space left on device\n"
+    with pytest.raises(IsADirectoryError):
+        run(lambda: stop(errno.EISDIR))
 
 
 @pytest.mark.parametrize("size", [10, 1_000_000])  # kept back until the end, and not
