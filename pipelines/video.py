@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 from typing import TYPE_CHECKING, Self
@@ -140,7 +139,8 @@ class VideoWriter:
         """Finish the file; without a frame there is none.
 
         Raises:
-            DeblurError: the file does not hold what was written, for example because the disk is full.
+            DeblurError: the file does not hold what was written, for example because the disk is full. One that
+                nothing can be read of is removed.
         """
         if self._writer is None:
             return
@@ -148,8 +148,11 @@ class VideoWriter:
         self._writer = None
         # OpenCV says nothing of a write that failed. MP4 says at its end what it holds: that is lost then.
         held = 0
-        with contextlib.suppress(DeblurError), VideoReader(self._path) as video:
-            held = video.n_frames or 0
+        try:
+            with VideoReader(self._path) as video:
+                held = video.n_frames or 0
+        except DeblurError:
+            self._path.unlink(missing_ok=True)  # it takes the room that other results need, and nothing can read it
         if held != self._n_frames:
             raise DeblurError(
                 f"cannot write {self._path}: it holds {held} of {self._n_frames} frames; is the disk full?"

@@ -203,6 +203,7 @@ def test_a_video_that_the_disk_does_not_hold(tmp_path: Path, file_limit: Callabl
         writer.write(np.random.default_rng(seed).integers(0, 256, (48, 64, 3), np.uint8))
     with pytest.raises(DeblurError, match=r"cannot write .*clip\.mp4: it holds 0 of 8 frames; is the disk full\?"):
         writer.close()
+    assert not (tmp_path / "clip.mp4").exists(), "what cannot be read only takes room"
 
 
 @pytest.mark.parametrize("suffix", [".avi", ".mkv"])
