@@ -110,7 +110,7 @@ class Process:
         except (DeblurError, DetectionError) as error:
             self._fail(entry, f"{_title(entry)}: {error}")
             self.entries.append(entry)
-            if item.frame is not None:
+            if item.frame is not None and self._pictures.writes_anything:
                 writers.submit(partial(self._write, item, None, entry), in_order=True)
             return
         entry["detections"] = detection_entries(result.detections)
