@@ -124,6 +124,7 @@ def _score(args: argparse.Namespace) -> int:
     spec = parse_blur(args.blur) if args.blur else None
     every_pair = match_pictures(args.sharp if spec else args.blurred, args.sharp)
     pairs = every_pair[: args.limit]
+    _check_sizes(pairs)
     path_of = partial(felt_path, spec, args.seed) if spec else None
     methods = load_methods(args.deblurrer, args.restored, args.sharp, args.device, path_of)
     folder = output_folder(args.output, "restoration", "-".join(method.name for method in methods)[:80] or INPUT)
@@ -162,12 +163,25 @@ def _blur_here(pairs: Pairs, spec: BlurSpec, seed: int, folder: Path, narrator: 
     return made
 
 
+def _check_sizes(pairs: Pairs) -> None:
+    """Refuse pairs of two sizes before hours are spent on those before them."""
+    from deblur.pictures import picture_size
+
+    for _, blurred, sharp in pairs:
+        sizes = [picture_size(file) for file in (blurred, sharp)]
+        if sizes[0] != sizes[1]:
+            (width, height), (other_width, other_height) = sizes
+            raise DeblurError(
+                f"{blurred} is {width}x{height}, {sharp} is {other_width}x{other_height}; a pair has one size"
+            )
+
+
 def _score_pairs(
     args: argparse.Namespace, pairs: Pairs, methods: Sequence[Method], folder: Path, narrator: Narrator
 ) -> tuple[dict[str, list[PictureScore]], str]:
     """The scores of the input and of every method in the order of the pairs, and the hash of the pairs' files."""
     from deblur.pictures import read_picture, write_picture
-    from experiments.restoration_methods import NetworkMethod, size_of
+    from experiments.restoration_methods import NetworkMethod
     from experiments.restoration_scores import score_picture
 
     scores: dict[str, list[PictureScore]] = {name: [] for name in (INPUT, *(method.name for method in methods))}
@@ -175,10 +189,6 @@ def _score_pairs(
     with narrator.progress(len(pairs), "scoring", "picture") as advance:
         for key, blurred_file, sharp_file in pairs:
             blurred, sharp = read_picture(blurred_file), read_picture(sharp_file)
-            if blurred.shape != sharp.shape:
-                raise DeblurError(
-                    f"{blurred_file} is {size_of(blurred)}, {sharp_file} is {size_of(sharp)}; a pair has one size"
-                )
             for part in (key.encode(), blurred_file.read_bytes(), sharp_file.read_bytes()):
                 digest.update(hashlib.sha256(part).digest())
             scores[INPUT].append(score_picture(blurred, sharp, aligned=args.align))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from deblur.cli import (
     EXIT_DONE,
     EXIT_FAILED,
+    Collect,
     above_zero,
     add_config_option,
     add_device_option,
@@ -156,6 +157,7 @@ def make_parser() -> argparse.ArgumentParser:
     models.add_argument(
         "--classes",
         nargs="+",
+        action=Collect,
         type=_class_names,
         metavar="NAME",
         help="find these only; spaces or commas between, e.g. person,'traffic light'",
@@ -168,6 +170,7 @@ def make_parser() -> argparse.ArgumentParser:
     results.add_argument(
         "--save",
         nargs="+",
+        action=Collect,
         type=_saved_kinds,
         default=[SAVED_BY_DEFAULT],
         metavar="KIND",

@@ -14,7 +14,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deblur.cli import EXIT_DONE, add_config_option, add_device_option, add_seed_option, parse_args, positive_int, run
+from deblur.cli import (
+    EXIT_DONE,
+    Collect,
+    add_config_option,
+    add_device_option,
+    add_seed_option,
+    parse_args,
+    positive_int,
+    run,
+)
 from deblur.errors import DeblurError
 from detection.errors import DetectionError
 
@@ -77,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--deblurrer",
         nargs="+",
+        action=Collect,
         default=["default", "default+gyro"],
         metavar="NAME|FILE",
         help="networks that restore; NAME+gyro is told the camera's path, as a gyroscope measures it (default: default "

@@ -60,7 +60,13 @@ def _parser() -> argparse.ArgumentParser:
         help=f"share of the training pictures, by whole scenes, for val (default: {DEFAULT_VAL_FRACTION}, or 0 where"
         " the data set brings a val of its own)",
     )
-    parser.add_argument("--val-scenes", nargs="+", metavar="SCENE", help="the scenes for val, instead of a fraction")
+    parser.add_argument(
+        "--val-scenes",
+        nargs="+",
+        action=cli.Collect,
+        metavar="SCENE",
+        help="the scenes for val, instead of a fraction",
+    )
     parser.add_argument(
         "--link",
         choices=LINKS,

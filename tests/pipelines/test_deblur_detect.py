@@ -370,7 +370,7 @@ def test_json_is_one_document_as_documented(photos: Path, capsys: pytest.Capture
 
 
 def test_a_run_leaves_its_pictures_and_records(photos: Path, flat: Flat) -> None:
-    assert main(["photos", "--save", "annotated", "deblurred,side-by-side", "txt", "coco"]) == 0
+    assert main(["photos", "--save", "annotated", "deblurred,side-by-side", "--save", "txt", "coco"]) == 0
     run = Path("runs/deblur_detect/dark")
     assert files(run) == sorted(
         [
