@@ -6,8 +6,8 @@ as a false box when it is found. So it is called consistency and never mAP.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -40,10 +40,6 @@ class Consistency:
     n_pictures: int
     n_references: int
     n_predictions: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return asdict(self)
 
 
 def consistency(

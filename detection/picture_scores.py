@@ -8,8 +8,8 @@ higher, and a picture without truth scores 1 when left alone and 0 with any box 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -37,10 +37,6 @@ class PictureScore:
     n_truths: int
     n_boxes: int
     n_hits: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return asdict(self)
 
 
 def score_pictures(

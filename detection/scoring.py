@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -52,11 +52,6 @@ class PrecisionRecall:
     precision50: tuple[float, ...] | None
     precision75: tuple[float, ...] | None
 
-    def as_dict(self) -> dict[str, list[float] | None]:
-        """JSON-ready."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: None if value is None else list(value) for name, value in values.items()}
-
 
 @dataclass(frozen=True, slots=True)
 class CocoScores:
@@ -101,11 +96,6 @@ class CocoScores:
     n_truths: int
     n_ignored: int
     n_predictions: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready, without `curve`, which has its own ``as_dict``."""
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "curve"}
-        return values | {"per_class": dict(self.per_class)}
 
 
 def score(

@@ -169,20 +169,12 @@ def read_photograph(photograph: Photograph) -> NDArray[np.uint8]:
     Raises:
         DeblurError: the package is not installed, or this version of it has no such file.
     """
-    import numpy as np
-    from PIL import Image
-
-    from deblur.pictures import read_picture
+    from deblur.pictures import read_picture, scale_down
 
     package = find_spec(photograph.package)
     if package is None or package.origin is None:
         raise DeblurError(f"the package {photograph.package} is not installed: pip install -r requirements.txt")
-    image = Image.fromarray(read_picture(Path(package.origin).parent / photograph.file))
-    scale = LONGEST_SIDE / max(image.size)
-    if scale < 1:
-        size = (round(image.width * scale), round(image.height * scale))
-        image = image.resize(size, Image.Resampling.LANCZOS)
-    return np.array(image)
+    return scale_down(read_picture(Path(package.origin).parent / photograph.file), LONGEST_SIDE)
 
 
 def try_photograph(

@@ -93,6 +93,11 @@ def halve(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2)
 
 
+def double(x: Tensor) -> Tensor:
+    """Maps (B, C, H, W) at twice the size, each value four times."""
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
 def picture_pyramid(x: Tensor) -> tuple[Tensor, ...]:
     """A picture (B, C, H, W) at scales 1/1, 1/2 and 1/4, sizes rounded up.
 

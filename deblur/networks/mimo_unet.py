@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deblur.networks.blocks import (
@@ -19,6 +18,7 @@ from deblur.networks.blocks import (
     Restored,
     conv,
     crop_pyramid,
+    double,
     halve,
     pad_to_multiple,
     residual_chain,
@@ -123,9 +123,9 @@ class MIMOUNet(nn.Module):
             encoded.append(self.encoder[k](merged))
 
         first, second, third = encoded
-        third_up = _double(third)
+        third_up = double(third)
         skips = [
-            self.fusion[0]([first, _double(second), _double(third_up)]),
+            self.fusion[0]([first, double(second), double(third_up)]),
             self.fusion[1]([halve(first), second, third_up]),
         ]
         decoded = [self.decoder[2](third)]
@@ -134,7 +134,3 @@ class MIMOUNet(nn.Module):
         wanted = range(1 if finest_only else SCALES)
         restored = [scales[k][:, :3] + self.heads[k](decoded[SCALES - 1 - k]) for k in wanted]
         return Restored(crop_pyramid(restored, x.shape[-2], x.shape[-1]), None)
-
-
-def _double(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="nearest")

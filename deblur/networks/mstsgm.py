@@ -20,6 +20,7 @@ from deblur.networks.blocks import (
     Restored,
     conv,
     crop_pyramid,
+    double,
     halve,
     pad_to_multiple,
     residual_chain,
@@ -252,8 +253,8 @@ class MSFF(nn.Module):
             project(self._shrink(x, k)) for k, (project, x) in enumerate(zip(self.project, encoded, strict=True))
         )
         # The coarser two are added up before they grow. At target 1 the finest has the middle one's size already.
-        coarser = _double(coarse) + middle
-        return self.fuse((coarser if self.target else _double(coarser)) + fine)
+        coarser = double(coarse) + middle
+        return self.fuse((coarser if self.target else double(coarser)) + fine)
 
     def _shrink(self, x: Tensor, scale: int) -> Tensor:
         return halve(x) if scale < self.target else x
@@ -262,10 +263,6 @@ class MSFF(nn.Module):
         if scale > self.target:
             return F.interpolate(x, scale_factor=float(2 ** (scale - self.target)), mode="nearest")
         return x
-
-
-def _double(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
 class MSTSGM(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -165,7 +165,7 @@ def test_draws_without_truth_are_excluded_and_counted(make_truth):
 
 def test_no_truth_at_all_is_null(make_truth):
     result = paired_bootstrap(make_truth({"a": []}), {"arm": {"a": HIT}}, resamples=10)
-    assert result.ap("arm").as_dict() == {
+    assert asdict(result.ap("arm")) == {
         "value": None,
         "low": None,
         "high": None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -265,7 +265,7 @@ def test_the_curve_averages_to_ap(thirty, perturb):
 
 def test_scores_are_json_without_nan(make_truth):
     scores = score(make_truth({"a": []}), {"a": EMPTY})
-    content = json.loads(json.dumps(scores.as_dict() | {"curve": scores.curve.as_dict()}, allow_nan=False))
+    content = json.loads(json.dumps(asdict(scores), allow_nan=False))
     assert content["ap"] is None
     assert content["per_class"] == {"cat": None, "dog": None}
     assert content["curve"]["precision"] is None
@@ -329,7 +329,7 @@ def test_a_detector_is_consistent_with_itself(make_truth, found):
     # The truth's own cat is no part of it: finding it on the restored picture only is a false box.
     other = consistency(truth, sharp, {"a": found(("cat", BOX, 0.9)), "b": found(("cat", BOX, 0.8))})
     assert other.consistency == pytest.approx(0.25)
-    assert not {"ap", "map"} & set(other.as_dict())
+    assert not {"ap", "map"} & set(asdict(other))
 
 
 def test_consistency_without_sharp_boxes_is_null(make_truth, found):
