@@ -45,6 +45,14 @@ def positive_int(text: str) -> int:
     return _whole(text, 1)
 
 
+def detector_side(text: str) -> int:
+    """Argument type: side of the square that a detector sees, in pixels, a multiple of 32."""
+    side = positive_int(text)
+    if side % 32:
+        raise argparse.ArgumentTypeError(f"{text} is not a multiple of 32")
+    return side
+
+
 def whole_number(text: str) -> int:
     """Argument type: a whole number of at least 0."""
     return _whole(text, 0)

@@ -24,6 +24,7 @@ from deblur.cli import (
     add_config_option,
     add_device_option,
     add_seed_option,
+    detector_side,
     parse_args,
     positive_int,
     run,
@@ -85,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     arms.add_argument("--detector", nargs="+", action=Collect, metavar="NAME|FILE", help="detectors, such as yolo26n")
     how = parser.add_argument_group("how")
-    how.add_argument("--imgsz", type=positive_int, default=640, help="side of the detector's square (default: 640)")
+    how.add_argument("--imgsz", type=detector_side, default=640, help="side of the detector's square (default: 640)")
     how.add_argument(
         "--bootstrap",
         type=_count,

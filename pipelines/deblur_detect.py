@@ -16,6 +16,7 @@ from deblur.cli import (
     above_zero,
     add_config_option,
     add_device_option,
+    detector_side,
     not_empty,
     not_negative,
     parse_args,
@@ -149,7 +150,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     models.add_argument(
         "--imgsz",
-        type=_detector_side,
+        type=detector_side,
         default=640,
         metavar="PIXELS",
         help="side of the square that the detector sees, a multiple of 32 (default: 640)",
@@ -277,14 +278,6 @@ def print_summary(document: dict[str, Any]) -> None:
         print(f"... and {n_stills - MOST_LINES} more pictures")
     print(f"{len(entries)} done, found in all: {counted(total)}")
     print(f"results: {document['run']}")
-
-
-def _detector_side(text: str) -> int:
-    """Argument type of ``--imgsz``."""
-    side = positive_int(text)
-    if side % 32:
-        raise argparse.ArgumentTypeError(f"{text} is not a multiple of 32")
-    return side
 
 
 def _saved_kinds(text: str) -> tuple[str, ...]:
