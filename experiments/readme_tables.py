@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from deblur.cli import parse_args, run
 from deblur.errors import DeblurError
 from deblur.exposure.paths import GYROSCOPE
+from experiments.gain.table import number
 from experiments.release import detection_scores
 
 if TYPE_CHECKING:
@@ -90,15 +91,15 @@ def _gain_table(folder: Path) -> list[str]:
         names = [record.name for record in content.deblurrers if (GYROSCOPE in record.name) == told]
         if not names:
             continue
-        number = content.data["n_pictures"]
-        lines += [f"**Recovered share of the AP lost to blur [95 %]**,{what} {number} pictures ({link})", ""]
+        count = content.data["n_pictures"]
+        lines += [f"**Recovered share of the AP lost to blur [95 %]**,{what} {count} pictures ({link})", ""]
         lines += _header("detector", "blur", "AP sharp", "AP blurred", *names)
         harm: dict[str, list[str]] = {}
         for scores in zip(*(detection_scores(folder, name) for name in names), strict=True):
             first = scores[0]
-            figures = [_figure(first[key], 3) for key in ("ap_sharp", "ap_blurred")]
+            figures = [number(first[key], 3) for key in ("ap_sharp", "ap_blurred")]
             lines.append(_row(first["detector"], first["blur"], *figures, *map(_share, scores)))
-            harm[first["detector"]] = [_figure(score["harm"], 3) for score in scores]
+            harm[first["detector"]] = [number(score["harm"], 3) for score in scores]
         lines += ["", "**AP that sharp pictures lose** when they are put through", "", *_header("detector", *names)]
         lines += [_row(detector, *figures) for detector, figures in harm.items()]
         lines.append("")
@@ -107,8 +108,8 @@ def _gain_table(folder: Path) -> list[str]:
 
 def _share(score: dict[str, Any]) -> str:
     low, high = score["recovered_interval"]
-    interval = "" if low is None else f" [{_figure(low, 2)}, {_figure(high, 2)}]"
-    return _figure(score["recovered"], 2) + interval
+    interval = "" if low is None else f" [{number(low, 2)}, {number(high, 2)}]"
+    return number(score["recovered"], 2) + interval
 
 
 def _restoration_table(name: str, content: dict[str, Any]) -> list[str]:
@@ -117,7 +118,7 @@ def _restoration_table(name: str, content: dict[str, Any]) -> list[str]:
     what = f"{content['n']} pictures" + (f" blurred by {blur}" if blur else "")
     lines = [f"**PSNR and SSIM** of {what} ({link})", "", *_header("pictures", "PSNR (dB)", "SSIM")]
     rows = {"blurred": content["input"], **content["methods"]}
-    lines += [_row(arm, _figure(row["psnr"], 2), _figure(row["ssim"], 4)) for arm, row in rows.items()]
+    lines += [_row(arm, number(row["psnr"], 2), number(row["ssim"], 4)) for arm, row in rows.items()]
     return [*lines, ""]
 
 
@@ -127,10 +128,6 @@ def _header(*names: str) -> list[str]:
 
 def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _figure(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 def number(value: float | None, digits: int = 3) -> str:
     """A figure, ``-`` where there is none."""
-    return "-" if value is None else f"{value:.{digits}f}"
+    return "-" if value is None else f"{value:z.{digits}f}"
 
 
 def with_interval(value: float | None, low: float | None, high: float | None) -> str:

@@ -238,8 +238,8 @@ def _fraction_text(interval: Interval | None) -> str:
     if interval is None or interval.value is None:
         return "not defined"
     if interval.low is None or interval.high is None:
-        return f"{100 * interval.value:.0f} % (no interval)".replace("-", MINUS)
-    return f"{100 * interval.value:.0f} % [{100 * interval.low:.0f}, {100 * interval.high:.0f}]".replace("-", MINUS)
+        return f"{100 * interval.value:z.0f} % (no interval)".replace("-", MINUS)
+    return f"{100 * interval.value:z.0f} % [{100 * interval.low:z.0f}, {100 * interval.high:z.0f}]".replace("-", MINUS)
 
 
 def _class_rows(drawing: Drawing, ax: Axes, pair: tuple[str, str], arms: list[Series], names: list[str]) -> None:

@@ -79,12 +79,12 @@ def points(value: float | None) -> str:
 
 def percent(value: float | None) -> str:
     """A fraction as ``32 %``."""
-    return DASH if value is None else f"{100 * value:.0f} %".replace("-", MINUS)
+    return DASH if value is None else f"{100 * value:z.0f} %".replace("-", MINUS)
 
 
 def signed(value: float | None) -> str:
     """A difference of scores in points with its sign."""
-    return DASH if value is None else f"{100 * value:+.1f}".replace("-", MINUS)
+    return DASH if value is None else f"{100 * value:+z.1f}".replace("-", MINUS)
 
 
 def verdict_of(difference: Interval) -> Verdict:
@@ -168,6 +168,8 @@ def _harm_words(result: Result, deblurrer: str) -> list[str]:
     harm = result.harm.get(deblurrer)
     if harm is None or harm.value is None:
         return []
+    if harm.value == harm.low == harm.high == 0:
+        return ["Sharp pictures put through it keep their AP."]
     text = f"Sharp pictures put through it change AP by {signed(-harm.value)} points"
     if harm.low is None or harm.high is None:
         return [f"{text}."]

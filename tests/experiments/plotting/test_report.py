@@ -150,6 +150,12 @@ def test_a_run_with_little_still_has_a_page(tmp_path: Path, make_run: MakeRun) -
         ({"ap": (0.2, 0.3, 0.31), "recovered": (None, None, None)}, "better", "Blur cost no AP here"),
         ({"harm": (0.01, 0.005, 0.02)}, "better", "change AP by \N{MINUS SIGN}1.0 points"),
         ({"harm": (0.01, -0.005, 0.02)}, "better", "which may be chance"),
+        (
+            {"harm": (0.0001, -0.0002, 0.02)},
+            "better",
+            "change AP by +0.0 points (\N{MINUS SIGN}2.0 to +0.0), which may be",
+        ),
+        ({"harm": (0.0, 0.0, 0.0)}, "better", "Sharp pictures put through it keep their AP."),
     ],
 )
 def test_words_say_no_more_than_the_interval(
