@@ -161,13 +161,14 @@ def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (Deblur
     except OSError as error:
         if error.errno not in {errno.EPIPE, errno.ENOSPC, errno.EDQUOT}:
             raise
-        _let_go_of_stdout()
         where = f" to {error.filename}" if error.filename else ""
         print(f"error: not all could be written{where}: {error.strerror}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+    finally:
+        _let_go_of_stdout()
 
 
 def _let_go_of_stdout() -> None:

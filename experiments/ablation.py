@@ -17,6 +17,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from deblur.cli import run
+from deblur.errors import DeblurError
 from deblur.train import build_parser as training_parser
 from deblur.train import parse_training_args
 
@@ -30,8 +31,19 @@ if TYPE_CHECKING:
 SUBNETWORKS = ("msfd", "tcn", "eagr", "fam", "msff", "guide")
 LOSS_TERMS = ("frequency", "smoothness")
 VARIANTS = ("full", *(f"no-{part}" for part in (*SUBNETWORKS, *LOSS_TERMS)))
-NOT_SHARED = ("variants", "resume", "json")
-"""Options that may differ where a run is gone on with."""
+NOT_SHARED = (
+    "variants",
+    "resume",
+    "json",
+    "output",
+    "device",
+    "threads",
+    "workers",
+    "memory_gb",
+    "samples",
+    "tensorboard",
+)
+"""Options that may differ where a run is gone on with: they change no figure but by rounding."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -89,6 +101,8 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
     shared = {key: value for key, value in plain_options(options).items() if key not in NOT_SHARED}
     if config.is_file():
         check_options(config, shared)
+    elif any(folder.glob("train/*/metrics.json")):
+        raise DeblurError(f"{folder} does not say by which options its variants were trained: give another --name")
     else:
         write_yaml(config, shared)
     wanted = options.variants or default_variants(options)

@@ -67,13 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         columns = 5
         rows = -(-len(specs) // columns)
         figure = Figure(figsize=(3.2 * columns, 3.4 * rows), layout="constrained")
+        if options.output.suffix[1:].lower() not in (formats := figure.canvas.get_supported_filetypes()):
+            raise DeblurError(f"--output {options.output}: no kind of picture; use one of {', '.join(sorted(formats))}")
         for axes, spec in zip(figure.subplots(rows, columns, squeeze=False).flat, specs, strict=False):
             axes.imshow(blurred_with_kernels(photograph, spec, options.seed))
             axes.set_title(str(spec), fontsize=9)
         for axes in figure.axes:
             axes.axis("off")
-        if options.output.suffix[1:].lower() not in (formats := figure.canvas.get_supported_filetypes()):
-            raise DeblurError(f"--output {options.output}: no kind of picture; use one of {', '.join(sorted(formats))}")
         options.output.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(options.output, dpi=110)
         print(options.output)

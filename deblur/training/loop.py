@@ -363,8 +363,8 @@ class Trainer:
         optimizer.load_state_dict(state["optimizer"])
         for group, kept in zip(optimizer.param_groups, given, strict=True):
             group.update(kept)
-        # States of earlier versions do not say how they chose: all by PSNR, on what the run was validated on.
-        chosen = state.get("best_by", PSNR), state.get("validated_on", self.validated_on)
+        # States of earlier versions do not say how they chose, and had other pictures.
+        chosen = state.get("best_by"), state.get("validated_on")
         best = state["best"] if chosen == (self._chosen_by(), self.validated_on) else None
         self.progress = Progress(state["step"], state["seconds"], best)
         torch.set_rng_state(state["random"])

@@ -6,6 +6,7 @@ any step with the very crops and blurs that it would have had, and n processes s
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 from collections import OrderedDict
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
 Kind = Literal["sharp", "pairs", "frames"]
+FEWEST_FRAMES = 5
+"""Of a part of a video that is worth averaging."""
 
 
 @dataclass(frozen=True)
@@ -91,15 +94,25 @@ def hold_out(source: Source, share: float, seed: int) -> tuple[Source, tuple[Exa
 
 
 def without(source: Source, files: Collection[Path]) -> Source:
-    """The source's examples but for those with one of these resolved files.
+    """The source's examples without these resolved files: a video goes on behind one that is taken out.
 
     Raises:
         DeblurError: none is left.
     """
-    kept = tuple(each for each in source.examples if not any(file.resolve() in files for file in each.files))
+    kept = tuple(part for example in source.examples for part in _parts(example, files))
     if not kept:
         raise DeblurError(f"{source.folder}: all of it is validated on; give other pictures to train on")
     return replace(source, examples=kept)
+
+
+def _parts(example: Example, files: Collection[Path]) -> list[Example]:
+    """What is left of an example without these resolved files."""
+    left = [(not taken, tuple(run)) for taken, run in itertools.groupby(example.files, lambda f: f.resolve() in files)]
+    if len(left) == 1 and left[0][0]:
+        return [example]
+    if example.kind != "frames":
+        return []
+    return [replace(example, files=run) for stays, run in left if stays and len(run) >= FEWEST_FRAMES]
 
 
 def files_of(examples: Iterable[Example]) -> Iterator[Path]:

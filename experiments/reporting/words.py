@@ -111,7 +111,8 @@ def _finding(result: Result, deblurrer: str, where: str, control: Interval | Non
     else:
         parts.append(f"AP is {points(blurred)} on the blurred pictures; there are no sharp ones to compare with.")
     parts.append(f"Restored by {deblurrer}, they give {points(restored)}: {_difference_words(difference)}.")
-    parts.append(_decision_words(difference, verdict_of(difference)))
+    if verdict == verdict_of(difference):
+        parts.append(_decision_words(difference, verdict))
     if control is not None:
         parts.append(_control_words(difference, control))
     bar = None
@@ -157,7 +158,7 @@ def _control_words(difference: Interval, control: Interval) -> str:
     )
     if _value(difference) > _value(control):
         return f"{text}what goes beyond that is the restoration's."
-    return f"{text}restoring adds nothing to that."
+    return f"{text}nothing here says that restoring adds to that."
 
 
 def _value(interval: Interval) -> float:

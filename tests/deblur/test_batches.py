@@ -13,7 +13,7 @@ from deblur.training.batches import make_batch
 from deblur.training.mix import BlurMix, BlurRange, parse_blur_range
 from deblur.training.planning import Planner, Recipe, draw_examples, plan_crops
 from deblur.training.setup import read_sources
-from deblur.training.sources import PictureStore, check_readable, files_of, hold_out, parse_source
+from deblur.training.sources import PictureStore, check_readable, files_of, hold_out, parse_source, without
 
 CPU = torch.device("cpu")
 MIX = BlurMix((parse_blur_range("shake:4-20=0.5"), parse_blur_range("straight:9=0.3"), parse_blur_range("none=0.2")))
@@ -104,6 +104,19 @@ def test_what_is_validated_on_is_trained_on_nowhere(folder):
     options.pairs = options.val_pairs = [str(folder / "pairs")]
     with pytest.raises(DeblurError, match="pairs: all of it is validated on"):
         read_sources(options)
+
+
+def test_a_video_goes_on_behind_a_frame_that_is_validated_on(tmp_path):
+    for place in range(30):
+        save(tmp_path / "videos" / "one" / f"{place:02}.png", np.full((70, 70, 3), place, np.uint8))
+    source = parse_source("frames", str(tmp_path / "videos"))
+    frames = source.examples[0].files
+    assert without(source, set()).examples == source.examples
+    left = without(source, {frames[4].resolve(), frames[8].resolve(), frames[20].resolve()})
+    # The first four frames and the three behind the fifth are too few to average.
+    assert [example.files for example in left.examples] == [frames[9:20], frames[21:]]
+    with pytest.raises(DeblurError, match="all of it is validated on"):
+        without(source, {file.resolve() for file in frames})
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,13 @@ def test_a_full_disk_is_one_line_and_no_defect(capsys):
         run(lambda: stop(errno.EISDIR))
 
 
+def run_into(program, where):
+    """Run a program whose stdout is kept back; its exit code is printed."""
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} {where}; echo ${{PIPESTATUS[0]}}"
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, env=buffered)
+
+
 @pytest.mark.parametrize("size", [10, 1_000_000])  # kept back until the end, and not
 @pytest.mark.parametrize(
     ("where", "reason"), [("| true", "Broken pipe"), ("> /dev/full", "No space left on device")], ids=["closed", "full"]
@@ -145,10 +152,27 @@ from deblur.cli import run
 time.sleep(0.3)  # until who reads has gone
 sys.exit(run(lambda: print("x" * {size}) or 0))
 """
-    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} {where}; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    done = run_into(program, where)
     assert done.stderr == f"error: not all could be written: {reason}\n"
     assert done.stdout == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"), [("DeblurError('no')", 1, "error: no"), ("KeyboardInterrupt", 130, "interrupted")]
+)
+def test_a_closed_stdout_hides_no_other_end(error, code, words):
+    program = f"""
+import sys, time
+from deblur.cli import run
+from deblur.errors import DeblurError
+def body():
+    print("some")
+    raise {error}
+time.sleep(0.3)
+sys.exit(run(body))
+"""
+    done = run_into(program, "| true")
+    assert (done.stdout, done.stderr) == (f"{code}\n", f"{words}\n")
 
 
 def test_bare_numbers_are_text_where_the_command_line_takes_text(parser, tmp_path, capsys):

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from skimage import data as photographs
 
 from deblur import Deblurrer
+from deblur.blur.motion import still
 from deblur.cli import parse_args
 from deblur.errors import DeblurError
 from deblur.losses import LossWeights, restoration_loss
@@ -27,6 +28,7 @@ from deblur.train import build_parser, main, parse_training_args
 from deblur.training.checkpoint import load_checkpoint, save_checkpoint
 from deblur.training.loop import Trainer, train
 from deblur.training.setup import find_resumable
+from deblur.training.validation import ValidationSet, sets_digest
 
 TINY = ["--network", "mstsgm-nano", "--set", "widths=[16,20,24]", "encoder_blocks=[1,1,1]", "decoder_blocks=[1,1,1]"]
 LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "deblur.train"]
@@ -357,6 +359,21 @@ def test_a_best_score_on_other_pictures_is_none(tmp_path, photos):
     assert Trainer(parse_training_args(build_parser(), again), None).progress.best == on_sharp["best"]
     blurred = parse_training_args(build_parser(), [*again, "--val-blur", "shake:28"])
     assert Trainer(blurred, None).progress.best is None
+    earlier = {key: value for key, value in on_sharp.items() if key != "validated_on"}
+    save_checkpoint(config.parent / "weights" / "state.pt", earlier)
+    assert Trainer(parse_training_args(build_parser(), again), None).progress.best is None
+
+
+def test_what_is_validated_on_does_not_depend_on_the_threads():
+    pictures = [np.random.default_rng(seed).integers(0, 255, (8, 9, 3), dtype=np.uint8) for seed in range(3)]
+    blurred, rounded, sharp = pictures
+    path = (still(9, 8),)
+    here = [sets_digest([ValidationSet("shake:8", ((each, sharp),), path)]) for each in (blurred, rounded)]
+    there = [sets_digest([ValidationSet("a/b", ((each, sharp),))]) for each in (blurred, rounded)]
+    assert here[0] == here[1]
+    assert there[0] != there[1]
+    assert sets_digest([ValidationSet("b", ((blurred, sharp),))]) == there[0]
+    assert sets_digest([ValidationSet("shake:16", ((blurred, sharp),), path)]) != here[0]
 
 
 def test_feature_distance_is_a_loss_and_is_measured(tmp_path, photos):

@@ -54,6 +54,12 @@ def test_variants_of_other_options_do_not_join_a_table(training_arguments, tmp_p
     assert "other options (--seed, --steps)" in capsys.readouterr().err
     assert {file: file.read_bytes() for file in folder.glob("*.*")} == before
     assert not (folder / "train" / "no-tcn").exists()
+    # What changes no figure may differ; what does not say its options is left alone.
+    again = [*training_arguments, "--steps", "1", "--threads", "2", "--variants", "full", "--resume", "auto"]
+    assert main(again) == 0
+    (folder / "config.yaml").unlink()
+    assert main(again) == 1
+    assert "give another --name" in capsys.readouterr().err
 
 
 def test_a_variant_killed_before_its_first_checkpoint_begins_anew(training_arguments, tmp_path):

@@ -153,7 +153,6 @@ def test_usage_errors_exit_2(arguments: list[str]) -> None:
     assert stopped.value.code == 2
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="peak memory outside CUDA is read from Linux's /proc")
 def test_the_process_that_measures_memory_says_what_it_takes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -162,6 +161,7 @@ def test_the_process_that_measures_memory_says_what_it_takes(
     assert "KIND SOURCE WIDTH HEIGHT" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory outside CUDA is read from Linux's /proc")
 def test_peak_memory_grows_with_the_picture() -> None:
     network = speed_programs.load_program("network", "mstsgm-nano", "cpu", BlurSpec())
     small, large = (peak_memory.measure_peak(network, None, side, side, BlurSpec()) for side in (128, 512))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -107,6 +106,7 @@ def make_video() -> Callable[..., None]:
 @pytest.fixture
 def file_limit() -> Generator[Callable[[int], None]]:
     """Lets no file grow beyond so many bytes, as a full disk does."""
+    resource = pytest.importorskip("resource", reason="limits of a process are Unix's")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     resource.setrlimit(resource.RLIMIT_FSIZE, before)

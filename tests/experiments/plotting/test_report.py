@@ -201,6 +201,7 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
     words = f"in its mirror image, the detector changes by +{100 * of_control:.1f} points"
     assert words in by_name["net+blurred"].sentences
     assert words not in by_name["net"].sentences
+    assert ("restoring helps this detector" in by_name["net+blurred"].sentences) == (verdict == "better")
     assert summary(list(by_name.values()), "95").startswith("Of 2 comparisons")
     assert {example.deblurrer for example in restored_examples(result)} == {"net"}
     control = next(series for series in runs.deblurred if series.deblurrer == CONTROL)
