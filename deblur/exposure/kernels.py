@@ -33,8 +33,8 @@ _FLOOR = 0.02  # a blur of less error than this counts as none
 SHARP = 0.7
 """Of `sharpness`: a picture whose kernels all have that much or more has nothing that a network would restore.
 
-30 photographs of COCO as they are and shaken by 1 to 8 pixels: with more, ``mstsgm-guided`` gains .05 dB in the mean
-and changes pixels by .1 of 255 (docs/training-log.md).
+30 photographs of COCO as they are and shaken by 1 to 8 pixels: with more, ``mstsgm-guided`` gains .06 dB or less in the
+mean and changes pixels by .1 of 255 or less (docs/training-log.md).
 """
 
 
