@@ -14,7 +14,8 @@ def keep_freed_memory() -> bool:
     """Let this process keep up to 1 GB that was freed, in pieces of up to 32 MB, for the next picture.
 
     glibc gives a freed heap back to the system after each picture and gets it anew, page by page, for the next, which
-    takes a processor a good part of a picture's time. Every command calls this (``deblur.cli.run``); programs of your own may.
+    takes a processor a good part of a picture's time. Every command calls this (``deblur.cli.run``); programs of your
+    own may.
 
     Returns:
         Whether there is a glibc that does so; elsewhere nothing happens.
