@@ -19,7 +19,7 @@ import struct
 import threading
 import warnings
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
@@ -89,6 +89,18 @@ class _Quietly:
 _QUIETLY = _Quietly()
 
 
+class Upright(NamedTuple):
+    """A picture as it is seen, and how its file stores it.
+
+    Attributes:
+        picture: RGB uint8 (H, W, 3), contiguous, writable.
+        orientation: EXIF's number, 1 to 8, by which what is stored was turned or mirrored; 1 where it was not.
+    """
+
+    picture: NDArray[np.uint8]
+    orientation: int
+
+
 def read_picture(path: Path) -> NDArray[np.uint8]:
     """Read a picture file as the module describes; several threads may do so at once.
 
@@ -103,9 +115,19 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         DeblurError: the file is missing, cannot be read, is no picture, is cut off, or is too large (Pillow's limit
             against decompression bombs, about 179 million pixels).
     """
+    return read_upright(path).picture
+
+
+def read_upright(path: Path) -> Upright:
+    """Read a picture file as ``read_picture`` does, and say how it was turned: a sensor in the camera was not.
+
+    Raises:
+        DeblurError: as ``read_picture``.
+    """
     with _opened(path) as image:
+        orientation = _orientation(image)  # now: nothing of it is left in a picture that Pillow has turned
         ImageOps.exif_transpose(image, in_place=True)
-        return _to_rgb(image)
+        return Upright(_to_rgb(image), orientation)
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -120,7 +142,7 @@ def picture_size(path: Path) -> tuple[int, int]:
             width, height = (image.tag_v2[tag] for tag in (TiffImagePlugin.IMAGEWIDTH, TiffImagePlugin.IMAGELENGTH))
         # Pillow decodes a whole PNG to look for an orientation behind the pixels, where hardly any program writes it.
         in_header = image.format != "PNG" or "exif" in image.info
-        turned = in_header and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        turned = in_header and _orientation(image) >= 5
         return (height, width) if turned else (width, height)
 
 
@@ -257,6 +279,12 @@ def pictures_by_key(folder: Path) -> dict[str, Path]:
             )
         keyed[key] = path
     return keyed
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's number, 1 where there is none or none that says anything."""
+    number = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return number if number in range(1, 9) else 1
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
-from deblur.pictures import PICTURE_SUFFIXES, list_pictures, read_picture
+from deblur.pictures import PICTURE_SUFFIXES, list_pictures, read_upright
 from pipelines.video import VIDEO_SUFFIXES, VideoReader
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class Item:
         source: where it comes from.
         frame: number of the frame in its video, from 0; None for a still picture.
         fps: frames a second of its video; None for a still picture.
-        picture: RGB uint8 (H, W, 3); None where ``error`` says why.
+        picture: RGB uint8 (H, W, 3), upright; None where ``error`` says why.
+        orientation: how it was turned for that; see ``deblur.pictures.Upright``.
         error: one line; None where the picture is there.
         read_ms: time that reading and decoding took.
     """
@@ -61,6 +62,7 @@ class Item:
     frame: int | None
     fps: float | None
     picture: NDArray[np.uint8] | None
+    orientation: int
     error: str | None
     read_ms: float
 
@@ -158,12 +160,12 @@ def read_items(sources: Sequence[Source]) -> Generator[Item]:
 def _read_still(source: Source) -> Item:
     assert isinstance(source.origin, Path)
     start = time.perf_counter()
-    picture, error = None, None
+    picture, orientation, error = None, 1, None
     try:
-        picture = read_picture(source.origin)
+        picture, orientation = read_upright(source.origin)
     except DeblurError as reason:
         error = str(reason)
-    return Item(source, None, None, picture, error, _since(start))
+    return Item(source, None, None, picture, orientation, error, _since(start))
 
 
 def _read_video(source: Source) -> Generator[Item]:
@@ -172,12 +174,12 @@ def _read_video(source: Source) -> Generator[Item]:
         with VideoReader(source.origin) as video:
             number = -1
             for number, picture in enumerate(video):
-                yield Item(source, number, video.fps, picture, None, _since(start))
+                yield Item(source, number, video.fps, picture, video.orientation, None, _since(start))
                 start = time.perf_counter()
             if number < 0:
                 raise DeblurError(f"{source.file} holds no frame that can be read")
     except DeblurError as reason:
-        yield Item(source, None, None, None, str(reason), _since(start))
+        yield Item(source, None, None, None, 1, str(reason), _since(start))
 
 
 def _since(start: float) -> float:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"))
 FALLBACK_FPS = 25.0  # where a camera or a file does not say; any value plays, none is right
+_ORIENTATIONS = {90.0: 6, 180.0: 3, 270.0: 8}  # EXIF's numbers, by degrees clockwise
 # Some formats announce a time, not frames, and sound or a last frame that stands may be what lasts so long.
 _SLACK, _SLACK_SHARE = 1.0, 0.05  # the smaller one: seconds, and a share of what is announced
 
@@ -35,6 +36,7 @@ class VideoReader:
 
     Attributes:
         fps: frames a second of the file or camera, 25 where it does not say.
+        orientation: how its frames were turned, as EXIF counts it; see ``deblur.pictures.Upright``.
         n_frames: how many frames a file announces; None for a camera or where it does not say. An estimate in some
             formats, and files that are cut off hold fewer.
     """
@@ -56,6 +58,7 @@ class VideoReader:
                 raise DeblurError(f"camera {source} does not open: is it connected, and free of other programs?")
             raise DeblurError(f"{source} is not a video that OpenCV can read")
         self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+        self.orientation = _ORIENTATIONS.get(self._capture.get(cv2.CAP_PROP_ORIENTATION_META), 1)
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = float(fps) if math.isfinite(fps) and 0 < fps < 1000 else FALLBACK_FPS
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)

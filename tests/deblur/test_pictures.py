@@ -13,7 +13,15 @@ from PIL import Image
 
 from deblur import pictures
 from deblur.errors import DeblurError
-from deblur.pictures import list_pictures, match_pictures, picture_size, read_picture, scale_down, write_picture
+from deblur.pictures import (
+    list_pictures,
+    match_pictures,
+    picture_size,
+    read_picture,
+    read_upright,
+    scale_down,
+    write_picture,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,9 +76,20 @@ def test_exif_orientation(tmp_path: Path, suffix: str, orientation: int, upright
     path = tmp_path / f"a{suffix}"
     lossless = {"lossless": True} if suffix == ".webp" else {}
     Image.fromarray(stored).save(path, exif=exif, quality=100, subsampling=0, **lossless)
-    picture = read_picture(path)
+    picture, applied = read_upright(path)
     check_contract(picture)
     np.testing.assert_allclose(picture.astype(int), upright(stored).astype(int), atol=3)
+    assert applied == orientation
+
+
+@pytest.mark.parametrize("orientation", [0, 9])
+def test_an_orientation_that_says_nothing_turns_nothing(tmp_path: Path, corners: np.ndarray, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(corners).save(tmp_path / "a.png", exif=exif)
+    picture, applied = read_upright(tmp_path / "a.png")
+    np.testing.assert_array_equal(picture, corners)
+    assert applied == 1
 
 
 def test_sixteen_bit_grey_keeps_its_orientation(tmp_path: Path) -> None:

@@ -91,6 +91,20 @@ def _make_video(path: Path, levels: Sequence[int], fps: float = 12.5, size: tupl
     writer.release()
 
 
+def _turn_video(path: Path, degrees: int) -> None:
+    content = bytearray(path.read_bytes())
+    zero, one, minus = (number.to_bytes(4, "big") for number in (0, 0x10000, -0x10000 & 0xFFFFFFFF))
+
+    def matrix(*turn: bytes) -> bytes:
+        return b"".join([*turn[:2], zero, *turn[2:], zero * 3, (0x40000000).to_bytes(4, "big")])
+
+    turns = {90: (zero, one, minus, zero), 180: (minus, zero, zero, minus), 270: (zero, minus, one, zero)}
+    straight = matrix(one, zero, zero, one)
+    place = content.index(straight, content.index(b"tkhd"))
+    content[place : place + len(straight)] = matrix(*turns[degrees])
+    path.write_bytes(content)
+
+
 @pytest.fixture
 def flat() -> Callable[..., NDArray[np.uint8]]:
     """Makes a grey picture of one level."""
@@ -101,6 +115,12 @@ def flat() -> Callable[..., NDArray[np.uint8]]:
 def make_video() -> Callable[..., None]:
     """Writes a video whose frames are grey pictures of the levels given."""
     return _make_video
+
+
+@pytest.fixture
+def turn_video() -> Callable[[Path, int], None]:
+    """Lets an MP4 say that it is to be shown turned clockwise by 90, 180 or 270 degrees."""
+    return _turn_video
 
 
 @pytest.fixture

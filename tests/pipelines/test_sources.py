@@ -266,16 +266,27 @@ def test_frames_are_missing_by_their_number_and_by_their_time(
     assert (items[-1].error is None) == is_whole
 
 
-def test_rotation_of_a_video_is_applied(tmp_path: Path, make_video: Callable[..., None]) -> None:
-    path = tmp_path / "turned.mp4"
-    make_video(path, [50, 50, 50], size=(64, 48))
-    content = bytearray(path.read_bytes())
-    one = (0x10000).to_bytes(4, "big")
-    zero = bytes(4)
-    straight = one + zero * 3 + one + zero * 3 + (0x40000000).to_bytes(4, "big")
-    quarter_turn = zero + one + zero + (-0x10000 & 0xFFFFFFFF).to_bytes(4, "big") + zero * 4 + straight[-4:]
-    place = content.index(straight, content.index(b"tkhd"))
-    content[place : place + len(straight)] = quarter_turn
-    path.write_bytes(bytes(content))
-    with VideoReader(path) as video:
-        assert next(iter(video)).shape == (64, 48, 3)
+@pytest.mark.parametrize(("degrees", "orientation"), [(90, 6), (180, 3), (270, 8)])
+def test_rotation_of_a_video_is_applied_and_told(
+    tmp_path: Path, turn_video: Callable[[Path, int], None], degrees: int, orientation: int
+) -> None:
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:24, :32] = 255
+    writer = VideoWriter(tmp_path / "turned.mp4", 10)
+    writer.write(picture)
+    writer.close()
+    (straight,) = read_items(find_sources([str(tmp_path / "turned.mp4")])[0])
+    turn_video(tmp_path / "turned.mp4", degrees)
+    (turned,) = read_items(find_sources([str(tmp_path / "turned.mp4")])[0])
+    assert straight.picture is not None
+    assert turned.picture is not None
+    np.testing.assert_allclose(turned.picture.astype(int), np.rot90(straight.picture, -degrees // 90), atol=2)
+    assert (straight.orientation, turned.orientation) == (1, orientation)
+
+
+def test_the_orientation_of_a_picture_is_told(tree: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    Image.new("RGB", (8, 6)).save("b/1.png", exif=exif)
+    items = read_items(find_sources(["a", "b"])[0])
+    assert [item.orientation for item in items] == [1, 1, 1, 8]
