@@ -161,7 +161,7 @@ def calibrate_gyro(args: argparse.Namespace) -> int:
     check_record(motions.record, [motions.times_of(*place) for place in places], args.search, args.readout)
     device = resolve_device(args.device)
     name, estimator = _estimator(args.estimator, device)
-    sights = _look(estimator, places, motions, args.focal_length, device)
+    sights = _look(estimator, places, motions, args, device)
     print(f"{len(sights)} pictures looked at, searching", file=sys.stderr)
     result = calibrate(sights, motions.record, args.search, readout=args.readout, keep_axes=args.keep_axes)
     if not result.clear or abs(result.found.offset) > args.search - 0.005:
@@ -226,22 +226,31 @@ def _spread(sources: Sequence[Source], limit: int) -> list[Place]:
 
 
 def _look(
-    estimator: KernelEstimator, places: Sequence[Place], motions: Motions, focal_length: float, device: torch.device
+    estimator: KernelEstimator,
+    places: Sequence[Place],
+    motions: Motions,
+    args: argparse.Namespace,
+    device: torch.device,
 ) -> list[Sight]:
     """What is seen in pictures and frames."""
     from tqdm import tqdm
 
     from deblur.devices import to_batch
     from deblur.exposure.calibration import look
+    from deblur.exposure.path_files import check_rows
     from deblur.pictures import scale_down
 
     sights = []
     for item in tqdm(_read(places), total=len(places), unit=" pictures", desc="look", file=sys.stderr):
         assert item.picture is not None
+        try:
+            check_rows(args.readout, item.orientation)
+        except DeblurError as error:
+            raise DeblurError(f"{item.source.file}: {error}") from None
         picture = scale_down(item.picture, LARGEST_SIDE)
         scale = picture.shape[1] / item.picture.shape[1]
         times = motions.times_of(item.source, item.frame, item.fps)
-        sights.append(look(estimator, to_batch(picture, device), focal_length * scale, times))
+        sights.append(look(estimator, to_batch(picture, device), args.focal_length * scale, times, item.orientation))
     if len(sights) < FEWEST:  # some videos only estimate how many frames they have
         raise DeblurError(_too_few(len(sights)))
     return sights

@@ -70,15 +70,16 @@ class Motions:
         """The camera's path of one picture or frame, which was read.
 
         Raises:
-            DeblurError: its file or its times are missing, the file is broken, or it tells of another time.
+            DeblurError: its file or its times are missing, the file is broken, it tells of another time, or the picture
+                was turned so that a rolling shutter's rows are columns.
         """
         assert item.picture is not None
         height, width = item.picture.shape[:2]
         if self._exposures is None:
-            return read_path(self._file(item.stem), width, height, self._focal_length, self._readout)
-        return self.record.path(
-            width, height, self._focal_length, self.times_of(item.source, item.frame, item.fps), self._readout
-        )
+            file = self._file(item.stem)
+            return read_path(file, width, height, self._focal_length, self._readout, item.orientation)
+        times = self.times_of(item.source, item.frame, item.fps)
+        return self.record.path(width, height, self._focal_length, times, self._readout, item.orientation)
 
     def times_of(self, source: Source, frame: int | None, fps: float | None) -> tuple[float, float]:
         """When the shutter opened and closed for a picture or a frame, where there are ``exposures``.

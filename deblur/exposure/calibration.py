@@ -20,7 +20,7 @@ import torch
 from deblur.errors import DeblurError
 from deblur.exposure.deconvolution import CALM, KNOWN, Deconvolution, density
 from deblur.exposure.kernels import KERNEL, exposure_along, half_turned
-from deblur.exposure.path_files import RATES
+from deblur.exposure.path_files import RATES, check_rows
 from deblur.exposure.spectra import luma
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class Sight(NamedTuple):
         exposure: when the shutter opened and closed, by the camera's clock, in seconds.
         logarithms: of what the estimator thinks of the kernels (R, 48, 48), on the CPU, where the record is.
         places: the kernels' (x, y), R of them.
+        orientation: by which the stored picture was turned; see ``Record.path``.
     """
 
     picture: Tensor
@@ -67,6 +68,7 @@ class Sight(NamedTuple):
     exposure: tuple[float, float]
     logarithms: Tensor
     places: tuple[tuple[float, float], ...]
+    orientation: int = 1
 
 
 class Guess(NamedTuple):
@@ -111,13 +113,19 @@ class Calibration(NamedTuple):
         return margin >= _CLEAR_MARGIN and self.upright >= _CLEAR_UPRIGHT
 
 
-def look(estimator: KernelEstimator, picture: Tensor, focal_length: float, exposure: tuple[float, float]) -> Sight:
+def look(
+    estimator: KernelEstimator,
+    picture: Tensor,
+    focal_length: float,
+    exposure: tuple[float, float],
+    orientation: int = 1,
+) -> Sight:
     """What an estimator sees in one picture; see ``Sight``."""
     with torch.inference_mode():
         logarithms, regions = estimator(picture)
     belief = (1 - _SURPRISE) * logarithms.mean[0].exp() + _SURPRISE / KERNEL**2
     places = tuple((x, y) for y in regions.rows for x in regions.columns)
-    return Sight(picture, focal_length, exposure, belief.log().cpu(), places)
+    return Sight(picture, focal_length, exposure, belief.log().cpu(), places, orientation)
 
 
 def calibrate(
@@ -134,8 +142,10 @@ def calibrate(
 
     Raises:
         DeblurError: the record is a path in pixels, or does not tell of all the pictures' times moved by ``reach``
-            both ways, or moves every picture too far.
+            both ways, or moves every picture too far, or a rolling shutter's rows are columns in one of them.
     """
+    for sight in sights:
+        check_rows(readout, sight.orientation)  # or that picture would count as moved too far
     check_record(record, [sight.exposure for sight in sights], reach, readout)
     search = _Search(sights, _near(sights, record, reach + readout), readout)
     search.check_length()
@@ -263,7 +273,7 @@ class _Search:
 
     def _told(self, sight: Sight, record: Record, scale: float) -> CameraPath:
         height, width = sight.picture.shape[-2:]
-        return record.path(width, height, sight.focal_length * scale, sight.exposure, self._readout)
+        return record.path(width, height, sight.focal_length * scale, sight.exposure, self._readout, sight.orientation)
 
     def _path(self, sight: Sight, record: Record, scale: float = 1.0) -> CameraPath | None:
         """The camera's path of a picture; None where it is too long for any kernel."""

@@ -27,6 +27,17 @@ RATES = ("wx", "wy", "wz")
 _PLACES = ("x", "y")
 _LOGS = (["GYROFLOW IMU LOG"], ["CAMERA IMU LOG"])  # first lines
 _LOG_NAMES = {"gx": "wx", "gy": "wy", "gz": "wz"}
+# By EXIF's orientation: where what lies to the right and what lies down in the stored picture lie in the upright one.
+_UPRIGHT: dict[int, tuple[tuple[int, int], tuple[int, int]]] = {
+    1: ((1, 0), (0, 1)),
+    2: ((-1, 0), (0, 1)),
+    3: ((-1, 0), (0, -1)),
+    4: ((1, 0), (0, -1)),
+    5: ((0, 1), (1, 0)),
+    6: ((0, 1), (-1, 0)),
+    7: ((0, -1), (-1, 0)),
+    8: ((0, -1), (1, 0)),
+}
 _STEPS = 128  # even steps of time that an exposure is read at
 _MOST_STEPS = 100_000  # from the first row's opening to the last row's closing
 
@@ -57,21 +68,28 @@ class Record:
         focal_length: float | None = None,
         exposure: tuple[float, float] | None = None,
         readout: float = 0.0,
+        orientation: int = 1,
     ) -> CameraPath:
         """The camera's path of one picture.
 
         Args:
-            width: of the picture in pixels; the optical axis is in its middle.
+            width: of the picture in pixels, upright as it is given to a ``Deblurrer``; the optical axis is in its
+                middle.
             height: likewise.
             focal_length: in pixels of this picture; what a gyroscope measured needs it.
             exposure: when the shutter opened and closed, of the first row where rows follow one another, in seconds of
                 ``times``; None takes all of the record.
             readout: by how many seconds the last row's exposure is later than the first one's; 0 for a global shutter.
+                First is the first row that is stored.
+            orientation: EXIF's number by which the stored picture was turned to be upright, as
+                ``deblur.pictures.read_upright`` gives it: the record is of the picture as it is stored.
 
         Raises:
             DeblurError: the record tells of another time, or moves the picture by more than ``LARGEST_REACH``, or there
-                is no focal length, or the exposure is too short beside the readout.
+                is no focal length, or the exposure is too short beside the readout, or rows that follow one another
+                were turned to columns.
         """
+        check_rows(readout, orientation)
         opened, closed = exposure or (self.times[0], self.times[-1] - readout)
         end = closed + readout if exposure else self.times[-1]  # exactly: sums round
         if not self.times[0] <= opened < closed <= end <= self.times[-1]:
@@ -88,7 +106,10 @@ class Record:
                 f"{self.file}: the shutter was open for {closed - opened:.1g} seconds, from {opened:.9g}, which is too "
                 f"short beside a readout of {readout:g}: give both in seconds"
             )
-        whole = self._sampled(np.linspace(opened, end, round(steps / share)), focal_length, middle)
+        even = np.linspace(opened, end, round(steps / share))
+        if _UPRIGHT[orientation][1] == (0, -1):
+            even = even[::-1]  # the last row came first, and played backwards an exposure has the same kernels
+        whole = self._sampled(even, focal_length, middle, orientation)
         path = replace(whole, shutter=RollingShutter(steps, height) if readout else None)
         reach = path.extent(*middle)
         if reach > LARGEST_REACH:
@@ -108,27 +129,44 @@ class Record:
             raise DeblurError(f"{self.file} holds what a gyroscope measured: give the focal length in pixels with it")
 
     def _sampled(
-        self, even: NDArray[np.float64], focal_length: float | None, middle: tuple[float, float]
+        self, even: NDArray[np.float64], focal_length: float | None, middle: tuple[float, float], orientation: int
     ) -> Motion | Rotation:
-        """The path at even steps of time."""
+        """The path of the upright picture at even steps of time."""
         sampled = {name: np.interp(even, self.times, values) for name, values in self.columns.items()}
+        upright = np.array(_UPRIGHT[orientation])
+        way = round(np.linalg.det(upright))  # -1 of a mirror
         if self.of_gyroscope:
             self.check_focal_length(focal_length)
             assert focal_length is not None
-            rates = np.column_stack([sampled[name] for name in RATES])
+            axes = np.column_stack([sampled["wx"], sampled["wy"]]) @ upright
+            rates = way * np.column_stack([axes, sampled["wz"]])  # a mirror turns every turn round
             turned = (rates[1:] + rates[:-1]) / 2 * (even[1] - even[0])
             angles = np.concatenate([np.zeros((1, 3)), np.cumsum(turned, axis=0)])
             return Rotation(angles - angles.mean(axis=0), focal_length, middle)
         nothing = np.zeros(len(even))
-        path = np.column_stack([sampled["x"], sampled["y"], sampled.get("roll", nothing), nothing])
+        places = np.column_stack([sampled["x"], sampled["y"]]) @ upright
+        path = np.column_stack([places, way * sampled.get("roll", nothing), nothing])
         return Motion(path - path.mean(axis=0), np.full(len(even), 1 / len(even)), middle)
 
 
 def read_path(
-    file: Path, width: int, height: int, focal_length: float | None = None, readout: float = 0.0
+    file: Path, width: int, height: int, focal_length: float | None = None, readout: float = 0.0, orientation: int = 1
 ) -> CameraPath:
     """The camera's path of the one picture that a file is of; see ``read_record`` and ``Record.path``."""
-    return read_record(file).path(width, height, focal_length, readout=readout)
+    return read_record(file).path(width, height, focal_length, readout=readout, orientation=orientation)
+
+
+def check_rows(readout: float, orientation: int) -> None:
+    """Refuse a rolling shutter in a picture whose stored rows are columns now; see ``Record.path``.
+
+    Raises:
+        DeblurError: they are.
+    """
+    if readout and orientation >= 5:
+        raise DeblurError(
+            f"the picture was turned by a quarter (EXIF orientation {orientation}), and the rows of a rolling shutter "
+            "are columns now: store it lying, with orientation 1, or leave the readout out"
+        )
 
 
 def read_record(file: Path) -> Record:
@@ -138,7 +176,8 @@ def read_record(file: Path) -> Record:
     in seconds and rises. Beside it are either ``wx``, ``wy`` and ``wz``, what a gyroscope says of the camera's axes
     (right, down and ahead; radians a second, by the right hand), or ``x`` and ``y``, where the picture's content lies
     (pixels, right and down), and ``roll``, if wanted, how far it has turned about the picture's middle (radians,
-    clockwise on the screen). Of a path only the differences count.
+    clockwise on the screen). Of a path only the differences count. Right and down are those of the picture as the
+    camera stored it, not as an EXIF orientation or a video's rotation shows it.
 
     A Gyroflow log (``.gcsv``, https://docs.gyroflow.xyz/app/technical-details/gcsv-format) is read as well: ``gx``,
     ``gy`` and ``gz`` by its ``gscale``, ``t`` by its ``tscale``. Its axes are the sensor's, whatever its

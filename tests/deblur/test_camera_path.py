@@ -11,7 +11,7 @@ import torch
 from skimage import data as photographs
 
 from deblur import Deblurrer
-from deblur.blur import BlurSpec, Motion, draw_motion, generator_for, parse_blur, synthesize_with_motion
+from deblur.blur import BlurSpec, Motion, draw_motion, expose_windows, generator_for, parse_blur, synthesize_with_motion
 from deblur.blur.motion import RollingShutter, still
 from deblur.errors import DeblurError
 from deblur.exposure import kernels
@@ -212,6 +212,63 @@ def test_a_rolling_shutter_is_restored_row_by_row():
     rolling, at_once = (deblurrer(blurred, each) for each in (path, whole.part(slice(80, 177))))
     assert decibels(rolling, truth) > decibels(blurred, truth) + 1
     assert decibels(rolling, truth) > decibels(at_once, truth) + 1
+
+
+UPRIGHT = {
+    1: lambda stored: stored,
+    2: np.fliplr,
+    3: lambda stored: np.rot90(stored, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: np.rot90(stored, 2).T,
+    8: np.rot90,
+}
+"""By EXIF's orientation, what turns stored pixels to be upright."""
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("readout", [0, 0.03])
+@pytest.mark.parametrize(
+    "samples",
+    [
+        "t,wx,wy,wz\n0,1.5,0.3,2\n0.02,-0.5,1.8,-1\n0.05,-1.0,0.7,1.5\n",
+        "t,x,y,roll\n0,0,0,0\n0.02,9,2,0.03\n0.05,13,-8,0.02\n",
+    ],
+)
+def test_a_record_is_of_the_picture_as_it_is_stored(tmp_path, samples, readout, orientation):
+    file = tmp_path / "a.csv"
+    file.write_text(samples)
+    height, width = 40, 60
+    upright = UPRIGHT[orientation]
+    seen = upright(np.arange(height * width).reshape(height, width))
+    if readout and orientation > 4:
+        with pytest.raises(DeblurError, match=r"turned by a quarter \(EXIF orientation .\), and the rows of a rolling"):
+            read_path(file, height, width, 400, readout, orientation)
+        return
+    path, stored = (
+        read_path(file, *size, 400, readout, given)
+        for size, given in ((seen.shape[::-1], orientation), ((width, height), 1))
+    )
+    for x, y in [(3, 2), (50, 10), (7, 33)]:
+        ((row, column),) = np.argwhere(seen == y * width + x)
+        np.testing.assert_allclose(path.kernel_at(column, row, 49), upright(stored.kernel_at(x, y, 49)), atol=1e-6)
+
+
+def test_a_picture_that_was_turned_is_restored_as_it_would_be_lying(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("t,x,y\n0,0,0\n0.01,14,3\n")
+    sharp = photographs.astronaut()[:256, :320]
+    stored = read_path(file, 320, 256)
+    blurred = expose_windows(
+        [torch.from_numpy(sharp.copy()).permute(2, 0, 1)], [(0, 0, 320, 256)], [stored], [BlurSpec()], [0]
+    )[0]
+    blurred = blurred.permute(1, 2, 0).numpy()
+    deblurrer = Deblurrer.load("mstsgm-guided", "cpu")
+    lying = decibels(deblurrer(blurred, stored), sharp)
+    restored = deblurrer(np.rot90(blurred, -1).copy(), read_path(file, 256, 320, orientation=6))
+    assert lying > decibels(blurred, sharp) + 2
+    assert decibels(restored, np.rot90(sharp, -1).copy()) > lying - 0.5
 
 
 @pytest.mark.parametrize(

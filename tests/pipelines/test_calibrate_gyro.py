@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from PIL import ExifTags, Image
 from skimage import data as photographs
 
 from deblur.blur import BlurSpec, Motion, expose_windows
@@ -115,6 +116,33 @@ def test_clock_and_axes_are_found_and_the_record_is_written_by_them(capsys: pyte
     assert Path("runs/calibrate_gyro/drive/drive.csv").is_file()
 
 
+@pytest.fixture
+def turned(drive: None) -> None:
+    """Two of the pictures are to be shown standing, one of them the other way round."""
+    for index, orientation in ((1, 6), (4, 8)):
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = orientation
+        with Image.open(f"robot/{index}.png") as lying:
+            lying.save(f"robot/{index}.png", exif=exif)
+
+
+@pytest.mark.usefixtures("turned")
+def test_pictures_that_stand_tell_the_clock_too(capsys: pytest.CaptureFixture[str]) -> None:
+    write_record("drive.csv", turning(3), AHEAD)
+    assert main(["robot", *GIVEN, "--keep-axes", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["offset"] == pytest.approx(AHEAD, abs=0.0012)
+    assert found["focal_length"] == pytest.approx(FOCAL_LENGTH, rel=0.04)
+    assert found["fit"]["found"] > -4
+
+
+@pytest.mark.usefixtures("turned")
+def test_a_rolling_shutter_in_a_picture_that_stands_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["robot", *GIVEN, "--readout", "0.01"]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "robot/1.png: the picture was turned by a quarter (EXIF orientation 6), and the rows of" in error
+
+
 def test_a_camera_upside_down_is_seen_by_what_it_restores(capsys: pytest.CaptureFixture[str]) -> None:
     write_record("drive.csv", turning(3) * (-1, -1, 1))
     assert main(["robot", *GIVEN, "--json"]) == 0
@@ -206,7 +234,10 @@ def test_pictures_and_frames_are_looked_at_evenly(
     make_video("ride.mp4", [0, 20, 40, 60, 80, 100], fps=10)
     looked: list[tuple[float, float]] = []
 
-    def see(_: object, picture: torch.Tensor, focal_length: float, exposure: tuple[float, float]) -> None:
+    def see(
+        _: object, picture: torch.Tensor, focal_length: float, exposure: tuple[float, float], orientation: int
+    ) -> None:
+        assert orientation == 1
         looked.append((round(float(picture.mean()) * 255), exposure[0]))
 
     def stop(*_: object, **__: object) -> None:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from PIL import ExifTags, Image
 
 import detection.yolo
 from deblur.pictures import read_picture, write_picture
@@ -343,6 +344,59 @@ def test_a_rolling_shutter_is_told(photos: Path, spinning: Path, reaches: list[f
     assert reaches == [pytest.approx(spun(0.1, 0.2), rel=0.02)] * 2
     assert main([*given, "--readout", "0.9", "--output", "late"]) == 1
     assert "open from 0.1 to 0.2, in the last row to 1.1: give a record of all" in capsys.readouterr().err
+
+
+@pytest.fixture
+def directions(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
+    """Which way the middles of pictures that a Deblurrer is given move, and how far, as it is told."""
+    import deblur
+
+    found: list[tuple[float, float]] = []
+
+    def told(_: object, picture: NDArray[np.uint8], path: Any) -> NDArray[np.uint8]:
+        height, width = picture.shape[:2]
+        points = path.displacement((width - 1) / 2, (height - 1) / 2)
+        found.append(tuple((points[-1] - points[0]).tolist()))
+        return picture
+
+    monkeypatch.setattr(deblur.Deblurrer, "__call__", told)
+    return found
+
+
+def test_paths_are_of_pictures_and_frames_as_they_are_stored(
+    flat: Flat,
+    make_video: Callable[..., None],
+    turn_video: Callable[[Path, int], None],
+    directions: list[tuple[float, float]],
+    capsys: Any,
+) -> None:
+    Path("photos").mkdir()
+    for name, orientation in (("lying", 1), ("standing", 6)):
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = orientation
+        Image.fromarray(flat(40)).save(f"photos/{name}.png", exif=exif)
+    make_video("ride.mp4", [40])
+    turn_video(Path("ride.mp4"), 270)
+    Path("drive.csv").write_text("t,wx,wy,wz\n0,0,1,0\n1,0,1,0\n")  # to the right: what is seen goes left
+    Path("t.csv").write_text("picture,opened,closed\nlying,0,0.1\nstanding,0.2,0.3\nride,0.4,0.5\n")
+    given = ["photos/lying.png", "photos/standing.png", "ride.mp4"]
+    told = ["--motion", "drive.csv", "--exposures", "t.csv", "--focal-length", "100"]
+    assert main([*given, *told, "--save", "json"]) == 0
+    np.testing.assert_allclose(directions, [(-10, 0), (0, -10), (0, 10)], atol=0.2)
+    Path("gyro/ride").mkdir(parents=True)
+    for name in ("lying", "standing", "ride/000000"):
+        Path(f"gyro/{name}.csv").write_text("t,x,y\n0,0,0\n0.1,-10,0\n")
+    directions.clear()
+    assert main([*given, "--motion", "gyro", "--save", "json"]) == 0
+    np.testing.assert_allclose(directions, [(-10, 0), (0, -10), (0, 10)], atol=0.2)
+    # Rows that are columns now cost their own pictures.
+    capsys.readouterr()
+    assert main([*given, *told, "--readout", "0.01", "--json"]) == 1
+    errors = [entry["error"] for entry in document(capsys)["pictures"]]
+    assert errors[0] is None
+    turned = "the picture was turned by a quarter (EXIF orientation {}), and the rows of a rolling shutter are columns"
+    assert errors[1].startswith(f"photos/standing.png: {turned.format(6)}")
+    assert errors[2].startswith(f"ride.mp4 frame 0: {turned.format(8)}")
 
 
 def test_a_live_camera_has_no_record(motion: Path, capsys: Any) -> None:
