@@ -71,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--limit {args.limit}: {_too_few(args.limit)}")
     if args.search < SHORTEST_SEARCH:
         parser.error(f"--search {args.search:g} holds no other clock to compare with: give {SHORTEST_SEARCH} at least")
+    if args.motion.is_dir():
+        parser.error(f"--motion {args.motion} is a folder: a clock is searched in one record of all the pictures")
     return run(lambda: calibrate_gyro(args), expected=(DeblurError,))
 
 

@@ -70,8 +70,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--focal-length, --exposures and --readout are for --motion")
     if args.motion is not None and args.exposures is None and args.motion.exists() and not args.motion.is_dir():
         parser.error(f"--motion {args.motion} is one record: say by --exposures FILE when each picture was taken")
-    if args.exposures is not None and args.motion.is_dir():
-        parser.error(f"--motion {args.motion} is a folder: --exposures tells the times of one record")
     if args.fuse is None:
         args.fuse = args.deblurrer != "none" and args.motion is None
     return run(lambda: deblur_detect(args), expected=(DeblurError, DetectionError))
@@ -110,14 +108,15 @@ def make_parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="DIR|FILE",
         help="the camera's path while the shutter was open, for every picture in DIR/PICTURE.csv: t,wx,wy,wz of a "
-        "gyroscope or t,x,y[,roll] in pixels (docs/camera-path.md); a guided network estimates it otherwise. Or one "
-        "record of them all, with --exposures",
+        "gyroscope or t,x,y[,roll] in pixels, from the shutter's opening to its closing (docs/camera-path.md); a "
+        "guided network estimates it otherwise. Or one record of them all, with --exposures",
     )
     models.add_argument(
         "--exposures",
         type=Path,
         metavar="FILE",
-        help="CSV of picture,opened,closed: when each was taken, in seconds of the record; of a video, its first frame",
+        help="CSV of picture,opened,closed: when each was taken, in seconds of the record or of DIR/PICTURE.csv, which "
+        "may then go on before and after; of a video, its first frame",
     )
     models.add_argument(
         "--focal-length",

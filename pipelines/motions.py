@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
 import math
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
-from deblur.exposure.path_files import read_path, read_record
+from deblur.exposure.path_files import read_record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path, PurePosixPath
 
     from deblur.exposure.path_files import Record
@@ -24,23 +25,25 @@ COLUMNS = ("picture", "opened", "closed")
 class Motions:
     """What ``--motion`` names: a folder of ``STEM.csv``, named as the outputs of the pictures are, or one record.
 
-    A video's frames are ``STEM/000000`` and so on. In the times of a record a line of the video itself tells when its
-    first frame was taken; the others follow at its frame rate.
+    A video's frames are ``STEM/000000`` and so on. Without times a file of the folder is of the exposure exactly. Among
+    times a line of the video itself tells when its first frame was taken; the others follow at its frame rate.
     """
 
     def __init__(self, motion: Path, focal_length: float | None, exposures: Path | None, readout: float = 0.0) -> None:
         """Remember where the files are, and read the times of the exposures.
 
         Args:
-            motion: the folder or, with ``exposures``, the record.
+            motion: the folder, or the record, which needs ``exposures``.
             focal_length: in pixels, which what a gyroscope measured needs; see ``read_path``.
-            exposures: CSV with the columns picture (STEM), opened and closed (seconds, as the record's ``t``).
+            exposures: CSV with the columns picture (STEM), opened and closed (seconds, as ``t`` of the record
+                or of the picture's own file).
             readout: by how many seconds a rolling shutter exposes the last row later than the first.
 
         Raises:
             DeblurError: the times cannot be read.
         """
         self._motion = motion
+        self._is_folder = motion.is_dir()
         self._focal_length = focal_length
         self._readout = readout
         self._exposures = None if exposures is None else _read_exposures(exposures)
@@ -49,22 +52,21 @@ class Motions:
         """Refuse before any work what has no path.
 
         Raises:
-            DeblurError: a source is a camera, its file or its times are missing, or the record cannot be used.
+            DeblurError: a source is a camera, its file or its times are missing, or the record (or the first file that
+                can be read) cannot be used.
         """
         live = [source.file for source in sources if isinstance(source.origin, int)]
         if live:
             raise DeblurError(f"--motion is for what was taken before, and {live[0]} is live: record a video first")
-        if self._exposures is not None:
-            self.record.check_focal_length(self._focal_length)
-        elif not self._motion.is_dir():
+        if self._is_folder:
+            _refuse_missing(sources, self._has_file, f"no file in {self._motion}")
+        elif self._exposures is None:
             raise DeblurError(f"--motion {self._motion} does not exist: give a folder of paths, or a record")
-        missing = [str(source.stem) for source in sources if not self._has(source)]
-        if missing:
-            where = f"no file in {self._motion}" if self._exposures is None else "no times in --exposures"
-            raise DeblurError(
-                f"{len(missing)} of {len(sources)} sources have {where}, the first is {missing[0]!r}: "
-                "add it, or leave the source out"
-            )
+        if self._exposures is not None:
+            _refuse_missing(sources, self._has_times, "no times in --exposures")
+        record = self._first_record(sources) if self._is_folder else self.record
+        if record is not None:
+            record.check_focal_length(self._focal_length)
 
     def path_of(self, item: Item) -> CameraPath:
         """The camera's path of one picture or frame, which was read.
@@ -75,11 +77,9 @@ class Motions:
         """
         assert item.picture is not None
         height, width = item.picture.shape[:2]
-        if self._exposures is None:
-            file = self._file(item.stem)
-            return read_path(file, width, height, self._focal_length, self._readout, item.orientation)
-        times = self.times_of(item.source, item.frame, item.fps)
-        return self.record.path(width, height, self._focal_length, times, self._readout, item.orientation)
+        times = None if self._exposures is None else self.times_of(item.source, item.frame, item.fps)
+        record = read_record(self._file(item.stem)) if self._is_folder else self.record
+        return record.path(width, height, self._focal_length, times, self._readout, item.orientation)
 
     def times_of(self, source: Source, frame: int | None, fps: float | None) -> tuple[float, float]:
         """When the shutter opened and closed for a picture or a frame, where there are ``exposures``.
@@ -106,9 +106,20 @@ class Motions:
         """The one record of all, read once: that of a drive is long, and its pictures are many."""
         return read_record(self._motion)
 
-    def _has(self, source: Source) -> bool:
-        if self._exposures is None:
-            return (self._motion / source.stem).is_dir() if source.is_video else self._file(source.stem).is_file()
+    def _first_record(self, sources: Sequence[Source]) -> Record | None:
+        """The first of the sources' files that can be read; one that cannot costs its own picture only."""
+        for source in sources:
+            folder = self._motion / source.stem
+            for file in sorted(folder.glob("*.csv")) if source.is_video else [self._file(source.stem)]:
+                with contextlib.suppress(DeblurError):
+                    return read_record(file)
+        return None
+
+    def _has_file(self, source: Source) -> bool:
+        return (self._motion / source.stem).is_dir() if source.is_video else self._file(source.stem).is_file()
+
+    def _has_times(self, source: Source) -> bool:
+        assert self._exposures is not None
         name = str(source.stem)
         return name in self._exposures or (
             source.is_video and any(other.startswith(f"{name}/") for other in self._exposures)
@@ -116,6 +127,15 @@ class Motions:
 
     def _file(self, stem: PurePosixPath) -> Path:
         return self._motion / stem.with_name(f"{stem.name}.csv")
+
+
+def _refuse_missing(sources: Sequence[Source], has: Callable[[Source], bool], where: str) -> None:
+    missing = [str(source.stem) for source in sources if not has(source)]
+    if missing:
+        raise DeblurError(
+            f"{len(missing)} of {len(sources)} sources have {where}, the first is {missing[0]!r}: "
+            "add it, or leave the source out"
+        )
 
 
 def _read_exposures(file: Path) -> dict[str, tuple[float, float]]:

@@ -78,7 +78,7 @@ class Record:
             height: likewise.
             focal_length: in pixels of this picture; what a gyroscope measured needs it.
             exposure: when the shutter opened and closed, of the first row where rows follow one another, in seconds of
-                ``times``; None takes all of the record.
+                ``times``; None takes all of the record: its first sample is the opening, its last one the closing.
             readout: by how many seconds the last row's exposure is later than the first one's; 0 for a global shutter.
                 First is the first row that is stored.
             orientation: EXIF's number by which the stored picture was turned to be upright, as
@@ -150,10 +150,16 @@ class Record:
 
 
 def read_path(
-    file: Path, width: int, height: int, focal_length: float | None = None, readout: float = 0.0, orientation: int = 1
+    file: Path,
+    width: int,
+    height: int,
+    focal_length: float | None = None,
+    readout: float = 0.0,
+    orientation: int = 1,
+    exposure: tuple[float, float] | None = None,
 ) -> CameraPath:
     """The camera's path of the one picture that a file is of; see ``read_record`` and ``Record.path``."""
-    return read_record(file).path(width, height, focal_length, readout=readout, orientation=orientation)
+    return read_record(file).path(width, height, focal_length, exposure, readout, orientation)
 
 
 def check_rows(readout: float, orientation: int) -> None:
@@ -172,12 +178,13 @@ def check_rows(readout: float, orientation: int) -> None:
 def read_record(file: Path) -> Record:
     """Read what a sensor wrote down, of one exposure or of many.
 
-    The file is CSV with a header and one line a sample, from before a shutter's opening to after its closing. ``t`` is
-    in seconds and rises. Beside it are either ``wx``, ``wy`` and ``wz``, what a gyroscope says of the camera's axes
-    (right, down and ahead; radians a second, by the right hand), or ``x`` and ``y``, where the picture's content lies
-    (pixels, right and down), and ``roll``, if wanted, how far it has turned about the picture's middle (radians,
-    clockwise on the screen). Of a path only the differences count. Right and down are those of the picture as the
-    camera stored it, not as an EXIF orientation or a video's rotation shows it.
+    The file is CSV with a header and one line a sample. ``t`` is in seconds and rises. Without other word of when the
+    shutter was open (``Record.path``), the first line is its opening and the last one its closing. Beside ``t`` are
+    either ``wx``, ``wy`` and ``wz``, what a gyroscope says of the camera's axes (right, down and ahead; radians a
+    second, by the right hand), or ``x`` and ``y``, where the picture's content lies (pixels, right and down), and
+    ``roll``, if wanted, how far it has turned about the picture's middle (radians, clockwise on the screen). Of a path
+    only the differences count. Right and down are those of the picture as the camera stored it, not as an EXIF
+    orientation or a video's rotation shows it.
 
     A Gyroflow log (``.gcsv``, https://docs.gyroflow.xyz/app/technical-details/gcsv-format) is read as well: ``gx``,
     ``gy`` and ``gz`` by its ``gscale``, ``t`` by its ``tscale``. Its axes are the sensor's, whatever its

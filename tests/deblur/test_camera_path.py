@@ -74,6 +74,13 @@ def test_a_camera_that_turns_right_moves_what_it_sees_left_and_more_at_the_sides
     assert kernel[24, 20:29].sum() == pytest.approx(1)
 
 
+def test_a_file_is_of_the_exposure_exactly_or_it_is_said_when_the_shutter_was_open(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("t,wx,wy,wz\n" + "".join(f"{i * 0.005},0,0.5,0\n" for i in range(5)))
+    assert read_path(file, 641, 481, 800.0).extent(320, 240) == pytest.approx(4, abs=0.05)
+    assert read_path(file, 641, 481, 800.0, exposure=(0.005, 0.015)).extent(320, 240) == pytest.approx(2, abs=0.05)
+
+
 def test_a_path_in_pixels_may_roll_and_its_samples_may_lie_unevenly_in_time(tmp_path):
     file = tmp_path / "a.csv"
     file.write_text("t, x, y, roll\n0, 100, 50, 0.1\n0.003, 103, 50, 0.1\n\n0.010, 110, 50, 0.1\n")

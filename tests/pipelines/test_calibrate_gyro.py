@@ -218,6 +218,7 @@ def test_what_cannot_be_done_is_said_before_pictures_are_looked_at(
     ("given", "says"),
     [
         (["--limit", "3"], "--limit 3: 3 pictures are too few to tell a clock by: give 4 at least, better 12"),
+        (["--motion", "robot"], "--motion robot is a folder: a clock is searched in one record of all the pictures"),
         (["--search", "0.039"], "--search 0.039 holds no other clock to compare with: give 0.04 at least"),
     ],
 )

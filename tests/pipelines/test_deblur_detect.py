@@ -248,15 +248,26 @@ def test_times_that_are_none_are_refused_in_one_line(
         (["t.csv", "--exposures", "t.csv"], "t.csv begins with 'picture,opened,closed'; a camera's path needs"),
         (["missing"], "--motion missing does not exist"),
         (["photos"], "2 of 2 sources have no file in photos"),
+        (["photos", "--exposures", "t.csv", "--focal-length", "100"], "2 of 2 sources have no file in photos"),
+        (["gyro", "--exposures", "one.csv", "--focal-length", "100"], "1 of 2 sources have no times in --exposures"),
+        (["gyro"], "gyro/deep/bright.csv holds what a gyroscope measured: give the focal length"),
+        (["gyro", "--exposures", "t.csv"], "gyro/deep/bright.csv holds what a gyroscope measured: give the focal"),
     ],
 )
 def test_what_tells_no_path_is_refused_before_anything_is_loaded(
-    photos: Path, given: list[str], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    photos: Path,
+    motion: Path,
+    given: list[str],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     import deblur
 
     monkeypatch.delattr(deblur.Deblurrer, "load")
     times = "picture,opened,closed\ndark,0,1\ndeep/bright,0,1\n"
+    (motion / "dark.csv").write_text("broken: a picture's own affair")
+    Path("one.csv").write_text("picture,opened,closed\ndark,0,1\n")
     Path("drive.csv").write_text(RECORD)
     Path("plain.csv").write_text("dark,0,1\n")
     Path("t.csv").write_text(times)
@@ -273,10 +284,9 @@ def test_what_tells_no_path_is_refused_before_anything_is_loaded(
     [
         (["t.csv"], "--motion t.csv is one record: say by --exposures FILE when each picture was taken"),
         ([os.devnull], f"--motion {os.devnull} is one record"),
-        (["photos", "--exposures", "t.csv"], "--motion photos is a folder: --exposures tells the times of one record"),
     ],
 )
-def test_a_record_has_exposures_and_a_folder_has_none(
+def test_a_record_needs_exposures(
     photos: Path, given: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("t.csv").touch()
@@ -334,6 +344,47 @@ def test_frames_of_a_video_may_have_files_of_their_own(
     assert first["error"] == f"ride.mp4 frame 0: {missing}"
     assert second["error"] is None
     assert reaches == [pytest.approx(5, rel=0.02)]
+
+
+def test_files_that_go_on_before_and_after_need_times(
+    photos: Path, tmp_path: Path, reaches: list[float], capsys: Any
+) -> None:
+    # A radian a second for 0.01 seconds, and 200 samples a second; each file has a clock of its own.
+    for name, begin in (("dark", -0.005), ("deep/bright", 100.0)):
+        samples = "".join(f"{begin + i * 0.005:.3f},0,1,0\n" for i in range(5))
+        (tmp_path / f"gyro/{name}.csv").parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"gyro/{name}.csv").write_text(f"t,wx,wy,wz\n{samples}")
+    Path("t.csv").write_text("picture,opened,closed\ndark,0,0.01\ndeep/bright,100.004,100.014\n")
+    given = ["photos", "--motion", "gyro", "--focal-length", "1000"]
+    assert main([*given, "--exposures", "t.csv", "--save", "json"]) == 0
+    assert reaches == pytest.approx([5, 5], rel=0.02)
+    reaches.clear()
+    assert main([*given, "--save", "json"]) == 0
+    assert reaches == pytest.approx([10, 10], rel=0.02)  # from the first line to the last
+    Path("t.csv").write_text("picture,opened,closed\ndark,0,0.01\ndeep/bright,0,0.01\n")
+    capsys.readouterr()
+    assert main([*given, "--exposures", "t.csv", "--json"]) == 1
+    dark, bright = document(capsys)["pictures"]
+    assert dark["error"] is None
+    assert (
+        "gyro/deep/bright.csv tells of 100 to 100.02 seconds, and the shutter was open from 0 to 0.01"
+        in bright["error"]
+    )
+
+
+def test_a_frames_file_may_need_times_too(
+    make_video: Callable[..., Path], tmp_path: Path, reaches: list[float], capsys: Any
+) -> None:
+    make_video("ride.mp4", [40, 60])  # frames lie 0.08 seconds apart
+    (tmp_path / "gyro/ride").mkdir(parents=True)
+    for frame in (0, 1):
+        Path(f"gyro/ride/00000{frame}.csv").write_text(f"t,wx,wy,wz\n{frame * 0.08 - 0.01},0,1,0\n{frame + 1},0,1,0\n")
+    Path("t.csv").write_text("picture,opened,closed\nride,0,0.01\n")
+    given = ["ride.mp4", "--motion", "gyro", "--exposures", "t.csv"]
+    assert main(given) == 1
+    assert "gyro/ride/000000.csv holds what a gyroscope measured: give the focal length" in capsys.readouterr().err
+    assert main([*given, "--focal-length", "1000", "--save", "json"]) == 0
+    assert reaches == pytest.approx([5, 5], rel=0.02)
 
 
 def test_a_rolling_shutter_is_told(photos: Path, spinning: Path, reaches: list[float], capsys: Any) -> None:
