@@ -13,6 +13,7 @@ from deblur.blur.motion import RollingShutter
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import LARGEST_REACH
 from deblur.exposure.paths import Rotation
+from deblur.working_size import LOOK_SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -85,7 +86,7 @@ class Record:
                 ``deblur.pictures.read_upright`` gives it: the record is of the picture as it is stored.
 
         Raises:
-            DeblurError: the record tells of another time, or moves the picture by more than ``LARGEST_REACH``, or there
+            DeblurError: the record tells of another time, or moves the picture by more than ``largest_reach``, or there
                 is no focal length, or the exposure is too short beside the readout, or rows that follow one another
                 were turned to columns.
         """
@@ -111,11 +112,12 @@ class Record:
             even = even[::-1]  # the last row came first, and played backwards an exposure has the same kernels
         whole = self._sampled(even, focal_length, middle, orientation)
         path = replace(whole, shutter=RollingShutter(steps, height) if readout else None)
-        reach = path.extent(*middle)
-        if reach > LARGEST_REACH:
+        reach, most = path.extent(*middle), largest_reach(width, height)
+        if reach > most:
             raise DeblurError(
-                f"{self.file} moves the picture by {reach:.0f} pixels from the middle of its path, and {LARGEST_REACH} "
-                "are the most: rates are in radians a second, times in seconds, places and the focal length in pixels"
+                f"{self.file} moves the picture by {reach:.0f} pixels from the middle of its path, and {most:.0f} are "
+                f"the most in {width}x{height}: rates are in radians a second, times in seconds, places and the focal "
+                "length in pixels"
             )
         return path
 
@@ -160,6 +162,15 @@ def read_path(
 ) -> CameraPath:
     """The camera's path of the one picture that a file is of; see ``read_record`` and ``Record.path``."""
     return read_record(file).path(width, height, focal_length, exposure, readout, orientation)
+
+
+def largest_reach(width: int, height: int) -> float:
+    """How far a path may move a picture of this size, in its pixels, from the middle of the path.
+
+    Where blur is long, a copy of ``LOOK_SIDE`` pixels is restored of a larger picture: it is the copy's kernels that
+    may not reach farther than ``LARGEST_REACH``.
+    """
+    return LARGEST_REACH * max(1.0, max(width, height) / LOOK_SIDE)
 
 
 def check_rows(readout: float, orientation: int) -> None:

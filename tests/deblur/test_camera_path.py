@@ -15,7 +15,7 @@ from deblur.blur import BlurSpec, Motion, draw_motion, expose_windows, generator
 from deblur.blur.motion import RollingShutter, still
 from deblur.errors import DeblurError
 from deblur.exposure import kernels
-from deblur.exposure.kernels import KERNEL, exposure_along, spread
+from deblur.exposure.kernels import KERNEL, LARGEST_REACH, exposure_along, spread
 from deblur.exposure.path_files import read_path, read_record
 from deblur.exposure.paths import Rotation, as_measured, camera_path
 from deblur.metrics import psnr
@@ -42,6 +42,13 @@ def shaken(length: float) -> tuple[np.ndarray, np.ndarray, Motion]:
 def decibels(picture: np.ndarray, sharp: np.ndarray) -> float:
     one, other = (torch.from_numpy(each).float().unsqueeze(0) / 255 for each in (picture, sharp))
     return psnr(one, other).item()
+
+
+def exposed(sharp: np.ndarray, motion: Motion) -> np.ndarray:
+    """The picture as a camera on this path takes it."""
+    height, width = sharp.shape[:2]
+    picture = torch.from_numpy(sharp.copy()).permute(2, 0, 1)
+    return expose_windows([picture], [(0, 0, width, height)], [motion], [BlurSpec()], [0])[0].permute(1, 2, 0).numpy()
 
 
 @pytest.mark.parametrize("turn", [(0.02, 0, 0), (0, 0.03, 0), (0, 0, 0.05), (0.01, -0.02, 0.03)])
@@ -267,10 +274,7 @@ def test_a_picture_that_was_turned_is_restored_as_it_would_be_lying(tmp_path):
     file.write_text("t,x,y\n0,0,0\n0.01,14,3\n")
     sharp = photographs.astronaut()[:256, :320]
     stored = read_path(file, 320, 256)
-    blurred = expose_windows(
-        [torch.from_numpy(sharp.copy()).permute(2, 0, 1)], [(0, 0, 320, 256)], [stored], [BlurSpec()], [0]
-    )[0]
-    blurred = blurred.permute(1, 2, 0).numpy()
+    blurred = exposed(sharp, stored)
     deblurrer = Deblurrer.load("mstsgm-guided", "cpu")
     lying = decibels(deblurrer(blurred, stored), sharp)
     restored = deblurrer(np.rot90(blurred, -1).copy(), read_path(file, 256, 320, orientation=6))
@@ -300,6 +304,29 @@ def test_a_file_that_is_no_path_is_named_in_one_line(tmp_path, content, message)
         read_path(file, 640, 480)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_large_picture_may_move_by_as_much_as_a_small_one_that_shows_the_same(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("t,x,y\n0,0,0\n1,300,0\n")
+    assert read_path(file, 1600, 1200).extent(800, 600) == pytest.approx(150, abs=0.5)
+    with pytest.raises(
+        DeblurError, match="by 150 pixels from the middle of its path, and 149 are the most in 1190x900"
+    ):
+        read_path(file, 1190, 900)
+    with pytest.raises(DeblurError, match="and 80 are the most in 320x240"):
+        read_path(file, 320, 240)
+
+
+def test_long_shake_in_a_large_picture_is_restored(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("t,x,y\n0,0,0\n0.05,104,60\n0.1,185,30\n")
+    sharp = cv2.resize(photographs.coffee(), (1600, 1066), interpolation=cv2.INTER_CUBIC)
+    path = read_path(file, 1600, 1066)
+    assert path.extent(800, 533) > LARGEST_REACH
+    blurred = exposed(sharp, path)
+    restored = Deblurrer.load("mstsgm-guided", "cpu")(blurred, path)
+    assert decibels(restored, sharp) > decibels(blurred, sharp) + 1
 
 
 def test_a_file_of_another_encoding_is_named(tmp_path):
