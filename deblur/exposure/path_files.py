@@ -40,6 +40,7 @@ _UPRIGHT: dict[int, tuple[tuple[int, int], tuple[int, int]]] = {
     8: ((0, -1), (1, 0)),
 }
 _STEPS = 128  # even steps of time that an exposure is read at
+_CHECKED_ROWS = 17  # of a rolling shutter, for how far they move
 _MOST_STEPS = 100_000  # from the first row's opening to the last row's closing
 
 
@@ -112,12 +113,14 @@ class Record:
             even = even[::-1]  # the last row came first, and played backwards an exposure has the same kernels
         whole = self._sampled(even, focal_length, middle, orientation)
         path = replace(whole, shutter=RollingShutter(steps, height) if readout else None)
-        reach, most = path.extent(*middle), largest_reach(width, height)
+        # Corners move the farthest, by roll above all; where rows follow one another, each at its own time.
+        ends, rows = np.array([0.0, width - 1]), np.linspace(0, height - 1, _CHECKED_ROWS if readout else 2)
+        reach, most = max(path.extent(ends, row) for row in rows.tolist()), largest_reach(width, height)
         if reach > most:
             raise DeblurError(
-                f"{self.file} moves the picture by {reach:.0f} pixels from the middle of its path, and {most:.0f} are "
-                f"the most in {width}x{height}: rates are in radians a second, times in seconds, places and the focal "
-                "length in pixels"
+                f"{self.file} moves the picture by up to {reach:.0f} pixels from the middle of its path, and "
+                f"{most:.0f} are the most in {width}x{height}: rates are in radians a second, times in seconds, "
+                "places and the focal length in pixels"
             )
         return path
 
@@ -168,7 +171,7 @@ def largest_reach(width: int, height: int) -> float:
     """How far a path may move a picture of this size, in its pixels, from the middle of the path.
 
     Where blur is long, a copy of ``LOOK_SIDE`` pixels is restored of a larger picture: it is the copy's kernels that
-    may not reach farther than ``LARGEST_REACH``.
+    may not reach farther than ``LARGEST_REACH``, in the corners too.
     """
     return LARGEST_REACH * max(1.0, max(width, height) / LOOK_SIDE)
 

@@ -294,7 +294,7 @@ def test_a_picture_that_was_turned_is_restored_as_it_would_be_lying(tmp_path):
         ("t,x,y\n0,0,nan\n1,1,1\n", "line 2: 3 finite numbers are needed"),
         ("t,x,y\n0,0,zero\n1,1,1\n", "line 2: could not convert"),
         (GYROSCOPE_FILE, "give the focal length in pixels"),
-        ("t,x,y\n0,0,0\n1,300,0\n", "moves the picture by 150 pixels from the middle of its path, and 80 are"),
+        ("t,x,y\n0,0,0\n1,300,0\n", "moves the picture by up to 150 pixels from the middle of its path, and 80 are"),
     ],
 )
 def test_a_file_that_is_no_path_is_named_in_one_line(tmp_path, content, message):
@@ -311,11 +311,30 @@ def test_a_large_picture_may_move_by_as_much_as_a_small_one_that_shows_the_same(
     file.write_text("t,x,y\n0,0,0\n1,300,0\n")
     assert read_path(file, 1600, 1200).extent(800, 600) == pytest.approx(150, abs=0.5)
     with pytest.raises(
-        DeblurError, match="by 150 pixels from the middle of its path, and 149 are the most in 1190x900"
+        DeblurError, match="by up to 150 pixels from the middle of its path, and 149 are the most in 1190x900"
     ):
         read_path(file, 1190, 900)
     with pytest.raises(DeblurError, match="and 80 are the most in 320x240"):
         read_path(file, 320, 240)
+
+
+@pytest.mark.parametrize("readout", [0, 0.01])
+@pytest.mark.parametrize("rates", ["0.5,0.5,60", "0,0,60"])
+def test_a_picture_may_not_move_too_far_in_its_corners_either(tmp_path, rates, readout):
+    file = tmp_path / "a.csv"
+    file.write_text(f"t,wx,wy,wz\n0,{rates}\n0.02,{rates}\n")  # degrees
+    with pytest.raises(DeblurError, match=r"moves the picture by up to \d+ pixels .* rates are in radians a second"):
+        read_path(file, 640, 480, 800, readout)
+    file.write_text(f"t,wx,wy,wz\n0,{rates.replace('60', '6')}\n0.02,{rates.replace('60', '6')}\n")
+    assert read_path(file, 640, 480, 800, readout).extent(0, 0) < LARGEST_REACH
+
+
+def test_no_row_of_a_rolling_shutter_may_move_too_far(tmp_path):
+    file = tmp_path / "a.csv"
+    # Still but for a jerk by 400 pixels that neither the first nor the middle nor the last row sees.
+    file.write_text("t,x,y\n0,0,0\n0.025,0,0\n0.028,400,0\n0.1,400,0\n")
+    with pytest.raises(DeblurError, match=r"moves the picture by up to \d+ pixels"):
+        read_path(file, 640, 480, readout=0.08)
 
 
 def test_long_shake_in_a_large_picture_is_restored(tmp_path):
