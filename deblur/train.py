@@ -190,7 +190,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folders with blur/ and sharp/ to validate on",
     )
-    watch.add_argument("--hold-out", type=unit_interval, default=0.05, help="share of the sharp pictures set aside")
+    watch.add_argument(
+        "--hold-out",
+        type=unit_interval,
+        default=0.05,
+        help="share of each --sharp folder set aside, by whole scenes where names tell them",
+    )
     watch.add_argument(
         "--val-blur",
         nargs="*",

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 
 DATA_SETS = ("gopro", "hide", "realblur", "reds", "pairs", "sharp")
 SPLITS = ("train", "val", "test")
-# The scene of pictures in a paired folder whose names are numbers alone.
-NAMELESS_SCENE = "."
 LINKS = ("symlink", "hard", "copy")
 
 # The choices of --blur, the default first. GoPro's two blurs are averages of linear or of gamma-encoded frames;

@@ -15,13 +15,13 @@ What is wrong with the folders is collected in ``Layout.problems``, so that a us
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
 from deblur.pictures import list_pictures
-from deblur.prepare.data_sets import NAMELESS_SCENE, SPLITS
+from deblur.prepare.data_sets import SPLITS
+from deblur.scenes import scene_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,7 +101,7 @@ def _read_hide(layout: Layout, source: Path) -> None:
             if key not in sharp:
                 layout.problems.append(f"{blurred} has no sharp picture {source / 'GT' / key}.*")
             else:
-                layout.pairs.append(Pair(key, split, _hide_scene(key), blurred, sharp[key]))
+                layout.pairs.append(Pair(key, split, scene_of(key), blurred, sharp[key]))
 
 
 def _read_realblur(layout: Layout, source: Path, subset: str) -> None:
@@ -165,21 +165,6 @@ def _read_sharp(layout: Layout, source: Path, split: str) -> None:
     for key, sharp in _keyed(layout, source).items():
         folder, _, _ = key.rpartition("/")
         layout.pairs.append(Pair(key, split, folder or key, None, sharp))
-
-
-def scene_of(key: str) -> str:
-    """The scene of a picture in a paired folder: its sub-folder, else its name without the number at its end.
-
-    Frames of one recording stand close together, so ``GOPR0372_07_00_000047`` belongs to ``GOPR0372_07_00``. Names
-    that are numbers alone all belong to one scene, written ``.``.
-    """
-    folder, _, name = key.rpartition("/")
-    return folder or re.sub(r"[^0-9A-Za-z]*[0-9]*$", "", name) or NAMELESS_SCENE
-
-
-def _hide_scene(key: str) -> str:
-    """HIDE names its frames ``<number>from<recording>``."""
-    return key.partition("from")[2] or scene_of(key)
 
 
 def _last_number(stem: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
-from deblur.prepare.data_sets import NAMELESS_SCENE
+from deblur.scenes import NAMELESS_SCENE, take_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,14 +29,7 @@ def choose_scenes(pairs: Sequence[Pair], fraction: float, seed: int) -> list[str
     if fraction == 0.0 or len(sizes) < 2:
         return []
     order = sorted(sizes, key=lambda scene: hashlib.sha256(f"{seed}:{scene}".encode()).digest())
-    wanted = fraction * sizes.total()
-    chosen: list[str] = []
-    for scene in order:
-        taken = sum(sizes[name] for name in chosen)
-        nearer = abs(taken + sizes[scene] - wanted) < abs(taken - wanted)
-        if nearer and len(chosen) < len(sizes) - 1:
-            chosen.append(scene)
-    return sorted(chosen or [min(order, key=lambda scene: sizes[scene])])
+    return sorted(take_scenes(order, sizes, fraction * sizes.total()))
 
 
 def move_to_val(pairs: Sequence[Pair], scenes: Sequence[str]) -> list[Pair]:

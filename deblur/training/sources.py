@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import sys
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from deblur.errors import DeblurError
 from deblur.pictures import list_pictures, match_pictures, picture_size, read_picture, scale_down, scaled_size
+from deblur.scenes import NAMELESS_SCENE, scene_of, take_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -84,13 +85,32 @@ def parse_source(kind: Kind, text: str) -> Source:
 
 
 def hold_out(source: Source, share: float, seed: int) -> tuple[Source, tuple[Example, ...]]:
-    """Split off ``share`` of a source's examples for validation, at least one, whichever they are by ``seed``."""
-    count = min(max(1, round(share * len(source.examples))), len(source.examples) - 1) if share else 0
-    order = np.random.Generator(np.random.PCG64([seed, len(source.examples)])).permutation(len(source.examples))
-    aside = set(order[:count].tolist())
-    kept = tuple(example for index, example in enumerate(source.examples) if index not in aside)
-    held = tuple(example for index, example in enumerate(source.examples) if index in aside)
+    """Split off about ``share`` of the pictures of a ``sharp`` source for validation, whichever they are by ``seed``.
+
+    Whole scenes go, as far as names tell scenes: a frame whose neighbours are trained on tells what was memorised. At
+    least one goes and, of several, one stays.
+    """
+    scenes = _scenes_of(source)
+    if share == 0 or len(source.examples) < 2:
+        return source, ()
+    sizes = Counter(scenes)
+    names = list(sizes)
+    order = np.random.Generator(np.random.PCG64([seed, len(names)])).permutation(len(names))
+    aside = set(take_scenes([names[index] for index in order], sizes, max(1, round(share * len(scenes)))))
+    kept, held = (
+        tuple(example for example, scene in zip(source.examples, scenes, strict=True) if (scene in aside) is goes)
+        for goes in (False, True)
+    )
     return replace(source, examples=kept), held
+
+
+def _scenes_of(source: Source) -> list[str]:
+    """The scene of each example; every picture is one where their names tell no two scenes apart."""
+    files = [example.files[0].relative_to(source.folder) for example in source.examples]
+    found = [scene_of(file.with_suffix("").as_posix()) for file in files]
+    # A number alone names no recording.
+    scenes = [str(file) if scene == NAMELESS_SCENE else scene for file, scene in zip(files, found, strict=True)]
+    return scenes if len(set(scenes)) > 1 else [str(file) for file in files]
 
 
 def without(source: Source, files: Collection[Path]) -> Source:

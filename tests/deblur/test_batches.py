@@ -88,6 +88,37 @@ def test_hold_out_keeps_apart_and_stays_the_same(folder):
     assert hold_out(source, 0, seed=1)[1] == ()
 
 
+@pytest.mark.parametrize("name", ["{scene}_{frame:06}", "{scene}/{frame:08}", "{frame}from{scene}"])
+def test_hold_out_takes_whole_scenes_of_videos(tmp_path, name):
+    for scene, frames in (("a1_11", 9), ("b2_11", 5), ("c3_11", 6)):
+        for frame in range(frames):
+            save(tmp_path / f"{name.format(scene=scene, frame=frame)}.png", np.zeros((8, 8, 3), np.uint8))
+    source = parse_source("sharp", str(tmp_path))
+    for seed in range(3):
+        kept, held = hold_out(source, 0.1, seed)
+        assert {*kept.examples, *held} == set(source.examples)
+        named = [
+            [next(s for s in ("a1", "b2", "c3") if s in str(file)) for file in files_of(part)]
+            for part in (kept.examples, held)
+        ]
+        assert not {*named[0]} & {*named[1]}
+        # The share is two frames, and no scene is that small: the smallest goes.
+        assert named[1] == ["b2"] * 5
+    assert hold_out(source, 1, seed=1)[0].examples
+
+
+@pytest.mark.parametrize("name", ["{:012}", "only_one_{:04}"])
+def test_pictures_whose_names_tell_no_scenes_are_held_out_one_by_one(tmp_path, name):
+    for number in range(20):
+        save(tmp_path / f"{name.format(7 * number)}.png", np.zeros((8, 8, 3), np.uint8))
+    source = parse_source("sharp", str(tmp_path))
+    kept, held = hold_out(source, 0.15, seed=4)
+    # Runs that were begun before scenes were looked at go on with the pictures that they had.
+    order = np.random.Generator(np.random.PCG64([4, 20])).permutation(20)
+    assert held == tuple(source.examples[index] for index in sorted(order[:3]))
+    assert len(kept.examples) == 17
+
+
 def test_what_is_validated_on_is_trained_on_nowhere(folder):
     (folder / "sharp" / "night").mkdir()
     for place in range(8):

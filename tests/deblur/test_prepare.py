@@ -10,8 +10,9 @@ import pytest
 from deblur.pictures import match_pictures, read_picture, write_picture
 from deblur.prepare import main
 from deblur.prepare.checks import find_shift
-from deblur.prepare.layouts import Pair, scene_of
+from deblur.prepare.layouts import Pair
 from deblur.prepare.splits import choose_scenes
+from deblur.scenes import scene_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -370,6 +371,8 @@ def test_the_choice_of_scenes_depends_on_the_seed_alone(tmp_path: Path) -> None:
         ("unknownscene-Flower", "unknownscene-Flower"),
         ("walk/0001", "walk"),
         ("0001", "."),
+        ("12fromGOPR1096.MP4", "GOPR1096.MP4"),
+        ("view-from-above", "view-from-above"),
     ],
 )
 def test_scene_of(key: str, scene: str) -> None:
