@@ -114,7 +114,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folders of videos as consecutive frames, averaged",
     )
-    data.add_argument("--max-side", type=positive_int, help="scale longer pictures down to this when they are read")
+    data.add_argument("--max-side", type=positive_int, help="scale longer training pictures down to this when read")
     data.add_argument("--memory-gb", type=not_negative, default=8.0, help="of pictures kept on the device")
     data.add_argument("--batch", type=positive_int, default=8, help="crops a step, over all processes")
     data.add_argument("--accumulate", type=positive_int, default=1, help="parts that a process splits its share into")
@@ -188,7 +188,7 @@ def build_parser() -> argparse.ArgumentParser:
         action=Collect,
         default=[],
         metavar="DIR",
-        help="folders with blur/ and sharp/ to validate on",
+        help="folders with blur/ and sharp/ to validate on, at the size they have: --max-side does not scale them",
     )
     watch.add_argument(
         "--hold-out",

@@ -55,7 +55,7 @@ class ValidationSet:
 
 
 def pairs_from_files(name: str, examples: Iterable[Example], side: int) -> ValidationSet:
-    """Real pairs, cut to their middle ``side`` pixels."""
+    """Real pairs in the size they have, which is what is to be restored; cut to their middle ``side`` pixels."""
     pairs = [[_middle(read_picture(file), side) for file in example.files] for example in examples]
     return ValidationSet(name, tuple((blurred, sharp) for blurred, sharp in pairs))
 

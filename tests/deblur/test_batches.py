@@ -164,6 +164,14 @@ def test_validation_takes_pictures_from_the_whole_folder(folder, count, most, pl
     assert [int(blurred[0, 0, 0]) for blurred, _ in validated.pairs] == places
 
 
+def test_pairs_to_validate_on_keep_their_size_and_what_is_set_aside_is_scaled_down(folder):
+    options = build_parser().parse_args(["--max-side", "100", "--hold-out", "0.25", "--val-blur", "shake:8"])
+    options.sharp, options.val_pairs = [str(folder / "sharp")], [str(folder / "pairs")]
+    _, (pairs, aside) = read_sources(options)
+    assert {picture.shape for pair in pairs.pairs for picture in pair} == {(160, 160, 3)}
+    assert all(max(picture.shape) <= 100 for pair in aside.pairs for picture in pair)
+
+
 def test_batches_are_pure_functions_of_seed_step_and_place(folder):
     sources = sources_of(folder)
 
