@@ -53,7 +53,11 @@ def _parser() -> argparse.ArgumentParser:
         "--blur",
         help="gopro: linear (default) or gamma; realblur: J (default) or R; pairs: a word that names the blur",
     )
-    parser.add_argument("--split", choices=SPLITS, help="pairs, sharp: where all pictures go (default: train)")
+    parser.add_argument(
+        "--split",
+        choices=SPLITS,
+        help="pairs, sharp: where all pictures go (default: the splits that SOURCE has, else train)",
+    )
     parser.add_argument(
         "--val-fraction",
         type=cli.unit_interval,
@@ -100,7 +104,7 @@ def _prepare(args: argparse.Namespace) -> int:
     source, dest = args.source.resolve(), args.dest.resolve()
     if dest == source or source in dest.parents or dest in source.parents:
         raise DeblurError(f"DEST {args.dest} and SOURCE {args.source} must lie outside each other")
-    layout = layouts.read_layout(args.data_set, source, args.blur, args.split or "train")
+    layout = layouts.read_layout(args.data_set, source, args.blur, args.split)
     val_scenes = _val_scenes(args, layout.pairs)
     pairs = splits.move_to_val(layout.pairs, val_scenes)
     if not pairs and not layout.problems:

@@ -52,14 +52,15 @@ class Layout:
     problems: list[str] = field(default_factory=list)
 
 
-def read_layout(data_set: str, source: Path, blur: str | None = None, split: str = "train") -> Layout:
+def read_layout(data_set: str, source: Path, blur: str | None = None, split: str | None = None) -> Layout:
     """List the pairs of a data set in its original layout.
 
     Args:
         data_set: one of ``data_sets.DATA_SETS``.
         source: the folder the data set was unpacked to.
         blur: gopro: ``linear`` or ``gamma``; realblur: ``J`` or ``R``; of no effect elsewhere.
-        split: where the pictures of ``pairs`` and ``sharp`` go when SOURCE has no splits of its own.
+        split: where all pictures of ``pairs`` and ``sharp`` go, whatever splits SOURCE has; None keeps those, or is
+            ``train`` where it has none.
 
     Raises:
         DeblurError: the folder is missing or is not laid out as that data set.
@@ -74,7 +75,7 @@ def read_layout(data_set: str, source: Path, blur: str | None = None, split: str
     elif data_set == "pairs":
         _read_pairs(layout, source, split)
     elif data_set == "sharp":
-        _read_sharp(layout, source, split)
+        _read_sharp(layout, source, split or "train")
     else:
         {"hide": _read_hide, "reds": _read_reds}[data_set](layout, source)
     _find_duplicates(layout)
@@ -153,12 +154,12 @@ def _read_reds(layout: Layout, source: Path) -> None:
         )
 
 
-def _read_pairs(layout: Layout, source: Path, split: str) -> None:
+def _read_pairs(layout: Layout, source: Path, split: str | None) -> None:
     own = [name for name in SPLITS if (source / name / "blur").is_dir() or (source / name / "sharp").is_dir()]
-    folders = [(name, source / name) for name in own] or [(split, source)]
+    folders = [(name, source / name) for name in own] or [("train", source)]
     for name, folder in folders:
         for key, blurred, sharp in _matched(layout, folder / "blur", folder / "sharp"):
-            layout.pairs.append(Pair(key, name, scene_of(key), blurred, sharp))
+            layout.pairs.append(Pair(key, split or name, scene_of(key), blurred, sharp))
 
 
 def _read_sharp(layout: Layout, source: Path, split: str) -> None:

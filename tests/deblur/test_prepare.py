@@ -301,6 +301,20 @@ def test_a_source_with_splits_keeps_them(tmp_path: Path) -> None:
     assert manifest_of(dest)["counts"] == {"train": 3, "test": 2}
 
 
+def test_a_split_that_is_named_takes_all_pairs_whatever_splits_the_source_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "source"
+    for seed, split in enumerate(("train", "val")):
+        write_pair(source / split / "blur" / f"{split}_1.png", source / split / "sharp" / f"{split}_1.png", seed)
+    assert main(["pairs", str(source), str(tmp_path / "dest"), "--split", "test"]) == 0
+    assert manifest_of(tmp_path / "dest")["counts"] == {"test": 2}
+    write_pair(source / "val" / "blur" / "train_1.png", source / "val" / "sharp" / "train_1.png", 2)
+    assert main(["pairs", str(source), str(tmp_path / "other"), "--split", "test"]) == 1
+    assert "would both be named test/train_1" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
