@@ -5,8 +5,8 @@
 It takes every option of ``python -m deblur.train``; all variants share data, seed and length (``--max-minutes`` or
 ``--steps``). The run's folder ``runs/ablation/NAME`` holds a training run for each variant, ``ablation.csv`` and a
 plot.
-With ``--resume auto`` and the same options a variant that is done is not trained again, one that was interrupted goes
-on, and others join the table.
+With ``--resume auto``, or a run's folder, and the same options a variant that is done is not trained again, one that
+was interrupted goes on, and others join the table.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from deblur.train import parse_training_args
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -80,23 +80,14 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
     Raises:
         DeblurError: as ``deblur.training.loop.train`` does, or the run to go on with had other options.
     """
-    import pandas as pd
-
     from deblur.devices import resolve_device
-    from deblur.runs import (
-        check_options,
-        create_run,
-        describe_environment,
-        write_atomically,
-        write_environment,
-        write_yaml,
-    )
+    from deblur.runs import check_options, describe_environment, write_environment, write_yaml
     from deblur.training.loop import train
     from deblur.training.setup import plain_options
 
-    folder = options.output / "ablation" / options.name
-    if not (options.resume == "auto" and folder.is_dir()):
-        folder = create_run("ablation", options.name, options.output)
+    wanted = options.variants or default_variants(options)
+    _check_networks(options, wanted)
+    folder = run_folder(options)
     config = folder / "config.yaml"
     shared = {key: value for key, value in plain_options(options).items() if key not in NOT_SHARED}
     if config.is_file():
@@ -105,23 +96,71 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
         raise DeblurError(f"{folder} does not say by which options its variants were trained: give another --name")
     else:
         write_yaml(config, shared)
-    wanted = options.variants or default_variants(options)
-    rows = []
+    files = {name: folder / "train" / name / "metrics.json" for name in VARIANTS}
+    done = {name: json.loads(file.read_bytes()) for name, file in files.items() if file.is_file()}
+    table = write_table(folder, done)
     for name in VARIANTS:
-        metrics_file = folder / "train" / name / "metrics.json"
         # A variant that was killed before its first checkpoint begins anew, in a folder with a number behind its name.
-        if metrics_file.is_file():
-            metrics = json.loads(metrics_file.read_bytes())
-        elif name in wanted:
-            metrics = train(variant_options(options, name, folder))
-        else:
-            continue
-        rows.append({"variant": name} | summarize(metrics))
-    table = pd.DataFrame(rows)
-    write_atomically(folder / "ablation.csv", table.to_csv(index=False).encode("utf-8"))
+        if name in wanted and name not in done:
+            done[name] = train(variant_options(options, name, folder))
+            # What hours have gone into is kept, whatever becomes of the variants to come.
+            table = write_table(folder, done)
     write_environment(folder, describe_environment(str(resolve_device(options.device)), options.seed))
     plot(table, folder)
     return folder, table
+
+
+def run_folder(options: argparse.Namespace) -> Path:
+    """A new folder, or the one that ``--resume`` goes on with.
+
+    Raises:
+        DeblurError: ``--resume`` names no run of this command.
+    """
+    from pathlib import Path
+
+    from deblur.runs import create_run
+
+    if options.resume not in {"auto", "never"}:
+        folder = Path(options.resume)
+        if not (folder / "config.yaml").is_file():
+            raise DeblurError(f"--resume {folder}: no config.yaml there; name an ablation's folder, or auto")
+        return folder
+    folder = options.output / "ablation" / options.name
+    goes_on = options.resume == "auto" and folder.is_dir()
+    return folder if goes_on else create_run("ablation", options.name, options.output)
+
+
+def write_table(folder: Path, done: Mapping[str, dict[str, Any]]) -> pd.DataFrame:
+    """Write ``ablation.csv``, a row for each variant that is done, and return what it holds."""
+    import pandas as pd
+
+    from deblur.runs import write_atomically
+
+    table = pd.DataFrame([{"variant": name} | summarize(done[name]) for name in VARIANTS if name in done])
+    if done:
+        write_atomically(folder / "ablation.csv", table.to_csv(index=False).encode("utf-8"))
+    return table
+
+
+def _check_networks(options: argparse.Namespace, variants: Sequence[str]) -> None:
+    """Refuse before the first training what would end a later one: a variant whose network cannot be made or begun."""
+    from deblur.networks import build
+    from deblur.training.initial import load_initial
+    from deblur.training.setup import network_config
+
+    errors = {}
+    for name in variants:
+        changed = variant_options(options, name, options.output)
+        try:
+            network = build(network_config(changed))
+            if options.init:
+                load_initial(network, options.init)
+        except DeblurError as error:
+            errors[name] = str(error)
+    if errors:
+        first = next(iter(errors.values()))
+        remedy = "--variants that it fits, or no --init" if options.init else "other --variants"
+        raise DeblurError(f"{', '.join(errors)} cannot be trained: {first}; give {remedy}")
 
 
 def default_variants(options: argparse.Namespace) -> list[str]:

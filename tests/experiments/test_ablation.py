@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from deblur.errors import DeblurError
 from experiments.ablation import VARIANTS, build_parser, default_variants, main, variant_options
 
 
@@ -60,6 +61,45 @@ def test_variants_of_other_options_do_not_join_a_table(training_arguments, tmp_p
     (folder / "config.yaml").unlink()
     assert main(again) == 1
     assert "give another --name" in capsys.readouterr().err
+
+
+def test_an_ablation_goes_on_in_the_folder_that_is_named_and_in_no_other(training_arguments, tmp_path, capsys):
+    given = [*training_arguments, "--steps", "1", "--variants", "full"]
+    assert main(given) == 0
+    assert main(given) == 0
+    second = tmp_path / "runs" / "ablation" / "ablation-2"
+    assert main([*given, "no-tcn", "--resume", str(second)]) == 0
+    assert list(pd.read_csv(second / "ablation.csv")["variant"]) == ["full", "no-tcn"]
+    assert not (tmp_path / "runs" / "ablation" / "ablation-3").exists()
+    capsys.readouterr()
+    assert main([*given, "--resume", str(tmp_path / "photos")]) == 1
+    assert capsys.readouterr().err.strip().endswith("photos: no config.yaml there; name an ablation's folder, or auto")
+    assert main([*given, "--resume", str(second / "train" / "full")]) == 1
+    assert "other options" in capsys.readouterr().err
+
+
+def test_a_variant_that_cannot_be_begun_is_refused_before_any_is_trained(training_arguments, tmp_path, capsys):
+    assert main([*training_arguments, "--steps", "1", "--variants", "full"]) == 0
+    weights = str(tmp_path / "runs" / "ablation" / "ablation" / "train" / "full" / "weights" / "best.safetensors")
+    given = [*training_arguments, "--steps", "1", "--init", weights, "--name", "begun", "--variants", "full"]
+    assert main([*given, "no-tcn", "no-eagr"]) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
+    assert line.startswith("error: no-tcn, no-eagr cannot be trained: --init")
+    assert not (tmp_path / "runs" / "ablation" / "begun").exists()
+    assert main([*given, "no-smoothness"]) == 0
+
+
+def test_variants_that_are_done_are_in_the_table_whatever_happens_to_the_next(
+    training_arguments, tmp_path, monkeypatch
+):
+    def fails_at_the_second(options):
+        if options.name != "full":
+            raise DeblurError("the disk is full")
+        return {"step": 1, "minutes": 0.1, "parameters": 2, "validation": {"shake:8": {"gain": 0.5}}}
+
+    monkeypatch.setattr("deblur.training.loop.train", fails_at_the_second)
+    assert main([*training_arguments, "--steps", "1", "--variants", "full", "no-tcn"]) == 1
+    assert list(pd.read_csv(tmp_path / "runs" / "ablation" / "ablation" / "ablation.csv")["variant"]) == ["full"]
 
 
 def test_a_variant_killed_before_its_first_checkpoint_begins_anew(training_arguments, tmp_path):
