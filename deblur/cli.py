@@ -88,6 +88,14 @@ def unit_interval(text: str) -> float:
     return value
 
 
+def below_one(text: str) -> float:
+    """Argument type: a number from 0 up to but not including 1."""
+    value = unit_interval(text)
+    if value == 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to below 1")
+    return value
+
+
 def folder_name(text: str) -> str:
     """Argument type: a name that a folder can have."""
     if text in {"", ".", ".."} or {"/", "\\"} & {*text}:

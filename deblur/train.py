@@ -26,6 +26,7 @@ from deblur.cli import (
     add_config_option,
     add_device_option,
     add_seed_option,
+    below_one,
     folder_name,
     not_negative,
     parse_args,
@@ -161,10 +162,10 @@ def build_parser() -> argparse.ArgumentParser:
     recipe.add_argument(
         "--schedule", choices=("cosine", "halving", "constant"), default="cosine", help="of the learning rate"
     )
-    recipe.add_argument("--warmup", type=unit_interval, default=0.02, help="share of the way with a rising rate")
+    recipe.add_argument("--warmup", type=below_one, default=0.02, help="share of the way with a rising rate")
     recipe.add_argument("--weight-decay", type=not_negative, default=1e-4, help="of adamw")
     recipe.add_argument("--clip", type=not_negative, default=1.0, help="largest gradient norm; 0 for none")
-    recipe.add_argument("--ema", type=unit_interval, default=0.999, help="decay of the averaged weights; 0 for none")
+    recipe.add_argument("--ema", type=below_one, default=0.999, help="decay of the averaged weights; 0 for none")
     recipe.add_argument(
         "--freeze-norm",
         action="store_true",

@@ -32,7 +32,7 @@ class Schedule:
         kind: ``cosine`` rises evenly for the first ``warmup`` of the way and falls to ``floor`` times the peak along
             half a cosine; ``halving`` is the paper's: halved ``halvings`` times, at even intervals; ``constant``.
         peak: the highest learning rate.
-        warmup: share of the way.
+        warmup: share of the way, below 1.
         floor: last learning rate over the highest.
         halvings: the paper halves every 500 of 3000 epochs, which is 5 times within the way.
     """

@@ -14,6 +14,7 @@ from deblur.cli import (
     add_config_option,
     add_device_option,
     add_seed_option,
+    below_one,
     not_negative,
     parse_args,
     positive_int,
@@ -193,6 +194,7 @@ def test_bare_numbers_are_text_where_the_command_line_takes_text(parser, tmp_pat
         (not_negative, {"0": 0.0, "1e-4": 1e-4}, ("-1", "nan", "inf", "x")),
         (above_zero, {"0.5": 0.5}, ("0", "-0.1", "nan", "inf")),
         (unit_interval, {"0": 0.0, "1": 1.0}, ("-0.1", "1.1", "nan")),
+        (below_one, {"0": 0.0, "0.99": 0.99}, ("-0.1", "1", "nan")),
     ],
 )
 def test_argument_types_take_what_they_say(kind, good, bad):

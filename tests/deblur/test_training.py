@@ -425,6 +425,8 @@ def test_mistakes_are_one_line_and_exit_1(tmp_path, photos, capsys, extra, messa
         ["--steps", "0", "--sharp", "x"],
         ["--max-minutes", "0", "--sharp", "x"],
         ["--steps", "1", "--sharp", "x", "--clip", "-1"],
+        ["--steps", "1", "--sharp", "x", "--warmup", "1"],
+        ["--steps", "1", "--sharp", "x", "--ema", "1"],
         ["--steps", "1", "--sharp", "x", "--seed", "-1"],
         ["--steps", "1", "--sharp", "x", "--name", ""],
         ["--steps", "1", "--sharp", "x", "--name", ".."],
