@@ -16,7 +16,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from deblur.cli import run
+from deblur.cli import Collect, run
 from deblur.errors import DeblurError
 from deblur.train import build_parser as training_parser
 from deblur.train import parse_training_args
@@ -53,7 +53,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.description = (__doc__ or "").partition("\n")[0]
     parser.set_defaults(name="ablation")
     parser.add_argument(
-        "--variants", nargs="+", choices=VARIANTS, help="what to train (default: all, no-guide where there is a guide)"
+        "--variants",
+        nargs="+",
+        action=Collect,
+        choices=VARIANTS,
+        help="what to train (default: all, no-guide where there is a guide)",
     )
     return parser
 

@@ -52,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--pictures",
         nargs="+",
+        action=Collect,
         type=positive_int,
         default=[80, 40, 40],
         metavar="N",

@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from deblur.cli import EXIT_DONE, not_negative, run, whole_number
+from deblur.cli import EXIT_DONE, Collect, not_negative, run, whole_number
 from deblur.errors import DeblurError
 from deblur.train import build_parser as training_parser
 from deblur.train import parse_training_args, report
@@ -38,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     detector.add_argument(
         "--detector-term",
         nargs="+",
+        action=Collect,
         choices=("features", "objects", "answers"),
         default=["features"],
         help="distance of its backbone's features, of what its head reads where there are objects, of its answers "

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+
+from deblur.cli import Collect, parse_args
+
+PARSERS = (
+    "deblur.prepare.command:_parser",
+    "deblur.train:build_parser",
+    "experiments.ablation:build_parser",
+    "experiments.blend:build_parser",
+    "experiments.blur_gallery:build_parser",
+    "experiments.compare:build_parser",
+    "experiments.detection_gain:build_parser",
+    "experiments.path_critic:build_parser",
+    "experiments.release:build_parser",
+    "experiments.restoration:build_parser",
+    "experiments.speed:build_parser",
+    "experiments.train:build_parser",
+    "pipelines.calibrate_gyro:make_parser",
+    "pipelines.deblur_detect:make_parser",
+)
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_options_of_several_values_may_be_given_in_parts(parser):
+    module, _, name = parser.partition(":")
+    options = [action for action in getattr(import_module(module), name)()._actions if action.option_strings]
+    assert [action.dest for action in options if action.nargs in ("*", "+") and not isinstance(action, Collect)] == []
+
+
+def test_parts_of_an_option_are_gathered_and_replace_its_default():
+    parser = import_module("experiments.train").build_parser()
+    given = ["--detector-term", "features", "--detector-term", "objects"]
+    assert parse_args(parser, given).detector_term == ["features", "objects"]
+    assert parse_args(parser, ["--detector-term", "answers"]).detector_term == ["answers"]
