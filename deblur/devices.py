@@ -39,6 +39,16 @@ def resolve_device(name: str = "auto") -> torch.device:
     return device
 
 
+def numbered(device: torch.device) -> torch.device:
+    """The same device in every thread: ``cuda`` alone is the GPU that is current where it is used.
+
+    ``torch.cuda.set_device`` holds for the thread that calls it, and every other one begins with the first GPU.
+    """
+    if device.type != "cuda" or device.index is not None:
+        return device
+    return torch.device("cuda", torch.cuda.current_device())
+
+
 def synchronize(device: torch.device) -> None:
     """Wait until the device has done what it was given; call before reading a clock."""
     if device.type == "cuda":

@@ -18,7 +18,7 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
-from deblur.devices import resolve_device, synchronize
+from deblur.devices import numbered, resolve_device, synchronize
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import together
 from deblur.losses import LossWeights, estimator_loss, restoration_loss
@@ -88,7 +88,8 @@ class Trainer:
         self.feature_distance = feature_distance
         _check_options(options)
         self.accelerator = _accelerator(options)
-        self.device = self.accelerator.device
+        # Pictures are read and batches made in other threads.
+        self.device = numbered(self.accelerator.device)
         processes = self.accelerator.num_processes
         if options.batch % (processes * options.accumulate):
             raise DeblurError(

@@ -4,8 +4,9 @@ import json
 import sys
 
 import pytest
+import torch
 
-from deblur.devices import resolve_device
+from deblur.devices import numbered, resolve_device
 from deblur.errors import DeblurError
 from deblur.runs import create_run, describe_environment, write_atomically, write_json
 
@@ -49,6 +50,13 @@ def test_devices_that_are_not_here_are_refused(name):
     with pytest.raises(DeblurError, match="device"):
         resolve_device(name)
     assert resolve_device("cpu").type == "cpu"
+
+
+def test_a_gpu_has_its_number_in_every_thread(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 2)
+    assert numbered(torch.device("cuda")) == torch.device("cuda:2")
+    for name in ("cuda:1", "cpu", "mps"):
+        assert numbered(torch.device(name)) == torch.device(name)
 
 
 def test_the_command_is_recorded_as_typed_without_the_folder_it_lies_in(monkeypatch):

@@ -159,6 +159,15 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(tmp_path, phot
     assert len(rows) == len(set(rows))
 
 
+def test_what_other_threads_make_lies_on_the_device_by_its_number(tmp_path, photos, monkeypatch):
+    monkeypatch.setattr("deblur.training.loop.numbered", lambda device: torch.device(device.type, 0))
+    trainer = Trainer(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "1")), None)
+    assert trainer.device == trainer.store.device == torch.device("cpu", 0)
+    trainer.store.close()
+    trainer.planner.close()
+    trainer.loader.close()
+
+
 def test_planning_beside_and_compiling_change_no_weights(tmp_path, photos, monkeypatch):
     compiled = []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(type(module)))
