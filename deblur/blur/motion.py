@@ -90,6 +90,8 @@ class Motion:
         shutter: None where all rows are exposed at once. Otherwise the path goes from the first row's opening to the
             last row's closing, at even steps of time, and each row's displacements are from where it lay in the mean
             over its own exposure: rows stay where they were seen, and what is bent in the picture stays bent.
+        ordered: whether the path's points follow each other in time; a measured kernel does not tell when each was
+            passed.
     """
 
     path: NDArray[np.float64]
@@ -97,6 +99,7 @@ class Motion:
     center: tuple[float, float]
     region: Region | None = None
     shutter: RollingShutter | None = None
+    ordered: bool = True
 
     @property
     def uniform(self) -> bool:
@@ -309,7 +312,7 @@ def _measured(file: str, generator: np.random.Generator, length: float, width: i
     points, weights = kernels[int(generator.integers(len(kernels)))]
     angle = generator.uniform(0.0, 2 * math.pi)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    return replace(still(width, height), path=_flat(points @ turn.T * length), weights=weights)
+    return replace(still(width, height), path=_flat(points @ turn.T * length), weights=weights, ordered=False)
 
 
 @functools.cache

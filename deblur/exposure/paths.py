@@ -125,7 +125,7 @@ def as_measured(motion: Motion, generator: np.random.Generator) -> Motion:
     """A camera's path with the errors of a sensor that is calibrated with ordinary care.
 
     Its scale is off by some percent, its axes are turned by a degree or so, and it misses up to a twentieth of the
-    exposure at the begin or the end.
+    exposure at the begin or the end. Of a path whose order in time nobody knows it misses nothing.
 
     Args:
         motion: as ``camera_path`` gives it.
@@ -133,7 +133,9 @@ def as_measured(motion: Motion, generator: np.random.Generator) -> Motion:
     """
     scale = 1 + _SCALE_ERROR * generator.standard_normal()
     angle = _ANGLE_ERROR * generator.standard_normal()
-    missed = round(motion.steps * generator.uniform(-_TIMING_ERROR, _TIMING_ERROR))
+    timing = generator.uniform(-_TIMING_ERROR, _TIMING_ERROR)
+    # The first points of a measured kernel are its upper rows: without them it is no part of that exposure.
+    missed = round(motion.steps * timing) if motion.ordered else 0
     path = motion.path * scale
     cos, sin = np.cos(angle), np.sin(angle)
     path[:, :2] = path[:, :2] @ np.array([[cos, sin], [-sin, cos]])

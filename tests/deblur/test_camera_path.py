@@ -396,6 +396,23 @@ def test_a_sensor_is_off_by_a_little():
     assert not as_measured(still(30, 20), np.random.default_rng(0)).path.any()
 
 
+def test_of_a_kernel_whose_order_in_time_nobody_knows_a_sensor_misses_nothing(tmp_path):
+    kernel = np.zeros((31, 31))
+    kernel[:, 15], kernel[0] = 1.0, 1.0  # a tenth of the light falls on the upper edge
+    np.savez(tmp_path / "k.npz", kernel=kernel)
+    spec = BlurSpec("measured", 30, kernels=str(tmp_path / "k.npz"))
+    motion = draw_motion(spec, generator_for(spec, 0, "a"), 640, 480)
+    for seed in range(10):
+        generator, other = (np.random.default_rng(seed) for _ in range(2))
+        felt = as_measured(motion, generator)
+        np.testing.assert_allclose(felt.weights, motion.weights)
+        # Scaled and turned, which leaves the distances between points to each other what they were.
+        lengths = [np.linalg.norm(each.path[:, :2], axis=1) for each in (felt, motion)]
+        assert np.ptp(lengths[0][lengths[1] > 1] / lengths[1][lengths[1] > 1]) < 1e-9
+        as_measured(replace(motion, ordered=True), other)
+        assert generator.random() == other.random()  # what is drawn next does not depend on the kind of blur
+
+
 def test_a_guide_that_is_told_a_path_undoes_it_place_by_place_and_the_right_way_round():
     sharp, blurred, motion = shaken(24)
     exposure = exposure_along(motion, 448, 512, CPU)
