@@ -81,11 +81,16 @@ def save_released(folder: Path, name: str, network: nn.Module, config: NetworkCo
         raise ValueError(f"the card's {', '.join(sorted(taken))} is written by save_released itself")
     json.dumps(dict(card), allow_nan=False)  # a card that JSON cannot hold is refused before anything is written
     folder.mkdir(parents=True, exist_ok=True)
-    content = safetensors.torch.save({key: value.contiguous() for key, value in network.state_dict().items()})
+    content = _content_of(network)
     path = folder / f"{name}{SUFFIX}"
     write_atomically(path, content)
     write_json(path.with_suffix(".json"), {**identity, "sha256": hashlib.sha256(content).hexdigest(), **card})
     return path
+
+
+def released_sha256(network: nn.Module) -> str:
+    """The hash that ``save_released`` will write into the card of this network."""
+    return hashlib.sha256(_content_of(network)).hexdigest()
 
 
 def load_released(
@@ -115,6 +120,10 @@ def load_released(
     except RuntimeError as error:  # names or shapes that differ
         raise DeblurError(f"{path} does not fit the network of its card: {' '.join(str(error).split())}") from error
     return network.float().eval().to(device), card
+
+
+def _content_of(network: nn.Module) -> bytes:
+    return safetensors.torch.save({key: value.contiguous() for key, value in network.state_dict().items()})
 
 
 def _read_card(path: Path, weights: Path) -> dict[str, Any]:

@@ -5,9 +5,10 @@
         --restoration experiments/results/restoration-reds --gain experiments/results/detection-gain \
         --limits-picture experiments/results/restoration-reds/examples/mstsgm-nano/worst-1-000.png
 
-The recipe, minutes, device and commit come from the card that training wrote; scores come from the runs named. Without
-runs the card holds the validation scores of training alone; give the command again when the runs are there. The picture
-of the limits lies beside the card, as NAME.jpg; weights that are released again keep the one they have.
+The recipe, minutes, device and commit come from the card that training wrote; scores come from the runs named, which
+must have scored the very file that is written. Without runs the card holds the validation scores of training alone:
+score that file under its new name, and give the command again, the options the same, with the runs. The picture of the
+limits lies beside the card, as NAME.jpg; weights that are released again keep the one they have.
 """
 
 from __future__ import annotations
@@ -57,9 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     def body() -> int:
         from deblur.networks import config_from_dict
         from deblur.pictures import read_picture, scale_down, write_picture
-        from deblur.released import RELEASED_FOLDER, find_released, load_released, save_released
+        from deblur.released import RELEASED_FOLDER, find_released, load_released, released_sha256, save_released
 
         network, trained = load_released(options.weights)
+        if options.half:
+            network = network.half()
         card = training_facts(trained, options.weights)
         card |= {"data": options.data, "limits": options.limits}
         folder = options.output or RELEASED_FOLDER
@@ -70,18 +73,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         picture = None
         if shown is not None:
             picture, card["limits_picture"] = read_picture(shown), beside.name
+        of = (options.name, released_sha256(network))
         card["scores"] = {
             "validation": trained["scores"]["validation"],
-            "restoration": [
-                row for folder in options.restoration for row in _restoration_rows(Path(folder), options.name)
-            ],
-            "detection": [row for folder in options.gain for row in _detection_rows(Path(folder), options.name)],
+            "restoration": [row for run in options.restoration for row in _restoration_rows(Path(run), *of)],
+            "detection": [row for run in options.gain for row in _detection_rows(Path(run), *of)],
         }
         config = config_from_dict(trained["network"])
         if picture is not None and not (beside.is_file() and beside.samefile(shown)):
             folder.mkdir(parents=True, exist_ok=True)
             write_picture(beside, scale_down(picture, LIMITS_SIDE), quality=85)
-        print(save_released(folder, options.name, network.half() if options.half else network, config, card))
+        print(save_released(folder, options.name, network, config, card))
         return 0
 
     return run(body)
@@ -99,11 +101,24 @@ def training_facts(card: Mapping[str, Any], weights: str) -> dict[str, Any]:
     return {key: card[key] for key in (*MADE_BY_TRAINING, "blend") if key in card}
 
 
-def _restoration_rows(folder: Path, name: str) -> list[dict[str, Any]]:
+def _refuse_other_weights(folder: Path, name: str, scored: str | None, released: str) -> None:
+    """A name says little: weights that were trained on, or rounded since, go by the same one."""
+    if scored != released:
+        raise DeblurError(
+            f"{folder} scored other weights under the name {name} (sha256 {str(scored)[:12]}, released is "
+            f"{released[:12]}): score those, with --half here where they are rounded, or leave the run out"
+        )
+
+
+def _restoration_rows(folder: Path, name: str, sha256: str) -> list[dict[str, Any]]:
     """The row of the network, and where the run has it that of the network told the camera's path."""
     rows = [restoration_scores(folder, name) | {"told": False}]
-    if name + GYROSCOPE in read_restoration(folder)["methods"]:
+    methods = read_restoration(folder)["methods"]
+    if name + GYROSCOPE in methods:
         rows.append(restoration_scores(folder, name + GYROSCOPE) | {"told": True})
+    for one in (name, name + GYROSCOPE):
+        if one in methods:
+            _refuse_other_weights(folder, one, methods[one].get("sha256"), sha256)
     return rows
 
 
@@ -117,14 +132,16 @@ def restoration_scores(folder: Path, name: str) -> dict[str, Any]:
     return {"run": folder.name, "n": metrics["n"], "input": metrics["input"], **figures}
 
 
-def _detection_rows(folder: Path, name: str) -> list[dict[str, Any]]:
+def _detection_rows(folder: Path, name: str, sha256: str) -> list[dict[str, Any]]:
     """The rows of the deblurrer; where the run has them, also told the camera's path, and of fused boxes."""
     from experiments.gain.files import read_metrics
     from experiments.gain.records import fused_name
 
-    known = {record.name for record in read_metrics(folder).deblurrers}
+    known = {record.name: record.sha256 for record in read_metrics(folder).deblurrers}
     rows = []
     for one, told in ((name, False), (name + GYROSCOPE, True)):
+        if one in known:
+            _refuse_other_weights(folder, one, known[one], sha256)
         for each, fused in ((one, False), (fused_name(one), True)):
             if each == name or each in known:
                 rows += [row | {"told": told, "fused": fused} for row in detection_scores(folder, each)]

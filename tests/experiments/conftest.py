@@ -58,6 +58,7 @@ class Fakes:
 
     def __init__(self) -> None:
         self.detectors: dict[str, RedFinder] = {}
+        self.hashes: dict[str, str] = {}
         self.restored = 0
         self.paths: list[Motion] = []
         self.stop_after: int | None = None
@@ -84,7 +85,12 @@ class Fakes:
             return np.roll(picture, moves[name], axis=1)
 
         return LoadedDeblurrer(
-            name, f"hash of {name}", restore, gmacs=1.5, parameters=7, takes_path=name.endswith("+gyro")
+            name,
+            self.hashes.get(name, f"hash of {name}"),
+            restore,
+            gmacs=1.5,
+            parameters=7,
+            takes_path=name.endswith("+gyro"),
         )
 
     @property

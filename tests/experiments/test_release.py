@@ -1,25 +1,26 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from deblur import Deblurrer
 from deblur.blur import parse_blur
 from deblur.networks import build, config_from_dict
 from deblur.pictures import read_picture, write_picture
-from deblur.released import load_released, save_released
+from deblur.released import find_released, list_released, load_released, save_released
 from experiments import readme_tables, release
 from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from experiments.gain.settings import Settings
 
 TINY = {"kind": "mstsgm", "widths": [16, 20, 24], "encoder_blocks": [1] * 3, "decoder_blocks": [1] * 3, "frames": 2}
@@ -29,12 +30,19 @@ RESTORATION: dict[str, Any] = {
     "input": {"psnr": 23.0, "ssim": 0.7},
     "methods": {"unmove": {"psnr": 24.5, "psnr_float": 24.51, "ssim": 0.75, "ms_per_picture": 9.0}},
 }
+RESULTS = Path(release.__file__).parent / "results"
 WORDS = ["--data", "three photographs", "--limits", "everything"]
 
 
+def restoration_of(weights: Path) -> dict[str, Any]:
+    """What a restoration run of these weights, under the name unmove, says."""
+    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    return RESTORATION | {"methods": {"unmove": RESTORATION["methods"]["unmove"] | {"sha256": sha256}}}
+
+
 @pytest.fixture
-def trained(tmp_path: Path) -> Path:
-    """Weights as training leaves them."""
+def trained(tmp_path: Path, fakes: Any) -> Path:
+    """Weights as training leaves them, which detection-gain runs call unmove."""
     config = config_from_dict(TINY)
     facts = {
         "trained_with": {"steps": 5},
@@ -45,16 +53,18 @@ def trained(tmp_path: Path) -> Path:
         "date": "2026-01-02",
     }
     card = facts | {"scores": {"validation": {"shake:8": {"gain": 0.5}}}}
-    return save_released(tmp_path / "run", "best", build(config), config, card)
+    weights = save_released(tmp_path / "run", "best", build(config), config, card)
+    fakes.hashes = dict.fromkeys(("unmove", "unmove+gyro"), hashlib.sha256(weights.read_bytes()).hexdigest())
+    return weights
 
 
 @pytest.fixture
-def results(tmp_path: Path, settings: Settings, fakes: Any) -> Path:
+def results(tmp_path: Path, trained: Path, settings: Settings, fakes: Any) -> Path:
     """A folder of results with one restoration and one detection-gain run."""
     (tmp_path / "results" / "gain").mkdir(parents=True)
     measure(settings, fakes.tools, tmp_path / "results" / "gain", Narrator(silent=True))
     (tmp_path / "results" / "pairs").mkdir()
-    (tmp_path / "results" / "pairs" / "metrics.json").write_text(json.dumps(RESTORATION))
+    (tmp_path / "results" / "pairs" / "metrics.json").write_text(json.dumps(restoration_of(trained)))
     return tmp_path / "results"
 
 
@@ -123,7 +133,8 @@ def test_a_card_and_the_readme_keep_apart_what_a_network_is_told(trained, settin
     measure(told, fakes.tools, gain, Narrator(silent=True))
     pairs = tmp_path / "pairs"
     pairs.mkdir()
-    methods = RESTORATION["methods"] | {"unmove+gyro": RESTORATION["methods"]["unmove"] | {"psnr": 26.5}}
+    methods = restoration_of(trained)["methods"]
+    methods |= {"unmove+gyro": methods["unmove"] | {"psnr": 26.5}}
     (pairs / "metrics.json").write_text(json.dumps(RESTORATION | {"methods": methods}))
     given = [str(trained), "unmove", *WORDS, "--gain", str(gain), "--restoration", str(pairs)]
     assert release.main([*given, "--output", str(tmp_path / "out")]) == 0
@@ -161,6 +172,41 @@ def test_runs_that_do_not_fit_are_refused_and_nothing_is_written(
     assert release.main(given) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_scores_of_other_weights_of_the_same_name_are_refused(trained, results, tmp_path, capsys):
+    out = ["--output", str(tmp_path / "out")]
+    for option, folder in (("--restoration", "pairs"), ("--gain", "gain")):
+        # Rounded, they are other weights than those that were scored.
+        assert release.main([str(trained), "unmove", *WORDS, option, str(results / folder), "--half", *out]) == 1
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert f"{folder} scored other weights under the name unmove" in line
+        assert not (tmp_path / "out").exists()
+    nameless = restoration_of(trained)
+    del nameless["methods"]["unmove"]["sha256"]
+    (results / "pairs" / "metrics.json").write_text(json.dumps(nameless))
+    assert release.main([str(trained), "unmove", *WORDS, "--restoration", str(results / "pairs"), *out]) == 1
+    assert release.main([str(trained), "unmove", *WORDS, "--half", *out]) == 0
+    rounded = tmp_path / "out" / "unmove.safetensors"
+    (results / "pairs" / "metrics.json").write_text(json.dumps(restoration_of(rounded)))
+    given = ["--restoration", str(results / "pairs"), "--output", str(tmp_path / "again")]
+    assert release.main([str(rounded), "unmove", *WORDS, "--half", *given]) == 0
+
+
+@pytest.mark.parametrize("name", list_released())
+def test_the_committed_cards_can_be_released_again_with_their_runs(name, tmp_path):
+    _, card = load_released(name)
+    runs = {
+        row["run"]: option
+        for option, rows in (("--restoration", "restoration"), ("--gain", "detection"))
+        for row in card["scores"][rows]
+    }
+    given = [word for run, option in runs.items() for word in (option, str(RESULTS / run))]
+    kinds = {value.dtype for value in load_file(find_released(name)).values()}
+    half = ["--half"] * (torch.half in kinds)
+    words = ["--data", card["data"], "--limits", card["limits"]]
+    assert release.main([name, name, *words, *given, *half, "--output", str(tmp_path)]) == 0
+    assert json.loads((tmp_path / f"{name}.json").read_text()) == card
 
 
 def test_a_picture_of_the_limits_lies_beside_the_card_and_stays_with_the_weights(trained, tmp_path):
