@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from deblur.pictures import write_picture
 from detection.drawing import draw_detections, side_by_side
-from experiments.gain.picture_sets import file_name_of
+from experiments.gain.picture_sets import file_name_of, file_name_of_stem
 from experiments.gain.protocol import CONFIDENT
 from experiments.gain.records import BLURRED, CONTROL, SHARP, Example, Result, deblurred_arm
 
@@ -90,7 +90,7 @@ class ExampleWriter:
         files = {}
         for pictures in self._arms.of_blur(blur):
             folder = file_name_of(pictures.blur or SHARP)
-            file = f"pictures/{folder}/plain/{file_name_of(stem)}-{file_name_of(pictures.arm)}.jpg"
+            file = f"pictures/{folder}/plain/{file_name_of_stem(stem)}-{file_name_of(pictures.arm)}.jpg"
             if file not in self._written:
                 write_picture(self._run / file, pictures.pixels(stem), QUALITY)
                 self._written.add(file)

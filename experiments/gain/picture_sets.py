@@ -32,6 +32,12 @@ def file_name_of(name: str) -> str:
     return re.sub(r"[^\w.=]+", "-", name)
 
 
+def file_name_of_stem(stem: str) -> str:
+    """A picture's stem as part of a file name, another one for every stem: a hash tells ``a/1`` from ``a-1``."""
+    name = file_name_of(stem)
+    return name if name == stem else f"{name}-{hashlib.sha256(stem.encode()).hexdigest()[:8]}"
+
+
 class PictureSet(Protocol):
     """The pictures of one arm at one blur (empty where the arm does not depend on it)."""
 

@@ -184,6 +184,23 @@ def test_real_blur_has_no_sharp_arm_and_no_recovered_fraction(settings: Settings
     assert document["recovered"]["unmove"]["value"] is None
 
 
+def test_examples_of_pictures_whose_names_look_alike_are_kept_apart(
+    settings: Settings, folder: Path, data: Path, fakes: Any
+) -> None:
+    truth = json.loads((data / "truth.json").read_text())
+    for kind in ("sharp", "blurred"):
+        for old, new in (("a", "a/1"), ("b", "a-1")):
+            (data / kind / new).parent.mkdir(exist_ok=True)
+            (data / kind / f"{old}.png").rename(data / kind / f"{new}.png")
+            truth["images"]["ab".index(old)]["file_name"] = f"{new}.jpg"
+    (data / "truth.json").write_text(json.dumps(truth))
+    (result,) = measure(settings, fakes.tools, folder, Narrator(silent=True)).results
+    shown = {example.picture: example.pictures["sharp"] for example in result.examples}
+    assert {"a/1", "a-1"} <= set(shown)
+    one, other = (read_picture(folder / shown[stem]) for stem in ("a/1", "a-1"))
+    assert not np.array_equal(one, other)
+
+
 def test_peers_go_the_same_road_by_stem(settings: Settings, folder: Path, data: Path, fakes: Any) -> None:
     for stem in STEMS:
         write_picture(data / "peer" / f"{stem}.webp", read_picture(data / "sharp" / f"{stem}.png"), quality=100)
