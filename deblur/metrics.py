@@ -1,9 +1,29 @@
-"""Restoration scores as pure functions of tensors; tables of record are made by ``experiments.restoration``."""
+"""PSNR as pure functions; tables of record are made by ``experiments.restoration``."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def psnr_of_values(picture: NDArray[Any], sharp: NDArray[Any]) -> float | None:
+    """Peak signal-to-noise ratio in dB over all values as they are: 255 is white, and nothing is rounded.
+
+    Args:
+        picture: of any shape, whole numbers or not.
+        sharp: the same shape.
+
+    Returns:
+        None where the two are the same.
+    """
+    error = float(np.mean((picture.astype(np.float64) - sharp.astype(np.float64)) ** 2))
+    return 10 * float(np.log10(255**2 / error)) if error else None
 
 
 def psnr(restored: Tensor, sharp: Tensor) -> Tensor:

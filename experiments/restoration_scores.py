@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deblur.metrics import psnr_of_values
 from experiments.gain.restoration import restoration_scores
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def score_picture(
     scores = restoration_scores(picture, sharp)
     return PictureScore(
         psnr=scores["psnr"],
-        psnr_float=None if unrounded is None else _psnr(unrounded, sharp),
+        psnr_float=None if unrounded is None else psnr_of_values(unrounded, sharp),
         ssim=scores["ssim"],
         exact=exact,
         aligned=True if aligned else None,
@@ -133,11 +134,6 @@ def _score_aligned(
 
 def _to_unit(picture: NDArray[Any]) -> NDArray[np.float32]:
     return (picture / 255).astype(np.float32)
-
-
-def _psnr(picture: NDArray[np.float32], sharp: NDArray[np.uint8]) -> float | None:
-    error = float(np.mean((picture.astype(np.float64) - sharp.astype(np.float64)) ** 2))
-    return 10 * float(np.log10(255**2 / error)) if error else None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from deblur.errors import DeblurError
+from deblur.metrics import psnr_of_values
 from deblur.pictures import read_picture
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _compare(
     pair: Pair, blurred: NDArray[np.uint8], sharp: NDArray[np.uint8]
 ) -> tuple[float | None, tuple[int, int] | None, tuple[str, ...]]:
     grey_blurred, grey_sharp = _centre(blurred), _centre(sharp)
-    before = _psnr(grey_blurred, grey_sharp)
+    before = psnr_of_values(grey_blurred, grey_sharp)
     if before is None:
         equal = np.array_equal(blurred, sharp)
         return None, None, (f"{pair.blurred} equals its sharp picture {pair.sharp}",) if equal else ()
@@ -128,10 +129,10 @@ def _best_move(blurred: NDArray[np.float64], sharp: NDArray[np.float64]) -> tupl
     peak_x, peak_y = find_shift(blurred, sharp)
     # A peak beyond a quarter of the window leaves too little overlap to judge by.
     if 4 * abs(peak_x) >= width or 4 * abs(peak_y) >= height:
-        return 0, 0, _psnr(blurred, sharp)
+        return 0, 0, psnr_of_values(blurred, sharp)
     # An even stroke has no middle pixel, so that blur alone moves the peak by one.
     moves = [(peak_x + x, peak_y + y) for y in (-1, 0, 1) for x in (-1, 0, 1)]
-    fits = [(_psnr(_moved(blurred, x, y), _moved(sharp, -x, -y)), x, y) for x, y in moves]
+    fits = [(psnr_of_values(_moved(blurred, x, y), _moved(sharp, -x, -y)), x, y) for x, y in moves]
     after, x, y = max(fits, key=lambda fit: float("inf") if fit[0] is None else fit[0])
     return x, y, after
 
@@ -147,8 +148,3 @@ def _moved(picture: NDArray[np.float64], x: int, y: int) -> NDArray[np.float64]:
     """The part of a picture that still lies over its partner when its content stands (x, y) pixels further on."""
     height, width = picture.shape
     return picture[max(0, y) : height + min(0, y), max(0, x) : width + min(0, x)]
-
-
-def _psnr(a: NDArray[np.float64], b: NDArray[np.float64]) -> float | None:
-    error = float(np.mean((a - b) ** 2))
-    return None if error == 0.0 else 10.0 * float(np.log10(255.0**2 / error))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
+from deblur.metrics import psnr_of_values
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 SMALLEST_SIDE = 11  # of the Gaussian window
@@ -25,7 +26,6 @@ def restoration_scores(picture: NDArray[np.uint8], sharp: NDArray[np.uint8]) -> 
     """
     from skimage.metrics import structural_similarity
 
-    error = float(np.mean((picture.astype(np.float64) - sharp.astype(np.float64)) ** 2))
     ssim = None
     if min(picture.shape[:2]) >= SMALLEST_SIDE:
         ssim = float(
@@ -39,4 +39,4 @@ def restoration_scores(picture: NDArray[np.uint8], sharp: NDArray[np.uint8]) -> 
                 channel_axis=-1,
             )
         )
-    return {"psnr": 10 * float(np.log10(255**2 / error)) if error else None, "ssim": ssim}
+    return {"psnr": psnr_of_values(picture, sharp), "ssim": ssim}
