@@ -15,7 +15,7 @@ from deblur.errors import DeblurError
 from deblur.memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -152,6 +152,11 @@ def parse_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None = Non
     return parser.parse_args(arguments)
 
 
+def plain_options(options: argparse.Namespace, without: Collection[str]) -> dict[str, Any]:
+    """The options but those named, as a configuration file holds them and ``parse_args`` reads them again."""
+    return {key: _plain(value) for key, value in vars(options).items() if key not in without}
+
+
 def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (DeblurError,)) -> int:
     """Call ``body`` and turn what it raises into an exit code.
 
@@ -177,6 +182,14 @@ def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (Deblur
         return EXIT_INTERRUPTED
     finally:
         _let_go_of_stdout()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        # What one word of a command line stands for may be several values, as in a,b.
+        groups = [each if isinstance(each, tuple) else (each,) for each in value]
+        return [_plain(item) for group in groups for item in group]
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def _let_go_of_stdout() -> None:

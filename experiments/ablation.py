@@ -16,7 +16,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from deblur.cli import Collect, run
+from deblur.cli import Collect, plain_options, run
 from deblur.errors import DeblurError
 from deblur.train import build_parser as training_parser
 from deblur.train import parse_training_args
@@ -32,6 +32,7 @@ SUBNETWORKS = ("msfd", "tcn", "eagr", "fam", "msff", "guide")
 LOSS_TERMS = ("frequency", "smoothness")
 VARIANTS = ("full", *(f"no-{part}" for part in (*SUBNETWORKS, *LOSS_TERMS)))
 NOT_SHARED = (
+    "config",
     "variants",
     "resume",
     "json",
@@ -87,13 +88,12 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
     from deblur.devices import resolve_device
     from deblur.runs import check_options, describe_environment, write_environment, write_yaml
     from deblur.training.loop import train
-    from deblur.training.setup import plain_options
 
     wanted = options.variants or default_variants(options)
     _check_networks(options, wanted)
     folder = run_folder(options)
     config = folder / "config.yaml"
-    shared = {key: value for key, value in plain_options(options).items() if key not in NOT_SHARED}
+    shared = plain_options(options, without=NOT_SHARED)
     if config.is_file():
         check_options(config, shared)
     elif any(folder.glob("train/*/metrics.json")):

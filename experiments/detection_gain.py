@@ -26,6 +26,7 @@ from deblur.cli import (
     add_seed_option,
     detector_side,
     parse_args,
+    plain_options,
     positive_int,
     run,
 )
@@ -188,17 +189,10 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
 def _recorded(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options as a configuration file holds them."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, list):
-            return [plain(item) for item in value]
-        if isinstance(value, tuple):
-            return "=".join(map(str, value))
-        return value if value is None or isinstance(value, (int, float, bool)) else str(value)
-
-    return {
-        name: plain(value) for name, value in vars(arguments).items() if name not in NOT_RECORDED and value is not None
-    }
+    recorded = plain_options(arguments, without=NOT_RECORDED)
+    if arguments.deblurred:
+        recorded["deblurred"] = [f"{name}={folder}" for name, folder in arguments.deblurred]
+    return {name: value for name, value in recorded.items() if value is not None}
 
 
 def _name(settings: Settings) -> str:

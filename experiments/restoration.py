@@ -28,6 +28,7 @@ from deblur.cli import (
     add_device_option,
     add_seed_option,
     parse_args,
+    plain_options,
     positive_int,
     run,
 )
@@ -128,7 +129,7 @@ def _score(args: argparse.Namespace) -> int:
     path_of = partial(felt_path, spec, args.seed) if spec else None
     methods = load_methods(args.deblurrer, args.restored, args.sharp, args.device, path_of)
     folder = output_folder(args.output, "restoration", "-".join(method.name for method in methods)[:80] or INPUT)
-    options = {key: _plain(value) for key, value in vars(args).items() if key not in {"config", "output", "json"}}
+    options = plain_options(args, without={"config", "output", "json"})
     write_yaml(folder / "config.yaml", {key: value for key, value in options.items() if value not in (None, [])})
     environment = describe_environment(device, args.seed)
     write_json(folder / "env.json", environment)
@@ -311,10 +312,6 @@ def _table(metrics: dict[str, Any]) -> str:
         time = cell(row.get("ms_per_picture"), 1)
         lines.append(f"{name:20} {figures[0]:>8} {figures[1]:>8} {figures[2]:>8} {time:>9}{exact}")
     return "\n".join(lines)
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value
 
 
 if __name__ == "__main__":

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from deblur.cli import plain_options
 from deblur.errors import DeblurError
 from deblur.runs import create_run, describe_environment, write_json, write_yaml
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from pathlib import Path
 
     from deblur import Deblurrer
     from detection.yolo import YoloDetector
@@ -58,12 +59,5 @@ def record_run(
 
 def write_options(folder: Path, args: argparse.Namespace) -> None:
     """Write ``config.yaml``, the options that make this run again."""
-    options = {key: value for key, value in vars(args).items() if key not in {"config", "json", "output"}}
-    write_yaml(folder / "config.yaml", {key: _plain(value) for key, value in options.items() if value is not None})
-
-
-def _plain(value: Any) -> Any:
-    """An option's value as YAML holds it and ``--config`` reads it again."""
-    if isinstance(value, list) and all(isinstance(group, tuple) for group in value):
-        return [item for group in value for item in group]
-    return str(value) if isinstance(value, Path) else value
+    options = plain_options(args, without={"config", "json", "output"})
+    write_yaml(folder / "config.yaml", {key: value for key, value in options.items() if value is not None})

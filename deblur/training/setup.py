@@ -11,6 +11,7 @@ import yaml
 from accelerate.utils import broadcast_object_list
 
 from deblur.blur import parse_blur
+from deblur.cli import plain_options
 from deblur.errors import DeblurError
 from deblur.networks import MIMOUNetConfig, MSTSGMConfig, config_from_dict, config_to_dict, named_config
 from deblur.networks.guided import GuidedConfig, estimator_of, guided_config, without_guide
@@ -161,15 +162,9 @@ def open_run(options: argparse.Namespace, accelerator: Accelerator) -> tuple[Pat
 def record_sitting(folder: Path, options: argparse.Namespace, accelerator: Accelerator) -> None:
     """Write what a run is, or goes on, with: ``config.yaml`` and ``env.json``; not before it is sure that it can."""
     if accelerator.is_main_process:
-        write_yaml(folder / "config.yaml", plain_options(options))
+        write_yaml(folder / "config.yaml", plain_options(options, without={"config"}))
         environment = describe_environment(str(accelerator.device), options.seed)
         write_environment(folder, environment | {"processes": accelerator.num_processes})
-
-
-def plain_options(options: argparse.Namespace) -> dict[str, Any]:
-    """The options as a configuration file holds them."""
-    given = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
-    return {key: value for key, value in given.items() if key != "config"}
 
 
 def find_resumable(options: argparse.Namespace) -> Path | None:

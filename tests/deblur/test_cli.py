@@ -6,10 +6,13 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 
 from deblur.cli import (
+    Collect,
     above_zero,
     add_config_option,
     add_device_option,
@@ -17,6 +20,7 @@ from deblur.cli import (
     below_one,
     not_negative,
     parse_args,
+    plain_options,
     positive_int,
     run,
     unit_interval,
@@ -184,6 +188,19 @@ def test_bare_numbers_are_text_where_the_command_line_takes_text(parser, tmp_pat
     with pytest.raises(SystemExit):
         parse_args(parser, ["--config", str(tmp_path / "c.yaml")])
     assert "crop takes one value" in capsys.readouterr().err
+
+
+def test_options_are_recorded_as_a_configuration_file_holds_them(parser, tmp_path):
+    parser.add_argument("--groups", nargs="+", action=Collect, type=lambda text: tuple(text.split(",")))
+    parser.add_argument("--folder", type=Path)
+    given = ["--count", "3", "--share", "0.5", "--fast", "--groups", "a,b", "c", "--folder", "x/y"]
+    options = parse_args(parser, given)
+    recorded = plain_options(options, without={"config", "items"})
+    assert (recorded["groups"], recorded["folder"], recorded["names"]) == (["a", "b", "c"], "x/y", None)
+    assert not {"config", "items"} & set(recorded)
+    (tmp_path / "again.yaml").write_text(yaml.safe_dump(recorded))
+    again = parse_args(parser, ["--config", str(tmp_path / "again.yaml")])
+    assert plain_options(again, without={"config", "items"}) == recorded
 
 
 @pytest.mark.parametrize(
