@@ -49,17 +49,6 @@ def write_per_image(folder: Path, rows: Iterable[PictureRow]) -> None:
     write_atomically(folder / "per_image.csv", stream.getvalue().encode("utf-8"))
 
 
-def read_per_image(folder: Path) -> list[PictureRow]:
-    """Read ``per_image.csv``.
-
-    Raises:
-        DeblurError: the file is missing or has other columns.
-    """
-    path = folder / "per_image.csv"
-    rows = csv.DictReader(io.StringIO(_read_text(path), newline=""))
-    return _decoded(path, lambda: [_row(row) for row in rows])
-
-
 def write_curves(folder: Path, curves: Iterable[Curve]) -> None:
     """Write ``curves.json``."""
     lines = (_line(dataclasses.asdict(curve)) for curve in curves)
@@ -99,25 +88,6 @@ def read_predictions(folder: Path) -> Predictions:
     path = folder / "predictions.json"
     content = _read_json(path)
     return _decoded(path, lambda: _predictions(content))
-
-
-def _row(cells: dict[str, str]) -> PictureRow:
-    return PictureRow(
-        picture=cells["picture"],
-        detector=cells["detector"],
-        blur=cells["blur"],
-        arm=cells["arm"],
-        n_truths=int(cells["n_truths"]),
-        n_predictions=int(cells["n_predictions"]),
-        n_confident=int(cells["n_confident"]),
-        f1=float(cells["f1"]),
-        psnr=_number(cells["psnr"]),
-        ssim=_number(cells["ssim"]),
-    )
-
-
-def _number(cell: str) -> float | None:
-    return float(cell) if cell else None
 
 
 def _predictions(content: dict[str, Any]) -> Predictions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 from pathlib import Path
@@ -21,7 +22,7 @@ from detection.errors import DetectionError
 from detection.scoring import score
 from detection.truth import read_truth
 from detection.types import Detections
-from experiments.gain.files import read_curves, read_metrics, read_per_image, read_predictions
+from experiments.gain.files import read_curves, read_metrics, read_predictions
 from experiments.gain.loading import tools_on
 from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
     from experiments.gain.settings import Settings
 
 STEMS = ("a", "b", "c", "d")
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "per_image.csv").open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
 
 
 def run(settings: Settings, folder: Path, fakes: Any) -> GainRun:
@@ -98,10 +104,10 @@ def test_what_is_saved_scores_the_same_again(settings: Settings, folder: Path, f
     ]
     assert {saved.class_names[index] for entry in saved.truths for index in entry.truth.classes} == {"red"}
     assert saved.truths[0].file_name == "a.jpg"
-    rows = {(row.picture, row.arm): row for row in read_per_image(folder)}
+    rows = {(row["picture"], row["arm"]): row for row in rows_of(folder)}
     assert len(rows) == 6 * 4
-    assert (rows["a", "sharp"].f1, rows["a", "blurred"].f1, rows["a", "deblurred:unmove"].f1) == (1, 0, 1)
-    assert {row.blur for row in rows.values() if row.arm.startswith("sharp")} == {""}
+    assert [float(rows["a", arm]["f1"]) for arm in ("sharp", "blurred", "deblurred:unmove")] == [1, 0, 1]
+    assert {row["blur"] for (_, arm), row in rows.items() if arm.startswith("sharp")} == {""}
     curves = {curve.arm: curve for curve in read_curves(folder)}
     assert curves["sharp"].precision50 == pytest.approx([1.0] * 101)
     assert curves["blurred"].precision == pytest.approx([0.0] * 101)
@@ -318,7 +324,7 @@ def test_a_limit_takes_the_first_pictures_and_is_marked(
     (data / "blurred" / "d.png").unlink()  # beyond the limit: not needed
     gain = run(dataclasses.replace(settings, limit=2), folder, fakes)
     assert (gain.data["limit"], gain.data["n_pictures"], gain.data["n_annotated"]) == (2, 2, 4)
-    assert {row.picture for row in read_per_image(folder)} == {"a", "b"}
+    assert {row["picture"] for row in rows_of(folder)} == {"a", "b"}
     assert set(gain.data["n_without_annotation"].values()) == {0}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,6 @@ from detection.consistency import Consistency
 from experiments.gain.files import (
     read_curves,
     read_metrics,
-    read_per_image,
     read_predictions,
     write_curves,
     write_metrics,
@@ -100,13 +100,16 @@ def test_a_result_is_found_by_detector_and_blur() -> None:
         run.result("e", "z")
 
 
-def test_rows_come_back_with_missing_values_as_none(tmp_path: Path) -> None:
+def test_rows_keep_every_digit_and_leave_missing_values_empty(tmp_path: Path) -> None:
     rows = [
         PictureRow('a "quoted", name', "d", "shake:8", "blurred", 3, 40, 2, 0.1234567890123, 30.0, 0.9),
         PictureRow("b", "d", "", "sharp", 0, 0, 0, 1.0, None, None),
     ]
     write_per_image(tmp_path, rows)
-    assert read_per_image(tmp_path) == rows
+    with (tmp_path / "per_image.csv").open(newline="", encoding="utf-8") as stream:
+        first, second = csv.DictReader(stream)
+    assert (first["picture"], float(first["f1"]), float(first["psnr"])) == ('a "quoted", name', 0.1234567890123, 30.0)
+    assert (second["blur"], second["n_truths"], second["psnr"], second["ssim"]) == ("", "0", "", "")
 
 
 def test_predictions_and_curves_come_back(tmp_path: Path) -> None:
