@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -111,7 +112,7 @@ class Trainer:
             options.highlight_share,
             options.rolling_share,
         )
-        self.sources, self.sets = read_sources(options)
+        self.sources, self.sets = read_sources(options, partial(self.accelerator.print, file=sys.stderr))
         self.store = PictureStore(self.device, int(options.memory_gb * 1e9), options.max_side)
         workers = workers_beside(self.device, processes) if options.workers is None else options.workers
         recipe = Recipe(mix, options.quarter_turns, options.path_share)

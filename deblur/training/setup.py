@@ -24,7 +24,7 @@ from deblur.training.validation import blurred_here, pairs_from_files, with_path
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from accelerate import Accelerator
 
@@ -93,15 +93,27 @@ def released_estimator(name_or_file: str) -> KernelEstimator:
     return estimator
 
 
-def read_sources(options: argparse.Namespace) -> tuple[list[Source], list[ValidationSet]]:
+def read_sources(
+    options: argparse.Namespace, note: Callable[[str], object]
+) -> tuple[list[Source], list[ValidationSet]]:
     """The training sources and the validation sets made of what was set aside; every file's header has been read.
 
     What is validated on is trained on nowhere, also where folders share files.
+
+    Args:
+        options: of training.
+        note: is told what a user may not expect.
     """
     sources: list[Source] = []
     held: list[Example] = []
     for text in options.sharp:
-        source, split_off = hold_out(parse_source("sharp", text), options.hold_out, options.seed)
+        whole = parse_source("sharp", text)
+        source, split_off = hold_out(whole, options.hold_out, options.seed)
+        if len(split_off) > 2 * max(1, options.hold_out * len(whole.examples)):
+            note(
+                f"{whole.folder}: --hold-out sets aside {len(split_off)} of {len(whole.examples)} pictures, a scene by "
+                "their names; to train on all of them give --hold-out 0 and --val-pairs"
+            )
         sources.append(source)
         held.extend(split_off)
     sources += [parse_source("pairs", text) for text in options.pairs]

@@ -119,6 +119,20 @@ def test_pictures_whose_names_tell_no_scenes_are_held_out_one_by_one(tmp_path, n
     assert len(kept.examples) == 17
 
 
+def test_a_scene_that_is_much_more_than_the_share_is_told_of(folder):
+    for scene, frames in (("IMG", 8), ("DSC", 9)):
+        for frame in range(frames):
+            save(folder / "cameras" / f"{scene}_{frame:04}.png", np.zeros((80, 90, 3), np.uint8))
+    options = build_parser().parse_args(["--val-blur", "shake:8", "--sharp", str(folder / "cameras")])
+    notes = []
+    read_sources(options, notes.append)
+    (note,) = notes
+    assert "cameras: --hold-out sets aside 8 of 17 pictures" in note
+    options.sharp = [str(folder / "sharp")]
+    read_sources(options, notes.append)
+    assert notes == [note]
+
+
 def test_what_is_validated_on_is_trained_on_nowhere(folder):
     (folder / "sharp" / "night").mkdir()
     for place in range(8):
@@ -126,7 +140,7 @@ def test_what_is_validated_on_is_trained_on_nowhere(folder):
     options = build_parser().parse_args(["--hold-out", "0.25", "--val-blur", "shake:8", "--val-limit", "3"])
     options.sharp = [str(folder / "sharp"), f"{folder / 'sharp' / 'night'}=0.5"]
     options.pairs = options.val_pairs = []
-    sources, (validated,) = read_sources(options)
+    sources, (validated,) = read_sources(options, print)
     trained = [set(files_of(source.examples)) for source in sources]
     listed = [set(files_of(parse_source("sharp", text).examples)) for text in options.sharp]
     assert listed[1] - trained[1] == (listed[0] - trained[0]) & listed[1]
@@ -134,7 +148,7 @@ def test_what_is_validated_on_is_trained_on_nowhere(folder):
     assert len(validated.pairs) == 3
     options.pairs = options.val_pairs = [str(folder / "pairs")]
     with pytest.raises(DeblurError, match="pairs: all of it is validated on"):
-        read_sources(options)
+        read_sources(options, print)
 
 
 def test_a_video_goes_on_behind_a_frame_that_is_validated_on(tmp_path):
@@ -160,14 +174,14 @@ def test_validation_takes_pictures_from_the_whole_folder(folder, count, most, pl
         for side in ("blur", "sharp"):
             save(folder / "many" / side / f"{place:02}.png", np.full((70, 70, 3), place, np.uint8))
     options = build_parser().parse_args(["--val-limit", str(most), "--val-pairs", str(folder / "many")])
-    _, (validated,) = read_sources(options)
+    _, (validated,) = read_sources(options, print)
     assert [int(blurred[0, 0, 0]) for blurred, _ in validated.pairs] == places
 
 
 def test_pairs_to_validate_on_keep_their_size_and_what_is_set_aside_is_scaled_down(folder):
     options = build_parser().parse_args(["--max-side", "100", "--hold-out", "0.25", "--val-blur", "shake:8"])
     options.sharp, options.val_pairs = [str(folder / "sharp")], [str(folder / "pairs")]
-    _, (pairs, aside) = read_sources(options)
+    _, (pairs, aside) = read_sources(options, print)
     assert {picture.shape for pair in pairs.pairs for picture in pair} == {(160, 160, 3)}
     assert all(max(picture.shape) <= 100 for pair in aside.pairs for picture in pair)
 
