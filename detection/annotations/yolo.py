@@ -75,10 +75,17 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _names(path: Path, entry: Any) -> dict[int, str]:
-    names = dict(enumerate(entry)) if isinstance(entry, list) else entry
-    if not isinstance(names, dict) or not names or not all(isinstance(number, int) for number in names):
+    mapping = dict(enumerate(entry)) if isinstance(entry, list) else entry
+    try:
+        # Numbers in quotes count, as they do for ultralytics.
+        names = {int(number): str(name) for number, name in mapping.items()}
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        names = {}
+    if not names:
         raise DetectionError(f"{path}: 'names' is a list of class names or a mapping of numbers to them")
-    return {number: str(name) for number, name in names.items()}
+    if len(names) < len(mapping):
+        raise DetectionError(f"{path}: 'names' holds a number twice, as 0 and \"0\" are: keep one name for each")
+    return names
 
 
 def _pictures(path: Path, root: Path, content: dict[str, Any], split: str) -> list[tuple[str, Path]]:

@@ -422,7 +422,14 @@ def yolo(folder: Path, labels: str | None, data: str, size: tuple[int, int] = (2
 DATA = "path: .\nval: images/val\nnames: [person, tvmonitor, kart]\n"
 
 
-@pytest.mark.parametrize("names", ["[person, tvmonitor, kart]", "{0: person, 1: tvmonitor, 2: kart}"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        "[person, tvmonitor, kart]",
+        "{0: person, 1: tvmonitor, 2: kart}",
+        """{"0": person, '1': tvmonitor, 2: kart}""",
+    ],
+)
 def test_yolo_rows_are_fractions_of_the_picture(tmp_path, names):
     folder = yolo(
         tmp_path, "0 0.5 0.5 0.2 0.4\n\n1 0.25 0.5 0.1 0.2\n2 0.5 0.5 0.1 0.1\n", f"val: images/val\nnames: {names}"
@@ -476,6 +483,8 @@ def test_yolo_labels_may_lie_beside_the_pictures(tmp_path):
         ("", "val: nowhere\nnames: [person]\n", "there is no .*nowhere"),
         ("", "val: labels\nnames: [person]\n", "holds no pictures"),
         ("", "val: images/val\n", "'names' is a list"),
+        ("", "val: images/val\nnames: {first: person}\n", "'names' is a list"),
+        ("", 'val: images/val\nnames: {0: person, "0": car}\n', "holds a number twice"),
         ("", "[1]", "not a YOLO data file"),
         ("", "val: [", "is not YAML"),
     ],
