@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import sys
 from functools import partial
 from pathlib import Path
@@ -91,7 +92,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--limit", type=positive_int, metavar="N", help="first N pairs only; the result says so")
     parser.add_argument(
-        "--examples", type=positive_int, default=3, metavar="N", help="worst and best pictures to save (default: 3)"
+        "--examples",
+        type=positive_int,
+        default=3,
+        metavar="N",
+        help="pictures to save of least and of most gain (default: 3)",
     )
     parser.add_argument("--save-restored", action="store_true", help="save what the networks restore, as PNG")
     parser.add_argument(
@@ -219,9 +224,9 @@ def _metrics(
     scores: dict[str, list[PictureScore]],
     digest: str,
 ) -> dict[str, Any]:
-    from experiments.restoration_scores import ALIGNED_PROTOCOL, PROTOCOL, summarize
+    from experiments.restoration_scores import ALIGNED_PROTOCOL, PROTOCOL, pictures_with, summarize
 
-    summaries = {name: summarize(own) for name, own in scores.items()}
+    summaries = summarize(scores, INPUT)
     data_set, manifest_blur = _from_manifest(args.blurred) if args.blurred else (None, args.blur)
     untimed = {key: value for key, value in summaries[INPUT].items() if key not in {"psnr_float", "ms_per_picture"}}
     return {
@@ -229,6 +234,7 @@ def _metrics(
         "n": len(pairs),
         "n_available": n_available,
         "limit": args.limit,
+        "n_psnr": len(pictures_with("psnr", scores.values())),
         "n_exact": {name: summary["n_exact"] for name, summary in summaries.items()},
         "input": untimed,
         "methods": {method.name: summaries[method.name] | method.describe() for method in methods},
@@ -263,37 +269,54 @@ def _write_rows(path: Path, pairs: Pairs, scores: dict[str, list[PictureScore]])
 
     import pandas as pd
 
-    rows = [
-        {"picture": key, "method": name, **asdict(score)}
-        for index, (key, _, _) in enumerate(pairs)
-        for name, score in ((name, own[index]) for name, own in scores.items())
-    ]
+    from experiments.restoration_scores import difference
+
+    rows = []
+    for index, (key, _, _) in enumerate(pairs):
+        before = scores[INPUT][index]
+        for name, score in ((name, own[index]) for name, own in scores.items()):
+            gains = {
+                f"{each}_gain": difference(getattr(score, each), getattr(before, each)) for each in ("psnr", "ssim")
+            }
+            rows.append({"picture": key, "method": name, **asdict(score)} | (gains if name != INPUT else {}))
     pd.DataFrame(rows).to_csv(path, index=False)
 
 
 def _save_examples(
     count: int, pairs: Pairs, methods: Sequence[Method], scores: dict[str, list[PictureScore]], folder: Path
 ) -> None:
-    """The pictures of lowest and highest PSNR of each method: blurred, restored, sharp."""
+    """The pictures that each method gained least and most on: blurred, restored, sharp.
+
+    The worst may have gained, where nothing lost; the best gained for sure.
+    """
     from deblur.pictures import read_picture, write_picture
     from detection.drawing import side_by_side
 
     for method in methods:
         own = scores[method.name]
-        order = sorted(range(len(pairs)), key=[(score.exact, score.psnr or 0.0) for score in own].__getitem__)
+        gains = [_gain(after, before) for after, before in zip(own, scores[INPUT], strict=True)]
+        order = sorted(range(len(pairs)), key=gains.__getitem__)
         worst = order[:count]
-        best = [index for index in order[::-1][:count] if index not in worst]
+        best = [index for index in order[::-1][:count] if index not in worst and gains[index] > 0]
         for label, chosen in (("worst", worst), ("best", best)):
             for rank, index in enumerate(chosen, start=1):
                 key, blurred_file, sharp_file = pairs[index]
                 blurred = read_picture(blurred_file)
+                gained = f", gain {gains[index]:+z.2f}" if math.isfinite(gains[index]) else ""
                 panels: list[tuple[str, NDArray[np.uint8]]] = [
                     (f"blurred {_decibels(scores[INPUT][index])}", blurred),
-                    (f"{method.name} {_decibels(own[index])}", method.restore(key, blurred).picture),
+                    (f"{method.name} {_decibels(own[index])}{gained}", method.restore(key, blurred).picture),
                     ("sharp", read_picture(sharp_file)),
                 ]
                 name = f"{label}-{rank}-{key.replace('/', '_')}.png"
                 write_picture(folder / "examples" / method.name / name, side_by_side(panels))
+
+
+def _gain(after: PictureScore, before: PictureScore) -> float:
+    """In dB; infinite where just one of the two is exact."""
+    if after.psnr is None or before.psnr is None:
+        return 0.0 if after.psnr is before.psnr else math.inf if after.psnr is None else -math.inf
+    return after.psnr - before.psnr
 
 
 def _decibels(score: PictureScore) -> str:
@@ -301,16 +324,22 @@ def _decibels(score: PictureScore) -> str:
 
 
 def _table(metrics: dict[str, Any]) -> str:
-    def cell(value: float | None, digits: int) -> str:
-        return "-" if value is None else f"{value:.{digits}f}"
+    def cell(value: float | None, form: str) -> str:
+        return "-" if value is None else format(value, form)
 
     limited = f" (--limit, of {metrics['n_available']})" if metrics["n"] < metrics["n_available"] else ""
-    lines = [f"{metrics['n']} pictures{limited}", f"{'':20} {'PSNR':>8} {'float':>8} {'SSIM':>8} {'ms':>9}"]
+    fewer = metrics["n_psnr"] < metrics["n"]
+    left_out = f"; PSNR over the {metrics['n_psnr']} that no row has exactly" if fewer else ""
+    lines = [
+        f"{metrics['n']} pictures{limited}{left_out}",
+        f"{'':20} {'PSNR':>8} {'gain':>8} {'float':>8} {'SSIM':>8} {'gain':>8} {'ms':>9}",
+    ]
     for name, row in ((INPUT, metrics["input"]), *metrics["methods"].items()):
-        figures = [cell(row["psnr"], 3), cell(row.get("psnr_float"), 3), cell(row["ssim"], 4)]
+        psnr = f"{cell(row['psnr'], '.3f'):>8} {cell(row.get('psnr_gain'), '+.3f'):>8}"
+        ssim = f"{cell(row['ssim'], '.4f'):>8} {cell(row.get('ssim_gain'), '+.4f'):>8}"
         exact = f"  {row['n_exact']} exact" if row["n_exact"] else ""
-        time = cell(row.get("ms_per_picture"), 1)
-        lines.append(f"{name:20} {figures[0]:>8} {figures[1]:>8} {figures[2]:>8} {time:>9}{exact}")
+        time = cell(row.get("ms_per_picture"), ".1f")
+        lines.append(f"{name:20} {psnr} {cell(row.get('psnr_float'), '.3f'):>8} {ssim} {time:>9}{exact}")
     return "\n".join(lines)
 
 

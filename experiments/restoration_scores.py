@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -12,17 +12,19 @@ from deblur.metrics import psnr_of_values
 from experiments.gain.restoration import restoration_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
 PROTOCOL = {
     "pairs": "matched by relative path without suffix",
     "psnr": "RGB, whole picture, 8 bits (clamped and rounded), data range 255, by picture, then the mean; exact matches"
-    " are infinite: counted in n_exact, not averaged",
-    "psnr_float": "the same on the network's clamped, unrounded output; null where a method gives 8 bits alone",
+    " are infinite: counted in n_exact, and a picture that any row has exactly is averaged in no row; n_psnr are left",
+    "psnr_float": "the same, over the same pictures, on the network's clamped, unrounded output; null where a method"
+    " gives 8 bits alone of any of them",
     "ssim": "scikit-image structural_similarity: gaussian_weights, sigma 1.5, use_sample_covariance off, data_range"
     " 255, channel_axis -1; by picture, then the mean; pictures with a side under 11 pixels have none",
+    "gain": "a row's mean less that of the input, over the same pictures",
     "alignment": "none",
     "ms_per_picture": "median; from the uint8 picture in memory to the restored one in memory, device synchronised,"
     " batch 1; without reading and writing files; the first picture of each size is left out as warm-up",
@@ -88,24 +90,53 @@ def score_picture(
     )
 
 
-def summarize(scores: Sequence[PictureScore]) -> dict[str, Any]:
-    """The means over pictures; a mean over nothing is None.
+def pictures_with(name: Literal["psnr", "ssim"], rows: Iterable[Sequence[PictureScore]]) -> list[int]:
+    """The places of the pictures that every row has this score of, so that means of rows can be set side by side.
+
+    Args:
+        name: of the score.
+        rows: the scores of the same pictures, in one order.
+    """
+    places = enumerate(zip(*rows, strict=True))
+    return [place for place, scores in places if all(getattr(score, name) is not None for score in scores)]
+
+
+def summarize(rows: Mapping[str, Sequence[PictureScore]], before: str) -> dict[str, dict[str, Any]]:
+    """The means of each row over the pictures that every row has a score of; a mean over nothing is None.
+
+    Args:
+        rows: by name, the scores of the same pictures in one order.
+        before: name of the row of the blurred pictures, which the others gain over.
 
     Returns:
-        ``psnr``, ``psnr_float``, ``ssim``, ``ms_per_picture`` (a median), ``n_exact``, and with alignment
-        ``n_not_aligned``.
+        By name ``psnr``, ``psnr_float``, ``ssim``, ``ms_per_picture`` (a median), ``n_exact``, with alignment
+        ``n_not_aligned``, and of all but ``before`` what it gains, ``psnr_gain`` and ``ssim_gain``.
     """
-    times = [score.milliseconds for score in scores if score.milliseconds is not None]
-    summary: dict[str, Any] = {
-        "psnr": _mean([score.psnr for score in scores]),
-        "psnr_float": _mean([score.psnr_float for score in scores]),
-        "ssim": _mean([score.ssim for score in scores]),
-        "ms_per_picture": round(float(np.median(times)), 3) if times else None,
-        "n_exact": sum(score.exact for score in scores),
-    }
-    if any(score.aligned is not None for score in scores):
-        summary["n_not_aligned"] = sum(score.aligned is False for score in scores)
-    return summary
+    with_psnr, with_ssim = (pictures_with(name, rows.values()) for name in ("psnr", "ssim"))
+    summaries: dict[str, dict[str, Any]] = {}
+    for name, scores in rows.items():
+        times = [score.milliseconds for score in scores if score.milliseconds is not None]
+        floats = [scores[place].psnr_float for place in with_psnr]
+        summary: dict[str, Any] = {
+            "psnr": _mean([scores[place].psnr for place in with_psnr]),
+            "psnr_float": None if None in floats else _mean(floats),
+            "ssim": _mean([scores[place].ssim for place in with_ssim]),
+            "ms_per_picture": round(float(np.median(times)), 3) if times else None,
+            "n_exact": sum(score.exact for score in scores),
+        }
+        if any(score.aligned is not None for score in scores):
+            summary["n_not_aligned"] = sum(score.aligned is False for score in scores)
+        summaries[name] = summary
+    base = summaries[before]
+    for summary in (summary for name, summary in summaries.items() if name != before):
+        for score in ("psnr", "ssim"):
+            summary[f"{score}_gain"] = difference(summary[score], base[score])
+    return summaries
+
+
+def difference(after: float | None, before: float | None) -> float | None:
+    """What a score gained; None where one of the two is missing."""
+    return None if after is None or before is None else after - before
 
 
 def _score_aligned(

@@ -116,9 +116,13 @@ def test_the_run_folder_holds_rows_pictures_and_settings(data: Path, weights: Pa
     assert sorted(rows["method"].unique()) == ["input", "tiny"]
     assert rows["picture"].tolist() == ["c", "c", "d", "d", "walk/a", "walk/a", "walk/b", "walk/b"]
     assert len(rows.dropna(subset=["milliseconds"])) == 2  # two sizes: the first of each is warm-up
-    order = rows[rows["method"] == "tiny"].sort_values("psnr")["picture"].str.replace("/", "_").tolist()
+    tiny = rows[rows["method"] == "tiny"].set_index("picture")
+    gains = tiny["psnr"] - rows[rows["method"] == "input"].set_index("picture")["psnr"]
+    np.testing.assert_allclose(tiny["psnr_gain"], gains)
+    order = gains.sort_values().index.str.replace("/", "_").tolist()
     names = sorted(path.name for path in (folder / "examples" / "tiny").iterdir())
-    assert names == [f"best-1-{order[-1]}.png", f"worst-1-{order[0]}.png"]
+    best = [f"best-1-{order[-1]}.png"] if gains.max() > 0 else []
+    assert names == [*best, f"worst-1-{order[0]}.png"]
     panels = read_picture(folder / "examples" / "tiny" / names[0])
     assert panels.shape[1] >= 3 * 52
     restored = read_picture(folder / "restored" / "tiny" / "walk" / "a.png")
@@ -132,7 +136,7 @@ def test_sharp_against_itself_is_exact_and_never_averaged(data: Path, capsys: py
     assert run(data, "--restored", f"itself={data / 'sharp'}", "--align") == 0
     text = capsys.readouterr().out
     result = json.loads(text)
-    assert result["n_exact"] == {"input": 0, "itself": 4}
+    assert (result["n_exact"], result["n_psnr"]) == ({"input": 0, "itself": 4}, 0)
     itself = result["methods"]["itself"]
     assert (itself["psnr"], itself["n_exact"]) == (None, 4)
     assert itself["ssim"] == pytest.approx(1)
@@ -140,18 +144,42 @@ def test_sharp_against_itself_is_exact_and_never_averaged(data: Path, capsys: py
     assert "NaN" not in text
 
 
-def test_one_exact_picture_does_not_enter_the_mean(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_are_averaged_over_the_same_pictures(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (data / "other" / "c.png").write_bytes((data / "sharp" / "c.png").read_bytes())
-    assert run(data, "--restored", f"other={data / 'other'}") == 0
-    other = json.loads(capsys.readouterr().out)["methods"]["other"]
-    expected = [
-        peak_signal_noise_ratio(
-            read_picture(data / "sharp" / f"{key}.png"), read_picture(data / "other" / f"{key}.png"), data_range=255
-        )
-        for key in ("d", "walk/a", "walk/b")
-    ]
-    assert other["n_exact"] == 1
-    assert other["psnr"] == pytest.approx(np.mean(expected))
+    (data / "blur" / "d.png").write_bytes((data / "sharp" / "d.png").read_bytes())
+    assert run(data, "--restored", f"other={data / 'other'}", f"same={data / 'blur'}") == 0
+    result = json.loads(capsys.readouterr().out)
+    shared = ("walk/a", "walk/b")
+
+    def mean(folder: str) -> float:
+        pairs = [[read_picture(data / each / f"{key}.png") for each in ("sharp", folder)] for key in shared]
+        return float(np.mean([peak_signal_noise_ratio(*pair, data_range=255) for pair in pairs]))
+
+    assert (result["n"], result["n_psnr"]) == (4, 2)
+    assert result["n_exact"] == {"input": 1, "other": 1, "same": 1}
+    assert result["input"]["psnr"] == pytest.approx(mean("blur"))
+    other, same = result["methods"]["other"], result["methods"]["same"]
+    assert other["psnr"] == pytest.approx(mean("other"))
+    assert other["psnr_gain"] == pytest.approx(mean("other") - mean("blur"))
+    assert other["ssim_gain"] == pytest.approx(other["ssim"] - result["input"]["ssim"])  # of all four: 1 is a score
+    assert (same["psnr_gain"], same["ssim_gain"]) == (0, 0)
+    table = (data.parent.parent / "run" / "table.txt").read_text(encoding="utf-8").splitlines()
+    assert table[0] == "4 pictures; PSNR over the 2 that no row has exactly"
+    assert f"{other['psnr_gain']:+.3f}" in table[3]
+
+
+def test_a_picture_that_lost_is_no_best_one(data: Path, tmp_path: Path) -> None:
+    """However close to the sharp picture it still is."""
+    sharp = read_picture(data / "sharp" / "c.png")
+    write_picture(data / "blur" / "c.png", noisy(sharp, 2))
+    write_picture(data / "other" / "c.png", noisy(sharp, 4))
+    write_picture(data / "other" / "d.png", read_picture(data / "sharp" / "d.png"))
+    assert run(data, "--restored", f"other={data / 'other'}", f"same={data / 'blur'}", "--examples", "2") == 0
+    examples = tmp_path / "run" / "examples"
+    names = sorted(path.name for path in (examples / "other").iterdir())
+    assert names[0] == "best-1-d.png"  # exact
+    assert names[2] == "worst-1-c.png"
+    assert sorted(path.name[:8] for path in (examples / "same").iterdir()) == ["worst-1-", "worst-2-"]
 
 
 def test_a_shifted_picture_scores_well_once_aligned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,7 +263,7 @@ def test_a_picture_smaller_than_the_window_has_psnr_alone() -> None:
     score = score_picture(noisy(sharp, 9), sharp)
     assert score.ssim is None
     assert score.psnr is not None
-    assert summarize([score])["ssim"] is None
+    assert summarize({"input": [score]}, "input")["input"]["ssim"] is None
     with pytest.raises(ValueError, match="cannot be compared"):
         score_picture(sharp, astronaut()[:9, :9])
 
@@ -253,7 +281,19 @@ def test_the_command_line_wins_over_the_configuration(
 
 
 def test_means_over_nothing_are_none() -> None:
-    assert summarize([]) == {"psnr": None, "psnr_float": None, "ssim": None, "ms_per_picture": None, "n_exact": 0}
+    nothing = {"psnr": None, "psnr_float": None, "ssim": None, "ms_per_picture": None, "n_exact": 0}
+    gains = {"psnr_gain": None, "ssim_gain": None}
+    assert summarize({"input": [], "net": []}, "input") == {"input": nothing, "net": nothing | gains}
+
+
+def test_psnr_before_rounding_is_of_the_same_pictures_or_none() -> None:
+    sharp = astronaut()[:64, :64]
+    restored = noisy(sharp, 9)
+    small, large = (score_picture(restored, sharp, unrounded=each) for each in (np.float32(restored), None))
+    before = [score_picture(noisy(sharp, 20), sharp)] * 2
+    rows = summarize({"input": before, "whole": [small, small], "in tiles": [small, large]}, "input")
+    assert rows["whole"]["psnr_float"] == pytest.approx(small.psnr_float)
+    assert rows["in tiles"]["psnr_float"] is None
 
 
 def test_rounding_is_what_separates_psnr_from_psnr_float() -> None:
