@@ -47,8 +47,10 @@ def precision_recall(drawing: Drawing) -> Iterator[Plot | Skipped]:
             title,
             f"Interpolated precision, mean over {averaged}; the area below a line is that arm's {score}.",
             (max(6.2, 2.6 * columns), 2.4 * -(-len(pairs) // columns) + 0.5),
+            arms,
+            "lines",
         )
-        axes = drawing.panels(body, panel_titles(drawing, pairs), columns, sharex=True, sharey=True)
+        axes = drawing.panels(body, panel_titles(drawing, pairs), columns, "Precision", sharex=True, sharey=True)
         for ax, pair in zip(axes, pairs, strict=True):
             for number, (series, recall, precision) in enumerate(lines[pair]):
                 colour = drawing.palette.of(series.look)
@@ -68,7 +70,5 @@ def precision_recall(drawing: Drawing) -> Iterator[Plot | Skipped]:
             for axis in (ax.xaxis, ax.yaxis):
                 axis.set_ticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".50", ".75", "1"])
             ax.grid()
-        drawing.legend(body, arms, "lines")
         body.supxlabel("Recall", size=9)
-        body.supylabel("Precision", size=9)
         yield plot

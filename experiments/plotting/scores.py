@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.markers import CARETLEFTBASE, CARETRIGHTBASE
 
 from experiments.gain.picture_sets import file_name_of
 from experiments.gain.records import SHARP
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from matplotlib.axes import Axes
+    from matplotlib.container import ErrorbarContainer
 
     from detection.bootstrap import Interval
     from experiments.gain.records import ArmScore
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 AP_LABEL = "AP at IoU .50:.95 (points of 100)"
 MINUS = "\N{MINUS SIGN}"
+_AP_SIDE_LABEL = AP_LABEL.replace(" (", "\n(")
+_WIDEST = 13.0  # inches, of panels side by side
 _MOST_CLASSES = 20
 _SIZES = {"small\n< 32² px": "ap_small", "medium\nto 96² px": "ap_medium", "large\n> 96² px": "ap_large"}
 _RECOVERED_VIEW = (-1.0, 2.0)  # beyond it the axis would show nothing but one wide interval
@@ -35,22 +39,22 @@ def ap_by_arm(drawing: Drawing) -> Iterator[Plot | Skipped]:
         yield Skipped("ap_by_arm", "no arm has an AP")
         return
     detectors = [detector for detector in runs.detectors if any(detector == pair[0] for pair in scored)]
-    columns = min(MAX_COLUMNS, len(detectors))
-    rows = -(-len(detectors) // columns)
     arms_aside = len(runs.deblurred) + 1
-    width = max(6.2, columns * max(2.6, (0.16 * arms_aside + 0.25) * (len(runs.blurs) + 1)))
+    panel = max(2.6, (0.16 * arms_aside + 0.25) * (len(runs.blurs) + 1))
+    columns = max(1, min(MAX_COLUMNS, len(detectors), int(_WIDEST / panel)))
+    rows = -(-len(detectors) // columns)
     plot, body = drawing.sheet(
         "ap_by_arm",
         "Detection accuracy on sharp, blurred and restored pictures",
         f"Bars: {runs.confidence_percent} % bootstrap intervals over pictures. All arms share their pictures, so"
         " overlapping bars do not mean that there is no difference: see the recovered fraction."
         + (" Dashed: the sharp pictures." if runs.of(SHARP) else ""),
-        (width, 3.1 * rows + 0.4),
+        (max(6.2, columns * panel), 3.1 * rows + 0.4),
+        runs.series,
     )
-    for ax, detector in zip(drawing.panels(body, detectors, sharey=True), detectors, strict=True):
+    axes = drawing.panels(body, detectors, columns, _AP_SIDE_LABEL, sharey=True)
+    for ax, detector in zip(axes, detectors, strict=True):
         _arms_over_blurs(drawing, ax, detector)
-    drawing.legend(body, runs.series)
-    body.supylabel(AP_LABEL, size=9)
     yield plot
 
 
@@ -66,17 +70,19 @@ def recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
         return
     columns = min(MAX_COLUMNS, len(known))
     grid_rows = -(-len(known) // columns)
+    intervals = [series.recovered(detector, blur) for detector in known for blur, series in rows]
+    any_cut = any(any(_cut(interval)) for interval in intervals if interval is not None)
     plot, body = drawing.sheet(
         "recovered",
         "How much of what blur took does restoring give back?",
         "Recovered fraction: (AP restored - AP blurred) / (AP sharp - AP blurred). 0 %: as bad as blurred; 100 %: as"
         f" good as sharp. Bars: {runs.confidence_percent} % paired bootstrap intervals over pictures; hollow: the"
-        " interval includes 0, or there is none.",
+        " interval includes 0, or there is none." + " An arrowhead: the interval goes on." * any_cut,
         (max(6.2, 3.2 * columns + 1.4), grid_rows * (0.9 + 0.34 * len(rows) + 0.15 * len(runs.blurs))),
+        runs.deblurred,
     )
     for ax, detector in zip(drawing.panels(body, known, sharey=True, sharex=True), known, strict=True):
         _recovered_rows(drawing, ax, detector, rows)
-    drawing.legend(body, runs.deblurred)
     body.supxlabel("Recovered fraction (%)", size=9)
     yield plot
 
@@ -100,8 +106,11 @@ def ap_by_size(drawing: Drawing) -> Iterator[Plot | Skipped]:
         "Size is the object's area in the annotations. No intervals: the bootstrap is of the overall AP. A missing bar"
         " means that there is no such object.",
         (max(6.2, 2.9 * columns), 2.3 * -(-len(pairs) // columns) + 0.5),
+        arms,
+        "bars",
     )
-    for ax, pair in zip(drawing.panels(body, panel_titles(drawing, pairs), columns, sharey=True), pairs, strict=True):
+    axes = drawing.panels(body, panel_titles(drawing, pairs), columns, _AP_SIDE_LABEL, sharey=True)
+    for ax, pair in zip(axes, pairs, strict=True):
         wide = 0.84 / len(arms)
         for place, series in enumerate(arms):
             score = series.score(*pair)
@@ -113,8 +122,6 @@ def ap_by_size(drawing: Drawing) -> Iterator[Plot | Skipped]:
         ax.set_xticks(range(len(_SIZES)), list(_SIZES))
         ax.tick_params(axis="x", length=0)
         ax.grid(axis="y")
-    drawing.legend(body, arms, "bars")
-    body.supylabel(AP_LABEL, size=9)
     yield plot
 
 
@@ -141,6 +148,7 @@ def per_class(drawing: Drawing) -> Iterator[Plot | Skipped]:
             f"{shown} with objects in the truth, by number of objects (in brackets). Thin lines join the arms of a"
             " class. A class with few objects has a noisy AP.",
             (max(6.2, 2.3 * columns + 1.5), -(-len(blurs) // columns) * (0.9 + 0.24 * len(names))),
+            arms,
         )
         labels = [f"{name} ({counts[name]:,})" for name in names]
         titles = [runs.blur_label(blur) for blur in blurs]
@@ -148,7 +156,6 @@ def per_class(drawing: Drawing) -> Iterator[Plot | Skipped]:
             _class_rows(drawing, ax, (detector, blur), arms, names)
             ax.set_yticks(range(len(names)), labels)
             ax.set_ylim(len(names) - 0.4, -0.6)
-        drawing.legend(body, arms)
         body.supxlabel(AP_LABEL, size=9)
         yield plot
     if not found:
@@ -224,6 +231,7 @@ def _recovered_rows(drawing: Drawing, ax: Axes, detector: str, rows: list[tuple[
                 sure = ends is not None and not ends[0] <= 0 <= ends[1]
                 bars = drawing.point(ax, series, (100 * value, y), x_interval=ends)
                 bars.lines[0].set_markerfacecolor(palette.of(series.look) if sure else palette.paper)
+                _point_onwards(bars, _cut(interval))
             ax.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center", size=7, color=palette.soft)
             y += 1
         y += 0.2
@@ -234,12 +242,33 @@ def _recovered_rows(drawing: Drawing, ax: Axes, detector: str, rows: list[tuple[
     ax.grid(axis="x")
 
 
+def _cut(interval: Interval) -> tuple[bool, bool]:
+    """Whether an interval goes on below and above what the axis shows."""
+    if interval.low is None or interval.high is None:
+        return False, False
+    return interval.low < _RECOVERED_VIEW[0], interval.high > _RECOVERED_VIEW[1]
+
+
+def _point_onwards(bars: ErrorbarContainer, cut: tuple[bool, bool]) -> None:
+    """Put arrowheads in the place of caps where an interval is cut, so that caps are ends and nothing else."""
+    for cap, marker, is_cut in zip(bars.lines[1], (CARETLEFTBASE, CARETRIGHTBASE), cut, strict=False):
+        if is_cut:
+            # The base lies on the cut and the tip beyond, past the mark of a fraction that is cut itself.
+            cap.set(marker=marker, markersize=7, clip_on=False)
+
+
 def _fraction_text(interval: Interval | None) -> str:
     if interval is None or interval.value is None:
         return "not defined"
     if interval.low is None or interval.high is None:
-        return f"{100 * interval.value:z.0f} % (no interval)".replace("-", MINUS)
-    return f"{100 * interval.value:z.0f} % [{100 * interval.low:z.0f}, {100 * interval.high:z.0f}]".replace("-", MINUS)
+        return f"{_percent(interval.value)} % (no interval)"
+    return f"{_percent(interval.value)} % [{_percent(interval.low)}, {_percent(interval.high)}]"
+
+
+def _percent(fraction: float) -> str:
+    """Whole percents, with decimals where they alone say on which side of 0 the fraction lies."""
+    rounded = (f"{100 * fraction:z.{digits}f}" for digits in range(4))
+    return next((text for text in rounded if float(text)), "0").replace("-", MINUS)
 
 
 def _class_rows(drawing: Drawing, ax: Axes, pair: tuple[str, str], arms: list[Series], names: list[str]) -> None:

@@ -31,6 +31,8 @@ MAX_COLUMNS = 3
 _DPI = 200
 _TITLE_SIZE, _CAPTION_SIZE, _FOOT_SIZE = 11.0, 8.5, 6.0
 _MARGIN = 0.12  # inches
+_LEGEND_LINE, _LEGEND_MARK, _LEGEND_LETTER = 0.18, 0.55, 0.075  # inches
+Symbols = Literal["points", "lines", "bars"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +74,37 @@ class Drawing:
     palette: Palette
     framed: bool = True
 
-    def sheet(self, name: str, title: str, caption: str, size: tuple[float, float]) -> tuple[Plot, SubFigure]:
-        """An empty figure.
+    def sheet(
+        self,
+        name: str,
+        title: str,
+        caption: str,
+        size: tuple[float, float],
+        series: Sequence[Series] = (),
+        symbols: Symbols = "points",
+    ) -> tuple[Plot, SubFigure]:
+        """A figure with a legend and nothing else yet.
 
         Args:
             name: of its files.
             title: above it.
             caption: above it, smaller; the number of pictures is added.
-            size: width and height in inches of the part to draw in.
+            size: width and height in inches of the part to draw in; the legend's height is added.
+            series: what the legend names, in order.
+            symbols: what stands for a series in the figure.
 
         Returns:
             The figure and the part of it to draw in.
         """
-        width, height = size
+        width = size[0]
+        columns = _legend_columns([_LEGEND_MARK + _LEGEND_LETTER * len(one.label) for one in series], width)
+        height = size[1] + _legend_height(-(-len(series) // columns))
         caption = f"{caption} {self.runs.counts}."
         if not self.framed:
-            figure = Figure(figsize=size, layout="constrained")
-            return Plot(name, title, caption, figure), figure.subfigures(1, 1, squeeze=False)[0, 0]
+            figure = Figure(figsize=(width, height), layout="constrained")
+            body = figure.subfigures(1, 1, squeeze=False)[0, 0]
+            self._legend(body, series, symbols, columns)
+            return Plot(name, title, caption, figure), body
         heading = _wrapped(title, width, _TITLE_SIZE, bold=True)
         lines = _wrapped(caption, width, _CAPTION_SIZE)
         foot = _wrapped(f"Protocol: {self.runs.protocol_line}", width, _FOOT_SIZE)
@@ -102,15 +118,19 @@ class Drawing:
         below = top - len(heading) * _line(_TITLE_SIZE) / total
         figure.text(left, below, "\n".join(lines), size=_CAPTION_SIZE, color=self.palette.soft, va="top")
         figure.text(left, _MARGIN / 2 / total, "\n".join(foot), size=_FOOT_SIZE, color=self.palette.soft, va="bottom")
+        self._legend(body, series, symbols, columns)
         return Plot(name, title, caption, figure), body
 
-    def panels(self, body: SubFigure, titles: Sequence[str], columns: int = MAX_COLUMNS, **options: Any) -> list[Axes]:
+    def panels(
+        self, body: SubFigure, titles: Sequence[str], columns: int = MAX_COLUMNS, side: str = "", **options: Any
+    ) -> list[Axes]:
         """One axes for each title, left to right and down; places left over stay empty.
 
         Args:
             body: to draw in.
             titles: above the axes.
             columns: at most so many in a row.
+            side: what stands beside each row, upright.
             options: of ``SubFigure.subplots``.
         """
         columns = min(columns, len(titles))
@@ -124,6 +144,9 @@ class Drawing:
                 ax.tick_params(labelbottom=True)  # the lowest of its column, whatever sharing says
         for ax, title in zip(axes, titles, strict=False):
             ax.set_title(title)
+        # Not a label of the whole part, which would lie across a high legend.
+        for ax in axes[: len(titles) : columns]:
+            ax.set_ylabel(side)
         return axes[: len(titles)]
 
     def point(
@@ -163,26 +186,18 @@ class Drawing:
             zorder=3,
         )
 
-    def legend(
-        self, body: SubFigure, series: Sequence[Series], symbols: Literal["points", "lines", "bars"] = "points"
-    ) -> None:
-        """Name each series above the panels.
+    def _legend(self, body: SubFigure, series: Sequence[Series], symbols: Symbols, columns: int) -> None:
+        """Name each series above the panels."""
+        if series:
+            body.legend(
+                handles=[self._symbol(one, symbols) for one in series],
+                loc="outside upper left",
+                ncols=columns,
+                handlelength={"points": 1.0, "lines": 2.8, "bars": 1.8}[symbols],
+                columnspacing=1.6,
+            )
 
-        Args:
-            body: the figure's part that the panels are in.
-            series: in order.
-            symbols: what stands for a series in the figure.
-        """
-        widths = [0.55 + 0.075 * len(one.label) for one in series]
-        body.legend(
-            handles=[self._symbol(one, symbols) for one in series],
-            loc="outside upper left",
-            ncols=_legend_columns(widths, body.bbox.width / body.figure.dpi),
-            handlelength={"points": 1.0, "lines": 2.8, "bars": 1.8}[symbols],
-            columnspacing=1.6,
-        )
-
-    def _symbol(self, series: Series, symbols: str) -> Artist:
+    def _symbol(self, series: Series, symbols: Symbols) -> Artist:
         from matplotlib.lines import Line2D
         from matplotlib.patches import Patch
 
@@ -239,6 +254,11 @@ def _legend_columns(widths: Sequence[float], width: float) -> int:
     """As many columns as fit, each as wide as the widest of its entries; matplotlib shares them out like this."""
     fitting = (n for n in range(len(widths), 1, -1) if sum(map(max, np.array_split(widths, n))) <= width)
     return next(fitting, 1)
+
+
+def _legend_height(rows: int) -> float:
+    """In inches."""
+    return rows * _LEGEND_LINE + _MARGIN if rows else 0.0
 
 
 def _reach(value: float, ends: Ends) -> list[list[float]] | None:

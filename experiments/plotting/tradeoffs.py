@@ -6,16 +6,19 @@ import operator
 from typing import TYPE_CHECKING
 
 from experiments.gain.records import BLURRED
-from experiments.plotting.sheet import Drawing, Ends, Plot, Skipped
+from experiments.plotting.sheet import MAX_COLUMNS, Drawing, Ends, Plot, Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from matplotlib.axes import Axes
 
     from experiments.plotting.runs import Series
 
 RECOVERED_LABEL = "Recovered fraction (%)"
 _APART = 0.24  # between the blurs of one deblurrer; from one deblurrer to the next it is 1
 _BLUR_WIDTH, _SIDE_WIDTH = 0.18, 0.6  # inches, of a blur of a deblurrer, and beside a panel
+_LETTER, _LINE = 0.06, 0.06  # of labels in a panel: inches, share of its height
 _COSTS = {
     "ms_per_picture": "Time per picture (ms)",
     "gmacs": "10⁹ multiply-accumulates\nof a 1280x720 picture",
@@ -39,30 +42,37 @@ def psnr_recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
     if not detectors:
         yield Skipped("psnr_recovered", "no deblurrer has both a PSNR and a recovered fraction")
         return
-    columns = min(3, len(detectors))
+    columns = min(MAX_COLUMNS, len(detectors))
+    size = (max(6.2, 3.0 * columns), 3.0 * -(-len(detectors) // columns) + 0.6)
     plot, body = drawing.sheet(
         "psnr_recovered",
         "Does a higher PSNR mean better detection?",
         "Each line leads from the blurred pictures (0 % by definition) to the restored ones."
         f" Bars: {runs.confidence_percent} % paired bootstrap intervals over pictures. PSNR is of 8-bit RGB, mean over"
         " pictures.",
-        (max(6.2, 3.0 * columns), 3.0 * -(-len(detectors) // columns) + 0.6),
+        size,
+        [*runs.of(BLURRED)[:1], *runs.deblurred],
     )
-    for ax, detector in zip(drawing.panels(body, detectors, sharex=True, sharey=True), detectors, strict=True):
+    labelled: list[tuple[Axes, dict[str, float]]] = []
+    axes = drawing.panels(body, detectors, side=RECOVERED_LABEL, sharex=True, sharey=True)
+    for ax, detector in zip(axes, detectors, strict=True):
         ax.axhline(0, color=drawing.palette.ink, linewidth=0.8, zorder=1)
         for series, blur, psnr, value, ends in places[detector]:
             for start in _blurred_psnr(drawing, detector, blur):
                 ax.plot([start, psnr], [0, value], color=drawing.palette.of(series.look), lw=0.9, alpha=0.5, zorder=2)
             drawing.point(ax, series, (psnr, value), y_interval=ends)
-        for blur in dict.fromkeys(blur for _, blur, *_ in places[detector]):
-            for start in _blurred_psnr(drawing, detector, blur):
-                drawing.point(ax, runs.of(BLURRED)[0], (start, 0))
-                text = runs.short_label(blur) if len(runs.blurs) > 1 else ""
-                ax.annotate(text, (start, 0), (0, -6), textcoords="offset points", size=7, ha="center", va="top")
+        starts = {
+            blur: start
+            for blur in dict.fromkeys(blur for _, blur, *_ in places[detector])
+            for start in _blurred_psnr(drawing, detector, blur)
+        }
+        for start in starts.values():
+            drawing.point(ax, runs.of(BLURRED)[0], (start, 0))
+        if len(runs.blurs) > 1:
+            labelled.append((ax, {runs.short_label(blur): start for blur, start in starts.items()}))
         ax.grid()
-    drawing.legend(body, [*runs.of(BLURRED)[:1], *runs.deblurred])
+    _name_starts(drawing, labelled, size[0] / columns - _SIDE_WIDTH)
     body.supxlabel("PSNR (dB)", size=9)
-    body.supylabel(RECOVERED_LABEL, size=9)
     yield plot
 
 
@@ -91,9 +101,10 @@ def cost_recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
             max(6.2, len(costs) * (_SIDE_WIDTH + _BLUR_WIDTH * len(priced) * (len(runs.blurs) + 1))),
             2.5 * len(detectors) + 0.6,
         ),
+        priced,
     )
     titles = [detector for detector in detectors for _ in costs]
-    axes = drawing.panels(body, titles, len(costs), sharey=True, sharex="col")
+    axes = drawing.panels(body, titles, len(costs), RECOVERED_LABEL, sharey=True, sharex="col")
     for number, ax in enumerate(axes):
         detector, cost = detectors[number // len(costs)], costs[number % len(costs)]
         price_of = operator.attrgetter(f"of_deblurrer.{cost}")
@@ -109,9 +120,37 @@ def cost_recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
         if number >= len(axes) - len(costs):
             ax.set_xlabel(_COSTS[cost])
         ax.grid(axis="y")
-    drawing.legend(body, priced)
-    body.supylabel(RECOVERED_LABEL, size=9)
     yield plot
+
+
+def _name_starts(drawing: Drawing, labelled: list[tuple[Axes, dict[str, float]]], width: float) -> None:
+    """Write what blur each place stands for along the lower edge, below all that is drawn, and lead up to it.
+
+    Args:
+        drawing: whose colours it has.
+        labelled: panels that share their axes, each with PSNR by blur.
+        width: of a panel in inches.
+    """
+    if not labelled:
+        return
+    left, right = labelled[0][0].get_xlim()
+    low, high = labelled[0][0].get_ylim()
+    lines = []
+    for ax, starts in labelled:
+        free: list[float] = []  # where the last label of each line ends, in inches
+        for label, start in sorted(starts.items(), key=operator.itemgetter(1)):
+            half = _LETTER * len(label) / 2
+            middle = min(max((start - left) / (right - left) * width, half), max(width - half, half))
+            line = next((number for number, end in enumerate(free) if end <= middle - half), len(free))
+            free[line : line + 1] = [middle + half + _LETTER]
+            lines.append((ax, label, start, left + middle / width * (right - left), line))
+    bottom = low - (0.03 + _LINE * (1 + max(line for *_, line in lines))) * (high - low)
+    for ax, label, start, middle, line in lines:
+        ax.set_ylim(bottom, high)
+        height = bottom + _LINE * (line + 0.2) * (high - low)
+        ax.text(middle, height, label, size=7, ha="center", va="bottom", zorder=4)
+        ends = [height + _LINE * (high - low), 0]
+        ax.plot([start, start], ends, color=drawing.palette.soft, linestyle=":", linewidth=0.7, zorder=1)
 
 
 def _recovered(series: Series, detector: str, blur: str) -> list[tuple[float, Ends]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.markers import CARETLEFTBASE, CARETRIGHTBASE
 from PIL import Image
 
 from detection.bootstrap import Interval
@@ -19,7 +20,7 @@ from experiments.plotting.runs import Runs, run_names
 from experiments.plotting.scores import recovered
 from experiments.plotting.sheet import Drawing, Plot, Skipped, _legend_columns
 from experiments.plotting.style import CONTROL_LOOK, INK, deblurrer_look, styled
-from experiments.plotting.tradeoffs import cost_recovered
+from experiments.plotting.tradeoffs import cost_recovered, psnr_recovered
 from experiments.reporting.tables import tables
 
 if TYPE_CHECKING:
@@ -185,6 +186,9 @@ def test_captions_and_protocol_stand_in_the_picture_and_names_are_no_formulas(
         (Interval(0.1, -0.2, 0.3, 0.95, 1000, 0), "10 % [−20, 30]", True),  # noqa: RUF001
         (Interval(0.5, None, None, 0.95, 0, 0), "50 % (no interval)", True),
         (Interval(-9.0, -20.0, 30.0, 0.95, 1000, 0), "−900 % [−2000, 3000]", True),  # noqa: RUF001
+        (Interval(-0.2, -0.408, -0.002, 0.95, 1000, 0), "−20 % [−41, −0.2]", False),  # noqa: RUF001
+        (Interval(0.004, 0.0004, 0.6, 0.95, 1000, 0), "0.4 % [0.04, 60]", False),
+        (Interval(0.0, -0.1, 0.1, 0.95, 1000, 0), "0 % [−10, 10]", True),  # noqa: RUF001
     ],
 )
 def test_a_fraction_is_written_beside_its_mark(
@@ -211,6 +215,70 @@ def test_an_interval_is_never_cut_by_the_axes(tmp_path: Path, make_run: MakeRun)
             for ax in (ax for part in plot.figure.subfigs for ax in part.axes):
                 low, high = ax.get_xlim() if plot.name == "recovered" else ax.get_ylim()
                 assert low < -60 < 140 < high, plot.name
+
+
+@pytest.mark.parametrize(
+    ("interval", "heads"),
+    [
+        (Interval(0.9, 0.19, 2.82, 0.95, 1000, 0), {CARETRIGHTBASE: 200}),
+        (Interval(-0.3, -1.36, 0.58, 0.95, 1000, 0), {CARETLEFTBASE: -100}),
+        (Interval(-9.0, -20.0, 30.0, 0.95, 1000, 0), {CARETLEFTBASE: -100, CARETRIGHTBASE: 200}),
+        (Interval(0.5, -1.0, 2.0, 0.95, 1000, 0), {}),
+    ],
+)
+def test_a_cut_interval_ends_in_an_arrowhead(
+    tmp_path: Path, make_run: MakeRun, interval: Interval, heads: dict[int, float]
+) -> None:
+    make_run(tmp_path / "run", blurs=(8,), recovered=interval)
+    with styled() as palette:
+        (plot,) = recovered(Drawing(Runs([tmp_path / "run"]), palette))
+        assert isinstance(plot, Plot)
+        (ax,) = [ax for part in plot.figure.subfigs for ax in part.axes]
+        marks = {line.get_marker(): line.get_xdata()[0] for line in ax.lines}
+        assert {mark: x for mark, x in marks.items() if mark in {CARETLEFTBASE, CARETRIGHTBASE}} == heads
+        assert sum(line.get_marker() == "|" for line in ax.lines) == 2 - len(heads)  # caps where it does end
+        assert ("An arrowhead: the interval goes on." in plot.caption) == bool(heads)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("framed", [True, False])
+def test_panels_keep_their_height_below_a_high_legend(
+    tmp_path: Path, make_run: MakeRun, count: int, framed: bool
+) -> None:
+    folders = [tmp_path / f"run{number}" for number in range(count)]
+    for number, folder in enumerate(folders):
+        make_run(folder, detectors=("one", "two"), deblurrer=f"a network of a long name, the one of number {number}")
+    drawn = ("ap_by_arm", "ap_by_size", "precision_recall", "psnr_recovered", "cost_recovered")
+    with styled() as palette:
+        for plot in charts(Drawing(Runs(folders), palette, framed=framed)):
+            if isinstance(plot, Skipped) or plot.name not in drawn:
+                continue
+            plot.figure.draw_without_rendering()
+            (body,) = [part for part in plot.figure.subfigs if part.axes]
+            (legend,) = body.legends
+            below = legend.get_window_extent().y0
+            for ax in body.axes:
+                inches = ax.get_window_extent().height / plot.figure.dpi
+                assert inches > 1.3, plot.name
+                assert ax.yaxis.label.get_window_extent().y1 <= below, plot.name
+            assert body.get_supylabel() == ""
+
+
+def test_names_of_blurs_lie_below_all_that_is_drawn(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path / "run", blurs=(8, 16, 28), recovered=Interval(0.5, -0.6, 0.75, 0.95, 1000, 0))
+    with styled() as palette:
+        (plot,) = psnr_recovered(Drawing(Runs([tmp_path / "run"]), palette))
+        assert isinstance(plot, Plot)
+        plot.figure.draw_without_rendering()
+        (ax,) = [ax for part in plot.figure.subfigs for ax in part.axes]
+        boxes = [text.get_window_extent() for text in ax.texts]
+        assert {text.get_text() for text in ax.texts} == {"8 px", "16 px", "28 px"}
+        lowest = ax.transData.transform((0, -60))[1]
+        frame = ax.get_window_extent()
+        for number, box in enumerate(boxes):
+            assert frame.y0 <= box.y0 < box.y1 < lowest
+            # All three blurs have the same PSNR here: one stands above the other.
+            assert not any(box.overlaps(other) for other in boxes[number + 1 :])
 
 
 def test_blurs_of_one_length_are_told_apart(tmp_path: Path, make_run: MakeRun) -> None:
