@@ -8,21 +8,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-NAMELESS_SCENE = "."
-"""The scene of pictures whose names are numbers alone."""
+# Numbers at a name's end, each behind a sign, with what says that they count frames or places: -000047_s001, _448x704.
+_COUNTERS = re.compile(r"([^0-9a-z]+(?:[a-z]|frame|crop|patch|tile)?[0-9]+(?:x[0-9]+)?)+$", re.IGNORECASE)
+_COUNTER = re.compile(r"[0-9]+$")
 
 
 def scene_of(key: str) -> str:
-    """The scene of a picture by its path without suffix: its sub-folder, else its name without the number at its end.
+    """The scene of a picture by its path without suffix: its sub-folder, else its name without the numbers at its end.
 
-    Frames of one recording stand close together, so ``GOPR0372_07_00_000047`` belongs to ``GOPR0372_07_00``; HIDE names
-    its frames ``<number>from<recording>``. Names that are numbers alone all belong to one scene, written ``.``.
+    Frames of one recording and crops of one frame stand close together, so ``GOPR0384_11_00-000047_s001`` and
+    ``GOPR0384_11_05-000012_x448_y704`` are both of ``GOPR0384``. A number that only letters precede is taken away where
+    no other is: ``frame0012`` is of ``frame``, ``kaggle000001_448_704`` of ``kaggle000001``. A name that is a number
+    alone says nothing of its neighbours and is a scene by itself, as in COCO. HIDE names its frames
+    ``<number>from<recording>``.
     """
     folder, _, name = key.rpartition("/")
     if folder:
         return folder
     of_hide = re.fullmatch(r"[0-9]+from(.+)", name)
-    return of_hide[1] if of_hide else re.sub(r"[^0-9A-Za-z]*[0-9]*$", "", name) or NAMELESS_SCENE
+    recording = _COUNTERS.sub("", of_hide[1] if of_hide else name)
+    return (_COUNTER.sub("", name) if recording == name else recording) or name
 
 
 def take_scenes(order: Sequence[str], sizes: Mapping[str, int], wanted: float) -> list[str]:

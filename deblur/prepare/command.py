@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -72,6 +73,13 @@ def _parser() -> argparse.ArgumentParser:
         help="the scenes for val, instead of a fraction",
     )
     parser.add_argument(
+        "--scene-pattern",
+        type=_regular_expression,
+        metavar="REGEX",
+        help="pairs, sharp: finds the scene in a picture's path below the folder, without suffix; the first group, if"
+        " there is one (default: the sub-folder, else for pairs the name without the numbers at its end)",
+    )
+    parser.add_argument(
         "--link",
         choices=LINKS,
         default="symlink",
@@ -84,6 +92,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _regular_expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from None
+    return text
+
+
 def _check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     choices = BLUR_CHOICES.get(args.data_set)
     if args.blur is not None and choices is not None and args.blur not in choices:
@@ -92,6 +108,8 @@ def _check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) 
         parser.error(f"{args.data_set} leaves no choice of --blur")
     if args.split is not None and args.data_set not in {"pairs", "sharp"}:
         parser.error(f"{args.data_set} has splits of its own; --split is for pairs and sharp")
+    if args.scene_pattern is not None and args.data_set not in {"pairs", "sharp"}:
+        parser.error(f"{args.data_set} has scenes of its own; --scene-pattern is for pairs and sharp")
     if args.val_scenes and args.val_fraction is not None:
         parser.error("give --val-fraction or --val-scenes, not both")
     if args.val_fraction == 1.0:
@@ -105,8 +123,11 @@ def _prepare(args: argparse.Namespace) -> int:
     if dest == source or source in dest.parents or dest in source.parents:
         raise DeblurError(f"DEST {args.dest} and SOURCE {args.source} must lie outside each other")
     layout = layouts.read_layout(args.data_set, source, args.blur, args.split)
-    val_scenes = _val_scenes(args, layout.pairs)
-    pairs = splits.move_to_val(layout.pairs, val_scenes)
+    pairs = layout.pairs
+    if args.scene_pattern is not None:
+        pairs = splits.name_scenes(pairs, args.scene_pattern)
+    val_scenes = _val_scenes(args, pairs)
+    pairs = splits.move_to_val(pairs, val_scenes)
     if not pairs and not layout.problems:
         raise DeblurError(f"{args.source} holds no picture of {args.data_set}")
     settings = {
@@ -115,6 +136,7 @@ def _prepare(args: argparse.Namespace) -> int:
         "source": str(source),
         "link": args.link,
         "val_scenes": val_scenes,
+        "scene_pattern": args.scene_pattern,
     }
     placing.refuse_foreign(dest, settings)
     checked = checks.check_pairs(pairs, args.workers)
@@ -136,7 +158,11 @@ def _val_scenes(args: argparse.Namespace, pairs: Sequence[Pair]) -> list[str]:
     if has_val:
         return []
     fraction = DEFAULT_VAL_FRACTION if args.val_fraction is None else args.val_fraction
-    return splits.choose_scenes(pairs, fraction, args.seed)
+    chosen = splits.choose_scenes(pairs, fraction, args.seed)
+    if fraction and not chosen and any(pair.split == "train" for pair in pairs):
+        hint = "; tell scenes apart by sub-folders or --scene-pattern" if args.data_set in {"pairs", "sharp"} else ""
+        print(f"warning: all training pictures are of one scene, and none is set aside for val{hint}", file=sys.stderr)
+    return chosen
 
 
 def _stop_on_problems(source: Path, problems: Sequence[str]) -> None:
@@ -168,6 +194,7 @@ def _manifest(
     if shared:
         warnings.append(f"{len(shared)} scenes stand in more than one split: {', '.join(shared)}")
     warnings += [line for one in checked for line in one.warnings]
+    scenes = {split: sorted({pair.scene for pair in pairs if pair.split == split}) for split in SPLITS if counts[split]}
     return {
         "format": FORMAT,
         "settings": settings,
@@ -175,9 +202,7 @@ def _manifest(
         "blur": settings["blur"],
         "counts": {split: counts[split] for split in SPLITS if counts[split]},
         "published_counts": dict(published) or None,
-        "scenes": {
-            split: sorted({pair.scene for pair in pairs if pair.split == split}) for split in SPLITS if counts[split]
-        },
+        "scenes": scenes,
         "warnings": warnings,
         "pictures": [
             placing.picture_record(pair, one, source, settings["blur"])
@@ -190,10 +215,14 @@ def _report(args: argparse.Namespace, manifest: dict[str, Any], made: int) -> No
     for line in manifest["warnings"]:
         print(f"warning: {line}", file=sys.stderr)
     summary = {key: manifest[key] for key in ("data_set", "blur", "counts", "published_counts", "warnings")}
+    scenes = {split: len(names) for split, names in manifest["scenes"].items()}
     if args.json:
-        print(json.dumps({"dest": str(args.dest), **summary, "new_files": made}, ensure_ascii=False))
+        print(json.dumps({"dest": str(args.dest), **summary, "scenes": scenes, "new_files": made}, ensure_ascii=False))
         return
-    counts = ", ".join(f"{split} {count}" for split, count in manifest["counts"].items())
+    counts = ", ".join(
+        f"{split} {count} of {scenes[split]} scene{'s' * (scenes[split] != 1)}"
+        for split, count in manifest["counts"].items()
+    )
     blur = f", blur {manifest['blur']}" if manifest["blur"] else ""
     state = f"{made} new files" if made else "nothing new"
     print(f"{args.dest}: {manifest['data_set']}{blur}: {counts}; {state}; {len(manifest['warnings'])} warnings")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
-from deblur.scenes import NAMELESS_SCENE, take_scenes
+from deblur.scenes import take_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,9 +49,26 @@ def move_to_val(pairs: Sequence[Pair], scenes: Sequence[str]) -> list[Pair]:
     return [replace(pair, split="val") if pair.split == "train" and pair.scene in scenes else pair for pair in pairs]
 
 
+def name_scenes(pairs: Sequence[Pair], pattern: str) -> list[Pair]:
+    """The pairs with scenes by a regular expression: what its first group finds in their names, or all that it finds.
+
+    Raises:
+        DeblurError: it finds nothing in a name.
+    """
+    found = [re.search(pattern, pair.name) for pair in pairs]
+    scenes = [match and match[1 if match.re.groups else 0] for match in found]
+    nameless = [pair.name for pair, scene in zip(pairs, scenes, strict=True) if not scene]
+    if nameless:
+        others = f" and {len(nameless) - 1} more" if len(nameless) > 1 else ""
+        raise DeblurError(
+            f"--scene-pattern {pattern!r} finds no scene in {nameless[0]!r}{others}: give one that fits every name"
+        )
+    return [replace(pair, scene=scene) for pair, scene in zip(pairs, scenes, strict=True) if scene]
+
+
 def shared_scenes(pairs: Sequence[Pair]) -> list[str]:
-    """The scenes that stand in more than one split; the scene of nameless frames (``.``) is no evidence."""
+    """The scenes that stand in more than one split; two scenes may well have one number, which alone is no evidence."""
     splits: dict[str, set[str]] = {}
     for pair in pairs:
         splits.setdefault(pair.scene, set()).add(pair.split)
-    return sorted(scene for scene, of in splits.items() if len(of) > 1 and scene != NAMELESS_SCENE)
+    return sorted(scene for scene, of in splits.items() if len(of) > 1 and not scene.isdecimal())

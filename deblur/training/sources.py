@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from deblur.errors import DeblurError
 from deblur.pictures import list_pictures, match_pictures, picture_size, read_picture, scale_down, scaled_size
-from deblur.scenes import NAMELESS_SCENE, scene_of, take_scenes
+from deblur.scenes import scene_of, take_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -107,9 +107,7 @@ def hold_out(source: Source, share: float, seed: int) -> tuple[Source, tuple[Exa
 def _scenes_of(source: Source) -> list[str]:
     """The scene of each example; every picture is one where their names tell no two scenes apart."""
     files = [example.files[0].relative_to(source.folder) for example in source.examples]
-    found = [scene_of(file.with_suffix("").as_posix()) for file in files]
-    # A number alone names no recording.
-    scenes = [str(file) if scene == NAMELESS_SCENE else scene for file, scene in zip(files, found, strict=True)]
+    scenes = [scene_of(file.with_suffix("").as_posix()) for file in files]
     return scenes if len(set(scenes)) > 1 else [str(file) for file in files]
 
 

@@ -346,6 +346,8 @@ def test_a_wrong_source_is_one_clear_line(
         ["hide", "a", "b", "--blur", "linear"],
         ["gopro", "a", "b", "--split", "test"],
         ["pairs", "a", "b", "--val-fraction", "0.1", "--val-scenes", "x"],
+        ["pairs", "a", "b", "--scene-pattern", "("],
+        ["gopro", "a", "b", "--scene-pattern", "x"],
         ["coco", "a", "b"],
     ],
 )
@@ -380,17 +382,58 @@ def test_the_choice_of_scenes_depends_on_the_seed_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "scene"),
     [
-        ("GOPR0372_07_00_000047", "GOPR0372_07_00"),
+        ("GOPR0372_07_00_000047", "GOPR0372"),
+        ("GOPR0384_11_00-000047_s001", "GOPR0384"),
+        ("GOPR0384_11_05-000012_x448_y704", "GOPR0384"),
+        ("trainFRANGCORS-kaggle000001_448_704", "trainFRANGCORS-kaggle000001"),
+        ("trainFRANGCORS-kaggle000001_448x704", "trainFRANGCORS-kaggle000001"),
+        ("walk_frame12_crop3", "walk"),
+        ("walk_frame12", "walk"),
+        ("frame0012", "frame"),
         ("seqA020-00000092", "seqA020"),
         ("unknownscene-Flower", "unknownscene-Flower"),
-        ("walk/0001", "walk"),
-        ("0001", "."),
-        ("12fromGOPR1096.MP4", "GOPR1096.MP4"),
         ("view-from-above", "view-from-above"),
+        ("12fromGOPR0950", "GOPR0950"),
+        ("12fromGOPR1096.MP4", "GOPR1096.MP4"),
+        ("GOPR0372_07_00/000047", "GOPR0372_07_00"),
+        ("000/00000012", "000"),
+        ("scene001/blur/blur_1", "scene001/blur"),
+        ("walk/0001", "walk"),
+        ("000000001234", "000000001234"),
+        ("0001_64_0", "0001"),
+        ("_12", "_12"),
     ],
 )
 def test_scene_of(key: str, scene: str) -> None:
     assert scene_of(key) == scene
+
+
+def test_crops_of_a_recording_stay_on_one_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"street-cam{camera}_{y}_{x}" for camera in range(4) for y in (0, 64) for x in (0, 192, 448)]
+    source = tmp_path / "source"
+    for seed, name in enumerate(names):
+        write_pair(source / "blur" / f"{name}.png", source / "sharp" / f"{name}.png", seed)
+    assert main(["pairs", str(source), str(tmp_path / "dest"), "--val-fraction", "0.25"]) == 0
+    assert "train 18 of 3 scenes, val 6 of 1 scene;" in capsys.readouterr().out
+    assert main(["pairs", str(source), str(tmp_path / "json"), "--val-fraction", "0.25", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["scenes"] == {"train": 3, "val": 1}
+
+
+def test_scenes_may_be_told_by_a_pattern(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "source"
+    for seed, name in enumerate(("IMG_0001", "IMG_0002", "IMG_0103")):
+        write_pair(source / "blur" / f"{name}.png", source / "sharp" / f"{name}.png", seed)
+    assert main(["pairs", str(source), str(tmp_path / "one")]) == 0
+    assert "of one scene, and none is set aside for val; tell scenes apart by" in capsys.readouterr().err
+    for name, pattern, scenes in (("group", "IMG_(..)", ["00", "01"]), ("all", r".+\d", None)):
+        dest = tmp_path / name
+        assert main(["pairs", str(source), str(dest), "--scene-pattern", pattern, "--val-fraction", "0.4"]) == 0
+        found = sorted(scene for split in manifest_of(dest)["scenes"].values() for scene in split)
+        assert found == (scenes or ["IMG_0001", "IMG_0002", "IMG_0103"])
+    assert "warning" not in capsys.readouterr().err
+    assert main(["pairs", str(source), str(tmp_path / "none"), "--scene-pattern", "IMG_00.."]) == 1
+    assert "--scene-pattern 'IMG_00..' finds no scene in 'IMG_0103': give one that fits" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_real_pairs_are_found_aligned(shared: Path, tmp_path: Path) -> None:
