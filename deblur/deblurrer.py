@@ -162,7 +162,8 @@ class Deblurrer:
         Args:
             pictures: blurred; they are not changed.
             path: the camera's while the shutter was open (``deblur.exposure.path_files.read_path``), of a batch one a
-                picture, which are restored one by one; None lets a guided network estimate it.
+                picture, which are restored one by one; None lets a guided network estimate it. It is in pixels of a
+                picture of this size, which it does not know: one of another size wants ``path.scaled`` first.
 
         Returns:
             An array of the same shape and type, rounded and clamped.
