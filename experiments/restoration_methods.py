@@ -12,6 +12,7 @@ from deblur.devices import synchronize
 from deblur.errors import DeblurError
 from deblur.exposure.paths import GYROSCOPE
 from deblur.pictures import match_pictures, read_picture
+from deblur.released import DEFAULT_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -147,9 +148,13 @@ def load_methods(
 
 
 def name_of(deblurrer: str) -> str:
-    """What results call ``NAME``, ``FILE`` or one of them with ``+gyro``: a file by its stem."""
+    """What results call ``NAME``, ``FILE`` or one of them with ``+gyro``: a file by its stem, ``default`` by its name.
+
+    What is the default may be another network one day, and other commands call it by its name already.
+    """
     weights = deblurrer.removesuffix(GYROSCOPE)
-    return (Path(weights).stem if weights.endswith(".safetensors") else weights) + deblurrer[len(weights) :]
+    name = DEFAULT_NAME if weights == "default" else weights
+    return (Path(name).stem if name.endswith(".safetensors") else name) + deblurrer[len(weights) :]
 
 
 def size_of(picture: NDArray[np.uint8]) -> str:

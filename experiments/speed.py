@@ -114,6 +114,7 @@ def _measure(args: argparse.Namespace) -> int:
     from deblur.devices import resolve_device
     from deblur.runs import describe_environment, write_json, write_yaml
     from experiments.gain.narrator import Narrator
+    from experiments.restoration_methods import name_of
     from experiments.speed_programs import KINDS, load_program
     from pipelines.run_folder import output_folder
 
@@ -124,8 +125,10 @@ def _measure(args: argparse.Namespace) -> int:
     programs = _distinct([load_program(kind, name, device, blur) for kind in KINDS for name in getattr(args, kind)])
     names = [program.name for program in programs]
     reference = args.reference or names[0]
+    if reference not in names:  # as it was given, where that is not what results call it
+        reference = name_of(reference)
     if reference not in names:
-        raise DeblurError(f"--reference {reference} is not timed; there are {', '.join(names)}")
+        raise DeblurError(f"--reference {args.reference} is not timed; there are {', '.join(names)}")
     folder = output_folder(args.output, "speed", device.replace(":", "-"))
     hidden = {"config", "output", "json"}
     write_yaml(folder / "config.yaml", {key: value for key, value in vars(args).items() if key not in hidden and value})

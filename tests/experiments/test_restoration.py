@@ -16,8 +16,9 @@ from deblur import Deblurrer
 from deblur.blur import parse_blur, synthesize
 from deblur.networks import MSTSGMConfig, build
 from deblur.pictures import read_picture, write_picture
-from deblur.released import save_released
+from deblur.released import DEFAULT_NAME, save_released
 from experiments.restoration import main
+from experiments.restoration_methods import name_of
 from experiments.restoration_scores import score_picture, summarize
 
 if TYPE_CHECKING:
@@ -249,6 +250,20 @@ def test_mistakes_are_named_in_one_line(data: Path, capsys: pytest.CaptureFixtur
     write_picture(data / "blur" / "c.png", read_picture(data / "sharp" / "c.png"))
     assert run(data) == 0
     assert "holds files already" in error_of()
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("default", DEFAULT_NAME),
+        ("default+gyro", f"{DEFAULT_NAME}+gyro"),
+        ("runs/mine/best.safetensors", "best"),
+        ("runs/mine/default.safetensors+gyro", "default+gyro"),
+        ("mstsgm-nano", "mstsgm-nano"),
+    ],
+)
+def test_the_default_is_called_by_its_name_and_a_file_by_its_own(given: str, name: str) -> None:
+    assert name_of(given) == name
 
 
 @pytest.mark.parametrize("text", ["folder", "=folder", "name=", "input=folder", "a/b=folder"])

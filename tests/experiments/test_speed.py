@@ -14,7 +14,9 @@ from skimage.data import astronaut
 
 from deblur.blur import BlurSpec, parse_blur
 from deblur.networks.cost import count_macs
+from deblur.released import DEFAULT_NAME
 from experiments import peak_memory, speed, speed_programs
+from experiments.restoration_methods import name_of
 from experiments.timing import Program, summarize_times, time_alternating
 
 if TYPE_CHECKING:
@@ -108,6 +110,22 @@ def test_the_run_names_machine_sizes_and_every_time(
     assert len(pd.read_csv(tmp_path / "run" / "samples.csv")) == 24
     for name in ("config.yaml", "env.json", "log.txt", "table.txt"):
         assert (tmp_path / "run" / name).stat().st_size > 0
+
+
+def test_the_default_is_a_reference_under_either_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(
+        speed_programs, "load_program", lambda kind, name, device, blur: program(name_of(name), kind=kind)
+    )
+    arguments = ["--detector", "y", "--deblurrer", "default", "--no-memory", "--device", "cpu", "--json"]
+    for reference in ("default", DEFAULT_NAME):
+        assert speed.main([*arguments, "--reference", reference, "--output", str(tmp_path / reference)]) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert result["reference"] == DEFAULT_NAME
+        assert DEFAULT_NAME in result["programs"]
+    assert speed.main([*arguments, "--reference", "z", "--output", str(tmp_path / "z")]) == 1
+    assert f"--reference z is not timed; there are {DEFAULT_NAME}, y" in capsys.readouterr().err
 
 
 def test_a_guided_network_is_timed_with_a_path_and_without() -> None:
