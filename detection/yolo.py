@@ -7,7 +7,6 @@ non-maximum suppression gives up on the rest of a batch when the machine is slow
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from detection.class_choice import check_classes
 from detection.errors import DetectionError
 from detection.types import Detections
 from detection.weights import cache_folder, find_weights, sha256_of
@@ -230,11 +230,7 @@ class YoloDetector:
             raise TypeError(f"classes is a list of names, not the one name {classes!r}")
         if not classes:
             raise DetectionError("no class to find: name at least one, or leave classes out for all")
-        unknown = [name for name in classes if name not in self.class_names]
-        if unknown:
-            near = difflib.get_close_matches(unknown[0].lower(), self.class_names, n=3)
-            known = f"did you mean {' or '.join(near)}?" if near else f"it knows {', '.join(self.class_names)}"
-            raise DetectionError(f"{self.name} has no class {unknown[0]!r}: {known}")
+        check_classes(classes, self.name, self.class_names)
         return [index for index, name in enumerate(self.class_names) if name in classes]
 
 

@@ -141,6 +141,7 @@ def _measure(arguments: argparse.Namespace) -> int:
     from experiments.gain.loading import tools_on
     from experiments.gain.measure import measure
     from experiments.gain.narrator import Narrator
+    from experiments.gain.plan import plan
     from experiments.gain.processes import join_processes
     from experiments.gain.run_folder import open_run
     from experiments.gain.table import run_table
@@ -148,6 +149,7 @@ def _measure(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     processes = join_processes()
     device = str(resolve_device(processes.device(arguments.device)))
+    planned = plan(settings, tools_on(device, settings.image_size))  # before there is a folder: mistakes leave none
     folder = None
     if processes.is_first:
         folder = open_run(arguments.resume or arguments.output, _recorded(arguments), _name(settings))
@@ -156,7 +158,7 @@ def _measure(arguments: argparse.Namespace) -> int:
     assert folder is not None
     narrator = Narrator(folder / "log.txt", silent=not processes.is_first)
     narrator.say(f"run: {folder} on {device}, {processes.count} process{'es' if processes.count > 1 else ''}")
-    gain = measure(settings, tools_on(device, settings.image_size), folder, narrator, processes)
+    gain = measure(planned, folder, narrator, processes)
     processes.leave()
     if gain is not None:
         document = gain.to_json() | {"run": str(folder)}

@@ -16,8 +16,9 @@ from detection.types import Detections
 from detection.weights import sha256_of
 from experiments.gain.cache import Cache, key_of
 from experiments.gain.fused import FusedSet, MirroredSet, add_fused
-from experiments.gain.inputs import hash_of_set, match_folder
+from experiments.gain.inputs import hash_of_set
 from experiments.gain.picture_sets import FolderSet, MadeSet, PictureSet, file_name_of
+from experiments.gain.plan import peer_folder
 from experiments.gain.protocol import MAX_DETECTIONS
 from experiments.gain.records import BLURRED, SHARP, BlurRecord, deblurred_arm, sharp_through_arm
 from experiments.gain.restoration import restoration_scores
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from experiments.gain.inputs import Truths
-    from experiments.gain.settings import LoadedDeblurrer, LoadedDetector, Settings
+    from experiments.gain.plan import Plan
+    from experiments.gain.settings import LoadedDeblurrer, LoadedDetector
 
 NO_BLUR = BlurSpec(kind="none", length=0)
 CHUNK = 8  # pictures in memory at a time, and handed to a detector together
@@ -44,7 +45,6 @@ class Arms:
         blurred: blur to pictures.
         deblurred: (blur, deblurrer) to pictures, networks, peers, and what is fused of them.
         sizes: (width, height) by stem; of every picture once its sharp or blurred one has been read.
-        n_unannotated: folder to pictures in it that have no annotation and are left out.
     """
 
     sharp: PictureSet | None
@@ -52,7 +52,6 @@ class Arms:
     blurred: Mapping[str, PictureSet]
     deblurred: Mapping[tuple[str, str], PictureSet]
     sizes: Mapping[str, tuple[int, int]]
-    n_unannotated: Mapping[str, int]
 
     @property
     def sets(self) -> list[PictureSet]:
@@ -65,39 +64,27 @@ class Arms:
         return [pictures for pictures in self.sets if pictures.blur in {"", blur}]
 
 
-def build_arms(
-    settings: Settings, truths: Truths, deblurrers: Sequence[LoadedDeblurrer], cache: Cache, folder: Path
-) -> Arms:
-    """Find the files of every arm, and plan what is made from them; nothing is read or made yet.
+def build_arms(plan: Plan, cache: Cache, folder: Path) -> Arms:
+    """The sets of pictures of every arm, those that are there and those that are made from them; nothing is made yet.
 
     Args:
-        settings: of the run.
-        truths: the pictures measured.
-        deblurrers: the networks.
+        plan: of the run.
         cache: of the run.
         folder: for pictures that are made; the blurred ones are in ``blurred/BLUR``.
-
-    Raises:
-        DeblurError: a picture has no file, or two blurs one name.
     """
-    unannotated: dict[str, int] = {}
-    sizes = truths.sizes
+    settings = plan.settings
+    sizes = plan.truths.sizes
 
     def there(arm: str, blur: str, pictures: Path) -> FolderSet:
-        files, unannotated[str(pictures)] = match_folder(pictures, truths)
-        return FolderSet(arm, blur, files, sizes)
+        return FolderSet(arm, blur, plan.files[pictures], sizes)
 
     sharp = None if settings.sharp is None else there(SHARP, "", settings.sharp)
     blurred: dict[str, PictureSet] = {}
     if settings.blurred is not None:
-        name = settings.blurred.resolve().name
+        (name,) = settings.blur_names
         blurred[name] = there(BLURRED, name, settings.blurred)
-    for spec in settings.blurs:
-        if str(spec) in blurred:
-            raise DeblurError(f"--blur {spec} is there twice")
-        if sharp is None:
-            raise DeblurError(f"--blur {spec} needs sharp pictures: give --sharp DIR")
-        blurred[str(spec)] = _synthetic(spec, settings.seed, sharp, folder, cache)
+    elif sharp is not None:
+        blurred |= {str(spec): _synthetic(spec, settings.seed, sharp, folder, cache) for spec in settings.blurs}
 
     specs = {str(spec): spec for spec in settings.blurs}
 
@@ -116,20 +103,17 @@ def build_arms(
 
     deblurred: dict[tuple[str, str], PictureSet] = {}
     through: dict[str, PictureSet] = {}
-    for deblurrer in deblurrers:
-        if deblurrer.takes_path and settings.blurred is not None:
-            raise DeblurError(f"{deblurrer.name}: the camera's path is known of synthetic blur alone, see --blur")
+    for deblurrer in plan.deblurrers:
         if sharp is not None:
             through[deblurrer.name] = restored(deblurrer, sharp_through_arm(deblurrer.name), sharp)
         for blur, source in blurred.items():
             deblurred[blur, deblurrer.name] = restored(deblurrer, deblurred_arm(deblurrer.name), source)
     for name, peer in settings.peers:
         for blur in blurred:
-            place = peer if len(blurred) == 1 else peer / file_name_of(blur)
-            deblurred[blur, name] = there(deblurred_arm(name), blur, place)
+            deblurred[blur, name] = there(deblurred_arm(name), blur, peer_folder(settings, peer, blur))
     if settings.fuse:
         add_fused(sharp, through, blurred, deblurred)
-    return Arms(sharp, through, blurred, deblurred, sizes, unannotated)
+    return Arms(sharp, through, blurred, deblurred, sizes)
 
 
 def _synthetic(spec: BlurSpec, seed: int, sharp: PictureSet, folder: Path, cache: Cache) -> MadeSet:

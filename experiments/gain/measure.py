@@ -6,14 +6,13 @@ import dataclasses
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from deblur.errors import DeblurError
 from detection.fusion import SAME_OBJECT
 from detection.truth import report_lines
 from experiments.gain.arms import Arms, Bench, build_arms, describe_blurs
 from experiments.gain.cache import Cache, key_of, state_of_code
 from experiments.gain.examples import ExampleWriter
 from experiments.gain.files import write_curves, write_metrics, write_per_image, write_predictions
-from experiments.gain.inputs import Truths, hash_of_set, read_truths
+from experiments.gain.inputs import hash_of_set
 from experiments.gain.picture_sets import MadeSet, PictureSet
 from experiments.gain.processes import Processes
 from experiments.gain.protocol import detection_protocol, protocol_of
@@ -27,19 +26,18 @@ if TYPE_CHECKING:
 
     from detection.truth import GroundTruth
     from detection.types import Detections
+    from experiments.gain.inputs import Truths
     from experiments.gain.narrator import Narrator
+    from experiments.gain.plan import Plan
     from experiments.gain.scores import DetectorScores
-    from experiments.gain.settings import LoadedDeblurrer, LoadedDetector, Settings, Tools
+    from experiments.gain.settings import LoadedDetector
 
 
-def measure(
-    settings: Settings, tools: Tools, run: Path, narrator: Narrator, processes: Processes | None = None
-) -> GainRun | None:
+def measure(plan: Plan, run: Path, narrator: Narrator, processes: Processes | None = None) -> GainRun | None:
     """Measure what deblurring gains the detectors, and write the run's files.
 
     Args:
-        settings: what is asked for.
-        tools: load detectors and deblurrers.
+        plan: of the run.
         run: the run's folder, which exists; what its cache holds is not computed again.
         narrator: told what goes on.
         processes: this process among those of the run; None for a run of one.
@@ -48,23 +46,17 @@ def measure(
         The run in the first process, None in the others, which have only done their share of the pictures.
 
     Raises:
-        DeblurError: pictures, folders or names that do not fit together.
-        DetectionError: annotations, weights or classes that cannot be used.
+        DeblurError: a picture that cannot be read or has another size, or a disk that keeps nothing.
     """
     processes = processes or Processes()
-    detectors = [tools.load_detector(name) for name in settings.detectors]
-    deblurrers = [tools.load_deblurrer(name) for name in settings.deblurrers]
-    _check_names("detectors", [loaded.detector.name for loaded in detectors])
-    names = [*(loaded.name for loaded in deblurrers), *(name for name, _ in settings.peers)]
-    _check_names("deblurrers", [*names, *(fused_name(name) for name in (*names, MIRRORED) if settings.fuse)])
-    truths = read_truths(settings.annotations, [loaded.detector for loaded in detectors], settings.limit)
+    settings, detectors, truths = plan.settings, plan.detectors, plan.truths
     for line in dict.fromkeys(line for truth in truths.by_detector.values() for line in report_lines(truth.report)):
         narrator.say(f"annotations: {line}")
     if settings.limit is not None:
         narrator.say(f"--limit: {len(truths.stems)} of {truths.n_annotated} pictures are measured")
     cache = Cache(run / "cache", state_of_code())
-    arms = build_arms(settings, truths, deblurrers, cache, run / "cache")
-    for folder, count in arms.n_unannotated.items():
+    arms = build_arms(plan, cache, run / "cache")
+    for folder, count in plan.n_unannotated.items():
         if count:
             narrator.say(f"{folder}: {count} pictures without annotation are left out")
     bench = Bench(arms, detectors, detection_protocol(settings.image_size), cache)
@@ -88,9 +80,9 @@ def measure(
     blurs = describe_blurs(arms, settings.blurs, truths.stems)
     gain = GainRun(
         protocol=protocol_of(settings, detectors),
-        data=_data(settings, truths, arms, {blur.name: blur.sha256 for blur in blurs}),
+        data=_data(plan, arms, {blur.name: blur.sha256 for blur in blurs}),
         detectors=[DetectorRecord(loaded.detector.name, loaded.detector.sha256) for loaded in detectors],
-        deblurrers=_deblurrer_records(deblurrers, settings, arms, truths.stems),
+        deblurrers=_deblurrer_records(plan, arms),
         blurs=blurs,
         results=results,
     )
@@ -101,13 +93,8 @@ def measure(
     return gain
 
 
-def _check_names(what: str, names: Sequence[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DeblurError(f"two {what} are called {twice[0]!r}: results go by name, so rename one")
-
-
-def _data(settings: Settings, truths: Truths, arms: Arms, blurred: Mapping[str, str]) -> dict[str, Any]:
+def _data(plan: Plan, arms: Arms, blurred: Mapping[str, str]) -> dict[str, Any]:
+    settings, truths = plan.settings, plan.truths
     sharp = None
     if arms.sharp is not None:
         sharp = hash_of_set({stem: arms.sharp.sha256(stem) for stem in truths.stems})
@@ -120,17 +107,16 @@ def _data(settings: Settings, truths: Truths, arms: Arms, blurred: Mapping[str, 
         "n_pictures": len(truths.stems),
         "n_annotated": truths.n_annotated,
         "limit": settings.limit,
-        "n_without_annotation": dict(arms.n_unannotated),
+        "n_without_annotation": {str(folder): count for folder, count in plan.n_unannotated.items()},
         "classes": None if settings.classes is None else list(settings.classes),
         "reports": reports,
     }
 
 
-def _deblurrer_records(
-    deblurrers: Sequence[LoadedDeblurrer], settings: Settings, arms: Arms, stems: Sequence[str]
-) -> list[DeblurrerRecord]:
+def _deblurrer_records(plan: Plan, arms: Arms) -> list[DeblurrerRecord]:
+    settings, stems = plan.settings, plan.truths.stems
     records = []
-    for loaded in deblurrers:
+    for loaded in plan.deblurrers:
         made = [pictures for pictures in _sets_of(arms, loaded.name) if isinstance(pictures, MadeSet)]
         times = [time for pictures in made for stem in stems if (time := pictures.time_ms(stem)) is not None]
         median = statistics.median(times) if times else None

@@ -53,6 +53,12 @@ class Settings:
     image_size: int = 640
     fuse: bool = False
 
+    @property
+    def blur_names(self) -> tuple[str, ...]:
+        """What results call the sets of blurred pictures."""
+        folder = () if self.blurred is None else (self.blurred.resolve().name,)
+        return (*folder, *map(str, self.blurs))
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedDetector:

@@ -13,6 +13,7 @@ from experiments import compare
 from experiments.gain.files import read_metrics, write_metrics
 from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
+from experiments.gain.plan import plan
 from experiments.gain.records import DetectorRecord
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def first(settings: Settings, fakes: Any, tmp_path: Path) -> Path:
 
 def _run(settings: Settings, fakes: Any, folder: Path) -> Path:
     folder.mkdir()
-    measure(settings, fakes.tools, folder, Narrator(silent=True))
+    measure(plan(settings, fakes.tools), folder, Narrator(silent=True))
     return folder
 
 

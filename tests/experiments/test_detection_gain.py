@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from deblur.pictures import write_picture
 from experiments import detection_gain
 
 
@@ -109,7 +111,7 @@ def test_none_is_no_network_and_lists_may_be_given_in_parts(command: Command) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--annotations and --detector are needed"),
+        ([], "--annotations is needed"),
         (["--annotations", "x", "--detector", "y"], "give either --blurred DIR or --blur SPEC"),
         (["--imgsz", "100"], "--imgsz: 100 is not a multiple of 32"),
         (["--annotations", "x", "--detector", "y", "--blur", "shake:8"], "--blur needs --sharp"),
@@ -135,6 +137,38 @@ def test_a_users_mistake_is_one_line_and_exit_1(command: Command, tmp_path: Path
     code, _, err = command(*command.base, "--output", "full")
     assert code == 1
     assert "full holds files that are no run of this command" in err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["--classes", "rde"], "finder has no class 'rde': did you mean red?"),
+        (["--annotations", "nowhere.json"], "no annotations at nowhere.json"),
+        (["--deblurred", "theirs=nowhere"], "nowhere does not exist"),
+        (["--deblurrer", "unmove", "unmove"], "two deblurrers are called 'unmove'"),
+        (["--sharp", "few"], "4 of 4 annotated pictures have no file in few"),
+    ],
+)
+def test_a_start_that_fails_leaves_no_folder(
+    command: Command, tmp_path: Path, changes: list[str], message: str
+) -> None:
+    write_picture(tmp_path / "few" / "z.png", np.zeros((48, 64, 3), np.uint8))
+    code, out, err = command(*command.base, *changes)
+    assert (code, out) == (1, "")
+    assert message in err.splitlines()[-1]
+    assert not (tmp_path / "runs").exists()
+    assert command.fakes.seen == 0
+    code, _, _ = command(*command.base, *changes, "--output", "x")
+    assert code == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_the_detector_is_that_of_the_other_commands_unless_named(command: Command, tmp_path: Path) -> None:
+    base = [word for word in command.base if word not in {"--detector", "finder"}]
+    code, out, err = command(*base, "--json")
+    assert code == 0, err
+    assert [record["name"] for record in json.loads(out)["detectors"]] == ["yolo26n"]
+    assert "detector:\n- yolo26n" in (tmp_path / json.loads(out)["run"] / "config.yaml").read_text()
 
 
 def test_end_to_end_with_a_real_detector(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

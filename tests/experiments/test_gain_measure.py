@@ -26,6 +26,7 @@ from experiments.gain.files import read_curves, read_metrics, read_predictions
 from experiments.gain.loading import tools_on
 from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
+from experiments.gain.plan import plan
 
 if TYPE_CHECKING:
     from experiments.gain.records import GainRun
@@ -40,7 +41,7 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
 
 
 def run(settings: Settings, folder: Path, fakes: Any) -> GainRun:
-    gain = measure(settings, fakes.tools, folder, Narrator(silent=True))
+    gain = measure(plan(settings, fakes.tools), folder, Narrator(silent=True))
     assert gain is not None
     return gain
 
@@ -200,7 +201,7 @@ def test_examples_of_pictures_whose_names_look_alike_are_kept_apart(
             (data / kind / f"{old}.png").rename(data / kind / f"{new}.png")
             truth["images"]["ab".index(old)]["file_name"] = f"{new}.jpg"
     (data / "truth.json").write_text(json.dumps(truth))
-    (result,) = measure(settings, fakes.tools, folder, Narrator(silent=True)).results
+    (result,) = run(settings, folder, fakes).results
     shown = {example.picture: example.pictures["sharp"] for example in result.examples}
     assert {"a/1", "a-1"} <= set(shown)
     one, other = (read_picture(folder / shown[stem]) for stem in ("a/1", "a-1"))

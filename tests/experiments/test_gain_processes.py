@@ -13,6 +13,7 @@ import pytest
 from experiments.gain.files import read_metrics
 from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
+from experiments.gain.plan import plan
 from experiments.gain.processes import Processes, join_processes
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ import dataclasses, importlib.util, sys
 from pathlib import Path
 from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
+from experiments.gain.plan import plan
 from experiments.gain.processes import join_processes
 from experiments.gain.settings import Settings
 
@@ -57,7 +59,7 @@ processes = join_processes()
 folder = processes.agree(Path({str(tmp_path / "run")!r}) if processes.is_first else None)
 folder.mkdir(exist_ok=True)
 fakes = fakes_module.Fakes()
-gain = measure(settings, fakes.tools, folder, Narrator(silent=True), processes)
+gain = measure(plan(settings, fakes.tools), folder, Narrator(silent=True), processes)
 (folder / f"count-{{processes.index}}").write_text(f"{{processes.count}} {{fakes.restored}} {{gain is None}}")
 processes.leave()
 """)
@@ -76,6 +78,6 @@ processes.leave()
     assert (tmp_path / "run" / "count-1").read_text() == "2 8 True"
     alone = tmp_path / "alone"
     alone.mkdir()
-    gain = measure(settings, fakes.tools, alone, Narrator(silent=True))
+    gain = measure(plan(settings, fakes.tools), alone, Narrator(silent=True))
     assert gain is not None
     assert read_metrics(tmp_path / "run").results == gain.results

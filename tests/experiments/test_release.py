@@ -19,6 +19,7 @@ from deblur.released import find_released, list_released, load_released, save_re
 from experiments import readme_tables, release
 from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
+from experiments.gain.plan import plan
 
 if TYPE_CHECKING:
     from experiments.gain.settings import Settings
@@ -62,7 +63,7 @@ def trained(tmp_path: Path, fakes: Any) -> Path:
 def results(tmp_path: Path, trained: Path, settings: Settings, fakes: Any) -> Path:
     """A folder of results with one restoration and one detection-gain run."""
     (tmp_path / "results" / "gain").mkdir(parents=True)
-    measure(settings, fakes.tools, tmp_path / "results" / "gain", Narrator(silent=True))
+    measure(plan(settings, fakes.tools), tmp_path / "results" / "gain", Narrator(silent=True))
     (tmp_path / "results" / "pairs").mkdir()
     (tmp_path / "results" / "pairs" / "metrics.json").write_text(json.dumps(restoration_of(trained)))
     return tmp_path / "results"
@@ -116,7 +117,7 @@ def test_weights_rounded_to_half_take_half_the_file_and_stay_the_same_when_relea
 
 def test_a_card_says_what_fusing_recovers_where_the_run_fused(trained, settings, fakes, tmp_path):
     (tmp_path / "gain").mkdir()
-    measure(dataclasses.replace(settings, fuse=True), fakes.tools, tmp_path / "gain", Narrator(silent=True))
+    measure(plan(dataclasses.replace(settings, fuse=True), fakes.tools), tmp_path / "gain", Narrator(silent=True))
     given = [str(trained), "unmove", *WORDS, "--gain", str(tmp_path / "gain"), "--output", str(tmp_path / "out")]
     assert release.main(given) == 0
     rows = Deblurrer.load(tmp_path / "out" / "unmove.safetensors", device="cpu").card["scores"]["detection"]
@@ -130,7 +131,7 @@ def test_a_card_and_the_readme_keep_apart_what_a_network_is_told(trained, settin
     gain.mkdir(parents=True)
     blur = {"blurred": None, "blurs": (parse_blur("straight:200"),), "fuse": True}
     told = dataclasses.replace(settings, **blur, deblurrers=("unmove", "unmove+gyro"))
-    measure(told, fakes.tools, gain, Narrator(silent=True))
+    measure(plan(told, fakes.tools), gain, Narrator(silent=True))
     pairs = tmp_path / "pairs"
     pairs.mkdir()
     methods = restoration_of(trained)["methods"]

@@ -1,0 +1,91 @@
+"""What a run is made of, loaded and checked before the first file is written: a mistake leaves no folder behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deblur.errors import DeblurError
+from detection.class_choice import check_classes
+from experiments.gain.inputs import Truths, match_folder, read_truths
+from experiments.gain.picture_sets import file_name_of
+from experiments.gain.records import MIRRORED, fused_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from experiments.gain.settings import LoadedDeblurrer, LoadedDetector, Settings, Tools
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """A run that can begin.
+
+    Attributes:
+        settings: what is asked for.
+        detectors: loaded.
+        deblurrers: the networks, loaded.
+        truths: the pictures measured.
+        files: folder of pictures to the file of each stem.
+        n_unannotated: folder of pictures to how many have no annotation and are left out.
+    """
+
+    settings: Settings
+    detectors: Sequence[LoadedDetector]
+    deblurrers: Sequence[LoadedDeblurrer]
+    truths: Truths
+    files: Mapping[Path, Mapping[str, Path]]
+    n_unannotated: Mapping[Path, int]
+
+
+def plan(settings: Settings, tools: Tools) -> Plan:
+    """Load what the settings name and find every file, as far as that can be done without making anything.
+
+    Raises:
+        DeblurError: pictures, folders or names that do not fit together.
+        DetectionError: annotations, weights or classes that cannot be used.
+    """
+    detectors = [tools.load_detector(name) for name in settings.detectors]
+    _check_names("detectors", [loaded.detector.name for loaded in detectors])
+    for loaded in detectors:
+        check_classes(settings.classes or (), loaded.detector.name, loaded.detector.class_names)
+    deblurrers = [tools.load_deblurrer(name) for name in settings.deblurrers]
+    names = [*(loaded.name for loaded in deblurrers), *(name for name, _ in settings.peers)]
+    _check_names("deblurrers", [*names, *(fused_name(name) for name in (*names, MIRRORED) if settings.fuse)])
+    _check_blurs(settings, deblurrers)
+    truths = read_truths(settings.annotations, [loaded.detector for loaded in detectors], settings.limit)
+    given = [folder for folder in (settings.sharp, settings.blurred) if folder is not None]
+    given += [peer_folder(settings, peer, blur) for _, peer in settings.peers for blur in settings.blur_names]
+    found = {folder: match_folder(folder, truths) for folder in given}
+    return Plan(
+        settings,
+        detectors,
+        deblurrers,
+        truths,
+        files={folder: files for folder, (files, _) in found.items()},
+        n_unannotated={folder: count for folder, (_, count) in found.items()},
+    )
+
+
+def peer_folder(settings: Settings, peer: Path, blur: str) -> Path:
+    """Where another program's pictures of one blur lie; with several blurs each has a folder."""
+    return peer if len(settings.blur_names) == 1 else peer / file_name_of(blur)
+
+
+def _check_names(what: str, names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DeblurError(f"two {what} are called {twice[0]!r}: results go by name, so rename one")
+
+
+def _check_blurs(settings: Settings, deblurrers: Sequence[LoadedDeblurrer]) -> None:
+    names = settings.blur_names
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DeblurError(f"--blur {twice} is there twice")
+    if settings.blurs and settings.sharp is None:
+        raise DeblurError(f"--blur {settings.blurs[0]} needs sharp pictures: give --sharp DIR")
+    for deblurrer in deblurrers:
+        if deblurrer.takes_path and settings.blurred is not None:
+            raise DeblurError(f"{deblurrer.name}: the camera's path is known of synthetic blur alone, see --blur")
