@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from deblur.blur import BlurSpec
     from experiments.gain.settings import Settings
 
+DETECTOR = "yolo26n"
 NOT_RECORDED = {"config", "resume", "output", "json", "device"}
 """Options that say where and how to run, and do not change a figure: a resumed run may have others."""
 
@@ -48,11 +49,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.detection_gain",
         description="Measure what deblurring gives a detector: COCO AP on sharp, blurred and restored pictures.",
+        usage="%(prog)s --annotations PATH {--blurred DIR [--sharp DIR] | --sharp DIR --blur SPEC ...} [option ...]\n"
+        "       %(prog)s --resume RUN [option ...]",
     )
     data = parser.add_argument_group("pictures and truth")
-    data.add_argument("--annotations", type=Path, metavar="PATH", help="COCO .json, folder of VOC .xml, YOLO data.yaml")
-    data.add_argument("--sharp", type=Path, metavar="DIR", help="sharp pictures; leave out for real blur")
-    data.add_argument("--blurred", type=Path, metavar="DIR", help="blurred pictures")
+    data.add_argument(
+        "--annotations", type=Path, metavar="PATH", help="needed: COCO .json, folder of VOC .xml, YOLO data.yaml"
+    )
+    data.add_argument(
+        "--sharp", type=Path, metavar="DIR", help="sharp pictures, needed by --blur; leave out for real blur"
+    )
+    data.add_argument("--blurred", type=Path, metavar="DIR", help="blurred pictures; this or --blur is needed")
     data.add_argument(
         "--blur",
         type=_blur,
@@ -85,7 +92,14 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also detect in blurred and restored picture and fuse the boxes; mirrored and blurred is the control",
     )
-    arms.add_argument("--detector", nargs="+", action=Collect, metavar="NAME|FILE", help="detectors, such as yolo26n")
+    arms.add_argument(
+        "--detector",
+        nargs="+",
+        action=Collect,
+        default=[DETECTOR],
+        metavar="NAME|FILE",
+        help=f"detectors (default: {DETECTOR})",
+    )
     how = parser.add_argument_group("how")
     how.add_argument("--imgsz", type=detector_side, default=640, help="side of the detector's square (default: 640)")
     how.add_argument(
@@ -126,8 +140,8 @@ def _parse(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespa
     arguments = parse_args(parser, argv)
     if arguments.resume and arguments.output:
         parser.error("--resume and --output both name the run's folder: give one")
-    if arguments.annotations is None or not arguments.detector:
-        parser.error("--annotations and --detector are needed")
+    if arguments.annotations is None:
+        parser.error("--annotations is needed")
     if (arguments.blurred is None) == (not arguments.blur):
         parser.error("give either --blurred DIR or --blur SPEC")
     if arguments.blur and arguments.sharp is None:
