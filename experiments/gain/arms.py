@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from experiments.gain.plan import Plan
+    from experiments.gain.scores import Key
     from experiments.gain.settings import LoadedDeblurrer, LoadedDetector
 
 NO_BLUR = BlurSpec(kind="none", length=0)
@@ -147,6 +148,7 @@ class Bench:
 
     def __init__(self, arms: Arms, detectors: Sequence[LoadedDetector], protocol: Mapping[str, Any], cache: Cache):
         self._arms = arms
+        self._sets = {(pictures.blur, pictures.arm): pictures for pictures in arms.sets}
         self._detectors = detectors
         self._protocol = dict(protocol)
         self._cache = cache
@@ -170,7 +172,7 @@ class Bench:
                         self._detect(loaded, part, chunk)
                 if self._arms.sharp is not None and pictures is not self._arms.sharp:
                     for stem in chunk:
-                        self.restoration(pictures, stem)
+                        self._against_sharp(pictures, stem)
                 done(len(chunk))
 
     def detections(self, loaded: LoadedDetector, pictures: PictureSet, stem: str) -> Detections:
@@ -189,7 +191,13 @@ class Bench:
         found = Detections.ordered(value["boxes"], value["scores"], [names[index] for index in value["classes"]])
         return found.mirrored(self._arms.sizes[stem][0]) if isinstance(pictures, MirroredSet) else found
 
-    def restoration(self, pictures: PictureSet, stem: str) -> dict[str, float | None]:
+    def restoration(self, key: Key, stem: str) -> Mapping[str, float | None]:
+        """Of one picture of an arm against the sharp one, where it is another and there is one: `Restoration`."""
+        pictures = self._sets[key]
+        compared = self._arms.sharp is not None and pictures is not self._arms.sharp
+        return self._against_sharp(pictures, stem) if compared else {"psnr": None, "ssim": None}
+
+    def _against_sharp(self, pictures: PictureSet, stem: str) -> dict[str, float | None]:
         """``psnr`` (None for an exact match) and ``ssim`` of one picture against the sharp one, which must be there."""
         assert self._arms.sharp is not None
         sharp = self._arms.sharp

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from experiments.gain.inputs import Truths
     from experiments.gain.narrator import Narrator
     from experiments.gain.plan import Plan
-    from experiments.gain.scores import DetectorScores
+    from experiments.gain.scores import DetectorScores, Found
     from experiments.gain.settings import LoadedDetector
 
 
@@ -66,15 +66,17 @@ def measure(plan: Plan, run: Path, narrator: Narrator, processes: Processes | No
     processes.wait()
     if not processes.is_first:
         return None
-    scores = []
+    scores: list[DetectorScores] = []
+    found: list[Found] = []
     with narrator.progress(len(detectors) * len(arms.sets), "scoring", "arm") as done:
         for loaded in detectors:
             truth = truths.by_detector[loaded.detector.name]
-            scores.append(score_detector(settings, loaded, truth, arms, bench, done))
+            found.append(_boxes(loaded, arms, bench, truths.stems))
+            scores.append(score_detector(settings, loaded.detector.name, truth, found[-1], bench.restoration, done))
     examples = ExampleWriter(run, arms, settings.classes)
     results = [
-        dataclasses.replace(result, examples=examples.save(result, scored.rows, scored.found))
-        for scored in scores
+        dataclasses.replace(result, examples=examples.save(result, scored.rows, boxes))
+        for scored, boxes in zip(scores, found, strict=True)
         for result in scored.results
     ]
     blurs = describe_blurs(arms, settings.blurs, truths.stems)
@@ -88,9 +90,16 @@ def measure(plan: Plan, run: Path, narrator: Narrator, processes: Processes | No
     )
     write_per_image(run, (row for scored in scores for row in scored.rows))
     write_curves(run, (curve for scored in scores for curve in scored.curves))
-    write_predictions(run, _predictions(truths, arms.sizes, detectors, scores))
+    write_predictions(run, _predictions(truths, arms.sizes, detectors, found))
     write_metrics(run, gain)  # last: a run that has this file is whole
     return gain
+
+
+def _boxes(loaded: LoadedDetector, arms: Arms, bench: Bench, stems: Sequence[str]) -> Found:
+    return {
+        (pictures.blur, pictures.arm): {stem: bench.detections(loaded, pictures, stem) for stem in stems}
+        for pictures in arms.sets
+    }
 
 
 def _data(plan: Plan, arms: Arms, blurred: Mapping[str, str]) -> dict[str, Any]:
@@ -141,23 +150,22 @@ def _predictions(
     truths: Truths,
     sizes: Mapping[str, tuple[int, int]],
     detectors: Sequence[LoadedDetector],
-    scores: Sequence[DetectorScores],
+    found: Sequence[Found],
 ) -> Predictions:
     names = list(dict.fromkeys(name for loaded in detectors for name in loaded.detector.class_names))
     index_of = {name: index for index, name in enumerate(names)}
 
-    def boxes(found: Detections) -> Boxes:
+    def boxes(detections: Detections) -> Boxes:
         # The numbers of the cache again: float32 keeps them to well below the digits they were rounded to.
-        corners = found.boxes.astype(float).round(3).tolist()
-        return Boxes(
-            corners, [index_of[name] for name in found.class_names], found.scores.astype(float).round(6).tolist()
-        )
+        corners = detections.boxes.astype(float).round(3).tolist()
+        scores = detections.scores.astype(float).round(6).tolist()
+        return Boxes(corners, [index_of[name] for name in detections.class_names], scores)
 
     predicted = {
-        (loaded.detector.name, blur, arm, stem): boxes(found)
-        for loaded, scored in zip(detectors, scores, strict=True)
-        for (blur, arm), by_stem in scored.found.items()
-        for stem, found in by_stem.items()
+        (loaded.detector.name, blur, arm, stem): boxes(detections)
+        for loaded, of_detector in zip(detectors, found, strict=True)
+        for (blur, arm), by_stem in of_detector.items()
+        for stem, detections in by_stem.items()
     }
     return Predictions(names, _truth_boxes(truths.by_detector.values(), sizes, index_of), predicted)
 

@@ -51,6 +51,12 @@ def deblurred_arm(deblurrer: str) -> str:
     return f"deblurred:{deblurrer}"
 
 
+def deblurrer_of(arm: str) -> str | None:
+    """The opposite of `deblurred_arm`; None for an arm of other pictures."""
+    kind = deblurred_arm("")
+    return arm.removeprefix(kind) if arm.startswith(kind) else None
+
+
 def sharp_through_arm(deblurrer: str) -> str:
     """Name of the arm of sharp pictures put through ``deblurrer``."""
     return f"sharp-through:{deblurrer}"

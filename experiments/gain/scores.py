@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -12,20 +13,36 @@ from detection.bootstrap import ArmDraws, BootstrapResult, Interval, paired_boot
 from detection.consistency import Consistency, consistency
 from detection.picture_scores import score_pictures
 from detection.scoring import FIGURES, CocoScores, score
+from detection.types import Detections
 from experiments.gain.protocol import CONFIDENCE_OF_INTERVALS, CONFIDENT
-from experiments.gain.records import BLURRED, SHARP, ArmScore, Result, deblurred_arm, sharp_through_arm
+from experiments.gain.records import (
+    BLURRED,
+    SHARP,
+    ArmScore,
+    Result,
+    deblurred_arm,
+    deblurrer_of,
+    sharp_through_arm,
+)
 from experiments.gain.tables import Curve, PictureRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from detection.truth import GroundTruth
-    from detection.types import Detections
-    from experiments.gain.arms import Arms, Bench
-    from experiments.gain.picture_sets import PictureSet
-    from experiments.gain.settings import LoadedDetector, Settings
+    from experiments.gain.settings import Settings
 
 Key = tuple[str, str]  # (blur, arm); blur is empty where the arm does not depend on it
+
+
+Found = Mapping[Key, Mapping[str, Detections]]  # boxes by stem
+
+
+class Restoration(Protocol):
+    """How close a picture is to its sharp original."""
+
+    def __call__(self, key: Key, stem: str) -> Mapping[str, float | None]:
+        """``psnr`` and ``ssim`` of one picture of an arm, both None where it is compared with nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,58 +53,52 @@ class DetectorScores:
         results: one a blur, without examples.
         rows: one a picture and arm.
         curves: one an arm.
-        found: (blur, arm) to boxes by stem.
     """
 
     results: list[Result]
     rows: list[PictureRow]
     curves: list[Curve]
-    found: dict[Key, dict[str, Detections]]
 
 
 def score_detector(
     settings: Settings,
-    loaded: LoadedDetector,
+    detector: str,
     truth: GroundTruth,
-    arms: Arms,
-    bench: Bench,
+    found: Found,
+    restoration: Restoration,
     done: Callable[[int], None],
 ) -> DetectorScores:
     """Score one detector on every arm.
 
     Args:
-        settings: of the run.
-        loaded: the detector.
+        settings: of the run; of them what concerns scoring.
+        detector: its name.
         truth: in its class names, of the pictures measured.
-        arms: of the run.
-        bench: gives boxes and restoration scores.
+        found: its boxes on every picture of every arm, an arm after what it is made from.
+        restoration: of the run's pictures.
         done: told 1 after every arm.
     """
-    name = loaded.detector.name
-    found: dict[Key, dict[str, Detections]] = {}
     scores: dict[Key, CocoScores] = {}
     rows: dict[Key, list[PictureRow]] = {}
-    for pictures in arms.sets:
-        key = (pictures.blur, pictures.arm)
-        found[key] = {stem: bench.detections(loaded, pictures, stem) for stem in truth.stems}
-        scores[key] = score(truth, found[key], classes=settings.classes, backend=settings.backend)
-        rows[key] = _rows(name, truth, settings.classes, pictures, found[key], arms, bench)
+    for key, boxes in found.items():
+        scores[key] = score(truth, boxes, classes=settings.classes, backend=settings.backend)
+        rows[key] = _rows(detector, truth, settings.classes, key, boxes, restoration)
         done(1)
     draws = _draws(settings, truth, found, scores)
     counts = _truths_by_class(truth)
     scored = {key: _arm_score(scores[key], draws.ap(_label(key)), rows[key], counts) for key in scores}
     agreement = _consistency(settings, truth, found)
     results = []
-    for blur in arms.blurred:
+    for blur in (blur for blur, arm in scored if arm == BLURRED):
         keys = [key for key in scored if key[0] in {"", blur}]
-        deblurrers = [deblurrer for of, deblurrer in arms.deblurred if of == blur]
+        deblurrers = [name for of, arm in scored if of == blur and (name := deblurrer_of(arm)) is not None]
         difference = {
             deblurrer: draws.difference(_label((blur, deblurred_arm(deblurrer))), _label((blur, BLURRED)))
             for deblurrer in deblurrers
         }
         results.append(
             Result(
-                detector=name,
+                detector=detector,
                 blur=blur,
                 arms={key[1]: scored[key] for key in keys},
                 recovered={deblurrer: _recovered(draws, blur, deblurrer) for deblurrer in deblurrers},
@@ -96,13 +107,11 @@ def score_detector(
                 consistency={key[1]: agreement[key] for key in keys if key in agreement},
             )
         )
-    curves = [_curve(name, key, scores[key]) for key in scores]
-    return DetectorScores(results, [row for part in rows.values() for row in part], curves, found)
+    curves = [_curve(detector, key, scores[key]) for key in scores]
+    return DetectorScores(results, [row for part in rows.values() for row in part], curves)
 
 
-def _consistency(
-    settings: Settings, truth: GroundTruth, found: Mapping[Key, Mapping[str, Detections]]
-) -> dict[Key, Consistency]:
+def _consistency(settings: Settings, truth: GroundTruth, found: Found) -> dict[Key, Consistency]:
     """Of every arm with the detector's own sharp boxes; nothing where there are no sharp pictures."""
     sharp = found.get(("", SHARP))
     if sharp is None:
@@ -121,7 +130,7 @@ def _label(key: Key) -> str:
 def _draws(
     settings: Settings,
     truth: GroundTruth,
-    found: Mapping[Key, Mapping[str, Detections]],
+    found: Found,
     scores: Mapping[Key, CocoScores],
 ) -> BootstrapResult:
     """The bootstrap of all arms on the same draws; without resamples the figures alone."""
@@ -159,29 +168,26 @@ def _rows(
     detector: str,
     truth: GroundTruth,
     classes: Collection[str] | None,
-    pictures: PictureSet,
+    key: Key,
     found: Mapping[str, Detections],
-    arms: Arms,
-    bench: Bench,
+    restoration: Restoration,
 ) -> list[PictureRow]:
     agreement = score_pictures(truth, found, confidence=CONFIDENT, classes=classes)
+    blur, arm = key
     rows = []
     for stem in truth.stems:
-        compared = arms.sharp is not None and pictures is not arms.sharp
-        restoration = bench.restoration(pictures, stem) if compared else {"psnr": None, "ssim": None}
         counted = found[stem].select(classes=classes)
         rows.append(
             PictureRow(
                 picture=stem,
                 detector=detector,
-                blur=pictures.blur,
-                arm=pictures.arm,
+                blur=blur,
+                arm=arm,
                 n_truths=agreement[stem].n_truths,
                 n_predictions=len(counted),
                 n_confident=len(counted.select(CONFIDENT)),
                 f1=agreement[stem].f1,
-                psnr=restoration["psnr"],
-                ssim=restoration["ssim"],
+                **restoration(key, stem),
             )
         )
     return rows
