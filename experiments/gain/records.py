@@ -151,6 +151,8 @@ class Result:
         recovered: deblurrer to (deblurred - blurred) / (sharp - blurred), in AP; null values where sharp <= blurred or
             there is no sharp arm.
         ap_difference: deblurrer to AP deblurred - AP blurred.
+        beyond_control: fused deblurrer to its AP - that of `CONTROL`, where nothing is restored: what of its gain is
+            the restoration's. None where the run was scored before this was measured; ``experiments.rescore`` adds it.
         harm: deblurrer to AP sharp - AP sharp-through: positive where the deblurrer costs a sharp picture AP.
         consistency: arm other than ``sharp`` to agreement with the detector's own sharp boxes
             (`detection.consistency`), which is not accuracy; empty where there are no sharp pictures.
@@ -165,6 +167,7 @@ class Result:
     harm: dict[str, Interval]
     consistency: dict[str, Consistency]
     examples: list[Example] = field(default_factory=list)
+    beyond_control: dict[str, Interval] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,4 +294,9 @@ def _result(content: dict[str, Any]) -> Result:
         harm={name: Interval(**interval) for name, interval in content["harm"].items()},
         consistency={name: Consistency(**score) for name, score in content["consistency"].items()},
         examples=[Example(**example) for example in content["examples"]],
+        beyond_control=_intervals(content.get("beyond_control")),
     )
+
+
+def _intervals(content: dict[str, Any] | None) -> dict[str, Interval] | None:
+    return None if content is None else {name: Interval(**interval) for name, interval in content.items()}

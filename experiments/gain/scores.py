@@ -17,11 +17,13 @@ from detection.types import Detections
 from experiments.gain.protocol import CONFIDENCE_OF_INTERVALS, CONFIDENT
 from experiments.gain.records import (
     BLURRED,
+    CONTROL,
     SHARP,
     ArmScore,
     Result,
     deblurred_arm,
     deblurrer_of,
+    fused_name,
     sharp_through_arm,
 )
 from experiments.gain.tables import Curve, PictureRow
@@ -105,6 +107,7 @@ def score_detector(
                 ap_difference=difference,
                 harm={deblurrer: _harm(draws, deblurrer) for deblurrer in deblurrers},
                 consistency={key[1]: agreement[key] for key in keys if key in agreement},
+                beyond_control=_beyond_control(draws, blur, deblurrers),
             )
         )
     curves = [_curve(detector, key, scores[key]) for key in scores]
@@ -158,6 +161,12 @@ def _recovered(draws: BootstrapResult, blur: str, deblurrer: str) -> Interval:
 def _harm(draws: BootstrapResult, deblurrer: str) -> Interval:
     through = _label(("", sharp_through_arm(deblurrer)))
     return draws.difference(_label(("", SHARP)), through) if through in draws.arms else _undefined(draws)
+
+
+def _beyond_control(draws: BootstrapResult, blur: str, deblurrers: Sequence[str]) -> dict[str, Interval]:
+    control = _label((blur, deblurred_arm(CONTROL)))
+    fused = [name for deblurrer in deblurrers if (name := fused_name(deblurrer)) in deblurrers]
+    return {name: draws.difference(_label((blur, deblurred_arm(name))), control) for name in fused}
 
 
 def _undefined(draws: BootstrapResult) -> Interval:

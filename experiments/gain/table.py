@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from experiments.gain.records import CONTROL
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -61,16 +63,20 @@ def _block(result: Result) -> str:
     ]
     parts = [f"{result.detector}, {result.blur}", aligned(arms)]
     if result.recovered:
-        gains = [("deblurrer", "recovered fraction", "AP difference", "harm to sharp pictures")]
+        beyond = result.beyond_control or {}
+        gains = [("deblurrer", "recovered fraction", "AP difference", "harm to sharp pictures", f"beyond {CONTROL}")]
         gains += [
             (
                 name,
                 _shown(result.recovered[name]),
                 _shown(result.ap_difference[name]),
                 _shown(result.harm[name]),
+                _shown(beyond[name]) if name in beyond else number(None),
             )
             for name in result.recovered
         ]
+        if not beyond:
+            gains = [row[:-1] for row in gains]
         parts.append(aligned(gains))
     if result.consistency:
         agreement = [("consistency with own sharp boxes", "mean", "IoU .50")]

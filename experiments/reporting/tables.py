@@ -63,10 +63,15 @@ def _gains(runs: Runs) -> Table:
         "gains",
         "What restoring gives",
         f"Intervals: {runs.confidence_percent} %, paired bootstrap over pictures. Recovered: share of the AP lost to"
-        " blur. Harm: AP that a sharp picture loses by going through the deblurrer.",
+        " blur. Harm: AP that a sharp picture loses by going through the deblurrer. Beyond mirror: AP of fused boxes"
+        " beyond that of the blurred picture fused with its mirror image.",
         [
             *_names("Detector", "Blur", "Deblurrer"),
-            *(Column(name) for name in ("Recovered", "from", "to", "AP change", "from", "to", "Harm", "from", "to")),
+            *(
+                Column(name)
+                for figure in ("Recovered", "AP change", "Harm", "Beyond mirror")
+                for name in (figure, "from", "to")
+            ),
         ],
     )
     for detector, blur in runs.pairs:
@@ -81,6 +86,7 @@ def _gains(runs: Runs) -> Table:
                         *_interval(result.recovered.get(name), percent),
                         *_interval(result.ap_difference[name], signed),
                         *_interval(result.harm.get(name), signed),
+                        *_interval((result.beyond_control or {}).get(name), signed),
                     ]
                 )
     return table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -27,7 +26,7 @@ class Finding:
         where: detector and blur.
         deblurrer: its name.
         verdict: on which side of 0 the interval of the AP difference lies; ``open`` where it includes 0 or is missing,
-            and where fused boxes gain no more than their control.
+            and for fused boxes also where that of the difference to their control does not lie above 0.
         verdict_words: the same for a reader.
         headline: the recovered fraction, or the AP difference where there is none.
         interval: its interval in words.
@@ -55,8 +54,7 @@ def findings(runs: Runs) -> list[Finding]:
         if result is not None and BLURRED in result.arms:
             names = [name for name in result.ap_difference if deblurred_arm(name) in result.arms and name != CONTROL]
             where = f"{detector}, {runs.blur_label(blur)}"
-            control = result.ap_difference.get(CONTROL)
-            found += [_finding(result, name, where, control if name in fused else None) for name in names]
+            found += [_finding(result, name, where, name in fused) for name in names]
     return found
 
 
@@ -96,11 +94,12 @@ def verdict_of(difference: Interval) -> Verdict:
     return "open"
 
 
-def _finding(result: Result, deblurrer: str, where: str, control: Interval | None) -> Finding:
+def _finding(result: Result, deblurrer: str, where: str, is_fused: bool) -> Finding:
     difference = result.ap_difference[deblurrer]
     recovered = result.recovered.get(deblurrer)
+    beyond = (result.beyond_control or {}).get(deblurrer) if is_fused else None
     verdict = verdict_of(difference)
-    if control is not None and verdict == "better" and _value(difference) <= _value(control):
+    if is_fused and verdict == "better" and (beyond is None or verdict_of(beyond) != "better"):
         verdict = "open"
     sharp, blurred, restored = (
         result.arms[arm].ap if arm in result.arms else None for arm in (SHARP, BLURRED, deblurred_arm(deblurrer))
@@ -113,8 +112,8 @@ def _finding(result: Result, deblurrer: str, where: str, control: Interval | Non
     parts.append(f"Restored by {deblurrer}, they give {points(restored)}: {_difference_words(difference)}.")
     if verdict == verdict_of(difference):
         parts.append(_decision_words(difference, verdict))
-    if control is not None:
-        parts.append(_control_words(difference, control))
+    if is_fused:
+        parts.append(_control_words(result.ap_difference[CONTROL], beyond))
     bar = None
     if recovered is not None and recovered.value is not None:
         headline, interval = percent(recovered.value), "of the lost AP recovered, no interval"
@@ -151,18 +150,25 @@ def _decision_words(difference: Interval, verdict: Verdict) -> str:
     return "The interval includes 0: these pictures do not decide whether restoring helps."
 
 
-def _control_words(difference: Interval, control: Interval) -> str:
+def _control_words(control: Interval, beyond: Interval | None) -> str:
     text = (
         f"The boxes are those of two pictures; asked twice without restoring, in the blurred picture and in its mirror"
         f" image, the detector changes by {signed(control.value)} points: "
     )
-    if _value(difference) > _value(control):
-        return f"{text}what goes beyond that is the restoration's."
-    return f"{text}nothing here says that restoring adds to that."
-
-
-def _value(interval: Interval) -> float:
-    return -math.inf if interval.value is None else interval.value
+    if beyond is None:
+        return (
+            f"{text}whether the difference to that is more than chance was not measured when this run was scored;"
+            " python -m experiments.rescore measures it."
+        )
+    text += f"restoring adds {_difference_words(beyond)} to that, "
+    if beyond.low is None or beyond.high is None:
+        return f"{text}and without an interval it stays open how much of it is chance."
+    words = {
+        "better": "and the interval lies above 0: this much is the restoration's.",
+        "worse": "and the interval lies below 0: the mirror image does more for this detector.",
+        "open": "and the interval includes 0: nothing here says that restoring adds to asking twice.",
+    }
+    return text + words[verdict_of(beyond)]
 
 
 def _harm_words(result: Result, deblurrer: str) -> list[str]:

@@ -66,6 +66,17 @@ def test_the_table_says_what_a_limit_did(command: Command) -> None:
     assert "--limit 3 of 4: not the figures of the whole set" in out
     assert "deblurred:unmove 1.000 1.000 1.000" in " ".join(out.split())
     assert "recovered fraction" in out
+    assert "beyond mirrored+blurred" not in out
+
+
+def test_the_table_compares_fused_boxes_with_their_control(command: Command) -> None:
+    code, out, err = command(*command.base, "--fuse")
+    assert code == 0, err
+    lines = out.splitlines()
+    start = next(index for index, line in enumerate(lines) if line.endswith("  beyond mirrored+blurred"))
+    shown = {line.split()[0]: line.split("  ")[-1] for line in lines[start + 1 : start + 4]}
+    assert shown["unmove"].strip() == shown["mirrored+blurred"].strip() == "-"
+    assert shown["unmove+blurred"].strip().startswith("0.712 [")
 
 
 def test_resume_takes_the_options_of_the_run_and_repeats_no_work(command: Command, tmp_path: Path) -> None:

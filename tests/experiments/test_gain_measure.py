@@ -268,6 +268,10 @@ def test_boxes_of_both_pictures_are_fused(settings: Settings, folder: Path, fake
     assert result.recovered["unmove+blurred"].value == pytest.approx(fused_ap)
     assert result.harm["unmove+blurred"].value == pytest.approx(0.5)  # there the wrong box of each picture is first
     assert result.harm["mirrored+blurred"].value == 0
+    assert set(result.beyond_control or {}) == {"unmove+blurred", "idle+blurred"}
+    assert result.beyond_control["unmove+blurred"].value == pytest.approx(fused_ap)  # the control finds nothing
+    assert result.beyond_control["unmove+blurred"].low > 0
+    assert (result.beyond_control["idle+blurred"].low, result.beyond_control["idle+blurred"].high) == (0, 0)
     # The picture beside fused boxes is the restored one, of the control the blurred one.
     assert fused["unmove"].n_exact == 4
     assert fused["mirrored"].psnr == result.arms["blurred"].psnr

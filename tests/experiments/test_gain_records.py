@@ -54,6 +54,7 @@ def _run(detectors: list[str], blurs: list[str]) -> GainRun:
             harm={"net": Interval(None, None, None, 0.95, 0, 40)},
             consistency={"blurred": Consistency(0.3, 0.5, 0.25, 2, 4, 9)},
             examples=[Example("hurt", 1, "007", "net", 0.5, 0.25, "pictures/a.jpg", {"blurred": "pictures/b.jpg"})],
+            beyond_control={"net+blurred": Interval(0.05, 0.01, 0.1, 0.95, 1000, 0)},
         )
         for detector in detectors
         for blur in blurs
@@ -91,6 +92,15 @@ def test_the_short_look_has_a_level_of_names_only_where_there_are_several(
         assert place[key] == document["results"][-1][name][key]
     assert document["task"] == "detection_gain"
     assert read_metrics(tmp_path) == run
+
+
+def test_a_run_from_before_the_control_was_compared_with_can_be_read(tmp_path: Path) -> None:
+    run = _run(["d"], ["x"])
+    content = run.to_json()
+    for result in content["results"]:
+        del result["beyond_control"]
+    (tmp_path / "metrics.json").write_text(json.dumps(content))
+    assert read_metrics(tmp_path).results[0].beyond_control is None
 
 
 def test_a_result_is_found_by_detector_and_blur() -> None:

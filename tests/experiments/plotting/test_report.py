@@ -176,13 +176,31 @@ def test_words_say_no_more_than_the_interval(
     assert summary([finding], "95") == ""
 
 
-@pytest.mark.parametrize(("of_control", "verdict"), [(0.02, "better"), (0.12, "open")])
+@pytest.mark.parametrize(
+    ("beyond", "verdict", "words"),
+    [
+        (
+            (0.08, 0.01, 0.15),
+            "better",
+            "restoring adds +8.0 points (95 % interval +1.0 to +15.0) to that, and the interval"
+            " lies above 0: this much is the restoration's",
+        ),
+        ((0.08, -0.01, 0.15), "open", "the interval includes 0: nothing here says that restoring adds to asking twice"),
+        ((-0.08, -0.15, -0.01), "open", "the interval lies below 0: the mirror image does more"),
+        ((0.08, None, None), "open", "without an interval it stays open"),
+        (None, "open", "was not measured when this run was scored; python -m experiments.rescore measures it"),
+    ],
+)
 def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
-    tmp_path: Path, make_run: MakeRun, of_control: float, verdict: str
+    tmp_path: Path,
+    make_run: MakeRun,
+    beyond: tuple[float, float | None, float | None] | None,
+    verdict: str,
+    words: str,
 ) -> None:
     run = make_run(tmp_path / "run", blurs=(8,))
     (result,) = run.results
-    names = {"net+blurred": 0.1, CONTROL: of_control}
+    names = {"net+blurred": 0.1, CONTROL: 0.02}
     gains = {name: Interval(gain, gain - 0.01, gain + 0.01, 0.95, 1000, 0) for name, gain in names.items()}
     arms = {deblurred_arm(name): result.arms["deblurred:net"] for name in names}
     of_control_too = [replace(example, deblurrer=CONTROL) for example in result.examples]
@@ -191,16 +209,21 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
         arms=result.arms | arms,
         ap_difference=result.ap_difference | gains,
         examples=[*result.examples, *of_control_too],
+        beyond_control=beyond and {"net+blurred": Interval(*beyond, 0.95, 1000, 0)},
     )
     records = [*run.deblurrers, *(DeblurrerRecord(name, "fused", name) for name in names)]
     write_metrics(tmp_path / "run", replace(run, deblurrers=records, results=[result]))
     runs = Runs([tmp_path / "run"])
     by_name = {finding.deblurrer: finding for finding in findings(runs)}
     assert list(by_name) == ["net", "net+blurred"]
-    assert by_name["net+blurred"].verdict == verdict
-    words = f"in its mirror image, the detector changes by +{100 * of_control:.1f} points"
-    assert words in by_name["net+blurred"].sentences
-    assert words not in by_name["net"].sentences
+    gain_rows = next(table for table in tables(runs) if table.name == "gains").rows
+    beyond_cells = {row[2].text: [cell.number for cell in row[12:]] for row in gain_rows}
+    assert beyond_cells["net+blurred"] == list(beyond or (None,) * 3)
+    assert (by_name["net"].verdict, by_name["net+blurred"].verdict) == ("better", verdict)
+    of_control = "in its mirror image, the detector changes by +2.0 points"
+    for part in (of_control, words):
+        assert part in by_name["net+blurred"].sentences
+        assert part not in by_name["net"].sentences
     assert ("restoring helps this detector" in by_name["net+blurred"].sentences) == (verdict == "better")
     assert summary(list(by_name.values()), "95").startswith("Of 2 comparisons")
     assert {example.deblurrer for example in restored_examples(result)} == {"net"}
@@ -217,6 +240,7 @@ def test_tables_sort_by_numbers_and_have_dashes_for_what_is_missing(tmp_path: Pa
     (gains,) = found["gains"].rows
     assert [cell.text for cell in gains[3:6]] == ["50 %", "25 %", "75 %"]
     assert [cell.number for cell in gains[3:6]] == [0.5, 0.25, 0.75]
+    assert [cell.text for cell in gains[12:]] == ["\N{EN DASH}"] * 3  # of fused boxes alone
     small = next(place for place, column in enumerate(found["arms"].columns) if column.name == "AP small")
     assert {(row[small].text, row[small].number) for row in found["arms"].rows} == {("\N{EN DASH}", None)}
     assert len(found["arms"].rows) == 4
