@@ -66,6 +66,8 @@ def measure(plan: Plan, run: Path, narrator: Narrator, processes: Processes | No
     processes.wait()
     if not processes.is_first:
         return None
+    for line in _not_blurred(arms, truths.stems):
+        narrator.say(line)
     scores: list[DetectorScores] = []
     found: list[Found] = []
     with narrator.progress(len(detectors) * len(arms.sets), "scoring", "arm") as done:
@@ -93,6 +95,18 @@ def measure(plan: Plan, run: Path, narrator: Narrator, processes: Processes | No
     write_predictions(run, _predictions(truths, arms.sizes, detectors, found))
     write_metrics(run, gain)  # last: a run that has this file is whole
     return gain
+
+
+def _not_blurred(arms: Arms, stems: Sequence[str]) -> list[str]:
+    """A line for each blur that leaves pictures as they are: the folders may be one, or copies of each other."""
+    if arms.sharp is None:
+        return []
+    lines = []
+    for blur, pictures in arms.blurred.items():
+        equal = sum(pictures.sha256(stem) == arms.sharp.sha256(stem) for stem in stems)
+        if equal:
+            lines.append(f"{blur}: {equal} of {len(stems)} blurred pictures equal their sharp one, pixel by pixel")
+    return lines
 
 
 def _boxes(loaded: LoadedDetector, arms: Arms, bench: Bench, stems: Sequence[str]) -> Found:

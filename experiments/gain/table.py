@@ -44,7 +44,7 @@ def run_table(run: GainRun) -> str:
 
 
 def _block(result: Result) -> str:
-    arms = [("arm", "AP", "AP50", "AP75", "small", "medium", "large", "AR", "boxes", "PSNR", "SSIM")]
+    arms = [("arm", "AP", "AP50", "AP75", "small", "medium", "large", "AR", "boxes", "PSNR", "SSIM", "exact")]
     arms += [
         (
             name,
@@ -58,13 +58,15 @@ def _block(result: Result) -> str:
             str(arm.n_predictions),
             number(arm.psnr, 2),
             number(arm.ssim, 4),
+            number(arm.n_exact, 0),
         )
         for name, arm in result.arms.items()
     ]
     parts = [f"{result.detector}, {result.blur}", aligned(arms)]
     if result.recovered:
         beyond = result.beyond_control or {}
-        gains = [("deblurrer", "recovered fraction", "AP difference", "harm to sharp pictures", f"beyond {CONTROL}")]
+        heads = ("deblurrer", "recovered fraction", "AP difference", "harm to sharp pictures", f"beyond {CONTROL}")
+        gains: list[tuple[str, ...]] = [heads]
         gains += [
             (
                 name,

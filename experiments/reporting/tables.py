@@ -105,10 +105,11 @@ def _arms(runs: Runs) -> Table:
     table = Table(
         "arms",
         "Scores by arm",
-        "COCO scores in points of 100, PSNR in dB. A dash: not defined, or not computed.",
+        "COCO scores in points of 100, PSNR in dB over the pictures that differ from the sharp one at all; Exact counts"
+        " those that do not. A dash: not defined, or not computed.",
         [
             *_names("Detector", "Blur", "Pictures"),
-            *(Column(name) for name in (*scores, "AP from", "AP to", "PSNR", "SSIM", "Boxes")),
+            *(Column(name) for name in (*scores, "AP from", "AP to", "PSNR", "SSIM", "Exact", "Boxes")),
         ],
     )
     for detector, blur, arm, score in _scores(runs):
@@ -122,6 +123,7 @@ def _arms(runs: Runs) -> Table:
                 _cell(score.ap_high, points),
                 _cell(score.psnr, lambda value: f"{value:.2f}"),
                 _cell(score.ssim, lambda value: f"{value:.4f}"),
+                _cell(score.n_exact, lambda value: f"{value:,}"),
                 _cell(score.n_predictions, lambda value: f"{value:,}"),
             ]
         )

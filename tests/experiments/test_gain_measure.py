@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from experiments.gain.loading import tools_on
 from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
 from experiments.gain.plan import plan
+from experiments.gain.table import run_table
 
 if TYPE_CHECKING:
     from experiments.gain.records import GainRun
@@ -87,6 +89,35 @@ def test_restoration_is_scored_against_sharp_and_exact_matches_are_counted_apart
     assert (arms["deblurred:unmove"].psnr, arms["deblurred:unmove"].n_exact) == (None, 4)
     assert arms["deblurred:unmove"].ssim == pytest.approx(1)
     assert (arms["sharp"].psnr, arms["sharp"].ssim, arms["sharp"].n_exact) == (None, None, None)
+
+
+def test_the_table_says_how_many_pictures_have_no_psnr(settings: Settings, folder: Path, fakes: Any) -> None:
+    arms = run_table(run(settings, folder, fakes)).partition("recovered fraction")[0]
+    rows = {line.split()[0]: line.split() for line in arms.splitlines() if line}
+    assert rows["arm"][-3:] == ["PSNR", "SSIM", "exact"]
+    assert rows["sharp-through:idle"][-3:] == ["-", "1.0000", "4"]
+    assert rows["blurred"][-1] == "0"
+    assert rows["sharp"][-3:] == ["-", "-", "-"]
+
+
+def test_blurred_pictures_that_are_sharp_ones_are_counted(
+    settings: Settings, folder: Path, data: Path, fakes: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(data / "sharp" / "b.png", data / "blurred" / "b.png")
+    for loud, said in ((settings, True), (dataclasses.replace(settings, sharp=None), False)):
+        measure(plan(loud, fakes.tools), folder, Narrator())
+        line = "blurred: 1 of 4 blurred pictures equal their sharp one, pixel by pixel"
+        assert (line in capsys.readouterr().err) is said
+    shutil.copy(data / "sharp" / "b.png", data / "blurred" / "c.png")  # another one's sharp picture is no equal
+    measure(plan(settings, fakes.tools), folder, Narrator())
+    assert line in capsys.readouterr().err
+
+
+def test_nothing_is_said_where_all_pictures_are_blurred(
+    settings: Settings, folder: Path, fakes: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measure(plan(settings, fakes.tools), folder, Narrator())
+    assert "equal" not in capsys.readouterr().err
 
 
 def test_what_is_saved_scores_the_same_again(settings: Settings, folder: Path, fakes: Any) -> None:

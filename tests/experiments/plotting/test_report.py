@@ -241,6 +241,8 @@ def test_tables_sort_by_numbers_and_have_dashes_for_what_is_missing(tmp_path: Pa
     assert [cell.text for cell in gains[3:6]] == ["50 %", "25 %", "75 %"]
     assert [cell.number for cell in gains[3:6]] == [0.5, 0.25, 0.75]
     assert [cell.text for cell in gains[12:]] == ["\N{EN DASH}"] * 3  # of fused boxes alone
+    exact = next(place for place, column in enumerate(found["arms"].columns) if column.name == "Exact")
+    assert {row[exact].number for row in found["arms"].rows} == {0.0}
     small = next(place for place, column in enumerate(found["arms"].columns) if column.name == "AP small")
     assert {(row[small].text, row[small].number) for row in found["arms"].rows} == {("\N{EN DASH}", None)}
     assert len(found["arms"].rows) == 4
