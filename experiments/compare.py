@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from detection.bootstrap import Interval
     from experiments.gain.records import GainRun
 
-GAINS = ("recovered", "ap_difference", "harm")
+GAINS = ("recovered", "ap_difference", "harm", "beyond_control")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -122,7 +122,7 @@ def _figures(
             label = f"{kind}:{deblurrers[deblurrer]}" if colon else arm
             yield detector, result.blur, "ap", label, {"value": score.ap, "low": score.ap_low, "high": score.ap_high}
         for figure in GAINS:
-            intervals: dict[str, Interval] = getattr(result, figure)
+            intervals: dict[str, Interval] = getattr(result, figure) or {}
             for deblurrer, interval in intervals.items():
                 value = {"value": interval.value, "low": interval.low, "high": interval.high}
                 yield detector, result.blur, figure, deblurrers[deblurrer], value

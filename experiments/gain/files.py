@@ -90,6 +90,39 @@ def read_predictions(folder: Path) -> Predictions:
     return _decoded(path, lambda: _predictions(content))
 
 
+def read_restoration(folder: Path) -> dict[tuple[str, str, str], dict[str, float | None]]:
+    """Read of ``per_image.csv`` how close pictures are to their sharp ones, which is the same whoever detects in them.
+
+    Returns:
+        (blur, arm, picture) to ``psnr`` and ``ssim``.
+
+    Raises:
+        DeblurError: the file is missing or has other columns.
+    """
+    path = folder / "per_image.csv"
+    rows = csv.DictReader(io.StringIO(_read_text(path), newline=""))
+
+    def number(cell: str) -> float | None:
+        return float(cell) if cell else None
+
+    return _decoded(
+        path,
+        lambda: {
+            (row["blur"], row["arm"], row["picture"]): {name: number(row[name]) for name in ("psnr", "ssim")}
+            for row in rows
+        },
+    )
+
+
+def read_environment(folder: Path) -> dict[str, Any]:
+    """Read ``env.json``.
+
+    Raises:
+        DeblurError: the file is missing or no JSON object.
+    """
+    return _read_json(folder / "env.json")
+
+
 def _predictions(content: dict[str, Any]) -> Predictions:
     truths = [PictureTruth(**{**truth, "truth": Boxes(**truth["truth"])}) for truth in content["truths"]]
     predicted = {

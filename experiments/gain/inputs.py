@@ -12,10 +12,8 @@ from deblur.pictures import pictures_by_key
 from detection.truth import GroundTruth, read_truth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
-
-    from detection.types import Detector
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,22 +47,27 @@ class Truths:
         }
 
 
-def read_truths(path: Path, detectors: Sequence[Detector], limit: int | None) -> Truths:
-    """Read annotations once for each set of class names; ``limit`` keeps the first pictures by stem.
+def read_truths(path: Path, class_names: Mapping[str, tuple[str, ...]], limit: int | None) -> Truths:
+    """Read annotations once for each set of class names.
+
+    Args:
+        path: COCO JSON, VOC folder or YOLO data file.
+        class_names: detector name to every class of it.
+        limit: keep the first so many pictures by stem; None for all.
 
     Raises:
         DetectionError: as `detection.truth.read_truth`.
         DeblurError: the annotations hold no picture.
     """
     by_names: dict[tuple[str, ...], GroundTruth] = {}
-    for detector in detectors:
-        if detector.class_names not in by_names:
-            by_names[detector.class_names] = read_truth(path, detector.class_names)
+    for names in class_names.values():
+        if names not in by_names:
+            by_names[names] = read_truth(path, names)
     everything = next(iter(by_names.values()))
     stems = everything.stems[:limit]
     if not stems:
         raise DeblurError(f"{path} holds no picture: there is nothing to measure")
-    chosen = {detector.name: by_names[detector.class_names].subset(stems) for detector in detectors}
+    chosen = {detector: by_names[names].subset(stems) for detector, names in class_names.items()}
     return Truths(chosen, stems, everything, _combined(_truth_hash(truth) for truth in chosen.values()))
 
 

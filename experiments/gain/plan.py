@@ -54,7 +54,8 @@ def plan(settings: Settings, tools: Tools) -> Plan:
     names = [*(loaded.name for loaded in deblurrers), *(name for name, _ in settings.peers)]
     _check_names("deblurrers", [*names, *(fused_name(name) for name in (*names, MIRRORED) if settings.fuse)])
     _check_blurs(settings, deblurrers)
-    truths = read_truths(settings.annotations, [loaded.detector for loaded in detectors], settings.limit)
+    class_names = {loaded.detector.name: loaded.detector.class_names for loaded in detectors}
+    truths = read_truths(settings.annotations, class_names, settings.limit)
     given = [folder for folder in (settings.sharp, settings.blurred) if folder is not None]
     given += [peer_folder(settings, peer, blur) for _, peer in settings.peers for blur in settings.blur_names]
     found = {folder: match_folder(folder, truths) for folder in given}

@@ -36,26 +36,12 @@ def protocol_of(settings: Settings, detectors: Sequence[LoadedDetector]) -> dict
     same = all(adapter == first for adapter in adapters.values())
     return {
         "detection": detection_protocol(settings.image_size) | {"adapter": first if same else adapters},
-        "scoring": {
-            "metric": "COCO AP: IoU .50:.05:.95, at most 100 boxes a class and picture",
-            "backend": settings.backend,
-            "classes": None if settings.classes is None else sorted(settings.classes),
-        },
-        "recovered": "(deblurred - blurred) / (sharp - blurred) in AP; null where sharp <= blurred",
+        **scoring_protocol(settings),
         "fusion": {
             "of": "restored and blurred; harm: sharp and sharp-through",
             "method": "weighted boxes fusion in pairs",
             "iou": SAME_OBJECT,
         },
-        "harm": "AP sharp - AP sharp-through",
-        "bootstrap": {
-            "resamples": settings.resamples,
-            "confidence": CONFIDENCE_OF_INTERVALS,
-            "unit": "picture, the same draws for every arm",
-            "seed": settings.seed,
-        },
-        "consistency": {"confidence": CONFIDENT, "reference": "the detector's own boxes on the sharp pictures"},
-        "picture_score": {"metric": "F1, mean over IoU .50:.05:.95", "confidence": CONFIDENT},
         "drawn_confidence": CONFIDENT,
         "restoration": {
             "psnr": "RGB, 8 bits, data range 255, mean over pictures, exact matches left out and counted",
@@ -65,4 +51,25 @@ def protocol_of(settings: Settings, detectors: Sequence[LoadedDetector]) -> dict
             "specs": [str(spec) for spec in settings.blurs],
             "seed": settings.seed if settings.blurs else None,
         },
+    }
+
+
+def scoring_protocol(settings: Settings) -> dict[str, Any]:
+    """The part of the protocol that says how boxes become figures."""
+    return {
+        "scoring": {
+            "metric": "COCO AP: IoU .50:.05:.95, at most 100 boxes a class and picture",
+            "backend": settings.backend,
+            "classes": None if settings.classes is None else sorted(settings.classes),
+        },
+        "recovered": "(deblurred - blurred) / (sharp - blurred) in AP; null where sharp <= blurred",
+        "harm": "AP sharp - AP sharp-through",
+        "bootstrap": {
+            "resamples": settings.resamples,
+            "confidence": CONFIDENCE_OF_INTERVALS,
+            "unit": "picture, the same draws for every arm",
+            "seed": settings.seed,
+        },
+        "consistency": {"confidence": CONFIDENT, "reference": "the detector's own boxes on the sharp pictures"},
+        "picture_score": {"metric": "F1, mean over IoU .50:.05:.95", "confidence": CONFIDENT},
     }

@@ -5,7 +5,8 @@
 A run is a folder of plain files, from which tables, plots and the report are rebuilt without anything else::
 
     config.yaml        the options of the command, defaults included
-    env.json           versions, commit, machine, command (`deblur.runs.describe_environment`)
+    env.json           versions, commit, machine, command (`deblur.runs.describe_environment`); the same of every time
+                       that ``experiments.rescore`` scored the boxes anew in ``rescored``, the last one at the end
     metrics.json       every score: a `GainRun`, see below; the document that ``--json`` prints
     per_image.csv      one `experiments.gain.tables.PictureRow` a line
     predictions.json   truth and every detector's boxes: `experiments.gain.tables.Predictions`

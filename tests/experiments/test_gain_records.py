@@ -15,6 +15,7 @@ from experiments.gain.files import (
     read_curves,
     read_metrics,
     read_predictions,
+    read_restoration,
     write_curves,
     write_metrics,
     write_per_image,
@@ -120,6 +121,13 @@ def test_rows_keep_every_digit_and_leave_missing_values_empty(tmp_path: Path) ->
         first, second = csv.DictReader(stream)
     assert (first["picture"], float(first["f1"]), float(first["psnr"])) == ('a "quoted", name', 0.1234567890123, 30.0)
     assert (second["blur"], second["n_truths"], second["psnr"], second["ssim"]) == ("", "0", "", "")
+    assert read_restoration(tmp_path) == {
+        ("shake:8", "blurred", 'a "quoted", name'): {"psnr": 30.0, "ssim": 0.9},
+        ("", "sharp", "b"): {"psnr": None, "ssim": None},
+    }
+    (tmp_path / "per_image.csv").write_text("blur,arm\nx,y\n")
+    with pytest.raises(DeblurError, match=r"per_image\.csv is not as this program writes it: KeyError 'picture'"):
+        read_restoration(tmp_path)
 
 
 def test_predictions_and_curves_come_back(tmp_path: Path) -> None:

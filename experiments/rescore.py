@@ -1,0 +1,150 @@
+"""Score the boxes of a detection-gain run anew, with the code as it is now; nothing is detected or restored again.
+
+    python -m experiments.rescore runs/detection_gain/NAME
+
+It needs the run's ``config.yaml``, ``env.json``, ``metrics.json``, ``per_image.csv`` and ``predictions.json``, and the
+annotations. It writes ``metrics.json``, ``per_image.csv`` and ``curves.json`` again, of which tables, plots and report
+are made, and adds to ``env.json`` what scored; `experiments.gain.records` describes the files. PSNR and SSIM, times and
+examples stay those that were found when the pictures were there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deblur.cli import EXIT_DONE, parse_args, run
+from deblur.errors import DeblurError
+from detection.errors import DetectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from experiments.gain.narrator import Narrator
+    from experiments.gain.records import GainRun
+    from experiments.gain.scores import Found, Key
+    from experiments.gain.settings import Settings
+    from experiments.gain.tables import Predictions
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of this command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.rescore",
+        description="Score the boxes of a detection-gain run anew, with the code as it is now.",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished detection-gain run")
+    parser.add_argument(
+        "--annotations", type=Path, metavar="PATH", help="where they lie now (default: where the run found them)"
+    )
+    parser.add_argument("--json", action="store_true", help="print metrics.json on stdout in place of the table")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    arguments = parse_args(build_parser(), argv)
+    return run(lambda: _rescore(arguments), expected=(DeblurError, DetectionError))
+
+
+def _rescore(arguments: argparse.Namespace) -> int:
+    from experiments.gain.narrator import Narrator
+    from experiments.gain.table import run_table
+
+    folder: Path = arguments.run
+    narrator = Narrator(folder / "log.txt" if folder.is_dir() else None)
+    gain = rescore(folder, arguments.annotations, narrator)
+    print(json.dumps(gain.to_json(), ensure_ascii=False, allow_nan=False) if arguments.json else run_table(gain))
+    narrator.say(f"scored anew: {folder}")
+    return EXIT_DONE
+
+
+def rescore(folder: Path, annotations: Path | None, narrator: Narrator) -> GainRun:
+    """Score a run's boxes, and write what depends on it.
+
+    Args:
+        folder: of the run.
+        annotations: where they lie now; None for where the run found them.
+        narrator: told how far it is.
+
+    Raises:
+        DeblurError: the folder holds no finished run, a file of it is missing, or the annotations are others.
+        DetectionError: the annotations cannot be read.
+    """
+    from deblur.runs import describe_environment, write_json
+    from experiments.gain.files import (
+        read_environment,
+        read_metrics,
+        read_predictions,
+        read_restoration,
+        write_curves,
+        write_metrics,
+        write_per_image,
+    )
+    from experiments.gain.inputs import read_truths
+    from experiments.gain.protocol import scoring_protocol
+    from experiments.gain.scores import score_detector
+
+    old, environment = read_metrics(folder), read_environment(folder)
+    settings = _settings(folder)
+    settings = dataclasses.replace(settings, annotations=annotations or settings.annotations)
+    compared = read_restoration(folder)
+    predictions = read_predictions(folder)
+    truths = read_truths(settings.annotations, _class_names(old, predictions), settings.limit)
+    if truths.sha256 != old.data["annotations"]["sha256"]:
+        raise DeblurError(f"{settings.annotations} does not hold what {folder} was measured on: give its --annotations")
+    found = {record.name: _found(predictions, record.name) for record in old.detectors}
+    scores = []
+    with narrator.progress(sum(map(len, found.values())), "scoring", "arm") as done:
+        for detector, boxes in found.items():
+            truth = truths.by_detector[detector]
+            scores.append(
+                score_detector(settings, detector, truth, boxes, lambda key, stem: compared[(*key, stem)], done)
+            )
+    results = [
+        dataclasses.replace(result, examples=old.result(result.detector, result.blur).examples)
+        for scored in scores
+        for result in scored.results
+    ]
+    gain = dataclasses.replace(old, protocol=old.protocol | scoring_protocol(settings), results=results)
+    write_per_image(folder, (row for scored in scores for row in scored.rows))
+    write_curves(folder, (curve for scored in scores for curve in scored.curves))
+    rescored = [*environment.get("rescored", []), describe_environment("cpu", settings.seed)]
+    write_json(folder / "env.json", environment | {"rescored": rescored})
+    write_metrics(folder, gain)
+    return gain
+
+
+def _settings(folder: Path) -> Settings:
+    from experiments import detection_gain
+
+    return detection_gain.settings_of(
+        parse_args(detection_gain.build_parser(), ["--config", str(folder / "config.yaml")])
+    )
+
+
+def _class_names(old: GainRun, predictions: Predictions) -> dict[str, tuple[str, ...]]:
+    """Every class of each detector: those with a score, or where ``--classes`` chose some, those that boxes have."""
+    if old.data["classes"] is not None:
+        return {record.name: tuple(predictions.class_names) for record in old.detectors}
+    scored = {result.detector: next(iter(result.arms.values())).per_class for result in old.results}
+    return {detector: tuple(per_class) for detector, per_class in scored.items()}
+
+
+def _found(predictions: Predictions, detector: str) -> Found:
+    from detection.types import Detections
+
+    found: dict[Key, dict[str, Detections]] = {}
+    for (of, blur, arm, stem), saved in predictions.predicted.items():
+        if of == detector:
+            names = [predictions.class_names[index] for index in saved.classes]
+            found.setdefault((blur, arm), {})[stem] = Detections.ordered(saved.boxes, saved.scores, names)
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""Scoring saved boxes anew: an untouched run comes out as it was, and what is not this run is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from deblur.runs import write_yaml
+from experiments import compare, rescore
+from experiments.gain.files import read_metrics
+from experiments.gain.measure import measure
+from experiments.gain.narrator import Narrator
+from experiments.gain.plan import plan
+from experiments.gain.settings import Tools
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from experiments.gain.settings import LoadedDetector, Settings
+
+TABLES = ("metrics.json", "per_image.csv", "curves.json")
+
+
+@pytest.fixture
+def measured(settings: Settings, folder: Path, fakes: Any) -> Path:
+    """A run with fused boxes of two detectors, of which one knows a class less, and of its files the needed ones."""
+
+    def load(name: str) -> LoadedDetector:
+        loaded = fakes.tools.load_detector(name)
+        if name == "narrow":
+            loaded.detector.class_names = ("red",)
+        return loaded
+
+    settings = dataclasses.replace(settings, fuse=True, detectors=("finder", "narrow"))
+    measure(plan(settings, Tools(load, fakes.tools.load_deblurrer)), folder, Narrator(silent=True))
+    for name in ("cache", "pictures"):
+        shutil.rmtree(folder / name)
+    _write_config(folder, settings)
+    (folder / "env.json").write_text('{"commit": "of the detection", "device": "cuda"}')
+    return folder
+
+
+def _write_config(folder: Path, settings: Settings) -> None:
+    options = {"annotations": str(settings.annotations), "blurred": str(settings.blurred), "bootstrap": 40}
+    write_yaml(folder / "config.yaml", options | {"classes": settings.classes and list(settings.classes)})
+
+
+def test_an_untouched_run_comes_out_as_it_was(measured: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path.name: path.read_bytes() for path in measured.iterdir()}
+    assert rescore.main([str(measured), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(before["metrics.json"])
+    for name in (*TABLES, "predictions.json", "config.yaml"):
+        assert (measured / name).read_bytes() == before[name]
+    environment = json.loads((measured / "env.json").read_text())
+    assert (environment["commit"], environment["device"]) == ("of the detection", "cuda")
+    (rescored,) = environment["rescored"]
+    assert {"commit", "command", "packages", "time"} <= set(rescored)
+    assert rescore.main([str(measured)]) == 0
+    assert "deblurred:unmove+blurred" in capsys.readouterr().out
+    assert len(json.loads((measured / "env.json").read_text())["rescored"]) == 2
+
+
+def test_what_older_code_did_not_measure_is_added(
+    measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = json.loads((measured / "metrics.json").read_text())
+    old = json.loads((measured / "metrics.json").read_text())
+    old["protocol"]["bootstrap"] = {"resamples": 7}
+    for result in old["results"]:
+        del result["beyond_control"]
+        result["arms"]["blurred"] |= {"ap": 0.9, "ap_low": 0.8}
+    (measured / "metrics.json").write_text(json.dumps(old))
+    assert rescore.main([str(measured)]) == 0
+    assert json.loads((measured / "metrics.json").read_text()) == whole
+    other = tmp_path / "other"
+    shutil.copytree(measured, other)
+    capsys.readouterr()
+    assert compare.main([str(measured), str(other)]) == 0
+    assert "beyond_control unmove+blurred" in capsys.readouterr().out
+
+
+def test_classes_and_limit_of_the_run_are_kept(settings: Settings, folder: Path, fakes: Any) -> None:
+    settings = dataclasses.replace(settings, classes=("red",))
+    measure(plan(settings, fakes.tools), folder, Narrator(silent=True))
+    _write_config(folder, settings)
+    (folder / "env.json").write_text("{}")
+    before = {name: (folder / name).read_bytes() for name in TABLES}
+    assert rescore.main([str(folder)]) == 0
+    assert {name: (folder / name).read_bytes() for name in TABLES} == before
+    assert list(read_metrics(folder).results[0].arms["sharp"].per_class) == ["red"]
+
+
+def test_annotations_may_have_moved_but_not_changed(
+    measured: Path, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (measured / "metrics.json").read_bytes()
+    moved = settings.annotations.rename(tmp_path / "moved.json")
+    assert rescore.main([str(measured)]) == 1
+    assert f"no annotations at {settings.annotations}" in capsys.readouterr().err
+    assert rescore.main([str(measured), "--annotations", str(moved)]) == 0
+    content = json.loads(moved.read_text())
+    content["annotations"][0]["bbox"][0] += 1
+    moved.write_text(json.dumps(content))
+    capsys.readouterr()
+    assert rescore.main([str(measured), "--annotations", str(moved)]) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert f"{moved} does not hold what {measured} was measured on" in line
+    assert (measured / "metrics.json").read_bytes() == before
+
+
+def test_a_missing_file_is_named_before_anything_is_written(
+    measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = json.loads((measured / "metrics.json").read_text())
+    old["results"][0]["arms"]["blurred"]["ap"] = 0.9
+    (measured / "metrics.json").write_text(json.dumps(old))
+    for missing in ("metrics.json", "per_image.csv", "predictions.json", "env.json"):
+        (measured / missing).rename(tmp_path / missing)
+        before = {path.name: path.read_bytes() for path in measured.iterdir() if path.name != "log.txt"}
+        assert rescore.main([str(measured)]) == 1
+        assert f"{measured / missing} does not exist" in capsys.readouterr().err.splitlines()[-1]
+        assert {path.name: path.read_bytes() for path in measured.iterdir() if path.name != "log.txt"} == before
+        (tmp_path / missing).rename(measured / missing)
+
+
+def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert rescore.main([str(tmp_path / "none")]) == 1
+    assert "does not exist; give the folder of a finished detection-gain run" in capsys.readouterr().err
