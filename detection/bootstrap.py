@@ -3,15 +3,20 @@
 Pictures are drawn with replacement, the same draw for every arm, and AP is computed anew from the matches that
 pycocotools found once (a picture's matches do not depend on the other pictures). A picture drawn twice counts as two
 pictures, a class without truth in a draw is left out of that draw's mean: each draw is what pycocotools would say of
-the drawn set. The picture, not the box, is what is drawn, since the boxes of one picture go together. Percentile
-intervals: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
+the drawn set. The picture, not the box, is what is drawn, since the boxes of one picture go together.
+
+AP of few pictures lies above that of many, and AP of draws above that of their pictures by as much again: a picture
+drawn twice has a second hit right behind its first, and a rare class is drawn or not. So the interval of an AP is the
+basic one, which takes that off; between arms it cancels, and differences and recovered fractions have percentile
+intervals (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 10 and 13; Davison and Hinkley,
+Bootstrap Methods and their Application, 1997, section 5.2). docs/scoring.md has the coverage of each.
 """
 
 from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -20,7 +25,7 @@ import numpy as np
 from detection.matching import ClassMatches, match_classes, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -33,13 +38,13 @@ _RECALL_LEVELS = np.linspace(0.0, 1.0, 101)  # pycocotools' recThrs, to the bit
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure with its percentile interval.
+    """A figure with its bootstrap interval.
 
     Attributes:
         value: On the pictures as they are; None where it is not defined.
         low: Lower end; None where there is no interval.
         high: Upper end; None where there is no interval.
-        confidence: The share of draws inside.
+        confidence: What share of such intervals should hold the figure of all pictures like these.
         n_draws: Draws the interval rests on.
         n_excluded: Draws in which the figure is not defined.
     """
@@ -90,11 +95,11 @@ class BootstrapResult:
 
     def ap(self, arm: str) -> Interval:
         """AP of an arm."""
-        return interval(self.arms[arm].ap, self.arms[arm].ap_draws, self.confidence)
+        return _of_ap(self.arms[arm].ap, self.arms[arm].ap_draws, self.confidence)
 
     def ap50(self, arm: str) -> Interval:
         """AP50 of an arm."""
-        return interval(self.arms[arm].ap50, self.arms[arm].ap50_draws, self.confidence)
+        return _of_ap(self.arms[arm].ap50, self.arms[arm].ap50_draws, self.confidence)
 
     def difference(self, arm: str, base: str) -> Interval:
         """AP of ``arm`` minus AP of ``base``, on the same pictures in every draw."""
@@ -131,20 +136,34 @@ def recovered_fraction(sharp: float | None, blurred: float | None, deblurred: fl
     return (deblurred - blurred) / (sharp - blurred)
 
 
-def interval(value: float | None, draws: NDArray[np.float64], confidence: float = 0.95) -> Interval:
-    """The percentile interval of draws; NaN draws are excluded and counted.
+def interval(
+    value: float | None, draws: NDArray[np.float64], confidence: float = 0.95, *, basic: bool = False
+) -> Interval:
+    """The interval of a figure from its draws; NaN draws are excluded and counted.
 
     Args:
         value: The figure itself.
         draws: (R,) float64.
         confidence: Between 0 and 1.
+        basic: In place of the percentiles of the draws these turned around the figure: as far as draws lie above the
+            figure, as far the truth is taken to lie below it.
     """
     known = draws[~np.isnan(draws)]
     excluded = len(draws) - len(known)
     if value is None or len(known) == 0:
         return Interval(value, None, None, confidence, len(known), excluded)
     low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
+    if basic:
+        low, high = 2 * value - high, 2 * value - low
     return Interval(value, low, high, confidence, len(known), excluded)
+
+
+def _of_ap(value: float | None, draws: NDArray[np.float64], confidence: float) -> Interval:
+    """The basic interval, cut where no AP can be."""
+    found = interval(value, draws, confidence, basic=True)
+    if found.low is None or found.high is None:
+        return found
+    return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
 
 
 def paired_bootstrap(
@@ -184,16 +203,7 @@ def paired_bootstrap(
         # What pycocotools prints is kept from stdout, and stdout is one for all threads.
         with one_at_a_time:
             found = list(match_classes(prepare(truth, predictions, classes=classes, stems=picture_keys)))
-        sums, sums50, n_classes = np.zeros((3, resamples + 1))
-        for matches in found:
-            by_threshold, present = class_average_precision(matches, columns)
-            sums += np.where(present, by_threshold.mean(axis=0), 0.0)
-            sums50 += np.where(present, by_threshold[0], 0.0)
-            n_classes += present
-        ap, ap50 = (
-            np.divide(total, n_classes, out=np.full(resamples + 1, np.nan), where=n_classes > 0)
-            for total in (sums, sums50)
-        )
+        ap, ap50 = average_precision(found, columns)
         return ArmDraws(_known(ap[0]), _known(ap50[0]), ap[1:], ap50[1:])
 
     # Most of the time goes into numpy, which lets other threads run meanwhile.
@@ -206,6 +216,30 @@ def draw_copies(n_pictures: int, resamples: int, seed: int) -> NDArray[np.float6
     """(n_pictures, resamples): how often each picture is in each draw of ``n_pictures`` with replacement."""
     generator = np.random.default_rng(seed)
     return generator.multinomial(n_pictures, np.full(n_pictures, 1 / n_pictures), size=resamples).T.astype(np.float64)
+
+
+def average_precision(
+    classes: Iterable[ClassMatches], copies: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """AP when picture p is there ``copies[p, r]`` times, for every draw r at once.
+
+    Args:
+        classes: The matches of every class on P pictures.
+        copies: (P, R) whole numbers.
+
+    Returns:
+        (R,) AP and (R,) AP at IoU .50, mean over the classes with truth in the draw; NaN without any.
+    """
+    sums, sums50, n_classes = np.zeros((3, copies.shape[1]))
+    for matches in classes:
+        by_threshold, present = class_average_precision(matches, copies)
+        sums += np.where(present, by_threshold.mean(axis=0), 0.0)
+        sums50 += np.where(present, by_threshold[0], 0.0)
+        n_classes += present
+    ap, ap50 = (
+        np.divide(total, n_classes, out=np.full_like(total, np.nan), where=n_classes > 0) for total in (sums, sums50)
+    )
+    return ap, ap50
 
 
 def class_average_precision(

@@ -15,7 +15,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from deblur.cli import EXIT_DONE, parse_args, run
 from deblur.errors import DeblurError
@@ -24,6 +24,7 @@ from detection.errors import DetectionError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from experiments.gain.inputs import Truths
     from experiments.gain.narrator import Narrator
     from experiments.gain.records import GainRun
     from experiments.gain.scores import Found, Key
@@ -63,6 +64,46 @@ def _rescore(arguments: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
+class SavedRun(NamedTuple):
+    """What scoring needs of a finished run.
+
+    Attributes:
+        old: what ``metrics.json`` says.
+        settings: of the run.
+        truths: the pictures measured.
+        found: detector to its boxes.
+    """
+
+    old: GainRun
+    settings: Settings
+    truths: Truths
+    found: Mapping[str, Found]
+
+
+def read_run(folder: Path, annotations: Path | None) -> SavedRun:
+    """Read a finished run and its annotations.
+
+    Args:
+        folder: of the run.
+        annotations: where they lie now; None for where the run found them.
+
+    Raises:
+        DeblurError: the folder holds no finished run, a file of it is missing, or the annotations are others.
+        DetectionError: the annotations cannot be read.
+    """
+    from experiments.gain.files import read_metrics, read_predictions
+    from experiments.gain.inputs import read_truths
+
+    old = read_metrics(folder)
+    settings = _settings(folder)
+    predictions = read_predictions(folder)
+    place = annotations or settings.annotations
+    truths = read_truths(place, _class_names(old, predictions), settings.limit)
+    if truths.sha256 != old.data["annotations"]["sha256"]:
+        raise DeblurError(f"{place} does not hold what {folder} was measured on: give its --annotations")
+    return SavedRun(old, settings, truths, {record.name: _found(predictions, record.name) for record in old.detectors})
+
+
 def rescore(folder: Path, annotations: Path | None, narrator: Narrator) -> GainRun:
     """Score a run's boxes, and write what depends on it.
 
@@ -72,32 +113,23 @@ def rescore(folder: Path, annotations: Path | None, narrator: Narrator) -> GainR
         narrator: told how far it is.
 
     Raises:
-        DeblurError: the folder holds no finished run, a file of it is missing, or the annotations are others.
-        DetectionError: the annotations cannot be read.
+        DeblurError: as `read_run`.
+        DetectionError: as `read_run`.
     """
     from deblur.runs import describe_environment, write_json
     from experiments.gain.files import (
         read_environment,
-        read_metrics,
-        read_predictions,
         read_restoration,
         write_curves,
         write_metrics,
         write_per_image,
     )
-    from experiments.gain.inputs import read_truths
     from experiments.gain.protocol import scoring_protocol
     from experiments.gain.scores import score_detector
 
-    old, environment = read_metrics(folder), read_environment(folder)
-    settings = _settings(folder)
-    settings = dataclasses.replace(settings, annotations=annotations or settings.annotations)
+    environment = read_environment(folder)
     compared = read_restoration(folder)
-    predictions = read_predictions(folder)
-    truths = read_truths(settings.annotations, _class_names(old, predictions), settings.limit)
-    if truths.sha256 != old.data["annotations"]["sha256"]:
-        raise DeblurError(f"{settings.annotations} does not hold what {folder} was measured on: give its --annotations")
-    found = {record.name: _found(predictions, record.name) for record in old.detectors}
+    old, settings, truths, found = read_run(folder, annotations)
     scores = []
     with narrator.progress(sum(map(len, found.values())), "scoring", "arm") as done:
         for detector, boxes in found.items():

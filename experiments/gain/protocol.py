@@ -67,6 +67,7 @@ def scoring_protocol(settings: Settings) -> dict[str, Any]:
         "bootstrap": {
             "resamples": settings.resamples,
             "confidence": CONFIDENCE_OF_INTERVALS,
+            "interval": "percentile, of AP basic",
             "unit": "picture, the same draws for every arm",
             "seed": settings.seed,
         },

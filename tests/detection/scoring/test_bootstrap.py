@@ -189,6 +189,32 @@ def test_interval_is_the_percentiles_of_the_known_draws():
     assert (answer.n_draws, answer.n_excluded) == (101, 1)
 
 
+def test_a_basic_interval_lies_where_the_draws_do_not():
+    draws = np.append(np.arange(101.0), np.nan)
+    answer = interval(40.0, draws, 0.9, basic=True)
+    assert (answer.value, answer.low, answer.high) == pytest.approx((40.0, -15.0, 75.0))
+    assert (answer.n_draws, answer.n_excluded) == (101, 1)
+
+
+def test_ap_has_a_basic_interval_and_what_is_between_arms_has_percentiles():
+    draws = np.linspace(0.3, 0.5, 101)  # of an AP of .3: draws lie above it, as draws do
+    flat = ArmDraws(0.1, 0.1, np.full(101, 0.1), np.full(101, 0.1))
+    top = ArmDraws(0.5, 0.5, np.full(101, 0.9), np.full(101, 0.9))
+    result = BootstrapResult({"arm": ArmDraws(0.3, 0.3, draws, draws), "flat": flat, "top": top}, 0.9, 101, 0, 10)
+    for found in (result.ap("arm"), result.ap50("arm")):
+        assert (found.value, found.low, found.high) == pytest.approx((0.3, 0.11, 0.29))
+    difference = result.difference("arm", "flat")
+    assert (difference.low, difference.high) == pytest.approx((0.21, 0.39))
+    recovered = result.recovered("top", "flat", "arm")
+    assert (recovered.low, recovered.high) == pytest.approx((0.21 / 0.8, 0.39 / 0.8))
+
+
+def test_an_ap_is_never_below_0_nor_above_1():
+    result = arms_of(low=[0.05, 0.3, 0.3], high=[0.95, 0.7, 0.7])
+    assert result.ap("low").low == 0
+    assert result.ap("high").high == 1
+
+
 @pytest.mark.parametrize(
     ("sharp", "blurred", "deblurred", "expected"),
     [

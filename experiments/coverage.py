@@ -1,0 +1,315 @@
+"""How often intervals hold the figure that they are made for, by three ways of making them.
+
+    python -m experiments.coverage experiments/results/detection-gain --blur shake:28 --deblurrer mstsgm-guided
+
+The pictures of a finished detection-gain run are taken for all the pictures there are, so that the true figures are
+known. Sets of them are drawn, every set gets intervals as if nothing else were known, and it is counted how many hold
+the true figure: of 95 % intervals 95 % should. Sets are drawn in two ways, since each is wrong in its own: with
+replacement a set has pictures twice, which real sets have not; without, sets differ less than sets of that size from a
+larger world, by sqrt(1 - size / pictures), and intervals look better than they are. docs/scoring.md says what came out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from deblur.cli import EXIT_DONE, add_seed_option, parse_args, positive_int, run
+from deblur.errors import DeblurError
+from detection.errors import DetectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from detection.matching import ClassMatches
+
+    Figure = Callable[[Mapping[str, NDArray[np.float64]]], NDArray[np.float64]]  # of AP by arm
+    Matches = Mapping[str, Sequence[ClassMatches]]  # of every arm
+
+CONFIDENCE = 0.95
+DESIGNS = ("with replacement", "without replacement")
+
+
+class Row(NamedTuple):
+    """One figure, one way to draw sets, one kind of interval.
+
+    Attributes:
+        figure: its name.
+        drawn: how sets are drawn.
+        interval: its name.
+        true: the figure of all pictures.
+        mean: of the sets' figures.
+        spread: standard deviation of the sets' figures.
+        bootstrap_spread: what the draws say that is, mean over the sets.
+        bootstrap_bias: mean of a set's draws - figure of the set, mean over the sets.
+        holds: share of the intervals that hold ``true``.
+        above: share that lies above it.
+        below: share that lies below it.
+        width: median.
+    """
+
+    figure: str
+    drawn: str
+    interval: str
+    true: float
+    mean: float
+    spread: float
+    bootstrap_spread: float
+    bootstrap_bias: float
+    holds: float
+    above: float
+    below: float
+    width: float
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of this command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.coverage", description="How often bootstrap intervals hold the true figure."
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a detection-gain run with sharp pictures")
+    parser.add_argument("--annotations", type=Path, metavar="PATH", help="default: where the run found them")
+    parser.add_argument("--detector", metavar="NAME", help="of the run (default: its first)")
+    parser.add_argument("--blur", metavar="NAME", help="of the run (default: its first)")
+    parser.add_argument("--deblurrer", metavar="NAME", help="of the run (default: its first)")
+    parser.add_argument("--size", type=positive_int, default=100, metavar="N", help="pictures of a set (default: 100)")
+    parser.add_argument("--sets", type=positive_int, default=200, metavar="N", help="sets to draw (default: 200)")
+    parser.add_argument(
+        "--resamples", type=positive_int, default=400, metavar="N", help="draws of each set (default: 400)"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="also write the table as CSV")
+    add_seed_option(parser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    arguments = parse_args(build_parser(), argv)
+    return run(lambda: _cover(arguments), expected=(DeblurError, DetectionError))
+
+
+def _cover(arguments: argparse.Namespace) -> int:
+    import pandas as pd
+
+    from deblur.runs import write_atomically
+    from experiments.gain.narrator import Narrator
+
+    matches, n_pictures = _matches(arguments)
+    if arguments.size > n_pictures:
+        raise DeblurError(f"--size {arguments.size}: the run has {n_pictures} pictures, and a set has no more")
+    with Narrator().progress(len(DESIGNS) * arguments.sets, "drawing", "set") as done:
+        rows = [
+            row
+            for drawn in DESIGNS
+            for row in coverage(
+                matches, n_pictures, arguments.size, drawn, arguments.sets, arguments.resamples, arguments.seed, done
+            )
+        ]
+    table = pd.DataFrame(rows)
+    if arguments.output:
+        write_atomically(arguments.output, table.round(5).to_csv(index=False, lineterminator="\n").encode("utf-8"))
+    print(table.round(4).to_string(index=False))
+    return EXIT_DONE
+
+
+def _matches(arguments: argparse.Namespace) -> tuple[Matches, int]:
+    """What each arm's boxes hit, and the number of pictures."""
+    from detection.matching import match_classes, prepare
+    from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm, fused_name
+    from experiments.rescore import read_run
+
+    saved = read_run(arguments.run, arguments.annotations)
+    detector = arguments.detector or saved.old.detectors[0].name
+    blur = arguments.blur or saved.old.blurs[0].name
+    deblurrer = arguments.deblurrer or saved.old.deblurrers[0].name
+    keys = {
+        "sharp": ("", SHARP),
+        "blurred": (blur, BLURRED),
+        "deblurred": (blur, deblurred_arm(deblurrer)),
+        "fused": (blur, deblurred_arm(fused_name(deblurrer))),
+        "control": (blur, deblurred_arm(CONTROL)),
+    }
+    found = saved.found.get(detector, {})
+    missing = [arm for arm, key in keys.items() if key not in found]
+    if missing and missing != ["fused", "control"]:
+        raise DeblurError(
+            f"{arguments.run} has no {' and no '.join(missing)} pictures of {detector}, {blur}, {deblurrer}: it has "
+            f"{', '.join(':'.join(filter(None, key)) for key in found) or 'no such detector'}"
+        )
+    truth = saved.truths.by_detector[detector]
+    matches = {
+        arm: list(match_classes(prepare(truth, found[key], classes=saved.settings.classes)))
+        for arm, key in keys.items()
+        if key in found
+    }
+    return matches, len(truth.pictures)
+
+
+def coverage(
+    matches: Matches,
+    n_pictures: int,
+    size: int,
+    drawn: str,
+    sets: int,
+    resamples: int,
+    seed: int,
+    done: Callable[[int], None],
+) -> list[Row]:
+    """Count for one way of drawing sets.
+
+    Args:
+        matches: of every arm: ``sharp``, ``blurred``, ``deblurred``, and ``fused`` with ``control`` or without.
+        n_pictures: all the pictures there are.
+        size: pictures of a set.
+        drawn: one of `DESIGNS`.
+        sets: how many to draw.
+        resamples: draws of each.
+        seed: of sets and draws.
+        done: told 1 after every set.
+    """
+    import numpy as np
+
+    generator = np.random.default_rng(seed)
+    figures = _figures(matches)
+    everything = _aps(matches, np.ones((n_pictures, 1)))
+    true = {name: float(figure(everything)[0]) for name, figure in figures.items()}
+    values: dict[str, list[float]] = {name: [] for name in figures}
+    draws: dict[str, list[NDArray[np.float64]]] = {name: [] for name in figures}
+    for _ in range(sets):
+        if drawn == "with replacement":
+            copies = generator.multinomial(size, np.full(n_pictures, 1 / n_pictures))
+        else:
+            copies = np.zeros(n_pictures, int)
+            copies[generator.choice(n_pictures, size, replace=False)] = 1
+        redrawn = generator.multinomial(size, copies / size, size=resamples).T
+        aps = _aps(_those_of(matches, copies > 0), np.column_stack([copies, redrawn]).astype(np.float64))
+        for name, figure in figures.items():
+            value, *others = figure(aps)
+            values[name].append(float(value))
+            draws[name].append(np.array(others))
+        done(1)
+    return [row for name in figures for row in _rows(name, drawn, true[name], values[name], draws[name])]
+
+
+def _figures(matches: Matches) -> dict[str, Figure]:
+    """What a run reports with an interval, from AP by arm."""
+    import numpy as np
+
+    def recovered(arm: str) -> Figure:
+        def share(ap: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+            lost = ap["sharp"] - ap["blurred"]
+            return np.divide(ap[arm] - ap["blurred"], lost, out=np.full_like(lost, np.nan), where=lost > 0)
+
+        return share
+
+    figures: dict[str, Figure] = {
+        "AP sharp": lambda ap: ap["sharp"],
+        "AP blurred": lambda ap: ap["blurred"],
+        "AP difference": lambda ap: ap["deblurred"] - ap["blurred"],
+        "recovered": recovered("deblurred"),
+    }
+    if "fused" in matches:
+        figures |= {
+            "AP difference, fused": lambda ap: ap["fused"] - ap["blurred"],
+            "recovered, fused": recovered("fused"),
+            "beyond control": lambda ap: ap["fused"] - ap["control"],
+        }
+    return figures
+
+
+def _aps(matches: Matches, copies: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    from detection.bootstrap import average_precision
+
+    return {arm: average_precision(classes, copies)[0] for arm, classes in matches.items()}
+
+
+def _those_of(matches: Matches, pictures: NDArray[np.bool_]) -> Matches:
+    """The boxes on some pictures alone: the others count for nothing, and take time."""
+    import numpy as np
+
+    def cut(each: ClassMatches) -> ClassMatches:
+        kept = np.flatnonzero(pictures[each.pictures])
+        return dataclasses.replace(
+            each,
+            scores=each.scores[kept],
+            pictures=each.pictures[kept],
+            hits=each.hits[:, kept],
+            counted=each.counted[:, kept],
+        )
+
+    return {arm: [cut(each) for each in classes] for arm, classes in matches.items()}
+
+
+def _rows(
+    figure: str, drawn: str, true: float, values: Sequence[float], draws: Sequence[NDArray[np.float64]]
+) -> Iterator[Row]:
+    import numpy as np
+
+    kept = [(value, known) for value, own in zip(values, draws, strict=True) if len(known := own[~np.isnan(own)])]
+    kept = [(value, known) for value, known in kept if not np.isnan(value)]
+    means = [float(known.mean()) - value for value, known in kept]
+    spreads = [float(known.std()) for _, known in kept]
+    ends_by_kind: dict[str, Callable[[float, NDArray[np.float64]], tuple[float, float]]] = {
+        "percentile": percentile,
+        "basic": basic,
+        "bias-corrected": bias_corrected,
+    }
+    for kind, ends in ends_by_kind.items():
+        low, high = np.array([ends(value, known) for value, known in kept]).T
+        yield Row(
+            figure,
+            drawn,
+            kind,
+            true,
+            mean=float(np.mean([value for value, _ in kept])),
+            spread=float(np.std([value for value, _ in kept])),
+            bootstrap_spread=float(np.mean(spreads)),
+            bootstrap_bias=float(np.mean(means)),
+            holds=float(np.mean((low <= true) & (true <= high))),
+            above=float(np.mean(low > true)),
+            below=float(np.mean(high < true)),
+            width=float(np.median(high - low)),
+        )
+
+
+def percentile(value: float, draws: NDArray[np.float64]) -> tuple[float, float]:
+    """The percentiles of the draws."""
+    return _ends(value, draws, basic=False)
+
+
+def basic(value: float, draws: NDArray[np.float64]) -> tuple[float, float]:
+    """The percentiles turned around the figure."""
+    return _ends(value, draws, basic=True)
+
+
+def _ends(value: float, draws: NDArray[np.float64], *, basic: bool) -> tuple[float, float]:
+    from detection.bootstrap import interval
+
+    found = interval(value, draws, CONFIDENCE, basic=basic)
+    assert found.low is not None
+    assert found.high is not None
+    return found.low, found.high
+
+
+def bias_corrected(value: float, draws: NDArray[np.float64]) -> tuple[float, float]:
+    """Quantiles as far from the middle as the figure is: Efron and Tibshirani, 14.3, without acceleration."""
+    from statistics import NormalDist
+
+    import numpy as np
+
+    normal = NormalDist()
+    below = (np.count_nonzero(draws < value) + np.count_nonzero(draws == value) / 2) / len(draws)
+    shift = normal.inv_cdf(min(max(below, 0.5 / len(draws)), 1 - 0.5 / len(draws)))
+    levels = [normal.cdf(2 * shift + normal.inv_cdf(level)) for level in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)]
+    low, high = np.quantile(draws, levels).tolist()
+    return low, high
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""The command that counts how often intervals hold the truth: its intervals, its counting, its table."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deblur.runs import write_yaml
+from detection.matching import N_THRESHOLDS, ClassMatches
+from experiments import coverage
+from experiments.gain.measure import measure
+from experiments.gain.narrator import Narrator
+from experiments.gain.plan import plan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from experiments.gain.settings import Settings
+
+N_PICTURES = 60
+
+
+def _class(found_share: float, seed: int) -> ClassMatches:
+    """One object a picture, found in some; the box of the others is wrong. Scores say nothing."""
+    generator = np.random.default_rng(seed)
+    hits = generator.random(N_PICTURES) < found_share
+    return ClassMatches(
+        scores=np.sort(generator.random(N_PICTURES))[::-1],
+        pictures=generator.permutation(N_PICTURES),
+        hits=np.tile(hits, (N_THRESHOLDS, 1)),
+        counted=np.ones((N_THRESHOLDS, N_PICTURES), bool),
+        positives=np.ones(N_PICTURES, np.int64),
+    )
+
+
+@pytest.fixture
+def matches() -> dict[str, list[ClassMatches]]:
+    shares = {"sharp": 0.9, "blurred": 0.2, "deblurred": 0.6}
+    return {arm: [_class(share, seed) for seed in range(3)] for arm, share in shares.items()}
+
+
+def _count(matches: Any, drawn: str, size: int, sets: int = 30) -> dict[tuple[str, str], coverage.Row]:
+    rows = coverage.coverage(matches, N_PICTURES, size, drawn, sets, 60, 0, lambda steps: None)
+    return {(row.figure, row.interval): row for row in rows}
+
+
+def test_the_intervals_are_what_they_are_called() -> None:
+    draws = np.random.default_rng(0).normal(size=4001)
+    low, high = coverage.percentile(0.4, draws)
+    assert (low, high) == pytest.approx((-1.96, 1.96), abs=0.1)
+    assert coverage.basic(0.4, draws) == pytest.approx((0.8 - high, 0.8 - low))
+    assert coverage.bias_corrected(float(np.median(draws)), draws) == pytest.approx((low, high), abs=0.01)
+    # Draws with a bias of .5 standard deviations: its middle moves by twice as many, on any scale.
+    moved = coverage.bias_corrected(-0.5, draws)
+    assert moved == pytest.approx((-1.96 - 1, 1.96 - 1), abs=0.25)
+    assert coverage.bias_corrected(float(np.exp(-0.5)), np.exp(draws)) == pytest.approx(np.exp(moved), rel=0.01)
+    assert np.isfinite(coverage.bias_corrected(9.0, draws)).all()
+
+
+def test_all_pictures_without_replacement_are_the_truth_itself(matches: Any) -> None:
+    found = _count(matches, "without replacement", N_PICTURES, sets=3)
+    assert {figure for figure, _ in found} == {"AP sharp", "AP blurred", "AP difference", "recovered"}
+    for row in found.values():
+        assert row.mean == pytest.approx(row.true)
+        assert row.spread == pytest.approx(0, abs=1e-9)
+    difference = found["AP difference", "percentile"].true
+    sharp, blurred = (found[name, "percentile"].true for name in ("AP sharp", "AP blurred"))
+    assert found["recovered", "percentile"].true == pytest.approx(difference / (sharp - blurred))
+
+
+def test_shares_add_up_and_depend_on_the_seed_alone(matches: Any) -> None:
+    found = _count(matches, "with replacement", 30)
+    assert found == _count(matches, "with replacement", 30)
+    for row in found.values():
+        assert row.holds + row.above + row.below == pytest.approx(1)
+        assert row.width > 0
+    assert found["AP difference", "percentile"].holds > 0.8
+    smaller = _count(matches, "without replacement", 30)["AP difference", "percentile"]
+    assert smaller.spread < found["AP difference", "percentile"].spread  # a half of 60 pictures differs less
+
+
+def test_boxes_on_other_pictures_change_nothing(matches: Any) -> None:
+    copies = np.zeros((N_PICTURES, 1))
+    copies[::3] = 2
+    few = coverage._those_of(matches, copies[:, 0] > 0)
+    assert len(few["sharp"][0].scores) == N_PICTURES // 3
+    whole, cut = coverage._aps(matches, copies), coverage._aps(few, copies)
+    assert {arm: ap.tolist() for arm, ap in whole.items()} == {arm: ap.tolist() for arm, ap in cut.items()}
+
+
+def test_the_command_counts_on_a_run(
+    settings: Settings, folder: Path, tmp_path: Path, fakes: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measure(plan(dataclasses.replace(settings, fuse=True), fakes.tools), folder, Narrator(silent=True))
+    write_yaml(folder / "config.yaml", {"annotations": str(settings.annotations), "blurred": str(settings.blurred)})
+    few = ["--size", "3", "--sets", "2", "--resamples", "5"]
+    table = tmp_path / "table.csv"
+    assert coverage.main([str(folder), *few, "--output", str(table)]) == 0
+    assert "bias-corrected" in capsys.readouterr().out
+    rows = pd.read_csv(table)
+    assert len(rows) == 2 * 7 * 3
+    assert set(rows.loc[rows.figure == "AP difference", "true"]) == {1.0}
+    for wrong, message in (
+        (["--size", "9"], "--size 9: the run has 4 pictures"),
+        (["--size", "2", "--deblurrer", "magic"], "has no deblurred and no fused pictures of finder, blurred, magic"),
+        (["--size", "2", "--detector", "magic"], "no such detector"),
+    ):
+        assert coverage.main([str(folder), *wrong]) == 1
+        assert message in capsys.readouterr().err
