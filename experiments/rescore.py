@@ -130,13 +130,20 @@ def rescore(folder: Path, annotations: Path | None, narrator: Narrator) -> GainR
     environment = read_environment(folder)
     compared = read_restoration(folder)
     old, settings, truths, found = read_run(folder, annotations)
+
+    def restoration(key: Key, stem: str) -> Mapping[str, float | None]:
+        try:
+            return compared[(*key, stem)]
+        except KeyError:
+            raise DeblurError(
+                f"{folder / 'per_image.csv'} has no line of {stem} in {' '.join(filter(None, key))}"
+            ) from None
+
     scores = []
     with narrator.progress(sum(map(len, found.values())), "scoring", "arm") as done:
         for detector, boxes in found.items():
             truth = truths.by_detector[detector]
-            scores.append(
-                score_detector(settings, detector, truth, boxes, lambda key, stem: compared[(*key, stem)], done)
-            )
+            scores.append(score_detector(settings, detector, truth, boxes, restoration, done))
     results = [
         dataclasses.replace(result, examples=old.result(result.detector, result.blur).examples)
         for scored in scores

@@ -127,6 +127,14 @@ def test_a_missing_file_is_named_before_anything_is_written(
         (tmp_path / missing).rename(measured / missing)
 
 
+def test_a_picture_without_a_line_is_named(measured: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = measured / "per_image.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith("c,")))
+    assert rescore.main([str(measured)]) == 1
+    assert f"error: {path} has no line of c in sharp" in capsys.readouterr().err
+
+
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert rescore.main([str(tmp_path / "none")]) == 1
     assert "does not exist; give the folder of a finished detection-gain run" in capsys.readouterr().err
