@@ -130,6 +130,8 @@ def rescore(folder: Path, annotations: Path | None, narrator: Narrator) -> GainR
     environment = read_environment(folder)
     compared = read_restoration(folder)
     old, settings, truths, found = read_run(folder, annotations)
+    # Before anything is written: a committed run would make its own checkout look changed.
+    rescored = [*environment.get("rescored", []), describe_environment("cpu", settings.seed)]
 
     def restoration(key: Key, stem: str) -> Mapping[str, float | None]:
         try:
@@ -152,7 +154,6 @@ def rescore(folder: Path, annotations: Path | None, narrator: Narrator) -> GainR
     gain = dataclasses.replace(old, protocol=old.protocol | scoring_protocol(settings), results=results)
     write_per_image(folder, (row for scored in scores for row in scored.rows))
     write_curves(folder, (curve for scored in scores for curve in scored.curves))
-    rescored = [*environment.get("rescored", []), describe_environment("cpu", settings.seed)]
     write_json(folder / "env.json", environment | {"rescored": rescored})
     write_metrics(folder, gain)
     return gain

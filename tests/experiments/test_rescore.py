@@ -65,7 +65,7 @@ def test_an_untouched_run_comes_out_as_it_was(measured: Path, capsys: pytest.Cap
 
 
 def test_what_older_code_did_not_measure_is_added(
-    measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = json.loads((measured / "metrics.json").read_text())
     old = json.loads((measured / "metrics.json").read_text())
@@ -74,7 +74,11 @@ def test_what_older_code_did_not_measure_is_added(
         del result["beyond_control"]
         result["arms"]["blurred"] |= {"ap": 0.9, "ap_low": 0.8}
     (measured / "metrics.json").write_text(json.dumps(old))
+    (measured / "curves.json").write_text("old")
+    # A run that is committed must not make the checkout look changed that it names.
+    monkeypatch.setattr("deblur.runs.git_commit", lambda: (measured / "curves.json").read_text()[:3])
     assert rescore.main([str(measured)]) == 0
+    assert json.loads((measured / "env.json").read_text())["rescored"][0]["commit"] == "old"
     assert json.loads((measured / "metrics.json").read_text()) == whole
     other = tmp_path / "other"
     shutil.copytree(measured, other)
