@@ -116,10 +116,7 @@ class BootstrapResult:
         """
         aps = [self.arms[arm].ap for arm in (sharp, blurred, deblurred)]
         value = recovered_fraction(*aps)
-        top, bottom, middle = (self.arms[arm].ap_draws for arm in (sharp, blurred, deblurred))
-        lost = top - bottom
-        draws = np.full_like(lost, np.nan)
-        np.divide(middle - bottom, lost, out=draws, where=lost > 0)
+        draws = recovered_fractions(*(self.arms[arm].ap_draws for arm in (sharp, blurred, deblurred)))
         excluded = int(np.count_nonzero(np.isnan(draws)))
         if value is None or excluded > (1 - self.confidence) / 2 * self.resamples:
             return Interval(value, None, None, self.confidence, self.resamples - excluded, excluded)
@@ -134,6 +131,14 @@ def recovered_fraction(sharp: float | None, blurred: float | None, deblurred: fl
     if sharp is None or blurred is None or deblurred is None or sharp <= blurred:
         return None
     return (deblurred - blurred) / (sharp - blurred)
+
+
+def recovered_fractions(
+    sharp: NDArray[np.float64], blurred: NDArray[np.float64], deblurred: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """`recovered_fraction` of every draw, (R,) of (R,) AP each; NaN where it is not defined."""
+    lost = sharp - blurred
+    return np.divide(deblurred - blurred, lost, out=np.full_like(lost, np.nan), where=lost > 0)
 
 
 def interval(

@@ -199,14 +199,10 @@ def coverage(
 
 def _figures(matches: Matches) -> dict[str, Figure]:
     """What a run reports with an interval, from AP by arm."""
-    import numpy as np
+    from detection.bootstrap import recovered_fractions
 
     def recovered(arm: str) -> Figure:
-        def share(ap: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-            lost = ap["sharp"] - ap["blurred"]
-            return np.divide(ap[arm] - ap["blurred"], lost, out=np.full_like(lost, np.nan), where=lost > 0)
-
-        return share
+        return lambda ap: recovered_fractions(ap["sharp"], ap["blurred"], ap[arm])
 
     figures: dict[str, Figure] = {
         "AP sharp": lambda ap: ap["sharp"],
