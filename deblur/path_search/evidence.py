@@ -1,0 +1,282 @@
+"""What a restored picture says of the path that it was restored along, differentiable.
+
+Along the right path a network gives a clean picture that, blurred along that path again, is the one it was given. Along
+a wrong one it leaves ringing and ghosts, or has to disagree with the inverse filters. No number tells for sure: each
+alone is lowest at some wrong path. `experiments.path_critic` learns how to weigh them, and what to see in the pictures.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from deblur.blur.sensor import to_linear
+from deblur.exposure.kernels import KERNEL, Exposure, half_turned, known, spread
+from deblur.exposure.spectra import luma
+from deblur.path_search.trial_path import AXES, STEPS, WAVES, Frame, cosines, spread_points
+from deblur.pictures import scaled_size
+
+if TYPE_CHECKING:
+    from deblur.networks.guided import GuidedNetwork
+
+_SCALES = (1, 2, 4)
+_OF_GRADIENTS = ("mean", "rms", "root")
+_OF_A_TRIAL = (
+    *(f"restored gradient {what}, 1/{scale}" for scale in _SCALES for what in _OF_GRADIENTS),
+    *(f"filtered gradient {what}" for what in _OF_GRADIENTS),
+    "restored less filtered, encoded, rms",
+    "restored less filtered, linear, mean",
+    "filters' difference, linear and encoded, rms",
+    "filters' difference, keen and calm, rms",
+    "restored less blurred, rms",
+    "restored less blurred, mean",
+    "out of range",
+    "evenness of gradients over blocks",
+    "blurred again less blurred, rms",
+    "blurred again less blurred, mean",
+    "blurred again less blurred, gradient mean",
+    "log-likelihood to the estimator",
+    "cosine to the estimate",
+    "path's width",
+)
+NAMES = (*_OF_A_TRIAL, *(f"{name}, over no path" for name in _OF_A_TRIAL), "width of the estimated kernels")
+"""What the numbers of a trial are; all but the estimator's two and their differences are logarithms."""
+SHOWN = 5
+"""Pictures of a trial that a critic sees."""
+WINDOW = 200
+"""Longer side, in pixels, of the part of a picture that is restored along each path; it has the picture's shape."""
+_SIZE = 64  # of kernels
+_SPACING = 133.0  # pixels, about, between the places that kernels are made for
+_BORDER = 16  # pixels, where what comes from outside the window decides
+_BLOCK = 24  # pixels
+_SAMPLED = slice(2, STEPS, 4)  # points of a path at which a restored picture is blurred again
+_FLOOR = 1e-7
+_DOUBT = 0.03  # share of an estimate's mass that could be anywhere
+_APART = 0.75  # of a window's sides, that the next one lies away from it in one direction
+_STRIDE = 8  # pixels, between places where windows may lie
+
+
+class Judged(NamedTuple):
+    """Trials of N paths in W windows each.
+
+    Attributes:
+        evidence: (N, W, len(NAMES)) numbers.
+        shown: (N, W, SHOWN, H, W) brightness in [0, 1]: restored, by the filter in linear light and in encoded values,
+            what is left when the restored one is blurred again (a half where nothing is; its signed root), blurred.
+        restored: (N, W, 3, H, W), not clamped.
+    """
+
+    evidence: Tensor
+    shown: Tensor
+    restored: Tensor
+
+
+class Scene:
+    """One blurred picture, ready to be restored along many paths."""
+
+    def __init__(self, network: GuidedNetwork, blurred: Tensor, windows: int = 1) -> None:
+        """Look at the picture once.
+
+        Args:
+            network: whose weights need no gradients.
+            blurred: (1, 3, H, W) RGB in [0, 1].
+            windows: how many parts of the picture are restored along each path: those with the strongest gradients,
+                apart from each other. A picture that is no larger than a window is one.
+        """
+        self._network = network
+        height, width = blurred.shape[-2:]
+        self.frame = Frame(width, height)
+        self._shape = scaled_size(width, height, WINDOW)[::-1]
+        with torch.no_grad():
+            self.estimate: Exposure = network.guide.estimate(blurred)
+            mean = self.estimate.kernels.mean[0]
+            self.spread = float(spread(mean).mean())
+            self._log_belief = ((1 - _DOUBT) * _smoothed(mean) + _DOUBT / KERNEL**2).log()
+            guide = network.guide(blurred, self.estimate)
+            own = network(blurred, guide, finest_only=True).picture
+            self._corners = _corners(luma(blurred), self._shape, windows)
+            self.blurred = self.cut(blurred)
+            """The windows (W, 3, h, w)."""
+            self._brightness = luma(self.blurred)
+            self._light = _light(self._brightness)
+            self._rows, self._columns = (_even(side) for side in self._shape)
+            self._grid = self._places(blurred.device)
+            nowhere = torch.zeros(1, WAVES, AXES, device=blurred.device)
+            self.windows = len(self._corners)
+            """How many there are."""
+            still = self._along(nowhere)
+            self._still = still.evidence
+            self.by_itself = self._compared(self._look(nowhere, self.cut(own), self.cut(guide)))
+            """What the network restores along no path but by its own estimate."""
+
+    def cut(self, picture: Tensor) -> Tensor:
+        """The windows (W, C, h, w) of a picture (1, C, H, W)."""
+        height, width = self._shape
+        return torch.cat([picture[..., top : top + height, left : left + width] for top, left in self._corners])
+
+    def exposure(self, waves: Tensor) -> Exposure:
+        """The kernels of the windows along trial paths (N, 8, 3): N W pictures, a path's windows side by side."""
+        points = torch.stack(
+            [
+                self.frame.points(waves, [top + y for y in self._rows], [left + x for x in self._columns])
+                for top, left in self._corners
+            ],
+            1,
+        )
+        kernels = spread_points(points, _SIZE).flatten(0, 1)
+        return Exposure(known(kernels), self._rows, self._columns, certain=True)
+
+    def likelihood(self, waves: Tensor) -> tuple[Tensor, Tensor]:
+        """How well paths (..., 8, 3) agree with the estimator, whichever way round: log-likelihood and cosine."""
+        kernels = spread_points(self.frame.points(waves, self.estimate.rows, self.estimate.columns), KERNEL)
+        smooth, mean = _smoothed(kernels), self.estimate.kernels.mean[0]
+        ways = [
+            ((way * self._log_belief).sum((-2, -1)).mean(-1), _cosine(even, mean).mean(-1))
+            for way, even in ((kernels, smooth), (half_turned(kernels), half_turned(smooth)))
+        ]
+        likelihood, cosine = (torch.maximum(one, other) for one, other in zip(*ways, strict=True))
+        return likelihood, cosine
+
+    def judge(self, waves: Tensor) -> Judged:
+        """Restore the windows along paths (N, 8, 3) and look at the results; gradients reach the paths."""
+        return self._compared(self._along(waves))
+
+    def _along(self, waves: Tensor) -> Judged:
+        blurred = self.blurred.repeat(len(waves), 1, 1, 1)
+        guide = self._network.guide(blurred, self.exposure(waves))
+        picture = self._network(blurred, guide, finest_only=True).picture
+        return self._look(waves, picture, guide)
+
+    def _look(self, waves: Tensor, picture: Tensor, guide: Tensor) -> Judged:
+        """What is seen of N W restored windows, without the differences from no path."""
+        brightness = self._brightness.repeat(len(waves), 1, 1, 1)
+        restored = luma(picture)
+        numbers = []
+        for scale in _SCALES:
+            numbers += _of_gradients(restored if scale == 1 else F.avg_pool2d(restored, scale))
+        linear, encoded, calm = guide[:, 0:1], guide[:, 1:2], guide[:, 2:3]
+        change = restored - brightness
+        numbers += _of_gradients(brightness + linear)
+        numbers += [
+            _rms(change - encoded),
+            _mean(change - linear),
+            _rms(linear - encoded),
+            _rms(encoded - calm),
+            _rms(change),
+            _mean(change),
+            (F.relu(picture - 1) + F.relu(-picture)).mean((1, 2, 3)).add(1e-5).log(),
+            _evenness(restored),
+        ]
+        again = self._blurred_again(_light(restored.clamp(0, 1)), waves)
+        residual = again - self._light.repeat(len(waves), 1, 1, 1)
+        inside = residual[..., _BORDER:-_BORDER, _BORDER:-_BORDER]
+        numbers += [_rms(inside), _mean(inside), _of_gradients(inside)[0]]
+        width = width_of(waves, self.frame, self.estimate)
+        numbers += [each.repeat_interleave(len(self._corners)) for each in (*self.likelihood(waves), width.log())]
+        root = residual.sign() * (residual.abs() + _FLOOR).sqrt()
+        shown = torch.cat([restored, brightness + linear, brightness + encoded, root / 2 + 0.5, brightness], 1)
+        shape = (len(waves), len(self._corners))
+        return Judged(
+            torch.stack(numbers, 1).unflatten(0, shape), shown.unflatten(0, shape), picture.unflatten(0, shape)
+        )
+
+    def _compared(self, judged: Judged) -> Judged:
+        less = judged.evidence - self._still
+        wide = judged.evidence.new_full((*judged.evidence.shape[:2], 1), math.log(self.spread + _FLOOR))
+        return judged._replace(evidence=torch.cat([judged.evidence, less, wide], -1))
+
+    def _places(self, device: torch.device) -> Tensor:
+        """(W, h, w, 2) how far each pixel of each window lies from the middle of the picture, x and y."""
+        height, width = self._shape
+        rows = torch.arange(height, device=device).unsqueeze(1).expand(self._shape)
+        columns = torch.arange(width, device=device).expand(self._shape)
+        x, y = self.frame.center
+        return torch.stack(
+            [torch.stack([columns + left - x, rows + top - y], -1) for top, left in self._corners]
+        ).float()
+
+    def _blurred_again(self, light: Tensor, waves: Tensor) -> Tensor:
+        """(N W, 1, h, w) averaged along the paths, in each place's own displacement."""
+        height, width = self._shape
+        path = (cosines(waves.device) @ waves)[:, _SAMPLED]
+        unit = waves.new_tensor([(width - 1) / 2, (height - 1) / 2])
+        corners = waves.new_tensor([[left, top] for top, left in self._corners]).view(-1, 1, 1, 2)
+        middle = waves.new_tensor(self.frame.center)
+        total = torch.zeros_like(light)
+        for step in range(path.shape[1]):
+            x, y, roll = (path[:, step, axis].view(-1, 1, 1, 1) for axis in range(AXES))
+            cos, sin = torch.cos(roll / self.frame.reach) - 1, torch.sin(roll / self.frame.reach)
+            right, down = self._grid[..., 0], self._grid[..., 1]
+            moved = torch.stack([x + cos * right - sin * down, y + sin * right + cos * down], -1)
+            grid = (self._grid - moved + middle - corners) / unit - 1
+            total = total + F.grid_sample(light, grid.flatten(0, 1), padding_mode="reflection", align_corners=True)
+        return total / path.shape[1]
+
+
+def width_of(waves: Tensor, frame: Frame, exposure: Exposure) -> Tensor:
+    """(N,) root mean square distance of paths from their middle, over time and an exposure's places, in pixels."""
+    points = frame.points(waves, exposure.rows, exposure.columns)
+    return (points - points.mean(-2, keepdim=True)).square().sum(-1).mean((-2, -1)).clamp_min(1e-6).sqrt()
+
+
+def _corners(brightness: Tensor, shape: tuple[int, int], count: int) -> list[tuple[int, int]]:
+    """Top and left of windows of a picture's brightness (1, 1, H, W): the strongest gradients first."""
+    height, width = brightness.shape[-2:]
+    across = F.pad(brightness.diff(dim=-1), (0, 1)).abs() + F.pad(brightness.diff(dim=-2), (0, 0, 0, 1)).abs()
+    strength = F.avg_pool2d(across, shape, stride=_STRIDE)[0, 0]
+    tops, lefts = (torch.arange(side, device=brightness.device) * _STRIDE for side in strength.shape)
+    corners: list[tuple[int, int]] = []
+    for _ in range(count if (height, width) != shape else 1):
+        place = int(strength.argmax())
+        top, left = place // strength.shape[1] * _STRIDE, place % strength.shape[1] * _STRIDE
+        corners.append((top, left))
+        near = ((tops - top).abs() < _APART * shape[0]).unsqueeze(1) & ((lefts - left).abs() < _APART * shape[1])
+        strength = strength.masked_fill(near, -1)
+    return corners
+
+
+def _even(side: int) -> tuple[float, ...]:
+    count = max(1, round(side / _SPACING))
+    return tuple((index + 0.5) * side / count for index in range(count))
+
+
+def _light(brightness: Tensor) -> Tensor:
+    """Linear light of grey pictures (B, 1, H, W)."""
+    return luma(to_linear(brightness.expand(-1, 3, -1, -1)))
+
+
+def _smoothed(kernels: Tensor) -> Tensor:
+    flat = kernels.reshape(-1, 1, *kernels.shape[-2:])
+    return F.avg_pool2d(flat, 3, 1, 1).view(kernels.shape)
+
+
+def _cosine(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum((-2, -1)) / (a.square().sum((-2, -1)) * b.square().sum((-2, -1))).sqrt().clamp_min(_FLOOR)
+
+
+def _of_gradients(pictures: Tensor) -> list[Tensor]:
+    """Logarithms of their mean, root mean square and mean of roots; the last is low where few gradients are strong."""
+    both = torch.cat([pictures.diff(dim=-1).flatten(1), pictures.diff(dim=-2).flatten(1)], 1)
+    root = (both.square() + 1e-6).pow(0.25).mean(1)
+    return [(both.abs().mean(1) + _FLOOR).log(), (both.square().mean(1) + _FLOOR).log() / 2, (root + _FLOOR).log()]
+
+
+def _evenness(pictures: Tensor) -> Tensor:
+    """Mean logarithm of the gradients' strength over blocks, less that of their mean: 0 where all blocks are alike."""
+    strength = F.avg_pool2d(
+        pictures.diff(dim=-1).square()[..., :-1, :] + pictures.diff(dim=-2).square()[..., :-1], _BLOCK
+    )
+    strength = strength.flatten(1) + 1e-6
+    return strength.log().mean(1) - strength.mean(1).log()
+
+
+def _mean(values: Tensor) -> Tensor:
+    return (values.abs().mean((1, 2, 3)) + _FLOOR).log()
+
+
+def _rms(values: Tensor) -> Tensor:
+    return (values.square().mean((1, 2, 3)) + _FLOOR).log() / 2

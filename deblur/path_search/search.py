@@ -1,0 +1,267 @@
+"""Blind deblurring by trial: guess paths from the estimator's kernels, restore along them, follow what looks better.
+
+A guided network restores a picture well along the right path, and the picture shows whether the path was right. So a
+search over paths (two dozen numbers) does what no estimator that was tried could: it finds the phases of the kernel,
+which spectra do not hold. Hundreds of trials go through the network, and half of them through its gradients.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from deblur.devices import to_batch
+from deblur.networks.guided import GuidedNetwork
+from deblur.path_search.critic import Critic
+from deblur.path_search.evidence import WINDOW, Judged, Scene, width_of
+from deblur.path_search.trial_path import WAVES
+from deblur.pictures import scale_down
+from deblur.released import load_released
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from deblur.blur import Motion
+
+MIDDLE, LARGEST = 400, 640
+"""Longer sides, in pixels, of the copies that paths are followed in after the first."""
+_WIDTH = 1.4  # pixels, of the kernels in the copy that a search begins in: a blur that is less cannot be judged
+WINDOWS = (1, 2, 3)
+"""Parts of the picture that are looked at in the first copy, the middle one and the largest."""
+_SETTLING = 50  # steps to bring a start into agreement with the estimator
+_SETTLING_RATE = 0.15
+_ROUGHNESS = 0.01  # price of fast cosines
+_BETAS = (0.8, 0.95)  # of Adam: a few steps have no long memory
+_AT_ONCE = 4  # windows that go through the network together
+
+
+class Stage(NamedTuple):
+    """Part of a search: the best paths of the stage before are followed down the energy's gradient.
+
+    Attributes:
+        kept: how many paths.
+        steps: of each.
+        rate: of the first step, in pixels; the last one's is near 0.
+    """
+
+    kept: int
+    steps: int
+    rate: float
+
+
+class Effort(NamedTuple):
+    """What a search may cost.
+
+    Attributes:
+        starts: in the first copy, each tried both ways round.
+        first: stages there.
+        middle: stages in the middle copy.
+        largest: stages in the largest.
+    """
+
+    starts: int
+    first: tuple[Stage, ...]
+    middle: tuple[Stage, ...]
+    largest: tuple[Stage, ...]
+
+
+FULL = Effort(
+    96,
+    (Stage(14, 4, 0.2), Stage(6, 6, 0.17), Stage(3, 8, 0.12)),
+    (Stage(3, 6, 0.12), Stage(1, 6, 0.1)),
+    (Stage(1, 10, 0.1),),
+)
+"""What `PathSearch` spends by default."""
+
+
+class Trial(NamedTuple):
+    """A path that was tried.
+
+    Attributes:
+        energy: what speaks against it.
+        waves: (8, 3); see ``trial_path.Frame``.
+    """
+
+    energy: float
+    waves: Tensor
+
+
+class PathSearch:
+    """Finds the camera's path in a blurred picture.
+
+    >>> search = PathSearch.load()
+    >>> path = search(blurred)  # (H, W, 3) uint8 RGB; about half a minute of one processor core
+    >>> sharp = Deblurrer.load("mstsgm-guided-large")(blurred, path)
+
+    It takes the picture to be blurred by one rigid motion of the camera in its plane. Objects that move by themselves,
+    a camera that moves ahead and rolling shutters have no such path.
+    """
+
+    def __init__(
+        self, network: GuidedNetwork, critic: Critic, device: torch.device | str = "cpu", effort: Effort = FULL
+    ) -> None:
+        """Search with a network that restores; the smaller the faster.
+
+        Args:
+            network: moved to ``device`` and frozen.
+            critic: of this network's restorations.
+            device: where it runs.
+            effort: how long it looks.
+        """
+        self._device = torch.device(device)
+        self._network = network.eval().requires_grad_(requires_grad=False)
+        self._network = self._network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._critic = critic.eval().requires_grad_(requires_grad=False).to(self._device)
+        self._effort = effort
+
+    @classmethod
+    def load(
+        cls, device: torch.device | str = "cpu", critic: Critic | None = None, effort: Effort = FULL
+    ) -> PathSearch:
+        """The search with the released default network.
+
+        Args:
+            device: where it runs.
+            critic: of its restorations; by default the one that was learnt for it.
+            effort: how long it looks.
+
+        Raises:
+            DeblurError: a file cannot be read.
+        """
+        network, _ = load_released("default")
+        assert isinstance(network, GuidedNetwork)
+        return cls(network, critic or Critic.load(), device, effort)
+
+    def __call__(self, picture: NDArray[np.uint8]) -> Motion | None:
+        """The path of a blurred picture (H, W, 3), RGB uint8, in its own pixels; which way it was gone stays open.
+
+        None is for a picture that its own estimate seems to restore better than any path that is found.
+        """
+        scene = self.first_scene(picture)
+        found = self.begin(scene)
+        for side, windows, stages in (
+            (MIDDLE, WINDOWS[1], self._effort.middle),
+            (LARGEST, WINDOWS[2], self._effort.largest),
+        ):
+            before = max(scene.frame.width, scene.frame.height)
+            if before < min(side, max(picture.shape[:2])):
+                scene = self.scene(picture, side, windows)
+                larger = max(scene.frame.width, scene.frame.height) / before
+                found = self.follow(scene, [trial.waves * larger for trial in found], stages)
+        with torch.no_grad():
+            itself = float(self._critic(scene.by_itself))
+        if found[0].energy > itself:
+            return None
+        return scene.frame.motion(found[0].waves).scaled(
+            max(picture.shape[:2]) / max(scene.frame.width, scene.frame.height)
+        )
+
+    def scene(self, picture: NDArray[np.uint8], side: int, windows: int = 1) -> Scene:
+        """A copy of a picture (H, W, 3), RGB uint8, with ``side`` pixels along its longer side, or its own if less."""
+        return Scene(self._network, to_batch(scale_down(picture, side), self._device), windows)
+
+    def first_scene(self, picture: NDArray[np.uint8]) -> Scene:
+        """The copy of a picture (H, W, 3), RGB uint8, that a search begins in: the smallest that shows its blur."""
+        middle = self.scene(picture, MIDDLE, WINDOWS[0])
+        longest = max(middle.frame.width, middle.frame.height)
+        side = max(WINDOW, round(longest * min(1, _WIDTH / max(middle.spread, 1e-3))))
+        return middle if side >= longest else self.scene(picture, side, WINDOWS[0])
+
+    def begin(self, scene: Scene, watch: Callable[[Judged, bool], None] | None = None) -> list[Trial]:
+        """The best paths of the first copy, the best one first: the same ones for the same picture.
+
+        Args:
+            scene: that copy.
+            watch: told what came of every trial and whether it lies on a way down, for training the critic.
+        """
+        tried = self.try_all(scene, self.guesses(scene, self._effort.starts), watch)
+        return self.follow(scene, [trial.waves for trial in tried], self._effort.first, watch)
+
+    @staticmethod
+    def guesses(scene: Scene, starts: int, seed: int = 0) -> Tensor:
+        """(2 starts, 8, 3) random paths that the estimator does not speak against, each followed by its half turn."""
+        guesses = _guesses(scene, starts, torch.Generator().manual_seed(seed))
+        return torch.stack([guesses, -guesses], 1).flatten(0, 1)
+
+    def try_all(self, scene: Scene, waves: Tensor, watch: Callable[[Judged, bool], None] | None = None) -> list[Trial]:
+        """Trials of paths (N, 8, 3), the best one first."""
+        tried: list[Trial] = []
+        with torch.no_grad():
+            for chunk in waves.split(_at_once(scene)):
+                judged = scene.judge(chunk)
+                if watch is not None:
+                    watch(judged, False)
+                tried += map(Trial, self._critic(judged).tolist(), chunk)
+        return sorted(tried, key=lambda trial: trial.energy)
+
+    def follow(
+        self,
+        scene: Scene,
+        paths: list[Tensor],
+        stages: tuple[Stage, ...],
+        watch: Callable[[Judged, bool], None] | None = None,
+    ) -> list[Trial]:
+        """Where the first of some paths lead, stage by stage, the best one first."""
+        best: list[Trial] = []
+        for stage in stages:
+            chunks = torch.stack(paths[: stage.kept]).split(_at_once(scene))
+            best = [trial for chunk in chunks for trial in self._descend(scene, chunk, stage, watch)]
+            best.sort(key=lambda trial: trial.energy)
+            paths = [trial.waves for trial in best]
+        return best
+
+    def _descend(
+        self, scene: Scene, waves: Tensor, stage: Stage, watch: Callable[[Judged, bool], None] | None
+    ) -> list[Trial]:
+        """The best path on each way down the energy's gradient, by Adam with a rate that falls to 0."""
+        waves = waves.clone().requires_grad_()
+        optimizer = torch.optim.Adam([waves], stage.rate, betas=_BETAS)
+        best = [Trial(float("inf"), path) for path in waves.detach()]
+        with torch.enable_grad():
+            for step in range(stage.steps + 1):
+                optimizer.param_groups[0]["lr"] = stage.rate * (1 - step / (stage.steps + 1))
+                judged = scene.judge(waves)
+                energies = self._critic(judged)
+                if watch is not None:
+                    watch(judged, True)
+                here = map(Trial, energies.tolist(), waves.detach().clone())
+                best = [min(pair, key=lambda trial: trial.energy) for pair in zip(best, here, strict=True)]
+                if step < stage.steps:
+                    optimizer.zero_grad()
+                    energies.sum().backward()
+                    optimizer.step()
+        return best
+
+
+def _at_once(scene: Scene) -> int:
+    """Paths that are tried together."""
+    return max(1, _AT_ONCE // scene.windows)
+
+
+def _guesses(scene: Scene, starts: int, generator: torch.Generator) -> Tensor:
+    """(N, 8, 3) paths that the estimator does not speak against: random ones made to agree."""
+    device = scene.estimate.kernels.mean.device
+    # An estimate that is not sure is wider than the path.
+    wide = scene.spread * (0.4 + 0.7 * torch.rand(starts, generator=generator)).to(device)
+    speed = torch.arange(1, WAVES + 1, device=device).unsqueeze(1)
+    smooth = 1 + torch.rand(starts, 1, 1, generator=generator).to(device)
+    waves = torch.randn(starts, WAVES, 3, generator=generator).to(device) / speed**smooth
+    waves[..., 2] *= 0.3
+    waves *= (wide / width_of(waves, scene.frame, scene.estimate)).view(-1, 1, 1)
+    waves.requires_grad_()
+    optimizer = torch.optim.Adam([waves], _SETTLING_RATE)
+    with torch.enable_grad():
+        for _ in range(_SETTLING):
+            width = width_of(waves, scene.frame, scene.estimate)
+            rough = (waves * speed).square().sum((1, 2)) / width.detach().square()
+            likelihood, _ = scene.likelihood(waves)
+            cost = (2 * (width / wide).log().square() + _ROUGHNESS * rough - likelihood).sum()
+            optimizer.zero_grad()
+            cost.backward()
+            optimizer.step()
+    return waves.detach()

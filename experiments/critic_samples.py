@@ -1,0 +1,167 @@
+"""Restorations along right and wrong paths, with their errors: what a path's critic learns from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from deblur.blur import synthesize_with_motion
+from deblur.blur.spec import REFERENCE_SIDE, parse_blur
+from deblur.devices import to_batch
+from deblur.path_search import PathSearch
+from deblur.path_search.critic import CELL, Critic
+from deblur.path_search.search import LARGEST, MIDDLE, Effort, Stage
+from deblur.path_search.trial_path import AXES, WAVES, cosines, waves_of
+from deblur.pictures import read_picture, scale_down
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from deblur.path_search.evidence import Judged
+
+COPIES = ("first", "first", "middle", "first", "largest")
+"""Which copy of a search's a sample is of, in turn."""
+_PERTURBED = 30  # wrong paths of a picture before there is a critic
+_STARTS = 8  # paths that only agree with the estimator, likewise
+_EFFORT = Effort(20, (Stage(5, 4, 0.2), Stage(3, 5, 0.17), Stage(2, 6, 0.12)), (), ())
+_FROM_TRUE = (Stage(2, 5, 0.15),)  # ways down from the true path and beside it
+_BESIDE = (Stage(3, 6, 0.12),)  # ways down in the larger copies
+_TRIED = 3  # of a search's random starts one is learnt from
+_FOLLOWED = 2  # of the steps of a way down, likewise: neighbours say the same
+_LEAST = 1e-9
+
+
+@dataclass(frozen=True)
+class Samples:
+    """N trials in W windows of one copy of a picture: by the network itself, along the true path, then the others.
+
+    Attributes:
+        evidence: (N, W, len(NAMES)) float32.
+        shown: (N, W, SHOWN, H, W) uint8, 255 times what a critic sees; H and W are cut to multiples of 8.
+        maps: (N, W, H / 8, W / 8) float16, natural logarithms of the restorations' mean square errors.
+        errors: (N, W) float32, natural logarithms of their root mean square errors.
+        blurred: (W,) float32, those of the blurred windows.
+    """
+
+    evidence: NDArray[np.float32]
+    shown: NDArray[np.uint8]
+    maps: NDArray[np.float16]
+    errors: NDArray[np.float32]
+    blurred: NDArray[np.float32]
+
+    @classmethod
+    def load(cls, file: Path) -> Samples:
+        """What ``save`` wrote."""
+        with np.load(file, allow_pickle=False) as archive:
+            return cls(**{name: archive[name] for name in cls.__dataclass_fields__})
+
+    def save(self, file: Path) -> None:
+        """Write an .npz file in one step."""
+        part = file.with_suffix(".part")
+        with part.open("wb") as stream:
+            np.savez(stream, **{name: getattr(self, name) for name in self.__dataclass_fields__})
+        part.replace(file)
+
+
+class _Kept:
+    """What came of trials, as far as it is learnt from."""
+
+    def __init__(self, target: Tensor) -> None:
+        """``target`` is (W, 3, H, W): the sharp windows."""
+        self._target = target
+        self._parts: list[tuple[NDArray[Any], ...]] = []
+
+    def add(self, judged: Judged) -> None:
+        """Keep trials."""
+        evidence, shown, restored = (part.detach() for part in judged)
+        square = _square_error(restored, self._target)
+        height, width = (side // CELL * CELL for side in shown.shape[-2:])
+        cells = F.avg_pool2d(square[..., :height, :width].flatten(0, 1), CELL).unflatten(0, square.shape[:2])
+        self._parts.append(
+            (
+                evidence.numpy(),
+                (shown[..., :height, :width].clamp(0, 1) * 255).round().byte().numpy(),
+                cells.clamp_min(_LEAST).log().half().numpy(),
+                (square.mean((-2, -1)).clamp_min(_LEAST).log() / 2).numpy(),
+            )
+        )
+
+    def samples(self, blurred: Tensor) -> Samples:
+        """All that was kept, of these blurred windows (W, 3, H, W)."""
+        error = _square_error(blurred, self._target).mean((-2, -1)).clamp_min(_LEAST).log() / 2
+        evidence, shown, maps, errors = (np.concatenate(part) for part in zip(*self._parts, strict=True))
+        return Samples(evidence, shown, maps, errors, error.numpy())
+
+
+def sample(file: Path, blur: str, seed: int, copy: str, critic: Critic | None) -> Samples:
+    """Blur a picture and restore it along many paths: at random, or where a critic leads.
+
+    Args:
+        file: a sharp picture.
+        blur: of shake, curved or straight blur, as text.
+        seed: of blur and paths.
+        copy: one of ``COPIES``.
+        critic: that leads the search; None tries the true path's neighbours.
+    """
+    torch.set_num_threads(1)
+    generator = np.random.default_rng(seed)
+    sharp = scale_down(read_picture(file), REFERENCE_SIDE)
+    blurred, motion = synthesize_with_motion(sharp, parse_blur(blur), seed, file.stem)
+    search = PathSearch.load(critic=critic or Critic(), effort=_EFFORT)
+    if copy == "first":
+        scene = search.first_scene(blurred)
+    else:
+        scene = search.scene(blurred, MIDDLE if copy == "middle" else LARGEST, windows=2)
+    side = max(scene.frame.width, scene.frame.height)
+    true = waves_of(motion.scaled(side / max(sharp.shape[:2])), scene.frame)
+    kept = _Kept(scene.cut(to_batch(scale_down(sharp, side), torch.device("cpu"))))
+    kept.add(scene.by_itself)
+    count = 0
+
+    def watch(judged: Judged, followed: bool) -> None:
+        nonlocal count
+        count += 1
+        if count % (_FOLLOWED if followed else _TRIED) == 0:
+            kept.add(judged)
+
+    with torch.no_grad():
+        kept.add(scene.judge(true[None]))
+        beside = torch.stack([_perturbed(true, generator, scene.spread) for _ in range(_PERTURBED)])
+        if critic is None:
+            for waves in (*beside.split(2), *search.guesses(scene, _STARTS, seed).split(2)):
+                kept.add(scene.judge(waves))
+    if critic is not None:
+        search.follow(scene, [true, *beside[:1]], _FROM_TRUE, watch)
+        if copy == "first":
+            search.begin(scene, watch)
+        else:
+            search.follow(scene, [*beside[1:4]], _BESIDE, watch)
+    return kept.samples(scene.blurred)
+
+
+def _square_error(restored: Tensor, target: Tensor) -> Tensor:
+    """(..., H, W), the mean over colours."""
+    return (restored.clamp(0, 1) - target).square().mean(-3)
+
+
+def _perturbed(true: Tensor, generator: np.random.Generator, spread: float) -> Tensor:
+    """A wrong path: the true one turned by 180 degrees, longer or shorter, moved by a smooth one, or that one alone."""
+    kind = generator.random()
+    if kind < 0.05:
+        return -true
+    if kind < 0.15:
+        return true * generator.uniform(0.2, 1.6)
+    speed = np.arange(1, WAVES + 1)[:, None] ** generator.uniform(0.5, 1.5)
+    axes = np.ones(AXES)
+    axes[2] = generator.uniform(0, 0.6)
+    smooth = torch.from_numpy(generator.standard_normal((WAVES, AXES)) / speed * axes).float()
+    width = (cosines(smooth.device) @ smooth)[:, :2].square().sum(1).mean().sqrt()
+    smooth = smooth / width * spread * 10 ** generator.uniform(-1.2, 0.1)
+    return smooth if kind < 0.2 else true + smooth

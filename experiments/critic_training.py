@@ -1,0 +1,151 @@
+"""How a path's critic learns from samples, and how well it chooses on pictures that it has not seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from deblur.path_search.critic import Critic, ErrorMap, Weigher
+from deblur.path_search.evidence import Judged
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from experiments.critic_samples import Samples
+
+_STEPS, _RATE, _DECAY = 500, 0.004, 0.03  # of AdamW, for each member that weighs numbers
+_LOOKING_RATE, _LOOKING_DECAY = 0.001, 0.01  # of AdamW, for the network that sees
+_TRIALS = 8  # of a window, in a step of that network
+_WINDOWS = 2  # in such a step
+_CELLS = 0.1  # weight of the maps beside the windows' errors
+_LEAST_SCALE = 1e-3
+_FAR, _NEAR = 0.15, 0.25  # weight of the worst restorations beside the best; how fast weight falls with the error
+_DECIBELS = 20 / np.log(10)
+
+
+def train_critic(learnt: Sequence[Samples], looks: int, seed: int, before: Critic | None = None) -> Critic:
+    """A critic of these pictures' trials.
+
+    Args:
+        learnt: samples.
+        looks: how many times the network that sees looks at each window.
+        seed: of weights and order.
+        before: where the network that sees begins.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        critic = Critic()
+        if before is not None:
+            critic.sees.load_state_dict(before.sees.state_dict())
+        _learn_to_weigh(critic.weigher, learnt)
+        _learn_to_see(critic.sees, learnt, looks, np.random.default_rng(seed))
+    return critic.eval()
+
+
+def gains(critic: Critic, unseen: Sequence[Samples]) -> dict[str, float]:
+    """Mean gains in dB over the blurred windows of pictures that the critic has not learnt from.
+
+    Returns:
+        Of what it chooses among all that was tried (``chosen_db``) and what its parts would choose (``weighed_db``,
+        ``seen_db``), of the best there is (``best_db``), along the true path (``true_db``) and by the network itself
+        (``itself_db``).
+    """
+    found: dict[str, list[float]] = {}
+    for part in unseen:
+        judged = Judged(torch.from_numpy(part.evidence), torch.from_numpy(part.shown).float() / 255, torch.empty(0))
+        with torch.no_grad():
+            energies = {
+                "chosen_db": critic.of_windows(judged),
+                "weighed_db": critic.weigher(judged.evidence),
+                "seen_db": ErrorMap.total(critic.sees(judged.shown.flatten(0, 1))).view(part.errors.shape),
+            }
+        places = {name: energy.argmin(0).numpy() for name, energy in energies.items()}
+        count = part.errors.shape[1]
+        places |= {"best_db": part.errors.argmin(0), "true_db": np.ones(count, int), "itself_db": np.zeros(count, int)}
+        for name, place in places.items():
+            found.setdefault(name, []).extend(part.blurred - part.errors[place, np.arange(count)])
+    return {name: round(float(np.mean(values)) * _DECIBELS, 4) for name, values in found.items()}
+
+
+def _learn_to_weigh(weigher: Weigher, learnt: Sequence[Samples]) -> None:
+    """All trials at each step."""
+    evidence, errors, weight = (
+        torch.from_numpy(np.concatenate([part for parts in each for part in parts]))
+        for each in (
+            [part.evidence.transpose(1, 0, 2) for part in learnt],
+            [part.errors.T for part in learnt],
+            [_weights(part.errors).T for part in learnt],
+        )
+    )
+    counts = torch.tensor([len(part.errors) for part in learnt for _ in range(part.errors.shape[1])])
+    window = torch.arange(len(counts)).repeat_interleave(counts)
+    weight = weight / counts[window].sqrt()
+    total = torch.zeros(len(counts)).index_add(0, window, weight)
+    weigher.center.copy_(evidence.mean(0))
+    weigher.scale.copy_(evidence.std(0) + _LEAST_SCALE)
+    for member in weigher.members:
+        optimizer = torch.optim.AdamW(member.parameters(), _RATE, weight_decay=_DECAY)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _STEPS)
+        seen = (evidence - weigher.center) / weigher.scale
+        for _ in range(_STEPS):
+            wrong = member(seen).squeeze(-1) - errors
+            # What all trials of a window have in common is no matter of the path.
+            common = torch.zeros(len(counts)).index_add(0, window, weight * wrong) / total
+            loss = (weight * (wrong - common[window]).square()).sum() / weight.sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        with torch.no_grad():  # so that members and the network that sees mean the same by their numbers
+            member.eval()
+            last = member.get_submodule("5")
+            assert isinstance(last, nn.Linear)
+            last.bias -= (weight * (member(seen).squeeze(-1) - errors)).sum() / weight.sum()
+
+
+def _learn_to_see(sees: ErrorMap, learnt: Sequence[Samples], looks: int, generator: np.random.Generator) -> None:
+    """Some trials of a few windows at each step."""
+    windows = [(part, window) for part in learnt for window in range(part.errors.shape[1])]
+    order = np.concatenate([generator.permutation(len(windows)) for _ in range(looks)])
+    optimizer = torch.optim.AdamW(sees.parameters(), _LOOKING_RATE, weight_decay=_LOOKING_DECAY)
+    steps = len(order) // _WINDOWS
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LOOKING_RATE, total_steps=steps + 1, pct_start=0.1)
+    sees.train()
+    for step in tqdm(range(steps), desc="learning to see", unit="step", mininterval=10):
+        optimizer.zero_grad()
+        for place in order[step * _WINDOWS : (step + 1) * _WINDOWS]:
+            part, window = windows[place]
+            _loss_of(sees, part, window, generator).div(_WINDOWS).backward()
+        torch.nn.utils.clip_grad_norm_(sees.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+    sees.eval()
+
+
+def _loss_of(sees: ErrorMap, part: Samples, window: int, generator: np.random.Generator) -> Tensor:
+    """How wrong the maps of some trials of a window are, and their totals beside each other."""
+    weights = _weights(part.errors[:, window])
+    count = min(_TRIALS, len(weights))
+    chosen = generator.choice(len(weights), count, replace=False, p=(weights + weights.mean()) / (2 * weights.sum()))
+    shown = torch.from_numpy(part.shown[chosen, window]).float() / 255
+    target = torch.from_numpy(part.maps[chosen, window]).float()
+    axes = [axis for axis in (-1, -2) if generator.random() < 0.5]
+    shown, target = shown.flip(axes), target.flip(axes)
+    errors = torch.from_numpy(part.errors[chosen, window])
+    maps = sees(shown)
+    wrong = ErrorMap.total(maps) - errors
+    cells = (maps - target).square().mean()
+    return (wrong - wrong.mean()).square().mean() + _CELLS * cells
+
+
+def _weights(errors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What each trial (N, ...) of a window weighs."""
+    weights: NDArray[np.float32] = (_FAR + np.exp((errors.min(0) - errors) / _NEAR)).astype(np.float32)
+    return weights

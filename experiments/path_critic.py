@@ -1,0 +1,163 @@
+"""Learn to tell from a restored picture whether it was restored along the right path, for `deblur.path_search`.
+
+    python -m experiments.path_critic --sharp photos/ --samples runs/path_critic --workers 2
+
+Sharp pictures are blurred along known paths and restored along wrong ones, at first beside the true path, then wherever
+a search by the critic of the round before ends up, so that the critic learns what it was wrong about. It learns the
+restorations' errors, those of one picture beside each other, the best ones weighing most. What was tried stays in
+--samples: the same command goes on where it was stopped. It writes the critic to deblur/path_search/critic.safetensors,
+or where --output says, and its record beside it as .json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from deblur.cli import Collect, add_config_option, add_seed_option, parse_args, positive_int, run
+from deblur.errors import DeblurError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from deblur.path_search.critic import Critic
+    from experiments.critic_samples import Samples
+
+_KINDS = ("shake", "shake", "shake", "shake", "curved", "shake", "straight")
+_SHORTEST, _LONGEST = 3.0, 32.0  # pixels of a picture of 640
+_SET_ASIDE = 11  # one picture in so many is not learnt from
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options of this command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.path_critic", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument(
+        "--sharp", nargs="+", action=Collect, type=Path, required=True, metavar="DIR", help="folders of sharp pictures"
+    )
+    parser.add_argument(
+        "--samples", type=Path, required=True, metavar="DIR", help="folder for what was tried, about 7 MB a sample"
+    )
+    parser.add_argument(
+        "--rounds",
+        nargs="+",
+        type=positive_int,
+        default=[160, 120, 120],
+        metavar="N",
+        help="samples of each round: the first looks about the true paths, the others search (default: 160 120 120)",
+    )
+    parser.add_argument(
+        "--looks", type=positive_int, default=12, metavar="N", help="times that each sample is looked at (default: 12)"
+    )
+    parser.add_argument("--workers", type=positive_int, default=1, help="processes of one thread (default: 1)")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="the file to write (default: deblur/path_search/critic.safetensors)"
+    )
+    add_seed_option(parser)
+    add_config_option(parser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Learn and write a critic; returns the exit code."""
+    options = parse_args(build_parser(), argv)
+
+    def body() -> int:
+        import safetensors.torch
+
+        from deblur.path_search.critic import RELEASED, Critic
+        from deblur.pictures import list_pictures
+        from deblur.released import SUFFIX, load_released
+        from deblur.runs import describe_environment, write_atomically, write_json
+        from experiments.critic_training import gains, train_critic
+
+        output: Path = options.output or RELEASED
+        if output.suffix != SUFFIX:
+            raise DeblurError(f"--output {output}: a critic is written as a {SUFFIX} file")
+        files = [file for folder in options.sharp for file in list_pictures(folder)]
+        if len(files) < 2:
+            raise DeblurError(f"--sharp has {len(files)} pictures: at least one is learnt from and one set aside")
+        np.random.default_rng(options.seed).shuffle(files)
+        options.samples.mkdir(parents=True, exist_ok=True)
+        environment = describe_environment("cpu", options.seed)
+        _, card = load_released("default")
+        learnt: list[Samples] = []
+        unseen: list[Samples] = []
+        critic: Critic | None = None
+        rounds = []
+        first = 0
+        for number, count in enumerate(options.rounds, 1):
+            for place, samples in _round(options, files, range(first, first + count), critic):
+                aside = place % len(files) % _SET_ASIDE == 0
+                (unseen if aside else learnt).append(samples)
+            first += count
+            kept = options.samples / f"critic-{first}{SUFFIX}"
+            if kept.is_file():
+                critic = Critic.load(kept)
+            else:
+                critic = train_critic(learnt, options.looks, options.seed, critic)
+                write_atomically(kept, safetensors.torch.save(critic.state_dict()))
+            scores = gains(critic, unseen)
+            rounds.append({"samples": count, "set_aside": len(unseen)} | scores)
+            print(
+                f"round {number}: of {len(unseen)} samples of pictures set aside the restoration that is chosen gains "
+                f"{scores['chosen_db']:.2f} dB, the best {scores['best_db']:.2f} dB, the true path's "
+                f"{scores['true_db']:.2f} dB, the network's own {scores['itself_db']:.2f} dB",
+                flush=True,
+            )
+        assert critic is not None
+        content = safetensors.torch.save(critic.state_dict())
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(output, content)
+        record = {
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "network": {"name": card["name"], "sha256": card["sha256"]},
+            "rounds": rounds,
+            "environment": environment,
+        }
+        write_json(output.with_suffix(".json"), record)
+        print(output)
+        return 0
+
+    return run(body)
+
+
+def _round(
+    options: argparse.Namespace, files: Sequence[Path], places: range, critic: Critic | None
+) -> Iterator[tuple[int, Samples]]:
+    """The samples of a round with their numbers: those that are kept, and the others made and kept."""
+    from experiments.critic_samples import COPIES, Samples, sample
+
+    kept = {place: options.samples / f"sample-{place}.npz" for place in places}
+    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
+        tasks = {}
+        for place, file in kept.items():
+            if not file.is_file():
+                generator = np.random.default_rng([options.seed, place])
+                length = np.exp(generator.uniform(np.log(_SHORTEST), np.log(_LONGEST)))
+                blur = f"{_KINDS[place % len(_KINDS)]}:{length:.3g}"
+                tasks[place] = pool.submit(
+                    sample,
+                    files[place % len(files)],
+                    blur,
+                    int(generator.integers(2**31)),
+                    COPIES[place % len(COPIES)],
+                    critic,
+                )
+        for place, task in tqdm(tasks.items(), desc="restoring", unit="sample", mininterval=10):
+            task.result().save(kept[place])
+    for place, file in kept.items():
+        yield place, Samples.load(file)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
