@@ -13,7 +13,7 @@ import torch
 from deblur.devices import resolve_device, to_batch
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import exposure_along, spread
-from deblur.exposure.paths import GYROSCOPE
+from deblur.exposure.paths import GYROSCOPE, SEARCH
 from deblur.networks.guided import GuidedNetwork
 from deblur.networks.kernel_estimator import KernelEstimator
 from deblur.pictures import scale_down
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from deblur.exposure.kernels import Exposure
     from deblur.exposure.paths import CameraPath
     from deblur.networks.guided import ExposureGuide
+    from deblur.path_search import PathSearch
 
 MAX_PIXELS = 1 << 20
 
@@ -55,6 +56,7 @@ class Deblurrer:
     >>> deblurrer = Deblurrer.load()
     >>> sharp = deblurrer(blurred)  # (H, W, 3) or (B, H, W, 3), uint8 RGB
     >>> sharper = deblurrer(blurred, path)  # where the camera's path is known, as by a gyroscope
+    >>> patient = Deblurrer.load("default+search")  # tries hundreds of paths: half a minute a picture, no sensor
 
     A guided network looks first. A picture without blur stays as it is, for a sixth of the time. Where blur is longer
     than a guide can read, a smaller copy is restored, and the change brought to the picture (``working_size``).
@@ -70,6 +72,7 @@ class Deblurrer:
         max_pixels: the most pixels that go through the network at once.
         seen_side: longer side of the copy that somebody looks at; None where the picture itself is looked at.
         takes_path: whether the network has a guide that can be told the camera's path.
+        search: what looks for the path of a picture that comes without one; None where the guide's estimate has to do.
     """
 
     def __init__(
@@ -82,12 +85,13 @@ class Deblurrer:
         max_pixels: int = MAX_PIXELS,
         seen_side: int | None = None,
         bfloat16: bool = False,
+        search: PathSearch | None = None,
     ) -> None:
         """Wrap a network of ``deblur.networks.build``: it is moved to ``device`` and put in evaluation mode.
 
         Raises:
-            ValueError: ``max_pixels`` is too small for tiles, ``seen_side`` is no size, or bfloat16 is asked for
-                without CUDA.
+            ValueError: ``max_pixels`` is too small for tiles, ``seen_side`` is no size, bfloat16 is asked for
+                without CUDA, or a search for paths without a guide to tell them.
         """
         self.device = torch.device(device)
         self._guide = network.guide if isinstance(network, GuidedNetwork) else None
@@ -99,6 +103,9 @@ class Deblurrer:
             raise ValueError(f"seen_side is {seen_side}; it is 1 or more pixels, or None")
         if bfloat16 and self.device.type != "cuda":
             raise ValueError(f"bfloat16 is for CUDA devices, not {self.device}")
+        if search is not None and self._guide is None:
+            raise ValueError(f"{name} has no guide that could be told a path that is found")
+        self.search = search
         self.card: dict[str, Any] = dict(card or {})
         self.name = name
         self.sha256: str = self.card.get("sha256", "")
@@ -122,7 +129,8 @@ class Deblurrer:
         """A Deblurrer of released weights.
 
         Args:
-            name_or_file: a released name, "default", or a .safetensors file with its card beside it.
+            name_or_file: a released name, "default", or a .safetensors file with its card beside it; of a guided
+                network with ``+search`` behind it to search for the path of each picture (docs/path-search.md).
             device: auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps.
             max_pixels: larger pictures are restored in tiles of at most this many pixels; None takes the card's
                 ``max_pixels``, or about a million.
@@ -132,10 +140,14 @@ class Deblurrer:
             bfloat16: compute in bfloat16, for CUDA only: faster, less precise.
 
         Raises:
-            DeblurError: no such weights, a broken file, or no such device.
+            DeblurError: no such weights, a broken file, no such device, or a search for a network without a guide.
         """
         where = resolve_device(device)
-        network, card = load_released(name_or_file)
+        weights = str(name_or_file).removesuffix(SEARCH)
+        searches = weights != str(name_or_file)
+        network, card = load_released(weights)
+        if searches and not isinstance(network, GuidedNetwork):
+            raise DeblurError(f"{name_or_file}: {card['name']} has no guide that could be told a path that is found")
         if card["network"].get("guide_channels"):
             raise DeblurError(f"{card['name']} needs a guide beside the picture, and its card names none")
         if isinstance(network, KernelEstimator):
@@ -144,14 +156,20 @@ class Deblurrer:
             max_pixels = card.get("max_pixels", MAX_PIXELS)
             if type(max_pixels) is not int or max_pixels < _least_side(network) ** 2:
                 raise DeblurError(f"the card of {card['name']} asks for tiles of {max_pixels!r} pixels; see max_pixels")
+        search = None
+        if searches:
+            from deblur.path_search import PathSearch  # a second network, and only for this
+
+            search = PathSearch.load(where)
         return cls(
             network,
-            name=card["name"],
+            name=card["name"] + SEARCH * searches,
             device=where,
             card=card,
             max_pixels=max_pixels,
             seen_side=seen_side,
             bfloat16=bfloat16,
+            search=search,
         )
 
     def __call__(
@@ -162,8 +180,9 @@ class Deblurrer:
         Args:
             pictures: blurred; they are not changed.
             path: the camera's while the shutter was open (``deblur.exposure.path_files.read_path``), of a batch one a
-                picture, which are restored one by one; None lets a guided network estimate it. It is in pixels of a
-                picture of this size, which it does not know: one of another size wants ``path.scaled`` first.
+                picture, which are restored one by one; None lets a guided network search for it, where it was loaded
+                to, or estimate it. It is in pixels of a picture of this size, which it does not know: one of another
+                size wants ``path.scaled`` first.
 
         Returns:
             An array of the same shape and type, rounded and clamped.
@@ -178,10 +197,10 @@ class Deblurrer:
         if pictures.ndim not in {3, 4} or pictures.shape[-1] != 3 or 0 in pictures.shape[-3:]:
             raise ValueError(f"pictures are (H, W, 3) or (B, H, W, 3), not {pictures.shape}")
         batch = pictures[None] if pictures.ndim == 3 else pictures
-        paths = self._checked(path, len(batch))
+        paths = self._completed(self._checked(path, len(batch)), batch)
         height, width = batch.shape[1:3]
         plans = [self._plan(picture, along) for picture, along in zip(batch, paths, strict=True)]
-        apart = path is not None or any(plan.side < max(height, width) for plan in plans)
+        apart = any(along is not None for along in paths) or any(plan.side < max(height, width) for plan in plans)
         if apart or height * width > self.max_pixels:
             restored = [_rounded(self._carry_out(*each)) for each in zip(plans, batch, paths, strict=True)]
         else:
@@ -205,7 +224,7 @@ class Deblurrer:
         """
         if picture.shape[0] * picture.shape[1] > self.max_pixels:
             raise ValueError(f"a picture of shape {picture.shape} goes in tiles: max_pixels is {self.max_pixels}")
-        (along,) = self._checked(path, 1)
+        (along,) = self._completed(self._checked(path, 1), picture[None])
         return self._carry_out(self._plan(picture, along), picture, along).astype(np.float32, copy=False)
 
     def _checked(self, path: CameraPath | Sequence[CameraPath] | None, count: int) -> list[CameraPath | None]:
@@ -218,6 +237,13 @@ class Deblurrer:
         if len(paths) != count:
             raise ValueError(f"{len(paths)} camera paths for {count} pictures: give one a picture")
         return paths
+
+    def _completed(self, paths: list[CameraPath | None], batch: NDArray[np.uint8]) -> list[CameraPath | None]:
+        """The paths, those that are missing searched for in the pictures that are blurred."""
+        search = self.search
+        if search is None:
+            return paths
+        return [along or search(picture) for along, picture in zip(paths, batch, strict=True)]
 
     def _plan(self, picture: NDArray[np.uint8], path: CameraPath | None) -> _Plan:
         longest = max(picture.shape[:2])

@@ -107,7 +107,7 @@ def _learn_to_weigh(weigher: Weigher, learnt: Sequence[Samples]) -> None:
             member.eval()
             last = member.get_submodule("5")
             assert isinstance(last, nn.Linear)
-            last.bias -= (weight * (member(seen).squeeze(-1) - errors)).sum() / weight.sum()
+            last.bias.sub_((weight * (member(seen).squeeze(-1) - errors)).sum() / weight.sum())
 
 
 def _learn_to_see(sees: ErrorMap, learnt: Sequence[Samples], looks: int, generator: np.random.Generator) -> None:

@@ -50,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rounds",
         nargs="+",
+        action=Collect,
         type=positive_int,
         default=[160, 120, 120],
         metavar="N",

@@ -75,7 +75,8 @@ def build_parser() -> argparse.ArgumentParser:
         action=Collect,
         default=[],
         metavar="NAME|FILE",
-        help="networks that restore; NAME+gyro is told the camera's path, as a gyroscope measures it, with --blur",
+        help="networks that restore; NAME+gyro is told the camera's path, as a gyroscope measures it, with --blur; "
+        "NAME+search searches for it",
     )
     parser.add_argument(
         "--restored",

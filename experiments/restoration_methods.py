@@ -10,7 +10,7 @@ import numpy as np
 
 from deblur.devices import synchronize
 from deblur.errors import DeblurError
-from deblur.exposure.paths import GYROSCOPE
+from deblur.exposure.paths import GYROSCOPE, SEARCH
 from deblur.pictures import match_pictures, read_picture
 from deblur.released import DEFAULT_NAME
 
@@ -69,8 +69,10 @@ class NetworkMethod:
         self._warm: set[tuple[int, ...]] = set()
 
     def describe(self) -> dict[str, Any]:
-        """Kind, released name and hash of the weights."""
-        return {"kind": "network", "weights": self._deblurrer.name, "sha256": self._deblurrer.sha256}
+        """Kind, released name and hash of the weights, and those of what searches for paths."""
+        search = self._deblurrer.search
+        found = {"search": search.describe()} if search else {}
+        return {"kind": "network", "weights": self._deblurrer.name, "sha256": self._deblurrer.sha256} | found
 
     def restore(self, key: str, blurred: NDArray[np.uint8]) -> Output:
         """Run the network; pictures it cuts into tiles come rounded."""
@@ -121,7 +123,8 @@ def load_methods(
     """The methods named on the command line, in that order.
 
     Args:
-        deblurrers: released names or files of weights, ``NAME+gyro`` to be told paths; a file is called by its stem.
+        deblurrers: released names or files of weights, ``NAME+gyro`` to be told paths, ``NAME+search`` to
+            search for them; a file is called by its stem.
         restored: ``NAME=DIR``.
         sharp: the sharp pictures, which every DIR must match.
         device: of the networks.
@@ -148,11 +151,11 @@ def load_methods(
 
 
 def name_of(deblurrer: str) -> str:
-    """What results call ``NAME``, ``FILE`` or one of them with ``+gyro``: a file by its stem, ``default`` by its name.
+    """What results call ``NAME`` or ``FILE``, with what is behind it: a file by its stem, ``default`` by its name.
 
     What is the default may be another network one day, and other commands call it by its name already.
     """
-    weights = deblurrer.removesuffix(GYROSCOPE)
+    weights = deblurrer.removesuffix(GYROSCOPE).removesuffix(SEARCH)
     name = DEFAULT_NAME if weights == "default" else weights
     return (Path(name).stem if name.endswith(".safetensors") else name) + deblurrer[len(weights) :]
 

@@ -1,4 +1,4 @@
-"""How a trial is judged: small networks, which `experiments.path_critic` trains, weigh its numbers and see its pictures."""
+"""How a trial is judged: small networks, which `experiments.path_critic` trains, weigh its numbers and look at it."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from deblur.path_search.critic import Critic
 from deblur.path_search.evidence import WINDOW, Judged, Scene, width_of
 from deblur.path_search.trial_path import WAVES
 from deblur.pictures import scale_down
-from deblur.released import load_released
+from deblur.released import load_released, released_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,8 +140,13 @@ class PathSearch:
     def __call__(self, picture: NDArray[np.uint8]) -> Motion | None:
         """The path of a blurred picture (H, W, 3), RGB uint8, in its own pixels; which way it was gone stays open.
 
-        None is for a picture that its own estimate seems to restore better than any path that is found.
+        None is for a picture in which no blur shows, and for one that the network's own estimate seems to restore
+        better than any path that is found.
         """
+        with torch.no_grad():
+            estimate = self._network.guide.estimate(to_batch(scale_down(picture, LARGEST), self._device))
+        if not estimate.blurred.item():
+            return None
         scene = self.first_scene(picture)
         found = self.begin(scene)
         for side, windows, stages in (
@@ -160,6 +165,13 @@ class PathSearch:
         return scene.frame.motion(found[0].waves).scaled(
             max(picture.shape[:2]) / max(scene.frame.width, scene.frame.height)
         )
+
+    def describe(self) -> dict[str, str]:
+        """What the paths that are found depend on beside the picture and the code: hashes of the weights."""
+        return {
+            "network": released_sha256(self._network),
+            "critic": released_sha256(self._critic),
+        }
 
     def scene(self, picture: NDArray[np.uint8], side: int, windows: int = 1) -> Scene:
         """A copy of a picture (H, W, 3), RGB uint8, with ``side`` pixels along its longer side, or its own if less."""

@@ -98,9 +98,10 @@ def spread_points(points: Tensor, size: int) -> Tensor:
     fraction, low = many - low, low.long() + size // 2
     first = torch.arange(len(many), device=points.device).unsqueeze(-1) * size**2
     kernels = many.new_zeros(len(many) * size**2)
+    shares = (1 - fraction, fraction)
     for across in (0, 1):
         for down in (0, 1):
-            share = (1 - across - fraction[..., 0]).abs() * (1 - down - fraction[..., 1]).abs()
+            share = shares[across][..., 0] * shares[down][..., 1]
             column, row = low[..., 0] + across, low[..., 1] + down
             inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
             place = first + row.clamp(0, size - 1) * size + column.clamp(0, size - 1)

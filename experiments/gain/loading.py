@@ -41,12 +41,14 @@ def tools_on(device: str, image_size: int) -> Tools:
             "seen_side": deblurrer.seen_side,
             "looks_first": {"sharp": SHARP, "longest_spread": LONGEST_SPREAD} if deblurrer.takes_path else None,
         }
+        if deblurrer.search is not None:
+            settings["search"] = deblurrer.search.describe()
         return LoadedDeblurrer(
             deblurrer.name + GYROSCOPE * told,
             deblurrer.sha256,
             deblurrer,
             settings | {"path": GYROSCOPE} if told else settings,
-            macs / 1e9,
+            macs / 1e9 if deblurrer.search is None else None,  # a search depends on the picture
             parameters,
             takes_path=told,
         )

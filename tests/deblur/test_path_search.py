@@ -1,0 +1,293 @@
+"""The search for a camera's path: paths of few numbers, what trials show, and what a search makes of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from skimage import data as photographs
+from torch import nn
+
+from deblur import Deblurrer
+from deblur.blur import BlurSpec, Motion, synthesize_with_motion
+from deblur.blur.motion import rasterize
+from deblur.blur.sensor import to_linear
+from deblur.devices import to_batch
+from deblur.errors import DeblurError
+from deblur.exposure.spectra import luma
+from deblur.networks.guided import GuidedNetwork
+from deblur.path_search import PathSearch
+from deblur.path_search.critic import Critic, ErrorMap
+from deblur.path_search.evidence import NAMES, SHOWN, Judged, Scene
+from deblur.path_search.search import Effort, Stage
+from deblur.path_search.trial_path import AXES, STEPS, WAVES, Frame, spread_points, waves_of
+from deblur.pictures import scale_down
+from deblur.released import load_released
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+CPU = torch.device("cpu")
+QUICK = Effort(3, (Stage(2, 2, 0.2),), (Stage(1, 2, 0.1),), (Stage(1, 2, 0.1),))
+
+
+class Shaken(NamedTuple):
+    """A photograph, sharp and blurred, and the camera's path."""
+
+    sharp: NDArray[np.uint8]
+    blurred: NDArray[np.uint8]
+    motion: Motion
+
+
+@pytest.fixture(scope="module")
+def shaken() -> Shaken:
+    sharp = scale_down(photographs.astronaut()[:400], 300)
+    blurred, motion = synthesize_with_motion(sharp, BlurSpec("shake", 28), 3, "astronaut")
+    return Shaken(sharp, blurred, motion)
+
+
+@pytest.fixture(scope="module")
+def network() -> GuidedNetwork:
+    loaded, _ = load_released("default")
+    assert isinstance(loaded, GuidedNetwork)
+    return loaded.requires_grad_(requires_grad=False)
+
+
+class Knows(Critic):
+    """A critic that has seen the sharp picture: what a search does with a perfect one."""
+
+    def __init__(self, sharp: NDArray[np.uint8]) -> None:
+        super().__init__()
+        self.sharp = sharp
+        self.calls = 0
+
+    def forward(self, judged: Judged) -> torch.Tensor:
+        self.calls += len(judged.evidence)
+        side = max(judged.restored.shape[-2:])
+        target = to_batch(scale_down(self.sharp, side), CPU)
+        return (judged.restored - target).square().mean((1, 2, 3, 4)).log() / 2
+
+
+def waves(seed: int, count: int = 1) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    slow = torch.arange(1, WAVES + 1).view(-1, 1) ** 1.5
+    return 4 * torch.randn(count, WAVES, AXES, generator=generator) / slow
+
+
+def test_a_trial_path_and_the_motion_that_it_becomes_are_one():
+    frame = Frame(200, 150)
+    (path,) = waves(1)
+    motion = frame.motion(path)
+    points = frame.points(path, [20.0, 130.0], [10.0, 190.0])
+    for place, (x, y) in enumerate([(10.0, 20.0), (190.0, 20.0), (10.0, 130.0), (190.0, 130.0)]):
+        there = motion.displacement(x, y)
+        ours = points[place].double().numpy()
+        np.testing.assert_allclose(ours, there, atol=0.05)
+    torch.testing.assert_close(waves_of(motion, frame), path, atol=1e-4, rtol=1e-4)
+
+
+def test_the_path_of_a_shake_is_kept_to_a_fraction_of_a_pixel(shaken: Shaken):
+    frame = Frame(300, 234)
+    again = frame.motion(waves_of(shaken.motion, frame))
+    times = (np.arange(STEPS) + 0.5) / STEPS
+    known = (np.arange(len(shaken.motion.path)) + 0.5) / len(shaken.motion.path)
+    for axis in (0, 1):
+        true = np.interp(times, known, shaken.motion.path[:, axis])
+        assert np.abs(again.path[:, axis] - true + true.mean()).max() < 0.75
+
+
+def test_kernels_of_points_are_those_of_the_synthesis_and_differentiable():
+    points = torch.tensor([[0.3, -2.6], [4.0, 1.25], [-3.7, 5.5]], requires_grad=True)
+    kernel = spread_points(points, 48)
+    weights = np.full(3, 1 / 3)
+    np.testing.assert_allclose(
+        kernel.detach().numpy(), rasterize(points.detach().double().numpy(), weights, 48), atol=1e-6
+    )
+    columns = torch.arange(48.0) - 24
+    (kernel.sum(0) @ columns).backward()
+    assert points.grad is not None
+    # The mean place of the mass moves with the points.
+    np.testing.assert_allclose(points.grad[:, 0], 1 / 3, atol=1e-5)
+
+
+def test_along_the_true_path_a_picture_is_restored_best(shaken: Shaken, network: GuidedNetwork):
+    copy = scale_down(shaken.blurred, 200)
+    scene = Scene(network, to_batch(copy, CPU))
+    true = waves_of(shaken.motion.scaled(200 / 300), scene.frame)
+    paths = torch.stack([true, -true, torch.zeros_like(true), *waves(5, 3)])
+    judged = scene.judge(paths)
+    target = to_batch(scale_down(shaken.sharp, 200), CPU)
+    errors = (judged.restored - target).square().mean((1, 2, 3, 4))
+    assert int(errors.argmin()) == 0
+    assert judged.evidence.shape == (6, 1, len(NAMES))
+    assert judged.shown.shape == (6, 1, SHOWN, *copy.shape[:2])
+    assert torch.isfinite(judged.evidence).all()
+
+
+def test_a_sharp_picture_blurred_along_the_true_path_is_the_one_that_was_given(shaken: Shaken, network: GuidedNetwork):
+    scene = Scene(network, to_batch(shaken.blurred, CPU), windows=2)
+    true = waves_of(shaken.motion, scene.frame)
+    light = scene.cut(luma(to_linear(to_batch(shaken.sharp, CPU))))
+    given = scene.cut(luma(to_linear(to_batch(shaken.blurred, CPU))))
+    inner = (..., slice(16, -16), slice(16, -16))
+    left = [
+        float((scene._blurred_again(light, path[None]) - given)[inner].square().mean().sqrt())
+        for path in (true, -true, 0.5 * true, torch.zeros_like(true))
+    ]
+    assert left[0] < 0.5 * min(left[1:])
+
+
+def test_windows_are_parts_of_the_picture_restored_as_the_whole_is(shaken: Shaken, network: GuidedNetwork):
+    whole = Scene(network, to_batch(shaken.blurred, CPU), windows=3)
+    assert 1 < whole.windows <= 3
+    index = torch.arange(shaken.blurred[..., 0].size).view(1, 1, *shaken.blurred.shape[:2]).double()
+    places = whole.cut(index)
+    height, width = places.shape[-2:]
+    assert max(height, width) == 200
+    true = waves_of(shaken.motion, whole.frame)
+    restored = whole.judge(true[None]).restored[0]
+    along = Deblurrer(network, name="default").unrounded(shaken.blurred, whole.frame.motion(true)) / 255
+    inner = (slice(None), slice(24, -24), slice(24, -24))
+    for place, part in zip(places, restored, strict=True):
+        top, left = divmod(int(place[0, 0, 0]), shaken.blurred.shape[1])
+        there = torch.from_numpy(along[top : top + height, left : left + width]).permute(2, 0, 1)
+        assert (part[inner] - there[inner]).abs().mean() < 0.02
+        assert torch.equal(place[0], index[0, 0, top : top + height, left : left + width])
+
+
+def test_gradients_of_what_is_seen_reach_the_path(shaken: Shaken, network: GuidedNetwork):
+    scene = Scene(network, to_batch(scale_down(shaken.blurred, 200), CPU))
+    paths = waves(2, 2).requires_grad_()
+    judged = scene.judge(paths)
+    for part in judged:
+        (gradient,) = torch.autograd.grad(part.sum(), paths, retain_graph=True)
+        assert torch.isfinite(gradient).all()
+        assert (gradient.abs().amax((1, 2)) > 0).all()
+
+
+def test_trials_that_are_judged_together_are_judged_alike(shaken: Shaken, network: GuidedNetwork):
+    scene = Scene(network, to_batch(shaken.blurred, CPU), windows=2)
+    paths = waves(3, 3)
+    together = scene.judge(paths)
+    for place, path in enumerate(paths):
+        alone = scene.judge(path[None])
+        for one, other in zip(alone, together, strict=True):
+            torch.testing.assert_close(one[0], other[place], atol=2e-3, rtol=2e-3)
+
+
+def test_a_search_with_a_critic_that_knows_comes_near_the_true_path(shaken: Shaken):
+    critic = Knows(shaken.sharp)
+    effort = Effort(8, (Stage(4, 5, 0.2), Stage(2, 7, 0.15)), (), ())
+    search = PathSearch.load(critic=critic, effort=effort)
+    scene = search.scene(shaken.blurred, 200)
+    true = waves_of(shaken.motion.scaled(200 / 300), scene.frame)
+    with torch.no_grad():
+        told, still = (float(critic(scene.judge(each[None]))) for each in (true, torch.zeros_like(true)))
+        itself = float(critic(scene.by_itself))
+    critic.calls = 0
+    found = search.begin(scene)
+    assert critic.calls == 16 + 4 * 6 + 2 * 8
+    assert [trial.energy for trial in found] == sorted(trial.energy for trial in found)
+    # In decibels of the error: most of what telling the path is worth, and more than the network sees by itself.
+    assert found[0].energy < min(itself, still + 0.7 * (told - still))
+    again = search.begin(scene)
+    assert again[0].energy == found[0].energy
+    assert torch.equal(again[0].waves, found[0].waves)
+
+
+def test_a_path_that_is_found_is_in_the_pictures_own_pixels(shaken: Shaken):
+    class Likes(Critic):
+        """Takes to whatever path is widest, and least to none."""
+
+        def forward(self, judged: Judged) -> torch.Tensor:
+            return -judged.evidence[..., NAMES.index("path's width")].mean(1)
+
+    search = PathSearch.load(critic=Likes(), effort=QUICK)
+    path = search(shaken.blurred)
+    twice = search(np.repeat(np.repeat(shaken.blurred, 2, 0), 2, 1))
+    assert path is not None
+    assert twice is not None
+    assert 0.5 < np.ptp(twice.path[:, :2], axis=0).max() / np.ptp(path.path[:, :2], axis=0).max() / 2 < 2
+    assert path.center == ((300 - 1) / 2, (shaken.blurred.shape[0] - 1) / 2)
+
+
+class Sulks(Critic):
+    """Finds fault with every path, and none with what the network restores by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, judged: Judged) -> torch.Tensor:
+        self.calls += 1
+        return judged.evidence[..., NAMES.index("path's width")].mean(1)
+
+
+def test_no_path_is_told_where_the_networks_own_restoration_seems_better(shaken: Shaken):
+    critic = Sulks()
+    deblurrer = Deblurrer.load("default", "cpu")
+    own = deblurrer(shaken.blurred)
+    deblurrer.search = PathSearch.load(critic=critic, effort=QUICK)
+    np.testing.assert_array_equal(deblurrer(shaken.blurred), own)
+    assert critic.calls > 0
+
+
+def test_nothing_is_searched_where_the_path_is_told_or_no_blur_shows(shaken: Shaken):
+    critic = Sulks()
+    patient = Deblurrer.load("default", "cpu")
+    told = patient(shaken.blurred, shaken.motion)
+    sharp = scale_down(photographs.astronaut(), 400)
+    patient.search = PathSearch.load(critic=critic, effort=QUICK)
+    np.testing.assert_array_equal(patient(shaken.blurred, shaken.motion), told)
+    np.testing.assert_array_equal(patient(sharp), sharp)
+    assert critic.calls == 0
+
+
+def test_a_found_path_is_told(shaken: Shaken, monkeypatch: pytest.MonkeyPatch):
+    patient = Deblurrer.load("default", "cpu")
+    told = patient(shaken.blurred, shaken.motion)
+    patient.search = PathSearch.load(critic=Sulks(), effort=QUICK)
+    monkeypatch.setattr(PathSearch, "__call__", lambda self, picture: shaken.motion)
+    np.testing.assert_array_equal(patient(shaken.blurred), told)
+    np.testing.assert_array_equal(patient(np.stack([shaken.blurred] * 2))[1], told)
+    np.testing.assert_array_equal(np.rint(patient.unrounded(shaken.blurred)), told)
+
+
+def test_a_network_without_a_guide_searches_for_nothing():
+    with pytest.raises(DeblurError, match=r"mstsgm-nano\+search: mstsgm-nano has no guide"):
+        Deblurrer.load("mstsgm-nano+search", "cpu")
+    nano, _ = load_released("mstsgm-nano")
+    with pytest.raises(ValueError, match="no guide"):
+        Deblurrer(nano, name="mstsgm-nano", search=PathSearch.load(critic=Critic()))
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights", None])
+def test_a_critic_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None):
+    file = tmp_path / "critic.safetensors"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(DeblurError, match=r"critic\.safetensors"):
+        Critic.load(file)
+
+
+def test_the_total_of_a_map_is_the_error_of_the_picture():
+    errors = torch.rand(2, 3, 5)
+    torch.testing.assert_close(ErrorMap.total(errors.log()), errors.mean((1, 2)).log() / 2)
+
+
+def test_a_critic_sees_and_weighs():
+    torch.manual_seed(0)
+    critic = Critic().eval()
+    judged = Judged(torch.randn(3, 2, len(NAMES)), torch.rand(3, 2, SHOWN, 133, 200), torch.empty(0))
+    energies = critic(judged)
+    assert energies.shape == (3,)
+    other = judged._replace(shown=judged.shown.flip(-1))
+    assert not torch.equal(critic(other), energies)
+    other = judged._replace(evidence=judged.evidence + 1)
+    assert not torch.equal(critic(other), energies)
+    assert isinstance(critic.sees, nn.Module)
+    assert critic.sees(judged.shown[0]).shape == (2, 133 // 8, 25)
