@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise DeblurError(f"--output {output}: a critic is written as a {SUFFIX} file")
         files = [file for folder in options.sharp for file in list_pictures(folder)]
         if len(files) < 2:
-            raise DeblurError(f"--sharp has {len(files)} pictures: at least one is learnt from and one set aside")
+            raise DeblurError(f"--sharp has {len(files)} picture(s): at least one is learnt from and one set aside")
         np.random.default_rng(options.seed).shuffle(files)
         options.samples.mkdir(parents=True, exist_ok=True)
         environment = describe_environment("cpu", options.seed)

@@ -1,0 +1,138 @@
+"""What a path's critic learns from, how it learns, and the command that makes it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data as photographs
+
+from deblur.path_search.critic import CELL, Critic
+from deblur.path_search.evidence import NAMES, SHOWN
+from experiments import critic_training, path_critic
+from experiments.critic_samples import Samples, sample
+from experiments.critic_training import gains, train_critic
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index in range(3):
+        Image.fromarray(photographs.astronaut()[index * 90 : index * 90 + 120, 80:240]).save(folder / f"{index}.png")
+    return folder
+
+
+def invented(seed: int, windows: int = 1) -> Samples:
+    """Trials whose first number and whose noise tell the error: of the network itself middling, along the true path least."""
+    chance = np.random.default_rng(seed)
+    errors = chance.uniform(-4, -2, (12, windows)).astype(np.float32)
+    errors[0], errors[1] = -3, -4
+    evidence = chance.normal(0, 1, (12, windows, len(NAMES))).astype(np.float32)
+    evidence[..., 0] = 3 * errors + chance.normal(0, 0.05, errors.shape)
+    wrong = np.exp(errors)[..., None, None, None] * chance.normal(0, 1, (12, windows, 1, 32, 48))
+    shown = np.repeat(128 + 255 * wrong, SHOWN, 2).clip(0, 255).astype(np.uint8)
+    maps = np.broadcast_to(2 * errors[..., None, None], (12, windows, 32 // CELL, 48 // CELL)).astype(np.float16)
+    return Samples(evidence, shown, maps, errors, np.full(windows, -2.5, np.float32))
+
+
+def test_a_critic_learns_to_choose_by_numbers_and_by_sight():
+    learnt = [invented(seed, 1 + seed % 2) for seed in range(8)]
+    unseen = [invented(seed, 2) for seed in (20, 21)]
+    scores = gains(train_critic(learnt, looks=8, seed=0), unseen)
+    assert scores["best_db"] == pytest.approx(20 / np.log(10) * 1.5, abs=0.05)
+    assert scores["true_db"] == pytest.approx(scores["best_db"], abs=0.05)
+    assert scores["itself_db"] == pytest.approx(20 / np.log(10) * 0.5, abs=0.01)
+    for chosen in ("chosen_db", "weighed_db", "seen_db"):
+        assert scores[chosen] > scores["best_db"] - 1
+
+
+def test_learning_is_the_same_for_the_same_seed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(critic_training, "_STEPS", 20)
+    learnt = [invented(seed) for seed in range(3)]
+    one, same, other = (train_critic(learnt, looks=1, seed=seed).state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_samples_come_back_from_a_file(tmp_path: Path):
+    samples = invented(1, 2)
+    samples.save(tmp_path / "a.npz")
+    again = Samples.load(tmp_path / "a.npz")
+    for name in Samples.__dataclass_fields__:
+        np.testing.assert_array_equal(getattr(again, name), getattr(samples, name))
+
+
+@pytest.mark.parametrize("leads", [False, True])
+def test_what_is_tried_on_a_picture(photos: Path, leads: bool):
+    torch.manual_seed(0)
+    made = sample(photos / "0.png", "shake:40", 3, "largest", Critic().eval() if leads else None)
+    assert made.evidence.shape[2] == len(NAMES)
+    assert made.shown.shape[2:] == (SHOWN, 120, 160)
+    assert made.maps.shape == (*made.errors.shape, 120 // CELL, 160 // CELL)
+    # The true path, which comes second, is better than the blurred picture and most others.
+    assert made.errors[1, 0] < made.blurred[0]
+    assert (made.errors[1, 0] <= made.errors[:, 0] + 0.05).mean() > 0.5
+    # Maps and errors tell of the same: all of the picture but its last pixels is in cells.
+    of_maps = np.log(np.exp(made.maps.astype(np.float64)).mean((2, 3))) / 2
+    np.testing.assert_allclose(of_maps, made.errors, atol=0.02)
+
+
+def test_the_command_goes_on_where_it_was_stopped(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(path_critic, "ProcessPoolExecutor", _InThisProcess)
+    monkeypatch.setattr(path_critic, "_SET_ASIDE", 2)
+    monkeypatch.setattr(critic_training, "_STEPS", 5)
+    samples, output = tmp_path / "samples", tmp_path / "critic.safetensors"
+    command = ["--sharp", str(photos), "--samples", str(samples), "--looks", "1", "--output", str(output), "--rounds"]
+    assert path_critic.main([*command, "2"]) == 0
+    first = (samples / "sample-0.npz").stat().st_mtime_ns
+    assert path_critic.main([*command, "2", "1"]) == 0
+    assert (samples / "sample-0.npz").stat().st_mtime_ns == first
+    record = json.loads(output.with_suffix(".json").read_text())
+    assert [each["samples"] for each in record["rounds"]] == [2, 1]
+    assert record["environment"]["seed"] == 0
+    said = capsys.readouterr().out
+    assert f"gains {record['rounds'][1]['chosen_db']:.2f} dB" in said
+    assert Critic.load(output).state_dict().keys() == Critic().state_dict().keys()
+
+
+def test_mistakes_are_told_in_a_line(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for name in ("1.png", "2.png"):
+        (photos / name).unlink()
+    samples = tmp_path / "samples"
+    assert path_critic.main(["--sharp", str(photos), "--samples", str(samples)]) == 1
+    assert "1 picture" in capsys.readouterr().err
+    assert path_critic.main(["--sharp", str(photos), "--samples", str(samples), "--output", "critic.pt"]) == 1
+    assert ".safetensors" in capsys.readouterr().err
+    assert not samples.exists()
+
+
+class _InThisProcess:
+    """A pool without processes."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def __enter__(self) -> _InThisProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def submit(self, function, *arguments):
+        made = function(*arguments)
+
+        class Done:
+            def result(self):
+                return made
+
+        return Done()
