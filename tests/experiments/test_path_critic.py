@@ -31,7 +31,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def invented(seed: int, windows: int = 1) -> Samples:
-    """Trials whose first number and whose noise tell the error: of the network itself middling, along the true path least."""
+    """Trials whose first number and whose noise tell the error, which is least along the true path."""
     chance = np.random.default_rng(seed)
     errors = chance.uniform(-4, -2, (12, windows)).astype(np.float32)
     errors[0], errors[1] = -3, -4
