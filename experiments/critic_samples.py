@@ -13,8 +13,9 @@ from deblur.blur import synthesize_with_motion
 from deblur.blur.spec import REFERENCE_SIDE, parse_blur
 from deblur.devices import to_batch
 from deblur.path_search import PathSearch
-from deblur.path_search.critic import CELL, Critic
+from deblur.path_search.critic import Critic
 from deblur.path_search.search import LARGEST, MIDDLE, Effort, Stage
+from deblur.path_search.squares import CELL, STATISTICS
 from deblur.path_search.trial_path import AXES, WAVES, cosines, waves_of
 from deblur.pictures import read_picture, scale_down
 
@@ -44,14 +45,14 @@ class Samples:
 
     Attributes:
         evidence: (N, W, len(NAMES)) float32.
-        shown: (N, W, SHOWN, H, W) uint8, 255 times what a critic sees; H and W are cut to multiples of 8.
+        squares: (N, W, STATISTICS, H / 8, W / 8) float16, what a critic sees, without what they are compared to.
         maps: (N, W, H / 8, W / 8) float16, natural logarithms of the restorations' mean square errors.
         errors: (N, W) float32, natural logarithms of their root mean square errors.
         blurred: (W,) float32, those of the blurred windows.
     """
 
     evidence: NDArray[np.float32]
-    shown: NDArray[np.uint8]
+    squares: NDArray[np.float16]
     maps: NDArray[np.float16]
     errors: NDArray[np.float32]
     blurred: NDArray[np.float32]
@@ -80,14 +81,13 @@ class _Kept:
 
     def add(self, judged: Judged) -> None:
         """Keep trials."""
-        evidence, shown, restored = (part.detach() for part in judged)
+        evidence, squares, restored = (part.detach() for part in judged)
         square = _square_error(restored, self._target)
-        height, width = (side // CELL * CELL for side in shown.shape[-2:])
-        cells = F.avg_pool2d(square[..., :height, :width].flatten(0, 1), CELL).unflatten(0, square.shape[:2])
+        cells = F.avg_pool2d(square.flatten(0, 1), CELL).unflatten(0, square.shape[:2])
         self._parts.append(
             (
                 evidence.numpy(),
-                (shown[..., :height, :width].clamp(0, 1) * 255).round().byte().numpy(),
+                squares[:, :, :STATISTICS].half().numpy(),
                 cells.clamp_min(_LEAST).log().half().numpy(),
                 (square.mean((-2, -1)).clamp_min(_LEAST).log() / 2).numpy(),
             )
@@ -96,8 +96,8 @@ class _Kept:
     def samples(self, blurred: Tensor) -> Samples:
         """All that was kept, of these blurred windows (W, 3, H, W)."""
         error = _square_error(blurred, self._target).mean((-2, -1)).clamp_min(_LEAST).log() / 2
-        evidence, shown, maps, errors = (np.concatenate(part) for part in zip(*self._parts, strict=True))
-        return Samples(evidence, shown, maps, errors, error.numpy())
+        evidence, squares, maps, errors = (np.concatenate(part) for part in zip(*self._parts, strict=True))
+        return Samples(evidence, squares, maps, errors, error.numpy())
 
 
 def sample(file: Path, blur: str, seed: int, copy: str, critic: Critic | None) -> Samples:

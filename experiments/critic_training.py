@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
     from experiments.critic_samples import Samples
 
 _STEPS, _RATE, _DECAY = 500, 0.004, 0.03  # of AdamW, for each member that weighs numbers
-_LOOKING_RATE, _LOOKING_DECAY = 0.001, 0.01  # of AdamW, for the network that sees
-_TRIALS = 8  # of a window, in a step of that network
-_WINDOWS = 2  # in such a step
-_CELLS = 0.1  # weight of the maps beside the windows' errors
+_LOOKING_RATE, _LOOKING_DECAY = 0.004, 0.02  # of AdamW, for the network that sees
+_TRIALS = 20  # of a window, in a step of that network
+_WINDOWS = 4  # in such a step
+_CHOICE, _LEVEL = 0.5, 0.3  # weights of the choice, and of what the maps of a window are wrong by together
+_SHARP_CHOICE = 0.15  # errors that differ by so much are told apart
 _LEAST_SCALE = 1e-3
 _FAR, _NEAR = 0.15, 0.25  # weight of the worst restorations beside the best; how fast weight falls with the error
 _DECIBELS = 20 / np.log(10)
@@ -44,6 +46,8 @@ def train_critic(learnt: Sequence[Samples], looks: int, seed: int, before: Criti
         critic = Critic()
         if before is not None:
             critic.sees.load_state_dict(before.sees.state_dict())
+        else:
+            _measure(critic.sees, learnt)
         _learn_to_weigh(critic.weigher, learnt)
         _learn_to_see(critic.sees, learnt, looks, np.random.default_rng(seed))
     return critic.eval()
@@ -59,12 +63,12 @@ def gains(critic: Critic, unseen: Sequence[Samples]) -> dict[str, float]:
     """
     found: dict[str, list[float]] = {}
     for part in unseen:
-        judged = Judged(torch.from_numpy(part.evidence), torch.from_numpy(part.shown).float() / 255, torch.empty(0))
+        judged = Judged(torch.from_numpy(part.evidence), _squares(part), torch.empty(0))
         with torch.no_grad():
             energies = {
                 "chosen_db": critic.of_windows(judged),
                 "weighed_db": critic.weigher(judged.evidence),
-                "seen_db": ErrorMap.total(critic.sees(judged.shown.flatten(0, 1))).view(part.errors.shape),
+                "seen_db": ErrorMap.total(critic.sees(judged.squares.flatten(0, 1))).view(part.errors.shape),
             }
         places = {name: energy.argmin(0).numpy() for name, energy in energies.items()}
         count = part.errors.shape[1]
@@ -110,6 +114,13 @@ def _learn_to_weigh(weigher: Weigher, learnt: Sequence[Samples]) -> None:
             last.bias.sub_((weight * (member(seen).squeeze(-1) - errors)).sum() / weight.sum())
 
 
+def _measure(sees: ErrorMap, learnt: Sequence[Samples]) -> None:
+    """Take mean and spread of what it will see from some of the trials."""
+    some = torch.cat([_squares(part, slice(0, None, 6)).flatten(0, 1).transpose(0, 1).flatten(1) for part in learnt], 1)
+    sees.center.copy_(some.mean(1))
+    sees.scale.copy_(some.std(1) + _LEAST_SCALE)
+
+
 def _learn_to_see(sees: ErrorMap, learnt: Sequence[Samples], looks: int, generator: np.random.Generator) -> None:
     """Some trials of a few windows at each step."""
     windows = [(part, window) for part in learnt for window in range(part.errors.shape[1])]
@@ -130,19 +141,28 @@ def _learn_to_see(sees: ErrorMap, learnt: Sequence[Samples], looks: int, generat
 
 
 def _loss_of(sees: ErrorMap, part: Samples, window: int, generator: np.random.Generator) -> Tensor:
-    """How wrong the maps of some trials of a window are, and their totals beside each other."""
-    weights = _weights(part.errors[:, window])
+    """How wrong the maps of some trials of a window are, each beside the others', and what they would choose."""
+    errors = part.errors[:, window]
+    weights = _weights(errors)
     count = min(_TRIALS, len(weights))
     chosen = generator.choice(len(weights), count, replace=False, p=(weights + weights.mean()) / (2 * weights.sum()))
-    shown = torch.from_numpy(part.shown[chosen, window]).float() / 255
     target = torch.from_numpy(part.maps[chosen, window]).float()
-    axes = [axis for axis in (-1, -2) if generator.random() < 0.5]
-    shown, target = shown.flip(axes), target.flip(axes)
-    errors = torch.from_numpy(part.errors[chosen, window])
-    maps = sees(shown)
-    wrong = ErrorMap.total(maps) - errors
-    cells = (maps - target).square().mean()
-    return (wrong - wrong.mean()).square().mean() + _CELLS * cells
+    maps = sees(_squares(part, chosen, window))
+    weight = torch.from_numpy(weights[chosen] / weights[chosen].sum()).view(-1, 1, 1)
+    wrong = maps - target
+    beside = wrong - (weight * wrong).sum(0)
+    cells = (weight * (_LEVEL * wrong.square() + beside.square())).sum(0).mean()
+    right, choice = (-ErrorMap.total(each) / _SHARP_CHOICE for each in (target, maps))
+    divergence = F.kl_div(choice.log_softmax(0), right.log_softmax(0), reduction="sum", log_target=True)
+    return cells + _CHOICE * divergence
+
+
+def _squares(
+    part: Samples, trials: NDArray[np.int64] | slice = slice(None), window: int | slice = slice(None)
+) -> Tensor:
+    """The squares of trials as a critic takes them: beside those of the network itself, which come first."""
+    here, own = (torch.from_numpy(part.squares[each, window]).float() for each in (trials, slice(1)))
+    return torch.cat([here, here - own], -3)
 
 
 def _weights(errors: NDArray[np.float32]) -> NDArray[np.float32]:

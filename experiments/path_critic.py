@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--sharp", nargs="+", action=Collect, type=Path, required=True, metavar="DIR", help="folders of sharp pictures"
     )
     parser.add_argument(
-        "--samples", type=Path, required=True, metavar="DIR", help="folder for what was tried, about 7 MB a sample"
+        "--samples", type=Path, required=True, metavar="DIR", help="folder for what was tried, about 2 MB a sample"
     )
     parser.add_argument(
         "--rounds",

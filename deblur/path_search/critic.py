@@ -8,23 +8,22 @@ from typing import TYPE_CHECKING
 import safetensors
 import safetensors.torch
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deblur.errors import DeblurError
-from deblur.path_search.evidence import NAMES, SHOWN
+from deblur.path_search.evidence import NAMES
+from deblur.path_search.squares import STATISTICS
 
 if TYPE_CHECKING:
     from deblur.path_search.evidence import Judged
 
 RELEASED = Path(__file__).resolve().parent / "critic.safetensors"
 MEMBERS = 4
-CELL = 8
-"""Side, in pixels, of the squares that the error is told for."""
 _WIDTH = 48
 _DROPOUT = 0.1
-_CHANNELS = (24, 40, 64)
-_DILATIONS = (1, 2, 4, 1)
+_CHANNELS = 48
+_DILATIONS = (1, 2)
+_TYPICAL = -6.0
 _SEEING = 0.4  # what the pictures weigh beside the numbers
 
 
@@ -57,35 +56,31 @@ class Weigher(nn.Module):
         return torch.stack([member(seen).squeeze(-1) for member in self.members]).mean(0)
 
 
-class _Look(nn.Module):
-    """A residual block that looks about in steps of ``dilation`` pixels."""
-
-    def __init__(self, channels: int, dilation: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation)
-        self.second = nn.Conv2d(channels, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(F.gelu(self.first(x)))
-
-
 class ErrorMap(nn.Module):
-    """The pictures of a trial to where its restoration is wrong, and by how much."""
+    """The pictures of a trial to where its restoration is wrong, and by how much.
+
+    It looks at statistics of small squares, beside those of what the network restores by itself, and at the squares
+    around: what is wrong with a place is mostly seen there, so a few hundred pictures have millions of examples.
+    """
+
+    center: Tensor
+    scale: Tensor
 
     def __init__(self) -> None:
-        """A network that knows nothing yet."""
+        """A network that knows nothing yet, for statistics as they are."""
         super().__init__()
-        layers: list[nn.Module] = []
-        for before, channels in zip((SHOWN, *_CHANNELS), _CHANNELS, strict=False):
-            layers += [nn.Conv2d(before, channels, 4, 2, 1), nn.GELU(), _Look(channels, 1)]
-        layers += [_Look(_CHANNELS[-1], dilation) for dilation in _DILATIONS]
-        self.layers = nn.Sequential(*layers, nn.GELU(), nn.Conv2d(_CHANNELS[-1], 1, 1))
+        self.register_buffer("center", torch.zeros(2 * STATISTICS))
+        self.register_buffer("scale", torch.ones(2 * STATISTICS))
+        layers: list[nn.Module] = [nn.Conv2d(2 * STATISTICS, _CHANNELS, 1), nn.GELU()]
+        for dilation in _DILATIONS:
+            layers += [nn.Conv2d(_CHANNELS, _CHANNELS, 3, padding=dilation, dilation=dilation), nn.GELU()]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(_CHANNELS, 1, 1))
 
-    def forward(self, shown: Tensor) -> Tensor:
-        """Pictures (B, SHOWN, H, W) in [0, 1] to natural logarithms of mean square errors (B, H / 8, W / 8)."""
-        height, width = (side // CELL * CELL for side in shown.shape[-2:])
-        logarithms: Tensor = self.layers((shown[..., :height, :width].clamp(-0.5, 1.5) - 0.5) * 2)
-        return logarithms.squeeze(1) - 6
+    def forward(self, squares: Tensor) -> Tensor:
+        """Squares (B, 2 STATISTICS, h, w), see ``Judged``, to natural logarithms of mean square errors (B, h, w)."""
+        seen = (squares - self.center.view(-1, 1, 1)) / self.scale.view(-1, 1, 1)
+        logarithms: Tensor = self.layers(seen)
+        return logarithms.squeeze(1) + _TYPICAL
 
     @staticmethod
     def total(logarithms: Tensor) -> Tensor:
@@ -126,5 +121,5 @@ class Critic(nn.Module):
 
     def of_windows(self, judged: Judged) -> Tensor:
         """Trials of N paths in W windows to energies (N, W)."""
-        seen = ErrorMap.total(self.sees(judged.shown.flatten(0, 1))).view(judged.evidence.shape[:2])
+        seen = ErrorMap.total(self.sees(judged.squares.flatten(0, 1))).view(judged.evidence.shape[:2])
         return _SEEING * seen + (1 - _SEEING) * self.weigher(judged.evidence)

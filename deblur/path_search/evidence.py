@@ -17,6 +17,7 @@ from torch import Tensor
 from deblur.blur.sensor import to_linear
 from deblur.exposure.kernels import KERNEL, Exposure, half_turned, known, spread
 from deblur.exposure.spectra import luma
+from deblur.path_search.squares import statistics
 from deblur.path_search.trial_path import AXES, STEPS, WAVES, Frame, cosines, spread_points
 from deblur.pictures import scaled_size
 
@@ -45,8 +46,6 @@ _OF_A_TRIAL = (
 )
 NAMES = (*_OF_A_TRIAL, *(f"{name}, over no path" for name in _OF_A_TRIAL), "width of the estimated kernels")
 """What the numbers of a trial are; all but the estimator's two and their differences are logarithms."""
-SHOWN = 5
-"""Pictures of a trial that a critic sees."""
 WINDOW = 200
 """Longer side, in pixels, of the part of a picture that is restored along each path; it has the picture's shape."""
 _SIZE = 64  # of kernels
@@ -65,13 +64,13 @@ class Judged(NamedTuple):
 
     Attributes:
         evidence: (N, W, len(NAMES)) numbers.
-        shown: (N, W, SHOWN, H, W) brightness in [0, 1]: restored, by the filter in linear light and in encoded values,
-            what is left when the restored one is blurred again (a half where nothing is; its signed root), blurred.
+        squares: (N, W, 2 STATISTICS, H / 8, W / 8), see ``squares.statistics``, and what they are more than those of
+            what the network restores by its own estimate.
         restored: (N, W, 3, H, W), not clamped.
     """
 
     evidence: Tensor
-    shown: Tensor
+    squares: Tensor
     restored: Tensor
 
 
@@ -108,9 +107,10 @@ class Scene:
             nowhere = torch.zeros(1, WAVES, AXES, device=blurred.device)
             self.windows = len(self._corners)
             """How many there are."""
-            still = self._along(nowhere)
-            self._still = still.evidence
-            self.by_itself = self._compared(self._look(nowhere, self.cut(own), self.cut(guide)))
+            self._still = self._along(nowhere).evidence
+            itself = self._look(nowhere, self.cut(own), self.cut(guide))
+            self._own_squares = itself.squares
+            self.by_itself = self._compared(itself)
             """What the network restores along no path but by its own estimate."""
 
     def cut(self, picture: Tensor) -> Tensor:
@@ -152,7 +152,7 @@ class Scene:
         return self._look(waves, picture, guide)
 
     def _look(self, waves: Tensor, picture: Tensor, guide: Tensor) -> Judged:
-        """What is seen of N W restored windows, without the differences from no path."""
+        """What is seen of N W restored windows, without what they are compared to."""
         brightness = self._brightness.repeat(len(waves), 1, 1, 1)
         restored = luma(picture)
         numbers = []
@@ -181,13 +181,18 @@ class Scene:
         shown = torch.cat([restored, brightness + linear, brightness + encoded, root / 2 + 0.5, brightness], 1)
         shape = (len(waves), len(self._corners))
         return Judged(
-            torch.stack(numbers, 1).unflatten(0, shape), shown.unflatten(0, shape), picture.unflatten(0, shape)
+            torch.stack(numbers, 1).unflatten(0, shape),
+            statistics(shown).unflatten(0, shape),
+            picture.unflatten(0, shape),
         )
 
     def _compared(self, judged: Judged) -> Judged:
         less = judged.evidence - self._still
         wide = judged.evidence.new_full((*judged.evidence.shape[:2], 1), math.log(self.spread + _FLOOR))
-        return judged._replace(evidence=torch.cat([judged.evidence, less, wide], -1))
+        return judged._replace(
+            evidence=torch.cat([judged.evidence, less, wide], -1),
+            squares=torch.cat([judged.squares, judged.squares - self._own_squares], 2),
+        )
 
     def _places(self, device: torch.device) -> Tensor:
         """(W, h, w, 2) how far each pixel of each window lies from the middle of the picture, x and y."""

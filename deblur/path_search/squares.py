@@ -1,0 +1,80 @@
+"""What small squares of a trial's pictures are like: numbers from which the error there can be told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CELL = 8
+"""Side of a square, in pixels."""
+STATISTICS = 46
+"""Numbers of a square."""
+_LAGS = (2, 4, 7)  # pixels, at which a ghost may follow an edge
+
+
+def statistics(shown: Tensor) -> Tensor:
+    """What the squares of a trial's pictures are like.
+
+    Args:
+        shown: (B, SHOWN, H, W) brightness in [0, 1]: restored, by the filter in linear light and in encoded values,
+            what is left when the restored one is blurred again (a half where nothing is; its signed root), blurred.
+
+    Returns:
+        (B, STATISTICS, H / 8, W / 8): logarithms of root mean squares, of mean absolute values and roots of gradients,
+        and correlations.
+    """
+    restored, linear, encoded, root, blurred = shown.clamp(-0.5, 1.5).split(1, 1)
+    change, over, under = restored - blurred, linear - restored, encoded - restored
+    pairs = {name: _gradients(of) for name, of in (("r", restored), ("l", linear), ("e", encoded), ("b", blurred))}
+    across, down = pairs["r"]
+    coarse = [_gradients(F.avg_pool2d(of, 2)) for of in (restored, blurred)]
+    squares = [
+        *(change, over, under, linear - encoded, 2 * root - 1),
+        *(gradient for pair in pairs.values() for gradient in pair),
+        *(_gradients(across)[0], _gradients(across)[1], _gradients(down)[1]),
+    ]
+    sizes = [*pairs["r"], *pairs["l"], *pairs["b"]]
+    alike = [
+        (over, under),
+        (change, over),
+        *((pairs["r"][axis], pairs[other][axis]) for other in "lb" for axis in (0, 1)),
+        *((across, _moved(across, lag, -1)) for lag in _LAGS),
+        *((down, _moved(down, lag, -2)) for lag in _LAGS),
+        *((across, _moved(across, lag, -2)) for lag in _LAGS[1:]),
+        *((down, _moved(down, lag, -1)) for lag in _LAGS[1:]),
+    ]
+    maps = [
+        _log(F.avg_pool2d(torch.cat(squares, 1).square(), CELL)) / 2,
+        _log(F.avg_pool2d(torch.cat([each for pair in coarse for each in pair], 1).square(), CELL // 2)) / 2,
+        _log(F.avg_pool2d(torch.cat(sizes, 1).abs() + 1e-3, CELL)),
+        _log(F.avg_pool2d((torch.cat(pairs["r"], 1).abs() + 1e-3).sqrt(), CELL)),
+        _correlations(alike),
+        F.avg_pool2d(torch.cat([blurred, (blurred - 0.9).relu() * 10], 1), CELL),
+    ]
+    return torch.cat(maps, 1)
+
+
+def _gradients(pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """To the right and down, as large as the pictures."""
+    return F.pad(pictures.diff(dim=-1), (0, 1)), F.pad(pictures.diff(dim=-2), (0, 0, 0, 1))
+
+
+def _moved(pictures: Tensor, lag: int, axis: int) -> Tensor:
+    return pictures.roll(lag, axis)
+
+
+def _log(values: Tensor) -> Tensor:
+    return (values + 1e-6).log()
+
+
+def _correlations(pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """(B, pairs, h, w) in [-1, 1], without taking means off."""
+    first, second = (torch.cat(each, 1) for each in zip(*pairs, strict=True))
+    both, one, other = (F.avg_pool2d(each, CELL) for each in (first * second, first.square(), second.square()))
+    return both / (one * other + 1e-10).sqrt()
