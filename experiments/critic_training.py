@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
     from experiments.critic_samples import Samples
 
-_STEPS, _RATE, _DECAY = 500, 0.004, 0.03  # of AdamW, for each member that weighs numbers
+_STEPS, _RATE, _DECAY = 1500, 0.003, 0.03  # of AdamW, for each member that weighs numbers
+_WEIGHED = 48  # windows in a step of a member
+_WEIGHED_CHOICE = 0.1  # weight of the choice there
+_NEVER = 1e3  # what speaks against a trial that was not made
 _LOOKING_RATE, _LOOKING_DECAY = 0.004, 0.02  # of AdamW, for the network that sees
 _TRIALS = 20  # of a window, in a step of that network
 _WINDOWS = 4  # in such a step
@@ -79,30 +82,36 @@ def gains(critic: Critic, unseen: Sequence[Samples]) -> dict[str, float]:
 
 
 def _learn_to_weigh(weigher: Weigher, learnt: Sequence[Samples]) -> None:
-    """All trials at each step."""
-    evidence, errors, weight = (
-        torch.from_numpy(np.concatenate([part for parts in each for part in parts]))
-        for each in (
-            [part.evidence.transpose(1, 0, 2) for part in learnt],
-            [part.errors.T for part in learnt],
-            [_weights(part.errors).T for part in learnt],
-        )
-    )
-    counts = torch.tensor([len(part.errors) for part in learnt for _ in range(part.errors.shape[1])])
-    window = torch.arange(len(counts)).repeat_interleave(counts)
-    weight = weight / counts[window].sqrt()
-    total = torch.zeros(len(counts)).index_add(0, window, weight)
-    weigher.center.copy_(evidence.mean(0))
-    weigher.scale.copy_(evidence.std(0) + _LEAST_SCALE)
+    """All trials of some windows at each step."""
+    windows = [(part, window) for part in learnt for window in range(part.errors.shape[1])]
+    longest = max(len(part.errors) for part in learnt)
+    evidence = torch.zeros(len(windows), longest, weigher.center.numel())
+    errors, weight = (torch.zeros(len(windows), longest) for _ in range(2))
+    for place, (part, window) in enumerate(windows):
+        count = len(part.errors)
+        evidence[place, :count] = torch.from_numpy(part.evidence[:, window])
+        errors[place, :count] = torch.from_numpy(part.errors[:, window])
+        weight[place, :count] = torch.from_numpy(_weights(part.errors[:, window]))
+    tried = weight > 0
+    weigher.center.copy_(evidence[tried].mean(0))
+    weigher.scale.copy_(evidence[tried].std(0) + _LEAST_SCALE)
+    evidence = (evidence - weigher.center) / weigher.scale
     for member in weigher.members:
         optimizer = torch.optim.AdamW(member.parameters(), _RATE, weight_decay=_DECAY)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _STEPS)
-        seen = (evidence - weigher.center) / weigher.scale
         for _ in range(_STEPS):
-            wrong = member(seen).squeeze(-1) - errors
+            some = torch.randint(len(windows), (_WEIGHED,))
+            told = member(evidence[some]).squeeze(-1)
             # What all trials of a window have in common is no matter of the path.
-            common = torch.zeros(len(counts)).index_add(0, window, weight * wrong) / total
-            loss = (weight * (wrong - common[window]).square()).sum() / weight.sum()
+            share = weight[some] / weight[some].sum(1, keepdim=True)
+            wrong = told - errors[some]
+            wrong = wrong - (share * wrong).sum(1, keepdim=True)
+            right, choice = (
+                (-each / _SHARP_CHOICE).masked_fill(~tried[some], -_NEVER).log_softmax(1)
+                for each in (errors[some], told)
+            )
+            divergence = F.kl_div(choice, right, reduction="batchmean", log_target=True)
+            loss = (share * wrong.square()).sum(1).mean() + _WEIGHED_CHOICE * divergence
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -111,7 +120,7 @@ def _learn_to_weigh(weigher: Weigher, learnt: Sequence[Samples]) -> None:
             member.eval()
             last = member.get_submodule("5")
             assert isinstance(last, nn.Linear)
-            last.bias.sub_((weight * (member(seen).squeeze(-1) - errors)).sum() / weight.sum())
+            last.bias.sub_((weight * (member(evidence).squeeze(-1) - errors)).sum() / weight.sum())
 
 
 def _measure(sees: ErrorMap, learnt: Sequence[Samples]) -> None:

@@ -237,13 +237,14 @@ class PathSearch:
         with torch.enable_grad():
             for step in range(stage.steps + 1):
                 optimizer.param_groups[0]["lr"] = stage.rate * (1 - step / (stage.steps + 1))
-                judged = scene.judge(waves)
+                last = step == stage.steps
+                judged = scene.judge(waves.detach() if last else waves)
                 energies = self._critic(judged)
                 if watch is not None:
                     watch(judged, True)
                 here = map(Trial, energies.tolist(), waves.detach().clone())
                 best = [min(pair, key=lambda trial: trial.energy) for pair in zip(best, here, strict=True)]
-                if step < stage.steps:
+                if not last:
                     optimizer.zero_grad()
                     energies.sum().backward()
                     optimizer.step()

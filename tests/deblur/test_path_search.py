@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from skimage import data as photographs
-from torch import nn
 
 from deblur import Deblurrer
 from deblur.blur import BlurSpec, Motion, synthesize_with_motion
@@ -20,8 +19,9 @@ from deblur.exposure.spectra import luma
 from deblur.networks.guided import GuidedNetwork
 from deblur.path_search import PathSearch
 from deblur.path_search.critic import Critic, ErrorMap
-from deblur.path_search.evidence import NAMES, SHOWN, Judged, Scene
+from deblur.path_search.evidence import NAMES, Judged, Scene
 from deblur.path_search.search import Effort, Stage
+from deblur.path_search.squares import CELL, STATISTICS, statistics
 from deblur.path_search.trial_path import AXES, STEPS, WAVES, Frame, spread_points, waves_of
 from deblur.pictures import scale_down
 from deblur.released import load_released
@@ -124,7 +124,7 @@ def test_along_the_true_path_a_picture_is_restored_best(shaken: Shaken, network:
     errors = (judged.restored - target).square().mean((1, 2, 3, 4))
     assert int(errors.argmin()) == 0
     assert judged.evidence.shape == (6, 1, len(NAMES))
-    assert judged.shown.shape == (6, 1, SHOWN, *copy.shape[:2])
+    assert judged.squares.shape == (6, 1, 2 * STATISTICS, copy.shape[0] // CELL, copy.shape[1] // CELL)
     assert torch.isfinite(judged.evidence).all()
 
 
@@ -282,12 +282,26 @@ def test_the_total_of_a_map_is_the_error_of_the_picture():
 def test_a_critic_sees_and_weighs():
     torch.manual_seed(0)
     critic = Critic().eval()
-    judged = Judged(torch.randn(3, 2, len(NAMES)), torch.rand(3, 2, SHOWN, 133, 200), torch.empty(0))
+    judged = Judged(torch.randn(3, 2, len(NAMES)), torch.randn(3, 2, 2 * STATISTICS, 16, 25), torch.empty(0))
     energies = critic(judged)
     assert energies.shape == (3,)
-    other = judged._replace(shown=judged.shown.flip(-1))
+    other = judged._replace(squares=judged.squares.flip(-1))
     assert not torch.equal(critic(other), energies)
     other = judged._replace(evidence=judged.evidence + 1)
     assert not torch.equal(critic(other), energies)
-    assert isinstance(critic.sees, nn.Module)
-    assert critic.sees(judged.shown[0]).shape == (2, 133 // 8, 25)
+    assert critic.sees(judged.squares[0]).shape == (2, 16, 25)
+
+
+def test_a_square_tells_of_its_own_place_and_all_of_ringing_and_ghosts():
+    torch.manual_seed(0)
+    calm = (0.5 + 0.1 * torch.rand(1, 1, 6 * CELL, 8 * CELL)).repeat(1, 5, 1, 1)
+    before = statistics(calm)
+    assert before.shape == (1, STATISTICS, 6, 8)
+    assert torch.isfinite(statistics(torch.full_like(calm, 0.5))).all()
+    rings = calm.clone()
+    place = torch.arange(2.0 * CELL)
+    rings[:, 0, 16:32, 24:40] += 0.2 * torch.cos(place * torch.pi / 2)  # two by two squares in the restored picture
+    changed = (statistics(rings) - before).abs().amax(1)[0] > 1e-3
+    assert changed[2:4, 3:5].all()
+    assert not changed[:, 7].any()
+    assert not changed[5].any()

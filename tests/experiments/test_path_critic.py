@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 from skimage import data as photographs
 
-from deblur.path_search.critic import CELL, Critic
-from deblur.path_search.evidence import NAMES, SHOWN
+from deblur.path_search.critic import Critic
+from deblur.path_search.evidence import NAMES
+from deblur.path_search.squares import CELL, STATISTICS
 from experiments import critic_training, path_critic
 from experiments.critic_samples import Samples, sample
 from experiments.critic_training import gains, train_critic
@@ -31,16 +32,16 @@ def photos(tmp_path: Path) -> Path:
 
 
 def invented(seed: int, windows: int = 1) -> Samples:
-    """Trials whose first number and whose noise tell the error, which is least along the true path."""
+    """Trials whose first number and whose squares tell the error, which is least along the true path."""
     chance = np.random.default_rng(seed)
     errors = chance.uniform(-4, -2, (12, windows)).astype(np.float32)
     errors[0], errors[1] = -3, -4
     evidence = chance.normal(0, 1, (12, windows, len(NAMES))).astype(np.float32)
     evidence[..., 0] = 3 * errors + chance.normal(0, 0.05, errors.shape)
-    wrong = np.exp(errors)[..., None, None, None] * chance.normal(0, 1, (12, windows, 1, 32, 48))
-    shown = np.repeat(128 + 255 * wrong, SHOWN, 2).clip(0, 255).astype(np.uint8)
-    maps = np.broadcast_to(2 * errors[..., None, None], (12, windows, 32 // CELL, 48 // CELL)).astype(np.float16)
-    return Samples(evidence, shown, maps, errors, np.full(windows, -2.5, np.float32))
+    squares = chance.normal(0, 1, (12, windows, STATISTICS, 4, 6)).astype(np.float16)
+    squares[:, :, 3] += 3 * errors[..., None, None]
+    maps = np.broadcast_to(2 * errors[..., None, None], (12, windows, 4, 6)).astype(np.float16)
+    return Samples(evidence, squares, maps, errors, np.full(windows, -2.5, np.float32))
 
 
 def test_a_critic_learns_to_choose_by_numbers_and_by_sight():
@@ -75,8 +76,8 @@ def test_what_is_tried_on_a_picture(photos: Path, leads: bool):
     torch.manual_seed(0)
     made = sample(photos / "0.png", "shake:40", 3, "largest", Critic().eval() if leads else None)
     assert made.evidence.shape[2] == len(NAMES)
-    assert made.shown.shape[2:] == (SHOWN, 120, 160)
     assert made.maps.shape == (*made.errors.shape, 120 // CELL, 160 // CELL)
+    assert made.squares.shape == (*made.errors.shape, STATISTICS, 120 // CELL, 160 // CELL)
     # The true path, which comes second, is better than the blurred picture and most others.
     assert made.errors[1, 0] < made.blurred[0]
     assert (made.errors[1, 0] <= made.errors[:, 0] + 0.05).mean() > 0.5
