@@ -70,11 +70,11 @@ class Effort(NamedTuple):
     largest: tuple[Stage, ...]
 
 
-FULL = Effort(
-    96,
-    (Stage(14, 4, 0.2), Stage(6, 6, 0.17), Stage(3, 8, 0.12)),
-    (Stage(3, 6, 0.12), Stage(1, 6, 0.1)),
-    (Stage(1, 10, 0.1),),
+USUAL = Effort(
+    40,
+    (Stage(8, 4, 0.2), Stage(4, 5, 0.17), Stage(3, 6, 0.12)),
+    (Stage(3, 4, 0.12), Stage(1, 4, 0.1)),
+    (Stage(1, 8, 0.1),),
 )
 """What `PathSearch` spends by default."""
 
@@ -103,7 +103,7 @@ class PathSearch:
     """
 
     def __init__(
-        self, network: GuidedNetwork, critic: Critic, device: torch.device | str = "cpu", effort: Effort = FULL
+        self, network: GuidedNetwork, critic: Critic, device: torch.device | str = "cpu", effort: Effort = USUAL
     ) -> None:
         """Search with a network that restores; the smaller the faster.
 
@@ -121,7 +121,7 @@ class PathSearch:
 
     @classmethod
     def load(
-        cls, device: torch.device | str = "cpu", critic: Critic | None = None, effort: Effort = FULL
+        cls, device: torch.device | str = "cpu", critic: Critic | None = None, effort: Effort = USUAL
     ) -> PathSearch:
         """The search with the released default network.
 
