@@ -144,8 +144,7 @@ def _round(
         for place, file in kept.items():
             if not file.is_file():
                 generator = np.random.default_rng([options.seed, place])
-                length = np.exp(generator.uniform(np.log(_SHORTEST), np.log(_LONGEST)))
-                blur = f"{_KINDS[place % len(_KINDS)]}:{length:.3g}"
+                blur = f"{_KINDS[place % len(_KINDS)]}:{generator.uniform(_SHORTEST, _LONGEST):.3g}"
                 tasks[place] = pool.submit(
                     sample,
                     files[place % len(files)],

@@ -39,6 +39,7 @@ examples:
   python -m pipelines.deblur_detect street.jpg
   python -m pipelines.deblur_detect dash-cam/ --deblurrer mstsgm-nano --no-fuse      faster, finds less
   python -m pipelines.deblur_detect dash-cam/ --deblurrer mstsgm-guided-large        for a GPU: finds more
+  python -m pipelines.deblur_detect photos/ --deblurrer default+search               tries many camera paths: slow
   python -m pipelines.deblur_detect photos/ --classes person car --save annotated,txt
   python -m pipelines.deblur_detect photos/ --full-size       large pictures restored for the eye, not the detector
   python -m pipelines.deblur_detect 'photos/**/*.png' --deblurrer none --json > detections.json

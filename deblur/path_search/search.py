@@ -37,6 +37,7 @@ _SETTLING = 50  # steps to bring a start into agreement with the estimator
 _SETTLING_RATE = 0.15
 _ROUGHNESS = 0.01  # price of fast cosines
 _BETAS = (0.8, 0.95)  # of Adam: a few steps have no long memory
+_DOUBT = 0.1  # a path is told where it seems to leave so much less error, as a natural logarithm (.9 dB)
 _AT_ONCE = 4  # windows that go through the network together
 
 
@@ -140,8 +141,8 @@ class PathSearch:
     def __call__(self, picture: NDArray[np.uint8]) -> Motion | None:
         """The path of a blurred picture (H, W, 3), RGB uint8, in its own pixels; which way it was gone stays open.
 
-        None is for a picture in which no blur shows, and for one that the network's own estimate seems to restore
-        better than any path that is found.
+        None is for a picture in which no blur shows, and for one that no path seems to restore clearly better than the
+        network's own estimate.
         """
         with torch.no_grad():
             estimate = self._network.guide.estimate(to_batch(scale_down(picture, LARGEST), self._device))
@@ -160,7 +161,7 @@ class PathSearch:
                 found = self.follow(scene, [trial.waves * larger for trial in found], stages)
         with torch.no_grad():
             itself = float(self._critic(scene.by_itself))
-        if found[0].energy > itself:
+        if found[0].energy > itself - _DOUBT:
             return None
         return scene.frame.motion(found[0].waves).scaled(
             max(picture.shape[:2]) / max(scene.frame.width, scene.frame.height)
