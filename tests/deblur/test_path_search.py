@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,7 +20,7 @@ from deblur.errors import DeblurError
 from deblur.exposure.spectra import luma
 from deblur.networks.guided import GuidedNetwork
 from deblur.path_search import PathSearch
-from deblur.path_search.critic import Critic, ErrorMap
+from deblur.path_search.critic import RELEASED, Critic, ErrorMap
 from deblur.path_search.evidence import NAMES, Judged, Scene
 from deblur.path_search.search import Effort, Stage
 from deblur.path_search.squares import CELL, STATISTICS, statistics
@@ -305,3 +307,12 @@ def test_a_square_tells_of_its_own_place_and_all_of_ringing_and_ghosts():
     assert changed[2:4, 3:5].all()
     assert not changed[:, 7].any()
     assert not changed[5].any()
+
+
+def test_the_released_critic_is_of_the_released_default_network():
+    record = json.loads(RELEASED.with_suffix(".json").read_text())
+    _, card = load_released("default")
+    assert record["network"] == {"name": card["name"], "sha256": card["sha256"]}, "make it anew: docs/path-search.md"
+    assert record["sha256"] == hashlib.sha256(RELEASED.read_bytes()).hexdigest()
+    search = PathSearch.load()
+    assert search.describe() == {"network": card["sha256"], "critic": record["sha256"]}
