@@ -83,8 +83,8 @@ class Scene:
         Args:
             network: whose weights need no gradients.
             blurred: (1, 3, H, W) RGB in [0, 1].
-            windows: how many parts of the picture are restored along each path: those with the strongest gradients,
-                apart from each other. A picture that is no larger than a window is one.
+            windows: how many parts of the picture are restored along each path, at most: those with the strongest
+                gradients, apart from each other. A picture that is no larger than a window is one.
         """
         self._network = network
         height, width = blurred.shape[-2:]
@@ -236,8 +236,11 @@ def _corners(brightness: Tensor, shape: tuple[int, int], count: int) -> list[tup
     tops, lefts = (torch.arange(side, device=brightness.device) * _STRIDE for side in strength.shape)
     corners: list[tuple[int, int]] = []
     for _ in range(count if (height, width) != shape else 1):
+        # Where no window lies far enough from the first ones, in the middle, all are alike: the picture's corner then.
         place = int(strength.argmax())
         top, left = place // strength.shape[1] * _STRIDE, place % strength.shape[1] * _STRIDE
+        if (top, left) in corners:
+            break
         corners.append((top, left))
         near = ((tops - top).abs() < _APART * shape[0]).unsqueeze(1) & ((lefts - left).abs() < _APART * shape[1])
         strength = strength.masked_fill(near, -1)

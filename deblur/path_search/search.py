@@ -17,7 +17,7 @@ from deblur.networks.guided import GuidedNetwork
 from deblur.path_search.critic import Critic
 from deblur.path_search.evidence import WINDOW, Judged, Scene, width_of
 from deblur.path_search.trial_path import WAVES
-from deblur.pictures import scale_down
+from deblur.pictures import scale_down, scaled_size
 from deblur.released import load_released, released_sha256
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ MIDDLE, LARGEST = 400, 640
 _WIDTH = 1.4  # pixels, of the kernels in the copy that a search begins in: a blur that is less cannot be judged
 WINDOWS = (1, 2, 3)
 """Parts of the picture that are looked at in the first copy, the middle one and the largest."""
+LEAST_SIDE = 48
+"""Shorter side, in pixels, of a copy of ``WINDOW`` that is searched: of one less large there is too little to judge."""
 _SETTLING = 50  # steps to bring a start into agreement with the estimator
 _SETTLING_RATE = 0.15
 _ROUGHNESS = 0.01  # price of fast cosines
@@ -141,9 +143,16 @@ class PathSearch:
     def __call__(self, picture: NDArray[np.uint8]) -> Motion | None:
         """The path of a blurred picture (H, W, 3), RGB uint8, in its own pixels; which way it was gone stays open.
 
-        None is for a picture in which no blur shows, and for one that no path seems to restore clearly better than the
-        network's own estimate.
+        None is for a picture in which no blur shows, for one that no path seems to restore clearly better than the
+        network's own estimate, and for one that shows too little: see ``LEAST_SIDE``.
         """
+        height, width = picture.shape[:2]
+        if min(scaled_size(width, height, WINDOW)) < LEAST_SIDE:
+            return None
+        with torch.inference_mode(mode=False):  # whatever the caller has set: paths are followed by gradients
+            return self._find(picture)
+
+    def _find(self, picture: NDArray[np.uint8]) -> Motion | None:
         with torch.no_grad():
             estimate = self._network.guide.estimate(to_batch(scale_down(picture, LARGEST), self._device))
         if not estimate.blurred.item():

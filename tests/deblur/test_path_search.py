@@ -217,6 +217,30 @@ def test_a_path_that_is_found_is_in_the_pictures_own_pixels(shaken: Shaken):
     assert path.center == ((300 - 1) / 2, (shaken.blurred.shape[0] - 1) / 2)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (40, 300), (300, 40), (30, 30)])
+def test_pictures_that_show_too_little_are_restored_without_a_search(shape: tuple[int, int]):
+    blurred = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    patient = Deblurrer.load("default", "cpu")
+    own = patient(blurred)
+    patient.search = PathSearch.load(critic=Sulks(), effort=QUICK)
+    np.testing.assert_array_equal(patient(blurred), own)
+
+
+def test_a_search_works_where_the_caller_has_switched_gradients_off(shaken: Shaken):
+    search = PathSearch.load(critic=Sulks(), effort=QUICK)
+    with torch.inference_mode():
+        assert search(shaken.blurred) is None
+    with torch.no_grad():
+        assert search(shaken.blurred) is None
+
+
+def test_no_window_is_looked_at_twice(network: GuidedNetwork):
+    middle = torch.zeros(1, 3, 230, 300)
+    middle[..., 60:170, 70:230] = torch.rand(110, 160)
+    scene = Scene(network, middle, windows=3)
+    assert len(set(scene._corners)) == scene.windows > 1
+
+
 class Sulks(Critic):
     """Finds fault with every path, and none with what the network restores by itself."""
 
