@@ -172,6 +172,11 @@ class Deblurrer:
             search=search,
         )
 
+    def describe(self) -> dict[str, Any]:
+        """What results depend on: name and hash of the weights, and the hashes of what searches for paths."""
+        searching = {"search": self.search.describe()} if self.search else {}
+        return {"name": self.name, "sha256": self.sha256} | searching
+
     def __call__(
         self, pictures: NDArray[np.uint8], path: CameraPath | Sequence[CameraPath] | None = None
     ) -> NDArray[np.uint8]:
@@ -321,8 +326,12 @@ def load_told(name_or_file: str, device: str, seen_side: int | None = None) -> t
     """The Deblurrer of ``NAME`` or, where it is to be told the paths of synthetic blur, of ``NAME+gyro``; and which.
 
     Raises:
-        DeblurError: as ``Deblurrer.load``, or a network without a guide is to be told.
+        DeblurError: as ``Deblurrer.load``, or a network without a guide or one that searches is to be told.
     """
+    if SEARCH in name_or_file and GYROSCOPE in name_or_file:
+        raise DeblurError(
+            f"{name_or_file}: a network that is told its paths searches for none; leave one of the two out"
+        )
     weights = name_or_file.removesuffix(GYROSCOPE)
     deblurrer, told = Deblurrer.load(weights, device, seen_side=seen_side), weights != name_or_file
     if told and not deblurrer.takes_path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,10 @@ import torch.nn.functional as F
 from deblur.blur import synthesize_with_motion
 from deblur.blur.spec import REFERENCE_SIDE, parse_blur
 from deblur.devices import to_batch
+from deblur.errors import DeblurError
 from deblur.path_search import PathSearch
 from deblur.path_search.critic import Critic
+from deblur.path_search.evidence import NAMES
 from deblur.path_search.search import LARGEST, MIDDLE, Effort, Stage
 from deblur.path_search.squares import CELL, STATISTICS
 from deblur.path_search.trial_path import AXES, WAVES, cosines, waves_of
@@ -45,8 +48,8 @@ class Samples:
 
     Attributes:
         evidence: (N, W, len(NAMES)) float32.
-        squares: (N, W, STATISTICS, H / 8, W / 8) float16, what a critic sees, without what they are compared to.
-        maps: (N, W, H / 8, W / 8) float16, natural logarithms of the restorations' mean square errors.
+        squares: (N, W, STATISTICS, h / 8, w / 8) float16, what a critic sees, without what they are compared to.
+        maps: (N, W, h / 8, w / 8) float16, natural logarithms of the restorations' mean square errors.
         errors: (N, W) float32, natural logarithms of their root mean square errors.
         blurred: (W,) float32, those of the blurred windows.
     """
@@ -59,9 +62,19 @@ class Samples:
 
     @classmethod
     def load(cls, file: Path) -> Samples:
-        """What ``save`` wrote."""
-        with np.load(file, allow_pickle=False) as archive:
-            return cls(**{name: archive[name] for name in cls.__dataclass_fields__})
+        """What ``save`` wrote.
+
+        Raises:
+            DeblurError: the file cannot be read, or is of other numbers than this version's.
+        """
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                samples = cls(**{name: archive[name] for name in cls.__dataclass_fields__})
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise DeblurError(f"{file} is no sample ({' '.join(str(error).split())}): delete it") from error
+        if (samples.evidence.shape[2:], samples.squares.shape[2:3]) != ((len(NAMES),), (STATISTICS,)):
+            raise DeblurError(f"{file} is a sample of another version: delete what is in its folder")
+        return samples
 
     def save(self, file: Path) -> None:
         """Write an .npz file in one step."""
@@ -75,7 +88,7 @@ class _Kept:
     """What came of trials, as far as it is learnt from."""
 
     def __init__(self, target: Tensor) -> None:
-        """``target`` is (W, 3, H, W): the sharp windows."""
+        """``target`` is (W, 3, h, w): the sharp windows."""
         self._target = target
         self._parts: list[tuple[NDArray[Any], ...]] = []
 
@@ -94,10 +107,15 @@ class _Kept:
         )
 
     def samples(self, blurred: Tensor) -> Samples:
-        """All that was kept, of these blurred windows (W, 3, H, W)."""
+        """All that was kept, of these blurred windows (W, 3, h, w)."""
         error = _square_error(blurred, self._target).mean((-2, -1)).clamp_min(_LEAST).log() / 2
         evidence, squares, maps, errors = (np.concatenate(part) for part in zip(*self._parts, strict=True))
         return Samples(evidence, squares, maps, errors, error.numpy())
+
+
+def keep_sample(target: Path, file: Path, blur: str, seed: int, copy: str, critic: Critic | None) -> None:
+    """Make a sample and write it to ``target``; see ``sample``."""
+    sample(file, blur, seed, copy, critic).save(target)
 
 
 def sample(file: Path, blur: str, seed: int, copy: str, critic: Critic | None) -> Samples:

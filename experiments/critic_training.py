@@ -28,6 +28,7 @@ _NEVER = 1e3  # what speaks against a trial that was not made
 _LOOKING_RATE, _LOOKING_DECAY = 0.004, 0.02  # of AdamW, for the network that sees
 _TRIALS = 20  # of a window, in a step of that network
 _WINDOWS = 4  # in such a step
+_LEAST_STEPS = 20  # that a schedule is made for
 _CHOICE, _LEVEL = 0.5, 0.3  # weights of the choice, and of what the maps of a window are wrong by together
 _SHARP_CHOICE = 0.15  # errors that differ by so much are told apart
 _LEAST_SCALE = 1e-3
@@ -136,7 +137,9 @@ def _learn_to_see(sees: ErrorMap, learnt: Sequence[Samples], looks: int, generat
     order = np.concatenate([generator.permutation(len(windows)) for _ in range(looks)])
     optimizer = torch.optim.AdamW(sees.parameters(), _LOOKING_RATE, weight_decay=_LOOKING_DECAY)
     steps = len(order) // _WINDOWS
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LOOKING_RATE, total_steps=steps + 1, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, _LOOKING_RATE, total_steps=max(steps + 1, _LEAST_STEPS), pct_start=0.1
+    )
     sees.train()
     for step in tqdm(range(steps), desc="learning to see", unit="step", mininterval=10):
         optimizer.zero_grad()

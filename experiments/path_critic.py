@@ -14,10 +14,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _KINDS = ("shake", "shake", "shake", "shake", "curved", "shake", "straight")
 _SHORTEST, _LONGEST = 3.0, 32.0  # pixels of a picture of 640
+_LEAST_FIRST = 12  # samples of the first round: some to learn from beside the one set aside
 _SET_ASIDE = 11  # one picture in so many is not learnt from
 
 
@@ -76,7 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         import safetensors.torch
 
         from deblur.path_search.critic import RELEASED, Critic
-        from deblur.pictures import list_pictures
+        from deblur.path_search.evidence import WINDOW
+        from deblur.path_search.search import LEAST_SIDE
+        from deblur.pictures import list_pictures, picture_size, scaled_size
         from deblur.released import SUFFIX, load_released
         from deblur.runs import describe_environment, write_atomically, write_json
         from experiments.critic_training import gains, train_critic
@@ -84,13 +87,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         output: Path = options.output or RELEASED
         if output.suffix != SUFFIX:
             raise DeblurError(f"--output {output}: a critic is written as a {SUFFIX} file")
-        files = [file for folder in options.sharp for file in list_pictures(folder)]
+        files = sorted({file.resolve(): file for folder in options.sharp for file in list_pictures(folder)}.values())
         if len(files) < 2:
             raise DeblurError(f"--sharp has {len(files)} picture(s): at least one is learnt from and one set aside")
+        for file in files:
+            if min(scaled_size(*picture_size(file), WINDOW)) < LEAST_SIDE:
+                raise DeblurError(f"{file} is too small or too narrow to be searched: leave it out of --sharp")
+        if options.rounds[0] < _LEAST_FIRST:
+            raise DeblurError(f"--rounds {options.rounds[0]}: the first round needs {_LEAST_FIRST} samples or more")
         np.random.default_rng(options.seed).shuffle(files)
         options.samples.mkdir(parents=True, exist_ok=True)
         environment = describe_environment("cpu", options.seed)
         _, card = load_released("default")
+        _check_samples(
+            options.samples / "config.yaml",
+            {
+                "sharp": hashlib.sha256("\n".join(map(str, files)).encode()).hexdigest(),
+                "seed": options.seed,
+                "looks": options.looks,
+                "network": card["sha256"],
+            },
+        )
         learnt: list[Samples] = []
         unseen: list[Samples] = []
         critic: Critic | None = None
@@ -101,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 aside = place % len(files) % _SET_ASIDE == 0
                 (unseen if aside else learnt).append(samples)
             first += count
-            kept = options.samples / f"critic-{first}{SUFFIX}"
+            kept = options.samples / f"critic-{'-'.join(map(str, options.rounds[:number]))}{SUFFIX}"
             if kept.is_file():
                 critic = Critic.load(kept)
             else:
@@ -132,29 +149,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(body)
 
 
+def _check_samples(config: Path, options: dict[str, Any]) -> None:
+    """Refuse to go on with samples that other options made."""
+    from deblur.runs import check_options, write_yaml
+
+    if config.is_file():
+        check_options(config, options)
+    else:
+        write_yaml(config, options)
+
+
 def _round(
     options: argparse.Namespace, files: Sequence[Path], places: range, critic: Critic | None
 ) -> Iterator[tuple[int, Samples]]:
     """The samples of a round with their numbers: those that are kept, and the others made and kept."""
-    from experiments.critic_samples import COPIES, Samples, sample
+    from experiments.critic_samples import COPIES, Samples, keep_sample
 
     kept = {place: options.samples / f"sample-{place}.npz" for place in places}
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
-        tasks = {}
+        tasks = []
         for place, file in kept.items():
             if not file.is_file():
                 generator = np.random.default_rng([options.seed, place])
                 blur = f"{_KINDS[place % len(_KINDS)]}:{generator.uniform(_SHORTEST, _LONGEST):.3g}"
-                tasks[place] = pool.submit(
-                    sample,
-                    files[place % len(files)],
-                    blur,
-                    int(generator.integers(2**31)),
-                    COPIES[place % len(COPIES)],
-                    critic,
-                )
-        for place, task in tqdm(tasks.items(), desc="restoring", unit="sample", mininterval=10):
-            task.result().save(kept[place])
+                seed, copy = int(generator.integers(2**31)), COPIES[place % len(COPIES)]
+                tasks.append(pool.submit(keep_sample, file, files[place % len(files)], blur, seed, copy, critic))
+        try:
+            for task in tqdm(as_completed(tasks), total=len(tasks), desc="restoring", unit="sample", mininterval=10):
+                task.result()
+        except BaseException:  # an interrupt too: what has not begun need not be waited for
+            pool.shutdown(cancel_futures=True)
+            raise
     for place, file in kept.items():
         yield place, Samples.load(file)
 

@@ -70,9 +70,8 @@ class NetworkMethod:
 
     def describe(self) -> dict[str, Any]:
         """Kind, released name and hash of the weights, and those of what searches for paths."""
-        search = self._deblurrer.search
-        found = {"search": search.describe()} if search else {}
-        return {"kind": "network", "weights": self._deblurrer.name, "sha256": self._deblurrer.sha256} | found
+        said = self._deblurrer.describe()
+        return {"kind": "network", "weights": said.pop("name"), **said}
 
     def restore(self, key: str, blurred: NDArray[np.uint8]) -> Output:
         """Run the network; pictures it cuts into tiles come rounded."""

@@ -67,7 +67,10 @@ def build_parser() -> argparse.ArgumentParser:
         description="Time deblurrers, networks and detectors against each other.",
     )
     for kind, what in (
-        ("deblurrer", "released networks or files, from picture to picture; NAME+gyro is told the camera's path"),
+        (
+            "deblurrer",
+            "released networks or files, from picture to picture; NAME+gyro is told a camera's path, NAME+search finds one",
+        ),
         ("network", "networks by name with random weights, from tensor to tensor"),
         ("detector", "YOLO weights, from picture to boxes"),
     ):

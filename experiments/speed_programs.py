@@ -71,8 +71,8 @@ def _deblurrer(name: str, device: str, blur: BlurSpec) -> Program:
     def restore(given: tuple[Any, ...]) -> NDArray[np.uint8]:
         return deblurrer(*given)
 
-    facts = {"weights": deblurrer.name, "sha256": deblurrer.sha256, "dtype": "float32", "in_out": "uint8, uint8"}
-    facts["blur"] = str(blur)
+    said = deblurrer.describe()
+    facts = {"weights": said.pop("name"), **said, "dtype": "float32", "in_out": "uint8, uint8", "blur": str(blur)}
     return Program(name_of(name), name, "deblurrer", deblurrer.device, prepare, restore, facts)
 
 

@@ -52,8 +52,7 @@ def record_run(
 ) -> None:
     """Write ``config.yaml``, the options that make this run again, and ``env.json``, what else it depends on."""
     write_options(folder, args)
-    restorers = [{"name": deblurrer.name, "sha256": deblurrer.sha256} for deblurrer in deblurrers]
-    models = {"deblurrers": restorers, "detector": detector.describe()}
+    models = {"deblurrers": [deblurrer.describe() for deblurrer in deblurrers], "detector": detector.describe()}
     write_json(folder / "env.json", describe_environment(device, getattr(args, "seed", None)) | models)
 
 

@@ -117,7 +117,7 @@ def kernels_along(path: CameraPath, height: int, width: int) -> PlacedKernels:
         width: of the picture.
     """
     # Windows are as much wider than their part of the picture as kernels are large: close places would cost too much.
-    least = _side(path, *(_even(each, _SPACINGS[0]) for each in (height, width))) / 2
+    least = _side(path, *(even_places(each, _SPACINGS[0]) for each in (height, width))) / 2
     rows, columns = (_places(path, height, width, axis, least) for axis in (0, 1))
     side = _side(path, rows, columns)
     across = np.array(columns)
@@ -137,7 +137,7 @@ def _side(path: CameraPath, rows: Sequence[float], columns: Sequence[float]) -> 
     return min(max(KERNEL, 16 * math.ceil((reach + 2) / 8)), 2 * LARGEST_REACH)
 
 
-def _even(side: int, spacing: float) -> tuple[float, ...]:
+def even_places(side: int, spacing: float) -> tuple[float, ...]:
     """Middles of even parts of a side of a picture."""
     count = max(1, round(side / spacing))
     return tuple((index + 0.5) * side / count for index in range(count))
@@ -149,7 +149,7 @@ def _places(path: CameraPath, height: int, width: int, axis: int, least: float) 
     for spacing in _SPACINGS:
         if spacing < least:
             break
-        places = _even(side, spacing)
+        places = even_places(side, spacing)
         neighbours = places if len(places) > 1 else (0.0, float(side))
         if _change(path, neighbours, across, axis) <= _LARGEST_CHANGE:
             break

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deblur.blur.sensor import to_linear
-from deblur.exposure.kernels import KERNEL, Exposure, half_turned, known, spread
+from deblur.exposure.kernels import KERNEL, Exposure, even_places, half_turned, known, spread
 from deblur.exposure.spectra import luma
-from deblur.path_search.squares import statistics
+from deblur.path_search.squares import gradients, statistics
 from deblur.path_search.trial_path import AXES, STEPS, WAVES, Frame, cosines, spread_points
 from deblur.pictures import scaled_size
 
@@ -60,13 +60,13 @@ _STRIDE = 8  # pixels, between places where windows may lie
 
 
 class Judged(NamedTuple):
-    """Trials of N paths in W windows each.
+    """Trials of N paths in W windows of h rows and w columns each.
 
     Attributes:
         evidence: (N, W, len(NAMES)) numbers.
-        squares: (N, W, 2 STATISTICS, H / 8, W / 8), see ``squares.statistics``, and what they are more than those of
+        squares: (N, W, 2 STATISTICS, h / 8, w / 8), see ``squares.statistics``, and what they are more than those of
             what the network restores by its own estimate.
-        restored: (N, W, 3, H, W), not clamped.
+        restored: (N, W, 3, h, w), not clamped.
     """
 
     evidence: Tensor
@@ -84,7 +84,7 @@ class Scene:
             network: whose weights need no gradients.
             blurred: (1, 3, H, W) RGB in [0, 1].
             windows: how many parts of the picture are restored along each path, at most: those with the strongest
-                gradients, apart from each other. A picture that is no larger than a window is one.
+                gradients, apart from each other where there is room. A picture that is no larger than a window is one.
         """
         self._network = network
         height, width = blurred.shape[-2:]
@@ -102,7 +102,7 @@ class Scene:
             """The windows (W, 3, h, w)."""
             self._brightness = luma(self.blurred)
             self._light = _light(self._brightness)
-            self._rows, self._columns = (_even(side) for side in self._shape)
+            self._rows, self._columns = (even_places(side, _SPACING) for side in self._shape)
             self._grid = self._places(blurred.device)
             nowhere = torch.zeros(1, WAVES, AXES, device=blurred.device)
             self.windows = len(self._corners)
@@ -231,8 +231,8 @@ def width_of(waves: Tensor, frame: Frame, exposure: Exposure) -> Tensor:
 def _corners(brightness: Tensor, shape: tuple[int, int], count: int) -> list[tuple[int, int]]:
     """Top and left of windows of a picture's brightness (1, 1, H, W): the strongest gradients first."""
     height, width = brightness.shape[-2:]
-    across = F.pad(brightness.diff(dim=-1), (0, 1)).abs() + F.pad(brightness.diff(dim=-2), (0, 0, 0, 1)).abs()
-    strength = F.avg_pool2d(across, shape, stride=_STRIDE)[0, 0]
+    across, down = gradients(brightness)
+    strength = F.avg_pool2d(across.abs() + down.abs(), shape, stride=_STRIDE)[0, 0]
     tops, lefts = (torch.arange(side, device=brightness.device) * _STRIDE for side in strength.shape)
     corners: list[tuple[int, int]] = []
     for _ in range(count if (height, width) != shape else 1):
@@ -245,11 +245,6 @@ def _corners(brightness: Tensor, shape: tuple[int, int], count: int) -> list[tup
         near = ((tops - top).abs() < _APART * shape[0]).unsqueeze(1) & ((lefts - left).abs() < _APART * shape[1])
         strength = strength.masked_fill(near, -1)
     return corners
-
-
-def _even(side: int) -> tuple[float, ...]:
-    count = max(1, round(side / _SPACING))
-    return tuple((index + 0.5) * side / count for index in range(count))
 
 
 def _light(brightness: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ class Stage(NamedTuple):
     Attributes:
         kept: how many paths.
         steps: of each.
-        rate: of the first step, in pixels; the last one's is near 0.
+        rate: of the first step, in pixels; the last one's is a half to a fifth of it.
     """
 
     kept: int
@@ -62,9 +62,9 @@ class Effort(NamedTuple):
 
     Attributes:
         starts: in the first copy, each tried both ways round.
-        first: stages there.
-        middle: stages in the middle copy.
-        largest: stages in the largest.
+        first: stages there, one at least.
+        middle: stages in the middle copy, where it is larger than the first; none leaves it out.
+        largest: stages in the largest, likewise.
     """
 
     starts: int
@@ -115,11 +115,16 @@ class PathSearch:
             critic: of this network's restorations.
             device: where it runs.
             effort: how long it looks.
+
+        Raises:
+            ValueError: the effort has no stage in the first copy.
         """
         self._device = torch.device(device)
         self._network = network.eval().requires_grad_(requires_grad=False)
         self._network = self._network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._critic = critic.eval().requires_grad_(requires_grad=False).to(self._device)
+        if not effort.first:
+            raise ValueError("a search needs a stage in the first copy")
         self._effort = effort
 
     @classmethod
@@ -164,7 +169,7 @@ class PathSearch:
             (LARGEST, WINDOWS[2], self._effort.largest),
         ):
             before = max(scene.frame.width, scene.frame.height)
-            if before < min(side, max(picture.shape[:2])):
+            if stages and before < min(side, max(picture.shape[:2])):
                 scene = self.scene(picture, side, windows)
                 larger = max(scene.frame.width, scene.frame.height) / before
                 found = self.follow(scene, [trial.waves * larger for trial in found], stages)
@@ -195,7 +200,7 @@ class PathSearch:
         return middle if side >= longest else self.scene(picture, side, WINDOWS[0])
 
     def begin(self, scene: Scene, watch: Callable[[Judged, bool], None] | None = None) -> list[Trial]:
-        """The best paths of the first copy, the best one first: the same ones for the same picture.
+        """The best paths of the first copy, the best one first; on a processor the same ones for the same picture.
 
         Args:
             scene: that copy.
@@ -240,7 +245,7 @@ class PathSearch:
     def _descend(
         self, scene: Scene, waves: Tensor, stage: Stage, watch: Callable[[Judged, bool], None] | None
     ) -> list[Trial]:
-        """The best path on each way down the energy's gradient, by Adam with a rate that falls to 0."""
+        """The best path on each way down the energy's gradient, by Adam with a rate that falls evenly."""
         waves = waves.clone().requires_grad_()
         optimizer = torch.optim.Adam([waves], stage.rate, betas=_BETAS)
         best = [Trial(float("inf"), path) for path in waves.detach()]

@@ -22,7 +22,7 @@ def statistics(shown: Tensor) -> Tensor:
     """What the squares of a trial's pictures are like.
 
     Args:
-        shown: (B, SHOWN, H, W) brightness in [0, 1]: restored, by the filter in linear light and in encoded values,
+        shown: (B, 5, H, W) brightness in [0, 1]: restored, by the filter in linear light and in encoded values,
             what is left when the restored one is blurred again (a half where nothing is; its signed root), blurred.
 
     Returns:
@@ -31,13 +31,13 @@ def statistics(shown: Tensor) -> Tensor:
     """
     restored, linear, encoded, root, blurred = shown.clamp(-0.5, 1.5).split(1, 1)
     change, over, under = restored - blurred, linear - restored, encoded - restored
-    pairs = {name: _gradients(of) for name, of in (("r", restored), ("l", linear), ("e", encoded), ("b", blurred))}
+    pairs = {name: gradients(of) for name, of in (("r", restored), ("l", linear), ("e", encoded), ("b", blurred))}
     across, down = pairs["r"]
-    coarse = [_gradients(F.avg_pool2d(of, 2)) for of in (restored, blurred)]
+    coarse = [gradients(F.avg_pool2d(of, 2)) for of in (restored, blurred)]
     squares = [
         *(change, over, under, linear - encoded, 2 * root - 1),
         *(gradient for pair in pairs.values() for gradient in pair),
-        *(_gradients(across)[0], _gradients(across)[1], _gradients(down)[1]),
+        *(gradients(across)[0], gradients(across)[1], gradients(down)[1]),
     ]
     sizes = [*pairs["r"], *pairs["l"], *pairs["b"]]
     alike = [
@@ -60,7 +60,7 @@ def statistics(shown: Tensor) -> Tensor:
     return torch.cat(maps, 1)
 
 
-def _gradients(pictures: Tensor) -> tuple[Tensor, Tensor]:
+def gradients(pictures: Tensor) -> tuple[Tensor, Tensor]:
     """To the right and down, as large as the pictures."""
     return F.pad(pictures.diff(dim=-1), (0, 1)), F.pad(pictures.diff(dim=-2), (0, 0, 0, 1))
 

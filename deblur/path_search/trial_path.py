@@ -66,7 +66,7 @@ class Frame:
 
     def motion(self, waves: Tensor) -> Motion:
         """The path as everything else knows it: (8, 3)."""
-        path = (cosines(waves.device) @ waves).detach().double().cpu().numpy()
+        path = (cosines(waves.device) @ waves).detach().cpu().double().numpy()
         path = np.column_stack([path[:, :2], path[:, 2] / self.reach, np.zeros(STEPS)])
         return Motion(path - path.mean(axis=0), np.full(STEPS, 1 / STEPS), self.center)
 

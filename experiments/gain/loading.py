@@ -48,8 +48,10 @@ def tools_on(device: str, image_size: int) -> Tools:
             deblurrer.sha256,
             deblurrer,
             settings | {"path": GYROSCOPE} if told else settings,
-            macs / 1e9 if deblurrer.search is None else None,  # a search depends on the picture
-            parameters,
+            macs / 1e9
+            if deblurrer.search is None
+            else None,  # a search is several networks, as often as the picture asks for
+            parameters if deblurrer.search is None else None,
             takes_path=told,
         )
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from skimage import data as photographs
 
 from deblur import Deblurrer
 from deblur.blur import BlurSpec, Motion, synthesize_with_motion
 from deblur.blur.motion import rasterize
 from deblur.blur.sensor import to_linear
+from deblur.deblurrer import load_told
 from deblur.devices import to_batch
 from deblur.errors import DeblurError
 from deblur.exposure.spectra import luma
@@ -22,7 +24,7 @@ from deblur.networks.guided import GuidedNetwork
 from deblur.path_search import PathSearch
 from deblur.path_search.critic import RELEASED, Critic, ErrorMap
 from deblur.path_search.evidence import NAMES, Judged, Scene
-from deblur.path_search.search import Effort, Stage
+from deblur.path_search.search import Effort, Stage, Trial
 from deblur.path_search.squares import CELL, STATISTICS, statistics
 from deblur.path_search.trial_path import AXES, STEPS, WAVES, Frame, spread_points, waves_of
 from deblur.pictures import scale_down
@@ -201,20 +203,24 @@ def test_a_search_with_a_critic_that_knows_comes_near_the_true_path(shaken: Shak
     assert torch.equal(again[0].waves, found[0].waves)
 
 
-def test_a_path_that_is_found_is_in_the_pictures_own_pixels(shaken: Shaken):
-    class Likes(Critic):
-        """Takes to whatever path is widest, and least to none."""
-
-        def forward(self, judged: Judged) -> torch.Tensor:
-            return -judged.evidence[..., NAMES.index("path's width")].mean(1)
-
-    search = PathSearch.load(critic=Likes(), effort=QUICK)
-    path = search(shaken.blurred)
-    twice = search(np.repeat(np.repeat(shaken.blurred, 2, 0), 2, 1))
-    assert path is not None
-    assert twice is not None
-    assert 0.5 < np.ptp(twice.path[:, :2], axis=0).max() / np.ptp(path.path[:, :2], axis=0).max() / 2 < 2
-    assert path.center == ((300 - 1) / 2, (shaken.blurred.shape[0] - 1) / 2)
+@pytest.mark.parametrize("times", [1, 4])
+def test_a_path_that_is_found_is_in_the_pictures_own_pixels(
+    shaken: Shaken, monkeypatch: pytest.MonkeyPatch, times: int
+):
+    size = (times * shaken.blurred.shape[1], times * shaken.blurred.shape[0])
+    picture = np.array(Image.fromarray(shaken.blurred).resize(size, Image.Resampling.BICUBIC))
+    (path,) = waves(1)
+    # Sure of one path from the first copy on, and not led away from it.
+    monkeypatch.setattr(PathSearch, "begin", lambda self, scene: [Trial(-9.0, path)])
+    monkeypatch.setattr(PathSearch, "follow", lambda self, scene, paths, stages: [Trial(-99.0, paths[0])])
+    search = PathSearch.load(critic=Sulks(), effort=QUICK)
+    found = search(picture)
+    assert found is not None
+    first = search.first_scene(picture).frame
+    there = first.motion(path).scaled(size[0] / first.width)
+    for x, y in [(0.0, 0.0), (size[0] - 1.0, 0.3 * size[1])]:
+        np.testing.assert_allclose(found.displacement(x, y), there.displacement(x, y), atol=0.02 * times)
+    np.testing.assert_allclose(found.center, [(side - 1) / 2 for side in size], atol=1)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (40, 300), (300, 40), (30, 30)])
@@ -239,6 +245,23 @@ def test_no_window_is_looked_at_twice(network: GuidedNetwork):
     middle[..., 60:170, 70:230] = torch.rand(110, 160)
     scene = Scene(network, middle, windows=3)
     assert len(set(scene._corners)) == scene.windows > 1
+
+
+def test_a_search_needs_a_stage():
+    with pytest.raises(ValueError, match="stage"):
+        PathSearch.load(critic=Critic(), effort=Effort(3, (), (), ()))
+
+
+def test_a_network_that_is_told_its_paths_searches_for_none():
+    for name in ("default+search+gyro", "default+gyro+search"):
+        with pytest.raises(DeblurError, match="leave one of the two out"):
+            load_told(name, "cpu")
+    deblurrer, told = load_told("default+search", "cpu")
+    assert not told
+    assert deblurrer.name == "mstsgm-guided+search"
+    said = deblurrer.describe()
+    assert said["sha256"] == said["search"]["network"]
+    assert set(Deblurrer.load("default", "cpu").describe()) == {"name", "sha256"}
 
 
 class Sulks(Critic):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 from skimage import data as photographs
 
+from deblur.errors import DeblurError
 from deblur.path_search.critic import Critic
 from deblur.path_search.evidence import NAMES
 from deblur.path_search.squares import CELL, STATISTICS
@@ -90,7 +92,9 @@ def test_the_command_goes_on_where_it_was_stopped(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setattr(path_critic, "ProcessPoolExecutor", _InThisProcess)
+    monkeypatch.setattr(path_critic, "as_completed", list)
     monkeypatch.setattr(path_critic, "_SET_ASIDE", 2)
+    monkeypatch.setattr(path_critic, "_LEAST_FIRST", 2)
     monkeypatch.setattr(critic_training, "_STEPS", 5)
     samples, output = tmp_path / "samples", tmp_path / "critic.safetensors"
     command = ["--sharp", str(photos), "--samples", str(samples), "--looks", "1", "--output", str(output), "--rounds"]
@@ -104,12 +108,32 @@ def test_the_command_goes_on_where_it_was_stopped(
     said = capsys.readouterr().out
     assert f"gains {record['rounds'][1]['chosen_db']:.2f} dB" in said
     assert Critic.load(output).state_dict().keys() == Critic().state_dict().keys()
+    # Other settings are another folder's, and what is damaged is named.
+    assert path_critic.main([*command, "2", "--seed", "1"]) == 1
+    assert "--seed" in capsys.readouterr().err
+    (samples / "sample-1.npz").write_bytes(b"PK")
+    assert path_critic.main([*command, "2", "1"]) == 1
+    assert "sample-1.npz" in capsys.readouterr().err
+
+
+def test_a_sample_of_other_numbers_is_refused(tmp_path: Path):
+    samples = invented(1)
+    dataclasses.replace(samples, evidence=samples.evidence[..., 1:]).save(tmp_path / "a.npz")
+    with pytest.raises(DeblurError, match=r"a\.npz is a sample of another version"):
+        Samples.load(tmp_path / "a.npz")
 
 
 def test_mistakes_are_told_in_a_line(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    for name in ("1.png", "2.png"):
-        (photos / name).unlink()
     samples = tmp_path / "samples"
+    assert path_critic.main(["--sharp", str(photos), "--samples", str(samples), "--rounds", "3"]) == 1
+    assert "--rounds 3" in capsys.readouterr().err
+    Image.fromarray(photographs.astronaut()[:30]).save(photos / "3.png")
+    assert path_critic.main(["--sharp", str(photos), "--samples", str(samples)]) == 1
+    assert "3.png is too small or too narrow" in capsys.readouterr().err
+    for name in ("1.png", "2.png", "3.png"):
+        (photos / name).unlink()
+    assert path_critic.main(["--sharp", str(photos), str(photos), "--samples", str(samples)]) == 1
+    assert "1 picture" in capsys.readouterr().err
     assert path_critic.main(["--sharp", str(photos), "--samples", str(samples)]) == 1
     assert "1 picture" in capsys.readouterr().err
     assert path_critic.main(["--sharp", str(photos), "--samples", str(samples), "--output", "critic.pt"]) == 1

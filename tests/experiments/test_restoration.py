@@ -257,6 +257,8 @@ def test_mistakes_are_named_in_one_line(data: Path, capsys: pytest.CaptureFixtur
     [
         ("default", DEFAULT_NAME),
         ("default+gyro", f"{DEFAULT_NAME}+gyro"),
+        ("default+search", f"{DEFAULT_NAME}+search"),
+        ("runs/mine/best.safetensors+search", "best+search"),
         ("runs/mine/best.safetensors", "best"),
         ("runs/mine/default.safetensors+gyro", "default+gyro"),
         ("mstsgm-nano", "mstsgm-nano"),
