@@ -69,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     for kind, what in (
         (
             "deblurrer",
-            "released networks or files, from picture to picture; NAME+gyro is told a camera's path, NAME+search finds one",
+            "released networks or files, from picture to picture; NAME+gyro is told a path, NAME+search finds one",
         ),
         ("network", "networks by name with random weights, from tensor to tensor"),
         ("detector", "YOLO weights, from picture to boxes"),

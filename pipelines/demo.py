@@ -89,8 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         action=Collect,
         default=["default", "default+gyro"],
         metavar="NAME|FILE",
-        help="networks that restore; NAME+gyro is told the camera's path, as a gyroscope measures it, NAME+search looks "
-        "for it (default: default default+gyro)",
+        help="networks that restore; NAME+gyro is told the camera's path, as a gyroscope measures it, NAME+search "
+        "looks for it (default: default default+gyro)",
     )
     parser.add_argument("--detector", default="yolo26n", metavar="NAME|FILE", help="YOLO weights (default: yolo26n)")
     parser.add_argument("--output", type=Path, metavar="DIR", help="a new or empty folder (default: runs/demo[-N])")
