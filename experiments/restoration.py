@@ -331,16 +331,17 @@ def _table(metrics: dict[str, Any]) -> str:
     limited = f" (--limit, of {metrics['n_available']})" if metrics["n"] < metrics["n_available"] else ""
     fewer = metrics["n_psnr"] < metrics["n"]
     left_out = f"; PSNR over the {metrics['n_psnr']} that no row has exactly" if fewer else ""
+    width = max([20, *map(len, metrics["methods"])])
     lines = [
         f"{metrics['n']} pictures{limited}{left_out}",
-        f"{'':20} {'PSNR':>8} {'gain':>8} {'float':>8} {'SSIM':>8} {'gain':>8} {'ms':>9}",
+        f"{'':{width}} {'PSNR':>8} {'gain':>8} {'float':>8} {'SSIM':>8} {'gain':>8} {'ms':>9}",
     ]
     for name, row in ((INPUT, metrics["input"]), *metrics["methods"].items()):
         psnr = f"{cell(row['psnr'], '.3f'):>8} {cell(row.get('psnr_gain'), '+.3f'):>8}"
         ssim = f"{cell(row['ssim'], '.4f'):>8} {cell(row.get('ssim_gain'), '+.4f'):>8}"
         exact = f"  {row['n_exact']} exact" if row["n_exact"] else ""
         time = cell(row.get("ms_per_picture"), ".1f")
-        lines.append(f"{name:20} {psnr} {cell(row.get('psnr_float'), '.3f'):>8} {ssim} {time:>9}{exact}")
+        lines.append(f"{name:{width}} {psnr} {cell(row.get('psnr_float'), '.3f'):>8} {ssim} {time:>9}{exact}")
     return "\n".join(lines)
 
 
