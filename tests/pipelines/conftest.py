@@ -39,6 +39,9 @@ class FakeDeblurrer:
     ) -> FakeDeblurrer:
         return cls("brighter" if name_or_file == "default" else name_or_file)
 
+    def describe(self) -> dict[str, str]:
+        return {"name": self.name, "sha256": self.sha256}
+
     def __call__(self, picture: NDArray[np.uint8], path: CameraPath | None = None) -> NDArray[np.uint8]:
         return np.minimum(picture.astype(int) + (10 if path is None else 40), 255).astype(np.uint8)
 
