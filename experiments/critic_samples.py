@@ -137,7 +137,7 @@ def sample(file: Path, blur: str, seed: int, copy: str, critic: Critic | None) -
         scene = search.first_scene(blurred)
     else:
         scene = search.scene(blurred, MIDDLE if copy == "middle" else LARGEST, windows=2)
-    side = max(scene.frame.width, scene.frame.height)
+    side = scene.frame.longest
     true = waves_of(motion.scaled(side / max(sharp.shape[:2])), scene.frame)
     kept = _Kept(scene.cut(to_batch(scale_down(sharp, side), torch.device("cpu"))))
     kept.add(scene.by_itself)

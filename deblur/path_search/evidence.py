@@ -93,7 +93,7 @@ class Scene:
         with torch.no_grad():
             self.estimate: Exposure = network.guide.estimate(blurred)
             mean = self.estimate.kernels.mean[0]
-            self.spread = float(spread(mean).mean())
+            self.spread = mean_width(self.estimate)
             self._log_belief = ((1 - _DOUBT) * _smoothed(mean) + _DOUBT / KERNEL**2).log()
             guide = network.guide(blurred, self.estimate)
             own = network(blurred, guide, finest_only=True).picture
@@ -220,6 +220,11 @@ class Scene:
             grid = (self._grid - moved + middle - corners) / unit - 1
             total = total + F.grid_sample(light, grid.flatten(0, 1), padding_mode="reflection", align_corners=True)
         return total / path.shape[1]
+
+
+def mean_width(exposure: Exposure) -> float:
+    """Spread of one picture's kernels in pixels, the mean over its places."""
+    return float(spread(exposure.kernels.mean[0]).mean())
 
 
 def width_of(waves: Tensor, frame: Frame, exposure: Exposure) -> Tensor:

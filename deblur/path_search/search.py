@@ -15,7 +15,7 @@ from torch import Tensor
 from deblur.devices import to_batch
 from deblur.networks.guided import GuidedNetwork
 from deblur.path_search.critic import Critic
-from deblur.path_search.evidence import WINDOW, Judged, Scene, width_of
+from deblur.path_search.evidence import WINDOW, Judged, Scene, mean_width, width_of
 from deblur.path_search.trial_path import WAVES
 from deblur.pictures import scale_down, scaled_size
 from deblur.released import load_released, released_sha256
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deblur.blur import Motion
+    from deblur.exposure.kernels import Exposure
 
 MIDDLE, LARGEST = 400, 640
 """Longer sides, in pixels, of the copies that paths are followed in after the first."""
@@ -158,28 +159,25 @@ class PathSearch:
             return self._find(picture)
 
     def _find(self, picture: NDArray[np.uint8]) -> Motion | None:
-        with torch.no_grad():
-            estimate = self._network.guide.estimate(to_batch(scale_down(picture, LARGEST), self._device))
-        if not estimate.blurred.item():
+        if not self._estimate(picture, LARGEST).blurred.item():
             return None
+        longest = max(picture.shape[:2])
         scene = self.first_scene(picture)
         found = self.begin(scene)
         for side, windows, stages in (
             (MIDDLE, WINDOWS[1], self._effort.middle),
             (LARGEST, WINDOWS[2], self._effort.largest),
         ):
-            before = max(scene.frame.width, scene.frame.height)
-            if stages and before < min(side, max(picture.shape[:2])):
+            before = scene.frame.longest
+            if stages and before < min(side, longest):
                 scene = self.scene(picture, side, windows)
-                larger = max(scene.frame.width, scene.frame.height) / before
+                larger = scene.frame.longest / before
                 found = self.follow(scene, [trial.waves * larger for trial in found], stages)
         with torch.no_grad():
             itself = float(self._critic(scene.by_itself))
         if found[0].energy > itself - _DOUBT:
             return None
-        return scene.frame.motion(found[0].waves).scaled(
-            max(picture.shape[:2]) / max(scene.frame.width, scene.frame.height)
-        )
+        return scene.frame.motion(found[0].waves).scaled(longest / scene.frame.longest)
 
     def describe(self) -> dict[str, str]:
         """What the paths that are found depend on beside the picture and the code: hashes of the weights."""
@@ -194,10 +192,14 @@ class PathSearch:
 
     def first_scene(self, picture: NDArray[np.uint8]) -> Scene:
         """The copy of a picture (H, W, 3), RGB uint8, that a search begins in: the smallest that shows its blur."""
-        middle = self.scene(picture, MIDDLE, WINDOWS[0])
-        longest = max(middle.frame.width, middle.frame.height)
-        side = max(WINDOW, round(longest * min(1, _WIDTH / max(middle.spread, 1e-3))))
-        return middle if side >= longest else self.scene(picture, side, WINDOWS[0])
+        middle = min(MIDDLE, max(picture.shape[:2]))
+        width = mean_width(self._estimate(picture, MIDDLE))
+        return self.scene(picture, max(WINDOW, round(middle * min(1, _WIDTH / max(width, 1e-3)))), WINDOWS[0])
+
+    def _estimate(self, picture: NDArray[np.uint8], side: int) -> Exposure:
+        """What the guide sees of a copy with ``side`` pixels along its longer side."""
+        with torch.no_grad():
+            return self._network.guide.estimate(to_batch(scale_down(picture, side), self._device))
 
     def begin(self, scene: Scene, watch: Callable[[Judged, bool], None] | None = None) -> list[Trial]:
         """The best paths of the first copy, the best one first; on a processor the same ones for the same picture.

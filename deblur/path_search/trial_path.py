@@ -41,6 +41,11 @@ class Frame:
         return (self.width - 1) / 2, (self.height - 1) / 2
 
     @property
+    def longest(self) -> int:
+        """Its longer side."""
+        return max(self.width, self.height)
+
+    @property
     def reach(self) -> float:
         """Pixels from there to a corner."""
         return math.hypot(self.width, self.height) / 2
