@@ -33,7 +33,7 @@ class FrozenDetector(nn.Module, ABC):
     """
 
     def __init__(self, weights: str | Path = "yolo26n") -> None:
-        """Load the network, on the CPU; move it with ``to(device)``.
+        """Load the network, on the CPU; ``distance`` moves it to the pictures that it is asked about.
 
         Args:
             weights: a name such as ``yolo26n`` or a file, see `detection.weights.find_weights`.
@@ -62,10 +62,11 @@ class FrozenDetector(nn.Module, ABC):
             raise ValueError(
                 f"restored is {tuple(restored.shape)} and sharp {tuple(sharp.shape)}: pairs have one shape"
             )
-        # What a network keeps of a size for the next time (its anchors) must be fit for training, also where validation
-        # asks first.
+        # What a network keeps for the next time (its anchors of a size, its weights on another device) must be fit for
+        # training, also where validation asks first.
         learning = torch.is_grad_enabled()
         with torch.inference_mode(mode=False), torch.set_grad_enabled(learning):
+            self.to(restored.device)
             with torch.no_grad():
                 targets = self(sharp)
             return self._apart(self(restored), targets)

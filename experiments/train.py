@@ -69,9 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             teachers = [kinds[term](options.detector_loss) for term in dict.fromkeys(options.detector_term)]
 
             def distance(restored: Tensor, sharp: Tensor) -> Tensor:
-                # Of several processes each has a device of its own, which training knows.
-                terms = [teacher.to(restored.device).distance(restored, sharp) for teacher in teachers]
-                return torch.stack(terms).sum()
+                return torch.stack([teacher.distance(restored, sharp) for teacher in teachers]).sum()
 
         report(train(options, distance), as_json=options.json)
         return EXIT_DONE

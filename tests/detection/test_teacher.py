@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from detection.objects import DetectorObjects
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from typing import Self
 
     from detection.teacher import FrozenDetector
 
@@ -56,8 +57,19 @@ def test_a_batch_without_objects_has_a_finite_distance(teacher: FrozenDetector, 
     assert grey.grad.isfinite().all()
 
 
-def test_asking_without_gradients_first_does_not_spoil_training(yolo26n: Path) -> None:
-    teacher = DetectorObjects(yolo26n)
+class _FromElsewhere(DetectorObjects):
+    """Its weights are copied when it is first moved, as by ``to`` a GPU."""
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        if not hasattr(self, "moved"):
+            self.moved = True
+            self._apply(torch.clone)
+        return super().to(*args, **kwargs)
+
+
+@pytest.mark.parametrize("kind", [DetectorObjects, _FromElsewhere])
+def test_asking_without_gradients_first_does_not_spoil_training(kind: type[DetectorObjects], yolo26n: Path) -> None:
+    teacher = kind(yolo26n)
     restored, sharp = torch.rand(2, 1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         measured = teacher.distance(restored.clone(), sharp.clone())
