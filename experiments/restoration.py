@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
 import sys
 from functools import partial
 from pathlib import Path
@@ -38,11 +37,9 @@ from deblur.errors import DeblurError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from deblur.blur import BlurSpec
     from experiments.gain.narrator import Narrator
+    from experiments.restoration_examples import Extremes
     from experiments.restoration_methods import Method
     from experiments.restoration_scores import PictureScore
 
@@ -143,12 +140,13 @@ def _score(args: argparse.Namespace) -> int:
     narrator.say(f"{len(pairs)} of {len(every_pair)} pairs on {device}; run {folder}")
     if spec:
         pairs = _blur_here(pairs, spec, args.seed, folder / "blurred", narrator)
-    scores, digest = _score_pairs(args, pairs, methods, folder, narrator)
+    scores, examples, digest = _score_pairs(args, pairs, methods, folder, narrator)
     _write_rows(folder / "per_image.csv", pairs, scores)
     metrics = _metrics(args, len(every_pair), pairs, methods, scores, digest)
     metrics |= {key: environment[key] for key in ("device", "device_name", "threads")} | {"run": str(folder)}
     write_json(folder / "metrics.json", metrics)
-    _save_examples(args.examples, pairs, methods, scores, folder)
+    for name, extremes in examples.items():
+        extremes.save(folder / "examples" / name, name)
     table = _table(metrics)
     (folder / "table.txt").write_text(table + "\n", encoding="utf-8")
     print(json.dumps(metrics, ensure_ascii=False, allow_nan=False) if args.json else table)
@@ -185,20 +183,28 @@ def _check_sizes(pairs: Pairs) -> None:
 
 def _score_pairs(
     args: argparse.Namespace, pairs: Pairs, methods: Sequence[Method], folder: Path, narrator: Narrator
-) -> tuple[dict[str, list[PictureScore]], str]:
-    """The scores of the input and of every method in the order of the pairs, and the hash of the pairs' files."""
+) -> tuple[dict[str, list[PictureScore]], dict[str, Extremes], str]:
+    """What came of the pairs.
+
+    Returns:
+        The scores of the input and of every method in the order of the pairs, the extremes of each method, and the hash
+        of the pairs' files.
+    """
     from deblur.pictures import read_picture, write_picture
+    from experiments.restoration_examples import Example, Extremes
     from experiments.restoration_methods import NetworkMethod
     from experiments.restoration_scores import score_picture
 
     scores: dict[str, list[PictureScore]] = {name: [] for name in (INPUT, *(method.name for method in methods))}
+    examples = {method.name: Extremes(args.examples) for method in methods}
     digest = hashlib.sha256()
     with narrator.progress(len(pairs), "scoring", "picture") as advance:
         for key, blurred_file, sharp_file in pairs:
             blurred, sharp = read_picture(blurred_file), read_picture(sharp_file)
             for part in (key.encode(), blurred_file.read_bytes(), sharp_file.read_bytes()):
                 digest.update(hashlib.sha256(part).digest())
-            scores[INPUT].append(score_picture(blurred, sharp, aligned=args.align))
+            before = score_picture(blurred, sharp, aligned=args.align)
+            scores[INPUT].append(before)
             for method in methods:
                 output = method.restore(key, blurred)
                 score = score_picture(
@@ -209,12 +215,14 @@ def _score_pairs(
                     milliseconds=output.milliseconds,
                 )
                 scores[method.name].append(score)
+                example = Example(key, (blurred_file, sharp_file), (before, score), output.picture)
+                examples[method.name].consider(example)
                 if args.save_restored and isinstance(method, NetworkMethod):
                     write_picture(folder / "restored" / method.name / f"{key}.png", output.picture)
                 if score.aligned is False:
                     narrator.say(f"{key}: {method.name} could not be aligned; scored as it is")
             advance(1)
-    return scores, digest.hexdigest()
+    return scores, examples, digest.hexdigest()
 
 
 def _metrics(
@@ -281,47 +289,6 @@ def _write_rows(path: Path, pairs: Pairs, scores: dict[str, list[PictureScore]])
             }
             rows.append({"picture": key, "method": name, **asdict(score)} | (gains if name != INPUT else {}))
     pd.DataFrame(rows).to_csv(path, index=False)
-
-
-def _save_examples(
-    count: int, pairs: Pairs, methods: Sequence[Method], scores: dict[str, list[PictureScore]], folder: Path
-) -> None:
-    """The pictures that each method gained least and most on: blurred, restored, sharp.
-
-    The worst may have gained, where nothing lost; the best gained for sure.
-    """
-    from deblur.pictures import read_picture, write_picture
-    from detection.drawing import side_by_side
-
-    for method in methods:
-        own = scores[method.name]
-        gains = [_gain(after, before) for after, before in zip(own, scores[INPUT], strict=True)]
-        order = sorted(range(len(pairs)), key=gains.__getitem__)
-        worst = order[:count]
-        best = [index for index in order[::-1][:count] if index not in worst and gains[index] > 0]
-        for label, chosen in (("worst", worst), ("best", best)):
-            for rank, index in enumerate(chosen, start=1):
-                key, blurred_file, sharp_file = pairs[index]
-                blurred = read_picture(blurred_file)
-                gained = f", gain {gains[index]:+z.2f}" if math.isfinite(gains[index]) else ""
-                panels: list[tuple[str, NDArray[np.uint8]]] = [
-                    (f"blurred {_decibels(scores[INPUT][index])}", blurred),
-                    (f"{method.name} {_decibels(own[index])}{gained}", method.restore(key, blurred).picture),
-                    ("sharp", read_picture(sharp_file)),
-                ]
-                name = f"{label}-{rank}-{key.replace('/', '_')}.png"
-                write_picture(folder / "examples" / method.name / name, side_by_side(panels))
-
-
-def _gain(after: PictureScore, before: PictureScore) -> float:
-    """In dB; infinite where just one of the two is exact."""
-    if after.psnr is None or before.psnr is None:
-        return 0.0 if after.psnr is before.psnr else math.inf if after.psnr is None else -math.inf
-    return after.psnr - before.psnr
-
-
-def _decibels(score: PictureScore) -> str:
-    return "exact" if score.psnr is None else f"{score.psnr:.2f} dB"
 
 
 def _table(metrics: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from deblur.networks import MSTSGMConfig, build
 from deblur.pictures import read_picture, write_picture
 from deblur.released import DEFAULT_NAME, save_released
 from experiments.restoration import main
-from experiments.restoration_methods import name_of
+from experiments.restoration_methods import NetworkMethod, Output, name_of
 from experiments.restoration_scores import score_picture, summarize
 
 if TYPE_CHECKING:
@@ -167,6 +167,20 @@ def test_rows_are_averaged_over_the_same_pictures(data: Path, capsys: pytest.Cap
     table = (data.parent.parent / "run" / "table.txt").read_text(encoding="utf-8").splitlines()
     assert table[0] == "4 pictures; PSNR over the 2 that no row has exactly"
     assert f"{other['psnr_gain']:+.3f}" in table[3]
+
+
+def test_no_picture_is_restored_twice(data: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search for the path takes most of a minute: what is shown was kept."""
+    restored = []
+    restore = NetworkMethod.restore
+
+    def counted(self: NetworkMethod, key: str, blurred: NDArray[np.uint8]) -> Output:
+        restored.append(key)
+        return restore(self, key, blurred)
+
+    monkeypatch.setattr(NetworkMethod, "restore", counted)
+    assert run(data, "--deblurrer", str(weights), "--examples", "2") == 0
+    assert restored == ["c", "d", "walk/a", "walk/b"]
 
 
 def test_a_picture_that_lost_is_no_best_one(data: Path, tmp_path: Path) -> None:
