@@ -1,7 +1,8 @@
-"""Write the README's tables from the runs in ``experiments/results/``: ``python -m experiments.readme_tables``.
+"""Write the README's tables and the docs': ``python -m experiments.readme_tables``.
 
-The text between the markers ``<!-- results -->`` and ``<!-- /results -->`` is replaced, nothing else in the file.
-``--check`` writes nothing and exits 1 where the README is not what the results say.
+They come from the runs in ``experiments/results/``. The README has one detector's gains at a glance,
+``docs/results.md`` every table. The text between the markers ``<!-- results -->`` and ``<!-- /results -->`` is
+replaced, nothing else in the files. ``--check`` writes nothing and exits 1 where a file is not what the results say.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from deblur.cli import parse_args, run
 from deblur.errors import DeblurError
 from deblur.exposure.paths import GYROSCOPE
+from experiments.gain.records import TASK
 from experiments.gain.table import number
 from experiments.release import detection_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 PROJECT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- results -->\n", "<!-- /results -->\n"
@@ -30,7 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.readme_tables", description=(__doc__ or "").partition(":")[0]
     )
-    parser.add_argument("--readme", type=Path, default=PROJECT / "README.md", metavar="FILE")
+    parser.add_argument("--readme", type=Path, default=PROJECT / "README.md", metavar="FILE", help="gets the overview")
+    parser.add_argument(
+        "--page", type=Path, default=PROJECT / "docs" / "results.md", metavar="FILE", help="gets every table"
+    )
     parser.add_argument("--results", type=Path, default=PROJECT / "experiments" / "results", metavar="DIR")
     parser.add_argument("--check", action="store_true", help="only say whether the tables are those of the results")
     options = parse_args(parser, argv)
@@ -38,15 +43,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     def body() -> int:
         from deblur.runs import write_atomically
 
-        try:
-            old = options.readme.read_text(encoding="utf-8")
-        except OSError as error:
-            raise DeblurError(f"cannot read --readme {options.readme}: {error.strerror}") from error
-        new = replace_between_markers(old, "\n".join(tables(options.results)), options.readme)
-        if options.check and new != old:
-            raise DeblurError(f"{options.readme} does not say what {options.results} says: run this without --check")
+        written = {}
+        for file, lines in ((options.readme, overview(options.results)), (options.page, tables(options.results))):
+            try:
+                old = file.read_text(encoding="utf-8")
+            except OSError as error:
+                raise DeblurError(f"cannot read {file}: {error.strerror}") from error
+            written[file] = replace_between_markers(old, "\n".join(lines), file)
+            if options.check and written[file] != old:
+                raise DeblurError(f"{file} does not say what {options.results} says: run this without --check")
         if not options.check:
-            write_atomically(options.readme, new.encode("utf-8"))
+            for file, new in written.items():
+                write_atomically(file, new.encode("utf-8"))
         return 0
 
     return run(body)
@@ -65,19 +73,49 @@ def replace_between_markers(text: str, content: str, file: Path) -> str:
     return f"{head}{BEGIN}\n{content}\n{END}{tail}"
 
 
+def overview(results: Path) -> list[str]:
+    """The lines of a table of what every deblurrer wins back for one detector, the first of the first run."""
+    from experiments.gain.files import read_metrics
+
+    detector = None
+    shares: dict[str, dict[str, str]] = {}
+    harm: dict[str, str] = {}
+    for folder, content in _runs(results):
+        if content.get("task") != TASK:
+            continue
+        for record in read_metrics(folder).deblurrers:
+            for score in detection_scores(folder, record.name):
+                detector = detector or score["detector"]
+                if score["detector"] == detector:
+                    # One that stands in several runs says the same in each.
+                    shares.setdefault(record.name, {}).setdefault(score["blur"], _share(score))
+                    harm.setdefault(record.name, number(score["harm"], 3))
+    if detector is None:
+        return []
+    blurs = list(dict.fromkeys(blur for row in shares.values() for blur in row))
+    lines = _header(f"{detector} sees what is restored by", *blurs, "AP that sharp pictures lose")
+    for name in sorted(shares, key=lambda name: GYROSCOPE in name):
+        lines.append(_row(name, *(shares[name].get(blur, "") for blur in blurs), harm[name]))
+    return [*lines, ""]
+
+
 def tables(results: Path) -> list[str]:
     """The lines of all tables for which there are results, each with the folder it comes from."""
     lines: list[str] = []
-    for folder in sorted(results.iterdir()):
-        metrics = folder / "metrics.json"
-        if not metrics.is_file():
-            continue
-        content = json.loads(metrics.read_text(encoding="utf-8"))
-        if content.get("task") == "detection_gain":
+    for folder, content in _runs(results):
+        if content.get("task") == TASK:
             lines += _gain_table(folder)
         elif "methods" in content:
             lines += _restoration_table(folder.name, content)
     return lines
+
+
+def _runs(results: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The folders of finished runs by name, and their metrics."""
+    for folder in sorted(results.iterdir()):
+        metrics = folder / "metrics.json"
+        if metrics.is_file():
+            yield folder, json.loads(metrics.read_text(encoding="utf-8"))
 
 
 def _gain_table(folder: Path) -> list[str]:
@@ -85,7 +123,7 @@ def _gain_table(folder: Path) -> list[str]:
     from experiments.gain.files import read_metrics
 
     content = read_metrics(folder)
-    link = f"[experiments/results/{folder.name}](experiments/results/{folder.name})"
+    link = _link(folder.name)
     lines: list[str] = []
     for told, what in ((False, ""), (True, " the camera's path told with a sensor's errors,")):
         names = [record.name for record in content.deblurrers if (GYROSCOPE in record.name) == told]
@@ -113,13 +151,17 @@ def _share(score: dict[str, Any]) -> str:
 
 
 def _restoration_table(name: str, content: dict[str, Any]) -> list[str]:
-    link = f"[experiments/results/{name}](experiments/results/{name})"
     blur = content["data"]["blur"]  # None where the pictures came blurred and nobody says how
     what = f"{content['n']} pictures" + (f" blurred by {blur}" if blur else "")
-    lines = [f"**PSNR and SSIM** of {what} ({link})", "", *_header("pictures", "PSNR (dB)", "SSIM")]
+    lines = [f"**PSNR and SSIM** of {what} ({_link(name)})", "", *_header("pictures", "PSNR (dB)", "SSIM")]
     rows = {"blurred": content["input"], **content["methods"]}
     lines += [_row(arm, number(row["psnr"], 2), number(row["ssim"], 4)) for arm, row in rows.items()]
     return [*lines, ""]
+
+
+def _link(name: str) -> str:
+    """To a run's folder, from a page in ``docs/``."""
+    return f"[{name}](../experiments/results/{name})"
 
 
 def _header(*names: str) -> list[str]:

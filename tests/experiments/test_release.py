@@ -147,13 +147,29 @@ def test_a_card_and_the_readme_keep_apart_what_a_network_is_told(trained, settin
         (True, True),
     ]
     assert [(row["told"], row["psnr"]) for row in scores["restoration"]] == [(False, 24.5), (True, 26.5)]
-    readme = tmp_path / "README.md"
-    readme.write_text(f"{readme_tables.BEGIN}{readme_tables.END}")
-    assert readme_tables.main(["--readme", str(readme), "--results", str(tmp_path / "results")]) == 0
-    text = readme.read_text()
+    readme, page = pages(tmp_path)
+    assert readme_tables.main(tables_of(tmp_path, tmp_path / "results")) == 0
+    rows = [line.split(" | ")[0] for line in readme.read_text().splitlines() if line.startswith("| ")]
+    assert rows[0] == "| finder sees what is restored by"
+    assert rows[2:] == ["| unmove", "| unmove+blurred", "| mirrored+blurred", "| unmove+gyro", "| unmove+gyro+blurred"]
+    text = page.read_text()
     assert "| AP blurred | unmove | unmove+blurred | mirrored+blurred |" in text
     assert "the camera's path told with a sensor's errors, 4 pictures" in text
     assert "| AP blurred | unmove+gyro | unmove+gyro+blurred |" in text
+
+
+def pages(folder):
+    """A README and a page for the tables."""
+    files = folder / "README.md", folder / "results.md"
+    for file in files:
+        file.write_text(f"before\n{readme_tables.BEGIN}old\n{readme_tables.END}after\n")
+    return files
+
+
+def tables_of(folder, results):
+    """The arguments that fill them."""
+    readme, page = folder / "README.md", folder / "results.md"
+    return ["--readme", str(readme), "--page", str(page), "--results", str(results)]
 
 
 @pytest.mark.parametrize(
@@ -243,16 +259,18 @@ def test_weights_that_training_did_not_write_are_refused(tmp_path, capsys):
 
 
 def test_tables_replace_what_stands_between_the_markers_and_nothing_else(results, tmp_path, capsys):
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{readme_tables.BEGIN}old\n{readme_tables.END}after\n")
-    given = ["--readme", str(readme), "--results", str(results)]
+    readme, page = pages(tmp_path)
+    given = tables_of(tmp_path, results)
     assert readme_tables.main([*given, "--check"]) == 1
     assert "run this without --check" in capsys.readouterr().err
+    assert "old" in readme.read_text()
     assert readme_tables.main(given) == 0
-    text = readme.read_text()
-    assert text.startswith("before\n")
-    assert text.endswith("after\n")
-    assert "old" not in text
+    for file in (readme, page):
+        text = file.read_text()
+        assert text.startswith("before\n")
+        assert text.endswith("after\n")
+        assert "old" not in text
+    assert "| unmove | 1.00 [1.00, 1.00] | 1.000 |\n| idle | 0.00 [0.00, 0.00] | 0.000 |" in readme.read_text()
     assert "| detector | blur | AP sharp | AP blurred | unmove | idle |" in text
     assert "| finder | blurred | 1.000 | 0.000 | 1.00 [1.00, 1.00] | 0.00 [0.00, 0.00] |" in text
     assert "| detector | unmove | idle |\n| --- | --- | --- |\n| finder | 1.000 | 0.000 |" in text
@@ -260,17 +278,23 @@ def test_tables_replace_what_stands_between_the_markers_and_nothing_else(results
     assert "| blurred | 23.00 | 0.7000 |" in text
     assert "| unmove | 24.50 | 0.7500 |" in text
     assert readme_tables.main([*given, "--check"]) == 0
+    page.write_text(text.replace("24.50", "25.50"))
+    assert readme_tables.main([*given, "--check"]) == 1
+    assert "results.md does not say" in capsys.readouterr().err
 
 
-def test_a_readme_without_markers_is_left_alone(results, tmp_path, capsys):
-    readme = tmp_path / "README.md"
-    readme.write_text("nothing here\n")
-    assert readme_tables.main(["--readme", str(readme), "--results", str(results)]) == 1
-    assert "<!-- results -->" in capsys.readouterr().err
-    assert readme_tables.main(["--readme", str(tmp_path / "nowhere.md"), "--check"]) == 1
-    assert "nowhere.md: No such file" in capsys.readouterr().err
-    assert readme.read_text() == "nothing here\n"
+def test_without_its_markers_in_one_file_nothing_is_written(results, tmp_path, capsys):
+    readme, page = pages(tmp_path)
+    page.write_text("nothing here\n")
+    before = readme.read_text()
+    given = tables_of(tmp_path, results)
+    assert readme_tables.main(given) == 1
+    assert "results.md needs the lines <!-- results -->" in capsys.readouterr().err
+    page.unlink()
+    assert readme_tables.main(given) == 1
+    assert "results.md: No such file" in capsys.readouterr().err
+    assert readme.read_text() == before
 
 
-def test_the_readme_says_what_the_committed_results_say():
+def test_the_pages_say_what_the_committed_results_say():
     assert readme_tables.main(["--check"]) == 0
