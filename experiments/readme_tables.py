@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any
 from deblur.cli import parse_args, run
 from deblur.errors import DeblurError
 from deblur.exposure.paths import GYROSCOPE
-from experiments.gain.records import TASK
 from experiments.gain.table import number
 from experiments.release import detection_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+
+    from experiments.gain.records import GainRun
+
+    Run = tuple[Path, GainRun | dict[str, Any]]
 
 PROJECT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- results -->\n", "<!-- /results -->\n"
@@ -43,8 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     def body() -> int:
         from deblur.runs import write_atomically
 
+        runs = read_runs(options.results)
         written = {}
-        for file, lines in ((options.readme, overview(options.results)), (options.page, tables(options.results))):
+        for file, lines in ((options.readme, overview(runs)), (options.page, tables(runs))):
             try:
                 old = file.read_text(encoding="utf-8")
             except OSError as error:
@@ -73,18 +77,16 @@ def replace_between_markers(text: str, content: str, file: Path) -> str:
     return f"{head}{BEGIN}\n{content}\n{END}{tail}"
 
 
-def overview(results: Path) -> list[str]:
+def overview(runs: Sequence[Run]) -> list[str]:
     """The lines of a table of what every deblurrer wins back for one detector, the first of the first run."""
-    from experiments.gain.files import read_metrics
-
     detector = None
     shares: dict[str, dict[str, str]] = {}
     harm: dict[str, str] = {}
-    for folder, content in _runs(results):
-        if content.get("task") != TASK:
+    for folder, content in runs:
+        if isinstance(content, dict):
             continue
-        for record in read_metrics(folder).deblurrers:
-            for score in detection_scores(folder, record.name):
+        for record in content.deblurrers:
+            for score in detection_scores(folder, content, record.name):
                 detector = detector or score["detector"]
                 if score["detector"] == detector:
                     # One that stands in several runs says the same in each.
@@ -99,30 +101,36 @@ def overview(results: Path) -> list[str]:
     return [*lines, ""]
 
 
-def tables(results: Path) -> list[str]:
-    """The lines of all tables for which there are results, each with the folder it comes from."""
+def tables(runs: Sequence[Run]) -> list[str]:
+    """The lines of all tables, each with the folder it comes from."""
     lines: list[str] = []
-    for folder, content in _runs(results):
-        if content.get("task") == TASK:
-            lines += _gain_table(folder)
-        elif "methods" in content:
+    for folder, content in runs:
+        if isinstance(content, dict):
             lines += _restoration_table(folder.name, content)
+        else:
+            lines += _gain_table(folder, content)
     return lines
 
 
-def _runs(results: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The folders of finished runs by name, and their metrics."""
+def read_runs(results: Path) -> list[Run]:
+    """The finished runs in a folder that there are tables of, by name: of detection gain and of restoration."""
+    from experiments.gain.files import read_metrics
+    from experiments.gain.records import TASK
+
+    runs: list[Run] = []
     for folder in sorted(results.iterdir()):
         metrics = folder / "metrics.json"
         if metrics.is_file():
-            yield folder, json.loads(metrics.read_text(encoding="utf-8"))
+            content = json.loads(metrics.read_text(encoding="utf-8"))
+            if content.get("task") == TASK:
+                runs.append((folder, read_metrics(folder)))
+            elif "methods" in content:
+                runs.append((folder, content))
+    return runs
 
 
-def _gain_table(folder: Path) -> list[str]:
+def _gain_table(folder: Path, content: GainRun) -> list[str]:
     """What each deblurrer recovers, and below it what sharp pictures lose."""
-    from experiments.gain.files import read_metrics
-
-    content = read_metrics(folder)
     link = _link(folder.name)
     lines: list[str] = []
     for told, what in ((False, ""), (True, " the camera's path told with a sensor's errors,")):
@@ -133,7 +141,7 @@ def _gain_table(folder: Path) -> list[str]:
         lines += [f"**Recovered share of the AP lost to blur [95 %]**,{what} {count} pictures ({link})", ""]
         lines += _header("detector", "blur", "AP sharp", "AP blurred", *names)
         harm: dict[str, list[str]] = {}
-        for scores in zip(*(detection_scores(folder, name) for name in names), strict=True):
+        for scores in zip(*(detection_scores(folder, content, name) for name in names), strict=True):
             first = scores[0]
             figures = [number(first[key], 3) for key in ("ap_sharp", "ap_blurred")]
             lines.append(_row(first["detector"], first["blur"], *figures, *map(_share, scores)))

@@ -26,6 +26,8 @@ from deblur.exposure.paths import GYROSCOPE
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from experiments.gain.records import GainRun
+
 MADE_BY_TRAINING = ("trained_with", "steps", "minutes", "commit", "device", "date")
 LIMITS_SIDE = 1440  # pixels; three panels side by side stay legible
 
@@ -137,28 +139,27 @@ def _detection_rows(folder: Path, name: str, sha256: str) -> list[dict[str, Any]
     from experiments.gain.files import read_metrics
     from experiments.gain.records import fused_name
 
-    known = {record.name: record.sha256 for record in read_metrics(folder).deblurrers}
+    content = read_metrics(folder)
+    known = {record.name: record.sha256 for record in content.deblurrers}
     rows = []
     for one, told in ((name, False), (name + GYROSCOPE, True)):
         if one in known:
             _refuse_other_weights(folder, one, known[one], sha256)
         for each, fused in ((one, False), (fused_name(one), True)):
             if each == name or each in known:
-                rows += [row | {"told": told, "fused": fused} for row in detection_scores(folder, each)]
+                rows += [row | {"told": told, "fused": fused} for row in detection_scores(folder, content, each)]
     return rows
 
 
-def detection_scores(folder: Path, name: str) -> list[dict[str, Any]]:
-    """What one detection-gain run says of the deblurrer ``name``: a row for each detector and blur."""
-    from experiments.gain.files import read_metrics
+def detection_scores(folder: Path, content: GainRun, name: str) -> list[dict[str, Any]]:
+    """What the detection-gain run in ``folder`` says of the deblurrer ``name``: a row for each detector and blur."""
     from experiments.gain.records import BLURRED, SHARP, deblurred_arm
 
-    run_of_folder = read_metrics(folder)
-    known = [record.name for record in run_of_folder.deblurrers]
+    known = [record.name for record in content.deblurrers]
     if name not in known:
         raise DeblurError(f"{folder}/metrics.json has no deblurrer {name}: it has {', '.join(known) or 'none'}")
     rows = []
-    for result in run_of_folder.results:
+    for result in content.results:
         recovered, harm = result.recovered[name], result.harm[name]
         rows.append(
             {
