@@ -158,9 +158,10 @@ class Deblurrer:
                 raise DeblurError(f"the card of {card['name']} asks for tiles of {max_pixels!r} pixels; see max_pixels")
         search = None
         if searches:
-            from deblur.path_search import PathSearch  # a second network, and only for this
+            from deblur.path_search import Judge, PathSearch  # a second network, and only for this
 
-            search = PathSearch.load(where)
+            assert isinstance(network, GuidedNetwork)
+            search = PathSearch.load(where, judge=Judge.released(network, card))
         return cls(
             network,
             name=card["name"] + SEARCH * searches,
@@ -248,7 +249,11 @@ class Deblurrer:
         search = self.search
         if search is None:
             return paths
-        return [along or search(picture) for along, picture in zip(paths, batch, strict=True)]
+        return [along or search(picture, self._without_search) for along, picture in zip(paths, batch, strict=True)]
+
+    def _without_search(self, picture: NDArray[np.uint8], path: CameraPath | None) -> NDArray[np.uint8]:
+        """One picture (H, W, 3) restored along a path, or by the guide's estimate."""
+        return _rounded(self._carry_out(self._plan(picture, path), picture, path))
 
     def _plan(self, picture: NDArray[np.uint8], path: CameraPath | None) -> _Plan:
         longest = max(picture.shape[:2])

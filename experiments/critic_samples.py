@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from deblur import Deblurrer
 from deblur.blur import synthesize_with_motion
 from deblur.blur.spec import REFERENCE_SIDE, parse_blur
 from deblur.devices import to_batch
 from deblur.errors import DeblurError
+from deblur.networks.guided import GuidedNetwork
 from deblur.path_search import PathSearch
 from deblur.path_search.critic import Critic
-from deblur.path_search.evidence import NAMES
+from deblur.path_search.evidence import NAMES, Scene
+from deblur.path_search.explaining import explain
 from deblur.path_search.search import LARGEST, MIDDLE, Effort, Stage
 from deblur.path_search.squares import CELL, STATISTICS
+from deblur.path_search.starts import random_starts
 from deblur.path_search.trial_path import AXES, WAVES, cosines, waves_of
 from deblur.pictures import read_picture, scale_down
+from deblur.released import load_released
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,8 +33,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from deblur.blur import Motion
     from deblur.path_search.evidence import Judged
 
+_CPU = torch.device("cpu")
 COPIES = ("first", "first", "middle", "first", "largest")
 """Which copy of a search's a sample is of, in turn."""
 _PERTURBED = 30  # wrong paths of a picture before there is a critic
@@ -39,6 +46,10 @@ _FROM_TRUE = (Stage(2, 5, 0.15),)  # ways down from the true path and beside it
 _BESIDE = (Stage(3, 6, 0.12),)  # ways down in the larger copies
 _TRIED = 3  # of a search's random starts one is learnt from
 _FOLLOWED = 2  # of the steps of a way down, likewise: neighbours say the same
+_EXPLAINING = 16  # starts of the paths that explain a restoration
+_LONGER = (1.0, 1.1)  # such a path as it is and longer
+_BETWEEN = (0.35, 0.7)  # of the way from such a path to the true one
+_CLOSE = 4  # wrong paths of a picture that a judge learns from
 _LEAST = 1e-9
 
 
@@ -113,9 +124,46 @@ class _Kept:
         return Samples(evidence, squares, maps, errors, error.numpy())
 
 
+class _Shaken(NamedTuple):
+    """A picture, sharp and blurred along a known path, and what draws the rest.
+
+    Attributes:
+        sharp: (H, W, 3), RGB uint8.
+        blurred: likewise.
+        motion: the path, in its pixels.
+        generator: of what is tried.
+    """
+
+    sharp: NDArray[np.uint8]
+    blurred: NDArray[np.uint8]
+    motion: Motion
+    generator: np.random.Generator
+
+    @classmethod
+    def make(cls, file: Path, blur: str, seed: int) -> _Shaken:
+        """Blur the picture of a file at the size that lengths of blur are told for, on one thread from here on."""
+        torch.set_num_threads(1)
+        sharp = scale_down(read_picture(file), REFERENCE_SIDE)
+        blurred, motion = synthesize_with_motion(sharp, parse_blur(blur), seed, file.stem)
+        return cls(sharp, blurred, motion, np.random.default_rng(seed))
+
+    def seen_in(self, scene: Scene) -> tuple[Tensor, _Kept]:
+        """The true path (8, 3) in a scene's pixels, and what is kept of trials there, the network's own first."""
+        side = scene.frame.longest
+        true = waves_of(self.motion.scaled(side / max(self.sharp.shape[:2])), scene.frame)
+        kept = _Kept(scene.cut(to_batch(scale_down(self.sharp, side), _CPU)))
+        kept.add(scene.by_itself)
+        return true, kept
+
+
 def keep_sample(target: Path, file: Path, blur: str, seed: int, copy: str, critic: Critic | None) -> None:
     """Make a sample and write it to ``target``; see ``sample``."""
     sample(file, blur, seed, copy, critic).save(target)
+
+
+def keep_judged_sample(target: Path, file: Path, blur: str, seed: int, weights: str) -> None:
+    """Make a sample and write it to ``target``; see ``judged_sample``."""
+    judged_sample(file, blur, seed, weights).save(target)
 
 
 def sample(file: Path, blur: str, seed: int, copy: str, critic: Critic | None) -> Samples:
@@ -128,19 +176,13 @@ def sample(file: Path, blur: str, seed: int, copy: str, critic: Critic | None) -
         copy: one of ``COPIES``.
         critic: that leads the search; None tries the true path's neighbours.
     """
-    torch.set_num_threads(1)
-    generator = np.random.default_rng(seed)
-    sharp = scale_down(read_picture(file), REFERENCE_SIDE)
-    blurred, motion = synthesize_with_motion(sharp, parse_blur(blur), seed, file.stem)
+    shaken = _Shaken.make(file, blur, seed)
     search = PathSearch.load(critic=critic or Critic(), effort=_EFFORT)
     if copy == "first":
-        scene = search.first_scene(blurred)
+        scene = search.first_scene(shaken.blurred)
     else:
-        scene = search.scene(blurred, MIDDLE if copy == "middle" else LARGEST, windows=2)
-    side = scene.frame.longest
-    true = waves_of(motion.scaled(side / max(sharp.shape[:2])), scene.frame)
-    kept = _Kept(scene.cut(to_batch(scale_down(sharp, side), torch.device("cpu"))))
-    kept.add(scene.by_itself)
+        scene = search.scene(shaken.blurred, MIDDLE if copy == "middle" else LARGEST, windows=2)
+    true, kept = shaken.seen_in(scene)
     count = 0
 
     def watch(judged: Judged, followed: bool) -> None:
@@ -151,17 +193,50 @@ def sample(file: Path, blur: str, seed: int, copy: str, critic: Critic | None) -
 
     with torch.no_grad():
         kept.add(scene.judge(true[None]))
-        beside = torch.stack([_perturbed(true, generator, scene.spread) for _ in range(_PERTURBED)])
+        beside = torch.stack([_perturbed(true, shaken.generator, scene.spread) for _ in range(_PERTURBED)])
         if critic is None:
-            for waves in (*beside.split(2), *search.guesses(scene, _STARTS, seed).split(2)):
+            for waves in (*beside.split(2), *random_starts(scene, _STARTS, seed).split(2)):
                 kept.add(scene.judge(waves))
     if critic is not None:
         search.follow(scene, [true, *beside[:1]], _FROM_TRUE, watch)
         if copy == "first":
-            search.begin(scene, watch)
+            search.begin(scene, random_starts(scene, _EFFORT.starts), watch)
         else:
             search.follow(scene, [*beside[1:4]], _BESIDE, watch)
     return kept.samples(scene.blurred)
+
+
+def judged_sample(file: Path, blur: str, seed: int, weights: str) -> Samples:
+    """Blur a picture and restore it along paths such as a search may end with, for the judge of a network.
+
+    Args:
+        file: a sharp picture.
+        blur: of shake, curved or straight blur, as text.
+        seed: of blur and paths.
+        weights: released name of the network.
+    """
+    shaken = _Shaken.make(file, blur, seed)
+    network, card = load_released(weights)
+    assert isinstance(network, GuidedNetwork)
+    deblurrer = Deblurrer(network.requires_grad_(requires_grad=False), name=card["name"])
+    scene = Scene(network, to_batch(shaken.blurred, _CPU), windows=2)
+    true, kept = shaken.seen_in(scene)
+    first = PathSearch.load(critic=Critic()).first_scene(shaken.blurred)
+    starts = random_starts(first, _EXPLAINING, seed) * (scene.frame.longest / first.frame.longest)
+    explained = explain(shaken.blurred, deblurrer, starts)
+    near = min(true, _backwards(true), key=lambda path: float((path - explained[0]).square().sum()))
+    paths = [true, *(path * length for path in explained for length in _LONGER)]
+    paths += [explained[0].lerp(near, share) for share in _BETWEEN]
+    paths += [_perturbed(true, shaken.generator, scene.spread) for _ in range(_CLOSE)]
+    with torch.no_grad():
+        for path in paths:
+            kept.add(scene.judge(path[None]))
+    return kept.samples(scene.blurred)
+
+
+def _backwards(waves: Tensor) -> Tensor:
+    """The same path gone the other way, which blurs alike."""
+    return waves * torch.tensor([(-1.0) ** wave for wave in range(1, WAVES + 1)]).unsqueeze(1)
 
 
 def _square_error(restored: Tensor, target: Tensor) -> Tensor:

@@ -7,6 +7,9 @@ a search by the critic of the round before ends up, so that the critic learns wh
 restorations' errors, those of one picture beside each other, the best ones weighing most. What was tried stays in
 --samples: the same command goes on where it was stopped. It writes the critic to deblur/path_search/critic.safetensors,
 or where --output says, and its record beside it as .json.
+
+With --judges NAME it learns to judge the restorations of another guided network than the default, along paths that a
+search may end with: that critic leads no search but has the last word where this network restores.
 """
 
 from __future__ import annotations
@@ -49,6 +52,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--samples", type=Path, required=True, metavar="DIR", help="folder for what was tried, about 2 MB a sample"
     )
     parser.add_argument(
+        "--judges",
+        metavar="NAME",
+        help="a released guided network: learn to have the last word on paths that it is told; all --rounds are alike "
+        "(default: learn to lead the search, by the default network's restorations)",
+    )
+    parser.add_argument(
         "--rounds",
         nargs="+",
         action=Collect,
@@ -62,7 +71,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--workers", type=positive_int, default=1, help="processes of one thread (default: 1)")
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="the file to write (default: deblur/path_search/critic.safetensors)"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the file to write (default: in deblur/path_search, critic.safetensors or critic-of-NAME.safetensors)",
     )
     add_seed_option(parser)
     add_config_option(parser)
@@ -76,15 +88,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     def body() -> int:
         import safetensors.torch
 
+        from deblur.networks.guided import GuidedNetwork
         from deblur.path_search.critic import RELEASED, Critic
         from deblur.path_search.evidence import WINDOW
+        from deblur.path_search.judging import judge_file
         from deblur.path_search.search import LEAST_SIDE
         from deblur.pictures import list_pictures, picture_size, scaled_size
         from deblur.released import SUFFIX, load_released
         from deblur.runs import describe_environment, write_atomically, write_json
         from experiments.critic_training import gains, train_critic
 
-        output: Path = options.output or RELEASED
+        network, card = load_released(options.judges or "default")
+        if not isinstance(network, GuidedNetwork):
+            raise DeblurError(f"--judges {options.judges}: {card['name']} has no guide that could be told a path")
+        output: Path = options.output or (judge_file(card["name"]) if options.judges else RELEASED)
         if output.suffix != SUFFIX:
             raise DeblurError(f"--output {output}: a critic is written as a {SUFFIX} file")
         files = sorted({file.resolve(): file for folder in options.sharp for file in list_pictures(folder)}.values())
@@ -98,7 +115,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         np.random.default_rng(options.seed).shuffle(files)
         options.samples.mkdir(parents=True, exist_ok=True)
         environment = describe_environment("cpu", options.seed)
-        _, card = load_released("default")
         _check_samples(
             options.samples / "config.yaml",
             {
@@ -106,11 +122,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "seed": options.seed,
                 "looks": options.looks,
                 "network": card["sha256"],
-            },
+            }
+            | ({"judges": card["name"]} if options.judges else {}),
         )
         learnt: list[Samples] = []
         unseen: list[Samples] = []
-        critic: Critic | None = None
+        critic = Critic.load() if options.judges else None  # to begin with
         rounds = []
         first = 0
         for number, count in enumerate(options.rounds, 1):
@@ -163,7 +180,7 @@ def _round(
     options: argparse.Namespace, files: Sequence[Path], places: range, critic: Critic | None
 ) -> Iterator[tuple[int, Samples]]:
     """The samples of a round with their numbers: those that are kept, and the others made and kept."""
-    from experiments.critic_samples import COPIES, Samples, keep_sample
+    from experiments.critic_samples import COPIES, Samples, keep_judged_sample, keep_sample
 
     kept = {place: options.samples / f"sample-{place}.npz" for place in places}
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
@@ -172,8 +189,12 @@ def _round(
             if not file.is_file():
                 generator = np.random.default_rng([options.seed, place])
                 blur = f"{_KINDS[place % len(_KINDS)]}:{generator.uniform(_SHORTEST, _LONGEST):.3g}"
-                seed, copy = int(generator.integers(2**31)), COPIES[place % len(COPIES)]
-                tasks.append(pool.submit(keep_sample, file, files[place % len(files)], blur, seed, copy, critic))
+                picture, seed = files[place % len(files)], int(generator.integers(2**31))
+                if options.judges:
+                    tasks.append(pool.submit(keep_judged_sample, file, picture, blur, seed, options.judges))
+                else:
+                    copy = COPIES[place % len(COPIES)]
+                    tasks.append(pool.submit(keep_sample, file, picture, blur, seed, copy, critic))
         try:
             for task in tqdm(as_completed(tasks), total=len(tasks), desc="restoring", unit="sample", mininterval=10):
                 task.result()

@@ -17,8 +17,9 @@ from torch import Tensor
 from deblur.blur.sensor import to_linear
 from deblur.exposure.kernels import KERNEL, Exposure, even_places, half_turned, known, spread
 from deblur.exposure.spectra import luma
+from deblur.path_search.reblurring import Reblurring
 from deblur.path_search.squares import gradients, statistics
-from deblur.path_search.trial_path import AXES, STEPS, WAVES, Frame, cosines, spread_points
+from deblur.path_search.trial_path import AXES, WAVES, Frame, spread_points
 from deblur.pictures import scaled_size
 
 if TYPE_CHECKING:
@@ -52,7 +53,6 @@ _SIZE = 64  # of kernels
 _SPACING = 133.0  # pixels, about, between the places that kernels are made for
 _BORDER = 16  # pixels, where what comes from outside the window decides
 _BLOCK = 24  # pixels
-_SAMPLED = slice(2, STEPS, 4)  # points of a path at which a restored picture is blurred again
 _FLOOR = 1e-7
 _DOUBT = 0.03  # share of an estimate's mass that could be anywhere
 _APART = 0.75  # of a window's sides, that the next one lies away from it in one direction
@@ -103,7 +103,7 @@ class Scene:
             self._brightness = luma(self.blurred)
             self._light = _light(self._brightness)
             self._rows, self._columns = (even_places(side, _SPACING) for side in self._shape)
-            self._grid = self._places(blurred.device)
+            self._reblurring = Reblurring(self.frame, self._shape, self._corners, blurred.device)
             nowhere = torch.zeros(1, WAVES, AXES, device=blurred.device)
             self.windows = len(self._corners)
             """How many there are."""
@@ -171,7 +171,7 @@ class Scene:
             (F.relu(picture - 1) + F.relu(-picture)).mean((1, 2, 3)).add(1e-5).log(),
             _evenness(restored),
         ]
-        again = self._blurred_again(_light(restored.clamp(0, 1)), waves)
+        again = self._reblurring(_light(restored.clamp(0, 1)), waves)
         residual = again - self._light.repeat(len(waves), 1, 1, 1)
         inside = residual[..., _BORDER:-_BORDER, _BORDER:-_BORDER]
         numbers += [_rms(inside), _mean(inside), _of_gradients(inside)[0]]
@@ -193,33 +193,6 @@ class Scene:
             evidence=torch.cat([judged.evidence, less, wide], -1),
             squares=torch.cat([judged.squares, judged.squares - self._own_squares], 2),
         )
-
-    def _places(self, device: torch.device) -> Tensor:
-        """(W, h, w, 2) how far each pixel of each window lies from the middle of the picture, x and y."""
-        height, width = self._shape
-        rows = torch.arange(height, device=device).unsqueeze(1).expand(self._shape)
-        columns = torch.arange(width, device=device).expand(self._shape)
-        x, y = self.frame.center
-        return torch.stack(
-            [torch.stack([columns + left - x, rows + top - y], -1) for top, left in self._corners]
-        ).float()
-
-    def _blurred_again(self, light: Tensor, waves: Tensor) -> Tensor:
-        """(N W, 1, h, w) averaged along the paths, in each place's own displacement."""
-        height, width = self._shape
-        path = (cosines(waves.device) @ waves)[:, _SAMPLED]
-        unit = waves.new_tensor([(width - 1) / 2, (height - 1) / 2])
-        corners = waves.new_tensor([[left, top] for top, left in self._corners]).view(-1, 1, 1, 2)
-        middle = waves.new_tensor(self.frame.center)
-        total = torch.zeros_like(light)
-        for step in range(path.shape[1]):
-            x, y, roll = (path[:, step, axis].view(-1, 1, 1, 1) for axis in range(AXES))
-            cos, sin = torch.cos(roll / self.frame.reach) - 1, torch.sin(roll / self.frame.reach)
-            right, down = self._grid[..., 0], self._grid[..., 1]
-            moved = torch.stack([x + cos * right - sin * down, y + sin * right + cos * down], -1)
-            grid = (self._grid - moved + middle - corners) / unit - 1
-            total = total + F.grid_sample(light, grid.flatten(0, 1), padding_mode="reflection", align_corners=True)
-        return total / path.shape[1]
 
 
 def mean_width(exposure: Exposure) -> float:

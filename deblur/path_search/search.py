@@ -15,8 +15,11 @@ from torch import Tensor
 from deblur.devices import to_batch
 from deblur.networks.guided import GuidedNetwork
 from deblur.path_search.critic import Critic
-from deblur.path_search.evidence import WINDOW, Judged, Scene, mean_width, width_of
-from deblur.path_search.trial_path import WAVES
+from deblur.path_search.evidence import WINDOW, Judged, Scene, mean_width
+from deblur.path_search.explaining import explain
+from deblur.path_search.judging import Judge
+from deblur.path_search.starts import random_starts
+from deblur.path_search.trial_path import Frame
 from deblur.pictures import scale_down, scaled_size
 from deblur.released import load_released, released_sha256
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
     from deblur.blur import Motion
     from deblur.exposure.kernels import Exposure
+    from deblur.path_search.explaining import Restore
 
 MIDDLE, LARGEST = 400, 640
 """Longer sides, in pixels, of the copies that paths are followed in after the first."""
@@ -36,11 +40,9 @@ WINDOWS = (1, 2, 3)
 """Parts of the picture that are looked at in the first copy, the middle one and the largest."""
 LEAST_SIDE = 48
 """Shorter side, in pixels, of a copy of ``WINDOW`` that is searched: of one less large there is too little to judge."""
-_SETTLING = 50  # steps to bring a start into agreement with the estimator
-_SETTLING_RATE = 0.15
-_ROUGHNESS = 0.01  # price of fast cosines
 _BETAS = (0.8, 0.95)  # of Adam: a few steps have no long memory
-_DOUBT = 0.1  # a path is told where it seems to leave so much less error, as a natural logarithm (.9 dB)
+_LENGTHS = (1.0, 1.1, 1.2)  # of starts that explain a restoration: it is still a little blurred, so they are too short
+_DOUBT = 0.1  # of a critic that has led the search and has the last word too: it likes what it has led to
 _AT_ONCE = 4  # windows that go through the network together
 
 
@@ -107,7 +109,12 @@ class PathSearch:
     """
 
     def __init__(
-        self, network: GuidedNetwork, critic: Critic, device: torch.device | str = "cpu", effort: Effort = USUAL
+        self,
+        network: GuidedNetwork,
+        critic: Critic,
+        device: torch.device | str = "cpu",
+        effort: Effort = USUAL,
+        judge: Judge | None = None,
     ) -> None:
         """Search with a network that restores; the smaller the faster.
 
@@ -116,6 +123,7 @@ class PathSearch:
             critic: of this network's restorations.
             device: where it runs.
             effort: how long it looks.
+            judge: has the last word, where another network than this one restores; None leaves it to the critic.
 
         Raises:
             ValueError: the effort has no stage in the first copy.
@@ -127,10 +135,16 @@ class PathSearch:
         if not effort.first:
             raise ValueError("a search needs a stage in the first copy")
         self._effort = effort
+        self._judge = judge
+        self._last_word = judge or Judge(self._network, self._critic, _DOUBT)
 
     @classmethod
     def load(
-        cls, device: torch.device | str = "cpu", critic: Critic | None = None, effort: Effort = USUAL
+        cls,
+        device: torch.device | str = "cpu",
+        critic: Critic | None = None,
+        effort: Effort = USUAL,
+        judge: Judge | None = None,
     ) -> PathSearch:
         """The search with the released default network.
 
@@ -138,32 +152,46 @@ class PathSearch:
             device: where it runs.
             critic: of its restorations; by default the one that was learnt for it.
             effort: how long it looks.
+            judge: has the last word, where another network restores.
 
         Raises:
             DeblurError: a file cannot be read.
         """
         network, _ = load_released("default")
         assert isinstance(network, GuidedNetwork)
-        return cls(network, critic or Critic.load(), device, effort)
+        return cls(network, critic or Critic.load(), device, effort, judge)
 
-    def __call__(self, picture: NDArray[np.uint8]) -> Motion | None:
-        """The path of a blurred picture (H, W, 3), RGB uint8, in its own pixels; which way it was gone stays open.
+    def __call__(self, picture: NDArray[np.uint8], restore: Restore | None = None) -> Motion | None:
+        """The path of a blurred picture, in its own pixels; which way it was gone stays open.
 
-        None is for a picture in which no blur shows, for one that no path seems to restore clearly better than the
-        network's own estimate, and for one that shows too little: see ``LEAST_SIDE``.
+        Args:
+            picture: (H, W, 3), RGB uint8.
+            restore: what restores such a picture, along a path or, where that is None, without. The better it does, the
+                better the paths that explain its results; None does without these.
+
+        Returns:
+            The path. None is for a picture in which no blur shows, for one that no path seems to restore clearly better
+            than the network's own estimate, and for one that shows too little: see ``LEAST_SIDE``.
         """
         height, width = picture.shape[:2]
         if min(scaled_size(width, height, WINDOW)) < LEAST_SIDE:
             return None
         with torch.inference_mode(mode=False):  # whatever the caller has set: paths are followed by gradients
-            return self._find(picture)
+            return self._find(picture, restore)
 
-    def _find(self, picture: NDArray[np.uint8]) -> Motion | None:
+    def _find(self, picture: NDArray[np.uint8], restore: Restore | None) -> Motion | None:
         if not self._estimate(picture, LARGEST).blurred.item():
             return None
-        longest = max(picture.shape[:2])
+        copy = scale_down(picture, LARGEST)
+        longest = max(copy.shape[:2])
         scene = self.first_scene(picture)
-        found = self.begin(scene)
+        starts = random_starts(scene, self._effort.starts)
+        explained = starts[:0]
+        if restore is not None:
+            larger = longest / scene.frame.longest
+            explained = explain(copy, restore, starts * larger)
+            starts = torch.cat([starts, *(explained * length / larger for length in _LENGTHS)])
+        found = self.begin(scene, starts)
         for side, windows, stages in (
             (MIDDLE, WINDOWS[1], self._effort.middle),
             (LARGEST, WINDOWS[2], self._effort.largest),
@@ -173,18 +201,16 @@ class PathSearch:
                 scene = self.scene(picture, side, windows)
                 larger = scene.frame.longest / before
                 found = self.follow(scene, [trial.waves * larger for trial in found], stages)
-        with torch.no_grad():
-            itself = float(self._critic(scene.by_itself))
-        if found[0].energy > itself - _DOUBT:
+        paths = torch.cat([found[0].waves[None] * (longest / scene.frame.longest), explained])
+        path = self._last_word(copy, paths)
+        if path is None:
             return None
-        return scene.frame.motion(found[0].waves).scaled(longest / scene.frame.longest)
+        return Frame(copy.shape[1], copy.shape[0]).motion(path).scaled(max(picture.shape[:2]) / longest)
 
     def describe(self) -> dict[str, str]:
         """What the paths that are found depend on beside the picture and the code: hashes of the weights."""
-        return {
-            "network": released_sha256(self._network),
-            "critic": released_sha256(self._critic),
-        }
+        judging = {"judge": self._judge.describe()} if self._judge else {}
+        return {"network": released_sha256(self._network), "critic": released_sha256(self._critic)} | judging
 
     def scene(self, picture: NDArray[np.uint8], side: int, windows: int = 1) -> Scene:
         """A copy of a picture (H, W, 3), RGB uint8, with ``side`` pixels along its longer side, or its own if less."""
@@ -201,21 +227,16 @@ class PathSearch:
         with torch.no_grad():
             return self._network.guide.estimate(to_batch(scale_down(picture, side), self._device))
 
-    def begin(self, scene: Scene, watch: Callable[[Judged, bool], None] | None = None) -> list[Trial]:
+    def begin(self, scene: Scene, starts: Tensor, watch: Callable[[Judged, bool], None] | None = None) -> list[Trial]:
         """The best paths of the first copy, the best one first; on a processor the same ones for the same picture.
 
         Args:
             scene: that copy.
+            starts: (N, 8, 3) paths to begin with.
             watch: told what came of every trial and whether it lies on a way down, for training the critic.
         """
-        tried = self.try_all(scene, self.guesses(scene, self._effort.starts), watch)
+        tried = self.try_all(scene, starts, watch)
         return self.follow(scene, [trial.waves for trial in tried], self._effort.first, watch)
-
-    @staticmethod
-    def guesses(scene: Scene, starts: int, seed: int = 0) -> Tensor:
-        """(2 starts, 8, 3) random paths that the estimator does not speak against, each followed by its half turn."""
-        guesses = _guesses(scene, starts, torch.Generator().manual_seed(seed))
-        return torch.stack([guesses, -guesses], 1).flatten(0, 1)
 
     def try_all(self, scene: Scene, waves: Tensor, watch: Callable[[Judged, bool], None] | None = None) -> list[Trial]:
         """Trials of paths (N, 8, 3), the best one first."""
@@ -271,27 +292,3 @@ class PathSearch:
 def _at_once(scene: Scene) -> int:
     """Paths that are tried together."""
     return max(1, _AT_ONCE // scene.windows)
-
-
-def _guesses(scene: Scene, starts: int, generator: torch.Generator) -> Tensor:
-    """(N, 8, 3) paths that the estimator does not speak against: random ones made to agree."""
-    device = scene.estimate.kernels.mean.device
-    # An estimate that is not sure is wider than the path.
-    wide = scene.spread * (0.4 + 0.7 * torch.rand(starts, generator=generator)).to(device)
-    speed = torch.arange(1, WAVES + 1, device=device).unsqueeze(1)
-    smooth = 1 + torch.rand(starts, 1, 1, generator=generator).to(device)
-    waves = torch.randn(starts, WAVES, 3, generator=generator).to(device) / speed**smooth
-    waves[..., 2] *= 0.3
-    waves *= (wide / width_of(waves, scene.frame, scene.estimate)).view(-1, 1, 1)
-    waves.requires_grad_()
-    optimizer = torch.optim.Adam([waves], _SETTLING_RATE)
-    with torch.enable_grad():
-        for _ in range(_SETTLING):
-            width = width_of(waves, scene.frame, scene.estimate)
-            rough = (waves * speed).square().sum((1, 2)) / width.detach().square()
-            likelihood, _ = scene.likelihood(waves)
-            cost = (2 * (width / wide).log().square() + _ROUGHNESS * rough - likelihood).sum()
-            optimizer.zero_grad()
-            cost.backward()
-            optimizer.step()
-    return waves.detach()

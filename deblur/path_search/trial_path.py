@@ -61,13 +61,24 @@ class Frame:
         Returns:
             (..., R, 48, 2) displacements in pixels, R = rows * columns, row by row.
         """
-        path = cosines(waves.device) @ waves
-        roll = path[..., None, :, 2] / self.reach
         x = torch.tensor([x for _ in rows for x in columns], device=waves.device).unsqueeze(-1) - self.center[0]
         y = torch.tensor([y for y in rows for _ in columns], device=waves.device).unsqueeze(-1) - self.center[1]
+        return self.displacements((cosines(waves.device) @ waves)[..., None, :, :], x, y)
+
+    def displacements(self, position: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """How far the content at places lies from its own place, while the camera is at a position.
+
+        Args:
+            position: (..., 3) along ``AXES``.
+            x: (...) pixels from the middle to the right.
+            y: (...) down.
+
+        Returns:
+            (..., 2) right and down in pixels.
+        """
+        roll = position[..., 2] / self.reach
         cos, sin = torch.cos(roll) - 1, torch.sin(roll)
-        turned = torch.stack([cos * x - sin * y, sin * x + cos * y], -1)
-        return path[..., None, :, :2] + turned
+        return position[..., :2] + torch.stack([cos * x - sin * y, sin * x + cos * y], -1)
 
     def motion(self, waves: Tensor) -> Motion:
         """The path as everything else knows it: (8, 3)."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from skimage import data as photographs
 
@@ -21,11 +22,13 @@ from deblur.devices import to_batch
 from deblur.errors import DeblurError
 from deblur.exposure.spectra import luma
 from deblur.networks.guided import GuidedNetwork
-from deblur.path_search import PathSearch
+from deblur.path_search import Judge, PathSearch
 from deblur.path_search.critic import RELEASED, Critic, ErrorMap
 from deblur.path_search.evidence import NAMES, Judged, Scene
+from deblur.path_search.explaining import Explaining
 from deblur.path_search.search import Effort, Stage, Trial
 from deblur.path_search.squares import CELL, STATISTICS, statistics
+from deblur.path_search.starts import random_starts
 from deblur.path_search.trial_path import AXES, STEPS, WAVES, Frame, spread_points, waves_of
 from deblur.pictures import scale_down
 from deblur.released import load_released
@@ -80,6 +83,13 @@ def waves(seed: int, count: int = 1) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     slow = torch.arange(1, WAVES + 1).view(-1, 1) ** 1.5
     return 4 * torch.randn(count, WAVES, AXES, generator=generator) / slow
+
+
+def alike(frame: Frame, one: torch.Tensor, other: torch.Tensor) -> float:
+    """Cosine of two paths' kernels, a little smoothed, at four places: it does not matter which way they were gone."""
+    places = ([0.2 * frame.height, 0.8 * frame.height], [0.2 * frame.width, 0.8 * frame.width])
+    kernels = (spread_points(frame.points(path, *places), 48) for path in (one, other))
+    return float(torch.cosine_similarity(*(F.avg_pool2d(each, 3, 1).flatten(1) for each in kernels)).mean())
 
 
 def test_a_trial_path_and_the_motion_that_it_becomes_are_one():
@@ -139,10 +149,51 @@ def test_a_sharp_picture_blurred_along_the_true_path_is_the_one_that_was_given(s
     given = scene.cut(luma(to_linear(to_batch(shaken.blurred, CPU))))
     inner = (..., slice(16, -16), slice(16, -16))
     left = [
-        float((scene._blurred_again(light, path[None]) - given)[inner].square().mean().sqrt())
+        float((scene._reblurring(light, path[None]) - given)[inner].square().mean().sqrt())
         for path in (true, -true, 0.5 * true, torch.zeros_like(true))
     ]
     assert left[0] < 0.5 * min(left[1:])
+
+
+@pytest.mark.parametrize("size", [0.7, 1.0])
+def test_the_path_that_explains_the_sharp_picture_is_the_true_one(shaken: Shaken, size: float):
+    blurred, sharp = (to_batch(picture, CPU) for picture in (shaken.blurred, shaken.sharp))
+    explaining = Explaining(blurred)
+    true = waves_of(shaken.motion, explaining.frame)
+    starts = torch.stack([waves(7)[0], size * true, -true])
+    found = explaining.path(sharp, starts)
+    light = luma(to_linear(sharp))
+    unlike = explaining.unlike(light, torch.stack([found, true, size * true, -true]))
+    assert unlike[0] <= unlike[1] < 0.9 * unlike[3]
+    assert alike(explaining.frame, found, true) > 0.8
+
+
+def test_a_search_begins_beside_what_explains_the_restoration(shaken: Shaken, monkeypatch: pytest.MonkeyPatch):
+    begun: list[torch.Tensor] = []
+    begin = PathSearch.begin
+
+    def watched(self: PathSearch, scene: Scene, starts: torch.Tensor) -> list[Trial]:
+        begun.append(starts)
+        return begin(self, scene, starts)
+
+    monkeypatch.setattr(PathSearch, "begin", watched)
+    search = PathSearch.load(critic=Sulks(), effort=QUICK)
+    asked: list[Motion | None] = []
+
+    def restore(picture: NDArray[np.uint8], path: Motion | None) -> NDArray[np.uint8]:
+        assert picture.shape == shaken.blurred.shape
+        asked.append(path)
+        return shaken.sharp
+
+    search(shaken.blurred)
+    search(shaken.blurred, restore)
+    assert [path is None for path in asked] == [True, False]
+    without, starts = begun
+    assert torch.equal(starts[: len(without)], without)
+    frame = search.first_scene(shaken.blurred).frame
+    true = waves_of(shaken.motion.scaled(frame.longest / 300), frame)
+    likenesses = [alike(frame, path, true) for path in starts]
+    assert max(likenesses[len(without) :]) > max(0.6, *likenesses[: len(without)])
 
 
 def test_windows_are_parts_of_the_picture_restored_as_the_whole_is(shaken: Shaken, network: GuidedNetwork):
@@ -193,12 +244,12 @@ def test_a_search_with_a_critic_that_knows_comes_near_the_true_path(shaken: Shak
         told, still = (float(critic(scene.judge(each[None]))) for each in (true, torch.zeros_like(true)))
         itself = float(critic(scene.by_itself))
     critic.calls = 0
-    found = search.begin(scene)
+    found = search.begin(scene, random_starts(scene, effort.starts))
     assert critic.calls == 16 + 4 * 6 + 2 * 8
     assert [trial.energy for trial in found] == sorted(trial.energy for trial in found)
     # In decibels of the error: most of what telling the path is worth, and more than the network sees by itself.
     assert found[0].energy < min(itself, still + 0.7 * (told - still))
-    again = search.begin(scene)
+    again = search.begin(scene, random_starts(scene, effort.starts))
     assert again[0].energy == found[0].energy
     assert torch.equal(again[0].waves, found[0].waves)
 
@@ -211,9 +262,9 @@ def test_a_path_that_is_found_is_in_the_pictures_own_pixels(
     picture = np.array(Image.fromarray(shaken.blurred).resize(size, Image.Resampling.BICUBIC))
     (path,) = waves(1)
     # Sure of one path from the first copy on, and not led away from it.
-    monkeypatch.setattr(PathSearch, "begin", lambda self, scene: [Trial(-9.0, path)])
-    monkeypatch.setattr(PathSearch, "follow", lambda self, scene, paths, stages: [Trial(-99.0, paths[0])])
-    search = PathSearch.load(critic=Sulks(), effort=QUICK)
+    monkeypatch.setattr(PathSearch, "begin", lambda self, scene, starts: [Trial(-9.0, path)])
+    monkeypatch.setattr(PathSearch, "follow", lambda self, scene, paths, stages: [Trial(-9.0, paths[0])])
+    search = PathSearch.load(critic=Agrees(), effort=QUICK)
     found = search(picture)
     assert found is not None
     first = search.first_scene(picture).frame
@@ -276,6 +327,27 @@ class Sulks(Critic):
         return judged.evidence[..., NAMES.index("path's width")].mean(1)
 
 
+class Agrees(Sulks):
+    """Likes every path, the longer the better."""
+
+    def forward(self, judged: Judged) -> torch.Tensor:
+        return -super().forward(judged)
+
+
+def test_the_judge_has_the_last_word_with_the_network_that_restores(shaken: Shaken, network: GuidedNetwork):
+    explained = waves(1, 2) / 4
+    path = Judge(network, Agrees())(shaken.blurred, torch.stack([*explained, 2 * explained[0]]))
+    assert path is not None
+    assert torch.equal(path, 2 * explained[0])
+    assert Judge(network, Sulks())(shaken.blurred, explained) is None
+    assert Judge(network, Agrees(), doubt=1e6)(shaken.blurred, explained) is None
+    # Whatever the critic that leads the search thinks of its own paths.
+    judged = PathSearch.load(critic=Sulks(), effort=QUICK, judge=Judge(network, Agrees()))
+    assert judged(shaken.blurred) is not None
+    assert set(judged.describe()) == {"network", "critic", "judge"}
+    assert PathSearch.load(critic=Agrees(), effort=QUICK, judge=Judge(network, Sulks()))(shaken.blurred) is None
+
+
 def test_no_path_is_told_where_the_networks_own_restoration_seems_better(shaken: Shaken):
     critic = Sulks()
     deblurrer = Deblurrer.load("default", "cpu")
@@ -300,7 +372,7 @@ def test_a_found_path_is_told(shaken: Shaken, monkeypatch: pytest.MonkeyPatch):
     patient = Deblurrer.load("default", "cpu")
     told = patient(shaken.blurred, shaken.motion)
     patient.search = PathSearch.load(critic=Sulks(), effort=QUICK)
-    monkeypatch.setattr(PathSearch, "__call__", lambda self, picture: shaken.motion)
+    monkeypatch.setattr(PathSearch, "__call__", lambda self, picture, restore: shaken.motion)
     np.testing.assert_array_equal(patient(shaken.blurred), told)
     np.testing.assert_array_equal(patient(np.stack([shaken.blurred] * 2))[1], told)
     np.testing.assert_array_equal(np.rint(patient.unrounded(shaken.blurred)), told)

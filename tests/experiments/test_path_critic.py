@@ -16,8 +16,9 @@ from deblur.errors import DeblurError
 from deblur.path_search.critic import Critic
 from deblur.path_search.evidence import NAMES
 from deblur.path_search.squares import CELL, STATISTICS
-from experiments import critic_training, path_critic
-from experiments.critic_samples import Samples, sample
+from deblur.released import load_released
+from experiments import critic_samples, critic_training, path_critic
+from experiments.critic_samples import Samples, judged_sample, sample
 from experiments.critic_training import gains, train_critic
 
 if TYPE_CHECKING:
@@ -161,3 +162,44 @@ class _InThisProcess:
                 return made
 
         return Done()
+
+
+def test_what_a_judge_learns_from(photos: Path):
+    made = judged_sample(photos / "0.png", "shake:40", 3, "default")
+    same = judged_sample(photos / "0.png", "shake:40", 3, "default")
+    np.testing.assert_array_equal(made.errors, same.errors)
+    # By itself, along the true path, then along others that lie near it or nearer than what explains a restoration.
+    assert len(made.errors) == 2 + 4 + 2 + 4
+    assert made.errors[1, 0] < min(made.blurred[0], made.errors[0, 0])
+    assert made.squares.shape == (*made.errors.shape, STATISTICS, 120 // CELL, 160 // CELL)
+
+
+def test_a_judge_is_of_the_network_that_is_named(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    asked: list[str] = []
+
+    def keep(target: Path, file: Path, blur: str, seed: int, weights: str) -> None:
+        asked.append(weights)
+        invented(seed % 100).save(target)
+
+    monkeypatch.setattr(path_critic, "ProcessPoolExecutor", _InThisProcess)
+    monkeypatch.setattr(path_critic, "as_completed", list)
+    monkeypatch.setattr(critic_samples, "keep_judged_sample", keep)
+    monkeypatch.setattr(path_critic, "_SET_ASIDE", 2)
+    monkeypatch.setattr(path_critic, "_LEAST_FIRST", 2)
+    monkeypatch.setattr(critic_training, "_STEPS", 5)
+    samples, output = tmp_path / "samples", tmp_path / "judge.safetensors"
+    command = ["--sharp", str(photos), "--samples", str(samples), "--looks", "1", "--rounds", "2"]
+    judging = [*command, "--output", str(output), "--judges", "mstsgm-guided-large"]
+    assert path_critic.main(judging) == 0
+    assert asked == ["mstsgm-guided-large"] * 2
+    _, card = load_released("mstsgm-guided-large")
+    record = json.loads(output.with_suffix(".json").read_text())
+    assert record["network"] == {"name": card["name"], "sha256": card["sha256"]}
+    # It begins with what the search's critic sees, and another one's samples are not taken for its own.
+    assert torch.equal(Critic.load(output).sees.center, Critic.load().sees.center)
+    assert path_critic.main(command) == 1
+    assert "--judges" in capsys.readouterr().err
+    assert path_critic.main([*command, "--judges", "mstsgm-nano"]) == 1
+    assert "mstsgm-nano has no guide" in capsys.readouterr().err

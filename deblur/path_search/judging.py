@@ -1,0 +1,79 @@
+"""The last word on paths that were found: what they make of the picture with the network that restores it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from deblur.devices import to_batch
+from deblur.path_search.critic import RELEASED, Critic
+from deblur.path_search.evidence import Scene
+from deblur.released import SUFFIX, released_sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from deblur.networks.guided import GuidedNetwork
+
+WINDOWS = 4
+"""Parts of the picture that are looked at."""
+_DOUBT = 0.035  # a path is told where it seems to leave so much less error, as a natural logarithm (.3 dB)
+
+
+class Judge:
+    """Chooses among paths, and doubts them all where none seems better than what the network restores by itself."""
+
+    def __init__(self, network: GuidedNetwork, critic: Critic, doubt: float = _DOUBT) -> None:
+        """Judge by one network's restorations.
+
+        Args:
+            network: that the path will be told, on its device.
+            critic: of its restorations.
+            doubt: natural logarithm of how much less error a path must promise than no path.
+        """
+        self._network = network.eval().requires_grad_(requires_grad=False)
+        self._critic = critic.eval().requires_grad_(requires_grad=False)
+        self._doubt = doubt
+
+    @classmethod
+    def released(cls, network: GuidedNetwork, card: Mapping[str, Any]) -> Judge | None:
+        """The judge of a released network's restorations; None where there is none for these weights.
+
+        Args:
+            network: as it was loaded.
+            card: its own.
+
+        Raises:
+            DeblurError: a file cannot be read.
+        """
+        file = judge_file(card["name"])
+        record = file.with_suffix(".json")
+        if not record.is_file() or json.loads(record.read_text())["network"]["sha256"] != card["sha256"]:
+            return None
+        return cls(network, Critic.load(file))
+
+    def __call__(self, picture: NDArray[np.uint8], paths: Tensor) -> Tensor | None:
+        """The best of paths (N, 8, 3) in the pixels of a blurred picture (H, W, 3), RGB uint8, or None for no path."""
+        device = paths.device
+        self._critic.to(device)
+        with torch.no_grad():
+            scene = Scene(self._network, to_batch(picture, device), WINDOWS)
+            energies = torch.cat([self._critic(scene.judge(path[None])) for path in paths])
+            itself = self._critic(scene.by_itself)
+        return paths[energies.argmin()] if float(energies.min() - itself) < -self._doubt else None
+
+    def describe(self) -> str:
+        """Hash of what it judges by."""
+        return released_sha256(self._critic)
+
+
+def judge_file(name: str) -> Path:
+    """Where the critic of a released network's restorations lies."""
+    return RELEASED.with_name(f"critic-of-{name}{SUFFIX}")
