@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 
 _SIDE = 400  # pixels, the longer side of the copy in which paths are fitted
 _ROUNDS = 2
-_GUESSES = 32  # paths that the first round begins with, at most
-_STEPS, _RATE = 40, 0.25  # of Adam; the rate in pixels, falling evenly to nothing
+_GUESSES = 16  # paths that the first round begins with, at most
+_STEPS, _RATE = 30, 0.25  # of Adam; the rate in pixels, falling evenly to nothing
 _BETAS = (0.8, 0.95)
 _ROUGHNESS = 0.001  # price of fast cosines
+_EVERY = 6  # so many points of a path light is averaged once
 _AT_ONCE = 4  # paths that are tried together
 _BORDER, _LEAST_BORDER = 0.03, 4  # share of the width, and pixels, where what comes from outside the picture decides
 _FLOOR = 1e-6  # of squared gradients, about the noise's
@@ -70,7 +71,7 @@ class Explaining:
         self.frame = Frame(width, height)
         border = max(_LEAST_BORDER, round(_BORDER * width))
         self._inside = (..., slice(border, -border), slice(border, -border))
-        self._reblurring = Reblurring(self.frame, (height, width), [(0, 0)], blurred.device)
+        self._reblurring = Reblurring(self.frame, (height, width), [(0, 0)], blurred.device, _EVERY)
         self._gradients = self._gradients_of(luma(to_linear(blurred)))
 
     def path(self, restored: Tensor, starts: Tensor) -> Tensor:

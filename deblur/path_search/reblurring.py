@@ -13,42 +13,51 @@ from deblur.path_search.trial_path import STEPS, Frame, cosines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_SAMPLED = slice(2, STEPS, 4)  # points of a path that light is averaged at
-
 
 class Reblurring:
     """Averages the light of a picture's windows along paths, every pixel by its own displacement."""
 
     def __init__(
-        self, frame: Frame, shape: tuple[int, int], corners: Sequence[tuple[int, int]], device: torch.device
+        self,
+        frame: Frame,
+        shape: tuple[int, int],
+        corners: Sequence[tuple[int, int]],
+        device: torch.device,
+        every: int = 4,
     ) -> None:
         """W windows of one picture.
 
         Args:
             frame: the picture.
-            shape: rows h and columns w of each window.
+            shape: rows and columns of each window.
             corners: top and left of each.
             device: where they are.
+            every: so many points of a path light is averaged once.
         """
+        self._sampled = slice(every // 2, STEPS, every)
         self._frame = frame
-        height, width = shape
-        rows = torch.arange(height, device=device).unsqueeze(1).expand(shape)
-        columns = torch.arange(width, device=device).expand(shape)
+        self._half = torch.tensor([(side - 1) / 2 for side in shape[::-1]], device=device)
         x, y = frame.center
-        self._inside = torch.stack([columns, rows], -1).float()
-        self._x = torch.stack([columns + left - x for _, left in corners]).float()
-        self._y = torch.stack([rows + top - y for top, _ in corners]).float()
-        self._unit = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=device)
+        middles = torch.tensor([[left - x, top - y] for top, left in corners], device=device) + self._half
+        self._x, self._y = middles.unbind(-1)
 
     def __call__(self, light: Tensor, waves: Tensor) -> Tensor:
         """Windows (N W, 1, h, w) along paths (N, 8, 3), a path's windows side by side.
 
         What moves in from outside a window is the window's own content mirrored at its border.
         """
-        path = (cosines(waves.device) @ waves)[:, _SAMPLED]
+        path = (cosines(waves.device) @ waves)[:, self._sampled]
+        where = self._sources(path.unsqueeze(2)).transpose(0, 1).flatten(1, 2)
         total = torch.zeros_like(light)
-        for step in range(path.shape[1]):
-            moved = self._frame.displacements(path[:, step].view(-1, 1, 1, 1, 3), self._x, self._y)
-            grid = (self._inside - moved) / self._unit - 1
-            total = total + F.grid_sample(light, grid.flatten(0, 1), padding_mode="reflection", align_corners=True)
-        return total / path.shape[1]
+        for step in where:
+            grid = F.affine_grid(step, list(light.shape), align_corners=True)
+            total = total + F.grid_sample(light, grid, padding_mode="reflection", align_corners=True)
+        return total / len(where)
+
+    def _sources(self, position: Tensor) -> Tensor:
+        """(N, T, W, 2, 3) where the pixels of windows come from at positions (N, T, 1, 3): affine, in [-1, 1]."""
+        cos, sin = self._frame.turn(position)
+        width, height = self._half
+        x, y = (-self._frame.displacements(position, self._x, self._y) / self._half).unbind(-1)
+        along, across, down = (each.expand_as(x) for each in (1 - cos, sin * height / width, -sin * width / height))
+        return torch.stack([along, across, x, down, along, y], -1).unflatten(-1, (2, 3))

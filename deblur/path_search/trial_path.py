@@ -76,9 +76,13 @@ class Frame:
         Returns:
             (..., 2) right and down in pixels.
         """
-        roll = position[..., 2] / self.reach
-        cos, sin = torch.cos(roll) - 1, torch.sin(roll)
+        cos, sin = self.turn(position)
         return position[..., :2] + torch.stack([cos * x - sin * y, sin * x + cos * y], -1)
+
+    def turn(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        """(...) cosine less 1, and sine, of the roll at a camera's positions (..., 3)."""
+        roll = position[..., 2] / self.reach
+        return torch.cos(roll) - 1, torch.sin(roll)
 
     def motion(self, waves: Tensor) -> Motion:
         """The path as everything else knows it: (8, 3)."""
