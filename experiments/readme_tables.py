@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,12 +114,15 @@ def tables(runs: Sequence[Run]) -> list[str]:
 
 
 def read_runs(results: Path) -> list[Run]:
-    """The finished runs in a folder that there are tables of, by name: of detection gain and of restoration."""
+    """The finished runs in a folder that there are tables of: of detection gain and of restoration.
+
+    They are in order of their names, numbers in these by size.
+    """
     from experiments.gain.files import read_metrics
     from experiments.gain.records import TASK
 
     runs: list[Run] = []
-    for folder in sorted(results.iterdir()):
+    for folder in sorted(results.iterdir(), key=lambda folder: _in_parts(folder.name)):
         metrics = folder / "metrics.json"
         if metrics.is_file():
             content = json.loads(metrics.read_text(encoding="utf-8"))
@@ -127,6 +131,10 @@ def read_runs(results: Path) -> list[Run]:
             elif "methods" in content:
                 runs.append((folder, content))
     return runs
+
+
+def _in_parts(name: str) -> list[tuple[str, int]]:
+    return [(text, int(number or 0)) for text, number in re.findall(r"(\D*)(\d*)", name)]
 
 
 def _gain_table(folder: Path, content: GainRun) -> list[str]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 WINDOWS = 4
 """Parts of the picture that are looked at."""
-_DOUBT = 0.035  # a path is told where it seems to leave so much less error, as a natural logarithm (.3 dB)
+_DOUBT = 0.045  # a path is told where it seems to leave so much less error, as a natural logarithm (.4 dB)
 
 
 class Judge:
@@ -59,15 +59,21 @@ class Judge:
             return None
         return cls(network, Critic.load(file))
 
-    def __call__(self, picture: NDArray[np.uint8], paths: Tensor) -> Tensor | None:
-        """The best of paths (N, 8, 3) in the pixels of a blurred picture (H, W, 3), RGB uint8, or None for no path."""
-        device = paths.device
+    def look(self, picture: NDArray[np.uint8], device: torch.device) -> Scene:
+        """A blurred picture (H, W, 3), RGB uint8, as it is judged."""
         self._critic.to(device)
         with torch.no_grad():
-            scene = Scene(self._network, to_batch(picture, device), WINDOWS)
-            energies = torch.cat([self._critic(scene.judge(path[None])) for path in paths])
-            itself = self._critic(scene.by_itself)
-        return paths[energies.argmin()] if float(energies.min() - itself) < -self._doubt else None
+            return Scene(self._network, to_batch(picture, device), WINDOWS)
+
+    def energies(self, scene: Scene, paths: Tensor) -> Tensor:
+        """(N,) what speaks against paths (N, 8, 3) in the pixels of the picture that is looked at."""
+        with torch.no_grad():
+            return torch.cat([self._critic(scene.judge(path[None])) for path in paths])
+
+    def is_sure(self, scene: Scene, energy: Tensor) -> bool:
+        """Whether a path of this energy leaves clearly less error than what the network restores by itself."""
+        with torch.no_grad():
+            return bool(energy < self._critic(scene.by_itself) - self._doubt)
 
     def describe(self) -> str:
         """Hash of what it judges by."""

@@ -79,7 +79,7 @@ class Effort(NamedTuple):
 USUAL = Effort(
     40,
     (Stage(8, 4, 0.2), Stage(4, 5, 0.17), Stage(3, 6, 0.12)),
-    (Stage(3, 4, 0.12), Stage(1, 4, 0.1)),
+    (Stage(3, 5, 0.12),),
     (Stage(1, 8, 0.1),),
 )
 """What `PathSearch` spends by default."""
@@ -135,8 +135,7 @@ class PathSearch:
         if not effort.first:
             raise ValueError("a search needs a stage in the first copy")
         self._effort = effort
-        self._judge = judge
-        self._last_word = judge or Judge(self._network, self._critic, _DOUBT)
+        self._judge = judge or Judge(self._network, self._critic, _DOUBT)
 
     @classmethod
     def load(
@@ -192,25 +191,32 @@ class PathSearch:
             explained = explain(copy, restore, starts * larger)
             starts = torch.cat([starts, *(explained * length / larger for length in _LENGTHS)])
         found = self.begin(scene, starts)
-        for side, windows, stages in (
-            (MIDDLE, WINDOWS[1], self._effort.middle),
-            (LARGEST, WINDOWS[2], self._effort.largest),
-        ):
-            before = scene.frame.longest
-            if stages and before < min(side, longest):
-                scene = self.scene(picture, side, windows)
-                larger = scene.frame.longest / before
-                found = self.follow(scene, [trial.waves * larger for trial in found], stages)
-        paths = torch.cat([found[0].waves[None] * (longest / scene.frame.longest), explained])
-        path = self._last_word(copy, paths)
-        if path is None:
+        first = scene.frame.longest
+        if self._effort.middle and first < min(MIDDLE, longest):
+            scene = self.scene(picture, MIDDLE, WINDOWS[1])
+            larger = scene.frame.longest / first
+            found = self.follow(scene, [trial.waves * larger for trial in found], self._effort.middle)
+        larger = longest / scene.frame.longest
+        paths = torch.cat([torch.stack([trial.waves * larger for trial in found]), explained])
+        looked = self._judge.look(copy, self._device)
+        energies = self._judge.energies(looked, paths)
+        if self._effort.largest and scene.frame.longest < longest:
+            scene = self.scene(picture, LARGEST, WINDOWS[2])
+            closer = self.follow(scene, [paths[energies.argmin()]], self._effort.largest)
+            paths = torch.stack([closer[0].waves, *paths])
+            energies = torch.cat([self._judge.energies(looked, paths[:1]), energies])
+        best = energies.argmin()
+        if not self._judge.is_sure(looked, energies[best]):
             return None
-        return Frame(copy.shape[1], copy.shape[0]).motion(path).scaled(max(picture.shape[:2]) / longest)
+        return Frame(copy.shape[1], copy.shape[0]).motion(paths[best]).scaled(max(picture.shape[:2]) / longest)
 
     def describe(self) -> dict[str, str]:
         """What the paths that are found depend on beside the picture and the code: hashes of the weights."""
-        judging = {"judge": self._judge.describe()} if self._judge else {}
-        return {"network": released_sha256(self._network), "critic": released_sha256(self._critic)} | judging
+        return {
+            "network": released_sha256(self._network),
+            "critic": released_sha256(self._critic),
+            "judge": self._judge.describe(),
+        }
 
     def scene(self, picture: NDArray[np.uint8], side: int, windows: int = 1) -> Scene:
         """A copy of a picture (H, W, 3), RGB uint8, with ``side`` pixels along its longer side, or its own if less."""

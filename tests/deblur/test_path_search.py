@@ -26,6 +26,7 @@ from deblur.path_search import Judge, PathSearch
 from deblur.path_search.critic import RELEASED, Critic, ErrorMap
 from deblur.path_search.evidence import NAMES, Judged, Scene
 from deblur.path_search.explaining import Explaining
+from deblur.path_search.judging import judge_file
 from deblur.path_search.search import Effort, Stage, Trial
 from deblur.path_search.squares import CELL, STATISTICS, statistics
 from deblur.path_search.starts import random_starts
@@ -335,17 +336,20 @@ class Agrees(Sulks):
 
 
 def test_the_judge_has_the_last_word_with_the_network_that_restores(shaken: Shaken, network: GuidedNetwork):
-    explained = waves(1, 2) / 4
-    path = Judge(network, Agrees())(shaken.blurred, torch.stack([*explained, 2 * explained[0]]))
-    assert path is not None
-    assert torch.equal(path, 2 * explained[0])
-    assert Judge(network, Sulks())(shaken.blurred, explained) is None
-    assert Judge(network, Agrees(), doubt=1e6)(shaken.blurred, explained) is None
+    paths = torch.stack([*waves(1, 2) / 4, waves(1)[0]])
+    likes, objects = Judge(network, Agrees()), Judge(network, Sulks())
+    scene = likes.look(shaken.blurred, CPU)
+    energies = likes.energies(scene, paths)
+    torch.testing.assert_close(objects.energies(scene, paths), -energies)
+    assert int(energies.argmin()) == 2
+    assert likes.is_sure(scene, energies[2])
+    assert not objects.is_sure(scene, -energies[2])
+    assert not Judge(network, Agrees(), doubt=1e6).is_sure(scene, energies[2])
     # Whatever the critic that leads the search thinks of its own paths.
-    judged = PathSearch.load(critic=Sulks(), effort=QUICK, judge=Judge(network, Agrees()))
+    judged = PathSearch.load(critic=Sulks(), effort=QUICK, judge=likes)
     assert judged(shaken.blurred) is not None
-    assert set(judged.describe()) == {"network", "critic", "judge"}
-    assert PathSearch.load(critic=Agrees(), effort=QUICK, judge=Judge(network, Sulks()))(shaken.blurred) is None
+    assert judged.describe()["judge"] == likes.describe() != judged.describe()["critic"]
+    assert PathSearch.load(critic=Agrees(), effort=QUICK, judge=objects)(shaken.blurred) is None
 
 
 def test_no_path_is_told_where_the_networks_own_restoration_seems_better(shaken: Shaken):
@@ -434,4 +438,17 @@ def test_the_released_critic_is_of_the_released_default_network():
     assert record["network"] == {"name": card["name"], "sha256": card["sha256"]}, "make it anew: docs/path-search.md"
     assert record["sha256"] == hashlib.sha256(RELEASED.read_bytes()).hexdigest()
     search = PathSearch.load()
-    assert search.describe() == {"network": card["sha256"], "critic": record["sha256"]}
+    # Which has the last word as well, where the default network restores.
+    sha256 = record["sha256"]
+    assert search.describe() == {"network": card["sha256"], "critic": sha256, "judge": sha256}
+
+
+def test_the_released_judge_is_of_the_released_large_network(network: GuidedNetwork):
+    record = json.loads(judge_file("mstsgm-guided-large").with_suffix(".json").read_text())
+    _, card = load_released("mstsgm-guided-large")
+    assert record["network"] == {"name": card["name"], "sha256": card["sha256"]}, "make it anew: docs/path-search.md"
+    patient = Deblurrer.load("mstsgm-guided-large+search", "cpu")
+    assert patient.describe()["search"]["judge"] == record["sha256"]
+    # Of other weights it knows nothing, whatever their name.
+    assert Judge.released(network, card | {"sha256": "0" * 64}) is None
+    assert Judge.released(network, card | {"name": "another"}) is None

@@ -34,6 +34,16 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command in this process, with few samples and steps."""
+    monkeypatch.setattr(path_critic, "ProcessPoolExecutor", _InThisProcess)
+    monkeypatch.setattr(path_critic, "as_completed", list)
+    monkeypatch.setattr(path_critic, "_SET_ASIDE", 2)
+    monkeypatch.setattr(path_critic, "_LEAST_FIRST", 2)
+    monkeypatch.setattr(critic_training, "_STEPS", 5)
+
+
 def invented(seed: int, windows: int = 1) -> Samples:
     """Trials whose first number and whose squares tell the error, which is least along the true path."""
     chance = np.random.default_rng(seed)
@@ -89,14 +99,8 @@ def test_what_is_tried_on_a_picture(photos: Path, leads: bool):
     np.testing.assert_allclose(of_maps, made.errors, atol=0.02)
 
 
-def test_the_command_goes_on_where_it_was_stopped(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    monkeypatch.setattr(path_critic, "ProcessPoolExecutor", _InThisProcess)
-    monkeypatch.setattr(path_critic, "as_completed", list)
-    monkeypatch.setattr(path_critic, "_SET_ASIDE", 2)
-    monkeypatch.setattr(path_critic, "_LEAST_FIRST", 2)
-    monkeypatch.setattr(critic_training, "_STEPS", 5)
+@pytest.mark.usefixtures("little")
+def test_the_command_goes_on_where_it_was_stopped(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     samples, output = tmp_path / "samples", tmp_path / "critic.safetensors"
     command = ["--sharp", str(photos), "--samples", str(samples), "--looks", "1", "--output", str(output), "--rounds"]
     assert path_critic.main([*command, "2"]) == 0
@@ -174,6 +178,7 @@ def test_what_a_judge_learns_from(photos: Path):
     assert made.squares.shape == (*made.errors.shape, STATISTICS, 120 // CELL, 160 // CELL)
 
 
+@pytest.mark.usefixtures("little")
 def test_a_judge_is_of_the_network_that_is_named(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
@@ -183,12 +188,7 @@ def test_a_judge_is_of_the_network_that_is_named(
         asked.append(weights)
         invented(seed % 100).save(target)
 
-    monkeypatch.setattr(path_critic, "ProcessPoolExecutor", _InThisProcess)
-    monkeypatch.setattr(path_critic, "as_completed", list)
     monkeypatch.setattr(critic_samples, "keep_judged_sample", keep)
-    monkeypatch.setattr(path_critic, "_SET_ASIDE", 2)
-    monkeypatch.setattr(path_critic, "_LEAST_FIRST", 2)
-    monkeypatch.setattr(critic_training, "_STEPS", 5)
     samples, output = tmp_path / "samples", tmp_path / "judge.safetensors"
     command = ["--sharp", str(photos), "--samples", str(samples), "--looks", "1", "--rounds", "2"]
     judging = [*command, "--output", str(output), "--judges", "mstsgm-guided-large"]

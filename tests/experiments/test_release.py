@@ -298,3 +298,10 @@ def test_without_its_markers_in_one_file_nothing_is_written(results, tmp_path, c
 
 def test_the_pages_say_what_the_committed_results_say():
     assert readme_tables.main(["--check"]) == 0
+
+
+def test_runs_stand_in_order_of_their_names_and_numbers(tmp_path):
+    for name in ("b-28", "b-8", "a", "b-16", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.json").write_text('{"methods": {}}')
+    assert [folder.name for folder, _ in readme_tables.read_runs(tmp_path)] == ["a", "b", "b-8", "b-16", "b-28"]
