@@ -77,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
         action=Collect,
         metavar="NAME|FILE",
         help="networks that restore; NAME+gyro is told the camera's path, as a gyroscope measures it, where blur is "
-        "synthetic; NAME+search searches for it, which takes 40 s a picture on one core; none for no network "
+        "synthetic; NAME+search searches for it, which takes a core most of a minute a picture; none for no network "
         "(default: none)",
     )
     arms.add_argument(

@@ -97,7 +97,7 @@ def make_parser() -> argparse.ArgumentParser:
         default="default",
         metavar="NAME|FILE",
         help="default, the name of a released network, a .safetensors file, or none; NAME+search of a guided network "
-        "searches for the camera's path of every picture by restoring it along many, for 40 seconds of one core "
+        "searches for the camera's path of every picture by restoring it along many, for most of a minute of one core "
         "(docs/path-search.md; default: default)",
     )
     models.add_argument(
