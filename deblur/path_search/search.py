@@ -179,9 +179,9 @@ class PathSearch:
             return self._find(picture, restore)
 
     def _find(self, picture: NDArray[np.uint8], restore: Restore | None) -> Motion | None:
-        if not self._estimate(picture, LARGEST).blurred.item():
-            return None
         copy = scale_down(picture, LARGEST)
+        if not self._estimate(copy, LARGEST).blurred.item():
+            return None
         longest = max(copy.shape[:2])
         scene = self.first_scene(picture)
         starts = random_starts(scene, self._effort.starts)
@@ -201,7 +201,7 @@ class PathSearch:
         looked = self._judge.look(copy, self._device)
         energies = self._judge.energies(looked, paths)
         if self._effort.largest and scene.frame.longest < longest:
-            scene = self.scene(picture, LARGEST, WINDOWS[2])
+            scene = self.scene(copy, LARGEST, WINDOWS[2])
             closer = self.follow(scene, [paths[energies.argmin()]], self._effort.largest)
             paths = torch.stack([closer[0].waves, *paths])
             energies = torch.cat([self._judge.energies(looked, paths[:1]), energies])
