@@ -107,7 +107,7 @@ def tables(runs: Sequence[Run]) -> list[str]:
     lines: list[str] = []
     for folder, content in runs:
         if isinstance(content, dict):
-            lines += _restoration_table(folder.name, content)
+            lines += _restoration_table(folder, content)
         else:
             lines += _gain_table(folder, content)
     return lines
@@ -161,17 +161,33 @@ def _gain_table(folder: Path, content: GainRun) -> list[str]:
 
 
 def _share(score: dict[str, Any]) -> str:
-    low, high = score["recovered_interval"]
-    interval = "" if low is None else f" [{number(low, 2)}, {number(high, 2)}]"
-    return number(score["recovered"], 2) + interval
+    return _with_interval(score["recovered"], *score["recovered_interval"])
 
 
-def _restoration_table(name: str, content: dict[str, Any]) -> list[str]:
+def _with_interval(value: float | None, low: float | None, high: float | None) -> str:
+    return number(value, 2) + ("" if low is None else f" [{number(low, 2)}, {number(high, 2)}]")
+
+
+def _restoration_table(folder: Path, content: dict[str, Any]) -> list[str]:
+    """Means, and what each method gains over the blurred pictures and over the first method."""
+    import pandas as pd
+
+    from experiments.restoration_differences import differences
+
     blur = content["data"]["blur"]  # None where the pictures came blurred and nobody says how
     what = f"{content['n']} pictures" + (f" blurred by {blur}" if blur else "")
-    lines = [f"**PSNR and SSIM** of {what} ({_link(name)})", "", *_header("pictures", "PSNR (dB)", "SSIM")]
-    rows = {"blurred": content["input"], **content["methods"]}
-    lines += [_row(arm, number(row["psnr"], 2), number(row["ssim"], 4)) for arm, row in rows.items()]
+    lines = [f"**PSNR and SSIM** of {what} ({_link(folder.name)})", ""]
+    first = next(iter(content["methods"]))
+    # From the pictures' own rows: older runs have no differences in their metrics.
+    gained: dict[str, list[str]] = {}
+    for each in differences(pd.read_csv(folder / "per_image.csv")):
+        gained.setdefault(each["method"], []).append(_with_interval(each["mean"], each["low"], each["high"]))
+    over = ["over blurred (dB) [95 %]", f"over {first} (dB) [95 %]"][: len(content["methods"])]
+    lines += _header("pictures", "PSNR (dB)", "SSIM", *over)
+    for name, row in {"blurred": content["input"], **content["methods"]}.items():
+        cells = gained.get(name, [])
+        figures = (number(row["psnr"], 2), number(row["ssim"], 4))
+        lines.append(_row(name, *figures, *cells, *[""] * (len(over) - len(cells))))
     return [*lines, ""]
 
 

@@ -37,6 +37,8 @@ from deblur.errors import DeblurError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
+
     from deblur.blur import BlurSpec
     from experiments.gain.narrator import Narrator
     from experiments.restoration_examples import Extremes
@@ -121,6 +123,7 @@ def _score(args: argparse.Namespace) -> int:
     from deblur.pictures import match_pictures
     from deblur.runs import describe_environment, write_json, write_yaml
     from experiments.gain.narrator import Narrator
+    from experiments.restoration_differences import differences
     from experiments.restoration_methods import load_methods
     from pipelines.run_folder import output_folder
 
@@ -141,8 +144,10 @@ def _score(args: argparse.Namespace) -> int:
     if spec:
         pairs = _blur_here(pairs, spec, args.seed, folder / "blurred", narrator)
     scores, examples, digest = _score_pairs(args, pairs, methods, folder, narrator)
-    _write_rows(folder / "per_image.csv", pairs, scores)
+    rows = _rows(pairs, scores)
+    rows.to_csv(folder / "per_image.csv", index=False)
     metrics = _metrics(args, len(every_pair), pairs, methods, scores, digest)
+    metrics["differences"] = {score: differences(rows, score) for score in ("psnr", "ssim")}
     metrics |= {key: environment[key] for key in ("device", "device_name", "threads")} | {"run": str(folder)}
     write_json(folder / "metrics.json", metrics)
     for name, extremes in examples.items():
@@ -273,7 +278,8 @@ def _from_manifest(blurred: Path) -> tuple[str | None, str | None]:
     return None, None
 
 
-def _write_rows(path: Path, pairs: Pairs, scores: dict[str, list[PictureScore]]) -> None:
+def _rows(pairs: Pairs, scores: dict[str, list[PictureScore]]) -> pd.DataFrame:
+    """A row for each picture and method, the input's first: ``per_image.csv``."""
     from dataclasses import asdict
 
     import pandas as pd
@@ -288,7 +294,7 @@ def _write_rows(path: Path, pairs: Pairs, scores: dict[str, list[PictureScore]])
                 f"{each}_gain": difference(getattr(score, each), getattr(before, each)) for each in ("psnr", "ssim")
             }
             rows.append({"picture": key, "method": name, **asdict(score)} | (gains if name != INPUT else {}))
-    pd.DataFrame(rows).to_csv(path, index=False)
+    return pd.DataFrame(rows)
 
 
 def _table(metrics: dict[str, Any]) -> str:
@@ -309,7 +315,18 @@ def _table(metrics: dict[str, Any]) -> str:
         exact = f"  {row['n_exact']} exact" if row["n_exact"] else ""
         time = cell(row.get("ms_per_picture"), ".1f")
         lines.append(f"{name:{width}} {psnr} {cell(row.get('psnr_float'), '.3f'):>8} {ssim} {time:>9}{exact}")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", _table_of_differences(metrics["differences"]["psnr"])])
+
+
+def _table_of_differences(found: Sequence[dict[str, Any]]) -> str:
+    from experiments.gain.table import aligned, number, with_interval
+
+    rows = [("PSNR gained", "over", "mean [95 %]", "better", "worse", "least")]
+    for each in found:
+        mean = with_interval(each["mean"], each["low"], each["high"])
+        counts = (str(each["better"]), str(each["worse"]))
+        rows.append((each["method"], each["over"], mean, *counts, number(each["least"])))
+    return aligned(rows)
 
 
 if __name__ == "__main__":

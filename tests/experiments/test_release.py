@@ -66,6 +66,8 @@ def results(tmp_path: Path, trained: Path, settings: Settings, fakes: Any) -> Pa
     measure(plan(settings, fakes.tools), tmp_path / "results" / "gain", Narrator(silent=True))
     (tmp_path / "results" / "pairs").mkdir()
     (tmp_path / "results" / "pairs" / "metrics.json").write_text(json.dumps(restoration_of(trained)))
+    rows = [f"{picture},{row}\n" for picture in "abc" for row in ("input,23.0,0.7", "unmove,24.5,0.75")]
+    (tmp_path / "results" / "pairs" / "per_image.csv").write_text("".join(["picture,method,psnr,ssim\n", *rows]))
     return tmp_path / "results"
 
 
@@ -275,8 +277,8 @@ def test_tables_replace_what_stands_between_the_markers_and_nothing_else(results
     assert "| finder | blurred | 1.000 | 0.000 | 1.00 [1.00, 1.00] | 0.00 [0.00, 0.00] |" in text
     assert "| detector | unmove | idle |\n| --- | --- | --- |\n| finder | 1.000 | 0.000 |" in text
     assert "of 3 pictures blurred by straight:15 (" in text
-    assert "| blurred | 23.00 | 0.7000 |" in text
-    assert "| unmove | 24.50 | 0.7500 |" in text
+    assert "| blurred | 23.00 | 0.7000 |  |" in text
+    assert "| unmove | 24.50 | 0.7500 | 1.50 |" in text
     assert readme_tables.main([*given, "--check"]) == 0
     page.write_text(text.replace("24.50", "25.50"))
     assert readme_tables.main([*given, "--check"]) == 1

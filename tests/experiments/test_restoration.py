@@ -18,6 +18,7 @@ from deblur.networks import MSTSGMConfig, build
 from deblur.pictures import read_picture, write_picture
 from deblur.released import DEFAULT_NAME, save_released
 from experiments.restoration import main
+from experiments.restoration_differences import FEWEST, differences
 from experiments.restoration_methods import NetworkMethod, Output, name_of
 from experiments.restoration_scores import score_picture, summarize
 
@@ -164,9 +165,13 @@ def test_rows_are_averaged_over_the_same_pictures(data: Path, capsys: pytest.Cap
     assert other["psnr_gain"] == pytest.approx(mean("other") - mean("blur"))
     assert other["ssim_gain"] == pytest.approx(other["ssim"] - result["input"]["ssim"])  # of all four: 1 is a score
     assert (same["psnr_gain"], same["ssim_gain"]) == (0, 0)
+    gained, _, over_other = result["differences"]["psnr"]
+    assert gained["mean"] == pytest.approx(other["psnr_gain"])
+    assert (over_other["method"], over_other["over"], over_other["better"]) == ("same", "other", 0)
     table = (data.parent.parent / "run" / "table.txt").read_text(encoding="utf-8").splitlines()
     assert table[0] == "4 pictures; PSNR over the 2 that no row has exactly"
     assert f"{other['psnr_gain']:+.3f}" in table[3]
+    assert table[7].split()[:3] == ["other", "input", f"{other['psnr_gain']:.3f}"]
 
 
 def test_no_picture_is_restored_twice(data: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,6 +314,50 @@ def test_the_command_line_wins_over_the_configuration(
     result = json.loads(capsys.readouterr().out)
     assert sorted(result["methods"]) == ["a", "b"]
     assert result["n"] == 3
+
+
+def rows_of(**scores: list[float | None]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"picture": f"p{place}", "method": name, "psnr": score}
+        for name, row in scores.items()
+        for place, score in enumerate(row)
+    )
+
+
+def test_differences_are_taken_by_picture_with_an_interval() -> None:
+    before = [20, 30, 25, 22, 23, 24, 28, 26]
+    second = [24, 30, *(value + 1 for value in before[2:7]), None]
+    found = differences(rows_of(input=before, first=[value + 1 for value in before], second=second))
+    assert [(each["method"], each["over"]) for each in found] == [
+        ("first", "input"),
+        ("second", "input"),
+        ("second", "first"),
+    ]
+    # Every picture gains one decibel: however far apart the pictures lie, nothing about the mean is unsure.
+    assert (found[0]["mean"], found[0]["low"], found[0]["high"]) == (1, 1, 1)
+    over = found[2]  # of the seven pictures that every row has: 3, -1 and five times 0
+    assert over["mean"] == pytest.approx(2 / 7)
+    assert (over["better"], over["worse"], over["least"]) == (1, 1, -1)
+    assert -1 < over["low"] < 0 < over["high"] < 1.5
+
+
+def test_an_interval_of_differences_holds_the_truth_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(0)
+    held = 0
+    for _ in range(200):
+        gained = 0.3 + generator.normal(size=40)
+        (found,) = differences(rows_of(input=[0.0] * 40, net=gained.tolist()))
+        held += found["low"] < 0.3 < found["high"]
+    assert 180 <= held <= 198
+
+
+def test_few_pictures_have_no_interval_and_none_no_mean() -> None:
+    for count in (1, FEWEST - 1):
+        (few,) = differences(rows_of(input=[20.0] * count, net=[21.5] * count))
+        assert (few["mean"], few["low"], few["high"], few["better"]) == (1.5, None, None, count)
+    (none,) = differences(rows_of(input=[20.0], net=[None]))
+    assert (none["mean"], none["low"], none["least"], none["better"]) == (None, None, None, 0)
+    assert differences(rows_of(input=[20.0, 21.0])) == []
 
 
 def test_means_over_nothing_are_none() -> None:
