@@ -79,12 +79,15 @@ def replace_between_markers(text: str, content: str, file: Path) -> str:
 
 
 def overview(runs: Sequence[Run]) -> list[str]:
-    """The lines of a table of what every deblurrer wins back for one detector, the first of the first run."""
+    """The lines of a table of what every deblurrer wins back for one detector, the first of the first run.
+
+    A run of a part of its pictures (``--limit``) stays out: its figures are not those of the whole set.
+    """
     detector = None
     shares: dict[str, dict[str, str]] = {}
     harm: dict[str, str] = {}
     for folder, content in runs:
-        if isinstance(content, dict):
+        if isinstance(content, dict) or content.data["limit"] is not None:
             continue
         for record in content.deblurrers:
             for score in detection_scores(folder, content, record.name):
@@ -145,8 +148,9 @@ def _gain_table(folder: Path, content: GainRun) -> list[str]:
         names = [record.name for record in content.deblurrers if (GYROSCOPE in record.name) == told]
         if not names:
             continue
-        count = content.data["n_pictures"]
-        lines += [f"**Recovered share of the AP lost to blur [95 %]**,{what} {count} pictures ({link})", ""]
+        data = content.data
+        pictures = f"{data['n_pictures']} pictures" + ("" if data["limit"] is None else f" of {data['n_annotated']}")
+        lines += [f"**Recovered share of the AP lost to blur [95 %]**,{what} {pictures} ({link})", ""]
         lines += _header("detector", "blur", "AP sharp", "AP blurred", *names)
         harm: dict[str, list[str]] = {}
         for scores in zip(*(detection_scores(folder, content, name) for name in names), strict=True):

@@ -160,6 +160,18 @@ def test_a_card_and_the_readme_keep_apart_what_a_network_is_told(trained, settin
     assert "| AP blurred | unmove+gyro | unmove+gyro+blurred |" in text
 
 
+def test_a_run_of_a_part_of_its_pictures_is_on_the_page_and_not_in_the_overview(results, settings, fakes, tmp_path):
+    readme, page = pages(tmp_path)
+    assert readme_tables.main(tables_of(tmp_path, results)) == 0
+    overview = readme.read_text()
+    part = results / "gain-of-a-part"
+    part.mkdir()
+    measure(plan(dataclasses.replace(settings, limit=3), fakes.tools), part, Narrator(silent=True))
+    assert readme_tables.main(tables_of(tmp_path, results)) == 0
+    assert readme.read_text() == overview
+    assert "3 pictures of 4 ([gain-of-a-part]" in page.read_text()
+
+
 def pages(folder):
     """A README and a page for the tables."""
     files = folder / "README.md", folder / "results.md"
