@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 # Numbers at a name's end, each behind a sign, with what says that they count frames or places: -000047_s001, _448x704.
-_COUNTERS = re.compile(r"([^0-9a-z]+(?:[a-z]|frame|crop|patch|tile)?[0-9]+(?:x[0-9]+)?)+$", re.IGNORECASE)
+_COUNTERS = re.compile(r"([\W_]+(?:[a-z]|frame|crop|patch|tile)?[0-9]+(?:x[0-9]+)?)+$", re.IGNORECASE)
 _COUNTER = re.compile(r"[0-9]+$")
 
 

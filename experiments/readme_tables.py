@@ -125,6 +125,8 @@ def read_runs(results: Path) -> list[Run]:
     from experiments.gain.records import TASK
 
     runs: list[Run] = []
+    if not results.is_dir():
+        raise DeblurError(f"{results} is no folder of results")
     for folder in sorted(results.iterdir(), key=lambda folder: _in_parts(folder.name)):
         metrics = folder / "metrics.json"
         if metrics.is_file():
@@ -181,7 +183,7 @@ def _restoration_table(folder: Path, content: dict[str, Any]) -> list[str]:
     blur = content["data"]["blur"]  # None where the pictures came blurred and nobody says how
     what = f"{content['n']} pictures" + (f" blurred by {blur}" if blur else "")
     lines = [f"**PSNR and SSIM** of {what} ({_link(folder.name)})", ""]
-    first = next(iter(content["methods"]))
+    first = next(iter(content["methods"]), "")
     # From the pictures' own rows: older runs have no differences in their metrics.
     gained: dict[str, list[str]] = {}
     for each in differences(pd.read_csv(folder / "per_image.csv")):

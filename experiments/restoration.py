@@ -131,9 +131,9 @@ def _score(args: argparse.Namespace) -> int:
     spec = parse_blur(args.blur) if args.blur else None
     every_pair = match_pictures(args.sharp if spec else args.blurred, args.sharp)
     pairs = every_pair[: args.limit]
-    _check_sizes(pairs)
     path_of = partial(felt_path, spec, args.seed) if spec else None
     methods = load_methods(args.deblurrer, args.restored, args.sharp, args.device, path_of)
+    _check_sizes(pairs, methods)
     folder = output_folder(args.output, "restoration", "-".join(method.name for method in methods)[:80] or INPUT)
     options = plain_options(args, without={"config", "output", "json"})
     write_yaml(folder / "config.yaml", {key: value for key, value in options.items() if value not in (None, [])})
@@ -173,17 +173,21 @@ def _blur_here(pairs: Pairs, spec: BlurSpec, seed: int, folder: Path, narrator: 
     return made
 
 
-def _check_sizes(pairs: Pairs) -> None:
-    """Refuse pairs of two sizes before hours are spent on those before them."""
+def _check_sizes(pairs: Pairs, methods: Sequence[Method]) -> None:
+    """Refuse pairs of two sizes, and restored files of another, before hours are spent on those before them."""
     from deblur.pictures import picture_size
+    from experiments.restoration_methods import FolderMethod
 
-    for _, blurred, sharp in pairs:
+    folders = [method for method in methods if isinstance(method, FolderMethod)]
+    for key, blurred, sharp in pairs:
         sizes = [picture_size(file) for file in (blurred, sharp)]
         if sizes[0] != sizes[1]:
             (width, height), (other_width, other_height) = sizes
             raise DeblurError(
                 f"{blurred} is {width}x{height}, {sharp} is {other_width}x{other_height}; a pair has one size"
             )
+        for method in folders:
+            method.check_size(key, sizes[0])
 
 
 def _score_pairs(

@@ -11,7 +11,7 @@ import numpy as np
 from deblur.devices import synchronize
 from deblur.errors import DeblurError
 from deblur.exposure.paths import GYROSCOPE, SEARCH
-from deblur.pictures import match_pictures, read_picture
+from deblur.pictures import match_pictures, picture_size, read_picture
 from deblur.released import DEFAULT_NAME
 
 if TYPE_CHECKING:
@@ -107,13 +107,16 @@ class FolderMethod:
         return {"kind": "files", "folder": str(self._folder)}
 
     def restore(self, key: str, blurred: NDArray[np.uint8]) -> Output:
-        """Read the file; it is as large as the blurred picture, or DeblurError names it."""
-        picture = read_picture(self._files[key])
-        if picture.shape != blurred.shape:
+        """Read the file."""
+        return Output(read_picture(self._files[key]))
+
+    def check_size(self, key: str, size: tuple[int, int]) -> None:
+        """Refuse a file that is not of the blurred picture's width and height."""
+        own = picture_size(self._files[key])
+        if own != size:
             raise DeblurError(
-                f"{self._files[key]} is {size_of(picture)}, the blurred picture is {size_of(blurred)}; sizes must agree"
+                f"{self._files[key]} is {own[0]}x{own[1]}, the blurred picture is {size[0]}x{size[1]}; sizes must agree"
             )
-        return Output(picture)
 
 
 def load_methods(
@@ -157,8 +160,3 @@ def name_of(deblurrer: str) -> str:
     weights = deblurrer.removesuffix(GYROSCOPE).removesuffix(SEARCH)
     name = DEFAULT_NAME if weights == "default" else weights
     return (Path(name).stem if name.endswith(".safetensors") else name) + deblurrer[len(weights) :]
-
-
-def size_of(picture: NDArray[np.uint8]) -> str:
-    """A picture's size as users write it, width first."""
-    return f"{picture.shape[1]}x{picture.shape[0]}"

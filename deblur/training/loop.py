@@ -403,8 +403,8 @@ def _check_options(options: argparse.Namespace) -> None:
     """Refuse what would only fail after the data has been read."""
     if not (options.content or options.frequency):
         raise DeblurError("--content 0 --frequency 0 leaves nothing that ties pictures to sharp ones; set one of them")
-    if not options.blur and options.sharp:
-        raise DeblurError("--blur is empty: --sharp pictures need at least one kind, such as shake:1-32")
+    if not options.blur and (options.sharp or options.frames):
+        raise DeblurError("--blur is empty: --sharp and --frames need at least one kind, such as shake:1-32")
     if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise DeblurError("--tensorboard needs the package tensorboard: install it, or leave the option out")
 

@@ -66,7 +66,9 @@ class BlurMix:
 
 
 def parse_blur_range(text: str) -> BlurRange:
-    """Read ``KIND[:LOW-HIGH][=WEIGHT]``, such as ``shake:2-32=0.4``; a measured kind is ``measured@FILE.npz:2-32=0.1``.
+    """Read ``KIND:LOW-HIGH[=WEIGHT]``, such as ``shake:2-32=0.4``; a measured kind is ``measured@FILE.npz:2-32=0.1``.
+
+    ``none`` is without lengths.
 
     Raises:
         DeblurError: the text is not of that form.
@@ -80,6 +82,8 @@ def parse_blur_range(text: str) -> BlurRange:
         weight = float(number) if equals else 1.0
     except ValueError:
         raise DeblurError(f"--blur {text}: write KIND:LOW-HIGH=WEIGHT, such as shake:2-32=0.4") from None
+    if kind != "none" and not low:
+        raise DeblurError(f"--blur {text}: say how long, in pixels, as {kind}:1-32")
     if not (0 <= bounds[0] <= bounds[1] and 0 < weight < float("inf")):
         raise DeblurError(f"--blur {text}: lengths must rise from 0 up and the weight must be above 0")
     if kernels:

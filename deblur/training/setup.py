@@ -174,7 +174,10 @@ def open_run(options: argparse.Namespace, accelerator: Accelerator) -> tuple[Pat
 def record_sitting(folder: Path, options: argparse.Namespace, accelerator: Accelerator) -> None:
     """Write what a run is, or goes on, with: ``config.yaml`` and ``env.json``; not before it is sure that it can."""
     if accelerator.is_main_process:
-        write_yaml(folder / "config.yaml", plain_options(options, without={"config"}))
+        # Without resume: given back with --config for a new run, the file must not go on with this one.
+        written = plain_options(options, without={"config", "resume"})
+        written["name"] = _recorded_name(folder) or options.name  # by which --resume auto knows the run
+        write_yaml(folder / "config.yaml", written)
         environment = describe_environment(str(accelerator.device), options.seed)
         write_environment(folder, environment | {"processes": accelerator.num_processes})
 
@@ -196,10 +199,13 @@ def find_resumable(options: argparse.Namespace) -> Path | None:
 
 def _is_of(state: Path, folder_name: re.Pattern[str], name: str) -> bool:
     folder = state.parent.parent
-    if not folder_name.fullmatch(folder.name):
-        return False
+    return bool(folder_name.fullmatch(folder.name)) and _recorded_name(folder) == name
+
+
+def _recorded_name(folder: Path) -> str | None:
+    """What the run in a folder is called by its ``config.yaml``; None where that tells nothing."""
     try:
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError):
-        return False
-    return isinstance(config, dict) and config.get("name") == name
+        return None
+    return config.get("name") if isinstance(config, dict) else None

@@ -7,6 +7,7 @@ any step with the very crops and blurs that it would have had, and n processes s
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 import threading
 from collections import Counter, OrderedDict
@@ -80,8 +81,19 @@ def parse_source(kind: Kind, text: str) -> Source:
         videos: dict[Path, list[Path]] = {}
         for file in list_pictures(folder):
             videos.setdefault(file.parent, []).append(file)
-        examples = [Example(kind, tuple(files)) for files in videos.values()]
+        short = next((video for video, files in videos.items() if len(files) < FEWEST_FRAMES), None)
+        if short is not None:
+            raise DeblurError(
+                f"--frames {folder}: {short} has {len(videos[short])} of the {FEWEST_FRAMES} frames that are averaged "
+                "at least; move it elsewhere"
+            )
+        examples = [Example(kind, tuple(sorted(files, key=_in_time))) for files in videos.values()]
     return Source(kind, folder, weight, tuple(examples))
+
+
+def _in_time(frame: Path) -> list[tuple[str, int]]:
+    """By what frames are in order: numbers in their names count as numbers, 2.png comes before 10.png."""
+    return [(text, int(number or 0)) for text, number in re.findall(r"(\D*)(\d*)", frame.stem)]
 
 
 def hold_out(source: Source, share: float, seed: int) -> tuple[Source, tuple[Example, ...]]:

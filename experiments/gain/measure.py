@@ -121,17 +121,18 @@ def _data(plan: Plan, arms: Arms, blurred: Mapping[str, str]) -> dict[str, Any]:
     sharp = None
     if arms.sharp is not None:
         sharp = hash_of_set({stem: arms.sharp.sha256(stem) for stem in truths.stems})
+    classes = None if settings.classes is None else sorted(settings.classes)
     reports = {name: truth.report for name, truth in truths.by_detector.items()}
     return {
-        "sha256": key_of(truth=truths.sha256, sharp=sharp, blurred=dict(blurred), classes=settings.classes),
+        "sha256": key_of(truth=truths.sha256, sharp=sharp, blurred=dict(blurred), classes=classes),
         "annotations": {"path": str(settings.annotations), "sha256": truths.sha256},
         "sharp": None if settings.sharp is None else {"path": str(settings.sharp), "sha256": sharp},
         "blurred": dict(blurred),
         "n_pictures": len(truths.stems),
         "n_annotated": truths.n_annotated,
-        "limit": settings.limit,
+        "limit": settings.limit if len(truths.stems) < truths.n_annotated else None,
         "n_without_annotation": {str(folder): count for folder, count in plan.n_unannotated.items()},
-        "classes": None if settings.classes is None else list(settings.classes),
+        "classes": classes,
         "reports": reports,
     }
 

@@ -294,6 +294,16 @@ def test_frames_are_averaged_around_their_middle(folder):
     assert (batch.blurred - batch.sharp).abs().max() <= 1.5 / 255
 
 
+def test_frames_are_in_the_order_of_their_numbers(tmp_path):
+    for number in range(1, 13):
+        save(tmp_path / "walk" / f"{number}.png", np.full((8, 8, 3), number, np.uint8))
+    (example,) = parse_source("frames", str(tmp_path)).examples
+    assert [file.stem for file in example.files] == [str(number) for number in range(1, 13)]
+    save(tmp_path / "short" / "1.png", np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(DeblurError, match=r"short has 1 of the 5 frames"):
+        parse_source("frames", str(tmp_path))
+
+
 def test_sharp_crop_is_where_the_blurred_one_is(folder):
     source = [parse_source("sharp", str(folder / "sharp"))]
     mix = BlurMix((BlurRange(BlurSpec("none"), 0, 0, 1.0),), noise=0.0, jpeg=0.0, highlights=0.0)
@@ -311,7 +321,9 @@ def test_store_scales_long_pictures_and_forgets_the_oldest(folder):
     store.close()
 
 
-@pytest.mark.parametrize("text", ["shake:a-b", "shake:9-2", "shake:2-9=x", "shake:2-9=0", "wave:1-2"])
+@pytest.mark.parametrize(
+    "text", ["shake:a-b", "shake:9-2", "shake:2-9=x", "shake:2-9=0", "wave:1-2", "shake", "shake=0.5", "straight:"]
+)
 def test_bad_blur_ranges_are_refused(text):
     with pytest.raises(DeblurError):
         parse_blur_range(text)

@@ -402,6 +402,10 @@ def test_the_choice_of_scenes_depends_on_the_seed_alone(tmp_path: Path) -> None:
         ("000000001234", "000000001234"),
         ("0001_64_0", "0001"),
         ("_12", "_12"),
+        ("łódź1_000047", "łódź1"),
+        ("北京0012", "北京"),
+        ("北京街_s001_0002", "北京街"),
+        ("café_0001", "café"),
     ],
 )
 def test_scene_of(key: str, scene: str) -> None:

@@ -302,6 +302,19 @@ def test_a_finished_run_is_resumed_without_changing_its_log(tmp_path, photos):
     assert [sitting["seed"] for sitting in environment["earlier"]] == [0]
 
 
+def test_the_configuration_of_a_resumed_run_begins_a_run_of_its_own(tmp_path, photos):
+    given = arguments(tmp_path, photos, "--steps", "1")
+    assert main([*given, "--name", "first"]) == 0
+    run = tmp_path / "runs" / "train" / "first"
+    assert main([*given, "--resume", str(run)]) == 0  # under no name: it keeps its own
+    state = (run / "weights" / "state.pt").read_bytes()
+    options = build_parser().parse_args([*given, "--name", "first", "--resume", "auto"])
+    assert find_resumable(options) == run
+    assert main(["--config", str(run / "config.yaml"), "--name", "second", "--learning-rate", "0.01"]) == 0
+    assert (run.with_name("second") / "weights" / "state.pt").is_file()
+    assert (run / "weights" / "state.pt").read_bytes() == state
+
+
 def test_training_starts_from_released_weights(tmp_path, photos, capsys):
     assert main(arguments(tmp_path, photos, "--steps", "2", "--name", "first")) == 0
     file = tmp_path / "runs" / "train" / "first" / "weights" / "last.safetensors"

@@ -354,6 +354,11 @@ def test_several_detectors_and_severities(settings: Settings, folder: Path, data
     assert run(dataclasses.replace(changed, seed=1), other_seed, fakes).blurs[0].sha256 != gain.blurs[0].sha256
 
 
+def test_a_limit_that_cuts_nothing_is_none(settings: Settings, folder: Path, fakes: Any) -> None:
+    gain = run(dataclasses.replace(settings, limit=9), folder, fakes)
+    assert (gain.data["limit"], gain.data["n_pictures"]) == (None, 4)
+
+
 def test_a_limit_takes_the_first_pictures_and_is_marked(
     settings: Settings, folder: Path, data: Path, fakes: Any
 ) -> None:

@@ -261,6 +261,8 @@ def test_mistakes_are_named_in_one_line(data: Path, capsys: pytest.CaptureFixtur
     assert "c.png" in error_of("--restored", f"other={data / 'other'}")
     assert "two methods are named 'x'" in error_of("--restored", f"x={data / 'sharp'}", f"x={data / 'blur'}")
     assert "no-such" in error_of("--deblurrer", "no-such")
+    write_picture(data / "other" / "c.png", np.zeros((30, 40, 3), np.uint8))
+    assert "c.png is 40x30, the blurred picture is 80x64" in error_of("--restored", f"other={data / 'other'}")
     write_picture(data / "blur" / "c.png", np.zeros((30, 40, 3), np.uint8))
     message = error_of()
     assert "c.png is 40x30" in message
