@@ -34,9 +34,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise DeblurError(f"cannot read the training state {path}: {error.strerror}") from error
-    except Exception as error:  # torch.load raises many kinds for a broken file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DeblurError(f"{path} is no training state of this project: {reason}") from error
+    except Exception as error:  # torch.load raises many kinds for a broken file, and some advise to load it unsafely
+        raise DeblurError(f"{path} is damaged, or no training state of this project") from error
     if not isinstance(state, dict):
         raise DeblurError(f"{path} is no training state of this project: it holds a {type(state).__name__}")
     lacking = _PARTS - state.keys()

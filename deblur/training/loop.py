@@ -418,6 +418,9 @@ def _check_fit(options: argparse.Namespace, network: nn.Module) -> None:
         raise DeblurError(
             f"--estimator, --context and --path-share are for guided networks, and {options.network} here is none"
         )
+    config: Any = network.config
+    if not guided and getattr(config, "guide_channels", 0) > 0:
+        raise DeblurError("--set guide_channels asks for a guide and names none: write --set guide=true, --estimator")
     if isinstance(network, KernelEstimator) and (options.pairs or options.frames):
         raise DeblurError("an estimator learns from kernels that are known: give it --sharp pictures alone")
 

@@ -148,6 +148,7 @@ def test_a_guide_is_told_paths_and_validated_with_and_without_them(tmp_path, pho
         (["--network", "mstsgm-nano", "--path-share", "0.5"], "are for guided networks, and mstsgm-nano here is none"),
         (["--network", "mstsgm-guided"], "a guided network needs --estimator"),
         (["--init", "mstsgm-nano", "--set", "guide=true"], "a guided network needs --estimator"),
+        (["--network", "mstsgm", "--set", "guide_channels=5"], "names none: write --set guide=true"),
         (["--network", "mstsgm-nano", "--context", "16"], "are for guided networks, and mstsgm-nano here is none"),
         (["--network", "mstsgm-guided", "--estimator", "mstsgm-nano"], "mstsgm-nano holds no kernel estimator"),
         (["--network", "estimator", "--pairs", "PAIRS"], "give it --sharp pictures alone"),
