@@ -1,4 +1,4 @@
-"""Which pictures show one scene, and choosing whole scenes: frames of one recording look alike."""
+"""What names tell: the order of frames, and which pictures show one scene; and choosing whole scenes."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ def scene_of(key: str) -> str:
     of_hide = re.fullmatch(r"[0-9]+from(.+)", name)
     recording = _COUNTERS.sub("", of_hide[1] if of_hide else name)
     return (_COUNTER.sub("", name) if recording == name else recording) or name
+
+
+def by_numbers(name: str) -> list[tuple[str, int]]:
+    """By what names sort where their numbers count as numbers: 2 comes before 10."""
+    return [(text, int(number or 0)) for text, number in re.findall(r"(\D*)(\d*)", name)]
 
 
 def take_scenes(order: Sequence[str], sizes: Mapping[str, int], wanted: float) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from deblur.cli import parse_args, run
 from deblur.errors import DeblurError
 from deblur.exposure.paths import GYROSCOPE
-from experiments.gain.table import number
+from deblur.scenes import by_numbers
+from experiments.gain.table import number, with_interval
 from experiments.release import detection_scores
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def read_runs(results: Path) -> list[Run]:
     runs: list[Run] = []
     if not results.is_dir():
         raise DeblurError(f"{results} is no folder of results")
-    for folder in sorted(results.iterdir(), key=lambda folder: _in_parts(folder.name)):
+    for folder in sorted(results.iterdir(), key=lambda folder: by_numbers(folder.name)):
         metrics = folder / "metrics.json"
         if metrics.is_file():
             content = json.loads(metrics.read_text(encoding="utf-8"))
@@ -136,10 +136,6 @@ def read_runs(results: Path) -> list[Run]:
             elif "methods" in content:
                 runs.append((folder, content))
     return runs
-
-
-def _in_parts(name: str) -> list[tuple[str, int]]:
-    return [(text, int(number or 0)) for text, number in re.findall(r"(\D*)(\d*)", name)]
 
 
 def _gain_table(folder: Path, content: GainRun) -> list[str]:
@@ -167,11 +163,8 @@ def _gain_table(folder: Path, content: GainRun) -> list[str]:
 
 
 def _share(score: dict[str, Any]) -> str:
-    return _with_interval(score["recovered"], *score["recovered_interval"])
-
-
-def _with_interval(value: float | None, low: float | None, high: float | None) -> str:
-    return number(value, 2) + ("" if low is None else f" [{number(low, 2)}, {number(high, 2)}]")
+    low, high = score["recovered_interval"]
+    return with_interval(score["recovered"], low, high, 2)
 
 
 def _restoration_table(folder: Path, content: dict[str, Any]) -> list[str]:
@@ -187,7 +180,7 @@ def _restoration_table(folder: Path, content: dict[str, Any]) -> list[str]:
     # From the pictures' own rows: older runs have no differences in their metrics.
     gained: dict[str, list[str]] = {}
     for each in differences(pd.read_csv(folder / "per_image.csv")):
-        gained.setdefault(each["method"], []).append(_with_interval(each["mean"], each["low"], each["high"]))
+        gained.setdefault(each["method"], []).append(with_interval(each["mean"], each["low"], each["high"], 2))
     over = ["over blurred (dB) [95 %]", f"over {first} (dB) [95 %]"][: len(content["methods"])]
     lines += _header("pictures", "PSNR (dB)", "SSIM", *over)
     for name, row in {"blurred": content["input"], **content["methods"]}.items():

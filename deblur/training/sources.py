@@ -7,7 +7,6 @@ any step with the very crops and blurs that it would have had, and n processes s
 from __future__ import annotations
 
 import itertools
-import re
 import sys
 import threading
 from collections import Counter, OrderedDict
@@ -23,7 +22,7 @@ from tqdm import tqdm
 
 from deblur.errors import DeblurError
 from deblur.pictures import list_pictures, match_pictures, picture_size, read_picture, scale_down, scaled_size
-from deblur.scenes import scene_of, take_scenes
+from deblur.scenes import by_numbers, scene_of, take_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -87,13 +86,10 @@ def parse_source(kind: Kind, text: str) -> Source:
                 f"--frames {folder}: {short} has {len(videos[short])} of the {FEWEST_FRAMES} frames that are averaged "
                 "at least; move it elsewhere"
             )
-        examples = [Example(kind, tuple(sorted(files, key=_in_time))) for files in videos.values()]
+        examples = [
+            Example(kind, tuple(sorted(files, key=lambda file: by_numbers(file.stem)))) for files in videos.values()
+        ]
     return Source(kind, folder, weight, tuple(examples))
-
-
-def _in_time(frame: Path) -> list[tuple[str, int]]:
-    """By what frames are in order: numbers in their names count as numbers, 2.png comes before 10.png."""
-    return [(text, int(number or 0)) for text, number in re.findall(r"(\D*)(\d*)", frame.stem)]
 
 
 def hold_out(source: Source, share: float, seed: int) -> tuple[Source, tuple[Example, ...]]:

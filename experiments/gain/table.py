@@ -28,11 +28,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:z.{digits}f}"
 
 
-def with_interval(value: float | None, low: float | None, high: float | None) -> str:
+def with_interval(value: float | None, low: float | None, high: float | None, digits: int = 3) -> str:
     """``0.412 [0.301, 0.530]``, or less of it where less is defined."""
     if low is None or high is None:
-        return number(value)
-    return f"{number(value)} [{number(low)}, {number(high)}]"
+        return number(value, digits)
+    return f"{number(value, digits)} [{number(low, digits)}, {number(high, digits)}]"
 
 
 def run_table(run: GainRun) -> str:
