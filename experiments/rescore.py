@@ -4,8 +4,8 @@
 
 It needs the run's ``config.yaml``, ``env.json``, ``metrics.json``, ``per_image.csv`` and ``predictions.json``, and the
 annotations. It writes ``metrics.json``, ``per_image.csv`` and ``curves.json`` again, of which tables, plots and report
-are made, and adds to ``env.json`` what scored; `experiments.gain.records` describes the files. PSNR and SSIM, times and
-examples stay those that were found when the pictures were there.
+are made, and adds to ``env.json`` what scored; `experiments.gain.records` describes the files. PSNR and SSIM of each
+picture, times and examples stay those that were found when the pictures were there.
 """
 
 from __future__ import annotations

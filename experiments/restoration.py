@@ -242,7 +242,8 @@ def _metrics(
     scores: dict[str, list[PictureScore]],
     digest: str,
 ) -> dict[str, Any]:
-    from experiments.restoration_scores import ALIGNED_PROTOCOL, PROTOCOL, pictures_with, summarize
+    from experiments.gain.restoration import pictures_with
+    from experiments.restoration_scores import ALIGNED_PROTOCOL, PROTOCOL, summarize
 
     summaries = summarize(scores, INPUT)
     data_set, manifest_blur = _from_manifest(args.blurred) if args.blurred else (None, args.blur)

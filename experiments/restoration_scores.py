@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deblur.metrics import psnr_of_values
-from experiments.gain.restoration import restoration_scores
+from experiments.gain.restoration import pictures_with, restoration_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -88,17 +88,6 @@ def score_picture(
         aligned=True if aligned else None,
         milliseconds=milliseconds,
     )
-
-
-def pictures_with(name: Literal["psnr", "ssim"], rows: Iterable[Sequence[PictureScore]]) -> list[int]:
-    """The places of the pictures that every row has this score of, so that means of rows can be set side by side.
-
-    Args:
-        name: of the score.
-        rows: the scores of the same pictures, in one order.
-    """
-    places = enumerate(zip(*rows, strict=True))
-    return [place for place, scores in places if all(getattr(score, name) is not None for score in scores)]
 
 
 def summarize(rows: Mapping[str, Sequence[PictureScore]], before: str) -> dict[str, dict[str, Any]]:

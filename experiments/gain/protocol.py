@@ -73,4 +73,5 @@ def scoring_protocol(settings: Settings) -> dict[str, Any]:
         },
         "consistency": {"confidence": CONFIDENT, "reference": "the detector's own boxes on the sharp pictures"},
         "picture_score": {"metric": "F1, mean over IoU .50:.05:.95", "confidence": CONFIDENT},
+        "psnr_mean": "over the pictures that no arm of the blur has exactly; sharp-through: that it changes",
     }

@@ -88,9 +88,13 @@ class ArmScore:
         n_truths: boxes of the truth that count.
         n_predictions: boxes handed to the scorer.
         per_class: for each class evaluated ``ap`` and ``n_truths``; the AP of a class without truth is None.
-        psnr: mean dB of 8-bit RGB pictures against the sharp ones, exact matches left out and counted in ``n_exact``;
-            None for ``sharp`` and where there are no sharp pictures.
-        ssim: mean, in scikit-image's Gaussian-window definition.
+        psnr: mean dB of 8-bit RGB pictures against the sharp ones, over those that no arm of the blur has exactly, of
+            ``sharp-through:NAME`` over those that it changes; None for ``sharp``, where there are no sharp pictures,
+            and over nothing.
+        ssim: mean over all pictures, in scikit-image's Gaussian-window definition.
+        n_exact: pictures that are their sharp ones, pixel by pixel.
+        n_psnr: pictures that ``psnr`` averages. None in runs scored before it was written down, when each arm averaged
+            all but its own exact pictures; ``experiments.rescore`` scores them as above.
     """
 
     ap: float | None
@@ -113,6 +117,7 @@ class ArmScore:
     psnr: float | None = None
     ssim: float | None = None
     n_exact: int | None = None
+    n_psnr: int | None = None
     per_class: dict[str, dict[str, float | int | None]] = field(default_factory=dict)
 
 

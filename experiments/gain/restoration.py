@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from deblur.metrics import psnr_of_values
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
 SMALLEST_SIDE = 11  # of the Gaussian window
+
+
+class Scored(Protocol):
+    """Something with the scores of one picture; one that is None is not defined."""
+
+    @property
+    def psnr(self) -> float | None:
+        """In dB; None for an exact match."""
+
+    @property
+    def ssim(self) -> float | None:
+        """None of a picture too small for it."""
+
+
+def pictures_with(name: Literal["psnr", "ssim"], rows: Iterable[Sequence[Scored]]) -> list[int]:
+    """The places of the pictures that every row has this score of, so that means of rows can be set side by side.
+
+    Args:
+        name: of the score.
+        rows: the scores of the same pictures, in one order.
+    """
+    places = enumerate(zip(*rows, strict=True))
+    return [place for place, scores in places if all(getattr(score, name) is not None for score in scores)]
 
 
 def restoration_scores(picture: NDArray[np.uint8], sharp: NDArray[np.uint8]) -> dict[str, float | None]:

@@ -26,6 +26,7 @@ from experiments.gain.records import (
     fused_name,
     sharp_through_arm,
 )
+from experiments.gain.restoration import pictures_with
 from experiments.gain.tables import Curve, PictureRow
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def score_detector(
         done(1)
     draws = _draws(settings, truth, found, scores)
     counts = _truths_by_class(truth)
-    scored = {key: _arm_score(scores[key], draws.ap(_label(key)), rows[key], counts) for key in scores}
+    averaged = _averaged(rows)
+    scored = {key: _arm_score(scores[key], draws.ap(_label(key)), rows[key], averaged[key], counts) for key in scores}
     agreement = _consistency(settings, truth, found)
     results = []
     for blur in (blur for blur, arm in scored if arm == BLURRED):
@@ -202,10 +204,25 @@ def _rows(
     return rows
 
 
-def _arm_score(scores: CocoScores, ap: Interval, rows: Sequence[PictureRow], counts: Counter[str]) -> ArmScore:
-    psnrs = [row.psnr for row in rows if row.psnr is not None]
+def _averaged(rows: Mapping[Key, Sequence[PictureRow]]) -> dict[Key, list[int]]:
+    """The places of the pictures whose PSNR an arm averages: those that no arm of its blur has exactly.
+
+    A picture that one arm has exactly is an easy one: averaged by the others alone, it would be a gain of theirs.
+    Arms of sharp pictures stand by themselves, since one that leaves them all alone would take every picture away.
+    """
+    by_blur: dict[str, list[Sequence[PictureRow]]] = {}
+    for (blur, _), own in rows.items():
+        by_blur.setdefault(blur, []).append(own)
+    return {key: pictures_with("psnr", by_blur[key[0]] if key[0] else [own]) for key, own in rows.items()}
+
+
+def _arm_score(
+    scores: CocoScores, ap: Interval, rows: Sequence[PictureRow], averaged: Sequence[int], counts: Counter[str]
+) -> ArmScore:
+    psnrs = [psnr for place in averaged if (psnr := rows[place].psnr) is not None]
     ssims = [row.ssim for row in rows if row.ssim is not None]
-    compared = bool(ssims or psnrs)
+    n_exact = sum(row.psnr is None for row in rows)
+    compared = bool(ssims) or n_exact < len(rows)
     return ArmScore(
         **{figure: getattr(scores, figure) for figure in FIGURES},
         ap_low=ap.low,
@@ -215,7 +232,8 @@ def _arm_score(scores: CocoScores, ap: Interval, rows: Sequence[PictureRow], cou
         n_predictions=scores.n_predictions,
         psnr=float(np.mean(psnrs)) if psnrs else None,
         ssim=float(np.mean(ssims)) if ssims else None,
-        n_exact=len(rows) - len(psnrs) if compared else None,
+        n_exact=n_exact if compared else None,
+        n_psnr=len(averaged) if compared else None,
         per_class={name: {"ap": ap, "n_truths": counts[name]} for name, ap in scores.per_class.items()},
     )
 

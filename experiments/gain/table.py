@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from experiments.gain.records import CONTROL
+from experiments.gain.records import BLURRED, CONTROL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,7 @@ def _block(result: Result) -> str:
         )
         for name, arm in result.arms.items()
     ]
-    parts = [f"{result.detector}, {result.blur}", aligned(arms)]
+    parts = [f"{result.detector}, {result.blur}{_left_out(result)}", aligned(arms)]
     if result.recovered:
         beyond = result.beyond_control or {}
         heads = ("deblurrer", "recovered fraction", "AP difference", "harm to sharp pictures", f"beyond {CONTROL}")
@@ -87,6 +87,14 @@ def _block(result: Result) -> str:
         ]
         parts.append(aligned(agreement))
     return "\n".join(parts)
+
+
+def _left_out(result: Result) -> str:
+    """Over how many pictures PSNR is averaged, where these are not all."""
+    blurred = result.arms[BLURRED]
+    if blurred.n_psnr is None or blurred.n_psnr == blurred.n_pictures:
+        return ""
+    return f"; PSNR over the {blurred.n_psnr} of {blurred.n_pictures} pictures that no arm has exactly"
 
 
 def _shown(interval: Interval) -> str:

@@ -36,6 +36,7 @@ _NOT_ON_FIGURES = (
     "bootstrap.unit",
     "consistency",
     "picture_score",
+    "psnr_mean",
     "drawn_confidence",
     "restoration",
 )

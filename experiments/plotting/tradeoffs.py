@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from experiments.plotting.runs import Series
+    from experiments.plotting.runs import Runs, Series
 
 RECOVERED_LABEL = "Recovered fraction (%)"
 _APART = 0.24  # between the blurs of one deblurrer; from one deblurrer to the next it is 1
@@ -49,7 +49,7 @@ def psnr_recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
         "Does a higher PSNR mean better detection?",
         "Each line leads from the blurred pictures (0 % by definition) to the restored ones."
         f" Bars: {runs.confidence_percent} % paired bootstrap intervals over pictures. PSNR is of 8-bit RGB, mean over"
-        " pictures.",
+        f" {_averaged(runs)}.",
         size,
         [*runs.of(BLURRED)[:1], *runs.deblurred],
     )
@@ -161,6 +161,13 @@ def _recovered(series: Series, detector: str, blur: str) -> list[tuple[float, En
     if interval.low is None or interval.high is None:
         return [(100 * interval.value, None)]
     return [(100 * interval.value, (100 * interval.low, 100 * interval.high))]
+
+
+def _averaged(runs: Runs) -> str:
+    """Which pictures PSNR is the mean over, in words."""
+    scores = (series.score(detector, blur) for series in runs.deblurred for detector, blur in runs.pairs)
+    fewer = any(score.n_psnr is not None and score.n_psnr < score.n_pictures for score in scores if score)
+    return "the pictures that no arm of the blur has exactly" if fewer else "pictures"
 
 
 def _blurred_psnr(drawing: Drawing, detector: str, blur: str) -> list[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -87,6 +88,23 @@ def test_other_options_are_refused_by_name(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == f"error: {first} and {second} do not compare: they differ in {differing}\n"
+
+
+def test_how_exact_pictures_are_averaged_matters_only_where_there_are_some(
+    first: Path, settings: Settings, fakes: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second = _run(dataclasses.replace(settings, deblurrers=("idle",)), fakes, tmp_path / "second")
+    for exact, run in ((True, first), (False, second)):  # "unmove" gives the sharp pictures, "idle" has none
+        old = tmp_path / f"before {run.name}"
+        shutil.copytree(run, old)
+        content = json.loads((old / "metrics.json").read_text())
+        del content["protocol"]["psnr_mean"]
+        for score in (score for result in content["results"] for score in result["arms"].values()):
+            del score["n_psnr"]
+        (old / "metrics.json").write_text(json.dumps(content))
+        assert read_metrics(old).results[0].arms["blurred"].n_psnr is None
+        assert compare.main([str(old), str(run)]) == int(exact)
+        assert ("they differ in protocol.psnr_mean\n" in capsys.readouterr().err) is exact
 
 
 def test_other_pictures_or_truth_are_refused_by_name(

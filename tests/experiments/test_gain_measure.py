@@ -79,16 +79,60 @@ def test_every_arm_has_the_figures_worked_out_by_hand(settings: Settings, folder
 def test_restoration_is_scored_against_sharp_and_exact_matches_are_counted_apart(
     settings: Settings, folder: Path, fakes: Any
 ) -> None:
-    arms = run(settings, folder, fakes).results[0].arms
+    arms = run(dataclasses.replace(settings, deblurrers=("idle",)), folder, fakes).results[0].arms
     # 2 strips of 8x20 pixels differ, by 160 in red and 80 in green and blue.
     error = 2 * 8 * 20 * (160**2 + 80**2 + 80**2) / (48 * 64 * 3)
     assert arms["blurred"].psnr == pytest.approx(10 * np.log10(255**2 / error))
-    assert arms["blurred"].n_exact == 0
+    assert (arms["blurred"].n_exact, arms["blurred"].n_psnr) == (0, 4)
     assert arms["blurred"].ssim is not None
     assert arms["blurred"].ssim < 0.95
-    assert (arms["deblurred:unmove"].psnr, arms["deblurred:unmove"].n_exact) == (None, 4)
-    assert arms["deblurred:unmove"].ssim == pytest.approx(1)
-    assert (arms["sharp"].psnr, arms["sharp"].ssim, arms["sharp"].n_exact) == (None, None, None)
+    sharp = arms["sharp"]
+    assert (sharp.psnr, sharp.ssim, sharp.n_exact, sharp.n_psnr) == (None, None, None, None)
+    # Compared with no other arm: it leaves sharp pictures as they are, and that takes no picture from the blurred ones.
+    through = arms["sharp-through:idle"]
+    assert (through.psnr, through.n_exact, through.n_psnr) == (None, 4, 0)
+
+
+def test_arms_of_a_blur_average_psnr_over_the_same_pictures(
+    settings: Settings, folder: Path, data: Path, fakes: Any
+) -> None:
+    for stem in STEMS:
+        picture = read_picture(data / "blurred" / f"{stem}.png").copy()
+        picture[0, 0] += 9
+        write_picture(data / "peer" / f"{stem}.png", picture)
+    shutil.copy(data / "sharp" / "b.png", data / "blurred" / "b.png")
+    gain = run(
+        dataclasses.replace(settings, deblurrers=("idle",), peers=(("theirs", data / "peer"),), fuse=True),
+        folder,
+        fakes,
+    )
+    arms = gain.results[0].arms
+    psnr = {(row["arm"], row["picture"]): row["psnr"] for row in rows_of(folder)}
+    assert psnr["blurred", "b"] == psnr["deblurred:idle", "b"] == ""
+    assert psnr["deblurred:theirs", "b"]
+    for arm in ("blurred", "deblurred:idle", "deblurred:theirs", "deblurred:theirs+blurred"):
+        expected = np.mean([float(psnr[arm, stem]) for stem in "acd"])
+        assert (arms[arm].psnr, arms[arm].n_psnr) == (pytest.approx(expected), 3)
+    assert (arms["blurred"].n_exact, arms["deblurred:theirs"].n_exact) == (1, 0)
+    assert arms["deblurred:theirs"].psnr < arms["blurred"].psnr  # it made each of them worse
+    assert "finder, blurred; PSNR over the 3 of 4 pictures that no arm has exactly" in run_table(gain).splitlines()
+
+
+def test_what_is_exact_at_one_blur_is_averaged_at_the_others(
+    settings: Settings, folder: Path, data: Path, fakes: Any
+) -> None:
+    for stem in STEMS:
+        write_picture(data / "peer" / "straight-12" / f"{stem}.png", read_picture(data / "sharp" / f"{stem}.png"))
+        write_picture(data / "peer" / "straight-16" / f"{stem}.png", np.zeros((48, 64, 3), np.uint8))
+    changed = dataclasses.replace(
+        settings,
+        blurred=None,
+        blurs=(parse_blur("straight:12"), parse_blur("straight:16")),
+        deblurrers=(),
+        peers=(("theirs", data / "peer"),),
+    )
+    results = run(changed, folder, fakes).results
+    assert [result.arms["blurred"].n_psnr for result in results] == [0, 4]
 
 
 def test_the_table_says_how_many_pictures_have_no_psnr(settings: Settings, folder: Path, fakes: Any) -> None:
@@ -98,6 +142,7 @@ def test_the_table_says_how_many_pictures_have_no_psnr(settings: Settings, folde
     assert rows["sharp-through:idle"][-3:] == ["-", "1.0000", "4"]
     assert rows["blurred"][-1] == "0"
     assert rows["sharp"][-3:] == ["-", "-", "-"]
+    assert rows["blurred"][-3] == "-"  # every picture of it is exact in another arm
 
 
 def test_blurred_pictures_that_are_sharp_ones_are_counted(
@@ -305,7 +350,7 @@ def test_boxes_of_both_pictures_are_fused(settings: Settings, folder: Path, fake
     assert (result.beyond_control["idle+blurred"].low, result.beyond_control["idle+blurred"].high) == (0, 0)
     # The picture beside fused boxes is the restored one, of the control the blurred one.
     assert fused["unmove"].n_exact == 4
-    assert fused["mirrored"].psnr == result.arms["blurred"].psnr
+    assert fused["mirrored"].ssim == result.arms["blurred"].ssim != fused["unmove"].ssim
     assert [(record.name, record.kind) for record in gain.deblurrers] == [
         ("unmove", "network"),
         ("idle", "network"),

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 def _score(ap: float | None) -> ArmScore:
     per_class = {"person": {"ap": ap, "n_truths": 3}}
-    return ArmScore(ap, ap, ap, None, ap, ap, ap, ap, ap, None, ap, ap, None, None, 2, 3, 9, 30.5, 0.9, 0, per_class)
+    return ArmScore(ap, ap, ap, None, ap, ap, ap, ap, ap, None, ap, ap, None, None, 2, 3, 9, 30.5, 0.9, 0, 2, per_class)
 
 
 def _run(detectors: list[str], blurs: list[str]) -> GainRun:

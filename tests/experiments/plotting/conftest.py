@@ -45,7 +45,7 @@ def interval(value: float | None, low: float | None = None, high: float | None =
 def score(ap: float | None, psnr: float | None = None, classes: tuple[str, ...] = ("person", EVIL)) -> ArmScore:
     low, high = (None, None) if ap is None else (ap - 0.02, ap + 0.03)
     per_class: dict[str, dict[str, float | int | None]] = {name: {"ap": ap, "n_truths": 1} for name in classes}
-    return ArmScore(ap, ap, ap, None, ap, ap, ap, ap, ap, None, ap, ap, low, high, 2, 2, 9, psnr, 0.9, 0, per_class)
+    return ArmScore(ap, ap, ap, None, ap, ap, ap, ap, ap, None, ap, ap, low, high, 2, 2, 9, psnr, 0.9, 0, 2, per_class)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from matplotlib.markers import CARETLEFTBASE, CARETRIGHTBASE
 from PIL import Image
 
 from detection.bootstrap import Interval
+from experiments.gain.files import write_metrics
 from experiments.gain.tables import Boxes
 from experiments.plots import main
 from experiments.plotting.boxes import found_in, iou
@@ -279,6 +281,22 @@ def test_names_of_blurs_lie_below_all_that_is_drawn(tmp_path: Path, make_run: Ma
             assert frame.y0 <= box.y0 < box.y1 < lowest
             # All three blurs have the same PSNR here: one stands above the other.
             assert not any(box.overlaps(other) for other in boxes[number + 1 :])
+
+
+def test_the_caption_says_where_psnr_is_not_of_all_pictures(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run")
+    few = {arm: dataclasses.replace(score, n_psnr=1) for arm, score in run.results[0].arms.items()}
+    for arms, words in (
+        (run.results[0].arms, "over pictures."),
+        (few, "over the pictures that no arm of the blur has exactly."),
+    ):
+        write_metrics(
+            tmp_path / "run", dataclasses.replace(run, results=[dataclasses.replace(run.results[0], arms=arms)])
+        )
+        with styled() as palette:
+            (plot,) = psnr_recovered(Drawing(Runs([tmp_path / "run"]), palette))
+        assert isinstance(plot, Plot)
+        assert f"PSNR is of 8-bit RGB, mean {words}" in plot.caption
 
 
 def test_blurs_of_one_length_are_told_apart(tmp_path: Path, make_run: MakeRun) -> None:
