@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from deblur.cli import EXIT_DONE, parse_args, run
 from deblur.errors import DeblurError
-from experiments.gain.records import is_sharp_arm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -68,28 +67,57 @@ def _compare(folders: Sequence[Path], as_json: bool) -> int:
 def differences(first: GainRun, second: GainRun) -> list[str]:
     """The keys of protocol and data, dotted and sorted, in which two runs differ; what they measured may differ.
 
-    Of the data the hashes and counts are looked at: where the files lay does not matter.
+    Of the data the hashes and counts are looked at: where the files lay does not matter. Truth and adapter are those of
+    the detectors of both runs: what a detector more knows, and how it is asked, is nothing to the others.
     """
-    differing = _differing(first.protocol, second.protocol, "protocol")
+    from experiments.gain.protocol import adapters
+
+    differing = _differing(_protocol(first), _protocol(second), "protocol")
+    # Runs of older code do not have this key, which is about exact pictures alone.
     if not _has_exact(first) and not _has_exact(second):
-        # Which runs of older code do not have: it is about exact pictures alone.
         differing = [key for key in differing if key != "protocol.psnr_mean"]
+    one, other = (adapters(gain.protocol, [record.name for record in gain.detectors]) for gain in (first, second))
+    for name in one.keys() & other.keys():
+        differing += _differing(one[name], other[name], f"protocol.detection.adapter.{name}")
     differing += _differing(_content(first), _content(second), "data")
-    if not differing and first.data["sha256"] != second.data["sha256"]:
+    if not _have_one_truth(first, second):
+        differing.append("data.annotations")
+    same_truth = first.data["annotations"]["sha256"] == second.data["annotations"]["sha256"]
+    if not differing and same_truth and first.data["sha256"] != second.data["sha256"]:
         differing.append("data.sha256")
     return sorted(differing)
 
 
+def _protocol(gain: GainRun) -> dict[str, Any]:
+    """What was done with every detector."""
+    detection = {key: value for key, value in gain.protocol["detection"].items() if key != "adapter"}
+    return gain.protocol | {"detection": detection}
+
+
+def _have_one_truth(first: GainRun, second: GainRun) -> bool:
+    """Whether detectors of both runs have the same truth in each; of runs without such a detector, whether any has."""
+    one, other = map(_truths, (first, second))
+    both = one.keys() & other.keys()
+    return all(one[name] == other[name] for name in both) if both else not set(one.values()).isdisjoint(other.values())
+
+
+def _truths(gain: GainRun) -> dict[str, str]:
+    """The hash of the truth by detector; older runs know that of all their detectors together."""
+    together = gain.data["annotations"]["sha256"]
+    return {record.name: record.truth_sha256 or together for record in gain.detectors}
+
+
 def _has_exact(gain: GainRun) -> bool:
     """Whether some picture of a blur is its sharp one, pixel by pixel."""
+    from experiments.gain.records import is_sharp_arm
+
     return any(score.n_exact for run in gain.results for arm, score in run.arms.items() if not is_sharp_arm(arm))
 
 
 def _content(gain: GainRun) -> dict[str, Any]:
-    """What a run's data is, wherever it lay."""
+    """What a run's pictures are, wherever they lay."""
     data = gain.data
     return {
-        "annotations": data["annotations"]["sha256"],
         "sharp": None if data["sharp"] is None else data["sharp"]["sha256"],
         "blurred": data["blurred"],
         "classes": data["classes"],

@@ -168,11 +168,13 @@ def _settings(folder: Path) -> Settings:
 
 
 def _class_names(old: GainRun, predictions: Predictions) -> dict[str, tuple[str, ...]]:
-    """Every class of each detector: those with a score, or where ``--classes`` chose some, those that boxes have."""
-    if old.data["classes"] is not None:
-        return {record.name: tuple(predictions.class_names) for record in old.detectors}
+    """Every class of each detector.
+
+    Older runs do not say: there it is those with a score, or where ``--classes`` chose some, those of all detectors.
+    """
     scored = {result.detector: next(iter(result.arms.values())).per_class for result in old.results}
-    return {detector: tuple(per_class) for detector, per_class in scored.items()}
+    unsaid = scored if old.data["classes"] is None else dict.fromkeys(scored, predictions.class_names)
+    return {record.name: tuple(record.class_names or unsaid[record.name]) for record in old.detectors}
 
 
 def _found(predictions: Predictions, detector: str) -> Found:

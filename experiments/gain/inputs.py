@@ -25,12 +25,14 @@ class Truths:
         stems: the pictures measured, sorted.
         everything: the truth of all annotated pictures, in the first detector's class names.
         sha256: of pictures and objects, whatever format they were read from.
+        sha256_by_detector: detector name to what ``sha256`` is in a run of that detector alone.
     """
 
     by_detector: Mapping[str, GroundTruth]
     stems: tuple[str, ...]
     everything: GroundTruth
     sha256: str
+    sha256_by_detector: Mapping[str, str]
 
     @property
     def n_annotated(self) -> int:
@@ -68,7 +70,9 @@ def read_truths(path: Path, class_names: Mapping[str, tuple[str, ...]], limit: i
     if not stems:
         raise DeblurError(f"{path} holds no picture: there is nothing to measure")
     chosen = {detector: by_names[names].subset(stems) for detector, names in class_names.items()}
-    return Truths(chosen, stems, everything, _combined(_truth_hash(truth) for truth in chosen.values()))
+    hashes = {detector: _truth_hash(truth) for detector, truth in chosen.items()}
+    alone = {detector: _combined([digest]) for detector, digest in hashes.items()}
+    return Truths(chosen, stems, everything, _combined(hashes.values()), alone)
 
 
 def match_folder(folder: Path, truths: Truths) -> tuple[dict[str, Path], int]:

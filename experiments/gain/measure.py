@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from detection.truth import GroundTruth
-    from detection.types import Detections
+    from detection.types import Detections, Detector
     from experiments.gain.inputs import Truths
     from experiments.gain.narrator import Narrator
     from experiments.gain.plan import Plan
@@ -85,7 +85,7 @@ def measure(plan: Plan, run: Path, narrator: Narrator, processes: Processes | No
     gain = GainRun(
         protocol=protocol_of(settings, detectors),
         data=_data(plan, arms, {blur.name: blur.sha256 for blur in blurs}),
-        detectors=[DetectorRecord(loaded.detector.name, loaded.detector.sha256) for loaded in detectors],
+        detectors=[_detector_record(loaded.detector, truths) for loaded in detectors],
         deblurrers=_deblurrer_records(plan, arms),
         blurs=blurs,
         results=results,
@@ -135,6 +135,11 @@ def _data(plan: Plan, arms: Arms, blurred: Mapping[str, str]) -> dict[str, Any]:
         "classes": classes,
         "reports": reports,
     }
+
+
+def _detector_record(detector: Detector, truths: Truths) -> DetectorRecord:
+    truth_sha256 = truths.sha256_by_detector[detector.name]
+    return DetectorRecord(detector.name, detector.sha256, list(detector.class_names), truth_sha256)
 
 
 def _deblurrer_records(plan: Plan, arms: Arms) -> list[DeblurrerRecord]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from detection.fusion import SAME_OBJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from experiments.gain.settings import LoadedDetector, Settings
 
@@ -52,6 +52,13 @@ def protocol_of(settings: Settings, detectors: Sequence[LoadedDetector]) -> dict
             "seed": settings.seed if settings.blurs else None,
         },
     }
+
+
+def adapters(protocol: Mapping[str, Any], detectors: Collection[str]) -> dict[str, Any]:
+    """What the adapter of each detector of a run says of itself, out of the run's protocol, by the detector's name."""
+    said = protocol["detection"].get("adapter")
+    by_name = isinstance(said, dict) and set(said) == set(detectors)
+    return said if by_name else dict.fromkeys(detectors, said)
 
 
 def scoring_protocol(settings: Settings) -> dict[str, Any]:

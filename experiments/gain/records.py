@@ -178,10 +178,20 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class DetectorRecord:
-    """A detector of the run: its name in the results and the hash of its weights."""
+    """A detector of the run.
+
+    Attributes:
+        name: its name in the results.
+        sha256: of its weights.
+        class_names: every class that it can find, in its own order, whether or not ``--classes`` chose it. None in runs
+            made before it was written down, as is the next.
+        truth_sha256: of the truth in its class names: ``data.annotations.sha256`` of a run of this detector alone.
+    """
 
     name: str
     sha256: str
+    class_names: list[str] | None = None
+    truth_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,12 +239,13 @@ class GainRun:
     """The content of ``metrics.json``.
 
     Attributes:
-        protocol: how every figure was made; runs compare only where this is equal.
+        protocol: how every figure was made; runs compare only where this is equal, ``detection.adapter`` where it is
+            equal for the detectors of both (`experiments.gain.protocol.adapters`).
         data: what it was made on. ``sha256`` of truth and pictures together, and of each part in ``annotations``,
             ``sharp`` (None for real blur) and ``blurred`` (by blur); ``n_pictures`` measured of ``n_annotated``;
             ``limit`` (the ``--limit`` that cut them, or None); ``n_without_annotation`` pictures left out, by folder;
             ``classes`` (None for all); ``reports`` by detector of how annotations were read. Runs compare only where
-            the hashes are equal.
+            the hashes are equal; that of the truth may differ by detectors that only one of them has.
         detectors: in the order of the command line, as are the other two.
         deblurrers: networks first, then folders, then what is fused.
         blurs: one for each set of blurred pictures.

@@ -195,7 +195,9 @@ class Runs:
         scores = [score for run in self.runs for result in run.record.results for score in result.arms.values()]
         if not scores:
             return "no picture scored"
-        text = f"n = {scores[0].n_pictures:,} pictures, {scores[0].n_truths:,} objects"
+        counts = {score.n_truths for score in scores}  # detectors that know different classes have different objects
+        objects = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
+        text = f"n = {scores[0].n_pictures:,} pictures, {objects} objects"
         limit = self.runs[0].record.data.get("limit")
         return text if limit is None else f"{text} (cut by --limit {limit}: a trial)"
 

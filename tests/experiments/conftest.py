@@ -53,6 +53,12 @@ class RedFinder:
         return Detections.ordered([box], [0.9], ["red"])
 
 
+class BareFinder(RedFinder):
+    """Knows a class less, and is asked in another way."""
+
+    class_names = ("red",)
+
+
 class Fakes:
     """Detectors and deblurrers that count what they are asked for."""
 
@@ -68,8 +74,8 @@ class Fakes:
         return Tools(self._detector, self._deblurrer)
 
     def _detector(self, name: str) -> LoadedDetector:
-        self.detectors[name] = RedFinder(name)
-        return LoadedDetector(self.detectors[name], {"head": "none"})
+        self.detectors[name] = BareFinder(name) if name == "narrow" else RedFinder(name)
+        return LoadedDetector(self.detectors[name], {"head": "other" if name == "narrow" else "none"})
 
     def _deblurrer(self, name: str) -> LoadedDeblurrer:
         moves = {"unmove": -MOVE, "idle": 0, "unmove2": -MOVE, "unmove+gyro": -MOVE}
@@ -115,6 +121,16 @@ def data(tmp_path: Path) -> Path:
     content = {"images": images, "annotations": annotations, "categories": categories}
     (folder / "truth.json").write_text(json.dumps(content))
     return folder
+
+
+@pytest.fixture
+def blue_object(data: Path) -> None:
+    """An object that nothing finds, of the class that the detector "narrow" does not know."""
+    content = json.loads((data / "truth.json").read_text())
+    content["categories"].append({"id": 8, "name": "blue"})
+    box = {"id": 9, "image_id": 0, "category_id": 8, "bbox": [1, 1, 9, 9], "area": 81}
+    content["annotations"].append(box)
+    (data / "truth.json").write_text(json.dumps(content))
 
 
 @pytest.fixture

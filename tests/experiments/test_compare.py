@@ -122,6 +122,54 @@ def test_other_pictures_or_truth_are_refused_by_name(
     assert "they differ in data.annotations, data.blurred.blurred\n" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("blue_object")
+def test_a_detector_more_with_classes_of_its_own_does_not_matter(
+    settings: Settings, fakes: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = {
+        names: _run(dataclasses.replace(settings, detectors=names), fakes, tmp_path / "+".join(names))
+        for names in (("finder",), ("finder", "narrow"), ("narrow",))
+    }
+    one, both, other = runs.values()
+    assert compare.main([str(one), str(both), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["figures"]
+    sharp = {row["detector"]: row["values"] for row in rows if (row["figure"], row["of"]) == ("ap", "sharp")}
+    assert [value and value["value"] for value in sharp["finder"]] == [pytest.approx(0.5)] * 2  # no blue is found
+    assert [value and value["value"] for value in sharp["narrow"]] == [None, pytest.approx(1)]
+    assert compare.main([str(both), str(other)]) == 0
+    assert compare.main([str(one), str(other)]) == 1  # not one figure of the same truth
+    assert "they differ in data.annotations\n" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("blue_object")
+def test_what_older_runs_do_not_say_of_each_detector_is_that_of_all(
+    settings: Settings, fakes: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = _run(dataclasses.replace(settings, detectors=("finder", "narrow")), fakes, tmp_path / "both")
+    for names, comparable in ((("finder",), True), (("finder", "narrow"), False)):
+        old = _run(dataclasses.replace(settings, detectors=names), fakes, tmp_path / f"{len(names)} old")
+        content = json.loads((old / "metrics.json").read_text())
+        for record in content["detectors"]:
+            del record["class_names"], record["truth_sha256"]
+        (old / "metrics.json").write_text(json.dumps(content))
+        assert compare.main([str(old), str(old)]) == 0
+        assert compare.main([str(old), str(both)]) == int(not comparable)
+        assert ("differ in data.annotations\n" in capsys.readouterr().err) is not comparable
+
+
+def test_a_detector_asked_in_another_way_is_refused(
+    settings: Settings, fakes: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = _run(dataclasses.replace(settings, detectors=("finder", "narrow")), fakes, tmp_path / "both")
+    other = tmp_path / "other"
+    other.mkdir()
+    gain = read_metrics(both)
+    gain.protocol["detection"]["adapter"]["narrow"]["head"] = "third"
+    write_metrics(other, gain)
+    assert compare.main([str(both), str(other)]) == 1
+    assert "they differ in protocol.detection.adapter.narrow.head\n" in capsys.readouterr().err
+
+
 def test_one_name_for_two_weights_is_told_apart(
     first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,12 +15,11 @@ from experiments.gain.files import read_metrics
 from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
 from experiments.gain.plan import plan
-from experiments.gain.settings import Tools
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from experiments.gain.settings import LoadedDetector, Settings
+    from experiments.gain.settings import Settings
 
 TABLES = ("metrics.json", "per_image.csv", "curves.json")
 
@@ -28,15 +27,8 @@ TABLES = ("metrics.json", "per_image.csv", "curves.json")
 @pytest.fixture
 def measured(settings: Settings, folder: Path, fakes: Any) -> Path:
     """A run with fused boxes of two detectors, of which one knows a class less, and of its files the needed ones."""
-
-    def load(name: str) -> LoadedDetector:
-        loaded = fakes.tools.load_detector(name)
-        if name == "narrow":
-            loaded.detector.class_names = ("red",)
-        return loaded
-
     settings = dataclasses.replace(settings, fuse=True, detectors=("finder", "narrow"))
-    measure(plan(settings, Tools(load, fakes.tools.load_deblurrer)), folder, Narrator(silent=True))
+    measure(plan(settings, fakes.tools), folder, Narrator(silent=True))
     for name in ("cache", "pictures"):
         shutil.rmtree(folder / name)
     _write_config(folder, settings)
@@ -87,8 +79,11 @@ def test_what_older_code_did_not_measure_is_added(
     assert "beyond_control unmove+blurred" in capsys.readouterr().out
 
 
-def test_classes_and_limit_of_the_run_are_kept(settings: Settings, folder: Path, fakes: Any) -> None:
-    settings = dataclasses.replace(settings, classes=("red",))
+@pytest.mark.usefixtures("blue_object")
+def test_classes_of_a_run_are_kept_whatever_else_its_detectors_know(
+    settings: Settings, folder: Path, fakes: Any
+) -> None:
+    settings = dataclasses.replace(settings, classes=("red",), detectors=("narrow", "finder"))
     measure(plan(settings, fakes.tools), folder, Narrator(silent=True))
     _write_config(folder, settings)
     (folder / "env.json").write_text("{}")
@@ -96,6 +91,16 @@ def test_classes_and_limit_of_the_run_are_kept(settings: Settings, folder: Path,
     assert rescore.main([str(folder)]) == 0
     assert {name: (folder / name).read_bytes() for name in TABLES} == before
     assert list(read_metrics(folder).results[0].arms["sharp"].per_class) == ["red"]
+
+
+@pytest.mark.usefixtures("blue_object")
+def test_a_run_without_its_detectors_classes_can_be_scored(measured: Path) -> None:
+    path = measured / "metrics.json"
+    content = json.loads(path.read_text())
+    assert [record.pop("class_names") for record in content["detectors"]] == [["blue", "red"], ["red"]]
+    path.write_text(json.dumps(content))
+    assert rescore.main([str(measured)]) == 0
+    assert json.loads(path.read_text())["results"] == content["results"]
 
 
 def test_annotations_may_have_moved_but_not_changed(

@@ -299,6 +299,15 @@ def test_the_caption_says_where_psnr_is_not_of_all_pictures(tmp_path: Path, make
         assert f"PSNR is of 8-bit RGB, mean {words}" in plot.caption
 
 
+def test_detectors_that_know_different_classes_have_different_objects(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", detectors=("one", "two"), blurs=(8,))
+    assert Runs([tmp_path / "run"]).counts == "n = 2 pictures, 2 objects"
+    more = {arm: dataclasses.replace(score, n_truths=1005) for arm, score in run.results[1].arms.items()}
+    results = [run.results[0], dataclasses.replace(run.results[1], arms=more)]
+    write_metrics(tmp_path / "run", dataclasses.replace(run, results=results))
+    assert Runs([tmp_path / "run"]).counts == "n = 2 pictures, 2 to 1,005 objects"
+
+
 def test_blurs_of_one_length_are_told_apart(tmp_path: Path, make_run: MakeRun) -> None:
     make_run(tmp_path / "run", blurs=("shake:16", "shake:16,readout=1.0", "shake:28,roll=0.0"))
     runs = Runs([tmp_path / "run"])
