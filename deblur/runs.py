@@ -130,6 +130,20 @@ def write_yaml(path: Path, content: dict[str, Any]) -> None:
     write_atomically(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode("utf-8"))
 
 
+def make_room_for(file: Path) -> None:
+    """Make the folder that a file of ``--output`` is to lie in.
+
+    Raises:
+        DeblurError: it cannot be made, or ``file`` is itself a folder.
+    """
+    if file.is_dir():
+        raise DeblurError(f"{file} is a folder, and a file is to be written; choose another --output")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeblurError(f"cannot make the folder {file.parent}: {error.strerror}; choose another --output") from error
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write beside ``path`` and rename over it, so that a kill at any moment leaves a whole file."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -97,13 +97,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _cover(arguments: argparse.Namespace) -> int:
     import pandas as pd
 
-    from deblur.runs import write_atomically
+    from deblur.runs import make_room_for, write_atomically
     from experiments.gain.narrator import Narrator
 
     matches, n_pictures = _matches(arguments)
     if arguments.size > n_pictures:
         raise DeblurError(f"--size {arguments.size}: the run has {n_pictures} pictures, and a set has no more")
-    with Narrator().progress(len(DESIGNS) * arguments.sets, "drawing", "set") as done:
+    if arguments.output:
+        make_room_for(arguments.output)  # before the work, not after it
+    narrator = Narrator()
+    with narrator.progress(len(DESIGNS) * arguments.sets, "drawing", "set") as done:
         rows = [
             row
             for drawn in DESIGNS
@@ -111,6 +114,12 @@ def _cover(arguments: argparse.Namespace) -> int:
                 matches, n_pictures, arguments.size, drawn, arguments.sets, arguments.resamples, arguments.seed, done
             )
         ]
+    counted = {(row.figure, row.drawn) for row in rows}
+    missing = [
+        f"{name}, drawn {drawn}" for name in _figures(matches) for drawn in DESIGNS if (name, drawn) not in counted
+    ]
+    if missing:
+        narrator.say(f"not defined, and left out: {'; '.join(missing)}")
     table = pd.DataFrame(rows)
     if arguments.output:
         write_atomically(arguments.output, table.round(5).to_csv(index=False, lineterminator="\n").encode("utf-8"))
@@ -148,6 +157,8 @@ def _matches(arguments: argparse.Namespace) -> tuple[Matches, int]:
         for arm, key in keys.items()
         if key in found
     }
+    if not any(each.positives.any() for each in matches["sharp"]):
+        raise DeblurError(f"{arguments.run} has no object of the classes that were scored: no figure is defined")
     return matches, len(truth.pictures)
 
 
@@ -161,7 +172,7 @@ def coverage(
     seed: int,
     done: Callable[[int], None],
 ) -> list[Row]:
-    """Count for one way of drawing sets.
+    """Count for one way of drawing sets; a figure that all pictures or all sets do not define has no rows.
 
     Args:
         matches: of every arm: ``sharp``, ``blurred``, ``deblurred``, and ``fused`` with ``control`` or without.
@@ -178,9 +189,10 @@ def coverage(
     generator = np.random.default_rng(seed)
     figures = _figures(matches)
     everything = _aps(matches, np.ones((n_pictures, 1)))
-    true = {name: float(figure(everything)[0]) for name, figure in figures.items()}
-    values: dict[str, list[float]] = {name: [] for name in figures}
-    draws: dict[str, list[NDArray[np.float64]]] = {name: [] for name in figures}
+    every = {name: float(figure(everything)[0]) for name, figure in figures.items()}
+    true = {name: value for name, value in every.items() if not np.isnan(value)}
+    values: dict[str, list[float]] = {name: [] for name in true}
+    draws: dict[str, list[NDArray[np.float64]]] = {name: [] for name in true}
     for _ in range(sets):
         if drawn == "with replacement":
             copies = generator.multinomial(size, np.full(n_pictures, 1 / n_pictures))
@@ -189,12 +201,12 @@ def coverage(
             copies[generator.choice(n_pictures, size, replace=False)] = 1
         redrawn = generator.multinomial(size, copies / size, size=resamples).T
         aps = _aps(_those_of(matches, copies > 0), np.column_stack([copies, redrawn]).astype(np.float64))
-        for name, figure in figures.items():
-            value, *others = figure(aps)
+        for name in true:
+            value, *others = figures[name](aps)
             values[name].append(float(value))
             draws[name].append(np.array(others))
         done(1)
-    return [row for name in figures for row in _rows(name, drawn, true[name], values[name], draws[name])]
+    return [row for name in true for row in _rows(name, drawn, true[name], values[name], draws[name])]
 
 
 def _figures(matches: Matches) -> dict[str, Figure]:
@@ -249,6 +261,8 @@ def _rows(
 
     kept = [(value, known) for value, own in zip(values, draws, strict=True) if len(known := own[~np.isnan(own)])]
     kept = [(value, known) for value, known in kept if not np.isnan(value)]
+    if not kept:
+        return
     means = [float(known.mean()) - value for value, known in kept]
     spreads = [float(known.std()) for _, known in kept]
     ends_by_kind: dict[str, Callable[[float, NDArray[np.float64]], tuple[float, float]]] = {

@@ -40,18 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _report(folder: Path, output: Path, overwrite: bool, max_pictures: int) -> int:
-    from deblur.runs import write_atomically
+    from deblur.runs import make_room_for, write_atomically
     from experiments.reporting.page import build_page
 
     if output.exists() and not overwrite:
         raise DeblurError(f"{output} exists; give --overwrite, or another --output")
     page = build_page(folder, max_pictures).encode("utf-8")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DeblurError(
-            f"cannot make the folder {output.parent}: {error.strerror}; choose another --output"
-        ) from error
+    make_room_for(output)
     write_atomically(output, page)
     print(f"wrote {output} ({len(page) / 1e6:.1f} MB)")
     return 0

@@ -83,6 +83,20 @@ def test_shares_add_up_and_depend_on_the_seed_alone(matches: Any) -> None:
     assert smaller.spread < found["AP difference", "percentile"].spread  # a half of 60 pictures differs less
 
 
+def test_a_figure_that_is_not_defined_is_left_out(matches: Any) -> None:
+    matches["sharp"] = matches["blurred"]  # nothing is lost, so nothing is recovered
+    found = _count(matches, "with replacement", 30, sets=3)
+    assert {figure for figure, _ in found} == {"AP sharp", "AP blurred", "AP difference"}
+
+
+def test_a_figure_that_no_set_has_is_left_out(matches: Any) -> None:
+    for classes in matches.values():
+        for each in classes:
+            each.positives[1:] = 0
+    # All have an object, on one picture, but a set of one other picture has none.
+    assert _count(matches, "without replacement", 1, sets=1) == {}
+
+
 def test_boxes_on_other_pictures_change_nothing(matches: Any) -> None:
     copies = np.zeros((N_PICTURES, 1))
     copies[::3] = 2
@@ -108,6 +122,35 @@ def test_the_command_counts_on_a_run(
         (["--size", "9"], "--size 9: the run has 4 pictures"),
         (["--size", "2", "--deblurrer", "magic"], "has no deblurred and no fused pictures of finder, blurred, magic"),
         (["--size", "2", "--detector", "magic"], "no such detector"),
+        ([*few, "--output", str(table / "table.csv")], f"cannot make the folder {table}"),
+        ([*few, "--output", str(tmp_path)], f"{tmp_path} is a folder"),
     ):
         assert coverage.main([str(folder), *wrong]) == 1
-        assert message in capsys.readouterr().err
+        captured = capsys.readouterr()
+        assert message in captured.err.splitlines()[-1]
+        assert "drawing" not in captured.err
+    assert coverage.main([str(folder), *few, "--output", str(tmp_path / "new" / "table.csv")]) == 0
+    assert (tmp_path / "new" / "table.csv").read_bytes() == table.read_bytes()
+
+
+def test_what_a_run_does_not_define_is_one_line(
+    settings: Settings, folder: Path, tmp_path: Path, fakes: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ["--size", "3", "--sets", "2", "--resamples", "5"]
+    for name, changes, code, message in (
+        (
+            "nothing lost",
+            {"blurred": settings.sharp},
+            0,
+            "not defined, and left out: recovered, drawn with replacement",
+        ),
+        ("no truth", {"classes": ("blue",)}, 1, "has no object of the classes that were scored"),
+    ):
+        run = tmp_path / name
+        run.mkdir()
+        changed = dataclasses.replace(settings, **changes)
+        measure(plan(changed, fakes.tools), run, Narrator(silent=True))
+        options = {"annotations": str(changed.annotations), "blurred": str(changed.blurred)}
+        write_yaml(run / "config.yaml", options | {"classes": changed.classes and list(changed.classes)})
+        assert coverage.main([str(run), *few]) == code
+        assert message in capsys.readouterr().err.splitlines()[-1]
