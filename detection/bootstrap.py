@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from detection.annotations.records import GroundTruth
     from detection.types import Detections
 
+FEWEST_PICTURES = 6
+"""That an interval of 95 % needs: of fewer not even differences of one sign all through tell that much, and of one all
+draws are the same."""
 _THREADS = 8  # each holds some hundred megabytes
 _RECALL_LEVELS = np.linspace(0.0, 1.0, 101)  # pycocotools' recThrs, to the bit
 
@@ -45,7 +48,7 @@ class Interval:
         low: Lower end; None where there is no interval.
         high: Upper end; None where there is no interval.
         confidence: What share of such intervals should hold the figure of all pictures like these.
-        n_draws: Draws the interval rests on.
+        n_draws: Draws the interval rests on; 0 where the pictures are too few for one.
         n_excluded: Draws in which the figure is not defined.
     """
 
@@ -77,7 +80,7 @@ class ArmDraws:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BootstrapResult:
-    """Draws of every arm over the same resampled pictures.
+    """Draws of every arm over the same resampled pictures; figures of fewer than `FEWEST_PICTURES` have no interval.
 
     Attributes:
         arms: By name.
@@ -95,17 +98,17 @@ class BootstrapResult:
 
     def ap(self, arm: str) -> Interval:
         """AP of an arm."""
-        return _of_ap(self.arms[arm].ap, self.arms[arm].ap_draws, self.confidence)
+        return _of_ap(self.arms[arm].ap, self._enough(self.arms[arm].ap_draws), self.confidence)
 
     def ap50(self, arm: str) -> Interval:
         """AP50 of an arm."""
-        return _of_ap(self.arms[arm].ap50, self.arms[arm].ap50_draws, self.confidence)
+        return _of_ap(self.arms[arm].ap50, self._enough(self.arms[arm].ap50_draws), self.confidence)
 
     def difference(self, arm: str, base: str) -> Interval:
         """AP of ``arm`` minus AP of ``base``, on the same pictures in every draw."""
         one, other = self.arms[arm], self.arms[base]
         value = None if one.ap is None or other.ap is None else one.ap - other.ap
-        return interval(value, one.ap_draws - other.ap_draws, self.confidence)
+        return interval(value, self._enough(one.ap_draws - other.ap_draws), self.confidence)
 
     def recovered(self, sharp: str, blurred: str, deblurred: str) -> Interval:
         """The share of the AP lost to blur that ``deblurred`` wins back.
@@ -120,7 +123,11 @@ class BootstrapResult:
         excluded = int(np.count_nonzero(np.isnan(draws)))
         if value is None or excluded > (1 - self.confidence) / 2 * self.resamples:
             return Interval(value, None, None, self.confidence, self.resamples - excluded, excluded)
-        return interval(value, draws, self.confidence)
+        return interval(value, self._enough(draws), self.confidence)
+
+    def _enough(self, draws: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The draws; none of too few pictures."""
+        return draws if self.n_pictures >= FEWEST_PICTURES else draws[:0]
 
 
 def recovered_fraction(sharp: float | None, blurred: float | None, deblurred: float | None) -> float | None:

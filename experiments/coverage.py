@@ -136,7 +136,9 @@ def _matches(arguments: argparse.Namespace) -> tuple[Matches, int]:
     saved = read_run(arguments.run, arguments.annotations)
     detector = arguments.detector or saved.old.detectors[0].name
     blur = arguments.blur or saved.old.blurs[0].name
-    deblurrer = arguments.deblurrer or saved.old.deblurrers[0].name
+    deblurrer = arguments.deblurrer or next((record.name for record in saved.old.deblurrers), None)
+    if deblurrer is None:
+        raise DeblurError(f"{arguments.run} has no deblurrer: give a run that restored pictures")
     keys = {
         "sharp": ("", SHARP),
         "blurred": (blur, BLURRED),

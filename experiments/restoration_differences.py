@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from detection.bootstrap import interval
+from detection.bootstrap import FEWEST_PICTURES, interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
 RESAMPLES = 2000
-FEWEST = 6
-"""Pictures that an interval of 95 % needs: of fewer not even differences of one sign all through tell that much."""
 _SEED = 0
 
 
@@ -31,7 +29,7 @@ def differences(rows: pd.DataFrame, score: Literal["psnr", "ssim"] = "psnr") -> 
 
     Returns:
         For each pair of rows ``method``, ``over``, ``mean``, ``low`` and ``high`` (95 %; None for fewer than
-        ``FEWEST`` pictures), on how many pictures the method is ``better`` and ``worse``, and ``least``, its difference
+        ``FEWEST_PICTURES``), on how many pictures the method is ``better`` and ``worse``, and ``least``, its difference
         where that is the lowest. A mean over nothing is None, and so is what is least.
     """
     names = list(dict.fromkeys(rows["method"]))
@@ -42,7 +40,7 @@ def differences(rows: pd.DataFrame, score: Literal["psnr", "ssim"] = "psnr") -> 
     for method in names[1:]:
         for over in names[: min(2, names.index(method))]:
             gained = (by_picture[method] - by_picture[over]).to_numpy(float)
-            draws = gained[drawn].mean(1) if count >= FEWEST else np.empty(0)
+            draws = gained[drawn].mean(1) if count >= FEWEST_PICTURES else np.empty(0)
             found = interval(float(gained.mean()) if count else None, draws)
             table.append(
                 {

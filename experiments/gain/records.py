@@ -20,7 +20,7 @@ same shape: read that. ``arms``, ``recovered``, ``ap_difference``, ``harm`` and 
 level for a short look: with one detector and one blur they are ``{ARM or DEBLURRER: ...}``; several detectors add a
 level of detector names, several blurs add a level of blur names below it, and ``levels`` lists the levels that were
 added: ``[]``, ``["detector"]``, ``["blur"]`` or ``["detector", "blur"]``. Intervals are `detection.bootstrap.Interval`
-(``value``, ``low``, ``high``, ...; no ``low`` and ``high`` with ``--bootstrap 0``).
+(``value``, ``low``, ``high``, ...; no ``low`` and ``high`` with ``--bootstrap 0`` and of fewer than six pictures).
 
 Arms are named ``sharp``, ``blurred``, ``deblurred:NAME`` and ``sharp-through:NAME``, where NAME is a deblurrer's name.
 With ``--fuse`` NAME is also ``DEBLURRER+blurred``: the boxes of both pictures, fused (`detection.fusion`); the picture

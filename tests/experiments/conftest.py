@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from deblur.blur import Motion
 
 STEMS = ("a", "b", "c", "d")
+SIX = (*STEMS, "e", "f")  # enough for intervals
 MOVE = 8
 GREY = 90
 
@@ -107,9 +108,12 @@ class Fakes:
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """Sharp and blurred pictures and COCO annotations."""
-    folder = tmp_path / "data"
+    return _write_data(tmp_path / "data", STEMS)
+
+
+def _write_data(folder: Path, stems: Sequence[str]) -> Path:
     images, annotations = [], []
-    for index, stem in enumerate(STEMS):
+    for index, stem in enumerate(stems):
         picture = np.full((48, 64, 3), GREY, np.uint8)
         x, y = 16 + index, 10 + index
         picture[y : y + 20, x : x + 20] = (250, 10, 10)
@@ -135,6 +139,16 @@ def blue_object(data: Path) -> None:
 
 @pytest.fixture
 def settings(data: Path) -> Settings:
+    return _settings(data)
+
+
+@pytest.fixture
+def settings_of_six(tmp_path: Path) -> Settings:
+    """The same with pictures enough for intervals."""
+    return _settings(_write_data(tmp_path / "six", SIX))
+
+
+def _settings(data: Path) -> Settings:
     return Settings(
         annotations=data / "truth.json",
         sharp=data / "sharp",

@@ -49,7 +49,18 @@ def test_runs_with_other_deblurrers_compare(
     assert compare.main([str(first), str(second)]) == 0
     table = " ".join(capsys.readouterr().out.split())
     assert "finder, blurred" in table
-    assert "recovered unmove 1.000 [1.000, 1.000] not measured" in table
+    assert "recovered unmove 1.000 not measured" in table
+
+
+def test_intervals_stand_beside_figures(
+    settings_of_six: Settings, fakes: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [
+        _run(dataclasses.replace(settings_of_six, deblurrers=(name,)), fakes, tmp_path / name)
+        for name in ("unmove", "idle")
+    ]
+    assert compare.main([str(run) for run in runs]) == 0
+    assert "recovered unmove 1.000 [1.000, 1.000] not measured" in " ".join(capsys.readouterr().out.split())
 
 
 def test_where_the_pictures_lie_does_not_matter(

@@ -144,6 +144,7 @@ def test_what_a_run_does_not_define_is_one_line(
             0,
             "not defined, and left out: recovered, drawn with replacement",
         ),
+        ("nothing restored", {"deblurrers": ()}, 1, "has no deblurrer: give a run that restored pictures"),
         ("no truth", {"classes": ("blue",)}, 1, "has no object of the classes that were scored"),
     ):
         run = tmp_path / name

@@ -17,8 +17,9 @@ from deblur.blur import parse_blur, synthesize
 from deblur.networks import MSTSGMConfig, build
 from deblur.pictures import read_picture, write_picture
 from deblur.released import DEFAULT_NAME, save_released
+from detection.bootstrap import FEWEST_PICTURES
 from experiments.restoration import main
-from experiments.restoration_differences import FEWEST, differences
+from experiments.restoration_differences import differences
 from experiments.restoration_methods import NetworkMethod, Output, name_of
 from experiments.restoration_scores import score_picture, summarize
 
@@ -354,7 +355,7 @@ def test_an_interval_of_differences_holds_the_truth_as_often_as_it_says() -> Non
 
 
 def test_few_pictures_have_no_interval_and_none_no_mean() -> None:
-    for count in (1, FEWEST - 1):
+    for count in (1, FEWEST_PICTURES - 1):
         (few,) = differences(rows_of(input=[20.0] * count, net=[21.5] * count))
         assert (few["mean"], few["low"], few["high"], few["better"]) == (1.5, None, None, count)
     (none,) = differences(rows_of(input=[20.0], net=[None]))

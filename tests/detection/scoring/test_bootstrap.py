@@ -14,6 +14,7 @@ import pytest
 from detection.annotations.builder import TruthBuilder
 from detection.annotations.coco import read_coco
 from detection.bootstrap import (
+    FEWEST_PICTURES,
     ArmDraws,
     BootstrapResult,
     class_average_precision,
@@ -154,9 +155,10 @@ def test_a_class_out_of_a_draw_is_left_out_of_its_mean(make_truth):
 
 
 def test_draws_without_truth_are_excluded_and_counted(make_truth):
-    truth = make_truth({"a": [("cat", BOX)], "b": [], "c": []})
-    result = paired_bootstrap(truth, {"arm": {"a": HIT, "b": EMPTY, "c": EMPTY}}, resamples=200)
-    without = int((draw_copies(3, 200, seed=0)[0] == 0).sum())
+    truth = make_truth({stem: [("cat", BOX)] if stem == "a" else [] for stem in "abcdef"})
+    predictions = {stem: HIT if stem == "a" else EMPTY for stem in "abcdef"}
+    result = paired_bootstrap(truth, {"arm": predictions}, resamples=200)
+    without = int((draw_copies(6, 200, seed=0)[0] == 0).sum())
     assert without > 0
     ap = result.ap("arm")
     assert (ap.value, ap.low, ap.high) == pytest.approx((1.0, 1.0, 1.0))
@@ -164,7 +166,8 @@ def test_draws_without_truth_are_excluded_and_counted(make_truth):
 
 
 def test_no_truth_at_all_is_null(make_truth):
-    result = paired_bootstrap(make_truth({"a": []}), {"arm": {"a": HIT}}, resamples=10)
+    nothing = {stem: [] for stem in "abcdef"}
+    result = paired_bootstrap(make_truth(nothing), {"arm": dict.fromkeys(nothing, HIT)}, resamples=10)
     assert asdict(result.ap("arm")) == {
         "value": None,
         "low": None,
@@ -173,6 +176,23 @@ def test_no_truth_at_all_is_null(make_truth):
         "n_draws": 0,
         "n_excluded": 10,
     }
+
+
+@pytest.mark.parametrize("count", [1, FEWEST_PICTURES - 1, FEWEST_PICTURES])
+def test_of_few_pictures_there_is_no_interval(make_truth, count):
+    stems = "abcdef"[:count]
+    truth = make_truth({stem: [("cat", BOX)] for stem in stems})
+    arms = {"sharp": dict.fromkeys(stems, HIT), "blurred": dict.fromkeys(stems, EMPTY)}
+    result = paired_bootstrap(truth, arms, resamples=20)
+    # Every picture says that 1 was lost: of five of them one of the other sign would be no surprise.
+    for found in (
+        result.ap("sharp"),
+        result.ap50("sharp"),
+        result.difference("sharp", "blurred"),
+        result.recovered("sharp", "blurred", "sharp"),
+    ):
+        ends = [1, 1] if count == FEWEST_PICTURES else [None, None]
+        assert [found.value, found.low, found.high] == pytest.approx([1, *ends])
 
 
 def test_a_picture_subset_is_all_that_is_drawn(make_truth):
