@@ -66,7 +66,9 @@ class ExampleWriter:
                 ranked = [stem for stem in stems if sign * change[stem] > 0]
                 ranked.sort(key=lambda stem: -abs(change[stem]))
                 for rank, stem in enumerate(ranked[:N_EXAMPLES], start=1):
-                    name = file_name_of(f"{effect}-{rank}-{result.detector}-{deblurrer}-{stem}")
+                    # Two dashes, which no part has: x-y and z are not x and y-z.
+                    parts = (f"{effect}-{rank}", result.detector, deblurrer, stem)
+                    name = "--".join(map(file_name_of, parts))
                     file = f"pictures/{file_name_of(result.blur)}/{name}.jpg"
                     write_picture(self._run / file, self._drawn(result.blur, stem, deblurrer, found), QUALITY)
                     plain = self._save_plain(result.blur, stem)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from deblur.blur.motion import read_kernels
 from deblur.errors import DeblurError
 from detection.class_choice import check_classes
 from experiments.gain.inputs import Truths, match_folder, read_truths
@@ -78,6 +79,17 @@ def _check_names(what: str, names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DeblurError(f"two {what} are called {twice[0]!r}: results go by name, so rename one")
+    _check_files(what, names)
+
+
+def _check_files(what: str, names: Sequence[str]) -> None:
+    """Refuse names, none of them there twice, of which two would write and read each other's pictures."""
+    owners: dict[str, str] = {}
+    for name in names:
+        file = file_name_of(name)
+        owner = owners.setdefault(file, name)
+        if owner != name:
+            raise DeblurError(f"the {what} {owner!r} and {name!r} would share the files of {file}: rename one")
 
 
 def _check_blurs(settings: Settings, deblurrers: Sequence[LoadedDeblurrer]) -> None:
@@ -85,6 +97,10 @@ def _check_blurs(settings: Settings, deblurrers: Sequence[LoadedDeblurrer]) -> N
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise DeblurError(f"--blur {twice} is there twice")
+    _check_files("blurs", names)
+    for spec in settings.blurs:
+        if spec.kernels:
+            read_kernels(spec.kernels)
     if settings.blurs and settings.sharp is None:
         raise DeblurError(f"--blur {settings.blurs[0]} needs sharp pictures: give --sharp DIR")
     for deblurrer in deblurrers:

@@ -293,6 +293,16 @@ def test_examples_of_pictures_whose_names_look_alike_are_kept_apart(
     assert not np.array_equal(one, other)
 
 
+def test_examples_of_pairs_whose_names_run_together_are_kept_apart(
+    settings: Settings, folder: Path, data: Path, fakes: Any
+) -> None:
+    peers = (("z", data / "sharp"), ("y-z", data / "sharp"))
+    several = dataclasses.replace(settings, detectors=("x-y", "x"), deblurrers=(), peers=peers)
+    files = [example.file for result in run(several, folder, fakes).results for example in result.examples]
+    assert len(files) == 2 * 2 * 3
+    assert len(set(files)) == len(files)
+
+
 def test_peers_go_the_same_road_by_stem(settings: Settings, folder: Path, data: Path, fakes: Any) -> None:
     for stem in STEMS:
         write_picture(data / "peer" / f"{stem}.webp", read_picture(data / "sharp" / f"{stem}.png"), quality=100)
@@ -453,6 +463,16 @@ def test_pictures_of_another_size_are_refused(settings: Settings, folder: Path, 
         ({"deblurrers": ("idle", "idle")}, "two deblurrers are called 'idle'"),
         ({"detectors": ("one", "one")}, "two detectors are called 'one'"),
         ({"fuse": True, "peers": (("idle+blurred", Path("x")),)}, r"two deblurrers are called 'idle\+blurred'"),
+        (
+            {"deblurrers": ("unmove+gyro",), "peers": (("unmove-gyro", Path("x")),)},
+            r"the deblurrers 'unmove\+gyro' and 'unmove-gyro' would share the files of unmove-gyro",
+        ),
+        ({"detectors": ("my one", "my-one")}, "the detectors 'my one' and 'my-one' would share the files of my-one"),
+        (
+            {"blurred": None, "blurs": tuple(parse_blur(f"measured:9,kernels={name}.npz") for name in ("a/b", "a-b"))},
+            r"the blurs .* would share the files of measured-9-kernels=a-b\.npz",
+        ),
+        ({"blurred": None, "blurs": (parse_blur("measured:9,kernels=nowhere.npz"),)}, "nowhere.npz"),
         ({"deblurrers": ("magic",)}, "no deblurrer 'magic'"),
         ({"sharp": Path("nowhere")}, "nowhere does not exist"),
         ({"annotations": Path("nowhere.json")}, "no annotations at nowhere.json"),
