@@ -13,7 +13,8 @@ import torch
 from deblur.devices import resolve_device, to_batch
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import exposure_along, spread
-from deblur.exposure.paths import GYROSCOPE, SEARCH
+from deblur.exposure.paths import GYROSCOPE
+from deblur.naming import parse_deblurrer
 from deblur.networks.guided import GuidedNetwork
 from deblur.networks.kernel_estimator import KernelEstimator
 from deblur.pictures import scale_down
@@ -65,7 +66,7 @@ class Deblurrer:
     from several threads.
 
     Attributes:
-        name: the network's released name.
+        name: what results call it: the network's released name, the weights file's stem, or a name of your own.
         sha256: of the weights file; empty where the network came from no file.
         card: what the weights file's card says.
         device: where the network runs.
@@ -129,8 +130,9 @@ class Deblurrer:
         """A Deblurrer of released weights.
 
         Args:
-            name_or_file: a released name, "default", or a .safetensors file with its card beside it; of a guided
-                network with ``+search`` behind it to search for the path of each picture (docs/path-search.md).
+            name_or_file: a released name, "default", or a .safetensors file with its card beside it; ``NAME=`` before
+                it to call it otherwise; of a guided network with ``+search`` behind it to search for the path of each
+                picture (docs/path-search.md).
             device: auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps.
             max_pixels: larger pictures are restored in tiles of at most this many pixels; None takes the card's
                 ``max_pixels``, or about a million.
@@ -140,31 +142,33 @@ class Deblurrer:
             bfloat16: compute in bfloat16, for CUDA only: faster, less precise.
 
         Raises:
-            DeblurError: no such weights, a broken file, no such device, or a search for a network without a guide.
+            DeblurError: no such weights, a broken file, no such device, a name that cannot be, a search for a network
+                without a guide, or ``+gyro``.
         """
         where = resolve_device(device)
-        weights = str(name_or_file).removesuffix(SEARCH)
-        searches = weights != str(name_or_file)
-        network, card = load_released(weights)
-        if searches and not isinstance(network, GuidedNetwork):
-            raise DeblurError(f"{name_or_file}: {card['name']} has no guide that could be told a path that is found")
+        asked = parse_deblurrer(str(name_or_file))
+        if asked.told:
+            raise DeblurError(f"{name_or_file}: {GYROSCOPE} is for synthetic blur, whose path is known; leave it out")
+        network, card = load_released(asked.weights)
+        if asked.searches and not isinstance(network, GuidedNetwork):
+            raise DeblurError(f"{name_or_file}: {asked.weights} has no guide that could be told a path that is found")
         if card["network"].get("guide_channels"):
-            raise DeblurError(f"{card['name']} needs a guide beside the picture, and its card names none")
+            raise DeblurError(f"{asked.name} needs a guide beside the picture, and its card names none")
         if isinstance(network, KernelEstimator):
-            raise DeblurError(f"{card['name']} estimates blur and restores no pictures: give a guided network")
+            raise DeblurError(f"{asked.name} estimates blur and restores no pictures: give a guided network")
         if max_pixels is None:
             max_pixels = card.get("max_pixels", MAX_PIXELS)
             if type(max_pixels) is not int or max_pixels < _least_side(network) ** 2:
-                raise DeblurError(f"the card of {card['name']} asks for tiles of {max_pixels!r} pixels; see max_pixels")
+                raise DeblurError(f"the card of {asked.name} asks for tiles of {max_pixels!r} pixels; see max_pixels")
         search = None
-        if searches:
+        if asked.searches:
             from deblur.path_search import Judge, PathSearch  # a second network, and only for this
 
             assert isinstance(network, GuidedNetwork)
             search = PathSearch.load(where, judge=Judge.released(network, card))
         return cls(
             network,
-            name=card["name"] + SEARCH * searches,
+            name=asked.name,
             device=where,
             card=card,
             max_pixels=max_pixels,
@@ -333,12 +337,8 @@ def load_told(name_or_file: str, device: str, seen_side: int | None = None) -> t
     Raises:
         DeblurError: as ``Deblurrer.load``, or a network without a guide or one that searches is to be told.
     """
-    if SEARCH in name_or_file and GYROSCOPE in name_or_file:
-        raise DeblurError(
-            f"{name_or_file}: a network that is told its paths searches for none; leave one of the two out"
-        )
-    weights = name_or_file.removesuffix(GYROSCOPE)
-    deblurrer, told = Deblurrer.load(weights, device, seen_side=seen_side), weights != name_or_file
+    told = parse_deblurrer(name_or_file).told
+    deblurrer = Deblurrer.load(name_or_file.removesuffix(GYROSCOPE), device, seen_side=seen_side)
     if told and not deblurrer.takes_path:
         raise DeblurError(f"{name_or_file}: {deblurrer.name} has no guide to be told the camera's path")
     return deblurrer, told

@@ -75,10 +75,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--deblurrer",
         nargs="+",
         action=Collect,
-        metavar="NAME|FILE",
-        help="networks that restore; NAME+gyro is told the camera's path, as a gyroscope measures it, where blur is "
-        "synthetic; NAME+search searches for it, which takes a core most of a minute a picture; none for no network "
-        "(default: none)",
+        metavar="NAME|FILE|NAME=FILE",
+        help="networks that restore; NAME=FILE calls weights of your own NAME; NAME+gyro is told the camera's path, as "
+        "a gyroscope measures it, where blur is synthetic; NAME+search searches for it, which takes a core most of a "
+        "minute a picture; none for no network (default: none)",
     )
     arms.add_argument(
         "--deblurred",

@@ -6,8 +6,9 @@
         --limits-picture experiments/results/restoration-reds/examples/mstsgm-nano/worst-1-000.png
 
 The recipe, minutes, device and commit come from the card that training wrote; scores come from the runs named, which
-must have scored the very file that is written. Without runs the card holds the validation scores of training alone:
-score that file under its new name, and give the command again, the options the same, with the runs. The picture of the
+must have scored the very weights that are written, under the new name: ``--deblurrer mstsgm-nano=FILE``. Without runs
+the card holds the validation scores of training alone. Weights that ``--half`` rounds are there once they are written:
+score these, and give the command again, the options the same, with the runs. The picture of the
 limits lies beside the card, as NAME.jpg; weights that are released again keep the one they have.
 """
 

@@ -73,9 +73,9 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         action=Collect,
         default=[],
-        metavar="NAME|FILE",
-        help="networks that restore; NAME+gyro is told the camera's path, as a gyroscope measures it, with --blur; "
-        "NAME+search searches for it",
+        metavar="NAME|FILE|NAME=FILE",
+        help="networks that restore; NAME=FILE calls weights of your own NAME; NAME+gyro is told the camera's path, as "
+        "a gyroscope measures it, with --blur; NAME+search searches for it",
     )
     parser.add_argument(
         "--restored",
@@ -133,6 +133,8 @@ def _score(args: argparse.Namespace) -> int:
     pairs = every_pair[: args.limit]
     path_of = partial(felt_path, spec, args.seed) if spec else None
     methods = load_methods(args.deblurrer, args.restored, args.sharp, args.device, path_of)
+    if any(method.name == INPUT for method in methods):
+        raise DeblurError(f"{INPUT!r} is what results call the blurred pictures: call a network otherwise by NAME=FILE")
     _check_sizes(pairs, methods)
     folder = output_folder(args.output, "restoration", "-".join(method.name for method in methods)[:80] or INPUT)
     options = plain_options(args, without={"config", "output", "json"})

@@ -10,9 +10,8 @@ import numpy as np
 
 from deblur.devices import synchronize
 from deblur.errors import DeblurError
-from deblur.exposure.paths import GYROSCOPE, SEARCH
+from deblur.naming import parse_deblurrer
 from deblur.pictures import match_pictures, picture_size, read_picture
-from deblur.released import DEFAULT_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,7 +70,8 @@ class NetworkMethod:
     def describe(self) -> dict[str, Any]:
         """Kind, released name and hash of the weights, and those of what searches for paths."""
         said = self._deblurrer.describe()
-        return {"kind": "network", "weights": said.pop("name"), **said}
+        del said["name"]
+        return {"kind": "network", "weights": self._deblurrer.card["name"], **said}
 
     def restore(self, key: str, blurred: NDArray[np.uint8]) -> Output:
         """Run the network; pictures it cuts into tiles come rounded."""
@@ -125,8 +125,7 @@ def load_methods(
     """The methods named on the command line, in that order.
 
     Args:
-        deblurrers: released names or files of weights, ``NAME+gyro`` to be told paths, ``NAME+search`` to
-            search for them; a file is called by its stem.
+        deblurrers: as `deblur.naming.parse_deblurrer` reads them, which says what each is called.
         restored: ``NAME=DIR``.
         sharp: the sharp pictures, which every DIR must match.
         device: of the networks.
@@ -136,10 +135,10 @@ def load_methods(
         DeblurError: two methods share a name, or one cannot be loaded.
     """
     folders = [text.partition("=") for text in restored]
-    names = [*map(name_of, deblurrers), *(name for name, _, _ in folders)]
+    names = [*(parse_deblurrer(text).name for text in deblurrers), *(name for name, _, _ in folders)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DeblurError(f"two methods are named {twice[0]!r}; rename one, such as --restored OTHER=DIR")
+        raise DeblurError(f"two methods are named {twice[0]!r}; call one otherwise, by NAME=FILE or NAME=DIR")
     methods: list[Method] = []
     for text, name in zip(deblurrers, names, strict=False):
         from deblur.deblurrer import load_told
@@ -150,13 +149,3 @@ def load_methods(
         methods.append(NetworkMethod(name, deblurrer, path_of if told else None))
     methods += [FolderMethod(name, Path(folder), sharp) for name, _, folder in folders]
     return methods
-
-
-def name_of(deblurrer: str) -> str:
-    """What results call ``NAME`` or ``FILE``, with what is behind it: a file by its stem, ``default`` by its name.
-
-    What is the default may be another network one day, and other commands call it by its name already.
-    """
-    weights = deblurrer.removesuffix(GYROSCOPE).removesuffix(SEARCH)
-    name = DEFAULT_NAME if weights == "default" else weights
-    return (Path(name).stem if name.endswith(".safetensors") else name) + deblurrer[len(weights) :]

@@ -69,7 +69,8 @@ def build_parser() -> argparse.ArgumentParser:
     for kind, what in (
         (
             "deblurrer",
-            "released networks or files, from picture to picture; NAME+gyro is told a path, NAME+search finds one",
+            "released networks or files, from picture to picture; NAME=FILE calls a file NAME, NAME+gyro is told a "
+            "path, NAME+search finds one",
         ),
         ("network", "networks by name with random weights, from tensor to tensor"),
         ("detector", "YOLO weights, from picture to boxes"),
@@ -115,9 +116,9 @@ def _measure(args: argparse.Namespace) -> int:
 
     from deblur.blur import parse_blur
     from deblur.devices import resolve_device
+    from deblur.naming import parse_deblurrer
     from deblur.runs import describe_environment, write_json, write_yaml
     from experiments.gain.narrator import Narrator
-    from experiments.restoration_methods import name_of
     from experiments.speed_programs import KINDS, load_program
     from pipelines.run_folder import output_folder
 
@@ -129,7 +130,7 @@ def _measure(args: argparse.Namespace) -> int:
     names = [program.name for program in programs]
     reference = args.reference or names[0]
     if reference not in names:  # as it was given, where that is not what results call it
-        reference = name_of(reference)
+        reference = parse_deblurrer(reference).name
     if reference not in names:
         raise DeblurError(f"--reference {args.reference} is not timed; there are {', '.join(names)}")
     folder = output_folder(args.output, "speed", device.replace(":", "-"))
@@ -173,7 +174,9 @@ def _distinct(programs: list[Program]) -> list[Program]:
     ]
     twice = [name for name, count in Counter(program.name for program in named).items() if count > 1]
     if twice:
-        raise DeblurError(f"two programs are named {twice[0]!r}; time each once")
+        raise DeblurError(
+            f"two programs are named {twice[0]!r}; time each once, or call a deblurrer otherwise, NAME=FILE"
+        )
     return named
 
 

@@ -25,7 +25,7 @@ def load_program(kind: str, name: str, device: str, blur: BlurSpec) -> Program:
     Args:
         kind: ``deblurrer`` (released weights, uint8 picture in, uint8 picture out), ``network`` (a named config with
             random weights, tensor in, tensor out) or ``detector`` (YOLO weights, uint8 picture in, boxes out).
-        name: a name or a file; a deblurrer's ``NAME+gyro`` is told a camera's path.
+        name: a name or a file; a deblurrer's as `deblur.naming.parse_deblurrer` reads it.
         device: auto, cpu, cuda, cuda:N or mps.
         blur: of the pictures that a deblurrer is given: a guided network leaves sharp ones as they are.
 
@@ -59,7 +59,7 @@ def _deblurrer(name: str, device: str, blur: BlurSpec) -> Program:
     from deblur.blur import synthesize
     from deblur.deblurrer import load_told
     from deblur.exposure.paths import felt_path
-    from experiments.restoration_methods import name_of
+    from deblur.naming import parse_deblurrer
 
     deblurrer, told = load_told(name, device)
 
@@ -72,8 +72,9 @@ def _deblurrer(name: str, device: str, blur: BlurSpec) -> Program:
         return deblurrer(*given)
 
     said = deblurrer.describe()
-    facts = {"weights": said.pop("name"), **said, "dtype": "float32", "in_out": "uint8, uint8", "blur": str(blur)}
-    return Program(name_of(name), name, "deblurrer", deblurrer.device, prepare, restore, facts)
+    del said["name"]
+    facts = {"weights": deblurrer.card["name"], **said, "dtype": "float32", "in_out": "uint8, uint8", "blur": str(blur)}
+    return Program(parse_deblurrer(name).name, name, "deblurrer", deblurrer.device, prepare, restore, facts)
 
 
 def _network(name: str, device: str) -> Program:

@@ -88,9 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         nargs="+",
         action=Collect,
         default=["default", "default+gyro"],
-        metavar="NAME|FILE",
-        help="networks that restore; NAME+gyro is told the camera's path, as a gyroscope measures it, NAME+search "
-        "looks for it (default: default default+gyro)",
+        metavar="NAME|FILE|NAME=FILE",
+        help="networks that restore; NAME=FILE calls weights of your own NAME; NAME+gyro is told the camera's path, as "
+        "a gyroscope measures it, NAME+search looks for it (default: default default+gyro)",
     )
     parser.add_argument("--detector", default="yolo26n", metavar="NAME|FILE", help="YOLO weights (default: yolo26n)")
     parser.add_argument("--output", type=Path, metavar="DIR", help="a new or empty folder (default: runs/demo[-N])")
@@ -129,7 +129,8 @@ def demo(args: argparse.Namespace) -> int:
     loaded = [load_told(name, device) for name in args.deblurrer]
     names = [deblurrer.name + GYROSCOPE * told for deblurrer, told in loaded]
     if len({*names, *NOT_RESTORED}) < len(names) + len(NOT_RESTORED):
-        raise DeblurError(f"the copies would be called {', '.join([*names, *NOT_RESTORED])}: give each network once")
+        copies = ", ".join([*names, *NOT_RESTORED])
+        raise DeblurError(f"the copies would be called {copies}: give each network once, or a name, NAME=FILE")
     detector = YoloDetector(args.detector, device=device, confidence=CONFIDENCE)
     chains = {
         name: (DeblurDetect(deblurrer, detector), told) for name, (deblurrer, told) in zip(names, loaded, strict=True)

@@ -48,12 +48,13 @@ def plan(settings: Settings, tools: Tools) -> Plan:
         DetectionError: annotations, weights or classes that cannot be used.
     """
     detectors = [tools.load_detector(name) for name in settings.detectors]
-    _check_names("detectors", [loaded.detector.name for loaded in detectors])
+    _check_names("detectors", [loaded.detector.name for loaded in detectors], "rename one file")
     for loaded in detectors:
         check_classes(settings.classes or (), loaded.detector.name, loaded.detector.class_names)
     deblurrers = [tools.load_deblurrer(name) for name in settings.deblurrers]
     names = [*(loaded.name for loaded in deblurrers), *(name for name, _ in settings.peers)]
-    _check_names("deblurrers", [*names, *(fused_name(name) for name in (*names, MIRRORED) if settings.fuse)])
+    fused = [fused_name(name) for name in (*names, MIRRORED) if settings.fuse]
+    _check_names("deblurrers", [*names, *fused], "call one otherwise, by NAME=FILE or NAME=DIR")
     _check_blurs(settings, deblurrers)
     class_names = {loaded.detector.name: loaded.detector.class_names for loaded in detectors}
     truths = read_truths(settings.annotations, class_names, settings.limit)
@@ -75,21 +76,21 @@ def peer_folder(settings: Settings, peer: Path, blur: str) -> Path:
     return peer if len(settings.blur_names) == 1 else peer / file_name_of(blur)
 
 
-def _check_names(what: str, names: Sequence[str]) -> None:
+def _check_names(what: str, names: Sequence[str], remedy: str) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DeblurError(f"two {what} are called {twice[0]!r}: results go by name, so rename one")
-    _check_files(what, names)
+        raise DeblurError(f"two {what} are called {twice[0]!r}: results go by name, so {remedy}")
+    _check_files(what, names, remedy)
 
 
-def _check_files(what: str, names: Sequence[str]) -> None:
+def _check_files(what: str, names: Sequence[str], remedy: str) -> None:
     """Refuse names, none of them there twice, of which two would write and read each other's pictures."""
     owners: dict[str, str] = {}
     for name in names:
         file = file_name_of(name)
         owner = owners.setdefault(file, name)
         if owner != name:
-            raise DeblurError(f"the {what} {owner!r} and {name!r} would share the files of {file}: rename one")
+            raise DeblurError(f"the {what} {owner!r} and {name!r} would share the files of {file}: {remedy}")
 
 
 def _check_blurs(settings: Settings, deblurrers: Sequence[LoadedDeblurrer]) -> None:
@@ -97,7 +98,7 @@ def _check_blurs(settings: Settings, deblurrers: Sequence[LoadedDeblurrer]) -> N
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise DeblurError(f"--blur {twice} is there twice")
-    _check_files("blurs", names)
+    _check_files("blurs", names, "rename one file of kernels")
     for spec in settings.blurs:
         if spec.kernels:
             read_kernels(spec.kernels)

@@ -196,7 +196,7 @@ def test_settings_that_cannot_work_are_refused() -> None:
         Deblurrer(Brighter(0), name="same", bfloat16=True)
 
 
-def test_load_takes_name_hash_and_limit_from_the_card(tmp_path: Path) -> None:
+def test_load_takes_hash_and_limit_from_the_card_and_the_name_from_the_file(tmp_path: Path) -> None:
     path = save_released(tmp_path, "mine", build(SMALL), SMALL, {"max_pixels": 123_456})
     loaded = deblur.Deblurrer.load(path, device="cpu")
     assert isinstance(loaded, Deblurrer)
@@ -204,6 +204,13 @@ def test_load_takes_name_hash_and_limit_from_the_card(tmp_path: Path) -> None:
     assert loaded.sha256 == loaded.card["sha256"]
     assert len(loaded.sha256) == 64
     assert Deblurrer.load(path, "cpu", max_pixels=200_000).max_pixels == 200_000
+    for suffix in (".safetensors", ".json"):
+        path.with_suffix(suffix).rename(tmp_path / f"renamed{suffix}")
+    renamed = tmp_path / "renamed.safetensors"
+    assert Deblurrer.load(renamed, "cpu").name == "renamed"
+    assert Deblurrer.load(f"other={renamed}", "cpu").describe() == {"name": "other", "sha256": loaded.sha256}
+    with pytest.raises(DeblurError, match=r"\+gyro is for synthetic blur"):
+        Deblurrer.load(f"{renamed}+gyro", "cpu")
     with pytest.raises(DeblurError, match="unknown device 'gpu'"):
         Deblurrer.load(path, device="gpu")
 

@@ -341,9 +341,9 @@ def test_nobody_knows_the_path_of_real_blur(settings: Settings, folder: Path, fa
 
 def test_a_network_is_told_paths_by_its_name() -> None:
     tools = tools_on("cpu", 640)
-    told = tools.load_deblurrer("mstsgm-guided+gyro")
+    told = tools.load_deblurrer("mine=mstsgm-guided+gyro")
     plain = tools.load_deblurrer("mstsgm-guided")
-    assert (told.name, told.takes_path, plain.takes_path) == ("mstsgm-guided+gyro", True, False)
+    assert (told.name, told.takes_path, plain.takes_path) == ("mine+gyro", True, False)
     assert told.sha256 == plain.sha256
     assert told.settings != plain.settings  # else one would take the other's pictures out of the cache
     with pytest.raises(DeblurError, match=r"mstsgm-nano\+gyro: mstsgm-nano has no guide"):

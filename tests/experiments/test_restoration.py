@@ -16,11 +16,11 @@ from deblur import Deblurrer
 from deblur.blur import parse_blur, synthesize
 from deblur.networks import MSTSGMConfig, build
 from deblur.pictures import read_picture, write_picture
-from deblur.released import DEFAULT_NAME, save_released
+from deblur.released import save_released
 from detection.bootstrap import FEWEST_PICTURES
 from experiments.restoration import main
 from experiments.restoration_differences import differences
-from experiments.restoration_methods import NetworkMethod, Output, name_of
+from experiments.restoration_methods import NetworkMethod, Output
 from experiments.restoration_scores import score_picture, summarize
 
 if TYPE_CHECKING:
@@ -274,20 +274,21 @@ def test_mistakes_are_named_in_one_line(data: Path, capsys: pytest.CaptureFixtur
     assert "holds files already" in error_of()
 
 
-@pytest.mark.parametrize(
-    ("given", "name"),
-    [
-        ("default", DEFAULT_NAME),
-        ("default+gyro", f"{DEFAULT_NAME}+gyro"),
-        ("default+search", f"{DEFAULT_NAME}+search"),
-        ("runs/mine/best.safetensors+search", "best+search"),
-        ("runs/mine/best.safetensors", "best"),
-        ("runs/mine/default.safetensors+gyro", "default+gyro"),
-        ("mstsgm-nano", "mstsgm-nano"),
-    ],
-)
-def test_the_default_is_called_by_its_name_and_a_file_by_its_own(given: str, name: str) -> None:
-    assert name_of(given) == name
+def test_weights_that_training_calls_alike_are_scored_under_names_of_their_own(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    files = [str(save_released(tmp_path / run, "best", build(TINY).eval(), TINY, {})) for run in "ab"]
+    assert run(data, "--deblurrer", *files) == 1
+    assert "two methods are named 'best'; call one otherwise, by NAME=FILE" in capsys.readouterr().err
+    assert run(data, "--deblurrer", f"input={files[0]}") == 1
+    assert "'input' is what results call the blurred pictures" in capsys.readouterr().err
+    assert run(data, "--deblurrer", f"one={files[0]}", files[1], "--save-restored") == 0
+    methods = json.loads(capsys.readouterr().out)["methods"]
+    assert [(name, method["weights"]) for name, method in methods.items()] == [("one", "best"), ("best", "best")]
+    assert methods["one"]["sha256"] != methods["best"]["sha256"]
+    for folder in ("examples", "restored"):
+        assert sorted(path.name for path in (tmp_path / "run" / folder).iterdir()) == ["best", "one"]
 
 
 @pytest.mark.parametrize("text", ["folder", "=folder", "name=", "input=folder", "a/b=folder"])

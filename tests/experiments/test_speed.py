@@ -13,10 +13,10 @@ import torch
 from skimage.data import astronaut
 
 from deblur.blur import BlurSpec, parse_blur
+from deblur.naming import parse_deblurrer
 from deblur.networks.cost import count_macs
 from deblur.released import DEFAULT_NAME
 from experiments import peak_memory, speed, speed_programs
-from experiments.restoration_methods import name_of
 from experiments.timing import Program, summarize_times, time_alternating
 
 if TYPE_CHECKING:
@@ -115,9 +115,10 @@ def test_the_run_names_machine_sizes_and_every_time(
 def test_the_default_is_a_reference_under_either_name(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(
-        speed_programs, "load_program", lambda kind, name, device, blur: program(name_of(name), kind=kind)
-    )
+    def load(kind: str, name: str, device: str, blur: BlurSpec) -> Program:
+        return program(parse_deblurrer(name).name, kind=kind)
+
+    monkeypatch.setattr(speed_programs, "load_program", load)
     arguments = ["--detector", "y", "--deblurrer", "default", "--no-memory", "--device", "cpu", "--json"]
     for reference in ("default", DEFAULT_NAME):
         assert speed.main([*arguments, "--reference", reference, "--output", str(tmp_path / reference)]) == 0
@@ -132,9 +133,14 @@ def test_a_guided_network_is_timed_with_a_path_and_without() -> None:
     picture = speed_programs.photograph(640, 480)
     blind, told, sharp = (
         speed_programs.load_program("deblurrer", name, "cpu", parse_blur(blur))
-        for name, blur in (("mstsgm-guided", "shake:16"), ("mstsgm-guided+gyro", "shake:16"), ("mstsgm-guided", "none"))
+        for name, blur in (
+            ("mstsgm-guided", "shake:16"),
+            ("mine=mstsgm-guided+gyro", "shake:16"),
+            ("mstsgm-guided", "none"),
+        )
     )
-    assert (blind.name, told.name) == ("mstsgm-guided", "mstsgm-guided+gyro")
+    assert (blind.name, told.name) == ("mstsgm-guided", "mine+gyro")
+    assert blind.facts["weights"] == told.facts["weights"] == "mstsgm-guided"
     given = [each.prepare(picture) for each in (blind, told, sharp)]
     restored = [each.run(own) for each, own in zip((blind, told), given, strict=False)]
     assert restored[0].shape == restored[1].shape == picture.shape
@@ -150,6 +156,8 @@ def test_a_guided_network_is_timed_with_a_path_and_without() -> None:
         (["--network", "mstsgm-nano", "mstsgm-nano"], "two programs are named 'network:mstsgm-nano'"),
         (["--network", "mstsgm-nano", "--reference", "other"], "--reference other is not timed"),
         (["--deblurrer", "no-such-weights"], "no-such-weights"),
+        (["--deblurrer", "mine=no/best.safetensors"], "no weights at no/best.safetensors"),
+        (["--deblurrer", "mine+gyro=best.safetensors"], "is not NAME=FILE"),
     ],
 )
 def test_mistakes_are_one_line(
