@@ -1,8 +1,7 @@
 """Measure what deblurring gives a detector: COCO AP on sharp, blurred and restored pictures, with intervals.
 
-    python -m experiments.detection_gain --annotations ../shared/data/coco_eval/instances.json \
-        --sharp ../shared/data/coco_eval/images --blur shake:8 shake:16 shake:28 \
-        --deblurrer default --detector yolo26n yolo11n
+    python -m experiments.detection_gain --annotations coco/annotations/instances_val2017.json \
+        --sharp coco/val2017 --blur shake:8 shake:16 shake:28 --deblurrer default --detector yolo26n yolo11n --limit 200
 
 docs/detection-gain.md explains the options and the figures, `experiments.gain.records` the files of the run.
 A run that was stopped goes on with ``--resume RUN``. On several GPUs or processes:
