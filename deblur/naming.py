@@ -36,13 +36,12 @@ def parse_deblurrer(text: str) -> Asked:
     a folder's name.
 
     Raises:
-        DeblurError: NAME or what it stands for is missing, NAME cannot name files, or both suffixes are there.
+        DeblurError: NAME or what it stands for is missing, NAME cannot name files, or more than one suffix is there.
     """
     behind = _BEHIND.search(text)
     assert behind is not None  # it may be empty
     weights, suffix = text[: behind.start()], behind.group()
-    searches, told = SEARCH in suffix, GYROSCOPE in suffix
-    if searches and told:
+    if suffix not in {"", SEARCH, GYROSCOPE}:
         raise DeblurError(f"{text}: a network that is told its paths searches for none; leave one of the two out")
     name, equals, named = weights.partition("=")
     in_path = {"/", "\\"} & {*name} and not Path(named).is_file()
@@ -58,4 +57,4 @@ def parse_deblurrer(text: str) -> Asked:
     else:
         name = DEFAULT_NAME if weights == "default" else weights
         name = Path(name).stem if name.endswith(SUFFIX) else name
-    return Asked(name + suffix, weights, searches, told)
+    return Asked(name + suffix, weights, searches=suffix == SEARCH, told=suffix == GYROSCOPE)

@@ -52,6 +52,12 @@ def test_a_name_that_cannot_name_files_is_refused(name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("given", ["default+search+gyro", "mine=best.safetensors+search+search"])
+def test_one_suffix_is_enough(given: str) -> None:
+    with pytest.raises(DeblurError, match="leave one of the two out"):
+        parse_deblurrer(given)
+
+
 @pytest.mark.parametrize("given", ["mine=", "mine=+gyro"])
 def test_a_name_needs_a_network(given: str) -> None:
     with pytest.raises(DeblurError, match="lacks a network"):
