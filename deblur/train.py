@@ -39,6 +39,7 @@ from deblur.cli import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+DEFAULT_NETWORK = "mstsgm-nano"
 DEFAULT_BLUR = (
     "shake:1-32=0.35",
     "forward:2-40=0.05",
@@ -75,9 +76,8 @@ def build_parser() -> argparse.ArgumentParser:
     network = parser.add_argument_group("network")
     network.add_argument(
         "--network",
-        default="mstsgm-nano",
         help="mstsgm, mstsgm-star, mstsgm-nano, mstsgm-guided, mstsgm-guided-large, mimo-unet, mimo-unet-plus, or "
-        "estimator, which guides",
+        f"estimator, which guides (default: that of --init, else {DEFAULT_NETWORK})",
     )
     network.add_argument(
         "--set",
@@ -88,9 +88,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="change the network's config; guide=true puts an exposure guide before it, guide=false takes it away",
     )
     network.add_argument(
-        "--init", metavar="NAME|FILE", help="start from released weights, of the network that they name"
+        "--init", metavar="NAME|FILE", help="start from released weights, of the network that --network names if any"
     )
-
     network.add_argument(
         "--estimator", metavar="NAME|FILE", help="weights of the kernel estimator that guides a guided network"
     )
@@ -232,6 +231,8 @@ def parse_training_args(parser: argparse.ArgumentParser, argv: Sequence[str] | N
         parser.error("say how long: --steps, --max-minutes or both")
     if not (options.pairs or options.sharp or options.frames):
         parser.error("nothing to train on: give --pairs, --sharp or --frames")
+    if options.network is None and options.init is None:
+        options.network = DEFAULT_NETWORK
     return options
 
 

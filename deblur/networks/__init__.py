@@ -4,6 +4,7 @@ from deblur.networks.blocks import Restored, picture_pyramid
 from deblur.networks.mimo_unet import MIMOUNet, MIMOUNetConfig
 from deblur.networks.mstsgm import MSTSGM, MSTSGMConfig
 from deblur.networks.variants import (
+    ESTIMATOR,
     NETWORK_NAMES,
     NetworkConfig,
     build,
@@ -13,6 +14,7 @@ from deblur.networks.variants import (
 )
 
 __all__ = [
+    "ESTIMATOR",
     "MSTSGM",
     "NETWORK_NAMES",
     "MIMOUNet",

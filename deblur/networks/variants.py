@@ -17,6 +17,8 @@ if typing.TYPE_CHECKING:
 
     from torch import nn
 
+ESTIMATOR = "estimator"
+"""Name of the kernel estimator, which is a part of the guided networks."""
 NetworkConfig = MSTSGMConfig | MIMOUNetConfig | GuidedConfig | KernelEstimatorConfig
 
 _NANO = MSTSGMConfig(
@@ -41,12 +43,12 @@ _NAMED: dict[str, NetworkConfig] = {
     "mstsgm-guided-large": guided_config(
         replace(_NANO, widths=(48, 96, 192), encoder_blocks=(2, 3, 8), decoder_blocks=(2, 3, 4))
     ),
-    "estimator": KernelEstimatorConfig(lights=2),
+    ESTIMATOR: KernelEstimatorConfig(lights=2),
     "mimo-unet": MIMOUNetConfig(),
     "mimo-unet-plus": MIMOUNetConfig(blocks=20),
 }
-NETWORK_NAMES = tuple(name for name in _NAMED if name != "estimator")
-"""Of the networks that restore pictures; the estimator is a part of the guided ones."""
+NETWORK_NAMES = tuple(name for name in _NAMED if name != ESTIMATOR)
+"""Of the networks that restore pictures."""
 
 _CONFIGS: dict[str, type[NetworkConfig]] = {
     config.kind: config for config in (MSTSGMConfig, MIMOUNetConfig, GuidedConfig, KernelEstimatorConfig)
@@ -54,7 +56,7 @@ _CONFIGS: dict[str, type[NetworkConfig]] = {
 
 
 def named_config(name: str) -> NetworkConfig:
-    """The config of a network of ``NETWORK_NAMES``, or of "estimator"; DeblurError lists them for any other name."""
+    """The config of a network of ``NETWORK_NAMES``, or of `ESTIMATOR`; DeblurError lists them for any other name."""
     try:
         return _NAMED[name]
     except KeyError:

@@ -41,6 +41,7 @@ from deblur.training.setup import (
     NEEDS_ESTIMATOR,
     fill_store,
     network_config,
+    network_name,
     open_run,
     read_sources,
     record_sitting,
@@ -121,6 +122,7 @@ class Trainer:
 
         torch.manual_seed(options.seed)
         self.config = network_config(options)
+        options.network = network_name(options)  # for the records and messages of a run that was told --init alone
         self.bare = build(self.config)
         if options.init:
             load_initial(self.bare, options.init)
@@ -416,7 +418,8 @@ def _check_fit(options: argparse.Namespace, network: nn.Module) -> None:
         raise DeblurError(NEEDS_ESTIMATOR)
     if not guided and (options.estimator or options.context or options.path_share):
         raise DeblurError(
-            f"--estimator, --context and --path-share are for guided networks, and {options.network} here is none"
+            "--estimator, --context and --path-share are for guided networks, and "
+            f"{options.network or options.init} here is none"
         )
     config: Any = network.config
     if not guided and getattr(config, "guide_channels", 0) > 0:

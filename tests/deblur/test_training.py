@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import multiprocessing
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 from skimage import data as photographs
 
@@ -24,10 +26,11 @@ from deblur.losses import LossWeights, restoration_loss
 from deblur.metrics import psnr
 from deblur.networks import build, config_from_dict
 from deblur.networks.mstsgm import MSTSGM
+from deblur.released import load_released
 from deblur.train import build_parser, main, parse_training_args
 from deblur.training.checkpoint import load_checkpoint, save_checkpoint
 from deblur.training.loop import Trainer, train
-from deblur.training.setup import find_resumable
+from deblur.training.setup import find_resumable, network_config, network_name
 from deblur.training.validation import ValidationSet, sets_digest
 
 TINY = ["--network", "mstsgm-nano", "--set", "widths=[16,20,24]", "encoder_blocks=[1,1,1]", "decoder_blocks=[1,1,1]"]
@@ -319,15 +322,57 @@ def test_training_starts_from_released_weights(tmp_path, photos, capsys):
     assert main(arguments(tmp_path, photos, "--steps", "2", "--name", "first")) == 0
     file = tmp_path / "runs" / "train" / "first" / "weights" / "last.safetensors"
     options = build_parser().parse_args(arguments(tmp_path, photos, "--steps", "2", "--init", str(file), "--name", "b"))
-    options.set = []
+    options.network, options.set = None, []
     trainer = Trainer(options, None)
     assert_same(dict(trainer.bare.state_dict()), load_file(file))
+    assert options.network is None  # its sizes have no name
     options.set = ["frames=2"]
     with pytest.raises(DeblurError, match=r"last\.safetensors does not fit the network that --set makes"):
         Trainer(options, None)
     options.set = ["widths=[1,"]
     with pytest.raises(DeblurError, match="is no YAML value"):
         Trainer(options, None)
+
+
+def test_what_is_recorded_is_the_network_that_init_names(tmp_path, photos):
+    common = arguments(tmp_path, photos, "--steps", "1", "--init", "mstsgm-nano")[len(TINY) :]
+    assert main([*common, "--set", "tcn=true", "--name", "unsaid"]) == 0
+    assert main([*common, "--network", "mstsgm-nano", "--name", "said"]) == 0
+    for name in ("unsaid", "said"):
+        run = tmp_path / "runs" / "train" / name
+        assert yaml.safe_load((run / "config.yaml").read_text())["network"] == "mstsgm-nano"
+        card = load_released(run / "weights" / "last.safetensors")[1]
+        assert card["trained_with"]["network"] == "mstsgm-nano"
+        assert card["network"] == load_released("mstsgm-nano")[1]["network"]
+
+
+def test_another_network_than_that_of_init_is_refused(tmp_path, photos, capsys):
+    common = arguments(tmp_path, photos, "--steps", "1", "--init", "mstsgm-nano")[len(TINY) :]
+    config = tmp_path / "c.yaml"
+    config.write_text("network: mstsgm-guided\n")
+    assert main([*common, "--config", str(config)]) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert "--network mstsgm-guided is not the network of --init mstsgm-nano (other widths, encoder_blocks, " in line
+    assert "guide): give --network mstsgm-nano, or leave it out" in line
+    assert main([*common, "--network", "mimo-unet"]) == 1
+    assert "(other kind)" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("network", "given", "name"),
+    [
+        ("mstsgm-nano", ["guide=true"], "mstsgm-nano"),
+        ("mstsgm-nano", ["widths=[16,32,48]"], "mstsgm-nano"),
+        (None, ["guide=true"], "mstsgm-nano"),
+        (None, ["widths=[16,32,48]", "tcn=false"], "mstsgm-nano"),
+    ],
+)
+def test_what_set_changes_and_the_estimator_may_differ_from_init(network, given, name):
+    options = build_parser().parse_args(["--init", "mstsgm-nano", "--estimator", "mstsgm-guided", "--set", *given])
+    options.network = network
+    assert network_config(options) == network_config(argparse.Namespace(**vars(options) | {"network": None}))
+    assert network_name(options) == name
 
 
 @pytest.mark.parametrize("options", [[], ["--freeze-norm"]])

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from deblur.errors import DeblurError
+from deblur.train import parse_training_args
 from experiments.ablation import VARIANTS, build_parser, default_variants, main, variant_options
 
 
@@ -117,7 +118,7 @@ def test_every_part_of_the_paper_can_be_switched_off():
 
 def test_the_guide_is_switched_off_where_there_is_one(tmp_path):
     parser = build_parser()
-    plain = parser.parse_args(["--steps", "3", "--sharp", "x"])
+    plain = parse_training_args(parser, ["--steps", "3", "--sharp", "x"])
     assert default_variants(plain) == [name for name in VARIANTS if name != "no-guide"]
     guided = parser.parse_args(["--steps", "3", "--sharp", "x", "--network", "mstsgm-guided", "--context", "8"])
     guided.path_share = 0.3
