@@ -15,7 +15,7 @@ from deblur.errors import DeblurError
 from deblur.memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -150,6 +150,20 @@ def parse_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None = Non
         actions[dest].required = False
     parser.set_defaults(**defaults)
     return parser.parse_args(arguments)
+
+
+def given_options(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> set[str]:
+    """The options of the command line itself, by ``dest``, without what ``--config`` says.
+
+    A configuration may well hold more than a run uses; what is typed and would do nothing is a mistake.
+    """
+    words = {word.partition("=")[0] for word in (sys.argv[1:] if argv is None else argv)}
+    return {action.dest for action in parser._actions if words.intersection(action.option_strings)}
+
+
+def option_list(names: Iterable[str]) -> str:
+    """Options by ``dest`` as they are typed, with commas between."""
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
 def plain_options(options: argparse.Namespace, without: Collection[str]) -> dict[str, Any]:

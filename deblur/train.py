@@ -28,7 +28,9 @@ from deblur.cli import (
     add_seed_option,
     below_one,
     folder_name,
+    given_options,
     not_negative,
+    option_list,
     parse_args,
     positive_int,
     run,
@@ -225,7 +227,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def parse_training_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse ``argv`` by a parser that has training's options; a usage error where they do not say what or how long."""
+    """Parse ``argv`` by a parser that has training's options.
+
+    A usage error where they do not say what or how long, or where one on the command line would do nothing.
+    """
     options = parse_args(parser, argv)
     if options.steps is None and options.max_minutes is None:
         parser.error("say how long: --steps, --max-minutes or both")
@@ -233,7 +238,34 @@ def parse_training_args(parser: argparse.ArgumentParser, argv: Sequence[str] | N
         parser.error("nothing to train on: give --pairs, --sharp or --frames")
     if options.network is None and options.init is None:
         options.network = DEFAULT_NETWORK
+    given = given_options(parser, argv)
+    for useless, names, needed in _companions(options):
+        idle = [name for name in names if useless and name in given and getattr(options, name)]
+        if idle:
+            parser.error(f"{option_list(idle)} would do nothing: needed is {needed}")
     return options
+
+
+def _companions(options: argparse.Namespace) -> list[tuple[bool, tuple[str, ...], str]]:
+    """Whether options do nothing as the others are, which ones, and what they need; 0 does as it says in any case."""
+    held_out = options.sharp and options.hold_out
+    return [
+        (not options.sharp, ("blur", "highlight_share", "rolling_share", "path_share", "hold_out"), "--sharp"),
+        (not (options.sharp or options.frames), ("srgb_share", "noise", "jpeg_share"), "--sharp or --frames"),
+        (not held_out, ("val_blur",), "--sharp, and --hold-out above 0"),
+        (
+            not (held_out or options.val_pairs),
+            ("val_limit", "val_side"),
+            "--val-pairs, or --sharp and --hold-out above 0",
+        ),
+        (options.optimizer != "adamw", ("weight_decay",), "--optimizer adamw"),
+        (options.schedule != "cosine", ("warmup",), "--schedule cosine"),
+        (
+            options.network == "estimator",
+            ("content", "frequency", "smoothness"),
+            "a --network that restores pictures, and the estimator learns from kernels",
+        ),
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -185,6 +185,8 @@ def variant_options(options: argparse.Namespace, name: str, folder: Path) -> arg
         changed.set = [*options.set, f"{part}=false"]
         if part == "guide":
             changed.estimator, changed.context, changed.path_share = None, 0, 0.0
+        elif part == "eagr":
+            changed.freeze_norm = False  # of EAGR's batch norm
     elif part in LOSS_TERMS:
         setattr(changed, part, 0.0)
     return changed

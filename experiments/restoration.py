@@ -27,6 +27,7 @@ from deblur.cli import (
     add_config_option,
     add_device_option,
     add_seed_option,
+    given_options,
     parse_args,
     plain_options,
     positive_int,
@@ -56,6 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(parser, argv)
     if (args.blurred is None) == (args.blur is None):
         parser.error("give blurred pictures by --blurred DIR, or make them by --blur SPEC; one of the two")
+    if args.save_restored and not args.deblurrer:
+        parser.error("--save-restored needs --deblurrer: without a network nothing is restored here")
+    if "examples" in given_options(parser, argv) and not (args.deblurrer or args.restored):
+        parser.error("--examples needs --deblurrer or --restored: a blurred picture alone has no gain")
     return run(lambda: _score(args))
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from deblur.cli import EXIT_DONE, Collect, not_negative, run, whole_number
+from deblur.cli import EXIT_DONE, Collect, given_options, not_negative, option_list, run, whole_number
 from deblur.errors import DeblurError
 from deblur.train import build_parser as training_parser
 from deblur.train import parse_training_args, report
@@ -53,7 +53,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the arguments say; returns the exit code."""
-    options = parse_training_args(build_parser(), argv)
+    parser = build_parser()
+    options = parse_training_args(parser, argv)
+    _refuse_no_detector(parser, options, argv)
 
     def body() -> int:
         import torch
@@ -75,6 +77,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_DONE
 
     return run(body, expected=(DeblurError, DetectionError))
+
+
+def _refuse_no_detector(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, argv: Sequence[str] | None
+) -> None:
+    """A usage error where the detector's options say something and there is none; the defaults say nothing."""
+    about = ("detector_term", "detector_weight", "detector_from")
+    given, usual = given_options(parser, argv), build_parser()  # the other parser has the configuration's defaults
+    said = [name for name in about if name in given or getattr(options, name) != usual.get_default(name)]
+    if options.detector_loss is None and said:
+        parser.error(f"{option_list(said)} would do nothing: needed is --detector-loss, the detector that teaches")
+    if options.detector_weight == 0 and options.detector_from:
+        parser.error("--detector-from would do nothing: with --detector-weight 0 the distance is only logged")
 
 
 if __name__ == "__main__":

@@ -67,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--fuse needs a deblurrer: without one there is only one picture to detect in")
     if args.motion is not None and args.deblurrer == "none":
         parser.error("--motion needs a deblurrer to be told the camera's path")
+    if args.full_size and args.deblurrer == "none":
+        parser.error("--full-size needs a deblurrer: it is about what is restored")
     if args.motion is None and (args.focal_length is not None or args.exposures is not None or args.readout):
         parser.error("--focal-length, --exposures and --readout are for --motion")
     if args.motion is not None and args.exposures is None and args.motion.exists() and not args.motion.is_dir():

@@ -157,6 +157,8 @@ def _val_scenes(args: argparse.Namespace, pairs: Sequence[Pair]) -> list[str]:
         return sorted(set(args.val_scenes))
     if has_val:
         return []
+    if args.val_fraction and pairs and all(pair.split != "train" for pair in pairs):
+        raise DeblurError("--val-fraction is of the training pictures, and there are none; leave it out")
     fraction = DEFAULT_VAL_FRACTION if args.val_fraction is None else args.val_fraction
     chosen = splits.choose_scenes(pairs, fraction, args.seed)
     if fraction and not chosen and any(pair.split == "train" for pair in pairs):

@@ -113,6 +113,8 @@ class Trainer:
             options.highlight_share,
             options.rolling_share,
         )
+        if options.sharp and mix.rolling and all(entry.spec.kind != "shake" for entry in mix.ranges):
+            raise DeblurError("--rolling-share is of --blur shake, and none is given: add it, or --rolling-share 0")
         self.sources, self.sets = read_sources(options, partial(self.accelerator.print, file=sys.stderr))
         self.store = PictureStore(self.device, int(options.memory_gb * 1e9), options.max_side)
         workers = workers_beside(self.device, processes) if options.workers is None else options.workers
@@ -424,6 +426,8 @@ def _check_fit(options: argparse.Namespace, network: nn.Module) -> None:
     config: Any = network.config
     if not guided and getattr(config, "guide_channels", 0) > 0:
         raise DeblurError("--set guide_channels asks for a guide and names none: write --set guide=true, --estimator")
+    if options.freeze_norm and not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules()):
+        raise DeblurError("--freeze-norm: this network has no batch norm, which only EAGR brings; leave the option out")
     if isinstance(network, KernelEstimator) and (options.pairs or options.frames):
         raise DeblurError("an estimator learns from kernels that are known: give it --sharp pictures alone")
 

@@ -18,6 +18,7 @@ from deblur.cli import (
     add_device_option,
     add_seed_option,
     below_one,
+    given_options,
     not_negative,
     parse_args,
     plain_options,
@@ -61,6 +62,11 @@ def test_configuration_file_sets_defaults_and_the_command_line_wins(parser, tmp_
         7,
     )
     assert options.device == "auto"
+
+
+def test_what_is_typed_is_told_from_what_the_configuration_says(parser, tmp_path):
+    arguments = [*write(tmp_path, "count: 3\nshare: 0.25\n"), "--share=0.75", "--fast", "--items", "kind"]
+    assert given_options(parser, arguments) == {"config", "share", "fast", "items"}
 
 
 def test_empty_configuration_is_fine(parser, tmp_path):

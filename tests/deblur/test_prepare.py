@@ -357,6 +357,17 @@ def test_usage_errors_exit_2(arguments: list[str]) -> None:
     assert stopped.value.code == 2
 
 
+def test_a_share_of_no_training_pictures_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = make_gopro(tmp_path / "source", scenes=2)
+    given = ["sharp", str(source), str(tmp_path / "dest"), "--split", "test"]
+    assert main([*given, "--val-fraction", "0.5"]) == 1
+    assert (
+        capsys.readouterr().err
+        == "error: --val-fraction is of the training pictures, and there are none; leave it out\n"
+    )
+    assert main([*given, "--val-fraction", "0"]) == 0
+
+
 def test_an_unknown_val_scene_names_those_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = make_gopro(tmp_path / "source", scenes=2)
     assert main(["gopro", str(source), str(tmp_path / "dest"), "--val-scenes", "nowhere"]) == 1

@@ -475,6 +475,8 @@ def test_feature_distance_is_a_loss_and_is_measured(tmp_path, photos):
         (["--content", "0", "--frequency", "0"], "--content 0 --frequency 0"),
         (["--blur", "measured@nowhere.npz:2-9"], "nowhere.npz"),
         (["--blur", "shake:1-32=inf"], "shake:1-32=inf"),
+        (["--blur", "straight:8", "--rolling-share", "0.5"], "--rolling-share is of --blur shake"),
+        (["--freeze-norm", "--set", "eagr=false"], "--freeze-norm: this network has no batch norm"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_1(tmp_path, photos, capsys, extra, message):
@@ -505,6 +507,33 @@ def test_usage_errors_exit_2(given, capsys):
         main(given)
     assert stopped.value.code == 2
     assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "idle", "needed"),
+    [
+        (["--pairs", "x", "--blur", "shake:8", "--rolling-share", "0.5"], "--blur, --rolling-share", "--sharp"),
+        (["--frames", "x", "--highlight-share", "0.5"], "--highlight-share", "--sharp"),
+        (["--pairs", "x", "--path-share=0.5"], "--path-share", "--sharp"),
+        (["--pairs", "x", "--noise", "2"], "--noise", "--sharp or --frames"),
+        (["--pairs", "x", "--val-pairs", "y", "--val-blur", "shake:8"], "--val-blur", "--sharp"),
+        (["--sharp", "x", "--hold-out", "0", "--val-side", "99"], "--val-side", "--val-pairs, or --sharp"),
+        (["--sharp", "x", "--optimizer", "adam", "--weight-decay", "0.1"], "--weight-decay", "--optimizer adamw"),
+        (["--sharp", "x", "--schedule", "halving", "--warmup", "0.1"], "--warmup", "--schedule cosine"),
+        (["--sharp", "x", "--network", "estimator", "--content", "2"], "--content", "a --network that restores"),
+    ],
+)
+def test_what_would_do_nothing_is_refused_on_the_command_line(given, idle, needed, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse_training_args(build_parser(), ["--steps", "1", *given])
+    assert stopped.value.code == 2
+    assert f"error: {idle} would do nothing: needed is {needed}" in capsys.readouterr().err
+
+
+def test_a_recipe_may_say_more_than_a_run_uses_and_0_is_no_mistake(tmp_path):
+    (tmp_path / "c.yaml").write_text("noise: 2.0\nval-side: 99\nweight-decay: 0.2\noptimizer: adam\nblur: [shake:8]\n")
+    given = ["--config", str(tmp_path / "c.yaml"), "--pairs", "x", "--steps", "1", "--hold-out", "0", "--warmup", "0"]
+    assert parse_training_args(build_parser(), [*given, "--schedule", "constant"]).noise == 2.0
 
 
 def test_folders_gather_and_a_configuration_file_may_hold_bare_numbers(photos, tmp_path):

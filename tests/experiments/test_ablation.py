@@ -22,6 +22,9 @@ def test_variants_share_all_but_one_thing(tmp_path):
         options.seed,
     )
     assert options.frequency > 0
+    options.freeze_norm = True
+    frozen = [variant_options(options, name, tmp_path).freeze_norm for name in ("full", "no-eagr")]
+    assert frozen == [True, False]  # without EAGR there is no batch norm
 
 
 def test_ablation_writes_a_table_and_a_plot_and_goes_on_where_it_stopped(training_arguments, tmp_path, capsys):

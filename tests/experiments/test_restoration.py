@@ -426,6 +426,16 @@ def test_a_network_is_told_the_path_of_blur_that_is_made_here(
     assert "mstsgm-guided+gyro: the camera's path is known of synthetic blur alone" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("given", [["--save-restored"], ["--save-restored", "--restored", "a=b"], ["--examples", "3"]])
+def test_what_would_do_nothing_without_a_method_is_refused(
+    data: Path, given: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--sharp", str(data / "sharp"), "--blur", "shake:8", *given])
+    assert stopped.value.code == 2
+    assert f"{given[0]} needs --deblurrer" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("given", [[], ["--blur", "shake:8", "--blurred", "x"]])
 def test_blurred_pictures_come_from_one_place(data: Path, given: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:

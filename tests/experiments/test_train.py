@@ -52,6 +52,31 @@ def test_without_a_detector_it_is_plain_training(training_arguments, tmp_path):
     assert "distance" not in (tmp_path / "runs" / "train" / "deblur" / "results.csv").read_text()
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--detector-weight", "0.1"], "--detector-weight would do nothing: needed is --detector-loss"),
+        (["--detector-term", "objects", "--detector-from", "0"], "--detector-term, --detector-from would do nothing"),
+        (["--config", "CONFIG"], "--detector-weight would do nothing: needed is --detector-loss"),
+        (
+            ["--detector-loss", "x", "--detector-weight", "0", "--detector-from", "5"],
+            "--detector-from would do nothing",
+        ),
+    ],
+)
+def test_what_would_do_nothing_without_a_detector_is_refused(training_arguments, tmp_path, capsys, given, message):
+    (tmp_path / "c.yaml").write_text("detector-weight: 0.5\n")
+    with pytest.raises(SystemExit) as stopped:
+        main([*training_arguments, "--steps", "1", *(str(tmp_path / "c.yaml") if x == "CONFIG" else x for x in given)])
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_configuration_of_a_run_without_a_detector_is_no_mistake(training_arguments, tmp_path):
+    (tmp_path / "c.yaml").write_text("detector-loss: null\ndetector-weight: 0.1\ndetector-term: [features]\n")
+    assert main([*training_arguments, "--steps", "1", "--config", str(tmp_path / "c.yaml")]) == 0
+
+
 def test_a_detector_that_is_not_there_is_one_line(training_arguments, capsys):
     assert main([*training_arguments, "--steps", "1", "--detector-loss", "nowhere.pt"]) == 1
     assert "nowhere.pt" in capsys.readouterr().err.strip().splitlines()[-1]

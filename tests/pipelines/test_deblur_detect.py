@@ -679,6 +679,7 @@ def test_mistakes_are_one_line_and_leave_nothing(
         (["photos", "--limit", "0"], "at least 1"),
         (["photos", "--imgsz", "100"], "--imgsz: 100 is not a multiple of 32"),
         (["photos", "--motion", "gyro", "--deblurrer", "none"], "--motion needs a deblurrer"),
+        (["photos", "--full-size", "--deblurrer", "none"], "--full-size needs a deblurrer"),
         (["photos", "--focal-length", "800"], "are for --motion"),
         (["photos", "--motion", "gyro", "--focal-length", "0"], "not a number above 0"),
     ],
