@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import os
 import sys
 from pathlib import Path
@@ -178,6 +179,8 @@ def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (Deblur
     becomes 130; anything else is a defect and passes through with its traceback.
     """
     keep_freed_memory()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is: file names may hold bytes that are no UTF-8
     try:
         code = body()
         sys.stdout.flush()

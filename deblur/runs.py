@@ -118,11 +118,22 @@ def git_commit() -> str | None:
     return answer.stdout.strip()
 
 
+def to_utf8(text: str) -> bytes:
+    """Text as a file of the project holds it.
+
+    A file name's bytes that are no UTF-8 arrive as lone surrogates; they become the escapes that JSON has for them.
+    """
+    return text.encode("utf-8", "backslashreplace")
+
+
+def printable(text: str) -> str:
+    """Text that UTF-8 can hold: a file name's bytes that are none are escaped."""
+    return to_utf8(text).decode("utf-8")
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write ``content`` as JSON in one step: a reader sees the old file or the new one, never half of either."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    # A file name's bytes that are no UTF-8 arrive as lone surrogates; their escapes are what JSON has for them.
-    write_atomically(path, text.encode("utf-8", "backslashreplace"))
+    write_atomically(path, to_utf8(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"))
 
 
 def write_yaml(path: Path, content: dict[str, Any]) -> None:

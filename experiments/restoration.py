@@ -126,7 +126,7 @@ def _score(args: argparse.Namespace) -> int:
     from deblur.devices import resolve_device
     from deblur.exposure.paths import felt_path
     from deblur.pictures import match_pictures
-    from deblur.runs import describe_environment, write_json, write_yaml
+    from deblur.runs import describe_environment, to_utf8, write_json, write_yaml
     from experiments.gain.narrator import Narrator
     from experiments.restoration_differences import differences
     from experiments.restoration_methods import load_methods
@@ -152,7 +152,7 @@ def _score(args: argparse.Namespace) -> int:
         pairs = _blur_here(pairs, spec, args.seed, folder / "blurred", narrator)
     scores, examples, digest = _score_pairs(args, pairs, methods, folder, narrator)
     rows = _rows(pairs, scores)
-    rows.to_csv(folder / "per_image.csv", index=False)
+    rows.to_csv(folder / "per_image.csv", index=False, errors="backslashreplace")
     metrics = _metrics(args, len(every_pair), pairs, methods, scores, digest)
     metrics["differences"] = {score: differences(rows, score) for score in ("psnr", "ssim")}
     metrics |= {key: environment[key] for key in ("device", "device_name", "threads")} | {"run": str(folder)}
@@ -160,7 +160,7 @@ def _score(args: argparse.Namespace) -> int:
     for name, extremes in examples.items():
         extremes.save(folder / "examples" / name, name)
     table = _table(metrics)
-    (folder / "table.txt").write_text(table + "\n", encoding="utf-8")
+    (folder / "table.txt").write_bytes(to_utf8(table + "\n"))
     print(json.dumps(metrics, ensure_ascii=False, allow_nan=False) if args.json else table)
     return EXIT_DONE
 
@@ -217,7 +217,7 @@ def _score_pairs(
     with narrator.progress(len(pairs), "scoring", "picture") as advance:
         for key, blurred_file, sharp_file in pairs:
             blurred, sharp = read_picture(blurred_file), read_picture(sharp_file)
-            for part in (key.encode(), blurred_file.read_bytes(), sharp_file.read_bytes()):
+            for part in (key.encode("utf-8", "surrogateescape"), blurred_file.read_bytes(), sharp_file.read_bytes()):
                 digest.update(hashlib.sha256(part).digest())
             before = score_picture(blurred, sharp, aligned=args.align)
             scores[INPUT].append(before)

@@ -198,12 +198,12 @@ def deblur_detect(args: argparse.Namespace) -> int:
         DetectionError: the detector or one of its classes is not there.
     """
     from deblur.devices import resolve_device
-    from deblur.runs import write_json
+    from deblur.runs import printable, write_json
     from detection.fusion import LOWEST_CONFIDENCE
     from detection.yolo import YoloDetector
     from pipelines.chain import DeblurDetect
     from pipelines.motions import Motions
-    from pipelines.process import Process, printable
+    from pipelines.process import Process
     from pipelines.run_folder import check_output, output_folder, record_run
     from pipelines.sinks import CocoSink, PictureSink
     from pipelines.sources import find_sources

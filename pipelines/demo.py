@@ -117,11 +117,10 @@ def demo(args: argparse.Namespace) -> int:
     from deblur.devices import resolve_device
     from deblur.exposure.paths import GYROSCOPE
     from deblur.pictures import write_picture
-    from deblur.runs import write_atomically, write_json
+    from deblur.runs import printable, write_atomically, write_json
     from detection.yolo import YoloDetector
     from pipelines.chain import DeblurDetect
     from pipelines.demo_report import report_lines, sheet, summarise
-    from pipelines.process import printable
     from pipelines.run_folder import output_folder, record_run
 
     spec = parse_blur(args.blur)

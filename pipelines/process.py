@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from deblur.errors import DeblurError
+from deblur.runs import printable
 from detection.errors import DetectionError
 from pipelines.overlap import WriteBehind, read_ahead
 from pipelines.sinks import detection_entries
@@ -154,11 +155,6 @@ class Process:
 def counted(names: Counter[str]) -> str:
     """For example ``4 person, 1 bus``, most frequent first; ``nothing`` where there is none."""
     return ", ".join(f"{count} {name}" for name, count in names.most_common()) or "nothing"
-
-
-def printable(text: str) -> str:
-    """Text that UTF-8 can hold: a file name's bytes that are none are escaped."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _title(entry: Entry) -> str:

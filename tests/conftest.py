@@ -37,6 +37,18 @@ def yolo26n(request: pytest.FixtureRequest) -> Path:
         pytest.skip(str(error))
 
 
+@pytest.fixture
+def garbled_name(tmp_path: Path) -> str:
+    """A file name that is no UTF-8, ``caf\\udce9`` once escaped; skipped where the file system takes no such name."""
+    name = os.fsdecode(b"caf\xe9")
+    try:
+        (tmp_path / name).touch()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    (tmp_path / name).unlink()
+    return name
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def generator_for(spec: BlurSpec, seed: int, key: str) -> np.random.Generator:
     """The random numbers of one picture: the same for the same (spec, seed, key) in any process, in any order."""
-    digest = hashlib.sha256(f"{seed}\n{key}\n{spec}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}\n{key}\n{spec}".encode("utf-8", "surrogateescape")).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
 
 

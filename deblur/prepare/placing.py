@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from deblur.errors import DeblurError
 from deblur.prepare.checks import sha256_of
+from deblur.runs import to_utf8, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,13 +84,13 @@ def place(dest: Path, manifest: Mapping[str, Any], source: Path) -> int:
             dest.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DeblurError(f"cannot make {dest}: {error.strerror}") from error
-        _write_json(dest / MARKER, {"settings": manifest["settings"]})
+        write_atomically(dest / MARKER, _json({"settings": manifest["settings"]}))
     made = 0
     for file in tqdm(files, desc="placing", unit="file", leave=False):
         made += _place_file(source / file["source"], dest / file["file"], file["sha256"], link)
-    text = _json(manifest)
-    if not (dest / MANIFEST).is_file() or (dest / MANIFEST).read_text(encoding="utf-8") != text:
-        _write_json(dest / MANIFEST, manifest)
+    content = _json(manifest)
+    if not (dest / MANIFEST).is_file() or (dest / MANIFEST).read_bytes() != content:
+        write_atomically(dest / MANIFEST, content)
     (dest / MARKER).unlink(missing_ok=True)
     return made
 
@@ -145,11 +146,5 @@ def _place_file(source: Path, target: Path, sha256: str, link: str) -> bool:
     return True
 
 
-def _json(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    from deblur.runs import write_atomically
-
-    write_atomically(path, _json(content).encode("utf-8"))
+def _json(content: Mapping[str, Any]) -> bytes:
+    return to_utf8(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

@@ -29,7 +29,9 @@ def choose_scenes(pairs: Sequence[Pair], fraction: float, seed: int) -> list[str
     sizes = Counter(pair.scene for pair in pairs if pair.split == "train")
     if fraction == 0.0 or len(sizes) < 2:
         return []
-    order = sorted(sizes, key=lambda scene: hashlib.sha256(f"{seed}:{scene}".encode()).digest())
+    order = sorted(
+        sizes, key=lambda scene: hashlib.sha256(f"{seed}:{scene}".encode("utf-8", "surrogateescape")).digest()
+    )
     return sorted(take_scenes(order, sizes, fraction * sizes.total()))
 
 

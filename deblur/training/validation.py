@@ -17,6 +17,7 @@ from deblur.exposure.kernels import exposure_along
 from deblur.exposure.paths import camera_path
 from deblur.metrics import psnr
 from deblur.pictures import read_picture, scale_down
+from deblur.runs import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -57,7 +58,7 @@ class ValidationSet:
 def pairs_from_files(name: str, examples: Iterable[Example], side: int) -> ValidationSet:
     """Real pairs in the size they have, which is what is to be restored; cut to their middle ``side`` pixels."""
     pairs = [[_middle(read_picture(file), side) for file in example.files] for example in examples]
-    return ValidationSet(name, tuple((blurred, sharp) for blurred, sharp in pairs))
+    return ValidationSet(printable(name), tuple((blurred, sharp) for blurred, sharp in pairs))
 
 
 def blurred_here(examples: Sequence[Example], spec: BlurSpec, side: int, max_side: int | None) -> ValidationSet:
@@ -74,7 +75,7 @@ def blurred_here(examples: Sequence[Example], spec: BlurSpec, side: int, max_sid
         blurred = expose_windows([whole], [window], [motion], [spec], [int(generator.integers(2**31))])
         pairs.append((blurred[0].permute(1, 2, 0).contiguous().numpy(), _middle(sharp, side)))
         paths.append(camera_path(motion).cropped(*window[:2]))
-    return ValidationSet(str(spec), tuple(pairs), tuple(paths))
+    return ValidationSet(printable(str(spec)), tuple(pairs), tuple(paths))
 
 
 def with_paths(one: ValidationSet) -> ValidationSet:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
 from deblur.pictures import pictures_by_key
+from deblur.runs import printable
 from detection.truth import GroundTruth, read_truth
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def read_truths(path: Path, class_names: Mapping[str, tuple[str, ...]], limit: i
 
     Raises:
         DetectionError: as `detection.truth.read_truth`.
-        DeblurError: the annotations hold no picture.
+        DeblurError: the annotations hold no picture, or one whose name is not UTF-8.
     """
     by_names: dict[tuple[str, ...], GroundTruth] = {}
     for names in class_names.values():
@@ -69,6 +70,11 @@ def read_truths(path: Path, class_names: Mapping[str, tuple[str, ...]], limit: i
     stems = everything.stems[:limit]
     if not stems:
         raise DeblurError(f"{path} holds no picture: there is nothing to measure")
+    garbled = next((stem for stem in stems if printable(stem) != stem), None)
+    if garbled is not None:
+        raise DeblurError(
+            f"{path}: the name {printable(garbled)} is not UTF-8, in which results are written: rename the picture"
+        )
     chosen = {detector: by_names[names].subset(stems) for detector, names in class_names.items()}
     hashes = {detector: _truth_hash(truth) for detector, truth in chosen.items()}
     alone = {detector: _combined([digest]) for detector, digest in hashes.items()}

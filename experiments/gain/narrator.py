@@ -32,7 +32,7 @@ class Narrator:
             return
         print(line, file=sys.stderr)
         if self._log is not None:
-            with self._log.open("a", encoding="utf-8") as stream:
+            with self._log.open("a", encoding="utf-8", errors="backslashreplace") as stream:
                 stream.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {line}\n")
 
     @contextmanager

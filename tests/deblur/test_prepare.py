@@ -116,6 +116,23 @@ def test_the_second_run_changes_nothing(tmp_path: Path, link: str, capsys: pytes
     assert placed.samefile(original) == (link != "copy")
 
 
+def test_names_that_are_no_utf8_are_prepared(
+    tmp_path: Path, garbled_name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, dest = tmp_path / "source", tmp_path / "dest"
+    for seed, scene in enumerate(("x", garbled_name)):
+        write_pair(source / "blur" / scene / "1.png", source / "sharp" / scene / "1.png", seed)
+    assert main(["pairs", str(source), str(dest), "--val-fraction", "0.5", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["counts"] == {"train": 1, "val": 1}
+    records = manifest_of(dest)["pictures"]
+    assert {record["scene"] for record in records} == {"x", garbled_name}
+    assert all((dest / record[side]["file"]).is_file() for record in records for side in ("blurred", "sharp"))
+    before = state_of(dest)
+    assert main(["pairs", str(source), str(dest), "--val-fraction", "0.5"]) == 0
+    assert "nothing new" in capsys.readouterr().out
+    assert state_of(dest) == before
+
+
 def test_an_interrupted_run_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from deblur.prepare import placing
 

@@ -162,6 +162,24 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(tmp_path, phot
     assert len(rows) == len(set(rows))
 
 
+def test_folders_and_pictures_whose_names_are_no_utf8(tmp_path, photos, garbled_name, capsys):
+    for file in photos.iterdir():
+        file.rename(file.with_stem(garbled_name + file.stem))
+        for side in ("blur", "sharp"):
+            copy = tmp_path / garbled_name / side / file.name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(file.with_stem(garbled_name + file.stem).read_bytes())
+    given = arguments(tmp_path, photos, "--val-pairs", str(tmp_path / garbled_name), "--output", str(tmp_path / "runs"))
+    assert main([*given, "--steps", "1", "--name", garbled_name]) == 0
+    assert r"caf\udce9: exact blurred" in capsys.readouterr().out
+    run = tmp_path / "runs" / "train" / garbled_name
+    assert main(["--config", str(run / "config.yaml"), "--resume", "auto", "--steps", "2", "--json"]) == 0
+    validated = json.loads(capsys.readouterr().out)["validation"]
+    assert {row["name"] for row in rows_of(run) if row["kind"] == "validation"} >= {
+        f"{name} gain" for name, scores in validated.items() if scores["gain"] is not None
+    }
+
+
 def test_what_other_threads_make_lies_on_the_device_by_its_number(tmp_path, photos, monkeypatch):
     monkeypatch.setattr("deblur.training.loop.numbered", lambda device: torch.device(device.type, 0))
     trainer = Trainer(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "1")), None)

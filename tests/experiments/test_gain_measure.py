@@ -24,6 +24,7 @@ from detection.scoring import score
 from detection.truth import read_truth
 from detection.types import Detections
 from experiments.gain.files import read_curves, read_metrics, read_predictions
+from experiments.gain.inputs import read_truths
 from experiments.gain.loading import tools_on
 from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
@@ -502,3 +503,10 @@ def test_pictures_are_restored_as_the_pipeline_restores_them() -> None:
     assert nano.settings["seen_side"] == guided.settings["seen_side"] == 320
     assert nano.settings["looks_first"] is None
     assert guided.settings["looks_first"] == {"sharp": SHARP, "longest_spread": LONGEST_SPREAD}
+
+
+def test_a_picture_whose_name_is_no_utf8_is_refused(data: Path) -> None:
+    file = data / "truth.json"
+    file.write_text(file.read_text().replace('"c.jpg"', r'"caf\udce9.jpg"'))
+    with pytest.raises(DeblurError, match=r"truth\.json: the name caf\\udce9 is not UTF-8"):
+        read_truths(file, {"finder": ("red",)}, None)

@@ -219,6 +219,17 @@ def test_a_shifted_picture_scores_well_once_aligned(tmp_path: Path, capsys: pyte
     assert aligned["protocol"]["alignment"] != plain["protocol"]["alignment"] == "none"
 
 
+def test_pictures_whose_names_are_no_utf8(data: Path, weights: Path, garbled_name: str, tmp_path: Path) -> None:
+    (data / "sharp" / "c.png").rename(data / "sharp" / f"{garbled_name}.png")
+    given = ["--sharp", str(data / "sharp"), "--blur", "shake:8", "--deblurrer", str(weights), "--device", "cpu"]
+    run = tmp_path / garbled_name
+    assert main([*given, "--output", str(run), "--save-restored", "--json"]) == 0
+    rows = pd.read_csv(run / "per_image.csv")
+    assert r"caf\udce9" in set(rows["picture"])
+    assert (run / "restored" / "tiny" / f"{garbled_name}.png").is_file()
+    assert r"caf\udce9" in (run / "log.txt").read_text(encoding="utf-8")
+
+
 def test_limit_is_marked(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(data, "--limit", "2") == 0
     result = json.loads(capsys.readouterr().out)
