@@ -16,6 +16,7 @@ What is wrong with the folders is collected in ``Layout.problems``, so that a us
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
@@ -117,12 +118,26 @@ def _read_realblur(layout: Layout, source: Path, subset: str) -> None:
 
 
 def _read_realblur_list(layout: Layout, source: Path, path: Path, split: str) -> None:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        layout.problems.append(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}): fetch it again")
+        return
+    except OSError as error:
+        layout.problems.append(f"cannot read {path}: {error.strerror}")
+        return
+    for number, line in enumerate(lines, start=1):
         words = line.split()
         if not words:
             continue
         if len(words) != 2:
             layout.problems.append(f"{path}, line {number}: 'gt_path blur_path' is needed, not {line.strip()!r}")
+            continue
+        outside = [word for word in words if PurePosixPath(word).is_absolute() or ".." in PurePosixPath(word).parts]
+        if outside:
+            layout.problems.append(
+                f"{path}, line {number}: {outside[0]} leads out of {source}: name it below that folder"
+            )
             continue
         sharp, blurred = source / words[0], source / words[1]
         missing = [file for file in (sharp, blurred) if not file.is_file()]

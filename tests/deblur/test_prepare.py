@@ -278,6 +278,31 @@ def test_realblur_follows_the_list_files(tmp_path: Path, capsys: pytest.CaptureF
     assert "line 2: 'gt_path blur_path' is needed" in problems
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (
+            b"gt/gt_1.png blur/\xffblur_1.png\n",
+            "RealBlur_J_test_list.txt is not UTF-8 text (invalid start byte at byte 17)",
+        ),
+        (b"ROOT/a/gt/gt_1.png ROOT/a/blur/blur_1.png\n", "line 1: ROOT/a/gt/gt_1.png leads out of"),
+        (b"\xef\xbb\xbfa/gt/gt_1.png ../a/blur/blur_1.png\n", "line 1: ../a/blur/blur_1.png leads out of"),
+    ],
+)
+def test_a_realblur_list_that_cannot_be_followed_is_one_line(
+    tmp_path: Path, content: bytes, problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "RealBlur"
+    source.mkdir()
+    write_pair(tmp_path / "a/blur/blur_1.png", tmp_path / "a/gt/gt_1.png", 1)
+    (source / "RealBlur_J_test_list.txt").write_bytes(content.replace(b"ROOT", str(tmp_path).encode()))
+    assert main(["realblur", str(source), str(tmp_path / "dest")]) == 1
+    printed = capsys.readouterr().err
+    assert printed.count("problem: ") == 1
+    assert problem.replace("ROOT", str(tmp_path)) in printed
+    assert printed.splitlines()[-1].startswith("error: ")
+
+
 @pytest.mark.parametrize("outer", [True, False])
 def test_reds_keeps_its_own_val(tmp_path: Path, outer: bool, capsys: pytest.CaptureFixture[str]) -> None:
     source, dest = tmp_path / "REDS", tmp_path / "dest"
