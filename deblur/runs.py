@@ -93,13 +93,28 @@ def check_options(config: Path, options: dict[str, Any]) -> None:
 
 
 def write_environment(folder: Path, environment: dict[str, Any]) -> None:
-    """Write ``folder/env.json``; what it said before the run was gone on with stands in ``earlier``, oldest first."""
+    """Write ``folder/env.json``; what it said before the run was gone on with stands in ``earlier``, oldest first.
+
+    Raises:
+        DeblurError: the file that is there is damaged, or cannot be written.
+    """
+    write_json(folder / "env.json", environment | {"earlier": _earlier_environments(folder)})
+
+
+def _earlier_environments(folder: Path) -> list[dict[str, Any]]:
+    """What ``folder/env.json`` says of the sittings so far, oldest first."""
     file = folder / "env.json"
-    earlier: list[dict[str, Any]] = []
-    if file.is_file():
+    if not file.is_file():
+        return []
+    try:
         last = json.loads(file.read_text(encoding="utf-8"))
-        earlier = [*last.pop("earlier", []), last]
-    write_json(file, environment | {"earlier": earlier})
+        return [*last.pop("earlier", []), last]
+    except OSError as error:
+        raise DeblurError(f"cannot read {file}: {error.strerror}") from error
+    except (ValueError, TypeError, AttributeError):  # no UTF-8, no JSON, or other JSON
+        raise DeblurError(
+            f"{file} is damaged: move it away, and the run goes on without its earlier sittings"
+        ) from None
 
 
 def git_commit() -> str | None:

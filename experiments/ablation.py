@@ -101,7 +101,7 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
     else:
         write_yaml(config, shared)
     files = {name: folder / "train" / name / "metrics.json" for name in VARIANTS}
-    done = {name: json.loads(file.read_bytes()) for name, file in files.items() if file.is_file()}
+    done = {name: _read_metrics(file) for name, file in files.items() if file.is_file()}
     table = write_table(folder, done)
     for name in VARIANTS:
         # A variant that was killed before its first checkpoint begins anew, in a folder with a number behind its name.
@@ -112,6 +112,15 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
     write_environment(folder, describe_environment(str(resolve_device(options.device)), options.seed))
     plot(table, folder)
     return folder, table
+
+
+def _read_metrics(file: Path) -> dict[str, Any]:
+    try:
+        metrics = json.loads(file.read_bytes())
+        summarize(metrics)
+    except (ValueError, TypeError, LookupError):  # no UTF-8, no JSON, or other JSON
+        raise DeblurError(f"{file} is damaged: move it away, and its variant is finished again") from None
+    return dict(metrics)
 
 
 def run_folder(options: argparse.Namespace) -> Path:

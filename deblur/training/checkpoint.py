@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-_PARTS = {"network", "ema", "optimizer", "config", "seed", "step", "seconds", "best", "random"}
+_PARTS: dict[str, type | tuple[type, ...]] = {
+    "network": dict,
+    "ema": dict,
+    "optimizer": dict,
+    "config": dict,
+    "seed": int,
+    "step": int,
+    "seconds": (int, float),
+    "best": (float, type(None)),
+    "random": torch.Tensor,
+}
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -35,10 +45,16 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise DeblurError(f"cannot read the training state {path}: {error.strerror}") from error
     except Exception as error:  # torch.load raises many kinds for a broken file, and some advise to load it unsafely
-        raise DeblurError(f"{path} is damaged, or no training state of this project") from error
+        raise DeblurError(f"{path} is damaged, or no training state of this project{another_way(path)}") from error
     if not isinstance(state, dict):
         raise DeblurError(f"{path} is no training state of this project: it holds a {type(state).__name__}")
-    lacking = _PARTS - state.keys()
+    lacking = [part for part, kind in sorted(_PARTS.items()) if not isinstance(state.get(part, ...), kind)]
     if lacking:
-        raise DeblurError(f"{path} is no training state of this project: it lacks {', '.join(sorted(lacking))}")
+        raise DeblurError(f"{path} is no training state of this project: it lacks a proper {', '.join(lacking)}")
     return state
+
+
+def another_way(path: Path) -> str:
+    """What to do where the training state of a run is damaged, as the end of a line."""
+    released = path.with_name("last.safetensors")
+    return f"; begin another run, with --init {released}" if released.is_file() else "; begin another run"

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from deblur.devices import to_batch
+from deblur.errors import DeblurError
 from deblur.networks.cost import count_macs
 from deblur.pictures import write_picture
 from deblur.released import save_released
@@ -36,6 +37,9 @@ class TrainingLog:
 
     Rows beyond the step that training resumes from are dropped first: those steps will be made again. So is a last row
     that was cut off.
+
+    Raises:
+        DeblurError: the file that is there is damaged otherwise.
     """
 
     def __init__(self, folder: Path, step: int, tensorboard: bool, enabled: bool) -> None:
@@ -106,8 +110,15 @@ class TrainingLog:
     def _whole_rows(self) -> list[dict[str, str]]:
         if not self.file.is_file():
             return []
-        text = self.file.read_bytes().decode("utf-8")
-        return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
+        try:
+            text = self.file.read_bytes().decode("utf-8")
+            reader = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
+            header, *lines = list(reader) or [list(COLUMNS)]
+        except (UnicodeDecodeError, csv.Error):
+            header, lines = [], []
+        if tuple(header) != COLUMNS or not all(len(line) == len(COLUMNS) and line[0].isdecimal() for line in lines):
+            raise DeblurError(f"{self.file} is damaged: move it away, and the run goes on with a log that begins anew")
+        return [dict(zip(COLUMNS, line, strict=True)) for line in lines]
 
     def _append(self, step: int, minutes: float, kind: str, values: dict[str, float]) -> None:
         if (str(step), kind) in self._written:

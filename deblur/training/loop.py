@@ -29,7 +29,7 @@ from deblur.networks.kernel_estimator import KernelEstimator
 from deblur.runs import write_json
 from deblur.training.averaging import AveragedWeights
 from deblur.training.batches import Batch, make_batch
-from deblur.training.checkpoint import save_checkpoint
+from deblur.training.checkpoint import another_way, save_checkpoint
 from deblur.training.guard import FiniteGuard
 from deblur.training.initial import load_initial
 from deblur.training.loader import BatchLoader, pays_ahead, workers_beside
@@ -145,6 +145,7 @@ class Trainer:
         self.validated_on = sets_digest(self.sets)
         if state is not None:
             self._restore(optimizer, state)
+        self.log = TrainingLog(self.folder, self.progress.step, options.tensorboard, self.accelerator.is_main_process)
         record_sitting(self.folder, options, self.accelerator)
         self.network: nn.Module
         self.network, self.optimizer = self.accelerator.prepare(self.bare, optimizer)
@@ -155,7 +156,6 @@ class Trainer:
         """Train until the steps or the minutes are over, or until someone asks to stop."""
         options, progress = self.options, self.progress
         learning_mode(self.network, freeze_norm=options.freeze_norm)
-        log = TrainingLog(self.folder, progress.step, options.tensorboard, self.accelerator.is_main_process)
         bar = tqdm(
             total=options.steps,
             initial=progress.step,
@@ -186,12 +186,12 @@ class Trainer:
                 clock += elapsed
                 progress.seconds += elapsed
                 bar.update()
-                log.count(terms, elapsed, waited, options.batch, crop)
+                self.log.count(terms, elapsed, waited, options.batch, crop)
                 if logs:
                     rate = self.schedule.rate(self._share())
-                    log.write(progress.step, progress.seconds / 60, rate, _restorer(self.ema.module))
+                    self.log.write(progress.step, progress.seconds / 60, rate, _restorer(self.ema.module))
                 if validates:
-                    scores = self._validate(log)
+                    scores = self._validate()
                 elif saves:
                     self._save()
                 if logs or validates or saves:
@@ -205,12 +205,12 @@ class Trainer:
                     print(f"saved at step {progress.step}; go on with {again}", file=sys.stderr)
                 raise KeyboardInterrupt
             if scores is None:
-                scores = self._validate(log)
+                scores = self._validate()
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             bar.close()
-            log.close()
+            self.log.close()
             self.loader.close()
             self.planner.close()
             self.store.close()
@@ -299,7 +299,7 @@ class Trainer:
             terms["detector"] = options.detector_weight * teacher(restored.picture.float(), sharp)
         return terms
 
-    def _validate(self, log: TrainingLog) -> dict[str, dict[str, float | None]]:
+    def _validate(self) -> dict[str, dict[str, float | None]]:
         """Score the averaged weights, keep them where they are the best so far, save, and write samples."""
         scores: dict[str, dict[str, float | None]] = {}
         self._check_health()
@@ -314,7 +314,7 @@ class Trainer:
             better = mean is not None and (before is None or (mean < before if key == DISTANCE else mean > before))
             if better or not found:
                 self.progress.best = mean
-            log.validated(self.progress.step, self.progress.seconds / 60, scores)
+            self.log.validated(self.progress.step, self.progress.seconds / 60, scores)
             save_samples(self.folder, self.progress.step, restorer, self.sets, self.device, self.options.samples)
             for name in ("best", "last") if better or not found else ("last",):
                 release(self.folder, name, module, self.config, self.options, self.progress, scores, self.device)
@@ -362,18 +362,23 @@ class Trainer:
                 f"{self.folder} was trained with another network or seed; give the same --network, --set and --seed, "
                 "or a new --name"
             )
-        self.bare.load_state_dict(state["network"])
-        self.ema.load_state_dict(state["ema"])
         # The options that it was made with now hold, not those of the sitting before.
         given = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
-        optimizer.load_state_dict(state["optimizer"])
+        try:
+            self.bare.load_state_dict(state["network"])
+            self.ema.load_state_dict(state["ema"])
+            optimizer.load_state_dict(state["optimizer"])
+            torch.set_rng_state(state["random"])
+        except (RuntimeError, ValueError, LookupError, TypeError) as error:
+            file = self.folder / "weights" / "state.pt"
+            reason = " ".join(str(error).split())[:200]
+            raise DeblurError(f"{file} does not fit the network that it names: {reason}{another_way(file)}") from error
         for group, kept in zip(optimizer.param_groups, given, strict=True):
             group.update(kept)
         # States of earlier versions do not say how they chose, and had other pictures.
         chosen = state.get("best_by"), state.get("validated_on")
         best = state["best"] if chosen == (self._chosen_by(), self.validated_on) else None
         self.progress = Progress(state["step"], state["seconds"], best)
-        torch.set_rng_state(state["random"])
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         self.stop_requested = True

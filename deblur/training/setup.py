@@ -236,18 +236,26 @@ def open_run(options: argparse.Namespace, accelerator: Accelerator) -> tuple[Pat
 
 
 def record_sitting(folder: Path, options: argparse.Namespace, accelerator: Accelerator) -> None:
-    """Write what a run is, or goes on, with: ``config.yaml`` and ``env.json``; not before it is sure that it can."""
+    """Write what a run is, or goes on, with: ``config.yaml`` and ``env.json``; not before it is sure that it can.
+
+    Raises:
+        DeblurError: one of them is there and damaged; both stay as they are.
+    """
     if accelerator.is_main_process:
         # Without resume: given back with --config for a new run, the file must not go on with this one.
         written = plain_options(options, without={"config", "resume"})
         written["name"] = _recorded_name(folder) or options.name  # by which --resume auto knows the run
-        write_yaml(folder / "config.yaml", written)
         environment = describe_environment(str(accelerator.device), options.seed)
         write_environment(folder, environment | {"processes": accelerator.num_processes})
+        write_yaml(folder / "config.yaml", written)
 
 
 def find_resumable(options: argparse.Namespace) -> Path | None:
-    """The folder that ``--resume`` means, or None for a new run."""
+    """The folder that ``--resume`` means, or None for a new run.
+
+    Raises:
+        DeblurError: the folder holds no training state, or what says which run a folder holds is damaged.
+    """
     if options.resume == "never":
         return None
     if options.resume != "auto":
@@ -267,9 +275,23 @@ def _is_of(state: Path, folder_name: re.Pattern[str], name: str) -> bool:
 
 
 def _recorded_name(folder: Path) -> str | None:
-    """What the run in a folder is called by its ``config.yaml``; None where that tells nothing."""
+    """What the run in a folder is called by its ``config.yaml``; None where there is none, or no name in it.
+
+    Raises:
+        DeblurError: the file is damaged.
+    """
+    file = folder / "config.yaml"
     try:
-        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return None
-    return config.get("name") if isinstance(config, dict) else None
+    except OSError as error:
+        raise DeblurError(f"cannot read {file}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError):
+        config = None
+    if not isinstance(config, dict):
+        raise DeblurError(
+            f"{file} is damaged: move it away, and go on by --resume {folder} and the options that the run had, its "
+            "--name too"
+        )
+    return config.get("name")

@@ -5,6 +5,7 @@ import csv
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from safetensors.torch import load_file
 from skimage import data as photographs
 
@@ -52,6 +54,16 @@ def arguments(tmp_path, photos, *extra):
         str(tmp_path / "runs"),
         *extra,
     ]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """The folder of a run of one step; copy it before it is changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    for index in range(2):
+        Image.fromarray(photographs.astronaut()[index * 50 : index * 50 + 120, 100:280]).save(folder / f"{index}.png")
+    train(build_parser().parse_args(arguments(folder, folder, "--steps", "1")))
+    return folder / "runs" / "train" / "deblur"
 
 
 def weights_of(run: Path) -> dict[str, torch.Tensor]:
@@ -323,6 +335,66 @@ def test_a_finished_run_is_resumed_without_changing_its_log(tmp_path, photos):
     assert [sitting["seed"] for sitting in environment["earlier"]] == [0]
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("env.json", b'{"seed": 0, "ti', "env.json is damaged: move it away"),
+        ("env.json", b"[]", "env.json is damaged: move it away"),
+        (
+            "results.csv",
+            b"step,minutes,kind,name,value\n1,0.1,train,lo\xffss,1\n",
+            "results.csv is damaged: move it away",
+        ),
+        ("results.csv", b"step,minutes,kind,name,value\n1,0.1\n", "results.csv is damaged: move it away"),
+        ("results.csv", b"\0\0\0\0\n", "results.csv is damaged: move it away"),
+        ("config.yaml", b"name: [deblur", "config.yaml is damaged: move it away, and go on by --resume"),
+        ("config.yaml", b"\0\0\0", "config.yaml is damaged: move it away, and go on by --resume"),
+        (
+            "weights/state.pt",
+            b"PK\3\4 cut off",
+            "state.pt is damaged, or no training state of this project; begin another",
+        ),
+    ],
+)
+def test_what_is_damaged_in_a_run_that_is_to_go_on_is_one_line(
+    tmp_path, photos, capsys, finished, file, content, message
+):
+    run = tmp_path / "runs" / "train" / "deblur"
+    shutil.copytree(finished, run)
+    (run / file).write_bytes(content)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    for resume in ("auto", str(run)):
+        assert main(arguments(tmp_path, photos, "--steps", "2", "--resume", resume)) == 1
+        errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1
+        assert message in errors[0]
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    if not file.startswith("weights"):
+        (run / file).unlink()
+        assert main(arguments(tmp_path, photos, "--steps", "2", "--resume", str(run))) == 0
+
+
+def test_a_training_state_of_other_weights_is_one_line(tmp_path, photos, finished):
+    run = tmp_path / "runs" / "train" / "deblur"
+    shutil.copytree(finished, run)
+    file = run / "weights" / "state.pt"
+    whole = load_checkpoint(file)
+    for part, broken in (
+        ("network", {}),
+        ("optimizer", {"state": {}, "param_groups": []}),
+        ("optimizer", {}),
+        ("random", torch.zeros(3)),
+    ):
+        save_checkpoint(file, {**whole, part: broken})
+        with pytest.raises(
+            DeblurError, match=r"state\.pt does not fit .*; begin another run, with --init .*last\.safet"
+        ):
+            train(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "2", "--resume", "auto")))
+    save_checkpoint(file, {**whole, "step": "1"})
+    with pytest.raises(DeblurError, match="lacks a proper step"):
+        load_checkpoint(file)
+
+
 def test_the_configuration_of_a_resumed_run_begins_a_run_of_its_own(tmp_path, photos):
     given = arguments(tmp_path, photos, "--steps", "1")
     assert main([*given, "--name", "first"]) == 0
@@ -585,7 +657,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path, photos):
 def test_a_state_that_is_none_is_refused(tmp_path):
     file = tmp_path / "state.pt"
     save_checkpoint(file, {"step": 1, "network": {"w": torch.ones(2)}})
-    with pytest.raises(DeblurError, match=r"state\.pt is no training state.*lacks best, config"):
+    with pytest.raises(DeblurError, match=r"state\.pt is no training state.*lacks a proper best, config"):
         load_checkpoint(file)
     file.write_bytes(b"not a state")
     with pytest.raises(DeblurError, match=r"state\.pt"):

@@ -37,6 +37,13 @@ def test_ablation_writes_a_table_and_a_plot_and_goes_on_where_it_stopped(trainin
     assert (folder / "ablation.png").stat().st_size > 1000
     assert (folder / "ablation.pdf").is_file()
     assert "no-tcn" in capsys.readouterr().out
+    metrics = folder / "train" / "full" / "metrics.json"
+    whole = metrics.read_bytes()
+    metrics.write_bytes(whole[:50])
+    again = [*training_arguments, "--steps", "1", "--variants", "full", "--resume", "auto"]
+    assert main(again) == 1
+    assert "metrics.json is damaged: move it away" in capsys.readouterr().err
+    metrics.write_bytes(whole)
     changed = (folder / "train" / "full" / "metrics.json").stat().st_mtime_ns
     assert (
         main([*training_arguments, "--steps", "1", "--variants", "full", "no-smoothness", "--resume", "auto", "--json"])
