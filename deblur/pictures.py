@@ -4,7 +4,10 @@ How each kind of file becomes RGB:
 
 - The EXIF orientation is applied: a portrait taken with a turned camera stands upright.
 - Grey and 1-bit pictures get three equal channels; palette pictures get their palette's colours.
-- 16-bit samples are scaled to 8 bits: 65535 becomes 255, whatever the brightest sample of the picture is.
+- 16-bit samples are scaled to 8 bits: 65535 becomes 255, whatever the brightest sample of the picture is. So are 12-bit
+  samples of a TIFF, whose white is 4095.
+- Samples of 32 bits, with a sign or in floating point are refused: their white may be 1, 255, 65535 or anything, and
+  their light linear or encoded, and a wrong guess would be a black or a dim picture that nobody warned of.
 - Transparency is laid over white, which is what a viewer shows on a white page.
 - CMYK is converted as Pillow does it; colour profiles are not applied.
 - Of an animation or a file of several pictures, the first is read.
@@ -55,6 +58,8 @@ _BROKEN_FILE = (
     struct.error,
     zlib.error,
 )
+_TIFF_HEADS = {b"II*\0", b"MM\0*"}
+_NO_WHITE = "samples of 32 bits, with a sign or in floating point have no agreed white; save it with 8 or 16 bits"
 # Pillow also logs what it dislikes in a file; without a handler Python would print that on stderr.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
@@ -158,14 +163,22 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         UnidentifiedImageError,
         ImportError,
     ):  # ultralytics' own Image.open wants a package for what it does not know
-        hint = "the file is empty" if path.stat().st_size == 0 else "no known picture format"
-        raise DeblurError(f"{path} is not a picture: {hint}") from None
+        raise DeblurError(f"{path} is not a picture: {_unidentified(path)}") from None
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
         raise DeblurError(f"{path} is too large: more than {limit} million pixels; scale it down first") from None
     except _BROKEN_FILE as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
         raise DeblurError(f"cannot read {path}: {reason or type(error).__name__}") from error
+
+
+def _unidentified(path: Path) -> str:
+    """Why Pillow knows nothing of a file that is there."""
+    with path.open("rb") as stream:
+        head = stream.read(4)
+    if not head:
+        return "the file is empty"
+    return f"of this TIFF's kind none is read: {_NO_WHITE}" if head in _TIFF_HEADS else "no known picture format"
 
 
 def write_picture(path: Path, picture: NDArray[np.uint8], quality: int = 95) -> None:
@@ -289,14 +302,22 @@ def _orientation(image: Image.Image) -> int:
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode.startswith("I"):
-        samples = np.asarray(image).astype(np.int64)
-        if samples.min() < 0 or samples.max() > 65535:
-            raise ValueError("32-bit samples have no agreed white; save it with 8 or 16 bits")
-        grey = ((samples * 255 + 32767) // 65535).astype(np.uint8)
-        return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+        return np.repeat(_eight_bits(image)[:, :, np.newaxis], 3, axis=2)
     if image.mode == "F":
-        raise ValueError("float samples have no agreed white; save it with 8 or 16 bits")
+        raise ValueError(_NO_WHITE)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return np.array(image.convert("RGB"))
+
+
+def _eight_bits(image: Image.Image) -> NDArray[np.uint8]:
+    """The samples (H, W) of a grey picture that has more than 8 bits."""
+    samples, white = np.asarray(image).astype(np.int64), 65535
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        if image.mode == "I":  # of 16 bits without a sign Pillow makes others
+            raise ValueError(_NO_WHITE)
+        white = 2 ** image.tag_v2[TiffImagePlugin.BITSPERSAMPLE][0] - 1
+        if image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:  # white is 0, which Pillow leaves so
+            samples = white - samples
+    return ((samples * 255 + white // 2) // white).astype(np.uint8)

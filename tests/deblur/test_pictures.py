@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import struct
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -131,6 +132,54 @@ def test_sixteen_bit_rgb(tmp_path: Path, suffix: str) -> None:
     np.testing.assert_allclose(picture.astype(float), samples / 257, atol=1)
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int32, np.uint32, np.int16])
+@pytest.mark.parametrize("white", [1, 255, 32767])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_samples_without_an_agreed_white_are_refused_and_never_black(
+    tmp_path: Path, kind: type[np.generic], white: int, channels: int
+) -> None:
+    import cv2
+    import tifffile
+
+    ramp = (np.linspace(0, 1, 48).reshape(6, 8, 1) * white).astype(kind).repeat(channels, 2)
+    if kind is np.uint32:  # which OpenCV writes from version 5 on
+        tifffile.imwrite(tmp_path / "a.tif", ramp, photometric="rgb" if channels > 1 else "minisblack")
+    else:
+        assert cv2.imwrite(str(tmp_path / "a.tif"), ramp)
+    with pytest.raises(DeblurError, match=r"a\.tif.* have no agreed white; save it with 8 or 16 bits"):
+        read_picture(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(("suffix", "channels"), [("png", 1), ("png", 3), ("tif", 1), ("tif", 3), ("tif", 4)])
+@pytest.mark.parametrize("white", [65535, 4095])
+def test_what_opencv_writes_with_sixteen_bits_has_white_at_65535(
+    tmp_path: Path, suffix: str, channels: int, white: int
+) -> None:
+    import cv2
+
+    ramp = (np.linspace(0, 1, 48).reshape(6, 8, 1) * white).astype(np.uint16).repeat(channels, 2)
+    ramp[..., 3:] = 65535  # opaque
+    assert cv2.imwrite(str(tmp_path / f"a.{suffix}"), ramp)
+    picture = read_picture(tmp_path / f"a.{suffix}")
+    np.testing.assert_allclose(picture.astype(float), ramp[..., :1].repeat(3, 2) / 257, atol=1)
+
+
+def tiff_of(samples: bytes, width: int, bits: int, photometric: int) -> bytes:
+    """A TIFF of one row of grey samples."""
+    entries = [(256, 3, width), (257, 3, 1), (258, 3, bits), (259, 3, 1), (262, 3, photometric), (273, 4, 8)]
+    entries += [(277, 3, 1), (278, 3, 1), (279, 4, len(samples))]
+    padded = samples + b"\0" * (len(samples) % 2)
+    table = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    return b"II*\0" + struct.pack("<I", 8 + len(padded)) + padded + struct.pack("<H", len(entries)) + table + bytes(4)
+
+
+def test_twelve_bits_are_white_at_4095_and_a_white_of_0_is_turned_round(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(tiff_of(bytes.fromhex("000800fff7ff"), 4, 12, 1))
+    assert read_picture(tmp_path / "a.tif")[0, :, 0].tolist() == [0, 128, 255, 127]
+    (tmp_path / "b.tif").write_bytes(tiff_of(struct.pack("<3H", 0, 65535, 257), 3, 16, 0))
+    assert read_picture(tmp_path / "b.tif")[0, :, 0].tolist() == [255, 0, 254]
+
+
 def test_palette(tmp_path: Path, corners: np.ndarray) -> None:
     image = Image.fromarray(corners).convert("P", palette=Image.Palette.ADAPTIVE, colors=8)
     image.save(tmp_path / "a.png")
@@ -203,7 +252,7 @@ def float_tiff() -> bytes:
         (b"this is text, whatever its name says\n", "not a picture"),
         (jpeg_bytes()[:-1500], "truncated"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", "not a picture"),
-        (float_tiff(), "float samples"),
+        (float_tiff(), "floating point have no agreed white"),
     ],
     ids=["empty", "text", "truncated", "postscript", "float"],
 )
