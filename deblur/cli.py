@@ -38,7 +38,7 @@ def add_device_option(parser: argparse.ArgumentParser) -> None:
 
 def add_seed_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--seed N``."""
-    parser.add_argument("--seed", type=whole_number, default=0, help="seed of everything random (default: 0)")
+    parser.add_argument("--seed", type=seed_number, default=0, help="seed of everything random (default: 0)")
 
 
 def positive_int(text: str) -> int:
@@ -57,6 +57,14 @@ def detector_side(text: str) -> int:
 def whole_number(text: str) -> int:
     """Argument type: a whole number of at least 0."""
     return _whole(text, 0)
+
+
+def seed_number(text: str) -> int:
+    """Argument type: a whole number that every generator of random numbers takes."""
+    seed = whole_number(text)
+    if seed >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text} is larger than a seed can be, {2**63 - 1}")
+    return seed
 
 
 def not_negative(text: str) -> float:

@@ -8,6 +8,7 @@ with the same weights as one that was not.
 from __future__ import annotations
 
 import importlib.util
+import shlex
 import signal
 import sys
 import time
@@ -116,7 +117,7 @@ class Trainer:
         if options.sharp and mix.rolling and all(entry.spec.kind != "shake" for entry in mix.ranges):
             raise DeblurError("--rolling-share is of --blur shake, and none is given: add it, or --rolling-share 0")
         self.sources, self.sets = read_sources(options, partial(self.accelerator.print, file=sys.stderr))
-        self.store = PictureStore(self.device, int(options.memory_gb * 1e9), options.max_side)
+        self.store = PictureStore(self.device, options.memory_gb * 1e9, options.max_side)
         workers = workers_beside(self.device, processes) if options.workers is None else options.workers
         recipe = Recipe(mix, options.quarter_turns, options.path_share)
         self.planner = Planner(self._draw, self.store.size_of, recipe, workers)
@@ -200,8 +201,7 @@ class Trainer:
                 self._save()
                 self.accelerator.wait_for_everyone()
                 if self.accelerator.is_main_process:
-                    config = self.folder / "config.yaml"
-                    again = f"--config {config} --resume {self.folder}"
+                    again = shlex.join(["--config", str(self.folder / "config.yaml"), "--resume", str(self.folder)])
                     print(f"saved at step {progress.step}; go on with {again}", file=sys.stderr)
                 raise KeyboardInterrupt
             if scores is None:

@@ -182,7 +182,10 @@ def read_sources(
         held.extend(split_off)
     sources += [parse_source("pairs", text) for text in options.pairs]
     sources += [parse_source("frames", text) for text in options.frames]
-    references = [parse_source("pairs", text) for text in options.val_pairs]
+    references = [parse_source("pairs", text, "--val-pairs") for text in options.val_pairs]
+    weighted = next((one for one in references if one.weight != 1), None)
+    if weighted is not None:
+        raise DeblurError(f"--val-pairs {weighted.folder}={weighted.weight:g}: sets are validated on without a weight")
     aside = {file.resolve() for each in (held, *(one.examples for one in references)) for file in files_of(each)}
     sources = [without(source, aside) for source in sources]
     check_readable([*held, *(example for one in references for example in one.examples)], options.max_side)

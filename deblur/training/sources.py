@@ -53,8 +53,8 @@ class Source:
     examples: tuple[Example, ...]
 
 
-def parse_source(kind: Kind, text: str) -> Source:
-    """Read ``DIR`` or ``DIR=WEIGHT`` and list what is in the folder.
+def parse_source(kind: Kind, text: str, option: str = "") -> Source:
+    """Read ``DIR`` or ``DIR=WEIGHT`` and list what is in the folder; ``option`` gave it, by default that of the kind.
 
     ``pairs`` holds ``blur/`` and ``sharp/``; ``sharp`` holds pictures; ``frames`` holds one folder of consecutive
     frames a video.
@@ -62,13 +62,14 @@ def parse_source(kind: Kind, text: str) -> Source:
     Raises:
         DeblurError: a folder is missing or empty, a blurred picture has no sharp one, or the weight is not above 0.
     """
+    option = option or f"--{kind}"
     path, equals, number = text.rpartition("=")
     try:
         weight = float(number) if equals else 1.0
     except ValueError:
-        raise DeblurError(f"--{kind} {text}: {number!r} is no weight; write DIR=WEIGHT, as photos=0.5") from None
+        raise DeblurError(f"{option} {text}: {number!r} is no weight; write DIR=WEIGHT, as photos=0.5") from None
     if not 0 < weight < float("inf"):
-        raise DeblurError(f"--{kind} {text}: the weight must be above 0")
+        raise DeblurError(f"{option} {text}: the weight must be above 0")
     folder = Path(path if equals else text)
     if kind == "pairs":
         examples = [
@@ -83,7 +84,7 @@ def parse_source(kind: Kind, text: str) -> Source:
         short = next((video for video, files in videos.items() if len(files) < FEWEST_FRAMES), None)
         if short is not None:
             raise DeblurError(
-                f"--frames {folder}: {short} has {len(videos[short])} of the {FEWEST_FRAMES} frames that are averaged "
+                f"{option} {folder}: {short} has {len(videos[short])} of the {FEWEST_FRAMES} frames that are averaged "
                 "at least; move it elsewhere"
             )
         examples = [
@@ -185,7 +186,7 @@ class PictureStore:
         max_side: pictures with a longer side are scaled down to it once, when read.
     """
 
-    def __init__(self, device: torch.device, capacity: int, max_side: int | None = None) -> None:
+    def __init__(self, device: torch.device, capacity: float, max_side: int | None = None) -> None:
         self.device = device
         self.capacity = capacity
         self.max_side = max_side

@@ -184,6 +184,9 @@ def test_pairs_to_validate_on_keep_their_size_and_what_is_set_aside_is_scaled_do
     _, (pairs, aside) = read_sources(options, print)
     assert {picture.shape for pair in pairs.pairs for picture in pair} == {(160, 160, 3)}
     assert all(max(picture.shape) <= 100 for pair in aside.pairs for picture in pair)
+    options.val_pairs = [f"{folder / 'pairs'}=2"]
+    with pytest.raises(DeblurError, match=r"--val-pairs .*pairs=2: sets are validated on without a weight"):
+        read_sources(options, print)
 
 
 def test_batches_are_pure_functions_of_seed_step_and_place(folder):

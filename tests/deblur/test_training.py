@@ -5,6 +5,7 @@ import csv
 import json
 import multiprocessing
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -151,10 +152,10 @@ def test_released_weights_are_the_averaged_ones(tmp_path, photos):
     assert any(not torch.equal(released[name], state["network"][name]) for name in released)
 
 
-def test_interrupted_and_resumed_is_the_same_as_never_interrupted(tmp_path, photos):
+def test_interrupted_and_resumed_is_the_same_as_never_interrupted(tmp_path, photos, capsys):
     common = ["--steps", "6", "--crop", "32,40@0.5", "--validate-every", "4"]
     train(build_parser().parse_args(arguments(tmp_path, photos, *common, "--name", "whole")))
-    options = build_parser().parse_args(arguments(tmp_path, photos, *common, "--name", "parts"))
+    options = build_parser().parse_args(arguments(tmp_path, photos, *common, "--name", "in parts"))
     trainer = Trainer(options, None)
     step = trainer._step
 
@@ -165,12 +166,15 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(tmp_path, phot
     trainer._step = stop_after_three
     with pytest.raises(KeyboardInterrupt):
         trainer.run()
+    (told,) = [line for line in capsys.readouterr().err.splitlines() if "; go on with " in line]
+    folder = trainer.folder
+    assert shlex.split(told.partition("; go on with ")[2])[1::2] == [str(folder / "config.yaml"), str(folder)]
     options.resume = "auto"
     assert train(options)["step"] == 6
     runs = tmp_path / "runs" / "train"
-    assert sorted(folder.name for folder in runs.iterdir()) == ["parts", "whole"]
-    assert_same(weights_of(runs / "whole"), weights_of(runs / "parts"))
-    rows = [(row["step"], row["name"]) for row in rows_of(runs / "parts")]
+    assert sorted(folder.name for folder in runs.iterdir()) == ["in parts", "whole"]
+    assert_same(weights_of(runs / "whole"), weights_of(runs / "in parts"))
+    rows = [(row["step"], row["name"]) for row in rows_of(runs / "in parts")]
     assert len(rows) == len(set(rows))
 
 
@@ -554,6 +558,7 @@ def test_feature_distance_is_a_loss_and_is_measured(tmp_path, photos):
     [
         (["--sharp", "nowhere"], "nowhere"),
         (["--batch", "3", "--accumulate", "2"], "--batch 3"),
+        (["--val-pairs", "x=0"], "--val-pairs x=0: the weight must be above 0"),
         (["--set", "tcn"], "--set tcn"),
         (["--set", "wings=2"], "wings"),
         (["--network", "unet"], "unet"),
@@ -587,6 +592,7 @@ def test_mistakes_are_one_line_and_exit_1(tmp_path, photos, capsys, extra, messa
         ["--steps", "1", "--sharp", "x", "--warmup", "1"],
         ["--steps", "1", "--sharp", "x", "--ema", "1"],
         ["--steps", "1", "--sharp", "x", "--seed", "-1"],
+        ["--steps", "1", "--sharp", "x", "--seed", str(2**63)],
         ["--steps", "1", "--sharp", "x", "--name", ""],
         ["--steps", "1", "--sharp", "x", "--name", ".."],
         ["--steps", "1", "--sharp", "x", "--name", "a/b"],
