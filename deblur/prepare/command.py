@@ -138,7 +138,8 @@ def _prepare(args: argparse.Namespace) -> int:
         "val_scenes": val_scenes,
         "scene_pattern": args.scene_pattern,
     }
-    placing.refuse_foreign(dest, settings)
+    if not layout.problems:  # which leave out pictures, and with them scenes
+        placing.refuse_foreign(dest, settings)
     checked = checks.check_pairs(pairs, args.workers)
     _stop_on_problems(args.source, [*layout.problems, *(line for one in checked for line in one.problems)])
     manifest = _manifest(settings, pairs, checked, source)

@@ -15,6 +15,7 @@ What is wrong with the folders is collected in ``Layout.problems``, so that a us
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -140,7 +141,7 @@ def _read_realblur_list(layout: Layout, source: Path, path: Path, split: str) ->
             )
             continue
         sharp, blurred = source / words[0], source / words[1]
-        missing = [file for file in (sharp, blurred) if not file.is_file()]
+        missing = [file for file in (sharp, blurred) if not os.path.isfile(file)]  # noqa: PTH113 - a long name: no OSError
         layout.problems += [f"{path}, line {number}: {file} does not exist" for file in missing]
         number_sharp, number_blurred = _last_number(sharp.stem), _last_number(blurred.stem)
         scene = sharp.parent.parent.name

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -172,6 +173,16 @@ def test_a_foreign_or_differently_prepared_dest_is_refused(tmp_path: Path, capsy
     assert state_of(dest) == before
 
 
+def test_what_has_gone_from_a_source_is_said_before_what_that_changes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, dest = make_gopro(tmp_path / "source"), tmp_path / "dest"
+    assert main(["gopro", str(source), str(dest), "--val-fraction", "0.5"]) == 0
+    shutil.rmtree(source / "train" / manifest_of(dest)["settings"]["val_scenes"][0] / "blur")
+    assert main(["gopro", str(source), str(dest), "--val-fraction", "0.5"]) == 1
+    assert "/blur does not exist; mend them" in capsys.readouterr().err
+
+
 def test_a_file_in_the_way_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, dest = make_gopro(tmp_path / "source"), tmp_path / "dest"
     arguments = ["gopro", str(source), str(dest), "--link", "copy"]
@@ -271,11 +282,13 @@ def test_realblur_follows_the_list_files(tmp_path: Path, capsys: pytest.CaptureF
     assert (dest / "test/sharp/scene003_12.png").samefile(source / "RealBlur-R_BM3D/scene003/gt/gt_12.png")
     assert "published realblur has 980" in capsys.readouterr().err
     broken = "RealBlur-R_BM3D/scene003/gt/gt_1.png RealBlur-R_BM3D/scene003/blur/blur_12.png\nonly_one_word\n"
+    broken += f"{'x' * 300}/gt/gt_1.png RealBlur-R_BM3D/scene003/blur/blur_1.png\n"
     (source / "RealBlur_R_test_list.txt").write_text(broken, encoding="utf-8")
     assert main(["realblur", str(source), str(tmp_path / "other"), "--blur", "R"]) == 1
     problems = capsys.readouterr().err
     assert "list.txt, line 1: " in problems
     assert "line 2: 'gt_path blur_path' is needed" in problems
+    assert "xxx/gt/gt_1.png does not exist" in problems
 
 
 @pytest.mark.parametrize(
