@@ -17,14 +17,8 @@ def panel_columns(drawing: Drawing, count: int) -> int:
 
 
 def panel_titles(drawing: Drawing, pairs: list[tuple[str, str]]) -> list[str]:
-    """Detector and blur, each only where there are several."""
+    """Detector and blur; the blur alone where there are several of one detector."""
     runs = drawing.runs
-    several_detectors, several_blurs = len(runs.detectors) > 1, len(runs.blurs) > 1
-    titles = []
-    for detector, blur in pairs:
-        label = runs.blur_label(blur)
-        if several_detectors and several_blurs:
-            titles.append(f"{detector}, {label}")
-        else:
-            titles.append(detector if several_detectors or not several_blurs else label)
-    return titles
+    if len(runs.detectors) == 1 and len(runs.blurs) > 1:
+        return [runs.blur_label(blur) for _, blur in pairs]
+    return [f"{detector}, {runs.blur_label(blur)}" for detector, blur in pairs]

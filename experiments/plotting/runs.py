@@ -8,7 +8,7 @@ import json
 import re
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deblur.errors import DeblurError
 from experiments.compare import differences
@@ -17,7 +17,7 @@ from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm, is_
 from experiments.plotting.style import BLURRED_LOOK, CONTROL_LOOK, SHARP_LOOK, Look, deblurrer_look
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from detection.bootstrap import Interval
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # What a kind of synthetic blur is called on an axis.
 _KIND_WORDS = {"shake": "camera shake", "object": "moving object", "measured": "measured kernel"}
+_NARROW = 16  # letters in a line of a narrow label
 # Definitions that metrics.json spells out, and figures name where they show them.
 _NOT_ON_FIGURES = (
     "detection.adapter",
@@ -143,11 +144,12 @@ class Runs:
             check_comparable(self.runs[0], other)
         self.detectors = _united([detector.name for detector in run.record.detectors] for run in self.runs)
         blurs = {blur.name: blur for run in self.runs for blur in run.record.blurs}
-        lengths = {blur.length for blur in blurs.values()}
-        self.one_kind = len({blur.kind for blur in blurs.values()}) == 1 and all(lengths) and len(lengths) == len(blurs)
-        """Whether the blurs are severities of one kind, so that a line through them means something."""
+        self._blur_words = {name: _blur_words(blur) for name, blur in blurs.items()}
+        kinds = {(words.kind, words.options) for words in self._blur_words.values()}
+        lengths = {words.length for words in self._blur_words.values()}
+        self.one_kind = len(kinds) == 1 and all(lengths) and len(lengths) == len(blurs)
+        """Whether the blurs differ in their length alone, so that a line through them means something."""
         self.blurs = sorted(blurs, key=lambda name: blurs[name].length or 0) if self.one_kind else list(blurs)
-        self._blur_labels = _blur_labels(blurs.values())
         self.series = [*self._reference(SHARP), *self._reference(BLURRED), *self._restored()]
 
     @property
@@ -172,18 +174,31 @@ class Runs:
         return f"{100 * next((interval.confidence for interval in intervals), 0.95):g}"
 
     def blur_label(self, blur: str, *, narrow: bool = False) -> str:
-        """A blur in words, ``camera shake 16 px``; ``narrow`` breaks the line."""
-        parts = self._blur_labels[blur]
-        return "\n".join(part for whole in parts for part in textwrap.wrap(whole, 16)) if narrow else " ".join(parts)
+        """A blur in words, ``camera shake 16 px, readout=2.0``; ``narrow`` breaks the line."""
+        words = self._blur_words[blur]
+        if not narrow:
+            return words.kind + f" {words.length}" * bool(words.length) + f", {words.options}" * bool(words.options)
+        parts = (words.kind, words.length, words.options)
+        return "\n".join(line for part in parts for line in textwrap.wrap(part, _NARROW))
 
     def short_label(self, blur: str) -> str:
-        """What tells a blur from the others: its length where all are of one kind."""
-        return self._blur_labels[blur][-1] if self.one_kind else self.blur_label(blur)
+        """What tells a blur from the others: its length where they differ in nothing else."""
+        return self._blur_words[blur].length if self.one_kind else self.blur_label(blur)
 
     @property
     def kind_words(self) -> str:
-        """The kind of the first blur in words: ``camera shake``."""
-        return self._blur_labels[self.blurs[0]][0]
+        """The kind and the options of the first blur in words: ``camera shake, readout=2.0``."""
+        words = self._blur_words[self.blurs[0]]
+        return ", ".join(filter(None, (words.kind, words.options)))
+
+    @property
+    def blurs_line(self) -> str:
+        """Every blur in words on one line: ``camera shake of 8 px, 16 px, readout=2.0``."""
+        if self.one_kind:
+            words = self._blur_words[self.blurs[0]]
+            lengths = map(self.short_label, self.blurs)
+            return f"{words.kind} of {', '.join(filter(None, (*lengths, words.options)))}"
+        return "; ".join(map(self.blur_label, self.blurs))
 
     def of(self, arm: str) -> list[Series]:
         """The series of ``sharp`` or ``blurred``."""
@@ -290,19 +305,24 @@ def _united(lists: Any) -> list[str]:
     return list(dict.fromkeys(name for names in lists for name in names))
 
 
-def _blur_labels(blurs: Iterable[BlurRecord]) -> dict[str, list[str]]:
-    """Each blur by its name, in words: kind and length, and the other options of those that these do not tell apart."""
-    labels = {blur.name: _kind_and_length(blur) for blur in blurs}
-    alike = {name for name, label in labels.items() if list(labels.values()).count(label) > 1}
-    for name in alike:
-        options = name.partition(",")[2]
-        if options:
-            labels[name][-1] += f", {options}"
-    return labels
+class _BlurWords(NamedTuple):
+    """What a blur is called: its kind, its length and its other options, each empty where there is none."""
+
+    kind: str
+    length: str = ""
+    options: str = ""
 
 
-def _kind_and_length(blur: BlurRecord) -> list[str]:
-    return [blur.name] if blur.length is None else [_KIND_WORDS.get(blur.kind, blur.kind), f"{blur.length:g} px"]
+def _blur_words(blur: BlurRecord) -> _BlurWords:
+    if blur.length is None:
+        return _BlurWords(blur.name)  # a folder's
+    length = "" if blur.kind == "none" else f"{blur.length:g} px"
+    return _BlurWords(_KIND_WORDS.get(blur.kind, blur.kind), length, _blur_options(blur).replace(",", ", "))
+
+
+def _blur_options(blur: BlurRecord) -> str:
+    """What the text of a `deblur.blur.BlurSpec` says beside kind and length: ``readout=2.0,light=srgb``."""
+    return "" if blur.length is None else blur.name.partition(",")[2]
 
 
 def _agree(one: OpenRun, other: OpenRun, arm: str) -> bool:

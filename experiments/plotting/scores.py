@@ -10,7 +10,8 @@ from matplotlib.markers import CARETLEFTBASE, CARETRIGHTBASE
 from experiments.gain.picture_sets import file_name_of
 from experiments.gain.records import SHARP
 from experiments.plotting.layout import panel_columns, panel_titles
-from experiments.plotting.sheet import MAX_COLUMNS, Drawing, Plot, Skipped
+from experiments.plotting.sheet import MAX_COLUMNS, Drawing, Plot, Skipped, wrapped
+from experiments.plotting.style import LABEL_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,8 +54,10 @@ def ap_by_arm(drawing: Drawing) -> Iterator[Plot | Skipped]:
         runs.series,
     )
     axes = drawing.panels(body, detectors, columns, _AP_SIDE_LABEL, sharey=True)
+    words = f"Blur: {runs.kind_words}" if runs.one_kind else "Blur"
     for ax, detector in zip(axes, detectors, strict=True):
         _arms_over_blurs(drawing, ax, detector)
+        ax.set_xlabel("\n".join(wrapped(words, panel, LABEL_SIZE)))
     yield plot
 
 
@@ -189,7 +192,6 @@ def _arms_over_blurs(drawing: Drawing, ax: Axes, detector: str) -> None:
     ax.set_xticks(range(len(labels)), labels)
     ax.set_xlim(-0.6, len(labels) - 0.4)
     ax.tick_params(axis="x", length=0)
-    ax.set_xlabel(f"Blur: {runs.kind_words}" if runs.one_kind else "Blur")
     ax.set_ylim(bottom=0)
     ax.grid(axis="y")
 

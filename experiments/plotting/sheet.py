@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
+import re
 import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 
 from deblur.errors import DeblurError
 from deblur.runs import write_atomically
+from experiments.plotting.style import LEGEND_SIZE, PANEL_TITLE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,10 +34,16 @@ if TYPE_CHECKING:
 FORMATS = ("png", "pdf")
 MAX_COLUMNS = 3
 _DPI = 200
-_TITLE_SIZE, _CAPTION_SIZE, _FOOT_SIZE = 11.0, 8.5, 6.0
+_TITLE_SIZE, _CAPTION_SIZE, _FOOT_SIZE = 11.0, 8.5, 6.0  # points
 _MARGIN = 0.12  # inches
-_LEGEND_LINE, _LEGEND_MARK, _LEGEND_LETTER = 0.18, 0.55, 0.075  # inches
+_HINTED = 1.03  # a PNG's letters start at whole dots, which makes a line of some letters wider
+_TIED = "\N{NO-BREAK SPACE}"
+_BESIDE = 0.6  # inches, of what stands beside a row of panels
 Symbols = Literal["points", "lines", "bars"]
+_LEGEND_LINE = 0.18  # inches
+# Of a legend, in units of its letters' size: width of a symbol, and what lies before the label and between columns.
+_LEGEND_MARKS: dict[Symbols, float] = {"points": 1.0, "lines": 2.8, "bars": 1.8}
+_LEGEND_GAP, _LEGEND_APART = 0.8, 1.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +108,9 @@ class Drawing:
             The figure and the part of it to draw in.
         """
         width = size[0]
-        columns = _legend_columns([_LEGEND_MARK + _LEGEND_LETTER * len(one.label) for one in series], width)
+        beside = (_LEGEND_MARKS[symbols] + _LEGEND_GAP + _LEGEND_APART) * LEGEND_SIZE / 72
+        labels = [beside + text_width(one.label, LEGEND_SIZE) for one in series]
+        columns = _legend_columns(labels, width - 2 * _MARGIN)
         height = size[1] + _legend_height(-(-len(series) // columns))
         caption = f"{caption} {self.runs.counts}."
         if not self.framed:
@@ -105,9 +118,10 @@ class Drawing:
             body = figure.subfigures(1, 1, squeeze=False)[0, 0]
             self._legend(body, series, symbols, columns)
             return Plot(name, title, caption, figure), body
-        heading = _wrapped(title, width, _TITLE_SIZE, bold=True)
-        lines = _wrapped(caption, width, _CAPTION_SIZE)
-        foot = _wrapped(f"Protocol: {self.runs.protocol_line}", width, _FOOT_SIZE)
+        inside = width - 2 * _MARGIN
+        heading = wrapped(title, inside, _TITLE_SIZE, bold=True)
+        lines = wrapped(caption, inside, _CAPTION_SIZE)
+        foot = wrapped(f"Protocol: {self.runs.protocol_line}", inside, _FOOT_SIZE)
         head_high = _MARGIN + len(heading) * _line(_TITLE_SIZE) + len(lines) * _line(_CAPTION_SIZE) + _MARGIN / 2
         foot_high = _MARGIN + len(foot) * _line(_FOOT_SIZE)
         total = head_high + height + foot_high
@@ -142,8 +156,9 @@ class Drawing:
                 ax.set_axis_off()
             elif place + columns >= len(titles):
                 ax.tick_params(labelbottom=True)  # the lowest of its column, whatever sharing says
+        wide = (body.figure.get_figwidth() - _BESIDE) / columns - _MARGIN
         for ax, title in zip(axes, titles, strict=False):
-            ax.set_title(title)
+            ax.set_title("\n".join(wrapped(title, wide, PANEL_TITLE_SIZE, bold=True)))
         # Not a label of the whole part, which would lie across a high legend.
         for ax in axes[: len(titles) : columns]:
             ax.set_ylabel(side)
@@ -193,8 +208,9 @@ class Drawing:
                 handles=[self._symbol(one, symbols) for one in series],
                 loc="outside upper left",
                 ncols=columns,
-                handlelength={"points": 1.0, "lines": 2.8, "bars": 1.8}[symbols],
-                columnspacing=1.6,
+                handlelength=_LEGEND_MARKS[symbols],
+                handletextpad=_LEGEND_GAP,
+                columnspacing=_LEGEND_APART,
             )
 
     def _symbol(self, series: Series, symbols: Symbols) -> Artist:
@@ -273,7 +289,38 @@ def _line(size: float) -> float:
     return size * 1.32 / 72
 
 
-def _wrapped(text: str, width: float, size: float, *, bold: bool = False) -> list[str]:
-    """Lines that fit into ``width`` inches: DejaVu Sans is 0.57 em wide on average, bold 0.64."""
-    characters = int((width - 2 * _MARGIN) * 72 / (size * (0.64 if bold else 0.57)))
-    return textwrap.wrap(text, max(characters, 20))
+def wrapped(text: str, width: float, size: float, *, bold: bool = False) -> list[str]:
+    """Lines of at most ``width`` inches, inside `experiments.plotting.style.styled`.
+
+    Args:
+        text: to break between words; a word that is too wide is broken.
+        width: in inches.
+        size: of the letters in points.
+        bold: whether the letters are.
+    """
+    text = re.sub(r"(?<=\d) (?=%)|(?<=\bn) (?==)|(?<=n =) ", _TIED, text)
+    for characters in range(len(text), 1, -1):
+        lines = textwrap.wrap(text, characters, break_on_hyphens=False)
+        if all(text_width(line, size, bold=bold) <= width for line in lines):
+            return [line.replace(_TIED, " ") for line in lines]
+    return list(text)
+
+
+def text_width(text: str, size: float, *, bold: bool = False) -> float:
+    """Width that a line may have in inches, with the fonts of `experiments.plotting.style.styled`.
+
+    Args:
+        text: one line.
+        size: of the letters in points.
+        bold: whether the letters are.
+    """
+    return _HINTED * size / 72 * sum(_letter_width(letter, bold) for letter in text)
+
+
+@functools.cache
+def _letter_width(letter: str, bold: bool) -> float:
+    """In units of the letters' size; letters are asked for one by one because a line takes milliseconds."""
+    font = FontProperties(size=1, weight="bold" if bold else "normal")
+    # Not its outline, which a space has none of: how far apart two and three of it reach.
+    two, three = (text_to_path.get_text_width_height_descent(letter * n, font, ismath=False)[0] for n in (2, 3))
+    return float(three - two)

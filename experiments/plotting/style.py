@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 INK = "ink"
 """Stands for the colour of letters."""
 BLURRED_GREY = "#8A8A8A"
+PANEL_TITLE_SIZE, LABEL_SIZE, LEGEND_SIZE = 9.5, 9, 8.5
+"""Of letters, in points."""
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _HATCHES = ("////", "....", "xxxx", "----", "++++", "oooo", "||||")
@@ -95,11 +97,11 @@ def styled() -> Iterator[Palette]:
         "axes.facecolor": palette.paper,
         "axes.grid": False,
         "axes.labelcolor": palette.ink,
-        "axes.labelsize": 9,
+        "axes.labelsize": LABEL_SIZE,
         "axes.linewidth": 0.8,
         "axes.spines.right": False,
         "axes.spines.top": False,
-        "axes.titlesize": 9.5,
+        "axes.titlesize": PANEL_TITLE_SIZE,
         "axes.titleweight": "bold",
         "axes.titlelocation": "left",
         "axes.titlecolor": palette.ink,
@@ -111,7 +113,7 @@ def styled() -> Iterator[Palette]:
         "grid.linewidth": 0.6,
         "hatch.color": palette.paper,
         "hatch.linewidth": 0.7,
-        "legend.fontsize": 8.5,
+        "legend.fontsize": LEGEND_SIZE,
         "legend.frameon": False,
         "lines.linewidth": 1.6,
         "lines.markersize": 6,

@@ -47,7 +47,7 @@ def psnr_recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
     plot, body = drawing.sheet(
         "psnr_recovered",
         "Does a higher PSNR mean better detection?",
-        "Each line leads from the blurred pictures (0 % by definition) to the restored ones."
+        f"Blur: {runs.blurs_line}. Each line leads from the blurred pictures (0 % by definition) to the restored ones."
         f" Bars: {runs.confidence_percent} % paired bootstrap intervals over pictures. PSNR is of 8-bit RGB, mean over"
         f" {_averaged(runs)}.",
         size,
@@ -89,14 +89,13 @@ def cost_recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
     if not detectors:
         yield Skipped("cost_recovered", "no deblurrer has both a known cost and a recovered fraction")
         return
-    blurs = ", ".join(map(runs.short_label, runs.blurs))
-    words = f"; its points are, from left to right, {blurs}" if len(runs.blurs) > 1 else ""
+    points = "; its points are the blurs from left to right" if len(runs.blurs) > 1 else ""
     plot, body = drawing.sheet(
         "cost_recovered",
         "What does recovered accuracy cost?",
-        f"Each deblurrer at what it costs, the cheapest first{words}. Bars: {runs.confidence_percent} % paired"
-        " bootstrap intervals over pictures. Time is the median of this run, files not included: a rough figure,"
-        " measured properly by experiments.speed.",
+        f"Blur: {runs.blurs_line}. Each deblurrer at what it costs, the cheapest first, not to scale{points}. Bars:"
+        f" {runs.confidence_percent} % paired bootstrap intervals over pictures. Time is the median of its run, files"
+        " not included: a rough figure, measured properly by experiments.speed.",
         (
             max(6.2, len(costs) * (_SIDE_WIDTH + _BLUR_WIDTH * len(priced) * (len(runs.blurs) + 1))),
             2.5 * len(detectors) + 0.6,

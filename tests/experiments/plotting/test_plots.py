@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
@@ -19,8 +19,8 @@ from experiments.plots import main
 from experiments.plotting.boxes import found_in, iou
 from experiments.plotting.figures import charts
 from experiments.plotting.runs import Runs, run_names
-from experiments.plotting.scores import recovered
-from experiments.plotting.sheet import Drawing, Plot, Skipped, _legend_columns
+from experiments.plotting.scores import ap_by_arm, ap_by_size, recovered
+from experiments.plotting.sheet import Drawing, Plot, Skipped, _legend_columns, text_width, wrapped
 from experiments.plotting.style import CONTROL_LOOK, INK, deblurrer_look, styled
 from experiments.plotting.tradeoffs import cost_recovered, psnr_recovered
 from experiments.reporting.tables import tables
@@ -285,14 +285,12 @@ def test_names_of_blurs_lie_below_all_that_is_drawn(tmp_path: Path, make_run: Ma
 
 def test_the_caption_says_where_psnr_is_not_of_all_pictures(tmp_path: Path, make_run: MakeRun) -> None:
     run = make_run(tmp_path / "run")
-    few = {arm: dataclasses.replace(score, n_psnr=1) for arm, score in run.results[0].arms.items()}
+    few = {arm: replace(score, n_psnr=1) for arm, score in run.results[0].arms.items()}
     for arms, words in (
         (run.results[0].arms, "over pictures."),
         (few, "over the pictures that no arm of the blur has exactly."),
     ):
-        write_metrics(
-            tmp_path / "run", dataclasses.replace(run, results=[dataclasses.replace(run.results[0], arms=arms)])
-        )
+        write_metrics(tmp_path / "run", replace(run, results=[replace(run.results[0], arms=arms)]))
         with styled() as palette:
             (plot,) = psnr_recovered(Drawing(Runs([tmp_path / "run"]), palette))
         assert isinstance(plot, Plot)
@@ -302,23 +300,80 @@ def test_the_caption_says_where_psnr_is_not_of_all_pictures(tmp_path: Path, make
 def test_detectors_that_know_different_classes_have_different_objects(tmp_path: Path, make_run: MakeRun) -> None:
     run = make_run(tmp_path / "run", detectors=("one", "two"), blurs=(8,))
     assert Runs([tmp_path / "run"]).counts == "n = 2 pictures, 2 objects"
-    more = {arm: dataclasses.replace(score, n_truths=1005) for arm, score in run.results[1].arms.items()}
-    results = [run.results[0], dataclasses.replace(run.results[1], arms=more)]
-    write_metrics(tmp_path / "run", dataclasses.replace(run, results=results))
+    more = {arm: replace(score, n_truths=1005) for arm, score in run.results[1].arms.items()}
+    results = [run.results[0], replace(run.results[1], arms=more)]
+    write_metrics(tmp_path / "run", replace(run, results=results))
     assert Runs([tmp_path / "run"]).counts == "n = 2 pictures, 2 to 1,005 objects"
 
 
-def test_blurs_of_one_length_are_told_apart(tmp_path: Path, make_run: MakeRun) -> None:
-    make_run(tmp_path / "run", blurs=("shake:16", "shake:16,readout=1.0", "shake:28,roll=0.0"))
+@pytest.mark.parametrize(
+    ("blurs", "labels", "is_one_kind"),
+    [
+        (("shake:16", "shake:8"), ["camera shake 8 px", "camera shake 16 px"], True),
+        (
+            ("shake:16,readout=2.0", "shake:8,readout=2.0"),
+            ["camera shake 8 px, readout=2.0", "camera shake 16 px, readout=2.0"],
+            True,
+        ),
+        (("shake:8", "shake:16,readout=2.0"), ["camera shake 8 px", "camera shake 16 px, readout=2.0"], False),
+        (
+            ("shake:16", "shake:16,readout=1.0", "shake:28,roll=0.0,jpeg=30"),
+            ["camera shake 16 px", "camera shake 16 px, readout=1.0", "camera shake 28 px, roll=0.0, jpeg=30"],
+            False,
+        ),
+    ],
+)
+def test_a_blur_is_named_with_its_options(
+    tmp_path: Path, make_run: MakeRun, blurs: tuple[str, ...], labels: list[str], is_one_kind: bool
+) -> None:
+    make_run(tmp_path / "run", blurs=blurs)
     runs = Runs([tmp_path / "run"])
-    assert [runs.blur_label(blur) for blur in runs.blurs] == [
-        "camera shake 16 px",
-        "camera shake 16 px, readout=1.0",
-        "camera shake 28 px",
-    ]
-    assert not runs.one_kind  # no line leads from one to the other
+    assert [runs.blur_label(blur) for blur in runs.blurs] == labels
+    assert ("; " not in runs.blurs_line) == is_one_kind == runs.one_kind  # no line leads from one kind to another
     scores = next(table for table in tables(runs) if table.name == "arms")
-    assert len({tuple(cell.text for cell in row[:3]) for row in scores.rows}) == len(scores.rows) == 2 + 2 * 3
+    assert len({tuple(cell.text for cell in row[:3]) for row in scores.rows}) == len(scores.rows) == 2 + 2 * len(blurs)
+
+
+@pytest.mark.parametrize(
+    ("detectors", "blurs"),
+    [
+        (("det",), ("shake:16,readout=2.0",)),
+        (("det", "other"), ("shake:16,readout=2.0",)),
+        (("det",), ("shake:8,readout=2.0", "shake:16,readout=2.0")),
+    ],
+)
+def test_every_chart_names_its_blurs_with_their_options(
+    tmp_path: Path, make_run: MakeRun, detectors: tuple[str, ...], blurs: tuple[str, ...]
+) -> None:
+    make_run(tmp_path / "run", detectors=detectors, blurs=blurs)
+    with styled() as palette:
+        for plot in charts(Drawing(Runs([tmp_path / "run"]), palette, framed=False)):
+            assert isinstance(plot, Plot)
+            words = f"{_words(plot)} {plot.caption}"
+            assert "readout=2.0" in words, plot.name
+            assert "16 px" in words, plot.name
+
+
+def test_no_blur_has_no_length(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", blurs=("none",))
+    write_metrics(tmp_path / "run", replace(run, blurs=[replace(run.blurs[0], kind="none")]))
+    runs = Runs([tmp_path / "run"])
+    assert runs.blur_label("none") == runs.short_label("none") == runs.blurs_line == "none"
+
+
+def test_long_titles_of_panels_do_not_reach_into_the_next(tmp_path: Path, make_run: MakeRun) -> None:
+    blurs = ("shake:8,readout=2.0,jpeg=30", "shake:16,readout=2.0,jpeg=30", "shake:28,readout=2.0,jpeg=30")
+    make_run(tmp_path / "run", detectors=("det", "another-detector"), blurs=blurs)
+    with styled() as palette:
+        drawing = Drawing(Runs([tmp_path / "run"]), palette, framed=False)
+        for plot in (*ap_by_arm(drawing), *ap_by_size(drawing)):
+            assert isinstance(plot, Plot)
+            plot.figure.draw_without_rendering()
+            (body,) = plot.figure.subfigs
+            for ax in body.axes:
+                wide = ax.get_window_extent().width + 0.15 * plot.figure.dpi
+                assert ax._left_title.get_window_extent().width < wide, plot.name
+                assert ax.xaxis.label.get_window_extent().width < wide, plot.name
 
 
 def test_deblurrers_of_one_cost_stand_side_by_side(tmp_path: Path, make_run: MakeRun) -> None:
@@ -349,6 +404,19 @@ def test_a_legend_has_as_many_columns_as_fit() -> None:
     assert _legend_columns([1.0, 3.0, 1.0, 3.0], 5.0) == 1
     assert _legend_columns([1.0, 1.0, 3.0, 3.0], 5.0) == 2
     assert _legend_columns([9.0], 5.0) == 1
+
+
+def test_lines_fit_and_lose_nothing() -> None:
+    text = "yolo26n, camera shake 16 px, kernels=" + "m" * 60
+    with styled():
+        for width in (1.0, 2.5, 30.0):
+            lines = wrapped(text, width, 9.5, bold=True)
+            assert all(text_width(line, 9.5, bold=True) <= width for line in lines)
+            assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+        assert lines == [text]
+        assert text_width("m" * 10, 9.5, bold=True) > text_width("m" * 10, 9.5) > text_width("i" * 10, 9.5) > 0.1
+        assert wrapped("", 1.0, 9.5) == []
+        assert "100 %" in wrapped("x " * 9 + "100 % of n = 280", text_width("x " * 9 + "100", 9.5), 9.5)[1]
 
 
 def test_runs_of_the_same_name_are_named_by_more_of_their_path(tmp_path: Path) -> None:
