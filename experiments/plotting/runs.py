@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # What a kind of synthetic blur is called on an axis.
 _KIND_WORDS = {"shake": "camera shake", "object": "moving object", "measured": "measured kernel"}
 _NARROW = 16  # letters in a line of a narrow label
+_SAME_AP = 1e-4  # machines round differently, which changes the order of boxes here and there
 # Definitions that metrics.json spells out, and figures name where they show them.
 _NOT_ON_FIGURES = (
     "detection.adapter",
@@ -76,6 +77,10 @@ class OpenRun:
         key = (detector, "" if is_sharp_arm(arm) else blur, arm, picture)
         return self.predictions is not None and key in self.predictions.predicted
 
+    def sha256_of(self, deblurrer: str) -> str | None:
+        """Hash of a deblurrer's record; None where this run has none of that name."""
+        return next((record.sha256 for record in self.record.deblurrers if record.name == deblurrer), None)
+
     def result(self, detector: str, blur: str) -> Result | None:
         """The record of one detector at one blur; None where this run has none."""
         try:
@@ -119,8 +124,9 @@ class Series:
 
     def recovered(self, detector: str, blur: str) -> Interval | None:
         """Recovered fraction of the deblurrer; None where no run asked for it."""
-        result = self.runs[0].result(detector, blur)
-        return None if result is None or self.deblurrer is None else result.recovered.get(self.deblurrer)
+        results = (run.result(detector, blur) for run in self.runs)
+        known = (result.recovered for result in results if result)
+        return next((entry[self.deblurrer] for entry in known if self.deblurrer in entry), None)
 
     def curve(self, detector: str, blur: str) -> Curve | None:
         """Precision over recall; None where no run has it."""
@@ -226,7 +232,10 @@ class Runs:
         missing = {"scoring.classes": "all"}
         words = [missing.get(key, "none") if value == "null" else value for key, value in entries.items()]
         parts = [f"{re.sub('[._]', ' ', name)} {value}" for name, value in zip(names, words, strict=True)]
-        return " · ".join([*parts, f"data {str(first.data.get('sha256'))[:12]}"])
+        parts.append(f"data {str(first.data.get('sha256'))[:12]}")
+        if len(self.runs) > 1:
+            parts.append(f"runs {', '.join(run.name for run in self.runs)}")
+        return " · ".join(parts)
 
     def _reference(self, arm: str) -> list[Series]:
         """One series where all runs agree on the arm, else one for each run."""
@@ -239,18 +248,35 @@ class Runs:
         return [Series(f"{arm} ({run.name})", arm, None, (run,), look) for run in having]
 
     def _restored(self) -> list[Series]:
+        """One series for each deblurrer and run; one for the control where all runs agree on it."""
         pairs = [(run, deblurrer.name) for run in self.runs for deblurrer in run.record.deblurrers]
+        names = [name for _, name in pairs]
+        controlled = self._sharing_control()
         places = itertools.count()
         found = []
         for run, name in pairs:
-            label = name if len(self.runs) == 1 else f"{name} ({run.name})"
+            having = controlled if name == CONTROL and controlled else (run,)
+            if having[0] is not run:
+                continue
             look = CONTROL_LOOK if name == CONTROL else deblurrer_look(next(places))
-            arms = {arm for result in run.record.results for arm in result.arms}
+            label = name if names.count(name) == len(having) else f"{name} ({run.name})"
+            arms = {arm for each in having for result in each.record.results for arm in result.arms}
             if deblurred_arm(name) in arms:
-                found.append(Series(label, deblurred_arm(name), name, (run,), look))
+                found.append(Series(label, deblurred_arm(name), name, having, look))
             if sharp_through_arm(name) in arms:
-                found.append(Series(f"sharp through {label}", sharp_through_arm(name), name, (run,), look.through()))
+                found.append(Series(f"sharp through {label}", sharp_through_arm(name), name, having, look.through()))
         return found
+
+    def _sharing_control(self) -> tuple[OpenRun, ...]:
+        """Every run with a control where it is one of the same pictures with the same AP, else none."""
+        having = tuple(run for run in self.runs if run.sha256_of(CONTROL))
+        arms = (deblurred_arm(CONTROL), sharp_through_arm(CONTROL))
+        same = all(
+            other.sha256_of(CONTROL) == having[0].sha256_of(CONTROL)
+            and all(_agree(having[0], other, arm) for arm in arms)
+            for other in having[1:]
+        )
+        return having if same else ()
 
 
 def restored_examples(result: Result | None) -> list[Example]:
@@ -329,6 +355,11 @@ def _agree(one: OpenRun, other: OpenRun, arm: str) -> bool:
     """Whether two runs give an arm the same AP wherever both have it."""
     for result in other.record.results:
         ours = one.result(result.detector, result.blur)
-        if ours is not None and arm in ours.arms and arm in result.arms and ours.arms[arm].ap != result.arms[arm].ap:
-            return False
+        if ours is not None and arm in ours.arms and arm in result.arms:
+            mine, others = ours.arms[arm].ap, result.arms[arm].ap
+            if mine is None or others is None:
+                if mine is not others:
+                    return False
+            elif abs(mine - others) > _SAME_AP:
+                return False
     return True

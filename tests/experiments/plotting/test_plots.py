@@ -14,6 +14,7 @@ from PIL import Image
 
 from detection.bootstrap import Interval
 from experiments.gain.files import write_metrics
+from experiments.gain.records import CONTROL
 from experiments.gain.tables import Boxes
 from experiments.plots import main
 from experiments.plotting.boxes import found_in, iou
@@ -142,6 +143,37 @@ def test_several_runs_are_told_apart_by_name_and_look(tmp_path: Path, make_run: 
         (plot,) = recovered(Drawing(runs, palette))
         assert isinstance(plot, Plot)
         assert {"net (a)", "net (b)"} <= {text.get_text() for text in plot.figure.findobj(mpl.text.Text)}
+
+
+def test_names_of_one_run_alone_stand_without_the_run_s(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path / "a", blurs=(8,))
+    make_run(tmp_path / "b", blurs=(8,), deblurrer="other")
+    runs = Runs([tmp_path / "a", tmp_path / "b"])
+    assert [series.label for series in runs.deblurred] == ["net", "other"]
+    assert runs.protocol_line.endswith(" · runs a, b")
+    assert "runs" not in Runs([tmp_path / "a"]).protocol_line
+
+
+@pytest.mark.parametrize(
+    ("ap", "fused_of", "labels"),
+    [
+        (0.3, "same", [CONTROL, f"sharp through {CONTROL}"]),
+        (0.3 + 1e-7, "same", [CONTROL, f"sharp through {CONTROL}"]),  # another machine's rounding
+        (0.31, "same", [f"{way}{CONTROL} ({run})" for run in "ab" for way in ("", "sharp through ")]),
+        (0.3, "other", [f"{way}{CONTROL} ({run})" for run in "ab" for way in ("", "sharp through ")]),
+    ],
+)
+def test_the_control_is_drawn_once_where_the_runs_agree_on_it(
+    tmp_path: Path, make_run: MakeRun, ap: float, fused_of: str, labels: list[str]
+) -> None:
+    make_run(tmp_path / "a", blurs=(8,), deblurrer=CONTROL)
+    second = make_run(tmp_path / "b", blurs=(8,), deblurrer=CONTROL, ap=(0.4, 0.2, ap))
+    if fused_of == "other":
+        write_metrics(tmp_path / "b", replace(second, deblurrers=[replace(second.deblurrers[0], sha256="dd")]))
+    make_run(tmp_path / "c", blurs=(8,))  # a run without a control, between them
+    runs = Runs([tmp_path / "a", tmp_path / "c", tmp_path / "b"])
+    assert [series.label for series in runs.series if series.deblurrer == CONTROL] == labels
+    assert all(series.recovered("det", "shake:8") for series in runs.deblurred)
 
 
 def test_runs_whose_blurred_arms_differ_each_show_theirs(tmp_path: Path, make_run: MakeRun) -> None:
