@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -45,6 +46,16 @@ def create_run(task: str, name: str, root: Path = Path("runs")) -> Path:
             ) from error
         return folder
     raise DeblurError(f"{parent} holds too many runs named {name}; move some away or choose another name")
+
+
+def runs_named(task: str, name: str, root: Path = Path("runs")) -> list[Path]:
+    """The folders called as `create_run` calls those of a name, in its order: ``root/task/name``, ``name-2``, ...
+
+    One may be that of a run which was itself named ``name-2``: its ``config.yaml`` tells.
+    """
+    own = re.compile(re.escape(name) + "(?:-([2-9]|[1-9][0-9]+))?")
+    found = ((own.fullmatch(folder.name), folder) for folder in (root / task).glob("*/"))
+    return [folder for _, folder in sorted((int(match[1] or 1), folder) for match, folder in found if match)]
 
 
 def describe_environment(device: str, seed: int | None = None) -> dict[str, Any]:

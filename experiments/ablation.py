@@ -86,7 +86,7 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
         DeblurError: as ``deblur.training.loop.train`` does, or the run to go on with had other options.
     """
     from deblur.devices import resolve_device
-    from deblur.runs import check_options, describe_environment, write_environment, write_yaml
+    from deblur.runs import check_options, describe_environment, runs_named, write_environment, write_yaml
     from deblur.training.loop import train
 
     wanted = options.variants or default_variants(options)
@@ -100,11 +100,11 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
         raise DeblurError(f"{folder} does not say by which options its variants were trained: give another --name")
     else:
         write_yaml(config, shared)
-    files = {name: folder / "train" / name / "metrics.json" for name in VARIANTS}
-    done = {name: _read_metrics(file) for name, file in files.items() if file.is_file()}
+    # A variant that was killed before its first checkpoint begins anew, in a folder with a number behind its name.
+    files = {name: [run / "metrics.json" for run in runs_named("train", name, folder)] for name in VARIANTS}
+    done = {name: _read_metrics(file) for name in VARIANTS for file in files[name] if file.is_file()}
     table = write_table(folder, done)
     for name in VARIANTS:
-        # A variant that was killed before its first checkpoint begins anew, in a folder with a number behind its name.
         if name in wanted and name not in done:
             done[name] = train(variant_options(options, name, folder))
             # What hours have gone into is kept, whatever becomes of the variants to come.

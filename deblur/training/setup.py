@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ from deblur.networks import (
 from deblur.networks.guided import GuidedConfig, estimator_of, guided_config, without_guide
 from deblur.networks.kernel_estimator import KernelEstimatorConfig
 from deblur.released import load_released
-from deblur.runs import create_run, describe_environment, write_environment, write_yaml
+from deblur.runs import create_run, describe_environment, runs_named, write_environment, write_yaml
 from deblur.training.checkpoint import load_checkpoint
 from deblur.training.sources import check_readable, files_of, hold_out, parse_source, without
 from deblur.training.validation import blurred_here, pairs_from_files, with_paths
@@ -266,15 +265,10 @@ def find_resumable(options: argparse.Namespace) -> Path | None:
         if not (folder / "weights" / "state.pt").is_file():
             raise DeblurError(f"--resume {folder}: no weights/state.pt there; name the folder of a training run")
         return folder
-    # Another run may be named NAME-128: what follows NAME in a folder of this name is a count of 2 and up.
-    own = re.compile(re.escape(options.name) + "(-([2-9]|[1-9][0-9]+))?")
-    states = [file for file in (options.output / "train").glob("*/weights/state.pt") if _is_of(file, own, options.name)]
-    return max(states, key=lambda file: file.stat().st_mtime).parent.parent if states else None
-
-
-def _is_of(state: Path, folder_name: re.Pattern[str], name: str) -> bool:
-    folder = state.parent.parent
-    return bool(folder_name.fullmatch(folder.name)) and _recorded_name(folder) == name
+    folders = runs_named("train", options.name, options.output)
+    states = [folder / "weights" / "state.pt" for folder in folders if _recorded_name(folder) == options.name]
+    resumable = [state for state in states if state.is_file()]
+    return max(resumable, key=lambda file: file.stat().st_mtime).parent.parent if resumable else None
 
 
 def _recorded_name(folder: Path) -> str | None:

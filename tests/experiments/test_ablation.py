@@ -113,10 +113,18 @@ def test_variants_that_are_done_are_in_the_table_whatever_happens_to_the_next(
     assert list(pd.read_csv(tmp_path / "runs" / "ablation" / "ablation" / "ablation.csv")["variant"]) == ["full"]
 
 
-def test_a_variant_killed_before_its_first_checkpoint_begins_anew(training_arguments, tmp_path):
-    (tmp_path / "runs" / "ablation" / "ablation" / "train" / "full" / "weights").mkdir(parents=True)
-    assert main([*training_arguments, "--steps", "1", "--variants", "full", "--resume", "auto"]) == 0
-    assert list(pd.read_csv(tmp_path / "runs" / "ablation" / "ablation" / "ablation.csv")["variant"]) == ["full"]
+def test_a_variant_killed_before_its_first_checkpoint_begins_anew_and_stays(training_arguments, tmp_path):
+    folder = tmp_path / "runs" / "ablation" / "ablation"
+    (folder / "train" / "full" / "weights").mkdir(parents=True)
+    given = [*training_arguments, "--steps", "1", "--resume", "auto", "--variants"]
+    assert main([*given, "full"]) == 0
+    assert list(pd.read_csv(folder / "ablation.csv")["variant"]) == ["full"]
+    made = (folder / "train" / "full-2" / "metrics.json").stat().st_mtime_ns
+    assert main([*given, "no-smoothness"]) == 0
+    assert list(pd.read_csv(folder / "ablation.csv")["variant"]) == ["full", "no-smoothness"]
+    assert main([*given, "full"]) == 0  # it is done, so it is not trained again
+    assert (folder / "train" / "full-2" / "metrics.json").stat().st_mtime_ns == made
+    assert sorted(path.name for path in (folder / "train").iterdir()) == ["full", "full-2", "no-smoothness"]
 
 
 def test_every_part_of_the_paper_can_be_switched_off():
