@@ -208,7 +208,7 @@ def test_batches_are_pure_functions_of_seed_step_and_place(folder):
         assert (part.blurred - whole.blurred[rank::2]).abs().max() <= 2.5 / 255
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, 1])  # a process takes seconds to start
 def test_plans_are_the_same_whoever_makes_them_and_in_whatever_order(folder, workers):
     sources = sources_of(folder)
     store = PictureStore(CPU, 10**9)

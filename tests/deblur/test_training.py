@@ -83,13 +83,13 @@ def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor])
 
 def test_a_small_network_fits_one_batch():
     torch.manual_seed(0)
-    picture = torch.from_numpy(photographs.astronaut()[100:132, 200:232].copy()).permute(2, 0, 1).unsqueeze(0) / 255
+    picture = torch.from_numpy(photographs.astronaut()[100:116, 200:216].copy()).permute(2, 0, 1).unsqueeze(0) / 255
     blurred = torch.nn.functional.avg_pool2d(picture, 5, 1, 2, count_include_pad=False)
-    sizes = {"widths": [24, 24, 32], "encoder_blocks": [1] * 3, "decoder_blocks": [1] * 3, "frames": 2, "eagr": False}
+    sizes = {"widths": [16, 16, 24], "encoder_blocks": [1] * 3, "decoder_blocks": [1] * 3, "frames": 2, "eagr": False}
     network = build(config_from_dict({"kind": "mstsgm", "temporal": "depthwise", **sizes}))
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 250)
-    for _ in range(250):
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 140)
+    for _ in range(140):
         optimizer.zero_grad()
         terms = restoration_loss(network(blurred), picture, LossWeights(1, 0.01, 0.01))
         torch.stack(list(terms.values())).sum().backward()
@@ -98,7 +98,7 @@ def test_a_small_network_fits_one_batch():
         schedule.step()
     with torch.no_grad():
         restored = network.eval()(blurred).picture
-    assert psnr(blurred, picture).item() < 32
+    assert psnr(blurred, picture).item() < 24
     assert psnr(restored, picture).item() > 40
 
 

@@ -15,6 +15,7 @@ from skimage import data as photographs
 from deblur.errors import DeblurError
 from deblur.path_search.critic import Critic
 from deblur.path_search.evidence import NAMES
+from deblur.path_search.search import Effort, Stage
 from deblur.path_search.squares import CELL, STATISTICS
 from deblur.released import load_released
 from experiments import critic_samples, critic_training, path_critic
@@ -32,6 +33,17 @@ def photos(tmp_path: Path) -> Path:
     for index in range(3):
         Image.fromarray(photographs.astronaut()[index * 90 : index * 90 + 120, 80:240]).save(folder / f"{index}.png")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer paths are tried on a picture than a critic needs, and fewer steps taken along them."""
+    monkeypatch.setattr(critic_samples, "_PERTURBED", 6)
+    monkeypatch.setattr(critic_samples, "_STARTS", 2)
+    monkeypatch.setattr(critic_samples, "_EFFORT", Effort(3, (Stage(2, 2, 0.2),), (), ()))
+    monkeypatch.setattr(critic_samples, "_FROM_TRUE", (Stage(2, 2, 0.15),))
+    monkeypatch.setattr(critic_samples, "_BESIDE", (Stage(2, 2, 0.12),))
+    monkeypatch.setattr(critic_samples, "_EXPLAINING", 4)
 
 
 @pytest.fixture
@@ -57,7 +69,8 @@ def invented(seed: int, windows: int = 1) -> Samples:
     return Samples(evidence, squares, maps, errors, np.full(windows, -2.5, np.float32))
 
 
-def test_a_critic_learns_to_choose_by_numbers_and_by_sight():
+def test_a_critic_learns_to_choose_by_numbers_and_by_sight(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(critic_training, "_STEPS", 300)
     learnt = [invented(seed, 1 + seed % 2) for seed in range(8)]
     unseen = [invented(seed, 2) for seed in (20, 21)]
     scores = gains(train_critic(learnt, looks=8, seed=0), unseen)
