@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -14,10 +15,16 @@ from torch import nn
 from deblur import Deblurrer
 from deblur.blur import BlurSpec, Motion, synthesize_with_motion
 from deblur.blur.motion import Region, RollingShutter
+from deblur.exposure.kernels import exposure_along
 from deblur.exposure.paths import Rotation
 from deblur.networks import Restored
+from deblur.networks.guided import GuidedNetwork
 from deblur.pictures import scale_down
+from deblur.released import load_released
 from deblur.working_size import LOOK_SIDE, carry_over, fitting_side
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 
 class Inverse(nn.Module):
@@ -88,83 +95,102 @@ def test_a_copy_may_still_go_in_tiles() -> None:
     assert max(height * width for height, width in network.shapes) <= 400 * 400 + 4 * 1200
 
 
+class Watched(NamedTuple):
+    """A guided network, and height and width of what went through it and through its estimator."""
+
+    network: GuidedNetwork
+    restored: list[tuple[int, ...]]
+    looked_at: list[tuple[int, ...]]
+
+    def deblurrer(self, seen_side: int | None = None) -> Deblurrer:
+        return Deblurrer(self.network, name="mstsgm-guided", seen_side=seen_side)
+
+
 @pytest.fixture(scope="module")
-def guided() -> Deblurrer:
-    return Deblurrer.load("mstsgm-guided", "cpu")
+def loaded() -> GuidedNetwork:
+    network, _ = load_released("mstsgm-guided")
+    assert isinstance(network, GuidedNetwork)
+    return network
 
 
-def sizes_seen(deblurrer: Deblurrer, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """Filled with height and width of what goes through its network, guide excluded."""
-    seen: list[tuple[int, ...]] = []
-    restore = deblurrer._restore
-
-    def watch(batch: np.ndarray, *known: object) -> np.ndarray:
-        seen.append(batch.shape[1:3])
-        return restore(batch, *known)
-
-    monkeypatch.setattr(deblurrer, "_restore", watch)
-    return seen
+@pytest.fixture
+def guided(loaded: GuidedNetwork) -> Generator[Watched]:
+    watched = Watched(loaded, [], [])
+    hooks = [
+        module.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(tuple(given[0].shape[2:])))
+        for module, seen in ((loaded, watched.restored), (loaded.guide.estimator, watched.looked_at))
+    ]
+    yield watched
+    for hook in hooks:
+        hook.remove()
 
 
 @pytest.mark.parametrize("told", [False, True])
-def test_the_copy_that_shows_the_blur_is_looked_at_once(told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_copy_that_shows_the_blur_is_looked_at_once(
+    told: bool, guided: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sharp = cv2.resize(photographs.astronaut()[80:400], (1024, 640), interpolation=cv2.INTER_CUBIC)
     blurred, motion = synthesize_with_motion(sharp, BlurSpec("shake", 40), 2, "astronaut")
     path = motion if told else None
-    deblurrer = Deblurrer.load("mstsgm-guided", "cpu", seen_side=320)  # a copy of 640 at most
-    looks = []
-    exposure = deblurrer._exposure
-    monkeypatch.setattr(deblurrer, "_exposure", lambda *given: looks.append(given[1].shape[2:]) or exposure(*given))
     small = scale_down(blurred, LOOK_SIDE)
-    restored = deblurrer._restore_one(small, path and path.scaled(LOOK_SIDE / 1024))
-    looks.clear()
+    restored = guided.deblurrer().unrounded(small, path and path.scaled(LOOK_SIDE / 1024))
+    along = []
+    monkeypatch.setattr(
+        "deblur.deblurrer.exposure_along", lambda *given: along.append(given[1:3]) or exposure_along(*given)
+    )
+    for seen in guided[1:]:
+        seen.clear()
+    deblurrer = guided.deblurrer(seen_side=320)  # a copy of 640 at most
     np.testing.assert_array_equal(deblurrer.unrounded(blurred, path), carry_over(blurred, small, restored))
-    assert looks == [(400, LOOK_SIDE)]
+    assert guided.restored == [(400, LOOK_SIDE)]
+    looks = [(400, LOOK_SIDE)]
+    assert (guided.looked_at, along) == (([], looks) if told else (looks, []))
 
 
 @pytest.mark.parametrize("told", [False, True])
 def test_long_blur_in_a_large_picture_is_undone_in_a_smaller_one(
-    told: bool, guided: Deblurrer, monkeypatch: pytest.MonkeyPatch
+    told: bool, guided: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sharp = cv2.resize(photographs.astronaut()[80:400], (1024, 640), interpolation=cv2.INTER_CUBIC)
-    seen = sizes_seen(guided, monkeypatch)
+    deblurrer = guided.deblurrer()
 
     def error(picture: np.ndarray) -> float:
         return float(np.square(picture[40:-40, 40:-40].astype(float) - sharp[40:-40, 40:-40]).mean())
 
     blurred, motion = synthesize_with_motion(sharp, BlurSpec("shake", 28), 2, "astronaut")
     path = motion if told else None
-    restored = guided(blurred, path)
-    (size,) = seen
+    restored = deblurrer(blurred, path)
+    (size,) = guided.restored
     assert max(size) < 900
-    np.testing.assert_array_equal(np.rint(guided.unrounded(blurred, path)), restored)
-    whole = np.rint(guided._restore_one(blurred, path))
-    assert seen[-1] == (640, 1024)
+    np.testing.assert_array_equal(np.rint(deblurrer.unrounded(blurred, path)), restored)
+    monkeypatch.setattr("deblur.deblurrer.fitting_side", lambda side, spread: side)
+    whole = deblurrer(blurred, path)
+    assert guided.restored[-1] == (640, 1024)
     # Told the path, the whole picture is restored as well, but for several times the work.
     assert error(restored) < (1.05 if told else 0.85) * error(whole)
     assert error(restored) < (0.6 if told else 0.85) * error(blurred)
 
 
-def test_light_blur_is_undone_in_the_picture_itself(guided: Deblurrer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_light_blur_is_undone_in_the_picture_itself(guided: Watched) -> None:
     sharp = cv2.resize(photographs.astronaut()[80:400], (1024, 640), interpolation=cv2.INTER_CUBIC)
     blurred, motion = synthesize_with_motion(sharp, BlurSpec("shake", 6), 1, "astronaut")
-    seen = sizes_seen(guided, monkeypatch)
-    guided(blurred)
-    guided(np.stack([blurred] * 2), [motion] * 2)
-    assert {size[:2] for size in seen} == {(640, 1024)}
+    deblurrer = guided.deblurrer()
+    deblurrer(blurred)
+    deblurrer(np.stack([blurred] * 2), [motion] * 2)
+    assert guided.restored == [(640, 1024)] * 3
 
 
 @pytest.mark.parametrize(("told", "length"), [(False, 1), (True, 0.6)])  # twice that many of 1280 pixels
-def test_blur_that_does_not_show_to_who_looks_stays(told: bool, length: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blur_that_does_not_show_to_who_looks_stays(told: bool, length: float, guided: Watched) -> None:
     sharp = photographs.rocket()
     sharp = np.pad(sharp, ((0, 800 - len(sharp)), (0, 1280 - 640), (0, 0)), mode="symmetric")
     blurred, motion = synthesize_with_motion(sharp, BlurSpec("straight", length), 1, "rocket")
     path = motion if told else None
     for seen_side, passes in [(320, 0), (LOOK_SIDE, 0), (1280, 1), (None, 1)]:
-        deblurrer = Deblurrer.load("mstsgm-guided", "cpu", seen_side=seen_side)
-        seen = sizes_seen(deblurrer, monkeypatch)
+        deblurrer = guided.deblurrer(seen_side)
+        guided.restored.clear()
         restored = deblurrer.unrounded(blurred, path)
-        assert len(seen) == passes
+        assert len(guided.restored) == passes
         assert np.array_equal(restored, blurred) == (passes == 0)
         assert restored.dtype == np.float32
         assert not np.shares_memory(deblurrer(blurred, path), blurred)
