@@ -92,14 +92,18 @@ def test_what_a_job_raises_is_not_lost() -> None:
 
 
 def test_reading_working_and_writing_overlap() -> None:
+    # The third is read while the second is worked on and the first is written, or nobody meets anybody.
+    meeting = threading.Barrier(3, timeout=10)
+
     def items() -> Generator[int]:
-        for number in range(12):
-            time.sleep(0.05)
+        for number in range(3):
+            if number == 2:
+                meeting.wait()
             yield number
 
-    start = time.perf_counter()
     with WriteBehind(2) as writers:
-        for _ in read_ahead(items(), 2):
-            time.sleep(0.05)
-            writers.submit(lambda: time.sleep(0.1))
-    assert time.perf_counter() - start < 0.75 * 12 * (0.05 + 0.05 + 0.1)
+        for number in read_ahead(items(), 2):
+            if number == 1:
+                meeting.wait()
+            writers.submit(lambda number=number: number == 0 and meeting.wait())  # type: ignore[misc]
+    assert not meeting.broken
