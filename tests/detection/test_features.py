@@ -68,37 +68,11 @@ def test_each_stride_counts_alike(yolo26n: Path, features: DetectorFeatures, sha
         torch.testing.assert_close(features.distance(soft, sharp), torch.stack(single).mean())
 
 
-def test_a_step_moves_the_picture_and_never_the_detector(
-    features: DetectorFeatures, sharp: torch.Tensor, shaken: Blur
-) -> None:
-    before = {name: value.clone() for name, value in features.state_dict().items()}
-    assert any("running_mean" in name for name in before)
-    restored = shaken(sharp, 9).requires_grad_()
-    optimizer = torch.optim.SGD([restored, *features.parameters()], lr=1.0)
-    losses = []
-    for _ in range(4):
-        optimizer.zero_grad()
-        features.train()
-        loss = features.distance(restored, sharp)
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0]
-    assert not features.training
-    assert not any(module.training for module in features.modules())
-    assert all(parameter.grad is None for parameter in features.parameters())
-    after = features.state_dict()
-    assert after.keys() == before.keys()
-    assert all(torch.equal(after[name], value) for name, value in before.items())
-
-
-def test_the_gradient_reaches_every_place_of_the_restored_picture_alone(
+def test_the_gradient_reaches_every_place_of_the_restored_picture(
     features: DetectorFeatures, sharp: torch.Tensor, shaken: Blur
 ) -> None:
     restored = shaken(sharp, 9).requires_grad_()
-    target = sharp.clone().requires_grad_()
-    features.distance(restored, target).backward()
-    assert target.grad is None
+    features.distance(restored, sharp).backward()
     assert restored.grad is not None
     assert restored.grad.isfinite().all()
     assert (restored.grad.abs().amax(dim=1) > 0).float().mean() > 0.99

@@ -1,4 +1,4 @@
-"""What holds for every teacher that runs the whole detector."""
+"""What holds for every detector that teaches, whatever of it is compared."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from detection.answers import DetectorAnswers
+from detection.features import DetectorFeatures
 from detection.objects import DetectorObjects
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     Blur = Callable[[torch.Tensor, int], torch.Tensor]
 
 
-@pytest.fixture(scope="module", params=[DetectorAnswers, DetectorObjects])
+@pytest.fixture(scope="module", params=[DetectorFeatures, DetectorAnswers, DetectorObjects])
 def teacher(request: pytest.FixtureRequest, yolo26n: Path) -> FrozenDetector:
     return request.param(yolo26n)
 
@@ -29,6 +30,7 @@ def test_a_step_moves_the_picture_and_never_the_detector(
     teacher: FrozenDetector, sharp: torch.Tensor, shaken: Blur
 ) -> None:
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    assert any("running_mean" in name for name in before)
     restored = shaken(sharp, 9).requires_grad_()
     target = sharp.clone().requires_grad_()
     optimizer = torch.optim.Adam([restored, *teacher.parameters()], lr=2e-3)
