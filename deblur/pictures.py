@@ -28,7 +28,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from deblur.errors import DeblurError
-from deblur.runs import write_atomically
+from deblur.runs import make_folder, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -213,10 +213,7 @@ def write_picture(path: Path, picture: NDArray[np.uint8], quality: int = 95) -> 
     except (OSError, ValueError) as error:
         height, width = picture.shape[:2]
         raise DeblurError(f"cannot write {path}: {picture_format} refuses {width}x{height} pixels: {error}") from error
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DeblurError(f"cannot make the folder {path.parent}: {error.strerror}") from error
+    make_folder(path.parent)
     write_atomically(path, encoded.getvalue())
 
 

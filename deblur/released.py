@@ -17,7 +17,7 @@ import torch
 
 from deblur.errors import DeblurError
 from deblur.networks import NETWORK_NAMES, build, config_from_dict, config_to_dict
-from deblur.runs import write_atomically, write_json
+from deblur.runs import make_folder, write_atomically, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +80,7 @@ def save_released(folder: Path, name: str, network: nn.Module, config: NetworkCo
     if taken := {*identity, "sha256"} & set(card):
         raise ValueError(f"the card's {', '.join(sorted(taken))} is written by save_released itself")
     json.dumps(dict(card), allow_nan=False)  # a card that JSON cannot hold is refused before anything is written
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     content = _content_of(network)
     path = folder / f"{name}{SUFFIX}"
     write_atomically(path, content)

@@ -19,6 +19,7 @@ import yaml
 
 from deblur.errors import DeblurError
 
+OTHER_OUTPUT = "choose another --output"
 RECORDED_PACKAGES = (
     "torch",
     "torchvision",
@@ -157,6 +158,35 @@ def printable(text: str) -> str:
     return to_utf8(text).decode("utf-8")
 
 
+def make_folder(folder: Path, remedy: str = "") -> None:
+    """Make a folder with those above it; one that is there already will do.
+
+    Args:
+        folder: to make.
+        remedy: what to do where it cannot be made, in words.
+
+    Raises:
+        DeblurError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeblurError(f"cannot make the folder {folder}: {error.strerror}{remedy and f'; {remedy}'}") from error
+
+
+def make_room(output: Path) -> None:
+    """Make the folder of the file that ``--output`` names before the work, which must not end in nowhere to write it.
+
+    Raises:
+        DeblurError: the folder cannot be made or written to, or a folder lies where the file should.
+    """
+    if output.is_dir():
+        raise DeblurError(f"--output {output} is a folder; name a file")
+    make_folder(output.parent, OTHER_OUTPUT)
+    if not os.access(output.parent, os.W_OK):
+        raise DeblurError(f"cannot write to the folder {output.parent}; {OTHER_OUTPUT}")
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write ``content`` as JSON in one step: a reader sees the old file or the new one, never half of either."""
     write_atomically(path, to_utf8(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"))
@@ -165,20 +195,6 @@ def write_json(path: Path, content: Any) -> None:
 def write_yaml(path: Path, content: dict[str, Any]) -> None:
     """Write a mapping as YAML, keys in their order, in one step."""
     write_atomically(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode("utf-8"))
-
-
-def make_room_for(file: Path) -> None:
-    """Make the folder that a file of ``--output`` is to lie in.
-
-    Raises:
-        DeblurError: it cannot be made, or ``file`` is itself a folder.
-    """
-    if file.is_dir():
-        raise DeblurError(f"{file} is a folder, and a file is to be written; choose another --output")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DeblurError(f"cannot make the folder {file.parent}: {error.strerror}; choose another --output") from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -44,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         from deblur.networks import config_from_dict
         from deblur.released import SUFFIX, load_released, save_released
+        from deblur.runs import make_room
         from experiments.release import training_facts
 
         output: Path = options.output
@@ -51,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise DeblurError(f"--output {output}: weights are written as {SUFFIX} files")
         if output.exists():
             raise DeblurError(f"{output} is there already: give another --output, or remove it first")
+        make_room(output)
         (network, card), (other, second) = map(load_released, (options.first, options.second))
         if card["network"] != second["network"]:
             raise DeblurError(f"{options.first} and {options.second} are not of one network: their sizes differ")

@@ -8,6 +8,7 @@ The photograph is scikit-image's ``astronaut`` (NASA, public domain).
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,21 +62,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         from skimage.data import astronaut
 
         from deblur.blur import parse_blur
+        from deblur.runs import make_room, write_atomically
 
         specs = [parse_blur(text) for text in options.blur]
         photograph = astronaut()[:400, 60:460]
         columns = 5
         rows = -(-len(specs) // columns)
         figure = Figure(figsize=(3.2 * columns, 3.4 * rows), layout="constrained")
-        if options.output.suffix[1:].lower() not in (formats := figure.canvas.get_supported_filetypes()):
+        suffix = options.output.suffix[1:].lower()
+        if suffix not in (formats := figure.canvas.get_supported_filetypes()):
             raise DeblurError(f"--output {options.output}: no kind of picture; use one of {', '.join(sorted(formats))}")
+        make_room(options.output)
         for axes, spec in zip(figure.subplots(rows, columns, squeeze=False).flat, specs, strict=False):
             axes.imshow(blurred_with_kernels(photograph, spec, options.seed))
             axes.set_title(str(spec), fontsize=9)
         for axes in figure.axes:
             axes.axis("off")
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(options.output, dpi=110)
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format=suffix, dpi=110)
+        write_atomically(options.output, drawn.getvalue())
         print(options.output)
         return 0
 

@@ -97,14 +97,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _cover(arguments: argparse.Namespace) -> int:
     import pandas as pd
 
-    from deblur.runs import make_room_for, write_atomically
+    from deblur.runs import make_room, write_atomically
     from experiments.gain.narrator import Narrator
 
     matches, n_pictures = _matches(arguments)
     if arguments.size > n_pictures:
         raise DeblurError(f"--size {arguments.size}: the run has {n_pictures} pictures, and a set has no more")
     if arguments.output:
-        make_room_for(arguments.output)  # before the work, not after it
+        make_room(arguments.output)  # before the work, not after it
     narrator = Narrator()
     with narrator.progress(len(DESIGNS) * arguments.sets, "drawing", "set") as done:
         rows = [

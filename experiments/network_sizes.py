@@ -38,8 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _write(output: Path, as_json: bool) -> int:
     from deblur.networks import NETWORK_NAMES, named_config
     from deblur.networks.cost import cost_of
-    from deblur.runs import write_atomically
+    from deblur.runs import make_room, write_atomically
 
+    make_room(output)
     rows = []
     for name in NETWORK_NAMES:
         parameters, macs = cost_of(named_config(name), SIDE, SIDE)
@@ -48,7 +49,6 @@ def _write(output: Path, as_json: bool) -> int:
     writer = csv.DictWriter(table, ["name", "parameters", "gmacs"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(output, table.getvalue().encode("utf-8"))
     print(json.dumps({"output": str(output), "networks": rows}) if as_json else table.getvalue().strip())
     return EXIT_DONE

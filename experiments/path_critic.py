@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from deblur.path_search.search import LEAST_SIDE
         from deblur.pictures import list_pictures, picture_size, scaled_size
         from deblur.released import SUFFIX, load_released
-        from deblur.runs import describe_environment, write_atomically, write_json
+        from deblur.runs import describe_environment, make_folder, make_room, write_atomically, write_json
         from experiments.critic_training import gains, train_critic
 
         network, card = load_released(options.judges or "default")
@@ -113,7 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.rounds[0] < _LEAST_FIRST:
             raise DeblurError(f"--rounds {options.rounds[0]}: the first round needs {_LEAST_FIRST} samples or more")
         np.random.default_rng(options.seed).shuffle(files)
-        options.samples.mkdir(parents=True, exist_ok=True)
+        make_room(output)
+        make_folder(options.samples, "choose another --samples")
         environment = describe_environment("cpu", options.seed)
         _check_samples(
             options.samples / "config.yaml",
@@ -151,7 +152,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         assert critic is not None
         content = safetensors.torch.save(critic.state_dict())
-        output.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(output, content)
         record = {
             "sha256": hashlib.sha256(content).hexdigest(),

@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _plots(folders: list[Path], output: Path, overwrite: bool, as_json: bool) -> int:
+    from deblur.runs import OTHER_OUTPUT, make_folder
     from experiments.plotting.figures import figures
     from experiments.plotting.runs import Runs
     from experiments.plotting.sheet import FORMATS, Drawing, Skipped, save
@@ -47,6 +48,7 @@ def _plots(folders: list[Path], output: Path, overwrite: bool, as_json: bool) ->
     there = sorted(path.name for suffix in FORMATS for path in output.glob(f"*.{suffix}"))
     if there and not overwrite:
         raise DeblurError(f"{output} holds {there[0]} already; give --overwrite, or another --output")
+    make_folder(output, OTHER_OUTPUT)
     written: list[Path] = []
     skipped: list[Skipped] = []
     with styled() as palette:

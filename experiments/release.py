@@ -84,7 +84,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         }
         config = config_from_dict(trained["network"])
         if picture is not None and not (beside.is_file() and beside.samefile(shown)):
-            folder.mkdir(parents=True, exist_ok=True)
             write_picture(beside, scale_down(picture, LIMITS_SIDE), quality=85)
         print(save_released(folder, options.name, network, config, card))
         return 0

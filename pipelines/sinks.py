@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from deblur.errors import DeblurError
 from deblur.pictures import write_picture
-from deblur.runs import write_atomically, write_json
+from deblur.runs import make_folder, write_atomically, write_json
 from detection.drawing import draw_detections, side_by_side
 from pipelines.video import VideoWriter
 
@@ -128,10 +128,7 @@ class PictureSink:
             numbers = " ".join(f"{share:.6f}" for share in shares)
             lines.append(f"{self._class_numbers[name]} {numbers} {score:.6f}\n")
         path = self.folder / "txt" / _with_suffix(item.stem, ".txt")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DeblurError(f"cannot make the folder {path.parent}: {error.strerror}") from error
+        make_folder(path.parent)
         write_atomically(path, "".join(lines).encode("utf-8"))
 
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from deblur.errors import DeblurError
+from deblur.runs import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,10 +163,7 @@ class VideoWriter:
             )
 
     def _open(self, width: int, height: int) -> cv2.VideoWriter:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DeblurError(f"cannot make the folder {self._path.parent}: {error.strerror}") from error
+        make_folder(self._path.parent)
         codec = cv2.VideoWriter.fourcc(*"mp4v")
         writer = cv2.VideoWriter(str(self._path), codec, self._fps, (width + width % 2, height + height % 2))
         if not writer.isOpened():

@@ -8,8 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from deblur.errors import DeblurError
-from deblur.runs import package_versions, write_atomically
+from deblur.runs import make_folder, package_versions, write_atomically
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _CODE = ("deblur", "detection", "experiments/gain")
@@ -55,10 +54,7 @@ class Cache:
             DeblurError: the folder cannot be written to.
         """
         path = self._path(kind, key)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DeblurError(f"cannot make the folder {path.parent}: {error.strerror}") from error
+        make_folder(path.parent)
         content = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         write_atomically(path, content.encode("utf-8"))
 

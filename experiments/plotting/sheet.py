@@ -15,8 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
-from deblur.errors import DeblurError
-from deblur.runs import write_atomically
+from deblur.runs import OTHER_OUTPUT, make_folder, write_atomically
 from experiments.plotting.style import LEGEND_SIZE, PANEL_TITLE_SIZE
 
 if TYPE_CHECKING:
@@ -242,10 +241,7 @@ def save(plot: Plot, folder: Path) -> list[Path]:
     Raises:
         DeblurError: the files cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DeblurError(f"cannot make the folder {folder}: {error.strerror}; choose another --output") from error
+    make_folder(folder, OTHER_OUTPUT)
     paths = []
     for suffix in FORMATS:
         path = folder / f"{plot.name}.{suffix}"

@@ -27,17 +27,16 @@ _HERE = Path(__file__).parent
 _CARDS = 9  # further findings are folded up
 
 
-def build_page(folder: Path, max_pictures: int) -> str:
+def build_page(runs: Runs, max_pictures: int) -> str:
     """The report of one run as HTML.
 
     Args:
-        folder: of a finished detection-gain run.
+        runs: one finished detection-gain run.
         max_pictures: how many pictures the browser carries at most.
 
     Raises:
-        DeblurError: no such run, or one of its files is damaged.
+        DeblurError: one of its files is damaged.
     """
-    runs = Runs([folder])
     found = findings(runs)
     book = PictureBook(runs, max_pictures)
     figures, missing = [], []
@@ -72,7 +71,7 @@ def build_page(folder: Path, max_pictures: int) -> str:
         n_pictures=len(book),
         n_left_out=book.n_left_out,
         book=book.to_json(),
-        details=_details(folder, record.protocol, record.data),
+        details=_details(runs.runs[0].folder, record.protocol, record.data),
         style=(_HERE / "page.css").read_text(encoding="utf-8"),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),

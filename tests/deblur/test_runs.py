@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from deblur.devices import numbered, resolve_device
 from deblur.errors import DeblurError
-from deblur.runs import create_run, describe_environment, write_atomically, write_json
+from deblur.runs import create_run, describe_environment, make_room, runs_named, write_atomically, write_json
 
 
 def test_runs_are_numbered_and_never_reused(tmp_path):
@@ -21,6 +22,29 @@ def test_a_file_in_the_way_is_an_expected_mistake(tmp_path):
     (tmp_path / "train").write_text("")
     with pytest.raises(DeblurError, match="choose another --output"):
         create_run("train", "first", tmp_path)
+
+
+def test_runs_of_a_name_are_found_in_their_order(tmp_path):
+    for name in ("first", "first-10", "first-2", "first-1", "first-02", "first-more", "other"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+    (tmp_path / "train" / "first-3").write_text("")
+    assert [folder.name for folder in runs_named("train", "first", tmp_path)] == ["first", "first-2", "first-10"]
+    assert runs_named("speed", "first", tmp_path) == []
+
+
+def test_room_for_a_file_is_made_or_refused_before_the_work(tmp_path, monkeypatch):
+    make_room(tmp_path / "a" / "b" / "c.csv")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    make_room(tmp_path / "a" / "b" / "c.csv")
+    with pytest.raises(DeblurError, match="b is a folder; name a file"):
+        make_room(tmp_path / "a" / "b")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DeblurError, match=r"cannot make the folder .*file: .*; choose another --output"):
+        make_room(tmp_path / "file" / "c.csv")
+    monkeypatch.setattr(os, "access", lambda folder, _: folder != tmp_path / "a")  # root may write anywhere
+    make_room(tmp_path / "a" / "b" / "c.csv")
+    with pytest.raises(DeblurError, match=r"cannot write to the folder .*a; choose another --output"):
+        make_room(tmp_path / "a" / "c.csv")
 
 
 def test_json_is_strict_and_replaces_in_one_step(tmp_path):

@@ -58,6 +58,7 @@ def test_what_cannot_be_blended_is_refused_and_nothing_is_lost(trainings, tmp_pa
         ([*trainings[1:], "--output", str(tmp_path / "new.safetensors")], "not of one network"),
         ([*trainings[:2], "--output", str(there)], "there already"),
         ([*trainings[:2], "--output", str(tmp_path / "new.pt")], "are written as .safetensors files"),
+        ([*trainings[:2], "--output", str(there / "new.safetensors")], "cannot make the folder"),
         ([trainings[0], "nowhere.safetensors", "--output", str(tmp_path / "new.safetensors")], "nowhere.safetensors"),
     ):
         assert blend.main(given) == 1

@@ -31,6 +31,21 @@ def test_options_of_several_values_may_be_given_in_parts(parser):
     assert [action.dest for action in options if action.nargs in ("*", "+") and not isinstance(action, Collect)] == []
 
 
+@pytest.mark.parametrize(
+    ("command", "begins"),
+    [
+        ("network_sizes", "deblur.networks.cost.cost_of"),
+        ("blur_gallery", "experiments.blur_gallery.blurred_with_kernels"),
+    ],
+)
+def test_where_nothing_can_be_written_no_work_is_begun(command, begins, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(begins, lambda *_: pytest.fail("it works already"))
+    (tmp_path / "file").write_text("")
+    assert import_module(f"experiments.{command}").main(["--output", str(tmp_path / "file" / "made.png")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: cannot make the folder {tmp_path / 'file'}: ")
+
+
 def test_parts_of_an_option_are_gathered_and_replace_its_default():
     parser = import_module("experiments.train").build_parser()
     given = ["--detector-term", "features", "--detector-term", "objects"]

@@ -159,6 +159,22 @@ def test_mistakes_are_told_in_a_line(photos: Path, tmp_path: Path, capsys: pytes
     assert not samples.exists()
 
 
+def test_where_nothing_can_be_written_no_sample_is_made(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(path_critic, "_round", lambda *_: pytest.fail("it works already"))
+    file = tmp_path / "file"
+    file.write_text("")
+    for place in (
+        ["--output", str(file / "critic.safetensors")],
+        ["--output", "c.safetensors", "--samples", str(file)],
+    ):
+        assert path_critic.main(["--sharp", str(photos), "--samples", str(tmp_path / "samples"), *place]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"error: cannot make the folder {file}: ")
+        assert line.endswith(f"; choose another {place[-2]}")
+
+
 class _InThisProcess:
     """A pool without processes."""
 

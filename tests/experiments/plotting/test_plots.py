@@ -13,6 +13,7 @@ from matplotlib.markers import CARETLEFTBASE, CARETRIGHTBASE
 from PIL import Image
 
 from detection.bootstrap import Interval
+from experiments import report
 from experiments.gain.files import write_metrics
 from experiments.gain.records import CONTROL
 from experiments.gain.tables import Boxes
@@ -188,6 +189,23 @@ def test_several_runs_need_an_output(capsys: pytest.CaptureFixture[str]) -> None
         main(["a", "b"])
     assert caught.value.code == 2
     assert "--output" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [main, report.main])
+def test_where_nothing_can_be_written_nothing_is_drawn(
+    tmp_path: Path,
+    make_run: MakeRun,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: Callable[[list[str]], int],
+) -> None:
+    monkeypatch.setattr(Drawing, "sheet", lambda *_: pytest.fail("it draws already"))
+    make_run(tmp_path / "run", blurs=(8,))
+    file = tmp_path / "run" / "env.json"
+    assert command([str(tmp_path / "run"), "--output", str(file / "made")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: cannot make the folder {file}")
+    assert line.endswith("; choose another --output")
 
 
 def test_a_folder_without_a_run_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
