@@ -284,9 +284,9 @@ def test_tables_replace_what_stands_between_the_markers_and_nothing_else(results
         assert text.startswith("before\n")
         assert text.endswith("after\n")
         assert "old" not in text
-    assert "| unmove | 1.00 [1.00, 1.00] | 1.000 |\n| idle | 0.00 [0.00, 0.00] | 0.000 |" in readme.read_text()
+    assert "| unmove | 1.00 | 1.000 |\n| idle | 0.00 | 0.000 |" in readme.read_text()
     assert "| detector | blur | AP sharp | AP blurred | unmove | idle |" in text
-    assert "| finder | blurred | 1.000 | 0.000 | 1.00 [1.00, 1.00] | 0.00 [0.00, 0.00] |" in text
+    assert "| finder | blurred | 1.000 | 0.000 | 1.00 | 0.00 |" in text
     assert "| detector | unmove | idle |\n| --- | --- | --- |\n| finder | 1.000 | 0.000 |" in text
     assert "of 3 pictures blurred by straight:15 (" in text
     assert "| blurred | 23.00 | 0.7000 |  |" in text
