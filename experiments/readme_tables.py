@@ -8,7 +8,6 @@ replaced, nothing else in the files. ``--check`` writes nothing and exits 1 wher
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,7 +120,7 @@ def read_runs(results: Path) -> list[Run]:
 
     They are in order of their names, numbers in these by size.
     """
-    from experiments.gain.files import read_metrics
+    from experiments.gain.files import read_json, read_metrics
     from experiments.gain.records import TASK
 
     runs: list[Run] = []
@@ -130,7 +129,7 @@ def read_runs(results: Path) -> list[Run]:
     for folder in sorted(results.iterdir(), key=lambda folder: by_numbers(folder.name)):
         metrics = folder / "metrics.json"
         if metrics.is_file():
-            content = json.loads(metrics.read_text(encoding="utf-8"))
+            content = read_json(metrics)
             if content.get("task") == TASK:
                 runs.append((folder, read_metrics(folder)))
             elif "methods" in content:
@@ -169,25 +168,44 @@ def _share(score: dict[str, Any]) -> str:
 
 def _restoration_table(folder: Path, content: dict[str, Any]) -> list[str]:
     """Means, and what each method gains over the blurred pictures and over the first method."""
-    import pandas as pd
+    from experiments.gain.files import decoded
 
-    from experiments.restoration_differences import differences
-
-    blur = content["data"]["blur"]  # None where the pictures came blurred and nobody says how
-    what = f"{content['n']} pictures" + (f" blurred by {blur}" if blur else "")
+    count, blur, rows = decoded(folder / "metrics.json", lambda: _means(content))
+    what = f"{count} pictures" + (f" blurred by {blur}" if blur else "")
     lines = [f"**PSNR and SSIM** of {what} ({_link(folder.name)})", ""]
-    first = next(iter(content["methods"]), "")
-    # From the pictures' own rows: older runs have no differences in their metrics.
+    methods = list(rows)[1:]
     gained: dict[str, list[str]] = {}
-    for each in differences(pd.read_csv(folder / "per_image.csv")):
+    for each in _differences(folder / "per_image.csv"):
         gained.setdefault(each["method"], []).append(with_interval(each["mean"], each["low"], each["high"], 2))
-    over = ["over blurred (dB) [95 %]", f"over {first} (dB) [95 %]"][: len(content["methods"])]
+    over = ["over blurred (dB) [95 %]", *(f"over {first} (dB) [95 %]" for first in methods[:1])][: len(methods)]
     lines += _header("pictures", "PSNR (dB)", "SSIM", *over)
-    for name, row in {"blurred": content["input"], **content["methods"]}.items():
+    for name, figures in rows.items():
         cells = gained.get(name, [])
-        figures = (number(row["psnr"], 2), number(row["ssim"], 4))
         lines.append(_row(name, *figures, *cells, *[""] * (len(over) - len(cells))))
     return [*lines, ""]
+
+
+def _means(content: dict[str, Any]) -> tuple[int, str | None, dict[str, tuple[str, str]]]:
+    """Of a restoration run how many pictures, the blur where anybody says it, and each row's PSNR and SSIM."""
+    rows = {"blurred": content["input"], **content["methods"]}
+    means = {name: (number(row["psnr"], 2), number(row["ssim"], 4)) for name, row in rows.items()}
+    return content["n"], content["data"]["blur"], means
+
+
+def _differences(per_image: Path) -> list[dict[str, Any]]:
+    """What each method gains, from the pictures' own rows: older runs have no differences in their metrics."""
+    import pandas as pd
+
+    from experiments.gain.files import decoded
+    from experiments.restoration_differences import differences
+
+    try:
+        rows = pd.read_csv(per_image)
+    except OSError as error:
+        raise DeblurError(f"cannot read {per_image}: {error.strerror}") from error
+    except ValueError as error:  # pandas's own are among them
+        raise DeblurError(f"{per_image} is no table: {' '.join(str(error).split())}") from error
+    return decoded(per_image, lambda: differences(rows))
 
 
 def _link(name: str) -> str:

@@ -27,7 +27,7 @@ from deblur.exposure.paths import GYROSCOPE
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from experiments.gain.records import GainRun
+    from experiments.gain.records import GainRun, Result
 
 MADE_BY_TRAINING = ("trained_with", "steps", "minutes", "commit", "device", "date")
 LIMITS_SIDE = 1440  # pixels; three panels side by side stay legible
@@ -153,28 +153,28 @@ def _detection_rows(folder: Path, name: str, sha256: str) -> list[dict[str, Any]
 
 def detection_scores(folder: Path, content: GainRun, name: str) -> list[dict[str, Any]]:
     """What the detection-gain run in ``folder`` says of the deblurrer ``name``: a row for each detector and blur."""
+    from experiments.gain.files import decoded
     from experiments.gain.records import BLURRED, SHARP, deblurred_arm
 
     known = [record.name for record in content.deblurrers]
     if name not in known:
         raise DeblurError(f"{folder}/metrics.json has no deblurrer {name}: it has {', '.join(known) or 'none'}")
-    rows = []
-    for result in content.results:
+
+    def row(result: Result) -> dict[str, Any]:
         recovered, harm = result.recovered[name], result.harm[name]
-        rows.append(
-            {
-                "run": folder.name,
-                "detector": result.detector,
-                "blur": result.blur,
-                "ap_sharp": result.arms[SHARP].ap if SHARP in result.arms else None,
-                "ap_blurred": result.arms[BLURRED].ap,
-                "ap_deblurred": result.arms[deblurred_arm(name)].ap,
-                "recovered": recovered.value,
-                "recovered_interval": [recovered.low, recovered.high],
-                "harm": harm.value,
-            }
-        )
-    return rows
+        return {
+            "run": folder.name,
+            "detector": result.detector,
+            "blur": result.blur,
+            "ap_sharp": result.arms[SHARP].ap if SHARP in result.arms else None,
+            "ap_blurred": result.arms[BLURRED].ap,
+            "ap_deblurred": result.arms[deblurred_arm(name)].ap,
+            "recovered": recovered.value,
+            "recovered_interval": [recovered.low, recovered.high],
+            "harm": harm.value,
+        }
+
+    return decoded(folder / "metrics.json", lambda: [row(result) for result in content.results])
 
 
 def read_restoration(folder: Path) -> dict[str, Any]:

@@ -32,12 +32,12 @@ def read_metrics(folder: Path) -> GainRun:
         DeblurError: the folder holds no finished detection-gain run of this format.
     """
     path = folder / "metrics.json"
-    content = _read_json(path)
+    content = read_json(path)
     if content.get("task") != TASK:
         raise DeblurError(f"{path} is not of a detection-gain run; make one with python -m experiments.detection_gain")
     if content.get("format") != FORMAT:
         raise DeblurError(f"{path} has format {content.get('format')}, this program reads {FORMAT}; make the run again")
-    return _decoded(path, lambda: GainRun.from_json(content))
+    return decoded(path, lambda: GainRun.from_json(content))
 
 
 def write_per_image(folder: Path, rows: Iterable[PictureRow]) -> None:
@@ -62,8 +62,8 @@ def read_curves(folder: Path) -> list[Curve]:
         DeblurError: the file is missing or no such document.
     """
     path = folder / "curves.json"
-    content = _read_json(path)
-    return _decoded(path, lambda: [Curve(**curve) for curve in content["curves"]])
+    content = read_json(path)
+    return decoded(path, lambda: [Curve(**curve) for curve in content["curves"]])
 
 
 def write_predictions(folder: Path, predictions: Predictions) -> None:
@@ -86,8 +86,8 @@ def read_predictions(folder: Path) -> Predictions:
         DeblurError: the file is missing or no such document.
     """
     path = folder / "predictions.json"
-    content = _read_json(path)
-    return _decoded(path, lambda: _predictions(content))
+    content = read_json(path)
+    return decoded(path, lambda: _predictions(content))
 
 
 def read_restoration(folder: Path) -> dict[tuple[str, str, str], dict[str, float | None]]:
@@ -105,7 +105,7 @@ def read_restoration(folder: Path) -> dict[tuple[str, str, str], dict[str, float
     def number(cell: str) -> float | None:
         return float(cell) if cell else None
 
-    return _decoded(
+    return decoded(
         path,
         lambda: {
             (row["blur"], row["arm"], row["picture"]): {name: number(row[name]) for name in ("psnr", "ssim")}
@@ -120,7 +120,34 @@ def read_environment(folder: Path) -> dict[str, Any]:
     Raises:
         DeblurError: the file is missing or no JSON object.
     """
-    return _read_json(folder / "env.json")
+    return read_json(folder / "env.json")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        DeblurError: the file is missing or no such document.
+    """
+    try:
+        content = json.loads(_read_text(path))
+    except json.JSONDecodeError as error:
+        raise DeblurError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise DeblurError(f"{path} holds no JSON object")
+    return content
+
+
+def decoded(path: Path, decode: Callable[[], Content]) -> Content:
+    """What ``decode`` makes of a file's content.
+
+    Raises:
+        DeblurError: its complaint about missing or wrong parts, as one line that names ``path``.
+    """
+    try:
+        return decode()
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DeblurError(f"{path} is not as this program writes it: {type(error).__name__} {error}") from error
 
 
 def _predictions(content: dict[str, Any]) -> Predictions:
@@ -154,21 +181,3 @@ def _read_text(path: Path) -> str:
         raise DeblurError(f"{path} does not exist; give the folder of a finished detection-gain run") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DeblurError(f"cannot read {path}: {' '.join(str(error).split())}") from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(_read_text(path))
-    except json.JSONDecodeError as error:
-        raise DeblurError(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise DeblurError(f"{path} holds no JSON object")
-    return content
-
-
-def _decoded(path: Path, decode: Callable[[], Content]) -> Content:
-    """What ``decode`` makes of a file's content, its complaint about missing or wrong parts as one line."""
-    try:
-        return decode()
-    except (KeyError, TypeError, ValueError) as error:
-        raise DeblurError(f"{path} is not as this program writes it: {type(error).__name__} {error}") from error

@@ -310,6 +310,37 @@ def test_without_its_markers_in_one_file_nothing_is_written(results, tmp_path, c
     assert readme.read_text() == before
 
 
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("gain/metrics.json", lambda text: text[: len(text) // 2]),
+        ("gain/metrics.json", lambda text: text.replace('"results"', '"result"')),
+        ("gain/metrics.json", lambda text: text.replace('"deblurred:unmove"', '"deblurred:gone"')),
+        ("pairs/metrics.json", lambda text: text[: len(text) // 2]),
+        ("pairs/metrics.json", lambda text: f"[{text}]"),
+        ("pairs/metrics.json", lambda text: text.replace('"psnr"', '"psn"')),
+        ("pairs/metrics.json", lambda text: text.replace('"data"', '"date"')),
+        ("pairs/metrics.json", lambda _: '{"methods": {"unmove": 3}, "input": {}, "n": 3, "data": {}}'),
+        ("pairs/per_image.csv", lambda text: text.replace("psnr", "psn")),
+        ("pairs/per_image.csv", lambda text: text.replace("23.0,", "2a,")),
+        ("pairs/per_image.csv", lambda _: ""),
+        ("pairs/per_image.csv", None),
+    ],
+)
+def test_a_damaged_result_is_named_in_one_line_and_nothing_is_written(results, tmp_path, capsys, file, change):
+    files = pages(tmp_path)
+    damaged = results / file
+    if change is None:
+        damaged.unlink()
+    else:
+        damaged.write_text(change(damaged.read_text()))
+    capsys.readouterr()
+    assert readme_tables.main(tables_of(tmp_path, results)) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(damaged) in line
+    assert all("old" in page.read_text() for page in files)
+
+
 def test_the_pages_say_what_the_committed_results_say():
     assert readme_tables.main(["--check"]) == 0
 
