@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -76,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the file to write (default: in deblur/path_search, critic.safetensors or critic-of-NAME.safetensors)",
     )
+    parser.add_argument("--json", action="store_true", help="print what came of it as one JSON document on stdout")
     add_seed_option(parser)
     add_config_option(parser)
     return parser
@@ -148,6 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"round {number}: of {len(unseen)} samples of pictures set aside the restoration that is chosen gains "
                 f"{scores['chosen_db']:.2f} dB, the best {scores['best_db']:.2f} dB, the true path's "
                 f"{scores['true_db']:.2f} dB, the network's own {scores['itself_db']:.2f} dB",
+                file=sys.stderr if options.json else sys.stdout,
                 flush=True,
             )
         assert critic is not None
@@ -160,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "environment": environment,
         }
         write_json(output.with_suffix(".json"), record)
-        print(output)
+        print(json.dumps({"file": str(output)} | record, allow_nan=False) if options.json else output)
         return 0
 
     return run(body)

@@ -118,13 +118,15 @@ def test_the_command_goes_on_where_it_was_stopped(photos: Path, tmp_path: Path, 
     command = ["--sharp", str(photos), "--samples", str(samples), "--looks", "1", "--output", str(output), "--rounds"]
     assert path_critic.main([*command, "2"]) == 0
     first = (samples / "sample-0.npz").stat().st_mtime_ns
-    assert path_critic.main([*command, "2", "1"]) == 0
+    assert "gains" in capsys.readouterr().out
+    assert path_critic.main([*command, "2", "1", "--json"]) == 0
     assert (samples / "sample-0.npz").stat().st_mtime_ns == first
     record = json.loads(output.with_suffix(".json").read_text())
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"file": str(output)} | record
     assert [each["samples"] for each in record["rounds"]] == [2, 1]
     assert record["environment"]["seed"] == 0
-    said = capsys.readouterr().out
-    assert f"gains {record['rounds'][1]['chosen_db']:.2f} dB" in said
+    assert f"gains {record['rounds'][1]['chosen_db']:.2f} dB" in said.err
     assert Critic.load(output).state_dict().keys() == Critic().state_dict().keys()
     # Other settings are another folder's, and what is damaged is named.
     assert path_critic.main([*command, "2", "--seed", "1"]) == 1
