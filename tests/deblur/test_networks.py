@@ -15,7 +15,6 @@ from deblur.networks import (
     MIMOUNetConfig,
     MSTSGMConfig,
     NetworkConfig,
-    Restored,
     build,
     config_from_dict,
     config_to_dict,
@@ -273,11 +272,6 @@ def test_pyramid_is_a_mean_by_area() -> None:
     assert full is x or torch.equal(full, x)
     torch.testing.assert_close(half, F.interpolate(x, scale_factor=0.5, mode="area"))
     torch.testing.assert_close(quarter, F.interpolate(x, scale_factor=0.25, mode="area"))
-
-
-def test_restored_is_a_named_pair() -> None:
-    picture = torch.zeros(1, 3, 2, 2)
-    assert Restored((picture,), None)._fields == ("pictures", "frames")
 
 
 @pytest.mark.parametrize("config", [*map(named_config, NETWORK_NAMES), *SMALL.values()])

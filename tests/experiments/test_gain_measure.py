@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from deblur import Deblurrer
 from deblur.blur import parse_blur
 from deblur.blur.spec import REFERENCE_SIDE
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import SHARP
-from deblur.networks import build, named_config
+from deblur.networks import named_config
+from deblur.networks.cost import cost_of
 from deblur.pictures import read_picture, write_picture
 from deblur.working_size import LONGEST_SPREAD
 from detection.errors import DetectionError
@@ -491,16 +493,18 @@ def test_what_cannot_be_measured_is_one_line(
 
 def test_the_cost_of_a_network_is_counted_for_a_1280x720_picture() -> None:
     deblurrer = tools_on("cpu", 640).load_deblurrer("mstsgm-nano")
-    network = build(named_config("mstsgm-nano"))
-    assert deblurrer.parameters == sum(parameter.numel() for parameter in network.parameters())
-    assert deblurrer.gmacs is not None
-    # The network is convolutional: the 6 GMACs at 256x256 allow 14 times as many here.
-    assert 1 < deblurrer.gmacs < 6 * 1280 * 720 / 256**2
+    parameters, macs = cost_of(named_config("mstsgm-nano"), 256, 256)
+    assert deblurrer.parameters == parameters
+    assert deblurrer.gmacs == pytest.approx(macs / 1e9 * 1280 * 720 / 256**2, rel=0.01), "it is convolutional"
 
 
-def test_pictures_are_restored_as_the_pipeline_restores_them() -> None:
-    nano, guided = (tools_on("cpu", 320).load_deblurrer(name) for name in ("mstsgm-nano", "mstsgm-guided+gyro"))
-    assert nano.settings["seen_side"] == guided.settings["seen_side"] == 320
+def test_pictures_are_restored_for_the_detector_as_the_pipeline_restores_them() -> None:
+    nano, guided = (tools_on("cpu", 64).load_deblurrer(name) for name in ("mstsgm-nano", "mstsgm-guided+gyro"))
+    blurred = np.random.default_rng(0).integers(0, 256, (48, 160, 3)).astype(np.uint8)
+    seen, whole = (Deblurrer.load("mstsgm-nano", "cpu", seen_side=side)(blurred) for side in (64, None))
+    assert not np.array_equal(seen, whole), "twice what the detector sees is enough"
+    np.testing.assert_array_equal(nano.restore(blurred), seen)
+    assert nano.settings["seen_side"] == guided.settings["seen_side"] == 64
     assert nano.settings["looks_first"] is None
     assert guided.settings["looks_first"] == {"sharp": SHARP, "longest_spread": LONGEST_SPREAD}
 
