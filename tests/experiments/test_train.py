@@ -5,9 +5,15 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from deblur.cli import parse_args
+from deblur.networks import build, config_from_dict
+from deblur.released import load_released
+from deblur.training.setup import network_config
 from experiments.train import build_parser, main
+
+CONFIGS = Path(__file__).parents[2] / "experiments" / "configs"
 
 
 def test_the_detector_teaches_from_its_step_on_and_its_distance_is_logged(training_arguments, tmp_path, shared):
@@ -38,8 +44,19 @@ def test_where_a_detector_teaches_the_best_weights_are_those_it_finds_nearest(tr
     assert metrics["best"] == pytest.approx(sum(decibels) / len(decibels))
 
 
+@pytest.mark.parametrize("name", ["large", "large-further"])
+def test_the_recipes_of_the_large_network_make_the_one_that_is_released(name):
+    options = parse_args(build_parser(), ["--config", str(CONFIGS / f"{name}.yaml"), "--sharp", "photographs"])
+    assert (options.detector_loss, options.detector_term) == ("yolo26n", ["objects"])
+    _, card = load_released("mstsgm-guided-large")
+    config = network_config(options)
+    assert config == config_from_dict(card["network"])
+    with torch.device("meta"):  # shapes without numbers
+        build(config)
+
+
 def test_the_recipe_of_a_detector_that_teaches_turns_down_what_would_drown_it():
-    file = Path(__file__).parents[2] / "experiments" / "configs" / "taught.yaml"
+    file = CONFIGS / "taught.yaml"
     options = parse_args(build_parser(), ["--config", str(file), "--sharp", "photographs"])
     assert (options.network, options.detector_loss, options.detector_term) == ("mstsgm-guided", "yolo26n", ["objects"])
     usual = parse_args(build_parser(), ["--network", "mstsgm-guided", "--sharp", "photographs"])
