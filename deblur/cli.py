@@ -22,6 +22,8 @@ EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+_FULL = frozenset((errno.EPIPE, errno.ENOSPC, errno.EDQUOT))
+_REFUSED = frozenset((errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EROFS))
 
 
 def add_config_option(parser: argparse.ArgumentParser) -> None:
@@ -183,8 +185,9 @@ def plain_options(options: argparse.Namespace, without: Collection[str]) -> dict
 def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (DeblurError,)) -> int:
     """Call ``body`` and turn what it raises into an exit code.
 
-    Exceptions in ``expected``, a full disk and a closed stdout become one line on stderr and exit code 1; Ctrl-C
-    becomes 130; anything else is a defect and passes through with its traceback.
+    Exceptions in ``expected``, a full disk, a closed stdout and a file that the machine refuses (no permission, no name
+    that a file can have) become one line on stderr and exit code 1; Ctrl-C becomes 130; anything else is a defect and
+    passes through with its traceback.
     """
     keep_freed_memory()
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -197,10 +200,13 @@ def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (Deblur
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
     except OSError as error:
-        if error.errno not in {errno.EPIPE, errno.ENOSPC, errno.EDQUOT}:
+        if error.errno in _FULL:
+            where = f" to {error.filename}" if error.filename else ""
+            print(f"error: not all could be written{where}: {error.strerror}", file=sys.stderr)
+        elif error.errno in _REFUSED and error.filename:
+            print(f"error: cannot use {str(error.filename)!r}: {error.strerror}", file=sys.stderr)
+        else:
             raise
-        where = f" to {error.filename}" if error.filename else ""
-        print(f"error: not all could be written{where}: {error.strerror}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

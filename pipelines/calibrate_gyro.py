@@ -67,13 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     parser = make_parser()
     args = parse_args(parser, argv)
-    if args.limit < FEWEST:
-        parser.error(f"--limit {args.limit}: {_too_few(args.limit)}")
-    if args.search < SHORTEST_SEARCH:
-        parser.error(f"--search {args.search:g} holds no other clock to compare with: give {SHORTEST_SEARCH} at least")
-    if args.motion.is_dir():
-        parser.error(f"--motion {args.motion} is a folder: a clock is searched in one record of all the pictures")
-    return run(lambda: calibrate_gyro(args), expected=(DeblurError,))
+    return run(lambda: calibrate_gyro(_checked(parser, args)), expected=(DeblurError,))
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -187,6 +181,17 @@ def calibrate_gyro(args: argparse.Namespace) -> int:
     write_json(folder / "calibration.json", document)
     print(json.dumps(document) if args.json else _printed(document))
     return EXIT_DONE
+
+
+def _checked(parser: argparse.ArgumentParser, args: argparse.Namespace) -> argparse.Namespace:
+    """The options; a wrong usage if they ask for too little or are of the wrong kind."""
+    if args.limit < FEWEST:
+        parser.error(f"--limit {args.limit}: {_too_few(args.limit)}")
+    if args.search < SHORTEST_SEARCH:
+        parser.error(f"--search {args.search:g} holds no other clock to compare with: give {SHORTEST_SEARCH} at least")
+    if args.motion.is_dir():
+        parser.error(f"--motion {args.motion} is a folder: a clock is searched in one record of all the pictures")
+    return args
 
 
 def _estimator(name_or_file: str, device: torch.device) -> tuple[str, KernelEstimator]:

@@ -63,19 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = make_parser()
     args = parse_args(parser, argv)
-    if args.fuse and args.deblurrer == "none":
-        parser.error("--fuse needs a deblurrer: without one there is only one picture to detect in")
-    if args.motion is not None and args.deblurrer == "none":
-        parser.error("--motion needs a deblurrer to be told the camera's path")
-    if args.full_size and args.deblurrer == "none":
-        parser.error("--full-size needs a deblurrer: it is about what is restored")
-    if args.motion is None and (args.focal_length is not None or args.exposures is not None or args.readout):
-        parser.error("--focal-length, --exposures and --readout are for --motion")
-    if args.motion is not None and args.exposures is None and args.motion.exists() and not args.motion.is_dir():
-        parser.error(f"--motion {args.motion} is one record: say by --exposures FILE when each picture was taken")
-    if args.fuse is None:
-        args.fuse = args.deblurrer != "none" and args.motion is None
-    return run(lambda: deblur_detect(args), expected=(DeblurError, DetectionError))
+    return run(lambda: deblur_detect(_completed(parser, args)), expected=(DeblurError, DetectionError))
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -282,6 +270,23 @@ def print_summary(document: dict[str, Any]) -> None:
         print(f"... and {n_stills - MOST_LINES} more pictures")
     print(f"{len(entries)} done, found in all: {counted(total)}")
     print(f"results: {document['run']}")
+
+
+def _completed(parser: argparse.ArgumentParser, args: argparse.Namespace) -> argparse.Namespace:
+    """The options with those that others decide on; a wrong usage if they do not go together."""
+    if args.fuse and args.deblurrer == "none":
+        parser.error("--fuse needs a deblurrer: without one there is only one picture to detect in")
+    if args.motion is not None and args.deblurrer == "none":
+        parser.error("--motion needs a deblurrer to be told the camera's path")
+    if args.full_size and args.deblurrer == "none":
+        parser.error("--full-size needs a deblurrer: it is about what is restored")
+    if args.motion is None and (args.focal_length is not None or args.exposures is not None or args.readout):
+        parser.error("--focal-length, --exposures and --readout are for --motion")
+    if args.motion is not None and args.exposures is None and args.motion.exists() and not args.motion.is_dir():
+        parser.error(f"--motion {args.motion} is one record: say by --exposures FILE when each picture was taken")
+    if args.fuse is None:
+        args.fuse = args.deblurrer != "none" and args.motion is None
+    return args
 
 
 def _saved_kinds(text: str) -> tuple[str, ...]:

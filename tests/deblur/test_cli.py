@@ -145,6 +145,17 @@ def test_a_full_disk_is_one_line_and_no_defect(capsys):
         run(lambda: stop(errno.EISDIR))
 
 
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EROFS])
+def test_a_file_that_the_machine_refuses_is_one_line(code, capsys):
+    def stop(*where):
+        raise OSError(code, os.strerror(code), *where)
+
+    assert run(lambda: stop("a.jpg\nb.jpg")) == 1
+    assert capsys.readouterr().err == f"error: cannot use 'a.jpg\\nb.jpg': {os.strerror(code)}\n"
+    with pytest.raises(OSError):  # noqa: PT011 - which one is above
+        run(stop)  # nobody would know what to do
+
+
 def run_into(program, where):
     """Run a program whose stdout is kept back; its exit code is printed."""
     command = f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} {where}; echo ${{PIPESTATUS[0]}}"

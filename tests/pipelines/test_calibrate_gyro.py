@@ -199,6 +199,7 @@ def test_what_cannot_be_told_is_said_in_one_line(
         (["robot", "--output", "robot"], "--output robot holds files already: give a new or an empty folder"),
         (["robot", "--output", "drive.csv"], "cannot use --output drive.csv: Not a directory"),
         (["ride.mp4"], "ride.mp4 is not a video that OpenCV can read"),
+        (["robot", "--motion", "a" * 300], "File name too long"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_pictures_are_looked_at(

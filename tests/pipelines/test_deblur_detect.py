@@ -651,6 +651,8 @@ def test_a_picture_that_cannot_be_restored_fails_alone(
         (["photos", "--device", "quantum"], "unknown device 'quantum'"),
         (["photos", "--output", "photos"], "--output photos holds files already"),
         (["photos", "--output", "photos/dark.png"], "cannot use --output photos/dark.png"),
+        (["a.jpg\n" * 60], "File name too long"),  # "$(ls *.jpg)"
+        (["photos", "--motion", "a" * 300], "File name too long"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(
