@@ -6,6 +6,7 @@ sizes.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from pathlib import Path
@@ -50,7 +51,9 @@ def find_released(name_or_file: str | Path = "default") -> Path:
     name = DEFAULT_NAME if text == "default" else text
     if name in list_released():
         return RELEASED_FOLDER / f"{name}{SUFFIX}"
-    path = Path(text).expanduser()
+    path = Path(text)
+    with contextlib.suppress(RuntimeError):  # ~someone who is not known here
+        path = path.expanduser()
     if path.suffix == SUFFIX:
         if path.is_file():
             return path

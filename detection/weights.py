@@ -8,6 +8,7 @@ reaches the cache, or leaves it, before its sha256 is checked.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -69,9 +70,18 @@ class SourceError(Exception):
 
 
 def cache_folder() -> Path:
-    """The folder that fetched files are kept in: ``MSTSGM_CACHE``, or ``~/.cache/mstsgm``."""
+    """The folder that fetched files are kept in: ``MSTSGM_CACHE``, or ``~/.cache/mstsgm``.
+
+    Raises:
+        DetectionError: the user has no home, or nobody has that name.
+    """
     setting = os.environ.get("MSTSGM_CACHE")
-    return Path(setting).expanduser() if setting else Path.home() / ".cache" / "mstsgm"
+    try:
+        return Path(setting or "~/.cache/mstsgm").expanduser()
+    except RuntimeError:  # a user of a container, who is in no list of users
+        raise DetectionError(
+            f"there is no folder {setting or '~'} to keep weights in: set MSTSGM_CACHE to one that you can write to"
+        ) from None
 
 
 def sha256_of(path: Path) -> str:
@@ -95,7 +105,9 @@ def find_weights(name_or_file: str | Path) -> Path:
     Raises:
         DetectionError: no such file or name, no source gave the file, or the cached file is not what it should be.
     """
-    path = Path(name_or_file).expanduser()
+    path = Path(name_or_file)
+    with contextlib.suppress(RuntimeError):  # ~someone who is not known here
+        path = path.expanduser()
     if path.is_file() and (path.suffix or path.name != str(name_or_file)):
         return path
     name = path.name.removesuffix(".pt")

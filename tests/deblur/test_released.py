@@ -126,6 +126,8 @@ def test_names_are_looked_up_in_the_released_folder(
         find_released("smal")
     with pytest.raises(DeblurError, match=r"mstsgm has no released weights .*: small.*deblur.train --network mstsgm "):
         find_released("mstsgm")
+    with pytest.raises(DeblurError, match=r"no weights at ~no-one/gone.safetensors"):
+        find_released("~no-one/gone.safetensors")
     with pytest.raises(DeblurError, match=r"no weights at .*gone.safetensors"):
         find_released(tmp_path / "gone.safetensors")
 

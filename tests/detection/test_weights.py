@@ -59,12 +59,19 @@ def test_a_file_in_the_working_folder_wins_over_the_name(
     assert find_weights("yolo26n.pt").read_bytes() == b"fine-tuned"
 
 
-@pytest.mark.parametrize("missing", ["nowhere/yolo26n.pt", "best.pt", "yolo99z", "yolo26n.onnx", ""])
+@pytest.mark.parametrize("missing", ["nowhere/yolo26n.pt", "best.pt", "yolo99z", "yolo26n.onnx", "", "~no-one/a.pt"])
 def test_what_is_neither_file_nor_name_is_one_clear_line(cache: Path, missing: str) -> None:
     with pytest.raises(DetectionError, match="no detector weights") as caught:
         find_weights(missing)
     assert "yolo26n" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_user_without_a_home_is_told_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MSTSGM_CACHE", raising=False)
+    monkeypatch.setattr(Path, "expanduser", lambda _: exec("raise RuntimeError"))
+    with pytest.raises(DetectionError, match="set MSTSGM_CACHE"):
+        find_weights("yolo26n")
 
 
 def test_the_official_download_fills_the_cache_once(
