@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
-from deblur.exposure.path_files import read_record
+from deblur.exposure.path_files import clock, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -154,7 +154,7 @@ def _read_exposures(file: Path) -> dict[str, tuple[float, float]]:
                     raise ValueError(f"{picture} has times above: leave one of the two lines out")
                 opened, closed = map(float, cells)
                 if not -math.inf < opened < closed < math.inf:
-                    raise ValueError(f"a shutter opens and then closes, not at {opened:g} and {closed:g}")
+                    raise ValueError(f"a shutter opens and then closes, not at {clock(opened)} and {clock(closed)}")
                 found[picture] = (opened, closed)
     except OSError as error:
         raise DeblurError(f"cannot read --exposures {file}: {error.strerror}") from None

@@ -20,7 +20,7 @@ import torch
 from deblur.errors import DeblurError
 from deblur.exposure.deconvolution import CALM, KNOWN, Deconvolution, density
 from deblur.exposure.kernels import KERNEL, exposure_along, half_turned
-from deblur.exposure.path_files import RATES, check_rows
+from deblur.exposure.path_files import RATES, check_rows, clock
 from deblur.exposure.spectra import luma
 
 if TYPE_CHECKING:
@@ -194,8 +194,9 @@ def check_record(record: Record, exposures: Sequence[tuple[float, float]], reach
     last = max(closed for _, closed in exposures) + readout
     if first - reach < record.times[0] or last + reach > record.times[-1]:
         raise DeblurError(
-            f"{record.file} tells of {record.times[0]:g} to {record.times[-1]:g} seconds, too little to search "
-            f"{reach:g} seconds around pictures of {first:g} to {last:g}: leave pictures at its ends out"
+            f"{record.file} tells of {clock(record.times[0])} to {clock(record.times[-1])} seconds, too little to "
+            f"search {reach:g} seconds around pictures of {clock(first)} to {clock(last)}: leave pictures at its ends "
+            "out"
         )
 
 

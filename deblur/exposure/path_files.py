@@ -96,8 +96,8 @@ class Record:
         end = closed + readout if exposure else self.times[-1]  # exactly: sums round
         if not self.times[0] <= opened < closed <= end <= self.times[-1]:
             raise DeblurError(
-                f"{self.file} tells of {self.times[0]:g} to {self.times[-1]:g} seconds, and the shutter was open from "
-                f"{opened:g} to {closed:g}{f', in the last row to {end:g}' * bool(readout)}: "
+                f"{self.file} tells of {clock(self.times[0])} to {clock(self.times[-1])} seconds, and the shutter was "
+                f"open from {clock(opened)} to {clock(closed)}{f', in the last row to {clock(end)}' * bool(readout)}: "
                 "give a record of all of the exposure"
             )
         middle = ((width - 1) / 2, (height - 1) / 2)
@@ -105,8 +105,8 @@ class Record:
         steps = round(min(_STEPS, _MOST_STEPS * share))
         if steps < 2:
             raise DeblurError(
-                f"{self.file}: the shutter was open for {closed - opened:.1g} seconds, from {opened:.9g}, which is too "
-                f"short beside a readout of {readout:g}: give both in seconds"
+                f"{self.file}: the shutter was open for {closed - opened:.1g} seconds, from {clock(opened)}, which is "
+                f"too short beside a readout of {readout:g}: give both in seconds"
             )
         even = np.linspace(opened, end, round(steps / share))
         if _UPRIGHT[orientation][1] == (0, -1):
@@ -165,6 +165,11 @@ def read_path(
 ) -> CameraPath:
     """The camera's path of the one picture that a file is of; see ``read_record`` and ``Record.path``."""
     return read_record(file).path(width, height, focal_length, exposure, readout, orientation)
+
+
+def clock(seconds: float) -> str:
+    """A time for a message, to a tenth of a millisecond of a clock that counts from 1970."""
+    return f"{seconds:.14g}"
 
 
 def largest_reach(width: int, height: int) -> float:

@@ -207,6 +207,16 @@ def test_one_record_tells_of_every_picture_by_its_time(
     assert "drive.csv tells of 0 to 1 seconds, and the shutter was open from 0.99 to 1.01" in error
 
 
+def test_a_clock_that_counts_from_1970_is_said_to_the_millisecond(photos: Path, motion: Path, capsys: Any) -> None:
+    Path("gyro/dark.csv").write_text("t,x,y\n1732000000.125,0,0\n1732000000.25,0,0\n")
+    Path("t.csv").write_text("picture,opened,closed\ndark,1732000000.2,1732000000.2505\n")
+    given = ["photos/dark.png", "--motion", "gyro", "--exposures", "t.csv", "--json"]
+    assert main(given) == 1
+    error = document(capsys)["pictures"][0]["error"]
+    assert "tells of 1732000000.125 to 1732000000.25 seconds" in error
+    assert "was open from 1732000000.2 to 1732000000.2505" in error
+
+
 RECORD = "t,wx,wy,wz\n0,0,0,0\n1,0,0,0\n"
 
 
@@ -222,6 +232,7 @@ RECORD = "t,wx,wy,wz\n0,0,0,0\n1,0,0,0\n"
         ("dark,0,inf\n", "t.csv, line 2: a shutter opens and then closes, not at 0 and inf"),
         ("dark,1,0.5\n", "t.csv, line 2: a shutter opens and then closes, not at 1 and 0.5"),
         ("dark,1,1\n", "t.csv, line 2: a shutter opens and then closes, not at 1 and 1"),
+        ("dark,1732000000.25,1732000000.2\n", "not at 1732000000.25 and 1732000000.2"),
         ("dark,0,1\ndeep/bright,0,1\ndark,1,2\n", "t.csv, line 4: dark has times above: leave one of the two"),
     ],
 )
