@@ -115,8 +115,10 @@ class Record:
         path = replace(whole, shutter=RollingShutter(steps, height) if readout else None)
         # Corners move the farthest, by roll above all; where rows follow one another, each at its own time.
         ends, rows = np.array([0.0, width - 1]), np.linspace(0, height - 1, _CHECKED_ROWS if readout else 2)
-        reach, most = max(path.extent(ends, row) for row in rows.tolist()), largest_reach(width, height)
-        if reach > most:
+        with np.errstate(over="ignore", invalid="ignore"):
+            reach = float(np.max([path.extent(ends, row) for row in rows.tolist()]))
+        most = largest_reach(width, height)
+        if not reach <= most:  # also what is so far that it is no number any more
             raise DeblurError(
                 f"{self.file} moves the picture by up to {reach:.0f} pixels from the middle of its path, and "
                 f"{most:.0f} are the most in {width}x{height}: rates are in radians a second, times in seconds, "

@@ -329,6 +329,14 @@ def test_a_picture_may_not_move_too_far_in_its_corners_either(tmp_path, rates, r
     assert read_path(file, 640, 480, 800, readout).extent(0, 0) < LARGEST_REACH
 
 
+@pytest.mark.parametrize("columns", ["wx,wy,wz", "x,y,roll"])
+def test_damaged_numbers_that_overflow_move_too_far(tmp_path, columns):
+    file = tmp_path / "a.csv"
+    file.write_text(f"t,{columns}\n0,0,0,0\n0.02,0,1e300,1e300\n")
+    with pytest.raises(DeblurError, match="moves the picture by up to"):
+        read_path(file, 640, 480, 800)
+
+
 def test_no_row_of_a_rolling_shutter_may_move_too_far(tmp_path):
     file = tmp_path / "a.csv"
     # Still but for a jerk by 400 pixels that neither the first nor the middle nor the last row sees.
