@@ -18,10 +18,12 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import struct
 import threading
 import warnings
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -32,7 +34,6 @@ from deblur.runs import make_folder, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -238,16 +239,18 @@ def list_pictures(folder: Path) -> list[Path]:
     """The picture files below ``folder`` at any depth, by suffix, sorted by relative path; hidden ones are left out.
 
     Raises:
-        DeblurError: the folder is missing, is no folder, or holds no picture.
+        DeblurError: the folder is missing, is no folder, holds no picture, or it or one below it may not be read.
     """
     if not folder.is_dir():
         raise DeblurError(f"{folder} {'is not a folder' if folder.exists() else 'does not exist'}")
-    found = []
-    for path in folder.rglob("*"):
-        relative = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if path.suffix.lower() in PICTURE_SUFFIXES and not hidden and path.is_file():
-            found.append((relative.as_posix(), path))
+    found: list[tuple[str, Path]] = []
+    for place, folders, names in os.walk(folder, onerror=_refuse):  # Path.rglob passes over what may not be read
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            (path.relative_to(folder).as_posix(), path)
+            for path in (Path(place, name) for name in names if not name.startswith("."))
+            if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
+        ]
     if not found:
         raise DeblurError(f"{folder} holds no picture ({', '.join(sorted(PICTURE_SUFFIXES))})")
     return [path for _, path in sorted(found)]
@@ -289,6 +292,12 @@ def pictures_by_key(folder: Path) -> dict[str, Path]:
             )
         keyed[key] = path
     return keyed
+
+
+def _refuse(error: OSError) -> None:
+    raise DeblurError(
+        f"cannot read the folder {error.filename}: {error.strerror}; leave it out by naming those beside it"
+    ) from error
 
 
 def _orientation(image: Image.Image) -> int:

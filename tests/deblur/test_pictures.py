@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
+import os
 import struct
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,9 +25,6 @@ from deblur.pictures import (
     scale_down,
     write_picture,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 
@@ -351,6 +350,20 @@ def test_list_is_sorted_recursive_and_by_suffix(tmp_path: Path) -> None:
     put(tmp_path, "b.JPG", "a.png", "sub/c.webp", "notes.txt", ".hidden.png", ".cache/d.png", "sub/._c.webp")
     found = [path.relative_to(tmp_path).as_posix() for path in list_pictures(tmp_path)]
     assert found == ["a.png", "b.JPG", "sub/c.webp"]
+
+
+def test_a_folder_that_may_not_be_read_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "a.png", "locked/b.png", ".hidden/c.png")
+    scan = os.scandir
+
+    def refuse(folder: str) -> object:
+        if Path(folder).name in {"locked", ".hidden"}:
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DeblurError, match=r"cannot read the folder .*locked: Permission denied"):
+        list_pictures(tmp_path)
 
 
 def test_list_of_nothing_is_an_error(tmp_path: Path) -> None:
