@@ -191,7 +191,7 @@ def deblur_detect(args: argparse.Namespace) -> int:
     from detection.yolo import YoloDetector
     from pipelines.chain import DeblurDetect
     from pipelines.motions import Motions
-    from pipelines.process import Process
+    from pipelines.process import Process, stopped_like_ctrl_c
     from pipelines.run_folder import check_output, output_folder, record_run
     from pipelines.sinks import CocoSink, PictureSink
     from pipelines.sources import find_sources
@@ -225,14 +225,14 @@ def deblur_detect(args: argparse.Namespace) -> int:
         "detector": detector.name,
         "fused": args.fuse,
     }
-    with (folder / "log.txt").open("w", encoding="utf-8") as log:
+    with (folder / "log.txt").open("w", encoding="utf-8") as log, stopped_like_ctrl_c():
         chain = DeblurDetect(deblurrer, detector, fuse=args.fuse, confidence=args.conf)
         process = Process(chain, pictures, coco, log, motions)
         for note in notes:
             process.say(note)
         try:
             process.run(sources, args.limit)
-        finally:  # also after Ctrl-C: what was done is kept
+        finally:  # also after Ctrl-C and SIGTERM: what was done is kept
             failures = [entry["error"] for entry in process.entries if entry["error"] is not None]
             n_ok = len(process.entries) - len(failures)
             document |= {"pictures": process.entries, "n_ok": n_ok, "n_failed": len(failures)}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import time
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from itertools import groupby, islice
 from operator import attrgetter
@@ -22,7 +24,7 @@ from pipelines.sinks import detection_entries
 from pipelines.sources import count_pictures, read_items
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import TextIO
 
     from pipelines.chain import DeblurDetect, DeblurDetectResult
@@ -150,6 +152,19 @@ class Process:
 
     def _note(self, line: str) -> None:
         self._log.write(f"{printable(line)}\n")
+
+
+@contextmanager
+def stopped_like_ctrl_c() -> Iterator[None]:
+    """Lets SIGTERM, by which timeout, services and containers stop a program, end it as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():  # only there may signals be handled
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def counted(names: Counter[str]) -> str:

@@ -857,7 +857,9 @@ def test_several_videos_and_pictures_in_one_run(
             assert len(list(video)) == count
 
 
-def test_ctrl_c_keeps_what_is_done(
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_the_end_of_a_service_keep_what_is_done(
+    how: signal.Signals,
     tmp_path: Path,
     make_video: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
@@ -870,16 +872,18 @@ def test_ctrl_c_keeps_what_is_done(
         nonlocal n_seen
         n_seen += 1
         if n_seen == 6:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), how)
         return [Detections.empty() for _ in pictures]
 
     monkeypatch.setattr(detection.yolo.YoloDetector, "__call__", stop_at_the_sixth)
     # A shell starts what runs in its background with Ctrl-C ignored; this must not depend on how tests were started.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    ends = signal.getsignal(signal.SIGTERM)
     try:
         assert main(["clip.mp4", "--json"]) == 130
     finally:
         signal.signal(signal.SIGINT, before)
+    assert signal.getsignal(signal.SIGTERM) is ends
     printed = capsys.readouterr()
     content = json.loads(printed.out)
     assert printed.err.splitlines()[-1] == "interrupted"
