@@ -194,7 +194,7 @@ def deblur_detect(args: argparse.Namespace) -> int:
     from pipelines.process import Process, stopped_like_ctrl_c
     from pipelines.run_folder import check_output, output_folder, record_run
     from pipelines.sinks import CocoSink, PictureSink
-    from pipelines.sources import find_sources
+    from pipelines.sources import find_sources, name_of
 
     sources, notes = find_sources(args.source)
     check_output(args.output)
@@ -214,7 +214,7 @@ def deblur_detect(args: argparse.Namespace) -> int:
     classes = None if args.classes is None else [name for group in args.classes for name in group]
     lowest = min(args.conf, LOWEST_CONFIDENCE) if args.fuse else args.conf
     detector = YoloDetector(args.detector, device=device, image_size=args.imgsz, confidence=lowest, classes=classes)
-    folder = output_folder(args.output, "deblur_detect", sources[0].stem.name)
+    folder = output_folder(args.output, "deblur_detect", name_of(args.source[0], sources[0]))
     record_run(folder, args, device, [] if deblurrer is None else [deblurrer], detector)
     kinds = {kind for group in args.save for kind in group} - ({"deblurred"} if deblurrer is None else set())
     pictures = PictureSink(folder, kinds, detector.class_names)

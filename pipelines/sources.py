@@ -105,6 +105,21 @@ def find_sources(arguments: Sequence[str]) -> tuple[list[Source], list[str]]:
     return found, notes
 
 
+def name_of(argument: str, first: Source) -> str:
+    """What a run on a SOURCE is called: as the folder, or the fixed part of the glob, or its one picture or video.
+
+    Args:
+        argument: as of `find_sources`.
+        first: the first source that it gave.
+    """
+    folder = Path(argument)
+    if not folder.is_dir():
+        if isinstance(first.origin, int) or first.file == argument:
+            return first.stem.name
+        folder, _ = _split(argument)
+    return folder.resolve().name or first.stem.name
+
+
 class _Taken:
     """The names that sources have, and those of their frames."""
 
@@ -208,17 +223,22 @@ def _expand(argument: str, *, is_one_of_several: bool) -> list[Source]:
 
 
 def _matches(pattern: str, *, is_one_of_several: bool) -> list[Source]:
-    parts = Path(pattern).parts
-    depth = next(index for index, part in enumerate(parts) if glob.has_magic(part))
-    base = Path(*parts[:depth])
+    base, rest = _split(pattern)
     # Not Path.glob: `*` there matches hidden files too, which no shell does.
-    matches = glob.glob(str(Path(*parts[depth:])), root_dir=base, recursive=True)  # noqa: PTH207
+    matches = glob.glob(str(rest), root_dir=base, recursive=True)  # noqa: PTH207
     files = [base / match for match in sorted(matches) if (base / match).is_file()]
     known = [file for file in files if file.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES]
     if not known:
         what = f"{len(files)} files, none of them a picture or video by its suffix" if files else "no file"
         raise DeblurError(f"{pattern} matches {what}")
     return _below(base, known, is_one_of_several=is_one_of_several)
+
+
+def _split(pattern: str) -> tuple[Path, Path]:
+    """The part of a glob without wildcards, and the rest."""
+    parts = Path(pattern).parts
+    depth = next(index for index, part in enumerate(parts) if glob.has_magic(part))
+    return Path(*parts[:depth]), Path(*parts[depth:])
 
 
 def _below(folder: Path, paths: Sequence[Path], *, is_one_of_several: bool) -> list[Source]:

@@ -472,10 +472,10 @@ def test_json_is_one_document_as_documented(photos: Path, capsys: pytest.Capture
     content = json.loads(printed.out)
     assert list(content) == ["run", "deblurrer", "detector", "fused", "pictures", "n_ok", "n_failed"]
     assert (content["deblurrer"], content["detector"], content["fused"]) == ("brighter", "fakenet", True)
-    assert (content["run"], content["n_ok"], content["n_failed"]) == ("runs/deblur_detect/dark", 2, 0)
+    assert (content["run"], content["n_ok"], content["n_failed"]) == ("runs/deblur_detect/photos", 2, 0)
     dark, bright = content["pictures"]
     assert list(dark) == ["file", "deblurred", "detections", "time_ms", "error"]
-    assert (dark["file"], dark["deblurred"]) == ("photos/dark.png", "runs/deblur_detect/dark/deblurred/dark.png")
+    assert (dark["file"], dark["deblurred"]) == ("photos/dark.png", "runs/deblur_detect/photos/deblurred/dark.png")
     assert dark["detections"] == [{"box": [16, 12, 48, 36], "score": 0.9, "class": "bus"}]
     assert bright["detections"][1] == {"box": [40, 0, 80, 40], "score": 0.5, "class": "person"}
     assert dark["error"] is None
@@ -487,7 +487,7 @@ def test_json_is_one_document_as_documented(photos: Path, capsys: pytest.Capture
 
 def test_a_run_leaves_its_pictures_and_records(photos: Path, flat: Flat) -> None:
     assert main(["photos", "--save", "annotated", "deblurred,side-by-side", "--save", "txt", "coco"]) == 0
-    run = Path("runs/deblur_detect/dark")
+    run = Path("runs/deblur_detect/photos")
     assert files(run) == sorted(
         [
             *RECORDS,
@@ -520,7 +520,7 @@ def test_a_run_leaves_its_pictures_and_records(photos: Path, flat: Flat) -> None
 
 def test_coco_results_say_what_their_numbers_mean(photos: Path) -> None:
     assert main(["photos", "--save", "coco"]) == 0
-    run = Path("runs/deblur_detect/dark")
+    run = Path("runs/deblur_detect/photos")
     results = json.loads((run / "coco_results.json").read_text())
     meaning = json.loads((run / "coco_images.json").read_text())
     assert results[0] == {"image_id": 1, "category_id": 2, "bbox": [16, 12, 32, 24], "score": pytest.approx(0.9)}
@@ -549,7 +549,7 @@ def test_coco_uses_the_numbers_of_coco_pictures_and_classes(
 def test_options_reach_the_detector_and_the_record(photos: Path) -> None:
     options = ["--conf", "0.4", "--imgsz", "320", "--classes", "person,traffic light", "bus", "--device", "cpu"]
     assert main(["photos", "--no-fuse", *options, "--save", "json"]) == 0
-    run = Path("runs/deblur_detect/dark")
+    run = Path("runs/deblur_detect/photos")
     detector = json.loads((run / "env.json").read_text())["detector"]
     assert (detector["confidence"], detector["image_size"], detector["device"]) == (0.4, 320, "cpu")
     assert detector["classes"] == ["person", "traffic light", "bus"]
@@ -574,9 +574,9 @@ def test_no_more_is_restored_than_a_detector_sees(
 
 def test_a_recorded_config_makes_the_run_again(photos: Path) -> None:
     assert main(["photos", "--save", "txt,coco", "--conf", "0.4", "--classes", "bus"]) == 0
-    first = Path("runs/deblur_detect/dark")
+    first = Path("runs/deblur_detect/photos")
     assert main(["--config", str(first / "config.yaml")]) == 0
-    again = Path("runs/deblur_detect/dark-2")
+    again = Path("runs/deblur_detect/photos-2")
     assert files(again) == files(first)
     assert (again / "config.yaml").read_text() == (first / "config.yaml").read_text()
 
@@ -712,10 +712,10 @@ def test_output_is_the_exact_folder(photos: Path, capsys: pytest.CaptureFixture[
 
 def test_a_second_run_gets_a_folder_of_its_own(photos: Path) -> None:
     assert main(["photos", "--save", "json"]) == 0
-    first = Path("runs/deblur_detect/dark/detections.json").read_bytes()
+    first = Path("runs/deblur_detect/photos/detections.json").read_bytes()
     assert main(["photos", "--save", "json"]) == 0
-    assert Path("runs/deblur_detect/dark/detections.json").read_bytes() == first
-    assert Path("runs/deblur_detect/dark-2/detections.json").is_file()
+    assert Path("runs/deblur_detect/photos/detections.json").read_bytes() == first
+    assert Path("runs/deblur_detect/photos-2/detections.json").is_file()
 
 
 def test_the_summary_for_a_person(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -724,7 +724,7 @@ def test_the_summary_for_a_person(photos: Path, capsys: pytest.CaptureFixture[st
         "photos/dark.png: 1 bus",
         "photos/deep/bright.jpg: 1 bus, 1 person",
         "2 done, found in all: 2 bus, 1 person",
-        "results: runs/deblur_detect/dark",
+        "results: runs/deblur_detect/photos",
     ]
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from deblur.errors import DeblurError
-from pipelines.sources import Source, count_pictures, find_sources, read_items
+from pipelines.sources import Source, count_pictures, find_sources, name_of, read_items
 from pipelines.video import VideoReader, VideoWriter
 
 if TYPE_CHECKING:
@@ -39,6 +39,24 @@ def test_one_picture(tree: Path) -> None:
     (source,), notes = find_sources(["a/1.png"])
     assert (source.file, str(source.stem), source.origin, source.is_video) == ("a/1.png", "1", Path("a/1.png"), False)
     assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("argument", "name"),
+    [
+        ("a/1.png", "1"),
+        ("a", "a"),
+        ("./a/deep/", "deep"),
+        ("a/**/*.png", "a"),
+        ("b/../a/*.jpg", "a"),
+        ("a/deep/v1.2.png", "v1.2"),
+        ("7", "camera7"),
+    ],
+)
+def test_a_run_is_called_as_what_was_given(tree: Path, argument: str, name: str) -> None:
+    (first, *_), _ = find_sources([argument])
+    assert name_of(argument, first) == name
+    assert name_of(".", first) == tree.name
 
 
 def test_a_folder_keeps_relative_paths_and_tells_equal_stems_apart(tree: Path) -> None:
