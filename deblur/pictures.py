@@ -118,8 +118,8 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         RGB uint8 of shape (H, W, 3), contiguous, writable.
 
     Raises:
-        DeblurError: the file is missing, cannot be read, is no picture, is cut off, or is too large (Pillow's limit
-            against decompression bombs, about 179 million pixels).
+        DeblurError: the file is missing, cannot be read, is no picture, is cut off, has samples of which nobody knows
+            what is white, or is too large (Pillow's limit against decompression bombs, about 179 million pixels).
     """
     return read_upright(path).picture
 
@@ -179,7 +179,7 @@ def _unidentified(path: Path) -> str:
         head = stream.read(4)
     if not head:
         return "the file is empty"
-    return f"of this TIFF's kind none is read: {_NO_WHITE}" if head in _TIFF_HEADS else "no known picture format"
+    return f"no TIFF of its kind is read: {_NO_WHITE}" if head in _TIFF_HEADS else "no known picture format"
 
 
 def write_picture(path: Path, picture: NDArray[np.uint8], quality: int = 95) -> None:

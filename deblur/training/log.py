@@ -110,10 +110,11 @@ class TrainingLog:
     def _whole_rows(self) -> list[dict[str, str]]:
         if not self.file.is_file():
             return []
+        content = self.file.read_bytes()
         try:
-            text = self.file.read_bytes().decode("utf-8")
-            reader = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
-            header, *lines = list(reader) or [list(COLUMNS)]
+            text = content[: content.rfind(b"\n") + 1].decode("utf-8")
+            reader = csv.reader(io.StringIO(text, newline=""))
+            header, *lines = [line for line in reader if line] or [list(COLUMNS)]
         except (UnicodeDecodeError, csv.Error):
             header, lines = [], []
         if tuple(header) != COLUMNS or not all(len(line) == len(COLUMNS) and line[0].isdecimal() for line in lines):

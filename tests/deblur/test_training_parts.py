@@ -129,8 +129,8 @@ def test_the_log_drops_later_rows_and_one_that_was_cut_off(tmp_path):
     log = TrainingLog(tmp_path, 0, tensorboard=False, enabled=True)
     for step in (10, 20):
         log.validated(step, 1.0, {"a, b": {"input": 20.0, "gain": None}})
-    with log.file.open("a") as stream:
-        stream.write("1")
+    with log.file.open("ab") as stream:
+        stream.write("20,1.00,validation,caf\u00e9"[:-1].encode() + b"\xc3")
     again = TrainingLog(tmp_path, 10, tensorboard=False, enabled=True)
     assert rows_of(again) == [("10", "validation", "a, b input")]
     again.validated(10, 1.0, {"a, b": {"input": 20.0}})

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from deblur.cli import parse_args
-from deblur.networks import build, config_from_dict
+from deblur.networks import build, config_from_dict, named_config
 from deblur.released import load_released
 from deblur.training.setup import network_config
 from experiments.train import build_parser, main
@@ -62,6 +62,11 @@ def test_the_recipe_of_a_detector_that_teaches_turns_down_what_would_drown_it():
     usual = parse_args(build_parser(), ["--network", "mstsgm-guided", "--sharp", "photographs"])
     assert 0 < options.frequency < 0.2 * usual.frequency
     assert options.detector_weight >= options.content == usual.content
+
+
+def test_the_recipe_of_a_detector_that_teaches_begins_with_the_network_that_it_names():
+    options = parse_args(build_parser(), ["--config", str(CONFIGS / "taught.yaml"), "--init", "mstsgm-guided"])
+    assert network_config(options).network == named_config("mstsgm-guided").network
 
 
 def test_without_a_detector_it_is_plain_training(training_arguments, tmp_path):
