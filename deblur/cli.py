@@ -163,6 +163,20 @@ def parse_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None = Non
     return parser.parse_args(arguments)
 
 
+def parse_resumable(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """As ``parse_args``, over the options of the run whose folder ``--resume RUN`` names; ``--output`` goes without."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder.add_argument("--resume", type=Path)
+    resumed: Path | None = finder.parse_known_args(arguments)[0].resume
+    if resumed is not None:
+        arguments = ["--config", str(resumed / "config.yaml"), *arguments]
+    options = parse_args(parser, arguments)
+    if options.resume and options.output:
+        parser.error("--resume and --output both name the run's folder: give one")
+    return options
+
+
 def given_options(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> set[str]:
     """The options of the command line itself, by ``dest``, without what ``--config`` says.
 

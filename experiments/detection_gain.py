@@ -24,7 +24,7 @@ from deblur.cli import (
     add_device_option,
     add_seed_option,
     detector_side,
-    parse_args,
+    parse_resumable,
     plain_options,
     positive_int,
     run,
@@ -127,26 +127,14 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = build_parser()
-    arguments = _parse(parser, list(sys.argv[1:] if argv is None else argv))
-    return run(lambda: _measure(arguments), expected=(DeblurError, DetectionError))
-
-
-def _parse(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
-    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    finder.add_argument("--resume", type=Path)
-    resumed: Path | None = finder.parse_known_args(argv)[0].resume
-    if resumed is not None:
-        argv = ["--config", str(resumed / "config.yaml"), *argv]
-    arguments = parse_args(parser, argv)
-    if arguments.resume and arguments.output:
-        parser.error("--resume and --output both name the run's folder: give one")
+    arguments = parse_resumable(parser, argv)
     if arguments.annotations is None:
         parser.error("--annotations is needed")
     if (arguments.blurred is None) == (not arguments.blur):
         parser.error("give either --blurred DIR or --blur SPEC")
     if arguments.blur and arguments.sharp is None:
         parser.error("--blur needs --sharp DIR to make blurred pictures from")
-    return arguments
+    return run(lambda: _measure(arguments), expected=(DeblurError, DetectionError))
 
 
 def _measure(arguments: argparse.Namespace) -> int:

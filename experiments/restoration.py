@@ -8,7 +8,8 @@
     python -m experiments.restoration --blurred data/realblur-j/test/blur --sharp data/realblur-j/test/sharp \
         --deblurrer default --align
 
-docs/restoration.md explains the options, the figures and the files of the run.
+docs/restoration.md explains the options, the figures and the files of the run. One that was stopped goes on with
+``--resume RUN``.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import argparse
 import hashlib
 import json
 import sys
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deblur.cli import (
     EXIT_DONE,
@@ -28,7 +30,7 @@ from deblur.cli import (
     add_device_option,
     add_seed_option,
     given_options,
-    parse_args,
+    parse_resumable,
     plain_options,
     positive_int,
     run,
@@ -36,11 +38,14 @@ from deblur.cli import (
 from deblur.errors import DeblurError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from deblur.blur import BlurSpec
+    from experiments.gain.cache import Cache
     from experiments.gain.narrator import Narrator
     from experiments.restoration_examples import Extremes
     from experiments.restoration_methods import Method
@@ -49,12 +54,15 @@ if TYPE_CHECKING:
 Pairs = list[tuple[str, Path, Path]]
 """(key, blurred, sharp), sorted by key."""
 INPUT = "input"
+NOT_RECORDED = {"config", "resume", "output", "json"}
+# What a score depends on beside the code whose state `experiments.gain.cache` knows.
+_SCORING = ("alignment.py", "restoration_methods.py", "restoration_scores.py")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     parser = build_parser()
-    args = parse_args(parser, argv)
+    args = parse_resumable(parser, argv)
     if (args.blurred is None) == (args.blur is None):
         parser.error("give blurred pictures by --blurred DIR, or make them by --blur SPEC; one of the two")
     if args.save_restored and not args.deblurrer:
@@ -107,6 +115,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output", type=Path, metavar="RUN", help="folder of the run (default: a new one in runs/restoration)"
     )
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run and its options")
     parser.add_argument("--json", action="store_true", help="print metrics.json on stdout in place of the table")
     add_device_option(parser)
     add_seed_option(parser)
@@ -126,11 +135,10 @@ def _score(args: argparse.Namespace) -> int:
     from deblur.devices import resolve_device
     from deblur.exposure.paths import felt_path
     from deblur.pictures import match_pictures
-    from deblur.runs import describe_environment, to_utf8, write_json, write_yaml
+    from deblur.runs import describe_environment, to_utf8, write_environment, write_json
     from experiments.gain.narrator import Narrator
     from experiments.restoration_differences import differences
     from experiments.restoration_methods import load_methods
-    from pipelines.run_folder import output_folder
 
     device = str(resolve_device(args.device))
     spec = parse_blur(args.blur) if args.blur else None
@@ -141,11 +149,9 @@ def _score(args: argparse.Namespace) -> int:
     if any(method.name == INPUT for method in methods):
         raise DeblurError(f"{INPUT!r} is what results call the blurred pictures: call a network otherwise by NAME=FILE")
     _check_sizes(pairs, methods)
-    folder = output_folder(args.output, "restoration", "-".join(method.name for method in methods)[:80] or INPUT)
-    options = plain_options(args, without={"config", "output", "json"})
-    write_yaml(folder / "config.yaml", {key: value for key, value in options.items() if value not in (None, [])})
+    folder = _run_folder(args, "-".join(method.name for method in methods)[:80] or INPUT)
     environment = describe_environment(device, args.seed)
-    write_json(folder / "env.json", environment)
+    write_environment(folder, environment)
     narrator = Narrator(folder / "log.txt")
     narrator.say(f"{len(pairs)} of {len(every_pair)} pairs on {device}; run {folder}")
     if spec:
@@ -163,6 +169,22 @@ def _score(args: argparse.Namespace) -> int:
     (folder / "table.txt").write_bytes(to_utf8(table + "\n"))
     print(json.dumps(metrics, ensure_ascii=False, allow_nan=False) if args.json else table)
     return EXIT_DONE
+
+
+def _run_folder(args: argparse.Namespace, name: str) -> Path:
+    """The folder of a new run with its ``config.yaml``, or the one to go on with."""
+    from deblur.runs import check_options, write_yaml
+    from pipelines.run_folder import output_folder
+
+    options = plain_options(args, without=NOT_RECORDED)
+    options = {key: value for key, value in options.items() if value not in (None, [])}
+    if args.resume is not None:
+        folder: Path = args.resume
+        check_options(folder / "config.yaml", options)
+    else:
+        folder = output_folder(args.output, "restoration", name)
+        write_yaml(folder / "config.yaml", options)
+    return folder
 
 
 def _blur_here(pairs: Pairs, spec: BlurSpec, seed: int, folder: Path, narrator: Narrator) -> Pairs:
@@ -206,39 +228,80 @@ def _score_pairs(
         The scores of the input and of every method in the order of the pairs, the extremes of each method, and the hash
         of the pairs' files.
     """
-    from deblur.pictures import read_picture, write_picture
+    from deblur.pictures import read_picture
+    from experiments.gain.cache import Cache, key_of, state_of_code
     from experiments.restoration_examples import Example, Extremes
-    from experiments.restoration_methods import NetworkMethod
     from experiments.restoration_scores import score_picture
 
+    code = [hashlib.sha256((Path(__file__).parent / name).read_bytes()).hexdigest() for name in _SCORING]
+    cache = Cache(folder / "cache", key_of(code=state_of_code(), scoring=code))
     scores: dict[str, list[PictureScore]] = {name: [] for name in (INPUT, *(method.name for method in methods))}
     examples = {method.name: Extremes(args.examples) for method in methods}
     digest = hashlib.sha256()
     with narrator.progress(len(pairs), "scoring", "picture") as advance:
         for key, blurred_file, sharp_file in pairs:
             blurred, sharp = read_picture(blurred_file), read_picture(sharp_file)
-            for part in (key.encode("utf-8", "surrogateescape"), blurred_file.read_bytes(), sharp_file.read_bytes()):
-                digest.update(hashlib.sha256(part).digest())
+            parts = key.encode("utf-8", "surrogateescape"), blurred_file.read_bytes(), sharp_file.read_bytes()
+            hashes = [hashlib.sha256(part) for part in parts]
+            for each in hashes:
+                digest.update(each.digest())
+            pair = _OpenPair(key, blurred, sharp, "-".join(each.hexdigest() for each in hashes))
             before = score_picture(blurred, sharp, aligned=args.align)
             scores[INPUT].append(before)
             for method in methods:
-                output = method.restore(key, blurred)
-                score = score_picture(
-                    output.picture,
-                    sharp,
-                    unrounded=output.unrounded,
-                    aligned=args.align,
-                    milliseconds=output.milliseconds,
-                )
+                saved = folder / "restored" / method.name / f"{key}.png" if args.save_restored else None
+                score, restored = _score_method(method, pair, args.align, saved, cache)
                 scores[method.name].append(score)
-                example = Example(key, (blurred_file, sharp_file), (before, score), output.picture)
+                example = Example(key, (blurred_file, sharp_file), (before, score), restored)
                 examples[method.name].consider(example)
-                if args.save_restored and isinstance(method, NetworkMethod):
-                    write_picture(folder / "restored" / method.name / f"{key}.png", output.picture)
                 if score.aligned is False:
                     narrator.say(f"{key}: {method.name} could not be aligned; scored as it is")
             advance(1)
     return scores, examples, digest.hexdigest()
+
+
+class _OpenPair(NamedTuple):
+    """A blurred and a sharp picture, RGB uint8 (H, W, 3), with their key, and the hashes of key and files."""
+
+    key: str
+    blurred: NDArray[np.uint8]
+    sharp: NDArray[np.uint8]
+    hashes: str
+
+
+def _score_method(
+    method: Method, pair: _OpenPair, aligned: bool, saved: Path | None, cache: Cache
+) -> tuple[PictureScore, Callable[[], NDArray[np.uint8]]]:
+    """The score of what a method makes of a pair, and what gives the picture: see `Example`.
+
+    What a network restores takes up to a minute, so its score is kept for a run that goes on.
+
+    Args:
+        method: to score.
+        pair: to restore and to compare with.
+        aligned: whether pictures are laid over each other first.
+        saved: where a network's picture is written; None for nowhere.
+        cache: of the scores.
+    """
+    from deblur.pictures import read_picture, write_picture
+    from experiments.gain.cache import key_of
+    from experiments.restoration_methods import NetworkMethod
+    from experiments.restoration_scores import PictureScore, score_picture
+
+    is_network = isinstance(method, NetworkMethod)
+    place = key_of(method=method.name, facts=method.describe(), pair=pair.hashes, aligned=aligned)
+    kept = cache.get("scores", place) if is_network else None
+    if kept is not None and saved is None:
+        return PictureScore(**kept), lambda: method.restore(pair.key, pair.blurred).picture
+    if kept is not None and saved is not None and saved.is_file():
+        return PictureScore(**kept), partial(read_picture, saved)
+    picture, unrounded, milliseconds = method.restore(pair.key, pair.blurred)
+    score = score_picture(picture, pair.sharp, unrounded=unrounded, aligned=aligned, milliseconds=milliseconds)
+    if is_network:
+        if saved is not None:
+            write_picture(saved, picture)
+        cache.put("scores", place, asdict(score))
+    return score, lambda: picture
 
 
 def _metrics(
@@ -292,8 +355,6 @@ def _from_manifest(blurred: Path) -> tuple[str | None, str | None]:
 
 def _rows(pairs: Pairs, scores: dict[str, list[PictureScore]]) -> pd.DataFrame:
     """A row for each picture and method, the input's first: ``per_image.csv``."""
-    from dataclasses import asdict
-
     import pandas as pd
 
     from experiments.restoration_scores import difference

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import numpy as np
@@ -21,13 +22,13 @@ class Example(NamedTuple):
         key: its relative path without suffix.
         files: the blurred and the sharp picture.
         scores: of the blurred and of the restored one.
-        restored: RGB uint8 (H, W, 3).
+        restored: gives the picture, RGB uint8 (H, W, 3); where an earlier sitting made it, by making it again.
     """
 
     key: str
     files: tuple[Path, Path]
     scores: tuple[PictureScore, PictureScore]
-    restored: NDArray[np.uint8]
+    restored: Callable[[], NDArray[np.uint8]]
 
     def gain(self) -> float:
         """In dB; infinite where just one of the blurred and the restored picture is exact."""
@@ -38,7 +39,10 @@ class Example(NamedTuple):
 
 
 class Extremes:
-    """The ``count`` pictures of least and the ``count`` of most gain so far, in memory: none is restored again."""
+    """The ``count`` pictures of least and the ``count`` of most gain so far.
+
+    Those of this sitting are in memory: none of them is restored again.
+    """
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -72,7 +76,7 @@ def _draw(example: Example, name: str, file: Path) -> None:
     gained = f", gain {gain:+z.2f}" if math.isfinite(gain) else ""
     panels = [
         (f"blurred {_decibels(before)}", read_picture(blurred)),
-        (f"{name} {_decibels(after)}{gained}", example.restored),
+        (f"{name} {_decibels(after)}{gained}", example.restored()),
         ("sharp", read_picture(sharp)),
     ]
     write_picture(file, side_by_side(panels))

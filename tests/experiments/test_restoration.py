@@ -199,6 +199,57 @@ def test_no_picture_is_restored_twice(data: Path, weights: Path, monkeypatch: py
     assert restored == ["c", "d", "walk/a", "walk/b"]
 
 
+@pytest.mark.parametrize("saving", [[], ["--save-restored"]])
+def test_a_stopped_run_goes_on_where_it_was(
+    data: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    saving: list[str],
+) -> None:  # fmt: skip
+    restored: list[str] = []
+    restore, stop_before = NetworkMethod.restore, ["walk/a"]
+
+    def stopped(self: NetworkMethod, key: str, blurred: NDArray[np.uint8]) -> Output:
+        if key in stop_before:
+            raise KeyboardInterrupt
+        restored.append(key)
+        return restore(self, key, blurred)
+
+    monkeypatch.setattr(NetworkMethod, "restore", stopped)
+    given = ["--deblurrer", str(weights), "--restored", f"other={data / 'other'}", "--examples", "1", *saving]
+    assert run(data, *given) == 130
+    assert restored == ["c", "d"]
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    stop_before.clear()
+    restored.clear()
+    capsys.readouterr()
+    goes_on = ["--resume", str(tmp_path / "run")]
+    assert main([*goes_on, "--json"]) == 0
+    # What is shown of those before is made again, where it was not saved.
+    assert restored[:2] == ["walk/a", "walk/b"]
+    assert set(restored[2:]) <= (set() if saving else {"c", "d"})
+    resumed = json.loads(capsys.readouterr().out)
+    assert len(json.loads((tmp_path / "run" / "env.json").read_text())["earlier"]) == 1
+    whole = tmp_path / "whole"
+    folders = ["--blurred", str(data / "blur"), "--sharp", str(data / "sharp"), "--output", str(whole)]
+    assert main([*folders, *given, "--device", "cpu", "--json"]) == 0
+    once = json.loads(capsys.readouterr().out)
+    for result in (resumed, once):
+        del result["run"], result["methods"]["tiny"]["ms_per_picture"]
+    assert resumed == once
+    rows, others = (pd.read_csv(folder / "per_image.csv") for folder in (tmp_path / "run", whole))
+    pd.testing.assert_frame_equal(rows.drop(columns="milliseconds"), others.drop(columns="milliseconds"))
+    for kind in ("examples", "restored"):
+        files = [sorted((folder / kind).rglob("*.png")) for folder in (tmp_path / "run", whole)]
+        assert [file.name for file in files[0]] == [file.name for file in files[1]]
+        assert all(one.read_bytes() == other.read_bytes() for one, other in zip(*files, strict=True))
+    # What has changed since is restored again; other options are another run's.
+    write_picture(data / "blur" / "d.png", noisy(read_picture(data / "sharp" / "d.png"), 3))
+    restored.clear()
+    assert main(goes_on) == 0
+    assert restored[0] == "d"
+    assert main([*goes_on, "--align"]) == 1
+    assert "other options (--align)" in capsys.readouterr().err
+
+
 def test_a_picture_that_lost_is_no_best_one(data: Path, tmp_path: Path) -> None:
     """However close to the sharp picture it still is."""
     sharp = read_picture(data / "sharp" / "c.png")
