@@ -147,7 +147,8 @@ class Record:
             assert focal_length is not None
             axes = np.column_stack([sampled["wx"], sampled["wy"]]) @ upright
             rates = way * np.column_stack([axes, sampled["wz"]])  # a mirror turns every turn round
-            turned = (rates[1:] + rates[:-1]) / 2 * (even[1] - even[0])
+            # Of all steps: one of microseconds is not much more than what tells two times since 1970 apart.
+            turned = (rates[1:] + rates[:-1]) / 2 * ((even[-1] - even[0]) / (len(even) - 1))
             angles = np.concatenate([np.zeros((1, 3)), np.cumsum(turned, axis=0)])
             return Rotation(angles - angles.mean(axis=0), focal_length, middle)
         nothing = np.zeros(len(even))

@@ -329,6 +329,17 @@ def test_a_picture_may_not_move_too_far_in_its_corners_either(tmp_path, rates, r
     assert read_path(file, 640, 480, 800, readout).extent(0, 0) < LARGEST_REACH
 
 
+@pytest.mark.parametrize("start", [0, 1_732_000_000])
+@pytest.mark.parametrize("orientation", [1, 3])
+def test_a_clock_that_counts_from_1970_turns_the_camera_as_far(tmp_path, start, orientation):
+    file = tmp_path / "a.csv"
+    file.write_text(f"t,wx,wy,wz\n{start},0,2,0\n{start + 1},0,2,0\n")
+    opened = start + 0.25
+    for seconds in (0.0005, 0.0012, 0.005):
+        path = read_path(file, 640, 480, 800, orientation=orientation, exposure=(opened, opened + seconds))
+        assert np.ptp(path.angles[:, 1]) == pytest.approx(2 * seconds, rel=1e-3)
+
+
 @pytest.mark.parametrize("columns", ["wx,wy,wz", "x,y,roll"])
 def test_damaged_numbers_that_overflow_move_too_far(tmp_path, columns):
     file = tmp_path / "a.csv"
