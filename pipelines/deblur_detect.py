@@ -230,14 +230,18 @@ def deblur_detect(args: argparse.Namespace) -> int:
         process = Process(chain, pictures, coco, log, motions)
         for note in notes:
             process.say(note)
+        is_whole = False
         try:
             process.run(sources, args.limit)
+            is_whole = True
         finally:  # also after Ctrl-C and SIGTERM: what was done is kept
             failures = [entry["error"] for entry in process.entries if entry["error"] is not None]
             n_ok = len(process.entries) - len(failures)
             document |= {"pictures": process.entries, "n_ok": n_ok, "n_failed": len(failures)}
             if args.limit is not None:
                 document["limit"] = args.limit
+            if not is_whole:
+                document["interrupted"] = True
             write_json(folder / "detections.json", document)
             if "coco" in kinds:
                 coco.write(folder)

@@ -473,6 +473,7 @@ def test_json_is_one_document_as_documented(photos: Path, capsys: pytest.Capture
     assert list(content) == ["run", "deblurrer", "detector", "fused", "pictures", "n_ok", "n_failed"]
     assert (content["deblurrer"], content["detector"], content["fused"]) == ("brighter", "fakenet", True)
     assert (content["run"], content["n_ok"], content["n_failed"]) == ("runs/deblur_detect/photos", 2, 0)
+    assert "interrupted" not in content
     dark, bright = content["pictures"]
     assert list(dark) == ["file", "deblurred", "detections", "time_ms", "error"]
     assert (dark["file"], dark["deblurred"]) == ("photos/dark.png", "runs/deblur_detect/photos/deblurred/dark.png")
@@ -887,6 +888,7 @@ def test_ctrl_c_and_the_end_of_a_service_keep_what_is_done(
     printed = capsys.readouterr()
     content = json.loads(printed.out)
     assert printed.err.splitlines()[-1] == "interrupted"
+    assert content["interrupted"] is True
     assert content["n_ok"] == len(content["pictures"]) == 5
     with VideoReader(Path(content["run"], "deblurred/clip.mp4")) as video:
         assert len(list(video)) == 5
