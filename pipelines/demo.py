@@ -121,9 +121,10 @@ def demo(args: argparse.Namespace) -> int:
     from detection.yolo import YoloDetector
     from pipelines.chain import DeblurDetect
     from pipelines.demo_report import report_lines, sheet, summarise
-    from pipelines.run_folder import output_folder, record_run
+    from pipelines.run_folder import check_output, output_folder, record_run
 
     spec = parse_blur(args.blur)
+    check_output(args.output)
     device = str(resolve_device(args.device))
     loaded = [load_told(name, device) for name in args.deblurrer]
     names = [deblurrer.name + GYROSCOPE * told for deblurrer, told in loaded]

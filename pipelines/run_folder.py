@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deblur.cli import plain_options
@@ -11,10 +13,11 @@ from deblur.runs import create_run, describe_environment, write_json, write_yaml
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-    from pathlib import Path
 
     from deblur import Deblurrer
     from detection.yolo import YoloDetector
+
+RUNS = Path("runs")
 
 
 def output_folder(output: Path | None, task: str, name: str) -> Path:
@@ -24,7 +27,7 @@ def output_folder(output: Path | None, task: str, name: str) -> Path:
         DeblurError: ``output`` holds something, or no folder can be made there.
     """
     if output is None:
-        return create_run(task, name)
+        return create_run(task, name, RUNS)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -37,14 +40,21 @@ def check_output(output: Path | None) -> None:
     """Refuse early, and without making a folder, an ``output`` that `output_folder` would refuse late.
 
     Raises:
-        DeblurError: it is no folder, or holds something.
+        DeblurError: it is no folder, or holds something, or cannot be made.
     """
     try:
         is_free = output is None or not output.exists() or not any(output.iterdir())
+        above = place = output or RUNS
+        while not above.exists():
+            above = above.parent
     except OSError as error:
         raise DeblurError(f"cannot use --output {output}: {error.strerror}") from error
     if not is_free:
         raise DeblurError(f"--output {output} holds files already: give a new or an empty folder")
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        reason = "is not yours to write to" if above.is_dir() else "is no folder"
+        named = f"--output {place}" if output else f"{place}"
+        raise DeblurError(f"cannot make {named}: {above} {reason}; give another --output")
 
 
 def record_run(

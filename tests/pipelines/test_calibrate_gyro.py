@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -198,6 +199,8 @@ def test_what_cannot_be_told_is_said_in_one_line(
         (["robot", "--motion", "none.csv"], "cannot read the camera's path none.csv: No such file or directory"),
         (["robot", "--output", "robot"], "--output robot holds files already: give a new or an empty folder"),
         (["robot", "--output", "drive.csv"], "cannot use --output drive.csv: Not a directory"),
+        (["robot", "--output", "drive.csv/new"], "cannot make --output drive.csv/new: drive.csv is no folder"),
+        (["robot", "--output", "locked/new"], "cannot make --output locked/new: locked is not yours to write to"),
         (["ride.mp4"], "ride.mp4 is not a video that OpenCV can read"),
         (["robot", "--motion", "a" * 300], "File name too long"),
     ],
@@ -209,6 +212,8 @@ def test_what_cannot_be_done_is_said_before_pictures_are_looked_at(
     monkeypatch.delattr(calibrate_gyro, "_look")
     Path("path.csv").write_text("t,x,y\n0,0,0\n10,1,1\n")
     Path("ride.mp4").touch()
+    Path("locked").mkdir()
+    monkeypatch.setattr(os, "access", lambda place, _: Path(place).name != "locked")
     with Path("times.csv").open("a") as times:
         times.write("\nride,1,1.01\n")
     assert main([*GIVEN, *given]) == 1
