@@ -13,7 +13,7 @@ from experiments.gain.picture_sets import file_name_of
 from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm
 from experiments.plotting.boxes import SAME_OBJECT_IOU, drawn_confidence, found_in, iou, selected
 from experiments.plotting.runs import restored_examples
-from experiments.plotting.sheet import Drawing, Plot, Skipped
+from experiments.plotting.sheet import Drawing, Plot, Skipped, text_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,8 @@ _EACH = 3  # rows that helped and rows that hurt, equally many of both where the
 _SMALLEST_CROP = 140.0  # pixels of the annotated picture
 _AROUND = 1.8  # side of the crop over the long side of the box it is about
 _BOX_COLOUR = "#F0E442"
+_LABEL_SIZE = 5.5  # points
+_CROP_SIDE, _LABEL_HIGH = 1.5, 0.125  # inches: about what a crop and a label measure
 
 
 def strips(drawing: Drawing) -> Iterator[Plot | Skipped]:
@@ -114,18 +116,21 @@ def _crop(
     for x1, y1, x2, y2 in truth.truth.boxes:
         for colour, pattern in (("black", (0, (3, 3))), ("white", (3, (3, 3)))):
             ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=colour, lw=0.9, ls=pattern))
-    triples = list(zip(boxes.boxes, boxes.classes, boxes.scores, strict=True))
-    for (x1, y1, x2, y2), class_index, score in reversed(triples):
-        if x2 <= left or x1 >= right or y2 <= top or y1 >= bottom:
-            continue
+    shown = [
+        (box, f"{class_names[class_index]} {score:.2f}")
+        for box, class_index, score in zip(boxes.boxes, boxes.classes, boxes.scores, strict=True)
+        if box[0] < right and box[2] > left and box[1] < bottom and box[3] > top
+    ]
+    places = _label_places(shown, window)
+    for ((x1, y1, x2, y2), words), (x, y) in reversed(list(zip(shown, places, strict=True))):
         outline = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=_BOX_COLOUR, lw=1.4)
         outline.set_path_effects([withStroke(linewidth=2.6, foreground="black")])
         ax.add_patch(outline)
         label = ax.text(
-            max(x1, left),
-            max(y1, top),
-            f"{class_names[class_index]} {score:.2f}",
-            size=5.5,
+            x,
+            y,
+            words,
+            size=_LABEL_SIZE,
             color="black",
             va="top",
             clip_on=True,
@@ -133,6 +138,23 @@ def _crop(
         )
         label.set_in_layout(False)
     ax.set(xlim=(left, right), ylim=(bottom, top))
+
+
+def _label_places(shown: list[tuple[list[float], str]], window: Window) -> list[tuple[float, float]]:
+    """The upper left corner of each box's label: at the box's own, moved into the crop and below labels before it."""
+    left, top, right, bottom = window
+    high = _LABEL_HIGH / _CROP_SIDE * (bottom - top)
+    taken: list[tuple[float, float, float]] = []  # upper edge, left and right end
+    places = []
+    for (x1, y1, _, _), words in shown:
+        wide = text_width(words, _LABEL_SIZE) / _CROP_SIDE * (right - left)
+        x, y = max(left, min(x1, right - wide)), max(y1, top)
+        for upper, start, end in sorted(taken):
+            if start < x + wide and x < end and abs(upper - y) < high:
+                y = upper + high
+        taken.append((y, x, x + wide))
+        places.append((x, y))
+    return places
 
 
 def _cut(picture: NDArray[np.uint8], annotated_width: int, window: Window) -> NDArray[np.uint8]:

@@ -23,6 +23,7 @@ from experiments.plotting.figures import charts
 from experiments.plotting.runs import Runs, run_names
 from experiments.plotting.scores import ap_by_arm, ap_by_size, recovered
 from experiments.plotting.sheet import Drawing, Plot, Skipped, _legend_columns, text_width, wrapped
+from experiments.plotting.strips import _label_places
 from experiments.plotting.style import CONTROL_LOOK, INK, deblurrer_look, styled
 from experiments.plotting.tradeoffs import cost_recovered, psnr_recovered
 from experiments.reporting.tables import tables
@@ -454,6 +455,19 @@ def test_a_legend_has_as_many_columns_as_fit() -> None:
     assert _legend_columns([1.0, 3.0, 1.0, 3.0], 5.0) == 1
     assert _legend_columns([1.0, 1.0, 3.0, 3.0], 5.0) == 2
     assert _legend_columns([9.0], 5.0) == 1
+
+
+def test_labels_of_boxes_lie_in_the_crop_and_on_no_other() -> None:
+    shown = [([10.0, 10.0, 50.0, 50.0], "person 0.90"), ([12.0, 11.0, 50.0, 60.0], "bird 0.40")]
+    shown += [([95.0, -9.0, 130.0, 50.0], "person 0.80"), ([10.0, 70.0, 50.0, 99.0], "car 0.30")]
+    with styled():
+        first, second, third, fourth = _label_places(shown, (0.0, 0.0, 100.0, 100.0))
+    assert first == (10, 10)
+    assert second[0] == 12
+    assert 15 < second[1] < 25  # below the first's
+    assert third[0] < 80
+    assert third[1] == 0
+    assert fourth == (10, 70)
 
 
 def test_lines_fit_and_lose_nothing() -> None:
