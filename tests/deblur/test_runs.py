@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from importlib.machinery import ModuleSpec
 
 import pytest
 import torch
@@ -83,9 +84,15 @@ def test_a_gpu_has_its_number_in_every_thread(monkeypatch):
         assert numbered(torch.device(name)) == torch.device(name)
 
 
-def test_the_command_is_recorded_as_typed_without_the_folder_it_lies_in(monkeypatch):
+@pytest.mark.parametrize(
+    ("module", "program"),
+    [
+        ("experiments.plots", "python -m experiments.plots"),
+        ("deblur.prepare.__main__", "python -m deblur.prepare"),
+        (None, "tool.py"),
+    ],
+)
+def test_the_command_is_recorded_as_typed_without_the_folder_it_lies_in(monkeypatch, module, program):
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", module and ModuleSpec(module, None))
     monkeypatch.setattr(sys, "argv", ["/home/someone/project/tool.py", "--name", "two words"])
-    command = describe_environment("cpu")["command"]
-    assert command.startswith("python -m ")
-    assert command.endswith("--name 'two words'")
-    assert "/home" not in command
+    assert describe_environment("cpu")["command"] == f"{program} --name 'two words'"
