@@ -18,11 +18,14 @@ $(STAMP): requirements.txt pyproject.toml
 demo: $(STAMP)  ## blur real photographs, restore them, detect objects in both; look at runs/demo
 	$(BIN)/python -m pipelines.demo
 
+# Files of tests on several cores at once, at most four: each process holds torch.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+
 test: $(STAMP)  ## the fast tests
-	$(BIN)/python -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 test-slow: $(STAMP)  ## every test
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/python -m ruff check .

@@ -13,6 +13,7 @@ from detection.weights import find_weights
 
 # The networks of the tests are tiny: on a busy machine, threads that wait for each other cost more than they bring.
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
 
 
 @pytest.fixture(scope="session")
