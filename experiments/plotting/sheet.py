@@ -236,7 +236,9 @@ Ends = tuple[float | None, float | None] | None
 
 
 def save(plot: Plot, folder: Path) -> list[Path]:
-    """Write a figure as PNG and PDF, the same bytes whenever it is drawn from the same files.
+    """Write a figure as PNG and PDF, the same whenever it is drawn from the same files.
+
+    matplotlib's layout is sure to ten digits alone, and a PDF says them all: there the last may differ.
 
     Raises:
         DeblurError: the files cannot be written.
