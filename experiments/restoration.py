@@ -15,13 +15,12 @@ docs/restoration.md explains the options, the figures and the files of the run. 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from deblur.cli import (
     EXIT_DONE,
@@ -38,25 +37,18 @@ from deblur.cli import (
 from deblur.errors import DeblurError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    import numpy as np
     import pandas as pd
-    from numpy.typing import NDArray
 
     from deblur.blur import BlurSpec
-    from experiments.gain.cache import Cache
     from experiments.gain.narrator import Narrator
-    from experiments.restoration_examples import Extremes
     from experiments.restoration_methods import Method
+    from experiments.restoration_pairs import Pairs
     from experiments.restoration_scores import PictureScore
 
-Pairs = list[tuple[str, Path, Path]]
-"""(key, blurred, sharp), sorted by key."""
 INPUT = "input"
 NOT_RECORDED = {"config", "resume", "output", "json"}
-# What a score depends on beside the code whose state `experiments.gain.cache` knows.
-_SCORING = ("alignment.py", "restoration_methods.py", "restoration_scores.py")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -139,6 +131,7 @@ def _score(args: argparse.Namespace) -> int:
     from experiments.gain.narrator import Narrator
     from experiments.restoration_differences import differences
     from experiments.restoration_methods import load_methods
+    from experiments.restoration_pairs import score_pairs
 
     device = str(resolve_device(args.device))
     spec = parse_blur(args.blur) if args.blur else None
@@ -156,7 +149,7 @@ def _score(args: argparse.Namespace) -> int:
     narrator.say(f"{len(pairs)} of {len(every_pair)} pairs on {device}; run {folder}")
     if spec:
         pairs = _blur_here(pairs, spec, args.seed, folder / "blurred", narrator)
-    scores, examples, digest = _score_pairs(args, pairs, methods, folder, narrator)
+    scores, examples, digest = score_pairs(args, pairs, methods, INPUT, folder, narrator)
     rows = _rows(pairs, scores)
     rows.to_csv(folder / "per_image.csv", index=False, errors="backslashreplace")
     metrics = _metrics(args, len(every_pair), pairs, methods, scores, digest)
@@ -217,91 +210,6 @@ def _check_sizes(pairs: Pairs, methods: Sequence[Method]) -> None:
             )
         for method in folders:
             method.check_size(key, sizes[0])
-
-
-def _score_pairs(
-    args: argparse.Namespace, pairs: Pairs, methods: Sequence[Method], folder: Path, narrator: Narrator
-) -> tuple[dict[str, list[PictureScore]], dict[str, Extremes], str]:
-    """What came of the pairs.
-
-    Returns:
-        The scores of the input and of every method in the order of the pairs, the extremes of each method, and the hash
-        of the pairs' files.
-    """
-    from deblur.pictures import read_picture
-    from experiments.gain.cache import Cache, key_of, state_of_code
-    from experiments.restoration_examples import Example, Extremes
-    from experiments.restoration_scores import score_picture
-
-    code = [hashlib.sha256((Path(__file__).parent / name).read_bytes()).hexdigest() for name in _SCORING]
-    cache = Cache(folder / "cache", key_of(code=state_of_code(), scoring=code))
-    scores: dict[str, list[PictureScore]] = {name: [] for name in (INPUT, *(method.name for method in methods))}
-    examples = {method.name: Extremes(args.examples) for method in methods}
-    digest = hashlib.sha256()
-    with narrator.progress(len(pairs), "scoring", "picture") as advance:
-        for key, blurred_file, sharp_file in pairs:
-            blurred, sharp = read_picture(blurred_file), read_picture(sharp_file)
-            parts = key.encode("utf-8", "surrogateescape"), blurred_file.read_bytes(), sharp_file.read_bytes()
-            hashes = [hashlib.sha256(part) for part in parts]
-            for each in hashes:
-                digest.update(each.digest())
-            pair = _OpenPair(key, blurred, sharp, "-".join(each.hexdigest() for each in hashes))
-            before = score_picture(blurred, sharp, aligned=args.align)
-            scores[INPUT].append(before)
-            for method in methods:
-                saved = folder / "restored" / method.name / f"{key}.png" if args.save_restored else None
-                score, restored = _score_method(method, pair, args.align, saved, cache)
-                scores[method.name].append(score)
-                example = Example(key, (blurred_file, sharp_file), (before, score), restored)
-                examples[method.name].consider(example)
-                if score.aligned is False:
-                    narrator.say(f"{key}: {method.name} could not be aligned; scored as it is")
-            advance(1)
-    return scores, examples, digest.hexdigest()
-
-
-class _OpenPair(NamedTuple):
-    """A blurred and a sharp picture, RGB uint8 (H, W, 3), with their key, and the hashes of key and files."""
-
-    key: str
-    blurred: NDArray[np.uint8]
-    sharp: NDArray[np.uint8]
-    hashes: str
-
-
-def _score_method(
-    method: Method, pair: _OpenPair, aligned: bool, saved: Path | None, cache: Cache
-) -> tuple[PictureScore, Callable[[], NDArray[np.uint8]]]:
-    """The score of what a method makes of a pair, and what gives the picture: see `Example`.
-
-    What a network restores takes up to a minute, so its score is kept for a run that goes on.
-
-    Args:
-        method: to score.
-        pair: to restore and to compare with.
-        aligned: whether pictures are laid over each other first.
-        saved: where a network's picture is written; None for nowhere.
-        cache: of the scores.
-    """
-    from deblur.pictures import read_picture, write_picture
-    from experiments.gain.cache import key_of
-    from experiments.restoration_methods import NetworkMethod
-    from experiments.restoration_scores import PictureScore, score_picture
-
-    is_network = isinstance(method, NetworkMethod)
-    place = key_of(method=method.name, facts=method.describe(), pair=pair.hashes, aligned=aligned)
-    kept = cache.get("scores", place) if is_network else None
-    if kept is not None and saved is None:
-        return PictureScore(**kept), lambda: method.restore(pair.key, pair.blurred).picture
-    if kept is not None and saved is not None and saved.is_file():
-        return PictureScore(**kept), partial(read_picture, saved)
-    picture, unrounded, milliseconds = method.restore(pair.key, pair.blurred)
-    score = score_picture(picture, pair.sharp, unrounded=unrounded, aligned=aligned, milliseconds=milliseconds)
-    if is_network:
-        if saved is not None:
-            write_picture(saved, picture)
-        cache.put("scores", place, asdict(score))
-    return score, lambda: picture
 
 
 def _metrics(

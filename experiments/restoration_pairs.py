@@ -1,0 +1,117 @@
+"""Scoring pairs of a blurred and a sharp picture, in a way that a run which was stopped can go on with."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from deblur.pictures import read_picture, write_picture
+from experiments.gain.cache import Cache, key_of, state_of_code
+from experiments.restoration_examples import Example, Extremes
+from experiments.restoration_methods import NetworkMethod
+from experiments.restoration_scores import PictureScore, score_picture
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from experiments.gain.narrator import Narrator
+    from experiments.restoration_methods import Method
+
+Pairs = list[tuple[str, Path, Path]]
+"""(key, blurred, sharp), sorted by key."""
+# What a score depends on beside the code whose state `experiments.gain.cache` knows.
+_SCORING = ("alignment.py", "restoration_methods.py", "restoration_scores.py")
+
+
+def score_pairs(
+    args: argparse.Namespace, pairs: Pairs, methods: Sequence[Method], before: str, folder: Path, narrator: Narrator
+) -> tuple[dict[str, list[PictureScore]], dict[str, Extremes], str]:
+    """What came of the pairs.
+
+    Args:
+        args: of `experiments.restoration`: ``align``, ``examples`` and ``save_restored``.
+        pairs: to score.
+        methods: that restore them.
+        before: what the row of the blurred pictures is called.
+        folder: of the run.
+        narrator: tells how far it is.
+
+    Returns:
+        The scores of the input and of every method in the order of the pairs, the extremes of each method, and the hash
+        of the pairs' files.
+    """
+    code = [hashlib.sha256((Path(__file__).parent / name).read_bytes()).hexdigest() for name in _SCORING]
+    cache = Cache(folder / "cache", key_of(code=state_of_code(), scoring=code))
+    # What a network restores takes up to a minute, so its score is kept; a file is as soon read and scored again.
+    makers = {
+        method.name: key_of(method=method.name, facts=method.describe(), aligned=args.align)
+        for method in methods
+        if isinstance(method, NetworkMethod)
+    }
+    scores: dict[str, list[PictureScore]] = {name: [] for name in (before, *(method.name for method in methods))}
+    examples = {method.name: Extremes(args.examples) for method in methods}
+    digest = hashlib.sha256()
+    with narrator.progress(len(pairs), "scoring", "picture") as advance:
+        for key, blurred_file, sharp_file in pairs:
+            blurred, sharp = read_picture(blurred_file), read_picture(sharp_file)
+            parts = key.encode("utf-8", "surrogateescape"), blurred_file.read_bytes(), sharp_file.read_bytes()
+            hashes = [hashlib.sha256(part) for part in parts]
+            for each in hashes:
+                digest.update(each.digest())
+            pair = _OpenPair(key, blurred, sharp, "-".join(each.hexdigest() for each in hashes))
+            unrestored = score_picture(blurred, sharp, aligned=args.align)
+            scores[before].append(unrestored)
+            for method in methods:
+                place = key_of(maker=makers[method.name], pair=pair.hashes) if method.name in makers else None
+                saved = folder / "restored" / method.name / f"{key}.png" if place and args.save_restored else None
+                score, restored = _score_method(method, pair, args.align, saved, cache, place)
+                scores[method.name].append(score)
+                example = Example(key, (blurred_file, sharp_file), (unrestored, score), restored)
+                examples[method.name].consider(example)
+                if score.aligned is False:
+                    narrator.say(f"{key}: {method.name} could not be aligned; scored as it is")
+            advance(1)
+    return scores, examples, digest.hexdigest()
+
+
+class _OpenPair(NamedTuple):
+    """A blurred and a sharp picture, RGB uint8 (H, W, 3), with their key, and the hashes of key and files."""
+
+    key: str
+    blurred: NDArray[np.uint8]
+    sharp: NDArray[np.uint8]
+    hashes: str
+
+
+def _score_method(
+    method: Method, pair: _OpenPair, aligned: bool, saved: Path | None, cache: Cache, place: str | None
+) -> tuple[PictureScore, Callable[[], NDArray[np.uint8]]]:
+    """The score of what a method makes of a pair, and what gives the picture: see `Example`.
+
+    Args:
+        method: to score.
+        pair: to restore and to compare with.
+        aligned: whether pictures are laid over each other first.
+        saved: where the picture is written; None for nowhere.
+        cache: of the scores.
+        place: of this one in it; None where it is not kept.
+    """
+    kept = None if place is None else cache.get("scores", place)
+    if kept is not None and saved is None:
+        return PictureScore(**kept), lambda: method.restore(pair.key, pair.blurred).picture
+    if kept is not None and saved is not None and saved.is_file():
+        return PictureScore(**kept), partial(read_picture, saved)
+    picture, unrounded, milliseconds = method.restore(pair.key, pair.blurred)
+    score = score_picture(picture, pair.sharp, unrounded=unrounded, aligned=aligned, milliseconds=milliseconds)
+    if saved is not None:
+        write_picture(saved, picture)
+    if place is not None:
+        cache.put("scores", place, asdict(score))
+    return score, lambda: picture
