@@ -106,7 +106,7 @@ def load_released(
             that the card was written for, or they do not fit the network.
     """
     path = find_released(name_or_file)
-    card = _read_card(path.with_suffix(".json"), path)
+    card = _read_card(path)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -125,11 +125,21 @@ def load_released(
     return network.float().eval().to(device), card
 
 
+def released_card(name_or_file: str | Path = "default") -> dict[str, Any]:
+    """The card of a released network, without the weights.
+
+    Raises:
+        DeblurError: nothing is found (as ``find_released``), or the card is missing or wrong.
+    """
+    return _read_card(find_released(name_or_file))
+
+
 def _content_of(network: nn.Module) -> bytes:
     return safetensors.torch.save({key: value.contiguous() for key, value in network.state_dict().items()})
 
 
-def _read_card(path: Path, weights: Path) -> dict[str, Any]:
+def _read_card(weights: Path) -> dict[str, Any]:
+    path = weights.with_suffix(".json")
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

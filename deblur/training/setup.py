@@ -23,7 +23,7 @@ from deblur.networks import (
 )
 from deblur.networks.guided import GuidedConfig, estimator_of, guided_config, without_guide
 from deblur.networks.kernel_estimator import KernelEstimatorConfig
-from deblur.released import load_released
+from deblur.released import load_released, released_card
 from deblur.runs import create_run, describe_environment, runs_named, write_environment, write_yaml
 from deblur.training.checkpoint import load_checkpoint
 from deblur.training.sources import check_readable, files_of, hold_out, parse_source, without
@@ -84,7 +84,7 @@ def network_name(options: argparse.Namespace) -> str | None:
     if options.network or not options.init:
         name: str | None = options.network
         return name
-    return _name_of(load_released(options.init)[1]["network"], _changes(options.set))
+    return _name_of(released_card(options.init)["network"], _changes(options.set))
 
 
 def _changes(texts: Sequence[str]) -> dict[str, Any]:
