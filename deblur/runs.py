@@ -19,6 +19,8 @@ import yaml
 
 from deblur.errors import DeblurError
 
+RUNS = Path("runs")
+"""Where runs lie that are told no other folder."""
 OTHER_OUTPUT = "choose another --output"
 RECORDED_PACKAGES = (
     "torch",
@@ -32,7 +34,7 @@ RECORDED_PACKAGES = (
 )
 
 
-def create_run(task: str, name: str, root: Path = Path("runs")) -> Path:
+def create_run(task: str, name: str, root: Path = RUNS) -> Path:
     """Make and return a new folder ``root/task/name``, or ``name-2``, ``name-3``, ... where that name is taken."""
     parent = root / task
     for number in range(1, 100_000):
@@ -49,7 +51,7 @@ def create_run(task: str, name: str, root: Path = Path("runs")) -> Path:
     raise DeblurError(f"{parent} holds too many runs named {name}; move some away or choose another name")
 
 
-def runs_named(task: str, name: str, root: Path = Path("runs")) -> list[Path]:
+def runs_named(task: str, name: str, root: Path = RUNS) -> list[Path]:
     """The folders called as `create_run` calls those of a name, in its order: ``root/task/name``, ``name-2``, ...
 
     One may be that of a run which was itself named ``name-2``: its ``config.yaml`` tells.

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deblur.cli import plain_options
 from deblur.errors import DeblurError
-from deblur.runs import create_run, describe_environment, write_json, write_yaml
+from deblur.runs import RUNS, create_run, describe_environment, write_json, write_yaml
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from pathlib import Path
 
     from deblur import Deblurrer
     from detection.yolo import YoloDetector
-
-RUNS = Path("runs")
 
 
 def output_folder(output: Path | None, task: str, name: str) -> Path:
@@ -27,7 +25,7 @@ def output_folder(output: Path | None, task: str, name: str) -> Path:
         DeblurError: ``output`` holds something, or no folder can be made there.
     """
     if output is None:
-        return create_run(task, name, RUNS)
+        return create_run(task, name)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -340,15 +340,11 @@ class _BlurWords(NamedTuple):
 
 
 def _blur_words(blur: BlurRecord) -> _BlurWords:
+    """Of a folder its name; else what the text of its `deblur.blur.BlurSpec` says, ``shake:16,readout=2.0``."""
     if blur.length is None:
-        return _BlurWords(blur.name)  # a folder's
+        return _BlurWords(blur.name)
     length = "" if blur.kind == "none" else f"{blur.length:g} px"
-    return _BlurWords(_KIND_WORDS.get(blur.kind, blur.kind), length, _blur_options(blur).replace(",", ", "))
-
-
-def _blur_options(blur: BlurRecord) -> str:
-    """What the text of a `deblur.blur.BlurSpec` says beside kind and length: ``readout=2.0,light=srgb``."""
-    return "" if blur.length is None else blur.name.partition(",")[2]
+    return _BlurWords(_KIND_WORDS.get(blur.kind, blur.kind), length, blur.name.partition(",")[2].replace(",", ", "))
 
 
 def _agree(one: OpenRun, other: OpenRun, arm: str) -> bool:
@@ -357,9 +353,7 @@ def _agree(one: OpenRun, other: OpenRun, arm: str) -> bool:
         ours = one.result(result.detector, result.blur)
         if ours is not None and arm in ours.arms and arm in result.arms:
             mine, others = ours.arms[arm].ap, result.arms[arm].ap
-            if mine is None or others is None:
-                if mine is not others:
-                    return False
-            elif abs(mine - others) > _SAME_AP:
+            same = mine is others if mine is None or others is None else abs(mine - others) <= _SAME_AP
+            if not same:
                 return False
     return True
