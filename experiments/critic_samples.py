@@ -20,7 +20,8 @@ from deblur.path_search import PathSearch
 from deblur.path_search.critic import Critic
 from deblur.path_search.evidence import NAMES, Scene
 from deblur.path_search.explaining import explain
-from deblur.path_search.search import LARGEST, MIDDLE, Effort, Stage
+from deblur.path_search.judging import WINDOWS, Judge
+from deblur.path_search.search import LARGEST, MIDDLE, USUAL, Effort, Stage
 from deblur.path_search.squares import CELL, STATISTICS
 from deblur.path_search.starts import random_starts
 from deblur.path_search.trial_path import AXES, WAVES, cosines, waves_of
@@ -49,7 +50,9 @@ _FOLLOWED = 2  # of the steps of a way down, likewise: neighbours say the same
 _EXPLAINING = 16  # starts of the paths that explain a restoration
 _LONGER = (1.0, 1.1)  # such a path as it is and longer
 _BETWEEN = (0.35, 0.7)  # of the way from such a path to the true one
+_WINDOWS = 2  # where no search looks at more
 _CLOSE = 4  # wrong paths of a picture that a judge learns from
+_SEARCHING = USUAL._replace(starts=20, largest=(Stage(5, 8, 0.1),))  # what its paths are led down in the largest copy
 _LEAST = 1e-9
 
 
@@ -161,9 +164,9 @@ def keep_sample(target: Path, file: Path, blur: str, seed: int, copy: str, criti
     sample(file, blur, seed, copy, critic).save(target)
 
 
-def keep_judged_sample(target: Path, file: Path, blur: str, seed: int, weights: str) -> None:
+def keep_judged_sample(target: Path, file: Path, blur: str, seed: int, weights: str, critic: Critic | None) -> None:
     """Make a sample and write it to ``target``; see ``judged_sample``."""
-    judged_sample(file, blur, seed, weights).save(target)
+    judged_sample(file, blur, seed, weights, critic).save(target)
 
 
 def sample(file: Path, blur: str, seed: int, copy: str, critic: Critic | None) -> Samples:
@@ -206,7 +209,7 @@ def sample(file: Path, blur: str, seed: int, copy: str, critic: Critic | None) -
     return kept.samples(scene.blurred)
 
 
-def judged_sample(file: Path, blur: str, seed: int, weights: str) -> Samples:
+def judged_sample(file: Path, blur: str, seed: int, weights: str, critic: Critic | None) -> Samples:
     """Blur a picture and restore it along paths such as a search may end with, for the judge of a network.
 
     Args:
@@ -214,24 +217,53 @@ def judged_sample(file: Path, blur: str, seed: int, weights: str) -> Samples:
         blur: of shake, curved or straight blur, as text.
         seed: of blur and paths.
         weights: released name of the network.
+        critic: the judge so far, which chooses in a search what is led further; None tries what explains restorations,
+            and what lies between that and the true path, without a search.
     """
     shaken = _Shaken.make(file, blur, seed)
     network, card = load_released(weights)
     assert isinstance(network, GuidedNetwork)
     deblurrer = Deblurrer(network.requires_grad_(requires_grad=False), name=card["name"])
-    scene = Scene(network, to_batch(shaken.blurred, _CPU), windows=2)
+    scene = Scene(network, to_batch(shaken.blurred, _CPU), windows=WINDOWS if critic else _WINDOWS)
     true, kept = shaken.seen_in(scene)
-    first = PathSearch.load(critic=Critic()).first_scene(shaken.blurred)
-    starts = random_starts(first, _EXPLAINING, seed) * (scene.frame.longest / first.frame.longest)
-    explained = explain(shaken.blurred, deblurrer, starts)
-    near = min(true, _backwards(true), key=lambda path: float((path - explained[0]).square().sum()))
-    paths = [true, *(path * length for path in explained for length in _LONGER)]
-    paths += [explained[0].lerp(near, share) for share in _BETWEEN]
+    with torch.no_grad():
+        kept.add(scene.judge(true[None]))
+    if critic is not None:
+        judge = _Watched(network, critic, scene, kept)
+        PathSearch.load(effort=_SEARCHING, judge=judge)(shaken.blurred, deblurrer)
+        paths = []
+    else:
+        first = PathSearch.load(critic=Critic()).first_scene(shaken.blurred)
+        starts = random_starts(first, _EXPLAINING, seed) * (scene.frame.longest / first.frame.longest)
+        explained = explain(shaken.blurred, deblurrer, starts)
+        near = min(true, _backwards(true), key=lambda path: float((path - explained[0]).square().sum()))
+        paths = [path * length for path in explained for length in _LONGER]
+        paths += [explained[0].lerp(near, share) for share in _BETWEEN]
     paths += [_perturbed(true, shaken.generator, scene.spread) for _ in range(_CLOSE)]
     with torch.no_grad():
         for path in paths:
             kept.add(scene.judge(path[None]))
     return kept.samples(scene.blurred)
+
+
+class _Watched(Judge):
+    """A judge of one picture, of whose looks all is kept."""
+
+    def __init__(self, network: GuidedNetwork, critic: Critic, scene: Scene, kept: _Kept) -> None:
+        super().__init__(network, critic)
+        self._scene, self._kept = scene, kept
+
+    def look(self, picture: NDArray[np.uint8], device: torch.device) -> Scene:
+        """The picture as it was made ready: a search looks at a copy that is no smaller."""
+        return self._scene
+
+    def energies(self, scene: Scene, paths: Tensor) -> Tensor:
+        """See ``Judge.energies``."""
+        with torch.no_grad():
+            looks = [scene.judge(path[None]) for path in paths]
+            for judged in looks:
+                self._kept.add(judged)
+            return torch.cat([self._critic(judged) for judged in looks])
 
 
 def _backwards(waves: Tensor) -> Tensor:

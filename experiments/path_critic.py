@@ -8,8 +8,9 @@ restorations' errors, those of one picture beside each other, the best ones weig
 --samples: the same command goes on where it was stopped. It writes the critic to deblur/path_search/critic.safetensors,
 or where --output says, and its record beside it as .json.
 
-With --judges NAME it learns to judge the restorations of another guided network than the default, along paths that a
-search may end with: that critic leads no search but has the last word where this network restores.
+With --judges NAME it learns to judge the restorations of another guided network than the default: that critic leads no
+search but has the last word where this network restores. In the first round it sees paths beside the true one and such
+that explain a restoration, in the others those that a search finds with the judge of the round before.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--judges",
         metavar="NAME",
-        help="a released guided network: learn to have the last word on paths that it is told; all --rounds are alike "
+        help="a released guided network: learn to have the last word on paths that it is told "
         "(default: learn to lead the search, by the default network's restorations)",
     )
     parser.add_argument(
@@ -130,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         learnt: list[Samples] = []
         unseen: list[Samples] = []
-        critic = Critic.load() if options.judges else None  # to begin with
+        critic: Critic | None = None
         rounds = []
         first = 0
         for number, count in enumerate(options.rounds, 1):
@@ -142,7 +143,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if kept.is_file():
                 critic = Critic.load(kept)
             else:
-                critic = train_critic(learnt, options.looks, options.seed, critic)
+                before = Critic.load() if options.judges and critic is None else critic
+                critic = train_critic(learnt, options.looks, options.seed, before)
                 write_atomically(kept, safetensors.torch.save(critic.state_dict()))
             scores = gains(critic, unseen)
             rounds.append({"samples": count, "set_aside": len(unseen)} | scores)
@@ -194,7 +196,7 @@ def _round(
                 blur = f"{_KINDS[place % len(_KINDS)]}:{generator.uniform(_SHORTEST, _LONGEST):.3g}"
                 picture, seed = files[place % len(files)], int(generator.integers(2**31))
                 if options.judges:
-                    tasks.append(pool.submit(keep_judged_sample, file, picture, blur, seed, options.judges))
+                    tasks.append(pool.submit(keep_judged_sample, file, picture, blur, seed, options.judges, critic))
                 else:
                     copy = COPIES[place % len(COPIES)]
                     tasks.append(pool.submit(keep_sample, file, picture, blur, seed, copy, critic))

@@ -202,9 +202,10 @@ class PathSearch:
         energies = self._judge.energies(looked, paths)
         if self._effort.largest and scene.frame.longest < longest:
             scene = self.scene(copy, LARGEST, WINDOWS[2])
-            closer = self.follow(scene, [paths[energies.argmin()]], self._effort.largest)
-            paths = torch.stack([closer[0].waves, *paths])
-            energies = torch.cat([self._judge.energies(looked, paths[:1]), energies])
+            followed = self.follow(scene, list(paths[energies.argsort()]), self._effort.largest)
+            closer = torch.stack([trial.waves for trial in followed])
+            paths = torch.cat([closer, paths])
+            energies = torch.cat([self._judge.energies(looked, closer), energies])
         best = energies.argmin()
         if not self._judge.is_sure(looked, energies[best]):
             return None

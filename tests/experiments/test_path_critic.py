@@ -44,6 +44,8 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(critic_samples, "_FROM_TRUE", (Stage(2, 2, 0.15),))
     monkeypatch.setattr(critic_samples, "_BESIDE", (Stage(2, 2, 0.12),))
     monkeypatch.setattr(critic_samples, "_EXPLAINING", 4)
+    few = (Stage(2, 1, 0.1),)
+    monkeypatch.setattr(critic_samples, "_SEARCHING", Effort(2, few, (), few))
 
 
 @pytest.fixture
@@ -200,8 +202,7 @@ class _InThisProcess:
 
 
 def test_what_a_judge_learns_from(photos: Path):
-    made = judged_sample(photos / "0.png", "shake:40", 3, "default")
-    same = judged_sample(photos / "0.png", "shake:40", 3, "default")
+    made, same = (judged_sample(photos / "0.png", "shake:40", 3, "default", None) for _ in range(2))
     np.testing.assert_array_equal(made.errors, same.errors)
     # By itself, along the true path, then along others that lie near it or nearer than what explains a restoration.
     assert len(made.errors) == 2 + 4 + 2 + 4
@@ -209,22 +210,33 @@ def test_what_a_judge_learns_from(photos: Path):
     assert made.squares.shape == (*made.errors.shape, STATISTICS, 120 // CELL, 160 // CELL)
 
 
+def test_a_judge_learns_from_what_a_search_with_the_one_before_finds(tmp_path: Path):
+    Image.fromarray(photographs.astronaut()[:180, 80:320]).save(tmp_path / "a.png")
+    torch.manual_seed(0)
+    made = judged_sample(tmp_path / "a.png", "shake:40", 3, "default", Critic().eval())
+    # By itself, along the true path, those found and explained, two of these led further, then beside the true one.
+    assert len(made.errors) == 2 + (2 + 2) + 2 + 4
+    assert len(np.unique(made.errors[:, 0])) == len(made.errors)
+    assert made.errors[1, 0] < made.blurred[0]
+
+
 @pytest.mark.usefixtures("little")
 def test_a_judge_is_of_the_network_that_is_named(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    asked: list[str] = []
+    asked: list[tuple[str, bool]] = []
 
-    def keep(target: Path, file: Path, blur: str, seed: int, weights: str) -> None:
-        asked.append(weights)
+    def keep(target: Path, file: Path, blur: str, seed: int, weights: str, critic: Critic | None) -> None:
+        asked.append((weights, critic is not None))
         invented(seed % 100).save(target)
 
     monkeypatch.setattr(critic_samples, "keep_judged_sample", keep)
     samples, output = tmp_path / "samples", tmp_path / "judge.safetensors"
-    command = ["--sharp", str(photos), "--samples", str(samples), "--looks", "1", "--rounds", "2"]
+    command = ["--sharp", str(photos), "--samples", str(samples), "--looks", "1", "--rounds", "2", "1"]
     judging = [*command, "--output", str(output), "--judges", "mstsgm-guided-large"]
     assert path_critic.main(judging) == 0
-    assert asked == ["mstsgm-guided-large"] * 2
+    # The first round searches for nothing, the next one with the judge of the first.
+    assert asked == [("mstsgm-guided-large", searches) for searches in (False, False, True)]
     _, card = load_released("mstsgm-guided-large")
     record = json.loads(output.with_suffix(".json").read_text())
     assert record["network"] == {"name": card["name"], "sha256": card["sha256"]}
