@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 RATES = ("wx", "wy", "wz")
 """Columns of a gyroscope."""
-_PLACES = ("x", "y")
+_PLACES, _ROLL = ("x", "y"), "roll"
 _LOGS = (["GYROFLOW IMU LOG"], ["CAMERA IMU LOG"])  # first lines
 _LOG_NAMES = {"gx": "wx", "gy": "wy", "gz": "wz"}
 # By EXIF's orientation: where what lies to the right and what lies down in the stored picture lie in the upright one.
@@ -153,7 +153,7 @@ class Record:
             return Rotation(angles - angles.mean(axis=0), focal_length, middle)
         nothing = np.zeros(len(even))
         places = np.column_stack([sampled["x"], sampled["y"]]) @ upright
-        path = np.column_stack([places, way * sampled.get("roll", nothing), nothing])
+        path = np.column_stack([places, way * sampled.get(_ROLL, nothing), nothing])
         return Motion(path - path.mean(axis=0), np.full(len(even), 1 / len(even)), middle)
 
 
@@ -234,6 +234,9 @@ def _read_columns(file: Path) -> dict[str, NDArray[np.float64]]:
                     f"{file} begins with {','.join(names)!r}; a camera's path needs the columns t,wx,wy,wz of a "
                     "gyroscope or t,x,y[,roll] in pixels, or a Gyroflow log"
                 )
+            twice = [name for name in ("t", *RATES, *_PLACES, _ROLL) if names.count(name) > 1]
+            if twice:
+                raise DeblurError(f"{file} has more than one column {twice[0]!r}: leave one of them")
             time = names.index("t")
             for row in reader:
                 if row:

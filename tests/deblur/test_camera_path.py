@@ -288,6 +288,7 @@ def test_a_picture_that_was_turned_is_restored_as_it_would_be_lying(tmp_path):
         ("", "begins with ''; a camera's path needs the columns t,wx,wy,wz"),
         ("t,x\n0,1\n1,2\n", "begins with 't,x'"),
         ("x,y\n0,1\n1,2\n", "begins with 'x,y'"),
+        ("t,x,y,x\n0,0,0,0\n1,1,1,9\n", "has more than one column 'x': leave one of them"),
         ("t,x,y\n0,0,0\n", "holds 1 samples"),
         ("t,x,y\n0,0,0\n1,1,1\n1,2,2\n2,3,3\n", "line 4: t does not rise"),
         ("t,x,y\n0,0,0\n1,1\n", "line 3: 3 finite numbers are needed"),
