@@ -18,10 +18,11 @@ from deblur.errors import DeblurError
 from deblur.networks.guided import GuidedNetwork
 from deblur.path_search import PathSearch
 from deblur.path_search.critic import Critic
+from deblur.path_search.descent import Stage
 from deblur.path_search.evidence import NAMES, Scene
 from deblur.path_search.explaining import explain
 from deblur.path_search.judging import WINDOWS, Judge
-from deblur.path_search.search import LARGEST, MIDDLE, USUAL, Effort, Stage
+from deblur.path_search.search import LARGEST, MIDDLE, USUAL, Effort
 from deblur.path_search.squares import CELL, STATISTICS
 from deblur.path_search.starts import random_starts
 from deblur.path_search.trial_path import AXES, WAVES, cosines, waves_of

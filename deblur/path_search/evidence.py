@@ -8,6 +8,7 @@ alone is lowest at some wrong path. `experiments.path_critic` learns how to weig
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -117,6 +118,19 @@ class Scene:
         """The windows (W, C, h, w) of a picture (1, C, H, W)."""
         height, width = self._shape
         return torch.cat([picture[..., top : top + height, left : left + width] for top, left in self._corners])
+
+    def part(self, windows: int) -> Scene:
+        """The same picture, seen by the first of its windows alone."""
+        part = copy(self)
+        part.windows = min(windows, self.windows)
+        part._corners = self._corners[:windows]
+        part.blurred, part._brightness, part._light = (
+            each[:windows] for each in (self.blurred, self._brightness, self._light)
+        )
+        part._still, part._own_squares = self._still[:, :windows], self._own_squares[:, :windows]
+        part.by_itself = Judged(*(each[:, :windows] for each in self.by_itself))
+        part._reblurring = Reblurring(self.frame, self._shape, part._corners, self.blurred.device)
+        return part
 
     def exposure(self, waves: Tensor) -> Exposure:
         """The kernels of the windows along trial paths (N, 8, 3): N W pictures, a path's windows side by side."""

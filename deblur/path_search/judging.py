@@ -1,4 +1,4 @@
-"""The last word on paths that were found: what they make of the picture with the network that restores it."""
+"""The last steps and the last word: what paths make of a picture with the network that restores it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import torch
 
 from deblur.devices import to_batch
 from deblur.path_search.critic import RELEASED, Critic
+from deblur.path_search.descent import Stage, Trial, follow
 from deblur.path_search.evidence import Scene
 from deblur.released import SUFFIX, released_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 WINDOWS = 4
 """Parts of the picture that are looked at."""
+_LED_BY = 2  # of these, where paths are followed
 _DOUBT = 0.045  # a path is told where it seems to leave so much less error, as a natural logarithm (.4 dB)
 
 
@@ -69,6 +71,10 @@ class Judge:
         """(N,) what speaks against paths (N, 8, 3) in the pixels of the picture that is looked at."""
         with torch.no_grad():
             return torch.cat([self._critic(scene.judge(path[None])) for path in paths])
+
+    def follow(self, scene: Scene, paths: Sequence[Tensor], stages: Sequence[Stage]) -> list[Trial]:
+        """Where the first of some paths lead in the picture that is looked at, the best one first."""
+        return follow(self._critic, scene.part(_LED_BY), paths, stages)
 
     def is_sure(self, scene: Scene, energy: Tensor) -> bool:
         """Whether a path of this energy leaves clearly less error than what the network restores by itself."""

@@ -15,7 +15,8 @@ from torch import Tensor
 from deblur.devices import to_batch
 from deblur.networks.guided import GuidedNetwork
 from deblur.path_search.critic import Critic
-from deblur.path_search.evidence import WINDOW, Judged, Scene, mean_width
+from deblur.path_search.descent import Stage, Trial, follow, try_all
+from deblur.path_search.evidence import WINDOW, Scene, mean_width
 from deblur.path_search.explaining import explain
 from deblur.path_search.judging import Judge
 from deblur.path_search.starts import random_starts
@@ -24,13 +25,14 @@ from deblur.pictures import scale_down, scaled_size
 from deblur.released import load_released, released_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from deblur.blur import Motion
     from deblur.exposure.kernels import Exposure
+    from deblur.path_search.descent import Watch
     from deblur.path_search.explaining import Restore
 
 MIDDLE, LARGEST = 400, 640
@@ -40,24 +42,8 @@ WINDOWS = (1, 2, 3)
 """Parts of the picture that are looked at in the first copy, the middle one and the largest."""
 LEAST_SIDE = 48
 """Shorter side, in pixels, of a copy of ``WINDOW`` that is searched: of one less large there is too little to judge."""
-_BETAS = (0.8, 0.95)  # of Adam: a few steps have no long memory
 _LENGTHS = (1.0, 1.1, 1.2)  # of starts that explain a restoration: it is still a little blurred, so they are too short
 _DOUBT = 0.1  # of a critic that has led the search and has the last word too: it likes what it has led to
-_AT_ONCE = 4  # windows that go through the network together
-
-
-class Stage(NamedTuple):
-    """Part of a search: the best paths of the stage before are followed down the energy's gradient.
-
-    Attributes:
-        kept: how many paths.
-        steps: of each.
-        rate: of the first step, in pixels; the last one's is a half to a fifth of it.
-    """
-
-    kept: int
-    steps: int
-    rate: float
 
 
 class Effort(NamedTuple):
@@ -68,33 +54,25 @@ class Effort(NamedTuple):
         first: stages there, one at least.
         middle: stages in the middle copy, where it is larger than the first; none leaves it out.
         largest: stages in the largest, likewise.
+        judged: stages there that the judge leads, by what the network makes of the picture that restores it; none
+            leaves them out.
     """
 
     starts: int
     first: tuple[Stage, ...]
     middle: tuple[Stage, ...]
     largest: tuple[Stage, ...]
+    judged: tuple[Stage, ...] = ()
 
 
 USUAL = Effort(
     40,
-    (Stage(8, 4, 0.2), Stage(4, 5, 0.17), Stage(3, 6, 0.12)),
-    (Stage(3, 5, 0.12),),
-    (Stage(1, 8, 0.1),),
+    first=(Stage(8, 4, 0.2), Stage(4, 5, 0.17), Stage(3, 6, 0.12)),
+    middle=(Stage(3, 5, 0.12),),
+    largest=(Stage(1, 8, 0.1),),
+    judged=(Stage(1, 8, 0.1),),
 )
 """What `PathSearch` spends by default."""
-
-
-class Trial(NamedTuple):
-    """A path that was tried.
-
-    Attributes:
-        energy: what speaks against it.
-        waves: (8, 3); see ``trial_path.Frame``.
-    """
-
-    energy: float
-    waves: Tensor
 
 
 class PathSearch:
@@ -123,7 +101,8 @@ class PathSearch:
             critic: of this network's restorations.
             device: where it runs.
             effort: how long it looks.
-            judge: has the last word, where another network than this one restores; None leaves it to the critic.
+            judge: leads at the end and has the last word, where another network than this one restores; None leaves
+                that to the critic.
 
         Raises:
             ValueError: the effort has no stage in the first copy.
@@ -134,8 +113,10 @@ class PathSearch:
         self._critic = critic.eval().requires_grad_(requires_grad=False).to(self._device)
         if not effort.first:
             raise ValueError("a search needs a stage in the first copy")
-        self._effort = effort
-        self._judge = judge or Judge(self._network, self._critic, _DOUBT)
+        if judge is None:
+            effort = effort._replace(judged=())  # the critic has led already
+            judge = Judge(self._network, self._critic, _DOUBT)
+        self._effort, self._judge = effort, judge
 
     @classmethod
     def load(
@@ -151,7 +132,7 @@ class PathSearch:
             device: where it runs.
             critic: of its restorations; by default the one that was learnt for it.
             effort: how long it looks.
-            judge: has the last word, where another network restores.
+            judge: leads at the end and has the last word, where another network restores.
 
         Raises:
             DeblurError: a file cannot be read.
@@ -203,13 +184,19 @@ class PathSearch:
         if self._effort.largest and scene.frame.longest < longest:
             scene = self.scene(copy, LARGEST, WINDOWS[2])
             followed = self.follow(scene, list(paths[energies.argsort()]), self._effort.largest)
-            closer = torch.stack([trial.waves for trial in followed])
-            paths = torch.cat([closer, paths])
-            energies = torch.cat([self._judge.energies(looked, closer), energies])
+            paths, energies = self._with(looked, followed, paths, energies)
+        if self._effort.judged:
+            followed = self._judge.follow(looked, list(paths[energies.argsort()]), self._effort.judged)
+            paths, energies = self._with(looked, followed, paths, energies)
         best = energies.argmin()
         if not self._judge.is_sure(looked, energies[best]):
             return None
         return Frame(copy.shape[1], copy.shape[0]).motion(paths[best]).scaled(max(picture.shape[:2]) / longest)
+
+    def _with(self, looked: Scene, followed: Sequence[Trial], paths: Tensor, energies: Tensor) -> tuple[Tensor, Tensor]:
+        """Paths, those that were followed before the others, and what the judge says of them."""
+        closer = torch.stack([trial.waves for trial in followed])
+        return torch.cat([closer, paths]), torch.cat([self._judge.energies(looked, closer), energies])
 
     def describe(self) -> dict[str, str]:
         """What the paths that are found depend on beside the picture and the code: hashes of the weights."""
@@ -234,7 +221,7 @@ class PathSearch:
         with torch.no_grad():
             return self._network.guide.estimate(to_batch(scale_down(picture, side), self._device))
 
-    def begin(self, scene: Scene, starts: Tensor, watch: Callable[[Judged, bool], None] | None = None) -> list[Trial]:
+    def begin(self, scene: Scene, starts: Tensor, watch: Watch | None = None) -> list[Trial]:
         """The best paths of the first copy, the best one first; on a processor the same ones for the same picture.
 
         Args:
@@ -242,60 +229,11 @@ class PathSearch:
             starts: (N, 8, 3) paths to begin with.
             watch: told what came of every trial and whether it lies on a way down, for training the critic.
         """
-        tried = self.try_all(scene, starts, watch)
+        tried = try_all(self._critic, scene, starts, watch)
         return self.follow(scene, [trial.waves for trial in tried], self._effort.first, watch)
 
-    def try_all(self, scene: Scene, waves: Tensor, watch: Callable[[Judged, bool], None] | None = None) -> list[Trial]:
-        """Trials of paths (N, 8, 3), the best one first."""
-        tried: list[Trial] = []
-        with torch.no_grad():
-            for chunk in waves.split(_at_once(scene)):
-                judged = scene.judge(chunk)
-                if watch is not None:
-                    watch(judged, False)
-                tried += map(Trial, self._critic(judged).tolist(), chunk)
-        return sorted(tried, key=lambda trial: trial.energy)
-
     def follow(
-        self,
-        scene: Scene,
-        paths: list[Tensor],
-        stages: tuple[Stage, ...],
-        watch: Callable[[Judged, bool], None] | None = None,
+        self, scene: Scene, paths: Sequence[Tensor], stages: Sequence[Stage], watch: Watch | None = None
     ) -> list[Trial]:
-        """Where the first of some paths lead, stage by stage, the best one first."""
-        best: list[Trial] = []
-        for stage in stages:
-            chunks = torch.stack(paths[: stage.kept]).split(_at_once(scene))
-            best = [trial for chunk in chunks for trial in self._descend(scene, chunk, stage, watch)]
-            best.sort(key=lambda trial: trial.energy)
-            paths = [trial.waves for trial in best]
-        return best
-
-    def _descend(
-        self, scene: Scene, waves: Tensor, stage: Stage, watch: Callable[[Judged, bool], None] | None
-    ) -> list[Trial]:
-        """The best path on each way down the energy's gradient, by Adam with a rate that falls evenly."""
-        waves = waves.clone().requires_grad_()
-        optimizer = torch.optim.Adam([waves], stage.rate, betas=_BETAS)
-        best = [Trial(float("inf"), path) for path in waves.detach()]
-        with torch.enable_grad():
-            for step in range(stage.steps + 1):
-                optimizer.param_groups[0]["lr"] = stage.rate * (1 - step / (stage.steps + 1))
-                last = step == stage.steps
-                judged = scene.judge(waves.detach() if last else waves)
-                energies = self._critic(judged)
-                if watch is not None:
-                    watch(judged, True)
-                here = map(Trial, energies.tolist(), waves.detach().clone())
-                best = [min(pair, key=lambda trial: trial.energy) for pair in zip(best, here, strict=True)]
-                if not last:
-                    optimizer.zero_grad()
-                    energies.sum().backward()
-                    optimizer.step()
-        return best
-
-
-def _at_once(scene: Scene) -> int:
-    """Paths that are tried together."""
-    return max(1, _AT_ONCE // scene.windows)
+        """Where the first of some paths lead; see ``descent.follow``."""
+        return follow(self._critic, scene, paths, stages, watch)

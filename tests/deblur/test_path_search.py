@@ -24,11 +24,12 @@ from deblur.exposure.spectra import luma
 from deblur.networks.guided import GuidedNetwork
 from deblur.path_search import Judge, PathSearch
 from deblur.path_search.critic import RELEASED, Critic, ErrorMap
-from deblur.path_search.evidence import NAMES, Judged, Scene
+from deblur.path_search.descent import Stage, Trial
+from deblur.path_search.evidence import NAMES, Judged, Scene, width_of
 from deblur.path_search.explaining import Explaining
 from deblur.path_search.judging import judge_file
 from deblur.path_search.reblurring import Reblurring
-from deblur.path_search.search import Effort, Stage, Trial
+from deblur.path_search.search import Effort
 from deblur.path_search.squares import CELL, STATISTICS, statistics
 from deblur.path_search.starts import random_starts
 from deblur.path_search.trial_path import AXES, STEPS, WAVES, Frame, spread_points, waves_of
@@ -241,6 +242,17 @@ def test_trials_that_are_judged_together_are_judged_alike(shaken: Shaken, networ
             torch.testing.assert_close(one[0], other[place], atol=2e-3, rtol=2e-3)
 
 
+def test_part_of_a_scene_is_a_scene_of_fewer_windows(shaken: Shaken, network: GuidedNetwork):
+    blurred = to_batch(shaken.blurred, CPU)
+    part, fewer = Scene(network, blurred, windows=3).part(1), Scene(network, blurred, windows=1)
+    assert part.windows == fewer.windows == 1
+    torch.testing.assert_close(part.blurred, fewer.blurred)
+    for one, other in zip(
+        (*part.judge(waves(3)), *part.by_itself), (*fewer.judge(waves(3)), *fewer.by_itself), strict=True
+    ):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
 def test_a_search_with_a_critic_that_knows_comes_near_the_true_path(shaken: Shaken):
     critic = Knows(shaken.sharp)
     effort = Effort(8, (Stage(4, 5, 0.2), Stage(2, 7, 0.15)), (), ())
@@ -358,6 +370,36 @@ def test_the_judge_has_the_last_word_with_the_network_that_restores(shaken: Shak
     assert judged(shaken.blurred) is not None
     assert judged.describe()["judge"] == likes.describe() != judged.describe()["critic"]
     assert PathSearch.load(critic=Agrees(), effort=QUICK, judge=objects)(shaken.blurred) is None
+
+
+def test_the_judge_leads_at_the_end(shaken: Shaken, network: GuidedNetwork):
+    class Follows(Judge):
+        """Looks where it was led."""
+
+        def energies(self, scene: Scene, paths: torch.Tensor) -> torch.Tensor:
+            asked.append(paths)
+            return super().energies(scene, paths)
+
+    asked: list[torch.Tensor] = []
+    judge = Follows(network, Agrees())
+    judged = PathSearch.load(critic=Sulks(), effort=QUICK._replace(judged=(Stage(2, 3, 0.3),)), judge=judge)
+    found = judged(shaken.blurred)
+    tried, led = asked
+    # This judge likes long paths, so it has led both to longer ones, and one of these is told.
+    frame = Frame(shaken.blurred.shape[1], shaken.blurred.shape[0])
+    estimate = judge.look(shaken.blurred, CPU).estimate
+    assert width_of(led, frame, estimate).min() > width_of(tried, frame, estimate).max()
+    assert found is not None
+    longest = led[width_of(led, frame, estimate).argmax()]
+    np.testing.assert_allclose(found.path, frame.motion(longest).path)
+    # Without another network's judge there is nothing to lead by that has not led before.
+    same, without = (
+        PathSearch.load(critic=Agrees(), effort=QUICK._replace(judged=stages))(shaken.blurred)
+        for stages in ((Stage(1, 3, 0.3),), ())
+    )
+    assert same is not None
+    assert without is not None
+    np.testing.assert_array_equal(same.path, without.path)
 
 
 def test_no_path_is_told_where_the_networks_own_restoration_seems_better(shaken: Shaken):

@@ -14,8 +14,9 @@ from skimage import data as photographs
 
 from deblur.errors import DeblurError
 from deblur.path_search.critic import Critic
+from deblur.path_search.descent import Stage
 from deblur.path_search.evidence import NAMES
-from deblur.path_search.search import Effort, Stage
+from deblur.path_search.search import Effort
 from deblur.path_search.squares import CELL, STATISTICS
 from deblur.released import load_released
 from experiments import critic_samples, critic_training, path_critic
