@@ -8,9 +8,9 @@ restorations' errors, those of one picture beside each other, the best ones weig
 --samples: the same command goes on where it was stopped. It writes the critic to deblur/path_search/critic.safetensors,
 or where --output says, and its record beside it as .json.
 
-With --judges NAME it learns to judge the restorations of another guided network than the default: that critic leads no
-search but has the last word where this network restores. In the first round it sees paths beside the true one and such
-that explain a restoration, in the others those that a search finds with the judge of the round before.
+With --judges NAME it learns to judge the restorations of another guided network than the default: that critic leads the
+last steps of a search and has the last word where this network restores. In the first round it sees paths beside the
+true one and such that explain a restoration, in the others what a search finds with the judge of the round before.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--judges",
         metavar="NAME",
-        help="a released guided network: learn to have the last word on paths that it is told "
+        help="a released guided network: learn to lead the last steps and to have the last word "
         "(default: learn to lead the search, by the default network's restorations)",
     )
     parser.add_argument(

@@ -30,7 +30,7 @@ _DOUBT = 0.045  # a path is told where it seems to leave so much less error, as 
 
 
 class Judge:
-    """Chooses among paths, and doubts them all where none seems better than what the network restores by itself."""
+    """Chooses among paths, leads on from the best, and doubts them all where none seems better than no path."""
 
     def __init__(self, network: GuidedNetwork, critic: Critic, doubt: float = _DOUBT) -> None:
         """Judge by one network's restorations.
