@@ -18,6 +18,7 @@ from PIL import Image
 
 from detection.class_choice import check_classes
 from detection.errors import DetectionError
+from detection.naming import parse_detector
 from detection.types import Detections
 from detection.weights import cache_folder, find_weights, sha256_of
 
@@ -85,7 +86,7 @@ class YoloDetector:
     boxes are suppressed picture by picture.
 
     Attributes:
-        name: what results call it: the stem of the weights' file.
+        name: what results call it: the stem of the weights' file, or the name that was given before it.
         sha256: hash of the weights' file.
         class_names: every class of the network, in its order.
         image_size: side of the square in pixels.
@@ -107,7 +108,8 @@ class YoloDetector:
         """Load a detector.
 
         Args:
-            weights: a name such as ``yolo26n`` or a file, see `detection.weights.find_weights`.
+            weights: a name such as ``yolo26n`` or a file, see `detection.weights.find_weights`, with ``NAME=`` before
+                it where results should call it NAME.
             device: auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps.
             image_size: side in pixels, a multiple of 32, of the square that every picture is fitted into.
             confidence: boxes need a score above this; 0.001 where average precision is measured.
@@ -129,8 +131,9 @@ class YoloDetector:
         if max_detections < 1 or batch_size < 1:
             raise DetectionError(f"max_detections and batch_size are at least 1, not {max_detections} and {batch_size}")
         self.device = _resolve_device(device)
-        path = find_weights(weights)
-        self.name = path.stem
+        asked = parse_detector(str(weights))
+        path = find_weights(asked.weights)
+        self.name = asked.name or path.stem
         self.sha256 = sha256_of(path)
         network: Any = load_network(path)
         self.class_names: tuple[str, ...] = tuple(network.names[index] for index in range(len(network.names)))

@@ -31,6 +31,7 @@ from deblur.cli import (
 )
 from deblur.errors import DeblurError
 from detection.errors import DetectionError
+from detection.naming import parse_detector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,8 +98,8 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         action=Collect,
         default=[DETECTOR],
-        metavar="NAME|FILE",
-        help=f"detectors (default: {DETECTOR})",
+        metavar="NAME|FILE|NAME=FILE",
+        help=f"detectors; NAME=FILE calls a .pt file NAME, as training calls all of them best (default: {DETECTOR})",
     )
     how = parser.add_argument_group("how")
     how.add_argument("--imgsz", type=detector_side, default=640, help="side of the detector's square (default: 640)")
@@ -202,7 +203,8 @@ def _recorded(arguments: argparse.Namespace) -> dict[str, Any]:
 def _name(settings: Settings) -> str:
     """Name of a new run's folder."""
     blurs = [str(spec) for spec in settings.blurs] or [settings.blurred.resolve().name if settings.blurred else ""]
-    detector = Path(settings.detectors[0]).stem
+    asked = parse_detector(settings.detectors[0])
+    detector = asked.name or Path(asked.weights).stem
     return f"{detector}-{blurs[0]}".replace(":", "-").replace("/", "-")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,10 +50,6 @@ def photograph(width: int, height: int) -> NDArray[np.uint8]:
     return np.pad(picture, ((0, height - shown[1]), (0, width - shown[0]), (0, 0)), mode="symmetric")
 
 
-def _stem(name: str) -> str:
-    return Path(name).stem if name.endswith((".safetensors", ".pt")) else name
-
-
 def _deblurrer(name: str, device: str, blur: BlurSpec) -> Program:
     from deblur.blur import synthesize
     from deblur.deblurrer import load_told
@@ -93,7 +88,7 @@ def _network(name: str, device: str) -> Program:
 
     parameters = sum(parameter.numel() for parameter in network.parameters())
     facts = {"weights": "random", "parameters": parameters, "dtype": "float32", "in_out": "tensor, tensor"}
-    return Program(_stem(name), name, "network", where, prepare, run, facts)
+    return Program(name, name, "network", where, prepare, run, facts)
 
 
 def _detector(name: str, device: str) -> Program:
@@ -108,4 +103,4 @@ def _detector(name: str, device: str) -> Program:
         "image_size": said["image_size"],
         "in_out": "uint8, boxes",
     }
-    return Program(_stem(name), name, "detector", detector.device, lambda picture: [picture], detector, facts)
+    return Program(detector.name, name, "detector", detector.device, lambda picture: [picture], detector, facts)

@@ -125,7 +125,10 @@ def make_parser() -> argparse.ArgumentParser:
         help="of a rolling shutter: how much later than the first row the last one is exposed (default: 0, global)",
     )
     models.add_argument(
-        "--detector", default="yolo26n", metavar="NAME|FILE", help="YOLO weights: a name or a file (default: yolo26n)"
+        "--detector",
+        default="yolo26n",
+        metavar="NAME|FILE|NAME=FILE",
+        help="YOLO weights: a name or a .pt file (NAME=FILE calls it NAME; default: yolo26n)",
     )
     models.add_argument(
         "--fuse",

@@ -92,7 +92,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="networks that restore; NAME=FILE calls weights of your own NAME; NAME+gyro is told the camera's path, as "
         "a gyroscope measures it, NAME+search looks for it (default: default default+gyro)",
     )
-    parser.add_argument("--detector", default="yolo26n", metavar="NAME|FILE", help="YOLO weights (default: yolo26n)")
+    parser.add_argument(
+        "--detector", default="yolo26n", metavar="NAME|FILE|NAME=FILE", help="YOLO weights (default: yolo26n)"
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", help="a new or empty folder (default: runs/demo[-N])")
     parser.add_argument("--limit", type=positive_int, metavar="N", help="only the first N photographs")
     parser.add_argument("--json", action="store_true", help="print detections.json on stdout, and nothing else there")

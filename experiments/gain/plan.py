@@ -48,7 +48,7 @@ def plan(settings: Settings, tools: Tools) -> Plan:
         DetectionError: annotations, weights or classes that cannot be used.
     """
     detectors = [tools.load_detector(name) for name in settings.detectors]
-    _check_names("detectors", [loaded.detector.name for loaded in detectors], "rename one file")
+    _check_names("detectors", [loaded.detector.name for loaded in detectors], "call one otherwise, by NAME=FILE")
     for loaded in detectors:
         check_classes(settings.classes or (), loaded.detector.name, loaded.detector.class_names)
     deblurrers = [tools.load_deblurrer(name) for name in settings.deblurrers]

@@ -28,7 +28,7 @@ class Settings:
         deblurrers: names or files of networks.
         peers: (name, folder) of pictures that another program restored; with several blurs the folder holds one folder
             for each, named as in the run's cache.
-        detectors: names or files.
+        detectors: names or files, ``NAME=`` before them or not.
         classes: the classes to score; None for all of the detector's.
         resamples: of the bootstrap; 0 for no intervals.
         limit: the first so many pictures of the annotations; None for all.

@@ -464,7 +464,7 @@ def test_pictures_of_another_size_are_refused(settings: Settings, folder: Path, 
     ("changes", "message"),
     [
         ({"deblurrers": ("idle", "idle")}, "two deblurrers are called 'idle'"),
-        ({"detectors": ("one", "one")}, "two detectors are called 'one'"),
+        ({"detectors": ("one", "one")}, "two detectors are called 'one': .* call one otherwise, by NAME=FILE"),
         ({"fuse": True, "peers": (("idle+blurred", Path("x")),)}, r"two deblurrers are called 'idle\+blurred'"),
         (
             {"deblurrers": ("unmove+gyro",), "peers": (("unmove-gyro", Path("x")),)},
