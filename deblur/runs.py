@@ -176,6 +176,28 @@ def make_folder(folder: Path, remedy: str = "") -> None:
         raise DeblurError(f"cannot make the folder {folder}: {error.strerror}{remedy and f'; {remedy}'}") from error
 
 
+def refuse_unwritable(folder: Path, named: str, remedy: str) -> None:
+    """Refuse before the work, and without making it, a folder that `make_folder` could not make after the work.
+
+    Args:
+        folder: that will be made or written to.
+        named: what the message calls it.
+        remedy: what to do, in words.
+
+    Raises:
+        DeblurError: it, or the nearest folder above it that is there, is no folder or may not be written to.
+    """
+    above = folder
+    try:
+        while not above.exists():
+            above = above.parent
+    except OSError as error:
+        raise DeblurError(f"cannot use {named}: {error.strerror}; {remedy}") from error
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        reason = "is not yours to write to" if above.is_dir() else "is no folder"
+        raise DeblurError(f"cannot make {named}: {above} {reason}; {remedy}")
+
+
 def make_room(output: Path) -> None:
     """Make the folder of the file that ``--output`` names before the work, which must not end in nowhere to write it.
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from deblur.cli import plain_options
 from deblur.errors import DeblurError
-from deblur.runs import RUNS, create_run, describe_environment, write_json, write_yaml
+from deblur.runs import OTHER_OUTPUT, RUNS, create_run, describe_environment, refuse_unwritable, write_json, write_yaml
 
 if TYPE_CHECKING:
     import argparse
@@ -42,17 +41,11 @@ def check_output(output: Path | None) -> None:
     """
     try:
         is_free = output is None or not output.exists() or not any(output.iterdir())
-        above = place = output or RUNS
-        while not above.exists():
-            above = above.parent
     except OSError as error:
         raise DeblurError(f"cannot use --output {output}: {error.strerror}") from error
     if not is_free:
         raise DeblurError(f"--output {output} holds files already: give a new or an empty folder")
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        reason = "is not yours to write to" if above.is_dir() else "is no folder"
-        named = f"--output {place}" if output else f"{place}"
-        raise DeblurError(f"cannot make {named}: {above} {reason}; give another --output")
+    refuse_unwritable(output or RUNS, f"--output {output}" if output else str(RUNS), OTHER_OUTPUT)
 
 
 def record_run(

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from deblur.errors import DeblurError
 from deblur.prepare.checks import sha256_of
-from deblur.runs import to_utf8, write_atomically
+from deblur.runs import make_folder, refuse_unwritable, to_utf8, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,16 +53,17 @@ def picture_record(pair: Pair, checked: Checked, source: Path, blur: str | None)
 
 
 def refuse_foreign(dest: Path, settings: Mapping[str, Any]) -> None:
-    """See that DEST is new, empty, or was begun with the same settings; nothing is written.
+    """See that DEST is new, empty, or was begun with the same settings, and can be written to; nothing is written.
 
     Raises:
-        DeblurError: DEST holds something else, or a data set prepared with other settings.
+        DeblurError: DEST holds something else, or a data set prepared with other settings, or is not the user's.
     """
     for name in (MANIFEST, MARKER):
         if (dest / name).is_file():
             _compare_settings(dest / name, settings)
             return
-    if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
+    refuse_unwritable(dest, str(dest), "choose another DEST")
+    if dest.exists() and any(dest.iterdir()):
         raise DeblurError(f"{dest} holds something else already; choose a new or an empty folder")
 
 
@@ -80,10 +81,7 @@ def place(dest: Path, manifest: Mapping[str, Any], source: Path) -> int:
     files = [record[side] for record in manifest["pictures"] for side in ("blurred", "sharp") if record[side]]
     _refuse_strangers(dest, {file["file"] for file in files})
     if not (dest / MANIFEST).is_file():
-        try:
-            dest.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DeblurError(f"cannot make {dest}: {error.strerror}") from error
+        make_folder(dest, "choose another DEST")
         write_atomically(dest / MARKER, _json({"settings": manifest["settings"]}))
     made = 0
     for file in tqdm(files, desc="placing", unit="file", leave=False):

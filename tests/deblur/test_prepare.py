@@ -2,22 +2,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from deblur.pictures import match_pictures, read_picture, write_picture
-from deblur.prepare import main
+from deblur.prepare import checks, main
 from deblur.prepare.checks import find_shift
 from deblur.prepare.layouts import Pair
 from deblur.prepare.splits import choose_scenes
 from deblur.scenes import scene_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 
@@ -154,6 +154,26 @@ def test_an_interrupted_run_is_completed(tmp_path: Path, monkeypatch: pytest.Mon
     assert main(["gopro", str(source), str(dest)]) == 0
     assert sum(manifest_of(dest)["counts"].values()) == 18
     assert sorted(path.name for path in dest.iterdir()) == ["manifest.json", "test", "train", "val"]
+
+
+@pytest.mark.parametrize(
+    ("dest", "says"),
+    [
+        ("file", "error: cannot make {dest}: {dest} is no folder; choose another DEST\n"),
+        ("file/new", "error: cannot make {dest}: {file} is no folder; choose another DEST\n"),
+        ("locked/new", "error: cannot make {dest}: {locked} is not yours to write to; choose another DEST\n"),
+    ],
+)
+def test_a_dest_that_cannot_be_made_is_said_before_pictures_are_read(
+    dest: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, file, locked = make_gopro(tmp_path / "source"), tmp_path / "file", tmp_path / "locked"
+    file.touch()
+    locked.mkdir()
+    monkeypatch.setattr(os, "access", lambda place, _: Path(place).name != "locked")
+    monkeypatch.delattr(checks, "check_pairs")
+    assert main(["gopro", str(source), str(tmp_path / dest)]) == 1
+    assert capsys.readouterr().err == says.format(dest=tmp_path / dest, file=file, locked=locked)
 
 
 def test_a_foreign_or_differently_prepared_dest_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
