@@ -53,7 +53,7 @@ _LONGER = (1.0, 1.1)  # such a path as it is and longer
 _BETWEEN = (0.35, 0.7)  # of the way from such a path to the true one
 _WINDOWS = 2  # where no search looks at more
 _CLOSE = 4  # wrong paths of a picture that a judge learns from
-_SEARCHING = USUAL._replace(starts=20, largest=(Stage(5, 8, 0.1),))  # what its paths are led down in the largest copy
+_SEARCHING = USUAL._replace(starts=20, judged_largest=(Stage(2, 8, 0.1),))  # of a search for paths that it learns from
 _LEAST = 1e-9
 
 
@@ -255,8 +255,8 @@ class _Watched(Judge):
         self._scene, self._kept = scene, kept
 
     def look(self, picture: NDArray[np.uint8], device: torch.device) -> Scene:
-        """The picture as it was made ready: a search looks at a copy that is no smaller."""
-        return self._scene
+        """The picture as it was made ready, or a smaller copy."""
+        return self._scene if max(picture.shape[:2]) == self._scene.frame.longest else super().look(picture, device)
 
     def energies(self, scene: Scene, paths: Tensor) -> Tensor:
         """See ``Judge.energies``."""

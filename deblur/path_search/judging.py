@@ -76,10 +76,10 @@ class Judge:
         """Where the first of some paths lead in the picture that is looked at, the best one first."""
         return follow(self._critic, scene.part(_LED_BY), paths, stages)
 
-    def is_sure(self, scene: Scene, energy: Tensor) -> bool:
+    def is_sure(self, scene: Scene, energy: float) -> bool:
         """Whether a path of this energy leaves clearly less error than what the network restores by itself."""
         with torch.no_grad():
-            return bool(energy < self._critic(scene.by_itself) - self._doubt)
+            return energy < float(self._critic(scene.by_itself)) - self._doubt
 
     def describe(self) -> str:
         """Hash of what it judges by."""

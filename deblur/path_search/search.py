@@ -20,12 +20,11 @@ from deblur.path_search.evidence import WINDOW, Scene, mean_width
 from deblur.path_search.explaining import explain
 from deblur.path_search.judging import Judge
 from deblur.path_search.starts import random_starts
-from deblur.path_search.trial_path import Frame
 from deblur.pictures import scale_down, scaled_size
 from deblur.released import load_released, released_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -35,11 +34,13 @@ if TYPE_CHECKING:
     from deblur.path_search.descent import Watch
     from deblur.path_search.explaining import Restore
 
+    _Follow = Callable[[Scene, Sequence[Tensor], Sequence[Stage]], list[Trial]]
+
 MIDDLE, LARGEST = 400, 640
 """Longer sides, in pixels, of the copies that paths are followed in after the first."""
 _WIDTH = 1.4  # pixels, of the kernels in the copy that a search begins in: a blur that is less cannot be judged
 WINDOWS = (1, 2, 3)
-"""Parts of the picture that are looked at in the first copy, the middle one and the largest."""
+"""Parts of the picture that the critic looks at in the first copy, the middle one and the largest."""
 LEAST_SIDE = 48
 """Shorter side, in pixels, of a copy of ``WINDOW`` that is searched: of one less large there is too little to judge."""
 _LENGTHS = (1.0, 1.1, 1.2)  # of starts that explain a restoration: it is still a little blurred, so they are too short
@@ -54,15 +55,17 @@ class Effort(NamedTuple):
         first: stages there, one at least.
         middle: stages in the middle copy, where it is larger than the first; none leaves it out.
         largest: stages in the largest, likewise.
-        judged: stages there that the judge leads, by what the network makes of the picture that restores it; none
-            leaves them out.
+        judged_middle: stages in the middle copy that a judge leads, by what the network makes of it that restores the
+            picture, where that is another one than the network that searches; none leaves them out.
+        judged_largest: stages in the largest, likewise.
     """
 
     starts: int
     first: tuple[Stage, ...]
     middle: tuple[Stage, ...]
     largest: tuple[Stage, ...]
-    judged: tuple[Stage, ...] = ()
+    judged_middle: tuple[Stage, ...] = ()
+    judged_largest: tuple[Stage, ...] = ()
 
 
 USUAL = Effort(
@@ -70,7 +73,8 @@ USUAL = Effort(
     first=(Stage(8, 4, 0.2), Stage(4, 5, 0.17), Stage(3, 6, 0.12)),
     middle=(Stage(3, 5, 0.12),),
     largest=(Stage(1, 8, 0.1),),
-    judged=(Stage(1, 8, 0.1),),
+    judged_middle=(Stage(5, 5, 0.12),),
+    judged_largest=(Stage(1, 8, 0.1), Stage(1, 8, 0.1)),
 )
 """What `PathSearch` spends by default."""
 
@@ -114,7 +118,7 @@ class PathSearch:
         if not effort.first:
             raise ValueError("a search needs a stage in the first copy")
         if judge is None:
-            effort = effort._replace(judged=())  # the critic has led already
+            effort = effort._replace(judged_middle=(), judged_largest=())  # the critic has led already
             judge = Judge(self._network, self._critic, _DOUBT)
         self._effort, self._judge = effort, judge
 
@@ -164,6 +168,30 @@ class PathSearch:
         if not self._estimate(copy, LARGEST).blurred.item():
             return None
         longest = max(copy.shape[:2])
+        paths, seen_in = self._seen_by_critic(picture, copy, restore)
+        held = _Held(self._judge, self._judge.look(copy, self._device), paths)
+        effort, judge = self._effort, self._judge
+        if effort.largest and seen_in < longest:
+            held.lead(self.follow, self.scene(copy, LARGEST, WINDOWS[2]), effort.largest)
+        if effort.judged_middle:
+            smaller = held.looked if longest <= MIDDLE else judge.look(scale_down(copy, MIDDLE), self._device)
+            held.lead(judge.follow, smaller, effort.judged_middle)
+        if effort.judged_largest:
+            held.lead(judge.follow, held.looked, effort.judged_largest)
+        best = held.trials[0]
+        if not judge.is_sure(held.looked, best.energy):
+            return None
+        return held.looked.frame.motion(best.waves).scaled(max(picture.shape[:2]) / longest)
+
+    def _seen_by_critic(
+        self, picture: NDArray[np.uint8], copy: NDArray[np.uint8], restore: Restore | None
+    ) -> tuple[Tensor, int]:
+        """What is found in the copies that are less large, and what explains restorations.
+
+        Returns:
+            Paths (N, 8, 3) in the pixels of the largest copy, and the longer side of the last copy that was looked at.
+        """
+        longest = max(copy.shape[:2])
         scene = self.first_scene(picture)
         starts = random_starts(scene, self._effort.starts)
         explained = starts[:0]
@@ -177,26 +205,8 @@ class PathSearch:
             scene = self.scene(picture, MIDDLE, WINDOWS[1])
             larger = scene.frame.longest / first
             found = self.follow(scene, [trial.waves * larger for trial in found], self._effort.middle)
-        larger = longest / scene.frame.longest
-        paths = torch.cat([torch.stack([trial.waves * larger for trial in found]), explained])
-        looked = self._judge.look(copy, self._device)
-        energies = self._judge.energies(looked, paths)
-        if self._effort.largest and scene.frame.longest < longest:
-            scene = self.scene(copy, LARGEST, WINDOWS[2])
-            followed = self.follow(scene, list(paths[energies.argsort()]), self._effort.largest)
-            paths, energies = self._with(looked, followed, paths, energies)
-        if self._effort.judged:
-            followed = self._judge.follow(looked, list(paths[energies.argsort()]), self._effort.judged)
-            paths, energies = self._with(looked, followed, paths, energies)
-        best = energies.argmin()
-        if not self._judge.is_sure(looked, energies[best]):
-            return None
-        return Frame(copy.shape[1], copy.shape[0]).motion(paths[best]).scaled(max(picture.shape[:2]) / longest)
-
-    def _with(self, looked: Scene, followed: Sequence[Trial], paths: Tensor, energies: Tensor) -> tuple[Tensor, Tensor]:
-        """Paths, those that were followed before the others, and what the judge says of them."""
-        closer = torch.stack([trial.waves for trial in followed])
-        return torch.cat([closer, paths]), torch.cat([self._judge.energies(looked, closer), energies])
+        seen_in = scene.frame.longest
+        return torch.cat([torch.stack([trial.waves for trial in found]) * (longest / seen_in), explained]), seen_in
 
     def describe(self) -> dict[str, str]:
         """What the paths that are found depend on beside the picture and the code: hashes of the weights."""
@@ -237,3 +247,29 @@ class PathSearch:
     ) -> list[Trial]:
         """Where the first of some paths lead; see ``descent.follow``."""
         return follow(self._critic, scene, paths, stages, watch)
+
+
+class _Held:
+    """Paths that a search has come to, and what its judge says of them.
+
+    Attributes:
+        looked: the copy that the judge looks at.
+        trials: the paths in its pixels, the best one first.
+    """
+
+    def __init__(self, judge: Judge, looked: Scene, paths: Tensor) -> None:
+        """Judge paths (N, 8, 3)."""
+        self._judge = judge
+        self.looked = looked
+        self.trials: list[Trial] = []
+        self._add(paths)
+
+    def lead(self, follow: _Follow, scene: Scene, stages: Sequence[Stage]) -> None:
+        """Follow the first of the paths in a copy, and judge where they lead."""
+        larger = self.looked.frame.longest / scene.frame.longest
+        led = follow(scene, [trial.waves / larger for trial in self.trials], stages)
+        self._add(torch.stack([trial.waves for trial in led]) * larger)
+
+    def _add(self, paths: Tensor) -> None:
+        energies = self._judge.energies(self.looked, paths).tolist()
+        self.trials = sorted([*map(Trial, energies, paths), *self.trials], key=lambda trial: trial.energy)

@@ -37,6 +37,7 @@ from deblur.pictures import scale_down
 from deblur.released import load_released
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -362,14 +363,33 @@ def test_the_judge_has_the_last_word_with_the_network_that_restores(shaken: Shak
     energies = likes.energies(scene, paths)
     torch.testing.assert_close(objects.energies(scene, paths), -energies)
     assert int(energies.argmin()) == 2
-    assert likes.is_sure(scene, energies[2])
-    assert not objects.is_sure(scene, -energies[2])
-    assert not Judge(network, Agrees(), doubt=1e6).is_sure(scene, energies[2])
+    assert likes.is_sure(scene, float(energies[2]))
+    assert not objects.is_sure(scene, -float(energies[2]))
+    assert not Judge(network, Agrees(), doubt=1e6).is_sure(scene, float(energies[2]))
     # Whatever the critic that leads the search thinks of its own paths.
     judged = PathSearch.load(critic=Sulks(), effort=QUICK, judge=likes)
     assert judged(shaken.blurred) is not None
     assert judged.describe()["judge"] == likes.describe() != judged.describe()["critic"]
     assert PathSearch.load(critic=Agrees(), effort=QUICK, judge=objects)(shaken.blurred) is None
+
+
+def test_the_judge_leads_in_two_copies(shaken: Shaken, network: GuidedNetwork, monkeypatch: pytest.MonkeyPatch):
+    def follow(scene: Scene, paths: Sequence[torch.Tensor], stages: Sequence[Stage]) -> list[Trial]:
+        """Led to a path that is longer, and further where there are more."""
+        led.append((scene.frame.longest, stages, paths[0]))
+        return [Trial(0.0, 2 * path) for path in paths[: stages[0].kept]]
+
+    led: list[tuple[int, Sequence[Stage], torch.Tensor]] = []
+    larger = np.array(Image.fromarray(shaken.blurred).resize((600, 468), Image.Resampling.BICUBIC))
+    judge = Judge(network, Agrees())
+    monkeypatch.setattr(judge, "follow", follow)
+    effort = QUICK._replace(judged_middle=(Stage(2, 5, 0.1),), judged_largest=(Stage(1, 8, 0.1),))
+    found = PathSearch.load(critic=Sulks(), effort=effort, judge=judge)(larger)
+    assert [(side, stages) for side, stages, _ in led] == [(400, effort.judged_middle), (600, effort.judged_largest)]
+    # The best path of the smaller copy goes on in the larger one, in its pixels, and the best of all is told.
+    torch.testing.assert_close(led[1][2], 2 * 1.5 * led[0][2])
+    assert found is not None
+    np.testing.assert_allclose(found.path, Frame(600, 468).motion(2 * led[1][2]).path, atol=1e-5)
 
 
 def test_the_judge_leads_at_the_end(shaken: Shaken, network: GuidedNetwork):
@@ -382,7 +402,7 @@ def test_the_judge_leads_at_the_end(shaken: Shaken, network: GuidedNetwork):
 
     asked: list[torch.Tensor] = []
     judge = Follows(network, Agrees())
-    judged = PathSearch.load(critic=Sulks(), effort=QUICK._replace(judged=(Stage(2, 3, 0.3),)), judge=judge)
+    judged = PathSearch.load(critic=Sulks(), effort=QUICK._replace(judged_largest=(Stage(2, 3, 0.3),)), judge=judge)
     found = judged(shaken.blurred)
     tried, led = asked
     # This judge likes long paths, so it has led both to longer ones, and one of these is told.
@@ -394,7 +414,9 @@ def test_the_judge_leads_at_the_end(shaken: Shaken, network: GuidedNetwork):
     np.testing.assert_allclose(found.path, frame.motion(longest).path)
     # Without another network's judge there is nothing to lead by that has not led before.
     same, without = (
-        PathSearch.load(critic=Agrees(), effort=QUICK._replace(judged=stages))(shaken.blurred)
+        PathSearch.load(critic=Agrees(), effort=QUICK._replace(judged_middle=stages, judged_largest=stages))(
+            shaken.blurred
+        )
         for stages in ((Stage(1, 3, 0.3),), ())
     )
     assert same is not None

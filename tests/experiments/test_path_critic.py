@@ -46,7 +46,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(critic_samples, "_BESIDE", (Stage(2, 2, 0.12),))
     monkeypatch.setattr(critic_samples, "_EXPLAINING", 4)
     few = (Stage(2, 1, 0.1),)
-    monkeypatch.setattr(critic_samples, "_SEARCHING", Effort(2, few, (), few))
+    monkeypatch.setattr(critic_samples, "_SEARCHING", Effort(2, few, (), (), few, few))
 
 
 @pytest.fixture
@@ -215,8 +215,8 @@ def test_a_judge_learns_from_what_a_search_with_the_one_before_finds(tmp_path: P
     Image.fromarray(photographs.astronaut()[:180, 80:320]).save(tmp_path / "a.png")
     torch.manual_seed(0)
     made = judged_sample(tmp_path / "a.png", "shake:40", 3, "default", Critic().eval())
-    # By itself, along the true path, those found and explained, two of these led further, then beside the true one.
-    assert len(made.errors) == 2 + (2 + 2) + 2 + 4
+    # By itself, along the true path, those found and explained, twice two led further, then beside the true one.
+    assert len(made.errors) == 2 + (2 + 2) + 2 * 2 + 4
     assert len(np.unique(made.errors[:, 0])) == len(made.errors)
     assert made.errors[1, 0] < made.blurred[0]
 
