@@ -30,6 +30,7 @@ from deblur.pictures import read_picture, scale_down
 from deblur.released import load_released
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -218,7 +219,7 @@ def judged_sample(file: Path, blur: str, seed: int, weights: str, critic: Critic
         blur: of shake, curved or straight blur, as text.
         seed: of blur and paths.
         weights: released name of the network.
-        critic: the judge so far, which chooses in a search what is led further; None tries what explains restorations,
+        critic: the judge so far, which chooses and leads in a search; None tries what explains restorations,
             and what lies between that and the true path, without a search.
     """
     shaken = _Shaken.make(file, blur, seed)
@@ -265,6 +266,9 @@ class _Watched(Judge):
             for judged in looks:
                 self._kept.add(judged)
             return torch.cat([self._critic(judged) for judged in looks])
+
+    def choose(self, scene: Scene, paths: Sequence[Tensor]) -> None:
+        """None is told."""
 
 
 def _backwards(waves: Tensor) -> Tensor:

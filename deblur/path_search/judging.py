@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from deblur.networks.guided import GuidedNetwork
 
 WINDOWS = 4
-"""Parts of the picture that are looked at."""
+"""Parts of the picture that paths are compared by."""
 _LED_BY = 2  # of these, where paths are followed
+_AT_LAST = 9  # of a picture of 640x480 nearly all: four parts can look better than the others are
 _DOUBT = 0.045  # a path is told where it seems to leave so much less error, as a natural logarithm (.4 dB)
 
 
@@ -65,21 +66,31 @@ class Judge:
         """A blurred picture (H, W, 3), RGB uint8, as it is judged."""
         self._critic.to(device)
         with torch.no_grad():
-            return Scene(self._network, to_batch(picture, device), WINDOWS)
+            return Scene(self._network, to_batch(picture, device), _AT_LAST)
 
     def energies(self, scene: Scene, paths: Tensor) -> Tensor:
         """(N,) what speaks against paths (N, 8, 3) in the pixels of the picture that is looked at."""
-        with torch.no_grad():
-            return torch.cat([self._critic(scene.judge(path[None])) for path in paths])
+        return self._energies(scene.part(WINDOWS), paths)
 
     def follow(self, scene: Scene, paths: Sequence[Tensor], stages: Sequence[Stage]) -> list[Trial]:
         """Where the first of some paths lead in the picture that is looked at, the best one first."""
         return follow(self._critic, scene.part(_LED_BY), paths, stages)
 
-    def is_sure(self, scene: Scene, energy: float) -> bool:
-        """Whether a path of this energy leaves clearly less error than what the network restores by itself."""
+    def choose(self, scene: Scene, paths: Sequence[Tensor]) -> Tensor | None:
+        """The last word: the best of some paths in all parts that were looked at.
+
+        Returns:
+            None where none leaves clearly less error than what the network restores by itself.
+        """
+        energies = self._energies(scene, torch.stack(list(paths)))
+        best = energies.argmin()
         with torch.no_grad():
-            return energy < float(self._critic(scene.by_itself)) - self._doubt
+            asked = self._critic(scene.by_itself) - self._doubt
+        return paths[int(best)] if energies[best] < asked else None
+
+    def _energies(self, scene: Scene, paths: Tensor) -> Tensor:
+        with torch.no_grad():
+            return torch.cat([self._critic(scene.judge(path[None])) for path in paths])
 
     def describe(self) -> str:
         """Hash of what it judges by."""

@@ -44,6 +44,7 @@ WINDOWS = (1, 2, 3)
 LEAST_SIDE = 48
 """Shorter side, in pixels, of a copy of ``WINDOW`` that is searched: of one less large there is too little to judge."""
 _LENGTHS = (1.0, 1.1, 1.2)  # of starts that explain a restoration: it is still a little blurred, so they are too short
+_AT_LAST = 2  # paths that the judge chooses from with all that it looks at
 _DOUBT = 0.1  # of a critic that has led the search and has the last word too: it likes what it has led to
 
 
@@ -178,10 +179,8 @@ class PathSearch:
             held.lead(judge.follow, smaller, effort.judged_middle)
         if effort.judged_largest:
             held.lead(judge.follow, held.looked, effort.judged_largest)
-        best = held.trials[0]
-        if not judge.is_sure(held.looked, best.energy):
-            return None
-        return held.looked.frame.motion(best.waves).scaled(max(picture.shape[:2]) / longest)
+        path = judge.choose(held.looked, [trial.waves for trial in held.trials[:_AT_LAST]])
+        return path if path is None else held.looked.frame.motion(path).scaled(max(picture.shape[:2]) / longest)
 
     def _seen_by_critic(
         self, picture: NDArray[np.uint8], copy: NDArray[np.uint8], restore: Restore | None

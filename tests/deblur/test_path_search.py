@@ -363,14 +363,31 @@ def test_the_judge_has_the_last_word_with_the_network_that_restores(shaken: Shak
     energies = likes.energies(scene, paths)
     torch.testing.assert_close(objects.energies(scene, paths), -energies)
     assert int(energies.argmin()) == 2
-    assert likes.is_sure(scene, float(energies[2]))
-    assert not objects.is_sure(scene, -float(energies[2]))
-    assert not Judge(network, Agrees(), doubt=1e6).is_sure(scene, float(energies[2]))
+    assert likes.choose(scene, several := list(paths)) is several[2]
+    assert objects.choose(scene, several) is None
+    assert Judge(network, Agrees(), doubt=1e6).choose(scene, several) is None
     # Whatever the critic that leads the search thinks of its own paths.
     judged = PathSearch.load(critic=Sulks(), effort=QUICK, judge=likes)
     assert judged(shaken.blurred) is not None
     assert judged.describe()["judge"] == likes.describe() != judged.describe()["critic"]
     assert PathSearch.load(critic=Agrees(), effort=QUICK, judge=objects)(shaken.blurred) is None
+
+
+def test_the_last_word_is_said_after_a_look_at_more_of_the_picture(network: GuidedNetwork):
+    class Counts(Agrees):
+        """Notes how many windows it judges by."""
+
+        def forward(self, judged: Judged) -> torch.Tensor:
+            seen.append(judged.evidence.shape[1])
+            return super().forward(judged)
+
+    seen: list[int] = []
+    judge = Judge(network, Counts())
+    scene = judge.look(np.random.default_rng(0).integers(0, 256, (480, 640, 3)).astype(np.uint8), CPU)
+    judge.energies(scene, waves(1))
+    judge.choose(scene, waves(1))
+    assert seen == [4, scene.windows, scene.windows]
+    assert scene.windows > 6
 
 
 def test_the_judge_leads_in_two_copies(shaken: Shaken, network: GuidedNetwork, monkeypatch: pytest.MonkeyPatch):
