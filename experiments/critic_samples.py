@@ -255,9 +255,10 @@ class _Watched(Judge):
         super().__init__(network, critic)
         self._scene, self._kept = scene, kept
 
-    def look(self, picture: NDArray[np.uint8], device: torch.device) -> Scene:
+    def look(self, picture: NDArray[np.uint8], device: torch.device, windows: int = WINDOWS) -> Scene:
         """The picture as it was made ready, or a smaller copy."""
-        return self._scene if max(picture.shape[:2]) == self._scene.frame.longest else super().look(picture, device)
+        is_smaller = max(picture.shape[:2]) < self._scene.frame.longest
+        return super().look(picture, device, windows) if is_smaller else self._scene
 
     def energies(self, scene: Scene, paths: Tensor) -> Tensor:
         """See ``Judge.energies``."""

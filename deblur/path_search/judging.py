@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 WINDOWS = 4
 """Parts of the picture that paths are compared by."""
-_LED_BY = 2  # of these, where paths are followed
+LED_BY = 2
+"""Of these, the parts that paths are followed by."""
 _AT_LAST = 9  # of a picture of 640x480 nearly all: four parts can look better than the others are
 _DOUBT = 0.045  # a path is told where it seems to leave so much less error, as a natural logarithm (.4 dB)
 
@@ -62,11 +63,11 @@ class Judge:
             return None
         return cls(network, Critic.load(file))
 
-    def look(self, picture: NDArray[np.uint8], device: torch.device) -> Scene:
-        """A blurred picture (H, W, 3), RGB uint8, as it is judged."""
+    def look(self, picture: NDArray[np.uint8], device: torch.device, windows: int = _AT_LAST) -> Scene:
+        """A blurred picture (H, W, 3), RGB uint8, as it is judged, by so many parts of it at most."""
         self._critic.to(device)
         with torch.no_grad():
-            return Scene(self._network, to_batch(picture, device), _AT_LAST)
+            return Scene(self._network, to_batch(picture, device), windows)
 
     def energies(self, scene: Scene, paths: Tensor) -> Tensor:
         """(N,) what speaks against paths (N, 8, 3) in the pixels of the picture that is looked at."""
@@ -74,7 +75,7 @@ class Judge:
 
     def follow(self, scene: Scene, paths: Sequence[Tensor], stages: Sequence[Stage]) -> list[Trial]:
         """Where the first of some paths lead in the picture that is looked at, the best one first."""
-        return follow(self._critic, scene.part(_LED_BY), paths, stages)
+        return follow(self._critic, scene.part(LED_BY), paths, stages)
 
     def choose(self, scene: Scene, paths: Sequence[Tensor]) -> Tensor | None:
         """The last word: the best of some paths in all parts that were looked at.

@@ -18,7 +18,7 @@ from deblur.path_search.critic import Critic
 from deblur.path_search.descent import Stage, Trial, follow, try_all
 from deblur.path_search.evidence import WINDOW, Scene, mean_width
 from deblur.path_search.explaining import explain
-from deblur.path_search.judging import Judge
+from deblur.path_search.judging import LED_BY, Judge
 from deblur.path_search.starts import random_starts
 from deblur.pictures import scale_down, scaled_size
 from deblur.released import load_released, released_sha256
@@ -175,8 +175,9 @@ class PathSearch:
         if effort.largest and seen_in < longest:
             held.lead(self.follow, self.scene(copy, LARGEST, WINDOWS[2]), effort.largest)
         if effort.judged_middle:
-            smaller = held.looked if longest <= MIDDLE else judge.look(scale_down(copy, MIDDLE), self._device)
-            held.lead(judge.follow, smaller, effort.judged_middle)
+            smaller = scale_down(copy, MIDDLE)
+            scene = held.looked if longest <= MIDDLE else judge.look(smaller, self._device, LED_BY)
+            held.lead(judge.follow, scene, effort.judged_middle)
         if effort.judged_largest:
             held.lead(judge.follow, held.looked, effort.judged_largest)
         path = judge.choose(held.looked, [trial.waves for trial in held.trials[:_AT_LAST]])
