@@ -54,7 +54,7 @@ _LONGER = (1.0, 1.1)  # such a path as it is and longer
 _BETWEEN = (0.35, 0.7)  # of the way from such a path to the true one
 _WINDOWS = 2  # where no search looks at more
 _CLOSE = 4  # wrong paths of a picture that a judge learns from
-_SEARCHING = USUAL._replace(starts=20, judged_largest=(Stage(2, 8, 0.1),))  # of a search for paths that it learns from
+_SEARCHING = USUAL._replace(starts=20, judged_largest=Stage(2, 16, 0.15))  # of a search for paths that it learns from
 _LEAST = 1e-9
 
 
@@ -255,10 +255,9 @@ class _Watched(Judge):
         super().__init__(network, critic)
         self._scene, self._kept = scene, kept
 
-    def look(self, picture: NDArray[np.uint8], device: torch.device, windows: int = WINDOWS) -> Scene:
+    def look(self, picture: NDArray[np.uint8], device: torch.device) -> Scene:
         """The picture as it was made ready, or a smaller copy."""
-        is_smaller = max(picture.shape[:2]) < self._scene.frame.longest
-        return super().look(picture, device, windows) if is_smaller else self._scene
+        return self._scene if max(picture.shape[:2]) == self._scene.frame.longest else super().look(picture, device)
 
     def energies(self, scene: Scene, paths: Tensor) -> Tensor:
         """See ``Judge.energies``."""

@@ -71,25 +71,53 @@ def follow(
     return best
 
 
+def follow_by_parts(critic: Critic, parts: Sequence[Scene], paths: Sequence[Tensor], stage: Stage) -> list[Tensor]:
+    """Where the first of some paths (8, 3) lead when each step sees another part of the picture.
+
+    So a path is not fitted to few of its parts. Where it is last is what counts: parts are not compared, one is harder
+    to restore than another.
+    """
+    led: list[Tensor] = []
+    for chunk in torch.stack(list(paths[: stage.kept])).split(_at_once(parts[0])):
+        way = _WayDown(chunk, stage)
+        with torch.enable_grad():
+            for step in range(stage.steps):
+                way.go(critic(parts[step % len(parts)].judge(way.waves)))
+        led += way.waves.detach()
+    return led
+
+
+class _WayDown:
+    """Paths (N, 8, 3) on their way down energies, by Adam with a rate that falls evenly."""
+
+    def __init__(self, waves: Tensor, stage: Stage) -> None:
+        self.waves = waves.clone().requires_grad_()
+        self._optimizer = torch.optim.Adam([self.waves], stage.rate, betas=_BETAS)
+        self._fall = stage.rate / (stage.steps + 1)
+
+    def go(self, energies: Tensor) -> None:
+        """One step, by the energies (N,) of where the paths are."""
+        self._optimizer.zero_grad()
+        energies.sum().backward()
+        self._optimizer.step()
+        self._optimizer.param_groups[0]["lr"] -= self._fall
+
+
 def _descend(critic: Critic, scene: Scene, waves: Tensor, stage: Stage, watch: Watch | None) -> list[Trial]:
-    """The best path on each way down the energy's gradient, by Adam with a rate that falls evenly."""
-    waves = waves.clone().requires_grad_()
-    optimizer = torch.optim.Adam([waves], stage.rate, betas=_BETAS)
-    best = [Trial(float("inf"), path) for path in waves.detach()]
+    """The best path on each way down."""
+    way = _WayDown(waves, stage)
+    best = [Trial(float("inf"), path) for path in waves]
     with torch.enable_grad():
         for step in range(stage.steps + 1):
-            optimizer.param_groups[0]["lr"] = stage.rate * (1 - step / (stage.steps + 1))
             last = step == stage.steps
-            judged = scene.judge(waves.detach() if last else waves)
+            judged = scene.judge(way.waves.detach() if last else way.waves)
             energies = critic(judged)
             if watch is not None:
                 watch(judged, True)
-            here = map(Trial, energies.tolist(), waves.detach().clone())
+            here = map(Trial, energies.tolist(), way.waves.detach().clone())
             best = [min(pair, key=lambda trial: trial.energy) for pair in zip(best, here, strict=True)]
             if not last:
-                optimizer.zero_grad()
-                energies.sum().backward()
-                optimizer.step()
+                way.go(energies)
     return best
 
 

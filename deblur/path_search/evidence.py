@@ -119,16 +119,16 @@ class Scene:
         height, width = self._shape
         return torch.cat([picture[..., top : top + height, left : left + width] for top, left in self._corners])
 
-    def part(self, windows: int) -> Scene:
-        """The same picture, seen by the first of its windows alone."""
+    def part(self, windows: slice) -> Scene:
+        """The same picture, seen by some of its windows alone."""
         part = copy(self)
-        part.windows = min(windows, self.windows)
-        part._corners = self._corners[:windows]
+        part._corners = self._corners[windows]
+        part.windows = len(part._corners)
         part.blurred, part._brightness, part._light = (
-            each[:windows] for each in (self.blurred, self._brightness, self._light)
+            each[windows] for each in (self.blurred, self._brightness, self._light)
         )
-        part._still, part._own_squares = self._still[:, :windows], self._own_squares[:, :windows]
-        part.by_itself = Judged(*(each[:, :windows] for each in self.by_itself))
+        part._still, part._own_squares = self._still[:, windows], self._own_squares[:, windows]
+        part.by_itself = Judged(*(each[:, windows] for each in self.by_itself))
         part._reblurring = Reblurring(self.frame, self._shape, part._corners, self.blurred.device)
         return part
 

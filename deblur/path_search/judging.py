@@ -9,7 +9,7 @@ import torch
 
 from deblur.devices import to_batch
 from deblur.path_search.critic import RELEASED, Critic
-from deblur.path_search.descent import Stage, Trial, follow
+from deblur.path_search.descent import follow, follow_by_parts
 from deblur.path_search.evidence import Scene
 from deblur.released import SUFFIX, released_sha256
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from deblur.networks.guided import GuidedNetwork
+    from deblur.path_search.descent import Stage
 
 WINDOWS = 4
 """Parts of the picture that paths are compared by."""
-LED_BY = 2
-"""Of these, the parts that paths are followed by."""
+_LED_BY = 2  # that see each step on the way down
 _AT_LAST = 9  # of a picture of 640x480 nearly all: four parts can look better than the others are
 _DOUBT = 0.045  # a path is told where it seems to leave so much less error, as a natural logarithm (.4 dB)
 
@@ -63,19 +63,26 @@ class Judge:
             return None
         return cls(network, Critic.load(file))
 
-    def look(self, picture: NDArray[np.uint8], device: torch.device, windows: int = _AT_LAST) -> Scene:
-        """A blurred picture (H, W, 3), RGB uint8, as it is judged, by so many parts of it at most."""
+    def look(self, picture: NDArray[np.uint8], device: torch.device) -> Scene:
+        """A blurred picture (H, W, 3), RGB uint8, as it is judged."""
         self._critic.to(device)
         with torch.no_grad():
-            return Scene(self._network, to_batch(picture, device), windows)
+            return Scene(self._network, to_batch(picture, device), _AT_LAST)
 
     def energies(self, scene: Scene, paths: Tensor) -> Tensor:
         """(N,) what speaks against paths (N, 8, 3) in the pixels of the picture that is looked at."""
-        return self._energies(scene.part(WINDOWS), paths)
+        return self._energies(scene.part(slice(WINDOWS)), paths)
 
-    def follow(self, scene: Scene, paths: Sequence[Tensor], stages: Sequence[Stage]) -> list[Trial]:
-        """Where the first of some paths lead in the picture that is looked at, the best one first."""
-        return follow(self._critic, scene.part(LED_BY), paths, stages)
+    def follow(self, scene: Scene, paths: Sequence[Tensor], stage: Stage) -> list[Tensor]:
+        """Where the first of some paths lead in few steps, by the strongest parts of the picture that is looked at."""
+        led = follow(self._critic, scene.part(slice(_LED_BY)), paths, (stage,))
+        return [trial.waves for trial in led]
+
+    def follow_all_over(self, scene: Scene, paths: Sequence[Tensor], stage: Stage) -> list[Tensor]:
+        """Where the first of some paths lead in more steps, all parts of that picture by turns."""
+        firsts = range(0, max(1, scene.windows - _LED_BY + 1), _LED_BY)
+        parts = [scene.part(slice(first, first + _LED_BY)) for first in firsts]
+        return follow_by_parts(self._critic, parts, paths, stage)
 
     def choose(self, scene: Scene, paths: Sequence[Tensor]) -> Tensor | None:
         """The last word: the best of some paths in all parts that were looked at.

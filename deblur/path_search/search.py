@@ -18,13 +18,13 @@ from deblur.path_search.critic import Critic
 from deblur.path_search.descent import Stage, Trial, follow, try_all
 from deblur.path_search.evidence import WINDOW, Scene, mean_width
 from deblur.path_search.explaining import explain
-from deblur.path_search.judging import LED_BY, Judge
+from deblur.path_search.judging import Judge
 from deblur.path_search.starts import random_starts
 from deblur.pictures import scale_down, scaled_size
 from deblur.released import load_released, released_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from deblur.exposure.kernels import Exposure
     from deblur.path_search.descent import Watch
     from deblur.path_search.explaining import Restore
-
-    _Follow = Callable[[Scene, Sequence[Tensor], Sequence[Stage]], list[Trial]]
 
 MIDDLE, LARGEST = 400, 640
 """Longer sides, in pixels, of the copies that paths are followed in after the first."""
@@ -56,17 +54,17 @@ class Effort(NamedTuple):
         first: stages there, one at least.
         middle: stages in the middle copy, where it is larger than the first; none leaves it out.
         largest: stages in the largest, likewise.
-        judged_middle: stages in the middle copy that a judge leads, by what the network makes of it that restores the
-            picture, where that is another one than the network that searches; none leaves them out.
-        judged_largest: stages in the largest, likewise.
+        judged_middle: a stage in the middle copy that a judge leads, by what the network makes of it that restores the
+            picture, where that is another one than the network that searches; None leaves it out.
+        judged_largest: one in the largest, likewise.
     """
 
     starts: int
     first: tuple[Stage, ...]
     middle: tuple[Stage, ...]
     largest: tuple[Stage, ...]
-    judged_middle: tuple[Stage, ...] = ()
-    judged_largest: tuple[Stage, ...] = ()
+    judged_middle: Stage | None = None
+    judged_largest: Stage | None = None
 
 
 USUAL = Effort(
@@ -74,8 +72,8 @@ USUAL = Effort(
     first=(Stage(8, 4, 0.2), Stage(4, 5, 0.17), Stage(3, 6, 0.12)),
     middle=(Stage(3, 5, 0.12),),
     largest=(Stage(1, 8, 0.1),),
-    judged_middle=(Stage(5, 5, 0.12),),
-    judged_largest=(Stage(1, 8, 0.1), Stage(1, 8, 0.1)),
+    judged_middle=Stage(5, 5, 0.12),
+    judged_largest=Stage(1, 16, 0.15),
 )
 """What `PathSearch` spends by default."""
 
@@ -119,7 +117,7 @@ class PathSearch:
         if not effort.first:
             raise ValueError("a search needs a stage in the first copy")
         if judge is None:
-            effort = effort._replace(judged_middle=(), judged_largest=())  # the critic has led already
+            effort = effort._replace(judged_middle=None, judged_largest=None)  # the critic has led already
             judge = Judge(self._network, self._critic, _DOUBT)
         self._effort, self._judge = effort, judge
 
@@ -173,14 +171,15 @@ class PathSearch:
         held = _Held(self._judge, self._judge.look(copy, self._device), paths)
         effort, judge = self._effort, self._judge
         if effort.largest and seen_in < longest:
-            held.lead(self.follow, self.scene(copy, LARGEST, WINDOWS[2]), effort.largest)
-        if effort.judged_middle:
-            smaller = scale_down(copy, MIDDLE)
-            scene = held.looked if longest <= MIDDLE else judge.look(smaller, self._device, LED_BY)
-            held.lead(judge.follow, scene, effort.judged_middle)
-        if effort.judged_largest:
-            held.lead(judge.follow, held.looked, effort.judged_largest)
-        path = judge.choose(held.looked, [trial.waves for trial in held.trials[:_AT_LAST]])
+            scene = self.scene(copy, LARGEST, WINDOWS[2])
+            held.add(scene, [trial.waves for trial in self.follow(scene, held.paths(scene), effort.largest)])
+        if effort.judged_middle is not None:
+            scene = held.looked if longest <= MIDDLE else judge.look(scale_down(copy, MIDDLE), self._device)
+            held.add(scene, judge.follow(scene, held.paths(scene), effort.judged_middle))
+        if effort.judged_largest is not None:
+            scene = held.looked
+            held.add(scene, judge.follow_all_over(scene, held.paths(scene), effort.judged_largest))
+        path = judge.choose(held.looked, held.paths(held.looked)[:_AT_LAST])
         return path if path is None else held.looked.frame.motion(path).scaled(max(picture.shape[:2]) / longest)
 
     def _seen_by_critic(
@@ -254,22 +253,22 @@ class _Held:
 
     Attributes:
         looked: the copy that the judge looks at.
-        trials: the paths in its pixels, the best one first.
     """
 
     def __init__(self, judge: Judge, looked: Scene, paths: Tensor) -> None:
         """Judge paths (N, 8, 3)."""
         self._judge = judge
         self.looked = looked
-        self.trials: list[Trial] = []
-        self._add(paths)
+        self._trials: list[Trial] = []
+        self.add(looked, list(paths))
 
-    def lead(self, follow: _Follow, scene: Scene, stages: Sequence[Stage]) -> None:
-        """Follow the first of the paths in a copy, and judge where they lead."""
+    def paths(self, scene: Scene) -> list[Tensor]:
+        """All of them (8, 3), in a copy's pixels, the best one first."""
         larger = self.looked.frame.longest / scene.frame.longest
-        led = follow(scene, [trial.waves / larger for trial in self.trials], stages)
-        self._add(torch.stack([trial.waves for trial in led]) * larger)
+        return [trial.waves / larger for trial in self._trials]
 
-    def _add(self, paths: Tensor) -> None:
-        energies = self._judge.energies(self.looked, paths).tolist()
-        self.trials = sorted([*map(Trial, energies, paths), *self.trials], key=lambda trial: trial.energy)
+    def add(self, scene: Scene, paths: Sequence[Tensor]) -> None:
+        """Judge paths (8, 3) in a copy's pixels, and keep them too."""
+        waves = torch.stack(list(paths)) * (self.looked.frame.longest / scene.frame.longest)
+        energies = self._judge.energies(self.looked, waves).tolist()
+        self._trials = sorted([*map(Trial, energies, waves), *self._trials], key=lambda trial: trial.energy)

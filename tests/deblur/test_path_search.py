@@ -24,7 +24,7 @@ from deblur.exposure.spectra import luma
 from deblur.networks.guided import GuidedNetwork
 from deblur.path_search import Judge, PathSearch
 from deblur.path_search.critic import RELEASED, Critic, ErrorMap
-from deblur.path_search.descent import Stage, Trial
+from deblur.path_search.descent import Stage, Trial, follow_by_parts
 from deblur.path_search.evidence import NAMES, Judged, Scene, width_of
 from deblur.path_search.explaining import Explaining
 from deblur.path_search.judging import judge_file
@@ -245,13 +245,45 @@ def test_trials_that_are_judged_together_are_judged_alike(shaken: Shaken, networ
 
 def test_part_of_a_scene_is_a_scene_of_fewer_windows(shaken: Shaken, network: GuidedNetwork):
     blurred = to_batch(shaken.blurred, CPU)
-    part, fewer = Scene(network, blurred, windows=3).part(1), Scene(network, blurred, windows=1)
+    part, fewer = Scene(network, blurred, windows=3).part(slice(1)), Scene(network, blurred, windows=1)
     assert part.windows == fewer.windows == 1
     torch.testing.assert_close(part.blurred, fewer.blurred)
     for one, other in zip(
         (*part.judge(waves(3)), *part.by_itself), (*fewer.judge(waves(3)), *fewer.by_itself), strict=True
     ):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+class Bowl:
+    """A part of a picture whose energy is least at one path."""
+
+    windows = 2
+
+    def __init__(self, lowest: float, order: list[float]) -> None:
+        self.lowest, self.order = lowest, order
+
+    def judge(self, paths: torch.Tensor) -> torch.Tensor:
+        self.order.append(self.lowest)
+        return (paths - self.lowest).square().sum((1, 2))
+
+
+def test_parts_that_see_a_path_in_turn_lead_to_what_is_best_for_all_of_them():
+    def energy(judged: torch.Tensor) -> torch.Tensor:
+        return judged
+
+    order: list[float] = []
+    parts = [Bowl(lowest, order) for lowest in (0.0, 1.0)]
+    stage = Stage(2, 40, 0.2)
+    starts = [torch.full((WAVES, AXES), place) for place in (3.0, -2.0, 9.0)]
+    together = follow_by_parts(energy, parts, starts, stage)
+    alone = follow_by_parts(energy, parts[:1], starts, stage)
+    assert order[:40] == [0.0, 1.0] * 20
+    assert len(together) == len(alone) == 2
+    for path in together:
+        torch.testing.assert_close(path, torch.full_like(path, 0.5), atol=0.15, rtol=0)
+    for path in alone:
+        torch.testing.assert_close(path, torch.zeros_like(path), atol=0.15, rtol=0)
+    torch.testing.assert_close(starts[0], torch.full((WAVES, AXES), 3.0))
 
 
 def test_a_search_with_a_critic_that_knows_comes_near_the_true_path(shaken: Shaken):
@@ -391,18 +423,19 @@ def test_the_last_word_is_said_after_a_look_at_more_of_the_picture(network: Guid
 
 
 def test_the_judge_leads_in_two_copies(shaken: Shaken, network: GuidedNetwork, monkeypatch: pytest.MonkeyPatch):
-    def follow(scene: Scene, paths: Sequence[torch.Tensor], stages: Sequence[Stage]) -> list[Trial]:
-        """Led to a path that is longer, and further where there are more."""
-        led.append((scene.frame.longest, stages, paths[0]))
-        return [Trial(0.0, 2 * path) for path in paths[: stages[0].kept]]
+    def follow(scene: Scene, paths: Sequence[torch.Tensor], stage: Stage) -> list[torch.Tensor]:
+        """Led to paths that are longer."""
+        led.append((scene.frame.longest, stage, paths[0]))
+        return [2 * path for path in paths[: stage.kept]]
 
-    led: list[tuple[int, Sequence[Stage], torch.Tensor]] = []
+    led: list[tuple[int, Stage, torch.Tensor]] = []
     larger = np.array(Image.fromarray(shaken.blurred).resize((600, 468), Image.Resampling.BICUBIC))
     judge = Judge(network, Agrees())
     monkeypatch.setattr(judge, "follow", follow)
-    effort = QUICK._replace(judged_middle=(Stage(2, 5, 0.1),), judged_largest=(Stage(1, 8, 0.1),))
+    monkeypatch.setattr(judge, "follow_all_over", follow)
+    effort = QUICK._replace(judged_middle=Stage(2, 5, 0.1), judged_largest=Stage(1, 8, 0.1))
     found = PathSearch.load(critic=Sulks(), effort=effort, judge=judge)(larger)
-    assert [(side, stages) for side, stages, _ in led] == [(400, effort.judged_middle), (600, effort.judged_largest)]
+    assert [(side, stage) for side, stage, _ in led] == [(400, effort.judged_middle), (600, effort.judged_largest)]
     # The best path of the smaller copy goes on in the larger one, in its pixels, and the best of all is told.
     torch.testing.assert_close(led[1][2], 2 * 1.5 * led[0][2])
     assert found is not None
@@ -419,7 +452,7 @@ def test_the_judge_leads_at_the_end(shaken: Shaken, network: GuidedNetwork):
 
     asked: list[torch.Tensor] = []
     judge = Follows(network, Agrees())
-    judged = PathSearch.load(critic=Sulks(), effort=QUICK._replace(judged_largest=(Stage(2, 3, 0.3),)), judge=judge)
+    judged = PathSearch.load(critic=Sulks(), effort=QUICK._replace(judged_largest=Stage(2, 3, 0.3)), judge=judge)
     found = judged(shaken.blurred)
     tried, led = asked
     # This judge likes long paths, so it has led both to longer ones, and one of these is told.
@@ -431,10 +464,10 @@ def test_the_judge_leads_at_the_end(shaken: Shaken, network: GuidedNetwork):
     np.testing.assert_allclose(found.path, frame.motion(longest).path)
     # Without another network's judge there is nothing to lead by that has not led before.
     same, without = (
-        PathSearch.load(critic=Agrees(), effort=QUICK._replace(judged_middle=stages, judged_largest=stages))(
+        PathSearch.load(critic=Agrees(), effort=QUICK._replace(judged_middle=stage, judged_largest=stage))(
             shaken.blurred
         )
-        for stages in ((Stage(1, 3, 0.3),), ())
+        for stage in (Stage(1, 3, 0.3), None)
     )
     assert same is not None
     assert without is not None

@@ -46,7 +46,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(critic_samples, "_BESIDE", (Stage(2, 2, 0.12),))
     monkeypatch.setattr(critic_samples, "_EXPLAINING", 4)
     few = (Stage(2, 1, 0.1),)
-    monkeypatch.setattr(critic_samples, "_SEARCHING", Effort(2, few, (), (), few, few))
+    monkeypatch.setattr(critic_samples, "_SEARCHING", Effort(2, few, (), (), *few, *few))
 
 
 @pytest.fixture
