@@ -73,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
             "path, NAME+search finds one",
         ),
         ("network", "networks by name with random weights, from tensor to tensor"),
-        ("detector", "YOLO weights, from picture to boxes"),
+        ("detector", "YOLO weights, from picture to boxes; NAME=FILE calls a file NAME"),
     ):
         parser.add_argument(f"--{kind}", nargs="+", action=Collect, default=[], metavar="NAME", help=what)
     parser.add_argument(
@@ -175,7 +175,7 @@ def _distinct(programs: list[Program]) -> list[Program]:
     twice = [name for name, count in Counter(program.name for program in named).items() if count > 1]
     if twice:
         raise DeblurError(
-            f"two programs are named {twice[0]!r}; time each once, or call a deblurrer otherwise, NAME=FILE"
+            f"two programs are named {twice[0]!r}; time each once, or call one otherwise, NAME=FILE"
         )
     return named
 

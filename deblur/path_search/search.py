@@ -42,7 +42,7 @@ WINDOWS = (1, 2, 3)
 LEAST_SIDE = 48
 """Shorter side, in pixels, of a copy of ``WINDOW`` that is searched: of one less large there is too little to judge."""
 _LENGTHS = (1.0, 1.1, 1.2)  # of starts that explain a restoration: it is still a little blurred, so they are too short
-_AT_LAST = 2  # paths that the judge chooses from with all that it looks at
+_CHOSEN_FROM = 2  # paths that the judge chooses from with all that it looks at
 _DOUBT = 0.1  # of a critic that has led the search and has the last word too: it likes what it has led to
 
 
@@ -179,7 +179,7 @@ class PathSearch:
         if effort.judged_largest is not None:
             scene = held.looked
             held.add(scene, judge.follow_all_over(scene, held.paths(scene), effort.judged_largest))
-        path = judge.choose(held.looked, held.paths(held.looked)[:_AT_LAST])
+        path = judge.choose(held.looked, held.paths(held.looked)[:_CHOSEN_FROM])
         return path if path is None else held.looked.frame.motion(path).scaled(max(picture.shape[:2]) / longest)
 
     def _seen_by_critic(
