@@ -77,8 +77,8 @@ def build_parser() -> argparse.ArgumentParser:
         action=Collect,
         metavar="NAME|FILE|NAME=FILE",
         help="networks that restore; NAME=FILE calls weights of your own NAME; NAME+gyro is told the camera's path, as "
-        "a gyroscope measures it, where blur is synthetic; NAME+search searches for it, which takes a core a "
-        "minute or two a picture; none for no network (default: none)",
+        "a gyroscope measures it, where blur is synthetic; NAME+search searches for it, which takes a core "
+        "two or three minutes a picture; none for no network (default: none)",
     )
     arms.add_argument(
         "--deblurred",

@@ -49,7 +49,7 @@ def score_pairs(
     """
     code = [hashlib.sha256((Path(__file__).parent / name).read_bytes()).hexdigest() for name in _SCORING]
     cache = Cache(folder / "cache", key_of(code=state_of_code(), scoring=code))
-    # What a network restores takes up to a minute, so its score is kept; a file is as soon read and scored again.
+    # What a network restores may take minutes, so its score is kept; a file is as soon read and scored again.
     makers = {
         method.name: key_of(method=method.name, facts=method.describe(), aligned=args.align)
         for method in methods

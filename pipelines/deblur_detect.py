@@ -88,7 +88,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="NAME|FILE|NAME=FILE",
         help="default, the name of a released network, a .safetensors file (NAME=FILE calls it NAME), or none; "
         "NAME+search of a guided network searches for the camera's path of every picture by restoring it along many, "
-        "for a minute or two of one core (docs/path-search.md; default: default)",
+        "for two or three minutes of one core (docs/path-search.md; default: default)",
     )
     models.add_argument(
         "--full-size",
