@@ -174,9 +174,7 @@ def _distinct(programs: list[Program]) -> list[Program]:
     ]
     twice = [name for name, count in Counter(program.name for program in named).items() if count > 1]
     if twice:
-        raise DeblurError(
-            f"two programs are named {twice[0]!r}; time each once, or call one otherwise, NAME=FILE"
-        )
+        raise DeblurError(f"two programs are named {twice[0]!r}; time each once, or call one otherwise, NAME=FILE")
     return named
 
 
