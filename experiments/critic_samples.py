@@ -18,7 +18,7 @@ from deblur.errors import DeblurError
 from deblur.networks.guided import GuidedNetwork
 from deblur.path_search import PathSearch
 from deblur.path_search.critic import Critic
-from deblur.path_search.descent import Stage
+from deblur.path_search.descent import Stage, Trial, try_all
 from deblur.path_search.evidence import NAMES, Scene
 from deblur.path_search.explaining import explain
 from deblur.path_search.judging import WINDOWS, Judge
@@ -255,17 +255,14 @@ class _Watched(Judge):
         super().__init__(network, critic)
         self._scene, self._kept = scene, kept
 
-    def look(self, picture: NDArray[np.uint8], device: torch.device) -> Scene:
+    def look(self, picture: NDArray[np.uint8], device: torch.device, windows: int = WINDOWS) -> Scene:
         """The picture as it was made ready, or a smaller copy."""
-        return self._scene if max(picture.shape[:2]) == self._scene.frame.longest else super().look(picture, device)
+        own = max(picture.shape[:2]) == self._scene.frame.longest
+        return self._scene if own else super().look(picture, device, windows)
 
-    def energies(self, scene: Scene, paths: Tensor) -> Tensor:
-        """See ``Judge.energies``."""
-        with torch.no_grad():
-            looks = [scene.judge(path[None]) for path in paths]
-            for judged in looks:
-                self._kept.add(judged)
-            return torch.cat([self._critic(judged) for judged in looks])
+    def try_all(self, scene: Scene, paths: Tensor) -> list[Trial]:
+        """See ``Judge.try_all``."""
+        return try_all(self._critic, scene, paths, lambda judged, _: self._kept.add(judged))
 
     def choose(self, scene: Scene, paths: Sequence[Tensor]) -> None:
         """None is told."""

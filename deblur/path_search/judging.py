@@ -9,7 +9,7 @@ import torch
 
 from deblur.devices import to_batch
 from deblur.path_search.critic import RELEASED, Critic
-from deblur.path_search.descent import follow, follow_by_parts
+from deblur.path_search.descent import Trial, follow, follow_by_parts, try_all
 from deblur.path_search.evidence import Scene
 from deblur.released import SUFFIX, released_sha256
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 WINDOWS = 4
 """Parts of the picture that paths are compared by."""
-_LED_BY = 2  # that see each step on the way down
+LED_BY = 2
+"""Parts that see each step on the way down."""
 _AT_LAST = 9  # of a picture of 640x480 nearly all: four parts can look better than the others are
 _DOUBT = 0.045  # a path is told where it seems to leave so much less error, as a natural logarithm (.4 dB)
 
@@ -63,25 +64,25 @@ class Judge:
             return None
         return cls(network, Critic.load(file))
 
-    def look(self, picture: NDArray[np.uint8], device: torch.device) -> Scene:
-        """A blurred picture (H, W, 3), RGB uint8, as it is judged."""
+    def look(self, picture: NDArray[np.uint8], device: torch.device, windows: int = _AT_LAST) -> Scene:
+        """A blurred picture (H, W, 3), RGB uint8, as it is judged; ``LED_BY`` windows do only to lead there."""
         self._critic.to(device)
         with torch.no_grad():
-            return Scene(self._network, to_batch(picture, device), _AT_LAST)
+            return Scene(self._network, to_batch(picture, device), windows)
 
-    def energies(self, scene: Scene, paths: Tensor) -> Tensor:
-        """(N,) what speaks against paths (N, 8, 3) in the pixels of the picture that is looked at."""
-        return self._energies(scene.part(slice(WINDOWS)), paths)
+    def try_all(self, scene: Scene, paths: Tensor) -> list[Trial]:
+        """Trials of paths (N, 8, 3), in the pixels of the picture that is looked at, the best one first."""
+        return try_all(self._critic, scene.part(slice(WINDOWS)), paths)
 
     def follow(self, scene: Scene, paths: Sequence[Tensor], stage: Stage) -> list[Tensor]:
         """Where the first of some paths lead in few steps, by the strongest parts of the picture that is looked at."""
-        led = follow(self._critic, scene.part(slice(_LED_BY)), paths, (stage,))
+        led = follow(self._critic, scene.part(slice(LED_BY)), paths, (stage,))
         return [trial.waves for trial in led]
 
     def follow_all_over(self, scene: Scene, paths: Sequence[Tensor], stage: Stage) -> list[Tensor]:
         """Where the first of some paths lead in more steps, all parts of that picture by turns."""
-        firsts = range(0, max(1, scene.windows - _LED_BY + 1), _LED_BY)
-        parts = [scene.part(slice(first, first + _LED_BY)) for first in firsts]
+        firsts = range(0, max(1, scene.windows - LED_BY + 1), LED_BY)
+        parts = [scene.part(slice(first, first + LED_BY)) for first in firsts]
         return follow_by_parts(self._critic, parts, paths, stage)
 
     def choose(self, scene: Scene, paths: Sequence[Tensor]) -> Tensor | None:
@@ -90,15 +91,10 @@ class Judge:
         Returns:
             None where none leaves clearly less error than what the network restores by itself.
         """
-        energies = self._energies(scene, torch.stack(list(paths)))
-        best = energies.argmin()
+        best = try_all(self._critic, scene, torch.stack(list(paths)))[0]
         with torch.no_grad():
-            asked = self._critic(scene.by_itself) - self._doubt
-        return paths[int(best)] if energies[best] < asked else None
-
-    def _energies(self, scene: Scene, paths: Tensor) -> Tensor:
-        with torch.no_grad():
-            return torch.cat([self._critic(scene.judge(path[None])) for path in paths])
+            asked = float(self._critic(scene.by_itself)) - self._doubt
+        return best.waves if best.energy < asked else None
 
     def describe(self) -> str:
         """Hash of what it judges by."""

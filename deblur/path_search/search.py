@@ -18,7 +18,7 @@ from deblur.path_search.critic import Critic
 from deblur.path_search.descent import Stage, Trial, follow, try_all
 from deblur.path_search.evidence import WINDOW, Scene, mean_width
 from deblur.path_search.explaining import explain
-from deblur.path_search.judging import Judge
+from deblur.path_search.judging import LED_BY, Judge
 from deblur.path_search.starts import random_starts
 from deblur.pictures import scale_down, scaled_size
 from deblur.released import load_released, released_sha256
@@ -174,7 +174,7 @@ class PathSearch:
             scene = self.scene(copy, LARGEST, WINDOWS[2])
             held.add(scene, [trial.waves for trial in self.follow(scene, held.paths(scene), effort.largest)])
         if effort.judged_middle is not None:
-            scene = held.looked if longest <= MIDDLE else judge.look(scale_down(copy, MIDDLE), self._device)
+            scene = held.looked if longest <= MIDDLE else judge.look(scale_down(copy, MIDDLE), self._device, LED_BY)
             held.add(scene, judge.follow(scene, held.paths(scene), effort.judged_middle))
         if effort.judged_largest is not None:
             scene = held.looked
@@ -270,5 +270,5 @@ class _Held:
     def add(self, scene: Scene, paths: Sequence[Tensor]) -> None:
         """Judge paths (8, 3) in a copy's pixels, and keep them too."""
         waves = torch.stack(list(paths)) * (self.looked.frame.longest / scene.frame.longest)
-        energies = self._judge.energies(self.looked, waves).tolist()
-        self._trials = sorted([*map(Trial, energies, waves), *self._trials], key=lambda trial: trial.energy)
+        tried = self._judge.try_all(self.looked, waves)
+        self._trials = sorted([*tried, *self._trials], key=lambda trial: trial.energy)

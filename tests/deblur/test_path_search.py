@@ -392,10 +392,12 @@ def test_the_judge_has_the_last_word_with_the_network_that_restores(shaken: Shak
     paths = torch.stack([*waves(1, 2) / 4, waves(1)[0]])
     likes, objects = Judge(network, Agrees()), Judge(network, Sulks())
     scene = likes.look(shaken.blurred, CPU)
-    energies = likes.energies(scene, paths)
-    torch.testing.assert_close(objects.energies(scene, paths), -energies)
-    assert int(energies.argmin()) == 2
-    assert likes.choose(scene, several := list(paths)) is several[2]
+    liked, objected = likes.try_all(scene, paths), objects.try_all(scene, paths)
+    torch.testing.assert_close([trial.energy for trial in objected], [-trial.energy for trial in reversed(liked)])
+    assert torch.equal(liked[0].waves, paths[2])
+    chosen = likes.choose(scene, several := list(paths))
+    assert chosen is not None
+    assert torch.equal(chosen, paths[2])
     assert objects.choose(scene, several) is None
     assert Judge(network, Agrees(), doubt=1e6).choose(scene, several) is None
     # Whatever the critic that leads the search thinks of its own paths.
@@ -416,7 +418,7 @@ def test_the_last_word_is_said_after_a_look_at_more_of_the_picture(network: Guid
     seen: list[int] = []
     judge = Judge(network, Counts())
     scene = judge.look(np.random.default_rng(0).integers(0, 256, (480, 640, 3)).astype(np.uint8), CPU)
-    judge.energies(scene, waves(1))
+    judge.try_all(scene, waves(1))
     judge.choose(scene, waves(1))
     assert seen == [4, scene.windows, scene.windows]
     assert scene.windows > 6
@@ -446,9 +448,9 @@ def test_the_judge_leads_at_the_end(shaken: Shaken, network: GuidedNetwork):
     class Follows(Judge):
         """Looks where it was led."""
 
-        def energies(self, scene: Scene, paths: torch.Tensor) -> torch.Tensor:
+        def try_all(self, scene: Scene, paths: torch.Tensor) -> list[Trial]:
             asked.append(paths)
-            return super().energies(scene, paths)
+            return super().try_all(scene, paths)
 
     asked: list[torch.Tensor] = []
     judge = Follows(network, Agrees())
