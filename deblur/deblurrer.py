@@ -12,6 +12,7 @@ import torch
 
 from deblur.devices import resolve_device, to_batch
 from deblur.errors import DeblurError
+from deblur.exposure.consistency import make_consistent
 from deblur.exposure.kernels import exposure_along, spread
 from deblur.exposure.paths import GYROSCOPE
 from deblur.naming import parse_deblurrer
@@ -35,6 +36,26 @@ if TYPE_CHECKING:
     from deblur.path_search import PathSearch
 
 MAX_PIXELS = 1 << 20
+
+
+class _Told(NamedTuple):
+    """A path that a picture is restored along.
+
+    Attributes:
+        path: in the picture's pixels.
+        sensed: whether somebody measured it; one that was searched for may be wrong in ways that look right.
+    """
+
+    path: CameraPath
+    sensed: bool
+
+    def scaled(self, factor: float) -> _Told:
+        """See ``CameraPath``."""
+        return self._replace(path=self.path.scaled(factor))
+
+    def cropped(self, left: int, top: int) -> _Told:
+        """See ``CameraPath``."""
+        return self._replace(path=self.path.cropped(left, top))
 
 
 class _Plan(NamedTuple):
@@ -237,29 +258,32 @@ class Deblurrer:
         (along,) = self._completed(self._checked(path, 1), picture[None])
         return self._carry_out(self._plan(picture, along), picture, along).astype(np.float32, copy=False)
 
-    def _checked(self, path: CameraPath | Sequence[CameraPath] | None, count: int) -> list[CameraPath | None]:
+    def _checked(self, path: CameraPath | Sequence[CameraPath] | None, count: int) -> list[_Told | None]:
         """A path for each picture; all of them None where they are not known."""
         if path is None:
             return [None] * count
         if not self.takes_path:
             raise ValueError(f"{self.name} has no guide and takes no camera path: give a guided network")
-        paths: list[CameraPath | None] = [*path] if isinstance(path, Sequence) else [path]
+        paths: list[CameraPath] = [*path] if isinstance(path, Sequence) else [path]
         if len(paths) != count:
             raise ValueError(f"{len(paths)} camera paths for {count} pictures: give one a picture")
-        return paths
+        return [_Told(each, sensed=True) for each in paths]
 
-    def _completed(self, paths: list[CameraPath | None], batch: NDArray[np.uint8]) -> list[CameraPath | None]:
+    def _completed(self, paths: list[_Told | None], batch: NDArray[np.uint8]) -> list[_Told | None]:
         """The paths, those that are missing searched for in the pictures that are blurred."""
         search = self.search
         if search is None:
             return paths
-        return [along or search(picture, self._without_search) for along, picture in zip(paths, batch, strict=True)]
+        return [
+            along or _found(search(picture, self._without_search)) for along, picture in zip(paths, batch, strict=True)
+        ]
 
     def _without_search(self, picture: NDArray[np.uint8], path: CameraPath | None) -> NDArray[np.uint8]:
         """One picture (H, W, 3) restored along a path, or by the guide's estimate."""
-        return _rounded(self._carry_out(self._plan(picture, path), picture, path))
+        along = _found(path)
+        return _rounded(self._carry_out(self._plan(picture, along), picture, along))
 
-    def _plan(self, picture: NDArray[np.uint8], path: CameraPath | None) -> _Plan:
+    def _plan(self, picture: NDArray[np.uint8], path: _Told | None) -> _Plan:
         longest = max(picture.shape[:2])
         side = wanted_side(longest, self.seen_side)
         if self._guide is None or longest <= LOOK_SIDE:
@@ -273,7 +297,7 @@ class Deblurrer:
         side = fitting_side(side, float(spread(exposure.kernels.mean).mean()))
         return _Plan(side, copy, exposure) if side == LOOK_SIDE else _Plan(side)
 
-    def _carry_out(self, plan: _Plan, picture: NDArray[np.uint8], path: CameraPath | None) -> NDArray[Any]:
+    def _carry_out(self, plan: _Plan, picture: NDArray[np.uint8], path: _Told | None) -> NDArray[Any]:
         """One picture (H, W, 3) restored as planned: float32 in [0, 255], or uint8."""
         longest = max(picture.shape[:2])
         if plan.side == 0:
@@ -285,7 +309,7 @@ class Deblurrer:
         return carry_over(picture, smaller, self._restore_one(smaller, along, plan.exposure))
 
     def _restore_one(
-        self, picture: NDArray[np.uint8], path: CameraPath | None, exposure: Exposure | None = None
+        self, picture: NDArray[np.uint8], path: _Told | None, exposure: Exposure | None = None
     ) -> NDArray[Any]:
         """One picture (H, W, 3) at its size, whole or in tiles: float32 in [0, 255], or uint8."""
         if picture.shape[0] * picture.shape[1] <= self.max_pixels:
@@ -293,18 +317,16 @@ class Deblurrer:
         restore_tile = functools.partial(self._restore_tile, path)
         return restore_in_tiles(picture, restore_tile, self.max_pixels, self._multiple, self._least_side)
 
-    def _restore_tile(
-        self, path: CameraPath | None, tile: NDArray[np.uint8], left: int, top: int
-    ) -> NDArray[np.float32]:
+    def _restore_tile(self, path: _Told | None, tile: NDArray[np.uint8], left: int, top: int) -> NDArray[np.float32]:
         return self._restore(tile[None], path and path.cropped(left, top))[0]
 
     def _restore(
-        self, batch: NDArray[np.uint8], path: CameraPath | None = None, exposure: Exposure | None = None
+        self, batch: NDArray[np.uint8], path: _Told | None = None, exposure: Exposure | None = None
     ) -> NDArray[np.float32]:
         """(B, H, W, 3) uint8 through the network at once, to the same shape as float32, clamped to [0, 255].
 
         A path is that of one picture, and an exposure what is known or was seen of the pictures before. What a guide
-        finds to be sharp stays as it is.
+        finds to be sharp stays as it is. Along a path that somebody measured the result is made consistent.
         """
         result = batch.astype(np.float32)
         precision = torch.autocast("cuda", torch.bfloat16) if self._bfloat16 else contextlib.nullcontext()
@@ -321,14 +343,16 @@ class Deblurrer:
                 told = {"exposure": exposure}
             if blurred.any():
                 with precision:
-                    restored: Tensor = self._network(x, finest_only=True, **told).picture
-                result[blurred] = (restored.float() * 255).clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
+                    restored: Tensor = self._network(x, finest_only=True, **told).picture.float()
+                if path is not None and path.sensed:
+                    restored = make_consistent(restored, x, path.path)
+                result[blurred] = (restored * 255).clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
         return result
 
-    def _exposure(self, guide: ExposureGuide, x: Tensor, path: CameraPath | None) -> Exposure:
+    def _exposure(self, guide: ExposureGuide, x: Tensor, path: _Told | None) -> Exposure:
         """The kernels of pictures (B, 3, H, W) in [0, 1], by what is seen, or of one picture by its path."""
         height, width = x.shape[2:]
-        return guide.estimate(x) if path is None else exposure_along(path, height, width, x.device)
+        return guide.estimate(x) if path is None else exposure_along(path.path, height, width, x.device)
 
 
 def load_told(name_or_file: str, device: str, seen_side: int | None = None) -> tuple[Deblurrer, bool]:
@@ -342,6 +366,10 @@ def load_told(name_or_file: str, device: str, seen_side: int | None = None) -> t
     if told and not deblurrer.takes_path:
         raise DeblurError(f"{name_or_file}: {deblurrer.name} has no guide to be told the camera's path")
     return deblurrer, told
+
+
+def _found(path: CameraPath | None) -> _Told | None:
+    return None if path is None else _Told(path, sensed=False)
 
 
 def _rounded(picture: NDArray[Any]) -> NDArray[np.uint8]:

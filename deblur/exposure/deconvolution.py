@@ -1,4 +1,4 @@
-"""Undoing a blur whose kernel changes from place to place: inverse filters in windows that fade together."""
+"""Blur whose kernel changes from place to place, and its undoing: filters in windows that fade together."""
 
 from __future__ import annotations
 
@@ -56,6 +56,63 @@ class _Spans(NamedTuple):
     shares: Tensor
 
 
+class _Windows:
+    """Parts of pictures of one size, each about a place whose kernel holds in it, that fade together again."""
+
+    def __init__(
+        self, shape: Sequence[int], rows: Sequence[float], columns: Sequence[float], side: int, device: torch.device
+    ) -> None:
+        """Lay R = rows * columns windows, with as much around each as a kernel reaches.
+
+        Args:
+            shape: (..., H, W) of the pictures.
+            rows: y of the places, ascending.
+            columns: x of the places, likewise.
+            side: of the kernels.
+            device: where the pictures are.
+        """
+        self._shape = tuple(shape[-2:])
+        self._device = device
+        self.margin = side // 2 + _MARGIN
+        self._spans = [_spans(places, side, device) for places, side in zip((rows, columns), self._shape, strict=True)]
+        self.size = [fast_length(max(spans.lengths) + 2 * self.margin) for spans in self._spans]
+
+    def cut(self, pictures: Tensor) -> Tensor:
+        """The windows (B, R, C, h, w) of pictures (B, C, H, W), row by row, mirrored at the pictures' borders."""
+        windows = pictures
+        for axis, spans, side in zip((-2, -1), self._spans, self.size, strict=True):
+            # Places are found on the CPU and sent at once: a GPU would take each step of each for a task of its own.
+            starts = [start - self.margin for start in spans.starts]
+            index = torch.cat([mirrored_index(start, start + side, pictures.shape[axis]) for start in starts])
+            windows = windows.index_select(axis, index.to(self._device))
+        windows = windows.unflatten(-1, (-1, self.size[1])).unflatten(-3, (-1, self.size[0]))
+        return windows.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+
+    def joined(self, windows: Tensor) -> Tensor:
+        """Pictures (B, C, H, W) of windows (B, R, C, h, w)."""
+        height, width = self._shape
+        down, across = self._spans
+        # Side by side first, all rows of windows at once, then one below the other.
+        parts = windows.unflatten(1, (len(down.starts), -1))[..., self.margin :, self.margin :]
+        longest = max(down.lengths)
+        batch, channels = len(windows), windows.shape[2]
+        lines = windows.new_zeros(batch, len(down.starts), channels, longest, width)
+        for column, (start, length) in enumerate(zip(across.starts, across.lengths, strict=True)):
+            part = parts[:, :, column, :, :longest, :length]
+            lines[..., start : start + length] += part * across.shares[column, :length]
+        result = windows.new_zeros(batch, channels, height, width)
+        for row, (start, length) in enumerate(zip(down.starts, down.lengths, strict=True)):
+            result[:, :, start : start + length] += lines[:, row, :, :length] * down.shares[row, :length, None]
+        return result
+
+
+def blur(light: Tensor, kernels: Tensor, rows: Sequence[float], columns: Sequence[float]) -> Tensor:
+    """Light (B, C, H, W) blurred by kernels (B, R, K, K) of R = rows * columns places, row by row, mirrored beyond."""
+    windows = _Windows(light.shape, rows, columns, kernels.shape[-1], light.device)
+    transfer = torch.fft.rfft2(_centred(kernels, windows.size)).unsqueeze(2)
+    return windows.joined(torch.fft.irfft2(torch.fft.rfft2(windows.cut(light)) * transfer, s=windows.size))
+
+
 class Deconvolution:
     """Pictures with the blur undone by Wiener filters whose prior is that gradients are small.
 
@@ -80,20 +137,8 @@ class Deconvolution:
             rows: y of the places that the kernels are for, ascending.
             columns: x of these places, likewise.
         """
-        self._shape = light.shape
-        margin = self._margin = belief.mean.shape[-1] // 2 + _MARGIN
-        self._spans = [
-            _spans(places, side, light.device) for places, side in zip((rows, columns), light.shape[-2:], strict=True)
-        ]
-        size = self._size = [fast_length(max(spans.lengths) + 2 * margin) for spans in self._spans]
-        windows = light
-        for axis, spans, side in zip((-2, -1), self._spans, size, strict=True):
-            # Places are found on the CPU and sent at once: a GPU would take each step of each for a task of its own.
-            starts = [start - margin for start in spans.starts]
-            index = torch.cat([mirrored_index(start, start + side, light.shape[axis]) for start in starts])
-            windows = windows.index_select(axis, index.to(light.device))
-        windows = windows.unflatten(-1, (-1, size[1])).unflatten(-3, (-1, size[0]))
-        windows = windows.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+        self._windows = _Windows(light.shape, rows, columns, belief.mean.shape[-1], light.device)
+        windows, size, margin = self._windows.cut(light), self._windows.size, self._windows.margin
         self._level = windows.mean((-2, -1), keepdim=True)
         # Towards the window's borders everything fades to its mean, so that opposite borders meet without a step.
         taper = _taper(size[0], margin, light.device).unsqueeze(1) * _taper(size[1], margin, light.device)
@@ -109,7 +154,9 @@ class Deconvolution:
         strength, floor = regularization
         power = self._power
         # Complex numbers are divided by real ones several times slower than multiplied.
-        return 1 / (power + strength * difference_power(self._size, power.device) + floor * (1 - power).clamp_min(0))
+        return 1 / (
+            power + strength * difference_power(self._windows.size, power.device) + floor * (1 - power).clamp_min(0)
+        )
 
     def restore(self, gain: Tensor, turned: Tensor | None = None, channels: slice = slice(None)) -> Tensor:
         """Undo the blur.
@@ -127,21 +174,8 @@ class Deconvolution:
         if turned is not None:
             conjugate = torch.where(turned.view(-1, 1, 1, 1, 1), self._transfer, conjugate)
         matched = conjugate * self._spectrum[:, :, channels]
-        level = self._level[:, :, channels]
-        batch, _, height, width = self._shape
-        restored = torch.fft.irfft2(matched * gain, s=self._size) + level
-        down, across = self._spans
-        # Side by side first, all rows of windows at once, then one below the other.
-        parts = restored.unflatten(1, (len(down.starts), -1))[..., self._margin :, self._margin :]
-        longest = max(down.lengths)
-        lines = level.new_zeros(batch, len(down.starts), matched.shape[2], longest, width)
-        for column, (start, length) in enumerate(zip(across.starts, across.lengths, strict=True)):
-            part = parts[:, :, column, :, :longest, :length]
-            lines[..., start : start + length] += part * across.shares[column, :length]
-        result = level.new_zeros(batch, matched.shape[2], height, width)
-        for row, (start, length) in enumerate(zip(down.starts, down.lengths, strict=True)):
-            result[:, :, start : start + length] += lines[:, row, :, :length] * down.shares[row, :length, None]
-        return result
+        restored = torch.fft.irfft2(matched * gain, s=self._windows.size)
+        return self._windows.joined(restored + self._level[:, :, channels])
 
 
 def density(pictures: Tensor) -> Tensor:

@@ -1,0 +1,89 @@
+"""Restorations that are made to agree with the picture they were made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from skimage import data as photographs
+
+from deblur import Deblurrer
+from deblur.blur import BlurSpec, Motion, synthesize_with_motion
+from deblur.devices import to_batch
+from deblur.exposure.consistency import make_consistent
+from deblur.exposure.kernels import exposure_along
+from deblur.exposure.paths import CameraPath, as_measured
+from deblur.metrics import psnr
+from deblur.networks.guided import GuidedNetwork
+from deblur.released import load_released
+
+
+@pytest.fixture(scope="module")
+def network() -> GuidedNetwork:
+    loaded, _ = load_released("default")
+    assert isinstance(loaded, GuidedNetwork)
+    return loaded.eval().requires_grad_(requires_grad=False)
+
+
+def shaken(blur: BlurSpec) -> tuple[np.ndarray, np.ndarray, Motion]:
+    sharp = photographs.astronaut()[:448]
+    return sharp, *synthesize_with_motion(sharp, blur, 3, "astronaut")
+
+
+def alone(network: GuidedNetwork, blurred: torch.Tensor, path: CameraPath) -> torch.Tensor:
+    """What the network makes of a picture along a path by itself."""
+    exposure = exposure_along(path, *blurred.shape[-2:], torch.device("cpu"))
+    return network(blurred, exposure=exposure, finest_only=True).picture.clamp(0, 1)
+
+
+@pytest.mark.parametrize(("length", "least"), [(8, 0.02), (28, 0.3)])
+def test_a_restoration_gains_by_it(network: GuidedNetwork, length: float, least: float):
+    sharp, blurred, motion = shaken(BlurSpec("shake", length))
+    x, truth = to_batch(blurred, "cpu"), to_batch(sharp, "cpu")
+    for path in (motion, as_measured(motion, np.random.default_rng(0))):
+        restored = alone(network, x, path)
+        consistent = make_consistent(restored, x, path)
+        assert consistent.shape == x.shape
+        assert 0 <= consistent.min() <= consistent.max() <= 1
+        assert psnr(consistent, truth).item() > psnr(restored, truth).item() + least
+
+
+def test_what_a_path_does_not_hold_for_stays(network: GuidedNetwork):
+    sharp, _, motion = shaken(BlurSpec("shake", 16))
+    still = to_batch(sharp, "cpu")
+    torch.testing.assert_close(make_consistent(still, still, motion), still, rtol=0, atol=1e-3)
+    # A camera that follows an object past its background: in the picture it is sharp, and stays nearly as it is.
+    sharp, blurred, motion = shaken(BlurSpec("background", 16))
+    x, truth = to_batch(blurred, "cpu"), to_batch(sharp, "cpu")
+    restored = alone(network, x, motion)
+    assert psnr(make_consistent(restored, x, motion), truth).item() > psnr(restored, truth).item()
+
+
+def test_clipped_light_may_have_been_more():
+    sharp = np.zeros((120, 160, 3), np.uint8)
+    sharp[50:70, 70:90] = 255
+    path = np.column_stack([np.linspace(-4, 4, 33), np.zeros((33, 3))])
+    motion = Motion(path, np.full(33, 1 / 33), (79.5, 59.5))
+    lamp = to_batch(sharp, "cpu")
+    clipped = lamp.clone()
+    clipped[..., 50:70, 60:100] = 1  # the streak of a lamp that is much lighter than the sensor can tell
+    restored = make_consistent(lamp, clipped, motion)
+    assert restored[..., 55:65, 76:84].min() > 0.999
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 7), (64, 33)])
+def test_pictures_of_any_size(height: int, width: int):
+    _, _, motion = shaken(BlurSpec("shake", 8))
+    picture = torch.rand(1, 3, height, width)
+    assert make_consistent(picture, picture, motion).shape == picture.shape
+
+
+def test_a_path_that_somebody_measured_is_trusted_so_and_one_that_was_searched_for_is_not(network: GuidedNetwork):
+    _, blurred, motion = shaken(BlurSpec("shake", 16))
+    x = to_batch(blurred, "cpu")
+    restored = alone(network, x, motion)
+    deblurrer = Deblurrer(network, name="default")
+    told = to_batch(deblurrer(blurred, motion), "cpu")
+    torch.testing.assert_close(told, make_consistent(restored, x, motion), rtol=0, atol=1 / 255)
+    deblurrer.search = lambda picture, restore: motion  # type: ignore[assignment]
+    torch.testing.assert_close(to_batch(deblurrer(blurred), "cpu"), restored, rtol=0, atol=1 / 255)
