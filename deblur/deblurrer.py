@@ -213,7 +213,8 @@ class Deblurrer:
             path: the camera's while the shutter was open (``deblur.exposure.path_files.read_path``), of a batch one a
                 picture, which are restored one by one; None lets a guided network search for it, where it was loaded
                 to, or estimate it. It is in pixels of a picture of this size, which it does not know: one of another
-                size wants ``path.scaled`` first.
+                size wants ``path.scaled`` first. What is restored along it is made consistent with the picture
+                (``exposure.consistency``).
 
         Returns:
             An array of the same shape and type, rounded and clamped.
