@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from deblur.exposure.paths import CameraPath
 
-# A copy of half the size does: what a long blur takes from the finer half, no filter can give back.
+# Most of the gain for a sixth of the time (docs/training-log.md, 2026-11-28).
 _HALF = 0.5
 # Calmer than what a guide hands to a network, which can leave out what rings: a sensor's path is some percent off.
 _CALM = Regularization(0.02, 0.03)
