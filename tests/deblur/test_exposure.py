@@ -14,7 +14,7 @@ from deblur.blur import BlurSpec, Motion, draw_motion, expose, generator_for, pa
 from deblur.blur.motion import Region, still
 from deblur.blur.rendering import convolve
 from deblur.blur.sensor import to_linear
-from deblur.exposure.deconvolution import ESTIMATED, Deconvolution, Regularization
+from deblur.exposure.deconvolution import ESTIMATED, Deconvolution, Regularization, blur
 from deblur.exposure.kernels import (
     KERNEL,
     Belief,
@@ -191,6 +191,17 @@ def test_the_true_kernel_restores_a_picture_and_the_turned_one_harms_it():
     )
     assert psnr(right, sharp).item() > psnr(blurred, sharp).item() + 4
     assert psnr(wrong, sharp).item() < psnr(blurred, sharp).item()
+
+
+def test_blur_in_windows_is_convolution_with_each_places_kernel():
+    sharp = photograph(256, 330)
+    inner = (..., slice(30, -30), slice(30, -30))
+    blurred = blur(sharp, HOOK.expand(1, 4, -1, -1), [64.0, 192.0], [82.0, 246.0])
+    torch.testing.assert_close(blurred[inner], blurred_by(sharp, HOOK)[inner], rtol=0, atol=1e-4)
+    halves = torch.stack([path_kernel((0, 0)), HOOK]).unsqueeze(0)
+    blurred = blur(sharp, halves, [128.0], [82.0, 246.0])
+    torch.testing.assert_close(blurred[..., :130], sharp[..., :130], rtol=0, atol=1e-4)
+    torch.testing.assert_close(blurred[inner][..., 180:], blurred_by(sharp, HOOK)[inner][..., 180:], rtol=0, atol=1e-4)
 
 
 def test_turned_filters_are_those_of_turned_kernels_for_the_pictures_and_channels_asked_for():
