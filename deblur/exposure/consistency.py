@@ -20,6 +20,7 @@ from deblur.exposure.kernels import exposure_along
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from deblur.exposure.kernels import Exposure
     from deblur.exposure.paths import CameraPath
 
 # Most of the gain for a sixth of the time (docs/training-log.md, 2026-11-28).
@@ -35,6 +36,9 @@ _FLOOR = 1e-8  # of energies
 def make_consistent(restored: Tensor, blurred: Tensor, path: CameraPath) -> Tensor:
     """Bring a restoration nearer to the light that its picture holds.
 
+    A sensor averages light, but frames that a blur was made of may have been averaged as they were encoded, as those
+    of GoPro were: the one of the two that leaves less unexplained is taken.
+
     Where the path does not hold, on what moves by itself or stands before a background that the camera follows past,
     light that is blurred again differs from the picture as much as it did before: there the restoration stays.
 
@@ -47,17 +51,37 @@ def make_consistent(restored: Tensor, blurred: Tensor, path: CameraPath) -> Tens
         (1, 3, H, W) in [0, 1].
     """
     size = blurred.shape[-2:]
-    height, width = half = [-(-side // 2) for side in size]
-    kernels, rows, columns, _ = exposure_along(path.scaled(_HALF), height, width, blurred.device)
-    light = to_linear(restored.clamp(0, 1))
-    seen, clean = (F.interpolate(each, half, mode="area") for each in (to_linear(blurred), light))
-    missing = seen - blur(clean, kernels.mean, rows, columns)
-    clipped = F.interpolate(blurred, half, mode="area") > _CLIPPED
-    missing = torch.where(clipped, missing.clamp_min(0), missing)
-    holds = (1 - _energy(missing) / (_energy(seen - clean) + _FLOOR) / _UNEXPLAINED).clamp(0, 1)
-    filters = Deconvolution(missing * holds, kernels, rows, columns)
-    change = filters.restore(filters.gain(_CALM)) * holds
-    return to_srgb(light + F.interpolate(change, size, mode="bilinear"))
+    height, width = -(-size[0] // 2), -(-size[1] // 2)
+    exposure = exposure_along(path.scaled(_HALF), height, width, blurred.device)
+    restored = restored.clamp(0, 1)
+    light = _Change(to_linear(restored), to_linear(blurred), blurred, exposure)
+    encoded = _Change(restored, blurred, blurred, exposure)
+    if light.unexplained <= encoded.unexplained:
+        return to_srgb(to_linear(restored) + F.interpolate(light.filtered(), size, mode="bilinear"))
+    return (restored + F.interpolate(encoded.filtered(), size, mode="bilinear")).clamp(0, 1)
+
+
+class _Change:
+    """What a restoration lacks of its picture, in a copy of half the size, in one of the lights."""
+
+    def __init__(self, restored: Tensor, blurred: Tensor, encoded: Tensor, exposure: Exposure) -> None:
+        """Blur the restoration again; ``encoded`` are the blurred picture's own values."""
+        self._exposure = exposure
+        kernels, rows, columns, _ = exposure
+        half = tuple(-(-side // 2) for side in blurred.shape[-2:])
+        clean, seen, values = (F.interpolate(each, half, mode="area") for each in (restored, blurred, encoded))
+        missing = seen - blur(clean, kernels.mean, rows, columns)
+        self._missing = torch.where(values > _CLIPPED, missing.clamp_min(0), missing)
+        self._share = _energy(self._missing) / (_energy(seen - clean) + _FLOOR)
+        self.unexplained = float(self._share.clamp_max(1).mean())
+        """Mean share of the blur's energy that is missing."""
+
+    def filtered(self) -> Tensor:
+        """(1, 3, h, w) what filters make of it, where the path holds."""
+        kernels, rows, columns, _ = self._exposure
+        holds = (1 - self._share / _UNEXPLAINED).clamp(0, 1)
+        filters = Deconvolution(self._missing * holds, kernels, rows, columns)
+        return filters.restore(filters.gain(_CALM)) * holds
 
 
 def _energy(light: Tensor) -> Tensor:

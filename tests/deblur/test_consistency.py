@@ -8,7 +8,7 @@ import torch
 from skimage import data as photographs
 
 from deblur import Deblurrer
-from deblur.blur import BlurSpec, Motion, synthesize_with_motion
+from deblur.blur import BlurSpec, Motion, parse_blur, synthesize_with_motion
 from deblur.devices import to_batch
 from deblur.exposure.consistency import make_consistent
 from deblur.exposure.kernels import exposure_along
@@ -36,9 +36,9 @@ def alone(network: GuidedNetwork, blurred: torch.Tensor, path: CameraPath) -> to
     return network(blurred, exposure=exposure, finest_only=True).picture.clamp(0, 1)
 
 
-@pytest.mark.parametrize(("length", "least"), [(8, 0.02), (28, 0.3)])
-def test_a_restoration_gains_by_it(network: GuidedNetwork, length: float, least: float):
-    sharp, blurred, motion = shaken(BlurSpec("shake", length))
+@pytest.mark.parametrize(("blur", "least"), [("shake:8", 0.02), ("shake:28", 0.3), ("shake:28,light=srgb", 0.2)])
+def test_a_restoration_gains_by_it(network: GuidedNetwork, blur: str, least: float):
+    sharp, blurred, motion = shaken(parse_blur(blur))
     x, truth = to_batch(blurred, "cpu"), to_batch(sharp, "cpu")
     for path in (motion, as_measured(motion, np.random.default_rng(0))):
         restored = alone(network, x, path)
