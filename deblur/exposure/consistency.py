@@ -51,27 +51,29 @@ def make_consistent(restored: Tensor, blurred: Tensor, path: CameraPath) -> Tens
         (1, 3, H, W) in [0, 1].
     """
     size = blurred.shape[-2:]
-    height, width = -(-size[0] // 2), -(-size[1] // 2)
+    half = height, width = -(-size[0] // 2), -(-size[1] // 2)
     exposure = exposure_along(path.scaled(_HALF), height, width, blurred.device)
     restored = restored.clamp(0, 1)
-    light = _Change(to_linear(restored), to_linear(blurred), blurred, exposure)
-    encoded = _Change(restored, blurred, blurred, exposure)
-    if light.unexplained <= encoded.unexplained:
-        return to_srgb(to_linear(restored) + F.interpolate(light.filtered(), size, mode="bilinear"))
+    linear = to_linear(restored)
+    clean, light, values, seen = (
+        F.interpolate(each, half, mode="area") for each in (restored, linear, blurred, to_linear(blurred))
+    )
+    clipped = values > _CLIPPED
+    averaged, encoded = _Change(light, seen, clipped, exposure), _Change(clean, values, clipped, exposure)
+    if averaged.unexplained <= encoded.unexplained:
+        return to_srgb(linear + F.interpolate(averaged.filtered(), size, mode="bilinear"))
     return (restored + F.interpolate(encoded.filtered(), size, mode="bilinear")).clamp(0, 1)
 
 
 class _Change:
-    """What a restoration lacks of its picture, in a copy of half the size, in one of the lights."""
+    """What a restoration lacks of its picture, in one of the lights."""
 
-    def __init__(self, restored: Tensor, blurred: Tensor, encoded: Tensor, exposure: Exposure) -> None:
-        """Blur the restoration again; ``encoded`` are the blurred picture's own values."""
+    def __init__(self, clean: Tensor, seen: Tensor, clipped: Tensor, exposure: Exposure) -> None:
+        """Blur a restoration (1, 3, h, w) again and look at what was seen, a bound where it is ``clipped``."""
         self._exposure = exposure
         kernels, rows, columns, _ = exposure
-        half = tuple(-(-side // 2) for side in blurred.shape[-2:])
-        clean, seen, values = (F.interpolate(each, half, mode="area") for each in (restored, blurred, encoded))
         missing = seen - blur(clean, kernels.mean, rows, columns)
-        self._missing = torch.where(values > _CLIPPED, missing.clamp_min(0), missing)
+        self._missing = torch.where(clipped, missing.clamp_min(0), missing)
         self._share = _energy(self._missing) / (_energy(seen - clean) + _FLOOR)
         self.unexplained = float(self._share.clamp_max(1).mean())
         """Mean share of the blur's energy that is missing."""

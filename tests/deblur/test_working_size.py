@@ -163,11 +163,14 @@ def test_long_blur_in_a_large_picture_is_undone_in_a_smaller_one(
     (size,) = guided.restored
     assert max(size) < 900
     np.testing.assert_array_equal(np.rint(deblurrer.unrounded(blurred, path)), restored)
+    # What is made of a measured path afterwards takes more of the whole picture, so what the network does is compared.
+    monkeypatch.setattr("deblur.deblurrer.make_consistent", lambda restored, blurred, path: restored)
+    smaller = deblurrer(blurred, path)
     monkeypatch.setattr("deblur.deblurrer.fitting_side", lambda side, spread: side)
     whole = deblurrer(blurred, path)
     assert guided.restored[-1] == (640, 1024)
-    # Told the path, the whole picture is restored as well or a little better, but for several times the work.
-    assert error(restored) < (1.15 if told else 0.85) * error(whole)
+    # Told the path, the whole picture is restored as well, but for several times the work.
+    assert error(smaller) < (1.05 if told else 0.85) * error(whole)
     assert error(restored) < (0.6 if told else 0.85) * error(blurred)
 
 
