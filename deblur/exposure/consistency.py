@@ -14,21 +14,16 @@ import torch
 import torch.nn.functional as F
 
 from deblur.blur.sensor import to_linear, to_srgb
-from deblur.exposure.deconvolution import Deconvolution, Regularization, blur
+from deblur.exposure.deconvolution import CALM, Deconvolution, blur
 from deblur.exposure.kernels import exposure_along
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deblur.exposure.kernels import Exposure
     from deblur.exposure.paths import CameraPath
 
-# Most of the gain for a sixth of the time (docs/training-log.md, 2026-11-28).
-_HALF = 0.5
-# Calmer than what a guide hands to a network, which can leave out what rings: a sensor's path is some percent off.
-_CALM = Regularization(0.02, 0.03)
 _CLIPPED = 0.98  # of an encoded value: the sensor's bound, light may have been more
-_LOOK = 10  # pixels of the copy, around each, over which is told whether the path holds there
+_LOOK = 20  # pixels around each, over which is told whether the path holds there
 _UNEXPLAINED = 0.6  # share of the change's energy that may be missing where it does
 _FLOOR = 1e-8  # of energies
 
@@ -50,42 +45,54 @@ def make_consistent(restored: Tensor, blurred: Tensor, path: CameraPath) -> Tens
     Returns:
         (1, 3, H, W) in [0, 1].
     """
-    size = blurred.shape[-2:]
-    half = height, width = -(-size[0] // 2), -(-size[1] // 2)
-    exposure = exposure_along(path.scaled(_HALF), height, width, blurred.device)
     restored = restored.clamp(0, 1)
-    linear = to_linear(restored)
-    clean, light, values, seen = (
-        F.interpolate(each, half, mode="area") for each in (restored, linear, blurred, to_linear(blurred))
+    clipped = blurred > _CLIPPED
+    if _averaged_as_light(restored, blurred, path):
+        light = to_linear(restored)
+        return to_srgb(light + _Change(light, to_linear(blurred), clipped, path).filtered())
+    return (restored + _Change(restored, blurred, clipped, path).filtered()).clamp(0, 1)
+
+
+def _averaged_as_light(restored: Tensor, blurred: Tensor, path: CameraPath) -> bool:
+    """Whether linear light leaves less unexplained than encoded values, in grey copies of half the size."""
+    size = [-(-side // 2) for side in blurred.shape[-2:]]
+
+    def small(pictures: Tensor) -> Tensor:
+        return F.interpolate(pictures.mean(1, keepdim=True), size, mode="area")
+
+    clipped = small(blurred) > _CLIPPED
+    linear, encoded = (
+        _Change(small(clean), small(seen), clipped, path.scaled(0.5), _LOOK // 2).unexplained
+        for clean, seen in ((to_linear(restored), to_linear(blurred)), (restored, blurred))
     )
-    clipped = values > _CLIPPED
-    averaged, encoded = _Change(light, seen, clipped, exposure), _Change(clean, values, clipped, exposure)
-    if averaged.unexplained <= encoded.unexplained:
-        return to_srgb(linear + F.interpolate(averaged.filtered(), size, mode="bilinear"))
-    return (restored + F.interpolate(encoded.filtered(), size, mode="bilinear")).clamp(0, 1)
+    return linear <= encoded
 
 
 class _Change:
     """What a restoration lacks of its picture, in one of the lights."""
 
-    def __init__(self, clean: Tensor, seen: Tensor, clipped: Tensor, exposure: Exposure) -> None:
-        """Blur a restoration (1, 3, h, w) again and look at what was seen, a bound where it is ``clipped``."""
-        self._exposure = exposure
-        kernels, rows, columns, _ = exposure
+    def __init__(self, clean: Tensor, seen: Tensor, clipped: Tensor, path: CameraPath, look: int = _LOOK) -> None:
+        """Blur a restoration (1, C, h, w) again and look at what was seen, a bound where it is ``clipped``."""
+        height, width = seen.shape[-2:]
+        self._exposure = exposure_along(path, height, width, seen.device)
+        kernels, rows, columns, _ = self._exposure
         missing = seen - blur(clean, kernels.mean, rows, columns)
         self._missing = torch.where(clipped, missing.clamp_min(0), missing)
-        self._share = _energy(self._missing) / (_energy(seen - clean) + _FLOOR)
+        self._share = _energy(self._missing, look) / (_energy(seen - clean, look) + _FLOOR)
         self.unexplained = float(self._share.clamp_max(1).mean())
         """Mean share of the blur's energy that is missing."""
 
     def filtered(self) -> Tensor:
-        """(1, 3, h, w) what filters make of it, where the path holds."""
+        """(1, C, h, w) what filters make of it, where the path holds."""
         kernels, rows, columns, _ = self._exposure
         holds = (1 - self._share / _UNEXPLAINED).clamp(0, 1)
         filters = Deconvolution(self._missing * holds, kernels, rows, columns)
-        return filters.restore(filters.gain(_CALM)) * holds
+        return filters.restore(filters.gain(CALM)) * holds
 
 
-def _energy(light: Tensor) -> Tensor:
-    """(1, 1, h, w) mean square around each pixel."""
-    return F.avg_pool2d(light.square().mean(1, keepdim=True), 2 * _LOOK + 1, 1, _LOOK, count_include_pad=False)
+def _energy(light: Tensor, look: int) -> Tensor:
+    """(1, 1, h, w) mean square over ``look`` pixels around each."""
+    energy = light.square().mean(1, keepdim=True)
+    for kernel, padding in (((2 * look + 1, 1), (look, 0)), ((1, 2 * look + 1), (0, look))):  # a tenth of the time
+        energy = F.avg_pool2d(energy, kernel, 1, padding, count_include_pad=False)
+    return energy
