@@ -5,11 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 from PIL import Image
 from skimage import data as photographs
 
+from deblur.exposure.kernels import exposure_along
+from deblur.networks.guided import GuidedNetwork
+from deblur.released import load_released
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from torch import Tensor
+
+    from deblur.exposure.paths import CameraPath
 
 
 @pytest.fixture
@@ -20,3 +30,24 @@ def photos(tmp_path: Path) -> Path:
     for index in range(6):
         Image.fromarray(photographs.astronaut()[index * 50 : index * 50 + 120, 100:280]).save(folder / f"{index}.png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def network() -> GuidedNetwork:
+    """The default network, for inference."""
+    loaded, _ = load_released("default")
+    assert isinstance(loaded, GuidedNetwork)
+    return loaded.eval().requires_grad_(requires_grad=False)
+
+
+@pytest.fixture(scope="session")
+def restored_along(network: GuidedNetwork) -> Callable[[Tensor, CameraPath], Tensor]:
+    """What the default network by itself makes of pictures (1, 3, H, W) along a path."""
+
+    def restored(blurred: Tensor, path: CameraPath) -> Tensor:
+        height, width = blurred.shape[-2:]
+        with torch.inference_mode():
+            exposure = exposure_along(path, height, width, blurred.device)
+            return network(blurred, exposure=exposure, finest_only=True).picture.clamp(0, 1)
+
+    return restored

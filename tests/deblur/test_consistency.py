@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 import torch
@@ -11,18 +13,16 @@ from deblur import Deblurrer
 from deblur.blur import BlurSpec, Motion, parse_blur, synthesize_with_motion
 from deblur.devices import to_batch
 from deblur.exposure.consistency import make_consistent
-from deblur.exposure.kernels import exposure_along
-from deblur.exposure.paths import CameraPath, as_measured
+from deblur.exposure.paths import as_measured
 from deblur.metrics import psnr
-from deblur.networks.guided import GuidedNetwork
-from deblur.released import load_released
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-@pytest.fixture(scope="module")
-def network() -> GuidedNetwork:
-    loaded, _ = load_released("default")
-    assert isinstance(loaded, GuidedNetwork)
-    return loaded.eval().requires_grad_(requires_grad=False)
+    from deblur.exposure.paths import CameraPath
+    from deblur.networks.guided import GuidedNetwork
+
+    RestoredAlong = Callable[[torch.Tensor, CameraPath], torch.Tensor]
 
 
 def shaken(blur: BlurSpec) -> tuple[np.ndarray, np.ndarray, Motion]:
@@ -30,32 +30,26 @@ def shaken(blur: BlurSpec) -> tuple[np.ndarray, np.ndarray, Motion]:
     return sharp, *synthesize_with_motion(sharp, blur, 3, "astronaut")
 
 
-def alone(network: GuidedNetwork, blurred: torch.Tensor, path: CameraPath) -> torch.Tensor:
-    """What the network makes of a picture along a path by itself."""
-    exposure = exposure_along(path, *blurred.shape[-2:], torch.device("cpu"))
-    return network(blurred, exposure=exposure, finest_only=True).picture.clamp(0, 1)
-
-
 @pytest.mark.parametrize(("blur", "least"), [("shake:8", 0.3), ("shake:28", 0.7), ("shake:28,light=srgb", 1)])
-def test_a_restoration_gains_by_it(network: GuidedNetwork, blur: str, least: float):
+def test_a_restoration_gains_by_it(restored_along: RestoredAlong, blur: str, least: float):
     sharp, blurred, motion = shaken(parse_blur(blur))
     x, truth = to_batch(blurred, "cpu"), to_batch(sharp, "cpu")
     for path in (motion, as_measured(motion, np.random.default_rng(0))):
-        restored = alone(network, x, path)
+        restored = restored_along(x, path)
         consistent = make_consistent(restored, x, path)
         assert consistent.shape == x.shape
         assert 0 <= consistent.min() <= consistent.max() <= 1
         assert psnr(consistent, truth).item() > psnr(restored, truth).item() + least
 
 
-def test_what_a_path_does_not_hold_for_stays(network: GuidedNetwork):
+def test_what_a_path_does_not_hold_for_stays(restored_along: RestoredAlong):
     sharp, _, motion = shaken(BlurSpec("shake", 16))
     still = to_batch(sharp, "cpu")
     torch.testing.assert_close(make_consistent(still, still, motion), still, rtol=0, atol=1e-3)
     # A camera that follows an object past its background: in the picture it is sharp, and stays nearly as it is.
     sharp, blurred, motion = shaken(BlurSpec("background", 16))
     x, truth = to_batch(blurred, "cpu"), to_batch(sharp, "cpu")
-    restored = alone(network, x, motion)
+    restored = restored_along(x, motion)
     assert psnr(make_consistent(restored, x, motion), truth).item() > psnr(restored, truth).item()
 
 
@@ -78,10 +72,12 @@ def test_pictures_of_any_size(height: int, width: int):
     assert make_consistent(picture, picture, motion).shape == picture.shape
 
 
-def test_a_path_that_somebody_measured_is_trusted_so_and_one_that_was_searched_for_is_not(network: GuidedNetwork):
+def test_a_path_that_somebody_measured_is_trusted_so_and_one_that_was_searched_for_is_not(
+    network: GuidedNetwork, restored_along: RestoredAlong
+):
     _, blurred, motion = shaken(BlurSpec("shake", 16))
     x = to_batch(blurred, "cpu")
-    restored = alone(network, x, motion)
+    restored = restored_along(x, motion)
     deblurrer = Deblurrer(network, name="default")
     told = to_batch(deblurrer(blurred, motion), "cpu")
     torch.testing.assert_close(told, make_consistent(restored, x, motion), rtol=0, atol=1 / 255)

@@ -20,9 +20,7 @@ from deblur.blur.sensor import to_linear
 from deblur.deblurrer import load_told
 from deblur.devices import to_batch
 from deblur.errors import DeblurError
-from deblur.exposure.kernels import exposure_along
 from deblur.exposure.spectra import luma
-from deblur.networks.guided import GuidedNetwork
 from deblur.path_search import Judge, PathSearch
 from deblur.path_search.critic import RELEASED, Critic, ErrorMap
 from deblur.path_search.descent import Stage, Trial, follow_by_parts
@@ -38,10 +36,15 @@ from deblur.pictures import scale_down
 from deblur.released import load_released
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from deblur.exposure.paths import CameraPath
+    from deblur.networks.guided import GuidedNetwork
+
+    RestoredAlong = Callable[[torch.Tensor, CameraPath], torch.Tensor]
 
 CPU = torch.device("cpu")
 QUICK = Effort(3, (Stage(2, 2, 0.2),), (Stage(1, 2, 0.1),), (Stage(1, 2, 0.1),))
@@ -60,21 +63,6 @@ def shaken() -> Shaken:
     sharp = scale_down(photographs.astronaut()[:400], 300)
     blurred, motion = synthesize_with_motion(sharp, BlurSpec("shake", 28), 3, "astronaut")
     return Shaken(sharp, blurred, motion)
-
-
-@pytest.fixture(scope="module")
-def network() -> GuidedNetwork:
-    loaded, _ = load_released("default")
-    assert isinstance(loaded, GuidedNetwork)
-    return loaded.requires_grad_(requires_grad=False)
-
-
-def restored_along(network: GuidedNetwork, shaken: Shaken, motion: Motion) -> torch.Tensor:
-    """What the network makes of the whole picture (3, H, W) along a path."""
-    blurred = to_batch(shaken.blurred, CPU)
-    with torch.inference_mode():
-        exposure = exposure_along(motion, *blurred.shape[-2:], CPU)
-        return network.eval()(blurred, exposure=exposure, finest_only=True).picture.clamp(0, 1)[0]
 
 
 class Knows(Critic):
@@ -214,7 +202,9 @@ def test_a_search_begins_beside_what_explains_the_restoration(shaken: Shaken, mo
     assert max(likenesses[len(without) :]) > max(0.6, *likenesses[: len(without)])
 
 
-def test_windows_are_parts_of_the_picture_restored_as_the_whole_is(shaken: Shaken, network: GuidedNetwork):
+def test_windows_are_parts_of_the_picture_restored_as_the_whole_is(
+    shaken: Shaken, network: GuidedNetwork, restored_along: RestoredAlong
+):
     whole = Scene(network, to_batch(shaken.blurred, CPU), windows=3)
     assert 1 < whole.windows <= 3
     index = torch.arange(shaken.blurred[..., 0].size).view(1, 1, *shaken.blurred.shape[:2]).double()
@@ -223,7 +213,7 @@ def test_windows_are_parts_of_the_picture_restored_as_the_whole_is(shaken: Shake
     assert max(height, width) == 200
     true = waves_of(shaken.motion, whole.frame)
     restored = whole.judge(true[None]).restored[0]
-    along = restored_along(network, shaken, whole.frame.motion(true))
+    along = restored_along(to_batch(shaken.blurred, CPU), whole.frame.motion(true))[0]
     inner = (slice(None), slice(24, -24), slice(24, -24))
     for place, part in zip(places, restored, strict=True):
         top, left = divmod(int(place[0, 0, 0]), shaken.blurred.shape[1])
@@ -505,9 +495,10 @@ def test_nothing_is_searched_where_the_path_is_told_or_no_blur_shows(shaken: Sha
     assert critic.calls == 0
 
 
-def test_a_found_path_is_told(shaken: Shaken, network: GuidedNetwork, monkeypatch: pytest.MonkeyPatch):
+def test_a_found_path_is_told(shaken: Shaken, restored_along: RestoredAlong, monkeypatch: pytest.MonkeyPatch):
     patient = Deblurrer.load("default", "cpu")
-    told = np.rint(restored_along(network, shaken, shaken.motion).permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+    along = restored_along(to_batch(shaken.blurred, CPU), shaken.motion)[0]
+    told = np.rint(along.permute(1, 2, 0).numpy() * 255).astype(np.uint8)
     patient.search = PathSearch.load(critic=Sulks(), effort=QUICK)
     monkeypatch.setattr(PathSearch, "__call__", lambda self, picture, restore: shaken.motion)
     np.testing.assert_array_equal(patient(shaken.blurred), told)
