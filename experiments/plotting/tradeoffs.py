@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from experiments.gain.records import BLURRED
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 RECOVERED_LABEL = "Recovered fraction (%)"
 _APART = 0.24  # between the blurs of one deblurrer; from one deblurrer to the next it is 1
 _BLUR_WIDTH, _SIDE_WIDTH = 0.18, 0.6  # inches, of a blur of a deblurrer, and beside a panel
+_BESIDE = 0.02  # of the PSNR that a panel spans, between what has the same
 _LETTER, _LINE = 0.06, 0.06  # of labels in a panel: inches, share of its height
 _COSTS = {
     "ms_per_picture": "Time per picture (ms)",
@@ -42,25 +44,31 @@ def psnr_recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
     if not detectors:
         yield Skipped("psnr_recovered", "no deblurrer has both a PSNR and a recovered fraction")
         return
+    pictures = {detector: [(blur, psnr) for _, blur, psnr, *_ in points] for detector, points in places.items()}
+    together = any(len(set(each)) < len(each) for each in pictures.values())
     columns = min(MAX_COLUMNS, len(detectors))
     size = (max(6.2, 3.0 * columns), 3.0 * -(-len(detectors) // columns) + 0.6)
     plot, body = drawing.sheet(
         "psnr_recovered",
         "Does a higher PSNR mean better detection?",
         f"Blur: {runs.blurs_line}. Each line leads from the blurred pictures (0 % by definition) to the restored ones."
+        f"{' Boxes found in the same pictures, fused or not, stand side by side.' if together else ''}"
         f" Bars: {runs.confidence_percent} % paired bootstrap intervals over pictures. PSNR is of 8-bit RGB, mean over"
         f" {_averaged(runs)}.",
         size,
         [*runs.of(BLURRED)[:1], *runs.deblurred],
     )
     labelled: list[tuple[Axes, dict[str, float]]] = []
+    known = [psnr for each in pictures.values() for _, psnr in each]
+    step = _BESIDE * (max(known) - min(known) or 1)
     axes = drawing.panels(body, detectors, side=RECOVERED_LABEL, sharex=True, sharey=True)
     for ax, detector in zip(axes, detectors, strict=True):
         ax.axhline(0, color=drawing.palette.ink, linewidth=0.8, zorder=1)
-        for series, blur, psnr, value, ends in places[detector]:
+        beside = _side_by_side(pictures[detector], step)
+        for x, (series, blur, _, value, ends) in zip(beside, places[detector], strict=True):
             for start in _blurred_psnr(drawing, detector, blur):
-                ax.plot([start, psnr], [0, value], color=drawing.palette.of(series.look), lw=0.9, alpha=0.5, zorder=2)
-            drawing.point(ax, series, (psnr, value), y_interval=ends)
+                ax.plot([start, x], [0, value], color=drawing.palette.of(series.look), lw=0.9, alpha=0.5, zorder=2)
+            drawing.point(ax, series, (x, value), y_interval=ends)
         starts = {
             blur: start
             for blur in dict.fromkeys(blur for _, blur, *_ in places[detector])
@@ -150,6 +158,17 @@ def _name_starts(drawing: Drawing, labelled: list[tuple[Axes, dict[str, float]]]
         ax.text(middle, height, label, size=7, ha="center", va="bottom", zorder=4)
         ends = [height + _LINE * (high - low), 0]
         ax.plot([start, start], ends, color=drawing.palette.soft, linestyle=":", linewidth=0.7, zorder=1)
+
+
+def _side_by_side(pictures: list[tuple[str, float]], step: float) -> list[float]:
+    """PSNR of each blur's pictures, ``step`` apart where it is of the same ones, whose boxes were fused or not."""
+    total, drawn = Counter(pictures), Counter[tuple[str, float]]()
+    places = []
+    for each in pictures:
+        _, psnr = each
+        places.append(psnr + step * (drawn[each] - (total[each] - 1) / 2))
+        drawn[each] += 1
+    return places
 
 
 def _recovered(series: Series, detector: str, blur: str) -> list[tuple[float, Ends]]:

@@ -15,7 +15,7 @@ from PIL import Image
 from detection.bootstrap import Interval
 from experiments import report
 from experiments.gain.files import write_metrics
-from experiments.gain.records import CONTROL
+from experiments.gain.records import CONTROL, deblurred_arm, fused_name
 from experiments.gain.tables import Boxes
 from experiments.plots import main
 from experiments.plotting.boxes import found_in, iou
@@ -332,6 +332,24 @@ def test_names_of_blurs_lie_below_all_that_is_drawn(tmp_path: Path, make_run: Ma
             assert frame.y0 <= box.y0 < box.y1 < lowest
             # All three blurs have the same PSNR here: one stands above the other.
             assert not any(box.overlaps(other) for other in boxes[number + 1 :])
+
+
+def test_boxes_of_the_same_pictures_stand_side_by_side(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", blurs=(8,))
+    (result,) = run.results
+    fused = fused_name("net")
+    arms = result.arms | {deblurred_arm(fused): result.arms[deblurred_arm("net")]}
+    both = replace(result, arms=arms, recovered=result.recovered | {fused: result.recovered["net"]})
+    deblurrers = [*run.deblurrers, replace(run.deblurrers[0], name=fused)]
+    for written, places in ((run, [28.0]), (replace(run, results=[both], deblurrers=deblurrers), [27.99, 28.01])):
+        write_metrics(tmp_path / "run", written)
+        with styled() as palette:
+            (plot,) = psnr_recovered(Drawing(Runs([tmp_path / "run"]), palette))
+            assert isinstance(plot, Plot)
+            (ax,) = [ax for part in plot.figure.subfigs for ax in part.axes]
+            ends = sorted(line.get_xdata()[-1] for line in ax.lines if list(line.get_ydata()) == [0, 50])
+        assert ends == pytest.approx(places)
+        assert ("side by side" in plot.caption) == (len(places) > 1)
 
 
 def test_the_caption_says_where_psnr_is_not_of_all_pictures(tmp_path: Path, make_run: MakeRun) -> None:
