@@ -94,6 +94,7 @@ class Deblurrer:
         max_pixels: the most pixels that go through the network at once.
         seen_side: longer side of the copy that somebody looks at; None where the picture itself is looked at.
         takes_path: whether the network has a guide that can be told the camera's path.
+        consistent: whether what it restores along a path that somebody measured is made consistent with its picture.
         search: what looks for the path of a picture that comes without one; None where the guide's estimate has to do.
     """
 
@@ -107,6 +108,7 @@ class Deblurrer:
         max_pixels: int = MAX_PIXELS,
         seen_side: int | None = None,
         bfloat16: bool = False,
+        consistent: bool = True,
         search: PathSearch | None = None,
     ) -> None:
         """Wrap a network of ``deblur.networks.build``: it is moved to ``device`` and put in evaluation mode.
@@ -133,6 +135,7 @@ class Deblurrer:
         self.sha256: str = self.card.get("sha256", "")
         self.max_pixels = max_pixels
         self.seen_side = seen_side
+        self.consistent = consistent
         self._bfloat16 = bfloat16
         # Channels last saves oneDNN from reordering every map: much of mstsgm-nano's time on a processor.
         self._network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -147,6 +150,7 @@ class Deblurrer:
         *,
         seen_side: int | None = None,
         bfloat16: bool = False,
+        consistent: bool | None = None,
     ) -> Deblurrer:
         """A Deblurrer of released weights.
 
@@ -161,6 +165,9 @@ class Deblurrer:
                 pictures more than twice as long a copy of that size is restored and the change brought to the picture,
                 and up to 640 a large picture whose blur does not show in such a copy stays as it is.
             bfloat16: compute in bfloat16, for CUDA only: faster, less precise.
+            consistent: make what is restored along a measured path consistent with its picture
+                (``exposure.consistency``); None takes the card's ``consistent``, or True. It gains a small network a
+                decibel, and may cost one that learnt from a detector some of what it gains that.
 
         Raises:
             DeblurError: no such weights, a broken file, no such device, a name that cannot be, a search for a network
@@ -181,6 +188,10 @@ class Deblurrer:
             max_pixels = card.get("max_pixels", MAX_PIXELS)
             if type(max_pixels) is not int or max_pixels < _least_side(network) ** 2:
                 raise DeblurError(f"the card of {asked.name} asks for tiles of {max_pixels!r} pixels; see max_pixels")
+        if consistent is None:
+            consistent = card.get("consistent", True)
+            if not isinstance(consistent, bool):
+                raise DeblurError(f"the card of {asked.name} says consistent: {consistent!r}; it is true or false")
         search = None
         if asked.searches:
             from deblur.path_search import Judge, PathSearch  # a second network, and only for this
@@ -195,13 +206,18 @@ class Deblurrer:
             max_pixels=max_pixels,
             seen_side=seen_side,
             bfloat16=bfloat16,
+            consistent=consistent,
             search=search,
         )
 
     def describe(self) -> dict[str, Any]:
-        """What results depend on: name and hash of the weights, and the hashes of what searches for paths."""
-        searching = {"search": self.search.describe()} if self.search else {}
-        return {"name": self.name, "sha256": self.sha256} | searching
+        """What results depend on: name and hash of the weights, and where it has a guide what is done with paths."""
+        said: dict[str, Any] = {"name": self.name, "sha256": self.sha256}
+        if self.takes_path:
+            said["consistent"] = self.consistent
+        if self.search:
+            said["search"] = self.search.describe()
+        return said
 
     def __call__(
         self, pictures: NDArray[np.uint8], path: CameraPath | Sequence[CameraPath] | None = None
@@ -213,8 +229,7 @@ class Deblurrer:
             path: the camera's while the shutter was open (``deblur.exposure.path_files.read_path``), of a batch one a
                 picture, which are restored one by one; None lets a guided network search for it, where it was loaded
                 to, or estimate it. It is in pixels of a picture of this size, which it does not know: one of another
-                size wants ``path.scaled`` first. What is restored along it is made consistent with the picture
-                (``exposure.consistency``).
+                size wants ``path.scaled`` first. See ``consistent``.
 
         Returns:
             An array of the same shape and type, rounded and clamped.
@@ -327,7 +342,7 @@ class Deblurrer:
         """(B, H, W, 3) uint8 through the network at once, to the same shape as float32, clamped to [0, 255].
 
         A path is that of one picture, and an exposure what is known or was seen of the pictures before. What a guide
-        finds to be sharp stays as it is. Along a path that somebody measured the result is made consistent.
+        finds to be sharp stays as it is. Along a path that somebody measured the result may be made consistent.
         """
         result = batch.astype(np.float32)
         precision = torch.autocast("cuda", torch.bfloat16) if self._bfloat16 else contextlib.nullcontext()
@@ -345,7 +360,7 @@ class Deblurrer:
             if blurred.any():
                 with precision:
                     restored: Tensor = self._network(x, finest_only=True, **told).picture.float()
-                if path is not None and path.sensed:
+                if self.consistent and path is not None and path.sensed:
                     restored = make_consistent(restored, x, path.path)
                 result[blurred] = (restored * 255).clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
         return result

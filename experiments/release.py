@@ -50,6 +50,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--half", action="store_true", help="round weights to 16 bits, for half the file; score what that leaves"
     )
+    parser.add_argument(
+        "--consistent",
+        action=argparse.BooleanOptionalAction,
+        help="whether what it restores along a measured path is made consistent with its picture (default: as the card"
+        " of the weights has it, or yes)",
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder to write to (default: deblur/weights)")
     return parser
 
@@ -68,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             network = network.half()
         card = training_facts(trained, options.weights)
         card |= {"data": options.data, "limits": options.limits}
+        if options.consistent is not None:
+            card["consistent"] = options.consistent
         folder = options.output or RELEASED_FOLDER
         beside = folder / f"{options.name}.jpg"
         shown = options.limits_picture
@@ -92,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def training_facts(card: Mapping[str, Any], weights: str) -> dict[str, Any]:
-    """What training wrote into a card, and what was blended since.
+    """What training wrote into a card, and what was blended or decided since.
 
     Raises:
         DeblurError: the card lacks a part of it.
@@ -100,7 +108,7 @@ def training_facts(card: Mapping[str, Any], weights: str) -> dict[str, Any]:
     missing = [key for key in MADE_BY_TRAINING if key not in card]
     if missing:
         raise DeblurError(f"the card of {weights} lacks {', '.join(missing)}: it was not written by training")
-    return {key: card[key] for key in (*MADE_BY_TRAINING, "blend") if key in card}
+    return {key: card[key] for key in (*MADE_BY_TRAINING, "blend", "consistent") if key in card}
 
 
 def _refuse_other_weights(folder: Path, name: str, scored: str | None, released: str) -> None:

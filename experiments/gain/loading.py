@@ -47,7 +47,7 @@ def tools_on(device: str, image_size: int) -> Tools:
             deblurrer.name + GYROSCOPE * told,
             deblurrer.sha256,
             deblurrer,
-            settings | {"path": GYROSCOPE} if told else settings,
+            settings | {"path": GYROSCOPE, "consistent": deblurrer.consistent} if told else settings,
             macs / 1e9
             if deblurrer.search is None
             else None,  # a search is several networks, as often as the picture asks for

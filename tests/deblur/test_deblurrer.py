@@ -210,10 +210,12 @@ def test_settings_that_cannot_work_are_refused() -> None:
 
 
 def test_load_takes_hash_and_limit_from_the_card_and_the_name_from_the_file(tmp_path: Path) -> None:
-    path = save_released(tmp_path, "mine", build(SMALL), SMALL, {"max_pixels": 123_456})
+    path = save_released(tmp_path, "mine", build(SMALL), SMALL, {"max_pixels": 123_456, "consistent": False})
     loaded = deblur.Deblurrer.load(path, device="cpu")
     assert isinstance(loaded, Deblurrer)
     assert (loaded.name, loaded.max_pixels, loaded.device) == ("mine", 123_456, torch.device("cpu"))
+    assert not loaded.consistent
+    assert Deblurrer.load(path, "cpu", consistent=True).consistent
     assert loaded.sha256 == loaded.card["sha256"]
     assert len(loaded.sha256) == 64
     assert Deblurrer.load(path, "cpu", max_pixels=200_000).max_pixels == 200_000
@@ -231,6 +233,9 @@ def test_load_takes_hash_and_limit_from_the_card_and_the_name_from_the_file(tmp_
 def test_cards_that_deblurrer_cannot_serve(tmp_path: Path) -> None:
     path = save_released(tmp_path, "tiny-tiles", build(SMALL), SMALL, {"max_pixels": 5})
     with pytest.raises(DeblurError, match="tiles of 5 pixels"):
+        Deblurrer.load(path, "cpu")
+    path = save_released(tmp_path, "unsure", build(SMALL), SMALL, {"consistent": "no"})
+    with pytest.raises(DeblurError, match="card of unsure says consistent: 'no'"):
         Deblurrer.load(path, "cpu")
     guided = MSTSGMConfig(**{**vars(SMALL), "guide_channels": 2})
     path = save_released(tmp_path, "guided", build(guided), guided, {})

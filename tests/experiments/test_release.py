@@ -117,6 +117,16 @@ def test_weights_rounded_to_half_take_half_the_file_and_stay_the_same_when_relea
         torch.testing.assert_close(rounded[name], value.to(torch.half).to(value.dtype), rtol=0, atol=0)
 
 
+def test_whether_what_is_restored_is_made_consistent_stays_in_the_card(trained, tmp_path):
+    for options, said in (([], None), (["--no-consistent"], False), ([], False), (["--consistent"], True)):
+        given = [str(trained), "unmove", *WORDS, *options, "--output", str(tmp_path / "out")]
+        assert release.main(given) == 0
+        trained = tmp_path / "out" / "unmove.safetensors"
+        deblurrer = Deblurrer.load(trained, device="cpu")
+        assert deblurrer.card.get("consistent") is said
+        assert deblurrer.consistent is (said is not False)
+
+
 def test_a_card_says_what_fusing_recovers_where_the_run_fused(trained, settings, fakes, tmp_path):
     (tmp_path / "gain").mkdir()
     measure(plan(dataclasses.replace(settings, fuse=True), fakes.tools), tmp_path / "gain", Narrator(silent=True))
