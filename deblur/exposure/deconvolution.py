@@ -79,14 +79,18 @@ class _Windows:
 
     def cut(self, pictures: Tensor) -> Tensor:
         """The windows (B, R, C, h, w) of pictures (B, C, H, W), row by row, mirrored at the pictures' borders."""
-        windows = pictures
-        for axis, spans, side in zip((-2, -1), self._spans, self.size, strict=True):
-            # Places are found on the CPU and sent at once: a GPU would take each step of each for a task of its own.
-            starts = [start - self.margin for start in spans.starts]
-            index = torch.cat([mirrored_index(start, start + side, pictures.shape[axis]) for start in starts])
-            windows = windows.index_select(axis, index.to(self._device))
-        windows = windows.unflatten(-1, (-1, self.size[1])).unflatten(-3, (-1, self.size[0]))
-        return windows.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+        height, width = pictures.shape[-2:]
+        tall, wide = self.size
+        rows, columns = ([start - self.margin for start in spans.starts] for spans in self._spans)
+        # Places are found on the CPU and sent at once: a GPU would take each step of each for a task of its own.
+        # Columns are cut as slices of a wider picture, since a processor gathers them one number at a time.
+        left, right = mirrored_index(columns[0], 0, width), mirrored_index(width, columns[-1] + wide, width)
+        index = torch.cat([mirrored_index(start, start + tall, height) for start in rows])
+        index, left, right = (places.to(self._device) for places in (index, left, right))
+        widened = torch.cat([pictures[..., left], pictures, pictures[..., right]], -1)
+        bands = widened.index_select(-2, index).unflatten(-2, (-1, tall)).transpose(1, 2)
+        parts = [bands[..., start - columns[0] :][..., :wide] for start in columns]
+        return torch.stack(parts, 2).flatten(1, 2)
 
     def joined(self, windows: Tensor) -> Tensor:
         """Pictures (B, C, H, W) of windows (B, R, C, h, w)."""
