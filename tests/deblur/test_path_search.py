@@ -495,10 +495,9 @@ def test_nothing_is_searched_where_the_path_is_told_or_no_blur_shows(shaken: Sha
     assert critic.calls == 0
 
 
-def test_a_found_path_is_told(shaken: Shaken, restored_along: RestoredAlong, monkeypatch: pytest.MonkeyPatch):
+def test_a_found_path_is_told(shaken: Shaken, monkeypatch: pytest.MonkeyPatch):
     patient = Deblurrer.load("default", "cpu")
-    along = restored_along(to_batch(shaken.blurred, CPU), shaken.motion)[0]
-    told = np.rint(along.permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+    told = Deblurrer.load("default", "cpu", consistent=False)(shaken.blurred, shaken.motion)
     patient.search = PathSearch.load(critic=Sulks(), effort=QUICK)
     monkeypatch.setattr(PathSearch, "__call__", lambda self, picture, restore: shaken.motion)
     np.testing.assert_array_equal(patient(shaken.blurred), told)
