@@ -20,6 +20,7 @@ from deblur.exposure.kernels import exposure_along
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from deblur.exposure.kernels import Exposure
     from deblur.exposure.paths import CameraPath
 
 _CLIPPED = 0.98  # of an encoded value: the sensor's bound, light may have been more
@@ -47,48 +48,61 @@ def make_consistent(restored: Tensor, blurred: Tensor, path: CameraPath) -> Tens
     """
     restored = restored.clamp(0, 1)
     clipped = blurred > _CLIPPED
+    height, width = blurred.shape[-2:]
+    exposure = exposure_along(path, height, width, blurred.device)
     if _averaged_as_light(restored, blurred, path):
-        light = to_linear(restored)
-        return to_srgb(light + _Change(light, to_linear(blurred), clipped, path).filtered())
-    return (restored + _Change(restored, blurred, clipped, path).filtered()).clamp(0, 1)
+        return to_srgb(_Change(to_linear(restored), to_linear(blurred), clipped, exposure).corrected())
+    return _Change(restored, blurred, clipped, exposure).corrected()
 
 
 def _averaged_as_light(restored: Tensor, blurred: Tensor, path: CameraPath) -> bool:
-    """Whether linear light leaves less unexplained than encoded values, in grey copies of half the size."""
-    size = [-(-side // 2) for side in blurred.shape[-2:]]
+    """Whether less is left unexplained once linear light is corrected than once encoded values are.
+
+    Seen in grey copies of half the size. A restoration was made of filters that took its picture for light, so it
+    explains it better as light, whatever was averaged, until it is corrected.
+    """
+    height, width = (-(-side // 2) for side in blurred.shape[-2:])
 
     def small(pictures: Tensor) -> Tensor:
-        return F.interpolate(pictures.mean(1, keepdim=True), size, mode="area")
+        return F.interpolate(pictures.mean(1, keepdim=True), (height, width), mode="area")
 
     clipped = small(blurred) > _CLIPPED
-    linear, encoded = (
-        _Change(small(clean), small(seen), clipped, path.scaled(0.5), _LOOK // 2).unexplained
-        for clean, seen in ((to_linear(restored), to_linear(blurred)), (restored, blurred))
-    )
-    return linear <= encoded
+    exposure = exposure_along(path.scaled(0.5), height, width, blurred.device)
+
+    def left(clean: Tensor, seen: Tensor) -> float:
+        corrected = _Change(clean, seen, clipped, exposure, _LOOK // 2).corrected()
+        return _Change(corrected, seen, clipped, exposure, _LOOK // 2).unexplained
+
+    encoded = left(small(restored), small(blurred))
+    return left(small(to_linear(restored)), small(to_linear(blurred))) <= encoded
 
 
 class _Change:
     """What a restoration lacks of its picture, in one of the lights."""
 
-    def __init__(self, clean: Tensor, seen: Tensor, clipped: Tensor, path: CameraPath, look: int = _LOOK) -> None:
+    def __init__(self, clean: Tensor, seen: Tensor, clipped: Tensor, exposure: Exposure, look: int = _LOOK) -> None:
         """Blur a restoration (1, C, h, w) again and look at what was seen, a bound where it is ``clipped``."""
-        height, width = seen.shape[-2:]
-        self._exposure = exposure_along(path, height, width, seen.device)
-        kernels, rows, columns, _ = self._exposure
+        self._clean, self._exposure = clean, exposure
+        kernels, rows, columns, _ = exposure
         missing = seen - blur(clean, kernels.mean, rows, columns)
         self._missing = torch.where(clipped, missing.clamp_min(0), missing)
-        unexplained, change = _energies(torch.cat([self._missing, seen - clean]), look).split(1)
-        self._share = unexplained / (change + _FLOOR)
-        self.unexplained = float(self._share.clamp_max(1).mean())
-        """Mean share of the blur's energy that is missing."""
+        left, self._energy = _energies(torch.cat([self._missing, seen - clean]), look).split(1)
+        self._share = left / (self._energy + _FLOOR)
 
-    def filtered(self) -> Tensor:
-        """(1, C, h, w) what filters make of it, where the path holds."""
+    @property
+    def unexplained(self) -> float:
+        """Share of the blur's energy that is missing, the median over that half of the picture which blur changes most.
+
+        So neither what moves by itself counts for much nor where nothing but noise is to be explained.
+        """
+        return float(self._share[self._energy >= self._energy.median()].median())
+
+    def corrected(self) -> Tensor:
+        """(1, C, h, w) in [0, 1]: the restoration and what filters make of what is missing, where the path holds."""
         kernels, rows, columns, _ = self._exposure
         holds = (1 - self._share / _UNEXPLAINED).clamp(0, 1)
         filters = Deconvolution(self._missing * holds, kernels, rows, columns)
-        return filters.restore(filters.gain(CALM)) * holds
+        return (self._clean + filters.restore(filters.gain(CALM)) * holds).clamp(0, 1)
 
 
 def _energies(light: Tensor, look: int) -> Tensor:
