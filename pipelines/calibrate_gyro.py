@@ -244,16 +244,11 @@ def _look(
 
     from deblur.devices import to_batch
     from deblur.exposure.calibration import look
-    from deblur.exposure.path_files import check_rows
     from deblur.pictures import scale_down
 
     sights = []
     for item in tqdm(_read(places), total=len(places), unit=" pictures", desc="look", file=sys.stderr):
         assert item.picture is not None
-        try:
-            check_rows(args.readout, item.orientation)
-        except DeblurError as error:
-            raise DeblurError(f"{item.source.file}: {error}") from None
         picture = scale_down(item.picture, LARGEST_SIDE)
         scale = picture.shape[1] / item.picture.shape[1]
         times = motions.times_of(item.source, item.frame, item.fps)

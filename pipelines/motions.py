@@ -72,8 +72,7 @@ class Motions:
         """The camera's path of one picture or frame, which was read.
 
         Raises:
-            DeblurError: its file or its times are missing, the file is broken, it tells of another time, or the picture
-                was turned so that a rolling shutter's rows are columns.
+            DeblurError: its file or its times are missing, the file is broken, or it tells of another time.
         """
         assert item.picture is not None
         height, width = item.picture.shape[:2]

@@ -20,7 +20,7 @@ import torch
 from deblur.errors import DeblurError
 from deblur.exposure.deconvolution import CALM, KNOWN, Deconvolution, density
 from deblur.exposure.kernels import KERNEL, exposure_along, half_turned
-from deblur.exposure.path_files import RATES, check_rows, clock
+from deblur.exposure.path_files import RATES, clock
 from deblur.exposure.spectra import luma
 
 if TYPE_CHECKING:
@@ -142,10 +142,8 @@ def calibrate(
 
     Raises:
         DeblurError: the record is a path in pixels, or does not tell of all the pictures' times moved by ``reach``
-            both ways, or moves every picture too far, or a rolling shutter's rows are columns in one of them.
+            both ways, or moves every picture too far.
     """
-    for sight in sights:
-        check_rows(readout, sight.orientation)  # or that picture would count as moved too far
     check_record(record, [sight.exposure for sight in sights], reach, readout)
     search = _Search(sights, _near(sights, record, reach + readout), readout)
     search.check_length()

@@ -12,7 +12,7 @@ from deblur.blur import Motion
 from deblur.blur.motion import RollingShutter
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import LARGEST_REACH
-from deblur.exposure.paths import Rotation
+from deblur.exposure.paths import Rotation, Turned
 from deblur.working_size import LOOK_SIDE
 
 if TYPE_CHECKING:
@@ -88,10 +88,10 @@ class Record:
 
         Raises:
             DeblurError: the record tells of another time, or moves the picture by more than ``largest_reach``, or there
-                is no focal length, or the exposure is too short beside the readout, or rows that follow one another
-                were turned to columns.
+                is no focal length, or the exposure is too short beside the readout.
         """
-        check_rows(readout, orientation)
+        if orientation != 1:
+            return self._turned(orientation, width, height, focal_length, exposure, readout)
         opened, closed = exposure or (self.times[0], self.times[-1] - readout)
         end = closed + readout if exposure else self.times[-1]  # exactly: sums round
         if not self.times[0] <= opened < closed <= end <= self.times[-1]:
@@ -108,10 +108,7 @@ class Record:
                 f"{self.file}: the shutter was open for {closed - opened:.1g} seconds, from {clock(opened)}, which is "
                 f"too short beside a readout of {readout:g}: give both in seconds"
             )
-        even = np.linspace(opened, end, round(steps / share))
-        if _UPRIGHT[orientation][1] == (0, -1):
-            even = even[::-1]  # the last row came first, and played backwards an exposure has the same kernels
-        whole = self._sampled(even, focal_length, middle, orientation)
+        whole = self._sampled(np.linspace(opened, end, round(steps / share)), focal_length, middle)
         path = replace(whole, shutter=RollingShutter(steps, height) if readout else None)
         # Corners move the farthest, by roll above all; where rows follow one another, each at its own time.
         ends, rows = np.array([0.0, width - 1]), np.linspace(0, height - 1, _CHECKED_ROWS if readout else 2)
@@ -135,25 +132,37 @@ class Record:
         if self.of_gyroscope and focal_length is None:
             raise DeblurError(f"{self.file} holds what a gyroscope measured: give the focal length in pixels with it")
 
+    def _turned(
+        self,
+        orientation: int,
+        width: int,
+        height: int,
+        focal_length: float | None,
+        exposure: tuple[float, float] | None,
+        readout: float,
+    ) -> Turned:
+        """The path of a picture of this size that was turned or mirrored to be upright; see ``path``."""
+        axes = np.array(_UPRIGHT[orientation])
+        wide, high = np.abs(axes) @ (width, height)
+        stored = self.path(int(wide), int(high), focal_length, exposure, readout)
+        # The middle of one is the middle of the other.
+        return Turned(stored, axes, (np.array([wide, high]) - 1) / 2 - axes @ ((width - 1) / 2, (height - 1) / 2))
+
     def _sampled(
-        self, even: NDArray[np.float64], focal_length: float | None, middle: tuple[float, float], orientation: int
+        self, even: NDArray[np.float64], focal_length: float | None, middle: tuple[float, float]
     ) -> Motion | Rotation:
-        """The path of the upright picture at even steps of time."""
+        """The path of the stored picture at even steps of time."""
         sampled = {name: np.interp(even, self.times, values) for name, values in self.columns.items()}
-        upright = np.array(_UPRIGHT[orientation])
-        way = round(np.linalg.det(upright))  # -1 of a mirror
         if self.of_gyroscope:
             self.check_focal_length(focal_length)
             assert focal_length is not None
-            axes = np.column_stack([sampled["wx"], sampled["wy"]]) @ upright
-            rates = way * np.column_stack([axes, sampled["wz"]])  # a mirror turns every turn round
+            rates = np.column_stack([sampled[name] for name in RATES])
             # Of all steps: one of microseconds is not much more than what tells two times since 1970 apart.
             turned = (rates[1:] + rates[:-1]) / 2 * ((even[-1] - even[0]) / (len(even) - 1))
             angles = np.concatenate([np.zeros((1, 3)), np.cumsum(turned, axis=0)])
             return Rotation(angles - angles.mean(axis=0), focal_length, middle)
         nothing = np.zeros(len(even))
-        places = np.column_stack([sampled["x"], sampled["y"]]) @ upright
-        path = np.column_stack([places, way * sampled.get(_ROLL, nothing), nothing])
+        path = np.column_stack([sampled["x"], sampled["y"], sampled.get(_ROLL, nothing), nothing])
         return Motion(path - path.mean(axis=0), np.full(len(even), 1 / len(even)), middle)
 
 
@@ -182,19 +191,6 @@ def largest_reach(width: int, height: int) -> float:
     may not reach farther than ``LARGEST_REACH``, in the corners too.
     """
     return LARGEST_REACH * max(1.0, max(width, height) / LOOK_SIDE)
-
-
-def check_rows(readout: float, orientation: int) -> None:
-    """Refuse a rolling shutter in a picture whose stored rows are columns now; see ``Record.path``.
-
-    Raises:
-        DeblurError: they are.
-    """
-    if readout and orientation >= 5:
-        raise DeblurError(
-            f"the picture was turned by a quarter (EXIF orientation {orientation}), and the rows of a rolling shutter "
-            "are columns now: store it lying, with orientation 1, or leave the readout out"
-        )
 
 
 def read_record(file: Path) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -43,8 +44,26 @@ class CameraPath(Protocol):
         """The same path in the coordinates of the picture scaled by a factor."""
 
 
+class _AtEvenSteps(ABC):
+    """What a path at even steps of time is asked beside its displacements."""
+
+    @abstractmethod
+    def displacement(self, x: float | NDArray[np.float64], y: float) -> NDArray[np.float64]:
+        """See ``CameraPath``."""
+
+    def kernel_at(self, x: float | NDArray[np.float64], y: float, size: int) -> NDArray[np.float32]:
+        """See ``CameraPath``."""
+        points = self.displacement(x, y)
+        steps = points.shape[-2]
+        return rasterize(points, np.full(steps, 1 / steps), size)
+
+    def extent(self, x: float | NDArray[np.float64], y: float) -> float:
+        """See ``CameraPath``."""
+        return float(np.linalg.norm(self.displacement(x, y), axis=-1).max())
+
+
 @dataclass(frozen=True)
-class Rotation:
+class Rotation(_AtEvenSteps):
     """A camera that turns about its own centre: a pinhole without distortion.
 
     Attributes:
@@ -78,16 +97,6 @@ class Rotation:
         seen = ray * np.cos(angle) - np.cross(axis, ray) * np.sin(angle) + axis * along * (1 - np.cos(angle))
         return self.focal_length * (seen[..., :2] / seen[..., 2:] - ray[..., :2])
 
-    def kernel_at(self, x: float | NDArray[np.float64], y: float, size: int) -> NDArray[np.float32]:
-        """See ``CameraPath``."""
-        points = self.displacement(x, y)
-        steps = points.shape[-2]
-        return rasterize(points, np.full(steps, 1 / steps), size)
-
-    def extent(self, x: float | NDArray[np.float64], y: float) -> float:
-        """See ``CameraPath``."""
-        return float(np.linalg.norm(self.displacement(x, y), axis=-1).max())
-
     def cropped(self, left: int, top: int) -> Rotation:
         """See ``CameraPath``."""
         shutter = self.shutter and self.shutter.cropped(top)
@@ -106,6 +115,44 @@ class Rotation:
         """The turns while a shutter was open during these steps of time only."""
         angles = self.angles[steps]
         return replace(self, angles=angles - angles.mean(axis=0))
+
+
+@dataclass(frozen=True)
+class Turned(_AtEvenSteps):
+    """The path of a picture as it is stored, seen in the upright picture that was made of it.
+
+    Rows that a rolling shutter read one after the other may be columns there.
+
+    Attributes:
+        stored: the path in the stored picture, at even steps of time.
+        axes: (2, 2), by row what lies to the right and what lies down in the stored picture, (right, down) in this one.
+        origin: (x, y) in the stored picture of what is at (0, 0) in this one.
+    """
+
+    stored: CameraPath
+    axes: NDArray[np.int_]
+    origin: NDArray[np.float64]
+
+    def displacement(self, x: float | NDArray[np.float64], y: float) -> NDArray[np.float64]:
+        """See ``CameraPath``."""
+        places = self._stored(x, y)
+        # One by one: what was one row here may have been a column.
+        moved = np.stack([self.stored.displacement(*place) for place in places.reshape(-1, 2).tolist()])
+        return (moved @ self.axes).reshape(*places.shape[:-1], *moved.shape[1:])
+
+    def cropped(self, left: int, top: int) -> Turned:
+        """See ``CameraPath``."""
+        return replace(self, origin=self._stored(left, top))
+
+    def scaled(self, factor: float) -> Turned:
+        """See ``CameraPath``."""
+        x, y = self._stored(*scaled_point((0, 0), 1 / factor)).tolist()
+        return replace(self, stored=self.stored.scaled(factor), origin=np.array(scaled_point((x, y), factor)))
+
+    def _stored(self, x: float | NDArray[np.float64], y: float) -> NDArray[np.float64]:
+        """(..., 2) where places of one row of this picture are in the stored one."""
+        right, down = np.broadcast_arrays(np.asarray(x, np.float64), y)
+        return np.stack([right, down], axis=-1) @ self.axes.T + self.origin
 
 
 def camera_path(motion: Motion) -> Motion:
