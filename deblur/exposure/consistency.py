@@ -2,8 +2,9 @@
 
 A network's restoration is sharp, but blurred again along the camera's true path it misses the picture it was given by
 several times the noise. Inverse filters take back what is missing, as in the data step of half-quadratic splitting
-(Geman and Yang, IEEE Transactions on Image Processing, 1995), whose prior is here what the network made: of light Y and
-a restoration x, x + F (Y - K x) with the Wiener filter F of the blur K.
+(Geman and Yang, IEEE Transactions on Image Processing, 1995), whose prior is here what the network made: of a picture y
+and a restoration x, x + F (y - s(K l(x))) with the Wiener filter F of the blur K, which averages light: l gives the light
+of encoded values, and s encodes it. Encoded values are what is corrected, for where it is dark a little light is seen.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _CLIPPED = 0.98  # of an encoded value: the sensor's bound, light may have been 
 _LOOK = 20  # pixels around each, over which is told whether the path holds there
 _UNEXPLAINED = 0.6  # share of the change's energy that may be missing where it does
 _FLOOR = 1e-8  # of energies
+_ROUNDS = 2  # what is left after the first is corrected once more; a third would begin to ring
 
 
 def make_consistent(restored: Tensor, blurred: Tensor, path: CameraPath) -> Tensor:
@@ -50,9 +52,11 @@ def make_consistent(restored: Tensor, blurred: Tensor, path: CameraPath) -> Tens
     clipped = blurred > _CLIPPED
     height, width = blurred.shape[-2:]
     exposure = exposure_along(path, height, width, blurred.device)
-    if _averaged_as_light(restored, blurred, path):
-        return to_srgb(_Change(to_linear(restored), to_linear(blurred), clipped, exposure).corrected())
-    return _Change(restored, blurred, clipped, exposure).corrected()
+    as_light = _averaged_as_light(restored, blurred, path)
+    for _ in range(_ROUNDS):
+        again = to_srgb(_again(to_linear(restored), exposure)) if as_light else _again(restored, exposure)
+        restored = _Change(restored, again, blurred, clipped, exposure).corrected()
+    return restored
 
 
 def _averaged_as_light(restored: Tensor, blurred: Tensor, path: CameraPath) -> bool:
@@ -70,21 +74,29 @@ def _averaged_as_light(restored: Tensor, blurred: Tensor, path: CameraPath) -> b
     exposure = exposure_along(path.scaled(0.5), height, width, blurred.device)
 
     def left(clean: Tensor, seen: Tensor) -> float:
-        corrected = _Change(clean, seen, clipped, exposure, _LOOK // 2).corrected()
-        return _Change(corrected, seen, clipped, exposure, _LOOK // 2).unexplained
+        def look(clean: Tensor) -> _Change:
+            return _Change(clean, _again(clean, exposure), seen, clipped, exposure, _LOOK // 2)
+
+        return look(look(clean).corrected()).unexplained
 
     encoded = left(small(restored), small(blurred))
     return left(small(to_linear(restored)), small(to_linear(blurred))) <= encoded
 
 
-class _Change:
-    """What a restoration lacks of its picture, in one of the lights."""
+def _again(clean: Tensor, exposure: Exposure) -> Tensor:
+    """(1, C, h, w) blurred once more, in the values that it has."""
+    return blur(clean, exposure.kernels.mean, exposure.rows, exposure.columns)
 
-    def __init__(self, clean: Tensor, seen: Tensor, clipped: Tensor, exposure: Exposure, look: int = _LOOK) -> None:
-        """Blur a restoration (1, C, h, w) again and look at what was seen, a bound where it is ``clipped``."""
+
+class _Change:
+    """What a restoration that was blurred again lacks of its picture."""
+
+    def __init__(
+        self, clean: Tensor, again: Tensor, seen: Tensor, clipped: Tensor, exposure: Exposure, look: int = _LOOK
+    ) -> None:
+        """Compare what is blurred ``again`` with what was ``seen``, a bound where it is ``clipped``."""
         self._clean, self._exposure = clean, exposure
-        kernels, rows, columns, _ = exposure
-        missing = seen - blur(clean, kernels.mean, rows, columns)
+        missing = seen - again
         self._missing = torch.where(clipped, missing.clamp_min(0), missing)
         left, self._energy = _energies(torch.cat([self._missing, seen - clean]), look).split(1)
         self._share = left / (self._energy + _FLOOR)
