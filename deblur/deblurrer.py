@@ -78,7 +78,7 @@ class Deblurrer:
     >>> deblurrer = Deblurrer.load()
     >>> sharp = deblurrer(blurred)  # (H, W, 3) or (B, H, W, 3), uint8 RGB
     >>> sharper = deblurrer(blurred, path)  # where the camera's path is known, as by a gyroscope
-    >>> patient = Deblurrer.load("default+search")  # tries hundreds of paths: a minute a picture, no sensor
+    >>> patient = Deblurrer.load("default+search")  # tries hundreds of paths: half a minute a picture
 
     A guided network looks first. A picture without blur stays as it is, for a sixth of the time. Where blur is longer
     than a guide can read, a smaller copy is restored, and the change brought to the picture (``working_size``).

@@ -78,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME|FILE|NAME=FILE",
         help="networks that restore; NAME=FILE calls weights of your own NAME; NAME+gyro is told the camera's path, as "
         "a gyroscope measures it, where blur is synthetic; NAME+search searches for it, which takes a core "
-        "two or three minutes a picture; none for no network (default: none)",
+        "half a minute to three minutes a picture; none for no network (default: none)",
     )
     arms.add_argument(
         "--deblurred",

@@ -39,7 +39,7 @@ examples:
   python -m pipelines.deblur_detect street.jpg
   python -m pipelines.deblur_detect dash-cam/ --deblurrer mstsgm-nano --no-fuse      faster, finds less
   python -m pipelines.deblur_detect dash-cam/ --deblurrer mstsgm-guided-large        for a GPU: finds more
-  python -m pipelines.deblur_detect photos/ --deblurrer default+search               tries many camera paths: slow
+  python -m pipelines.deblur_detect photos/ --deblurrer mstsgm-guided-large+search   tries many camera paths: slow
   python -m pipelines.deblur_detect photos/ --classes person car --save annotated,txt
   python -m pipelines.deblur_detect photos/ --full-size       large pictures restored for the eye, not the detector
   python -m pipelines.deblur_detect 'photos/**/*.png' --deblurrer none --json > detections.json
@@ -88,7 +88,8 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="NAME|FILE|NAME=FILE",
         help="default, the name of a released network, a .safetensors file (NAME=FILE calls it NAME), or none; "
         "NAME+search of a guided network searches for the camera's path of every picture by restoring it along many, "
-        "for two or three minutes of one core (docs/path-search.md; default: default)",
+        "for half a minute of one core, or two or three with mstsgm-guided-large (docs/path-search.md; default: "
+        "default)",
     )
     models.add_argument(
         "--full-size",

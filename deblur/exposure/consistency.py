@@ -3,8 +3,8 @@
 A network's restoration is sharp, but blurred again along the camera's true path it misses the picture it was given by
 several times the noise. Inverse filters take back what is missing, as in the data step of half-quadratic splitting
 (Geman and Yang, IEEE Transactions on Image Processing, 1995), whose prior is here what the network made: of a picture y
-and a restoration x, x + F (y - s(K l(x))) with the Wiener filter F of the blur K, which averages light: l gives the light
-of encoded values, and s encodes it. Encoded values are what is corrected, for where it is dark a little light is seen.
+and a restoration x, x + F (y - s(K l(x))) with the Wiener filter F of the blur K, which averages light: l(x) is the
+light of x, and s encodes it again. Encoded values are corrected because where it is dark a little light is seen.
 """
 
 from __future__ import annotations
