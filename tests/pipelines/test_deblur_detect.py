@@ -430,7 +430,6 @@ def test_paths_are_of_pictures_and_frames_as_they_are_stored(
     make_video: Callable[..., None],
     turn_video: Callable[[Path, int], None],
     directions: list[tuple[float, float]],
-    capsys: Any,
 ) -> None:
     Path("photos").mkdir()
     for name, orientation in (("lying", 1), ("standing", 6)):
