@@ -166,8 +166,8 @@ class Deblurrer:
                 and up to 640 a large picture whose blur does not show in such a copy stays as it is.
             bfloat16: compute in bfloat16, for CUDA only: faster, less precise.
             consistent: make what is restored along a measured path consistent with its picture
-                (``exposure.consistency``); None takes the card's ``consistent``, or True. It gains a small network a
-                decibel, and may cost one that learnt from a detector some of what it gains that.
+                (``exposure.consistency``); None takes the card's ``consistent``, or True. It gains a decibel or half of
+                one, and detections.
 
         Raises:
             DeblurError: no such weights, a broken file, no such device, a name that cannot be, a search for a network
