@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -32,31 +32,37 @@ def read_ahead(items: Generator[T], depth: int) -> Generator[T]:
 
 
 class WriteBehind:
-    """Runs jobs in threads, at most as many at a time as it has; a context manager that waits for the last.
+    """Runs jobs in threads, those of a video in one of their own; a context manager that waits for the last.
 
-    What a job raises is raised by a later ``submit`` or at the end.
+    What a job raises is raised by a later ``submit`` or at the end. Ctrl-C may come at any wait: what was submitted is
+    done all the same, in its order.
     """
 
     def __init__(self, n_threads: int) -> None:
         self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="writer")
-        self._n_threads = n_threads
-        self._pending: deque[Future[None]] = deque()
+        self._lane = ThreadPoolExecutor(1, thread_name_prefix="video writer")
+        self._most = n_threads
+        self._pending: deque[Future[Any]] = deque()
 
     def submit(self, job: Callable[[], None], *, in_order: bool = False) -> None:
-        """Run ``job`` in a free thread; waits until there is one.
+        """Run ``job``; waits while as many are not done as there are threads, for each holds a picture.
 
         Args:
             job: what to do.
-            in_order: start only when every job before it is done, as the frames of one video need it.
+            in_order: one at a time and in the order of their coming, as the frames of one video need it.
         """
-        while len(self._pending) >= (1 if in_order else self._n_threads):
-            self._pending.popleft().result()
-        self._pending.append(self._pool.submit(job))
+        while len(self._pending) >= self._most:
+            self._take_first()
+        self._pending.append((self._lane if in_order else self._pool).submit(job))
 
-    def finish(self) -> None:
-        """Wait until every job is done."""
-        while self._pending:
-            self._pending.popleft().result()
+    def follow_up(self, job: Callable[[], T]) -> Future[T]:
+        """Have ``job`` run behind all that are ``in_order``, without a wait for room."""
+        self._pending.append(follower := self._lane.submit(job))
+        return follower
+
+    def _take_first(self) -> None:
+        wait([self._pending[0]])  # it stays in the queue meanwhile, or Ctrl-C would make it forgotten
+        self._pending.popleft().result()
 
     def __enter__(self) -> Self:
         return self
@@ -65,5 +71,6 @@ class WriteBehind:
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._pool.shutdown()
-        if kind is None:
-            self.finish()
+        self._lane.shutdown()
+        while kind is None and self._pending:
+            self._take_first()

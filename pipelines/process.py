@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from concurrent.futures import wait
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import groupby, islice
@@ -24,7 +25,7 @@ from pipelines.sinks import detection_entries
 from pipelines.sources import count_pictures, read_items
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import TextIO
 
     from pipelines.chain import DeblurDetect, DeblurDetectResult
@@ -97,8 +98,7 @@ class Process:
                         bar.update()
                 finally:  # also after Ctrl-C: a video that is not closed is lost
                     if source.is_video:
-                        writers.finish()
-                        self._finish_videos(source, begin)
+                        self._finish_videos(source, begin, writers)
 
     def _process(self, item: Item, writers: WriteBehind) -> None:
         entry = _new_entry(item.source, item.frame, item.read_ms)
@@ -112,15 +112,18 @@ class Process:
             result = self._chain(item.picture, path)
         except (DeblurError, DetectionError) as error:
             self._fail(entry, f"{_title(entry)}: {error}")
+            if item.frame is not None:
+                self._submit(item, None, entry, writers)
             self.entries.append(entry)
-            if item.frame is not None and self._pictures.writes_anything:
-                writers.submit(partial(self._write, item, None, entry), in_order=True)
             return
         entry["detections"] = detection_entries(result.detections)
         entry["time_ms"] |= {"deblur": _rounded(result.times.deblur), "detect": _rounded(result.times.detect)}
+        self._submit(item, result, entry, writers)  # first, since Ctrl-C while it waits must leave no trace of a picture
+        self.entries.append(entry)
         self._coco.add(item, result.detections)
         self._note(f"{_title(entry)}: {counted(Counter(result.detections.class_names))}")
-        self.entries.append(entry)
+
+    def _submit(self, item: Item, result: DeblurDetectResult | None, entry: Entry, writers: WriteBehind) -> None:
         if self._pictures.writes_anything:
             writers.submit(partial(self._write, item, result, entry), in_order=item.frame is not None)
 
@@ -135,9 +138,15 @@ class Process:
         if failures:
             self._fail(entry, f"{_title(entry)}: {'; '.join(failures.values())}")
 
-    def _finish_videos(self, source: Source, begin: int) -> None:
+    def _finish_videos(self, source: Source, begin: int, writers: WriteBehind) -> None:
         """Close the videos of a source, whose entries follow ``begin``. One that is not whole gives an entry too."""
-        failures = self._pictures.finish_videos()
+        closed = writers.follow_up(self._pictures.finish_videos)
+        try:
+            wait([closed])
+        finally:  # also where Ctrl-C comes while the last frames are written
+            self._account(source, begin, closed.result())
+
+    def _account(self, source: Source, begin: int, failures: Mapping[str, str]) -> None:
         if "deblurred" in failures:
             for entry in self.entries[begin:]:
                 entry["deblurred"] = None

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -887,6 +888,40 @@ def test_ctrl_c_and_the_end_of_a_service_keep_what_is_done(
     assert content["n_ok"] == len(content["pictures"]) == 5
     with VideoReader(Path(content["run"], "deblurred/clip.mp4")) as video:
         assert len(list(video)) == 5
+
+
+@pytest.mark.parametrize("n_frames", [30, 3])  # main waits for room, or for the video's last frame
+def test_ctrl_c_while_a_frame_is_written_keeps_the_video(
+    n_frames: int,
+    tmp_path: Path,
+    make_video: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make_video(tmp_path / "clip.mp4", [40] * n_frames)
+    write = VideoWriter.write
+    n_written = 0
+
+    def stop_at_the_second(self: VideoWriter, frame: NDArray[np.uint8]) -> None:
+        nonlocal n_written
+        n_written += 1
+        if n_written == 2:
+            time.sleep(0.5)  # whoever has something to do meanwhile has done it
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+        write(self, frame)
+
+    monkeypatch.setattr(VideoWriter, "write", stop_at_the_second)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main(["clip.mp4", "--save", "deblurred", "--json"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    content = json.loads(capsys.readouterr().out)
+    assert content["interrupted"] is True
+    assert content["n_ok"] == len(content["pictures"]) == n_written
+    with VideoReader(Path(content["run"], "deblurred/clip.mp4")) as video:
+        assert len(list(video)) == n_written
 
 
 def test_a_name_that_is_no_utf8(tmp_path: Path, flat: Flat, garbled_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
