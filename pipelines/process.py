@@ -118,7 +118,7 @@ class Process:
             return
         entry["detections"] = detection_entries(result.detections)
         entry["time_ms"] |= {"deblur": _rounded(result.times.deblur), "detect": _rounded(result.times.detect)}
-        self._submit(item, result, entry, writers)  # first, since Ctrl-C while it waits must leave no trace of a picture
+        self._submit(item, result, entry, writers)  # first: Ctrl-C while it waits leaves no trace of a picture
         self.entries.append(entry)
         self._coco.add(item, result.detections)
         self._note(f"{_title(entry)}: {counted(Counter(result.detections.class_names))}")

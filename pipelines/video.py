@@ -25,6 +25,8 @@ _ORIENTATIONS = {90.0: 6, 180.0: 3, 270.0: 8}  # EXIF's numbers, by degrees cloc
 # Some formats announce a time, not frames, and sound or a last frame that stands may be what lasts so long.
 _SLACK, _SLACK_SHARE = 1.0, 0.05  # the smaller one: seconds, and a share of what is announced
 
+_MOST_TICKS = 65535  # of MPEG-4's clock, in a second
+
 # What goes wrong is said once, by an exception; OpenCV and FFmpeg would add lines of their own on stderr.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -49,7 +51,7 @@ class VideoReader:
             source: a file, or the number of a camera, 0 being the first.
 
         Raises:
-            DeblurError: it does not open.
+            DeblurError: it does not open, or its path is not UTF-8.
         """
         self._source = source
         self._capture = _opened(source)
@@ -165,19 +167,42 @@ class VideoWriter:
     def _open(self, width: int, height: int) -> cv2.VideoWriter:
         make_folder(self._path.parent)
         codec = cv2.VideoWriter.fourcc(*"mp4v")
-        writer = cv2.VideoWriter(str(self._path), codec, self._fps, (width + width % 2, height + height % 2))
+        fps = _storable(self._fps)
+        writer = cv2.VideoWriter(_named(self._path), codec, fps, (width + width % 2, height + height % 2))
         if not writer.isOpened():
             writer.release()
-            raise DeblurError(f"OpenCV cannot write the video {self._path} with {width}x{height} pixels")
+            raise DeblurError(
+                f"OpenCV cannot write the video {self._path} with {width}x{height} pixels and {fps:g} frames a second"
+            )
         return writer
 
 
 def _opened(source: Path | int) -> cv2.VideoCapture:
     """The file or camera as OpenCV sees it, which may not be open."""
     try:
-        return cv2.VideoCapture(source if isinstance(source, int) else str(source))
+        return cv2.VideoCapture(source if isinstance(source, int) else _named(source))
     except cv2.error:  # a number that no camera can have
         return cv2.VideoCapture()
+
+
+def _named(path: Path) -> str:
+    """The path as FFmpeg takes it: absolute, since it reads ``10:30.mp4`` as a protocol and an address.
+
+    Raises:
+        DeblurError: it is not UTF-8. OpenCV would crash.
+    """
+    name = str(path.absolute())
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DeblurError(f"the path of the video {path} is not UTF-8, which OpenCV needs: rename it") from None
+    return name
+
+
+def _storable(fps: float) -> float:
+    """The nearest rate below 1000 that MPEG-4 holds, numerator up to 65535; OpenCV counts in thousandths."""
+    step = next(step for step in (1, 2, 4, 8, 20) if fps * 1000 / step <= _MOST_TICKS)
+    return round(fps * 1000 / step) * step / 1000
 
 
 def _swapped(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -135,7 +135,7 @@ def _place_file(source: Path, target: Path, sha256: str, link: str) -> bool:
         elif link == "hard":
             os.link(source.resolve(), target)
         else:
-            part = target.with_name(f".{target.name}.part")
+            part = target.with_name(f".{os.getpid()}.part")  # a name may be as long as a name can be
             shutil.copy2(source, part)
             part.replace(target)
     except OSError as error:

@@ -58,9 +58,18 @@ def test_json_is_strict_and_replaces_in_one_step(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_writing_where_it_cannot_is_an_expected_mistake(tmp_path):
+@pytest.mark.parametrize("place", ["missing", "file"])
+def test_writing_where_it_cannot_is_an_expected_mistake(tmp_path, place):
+    (tmp_path / "file").touch()
     with pytest.raises(DeblurError, match="cannot write"):
-        write_atomically(tmp_path / "missing" / "a.txt", b"")
+        write_atomically(tmp_path / place / "a.txt", b"")
+
+
+def test_a_name_as_long_as_names_may_be_is_written(tmp_path):
+    file = tmp_path / ("a" * 251 + ".txt")
+    write_atomically(file, b"whole")
+    assert file.read_bytes() == b"whole"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_environment_names_what_a_result_depends_on():

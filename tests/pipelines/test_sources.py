@@ -200,6 +200,42 @@ def test_colours_survive_a_video(tmp_path: Path) -> None:
     np.testing.assert_allclose(frames[4].mean((0, 1)), (255, 128, 0), atol=6)
 
 
+@pytest.mark.parametrize("fps", [12.5, 59.94, 66.713, 119.891, 240.017, 960.1])
+def test_any_rate_is_written(tmp_path: Path, fps: float) -> None:
+    writer = VideoWriter(tmp_path / "clip.mp4", fps)
+    for _ in range(3):
+        writer.write(np.zeros((16, 16, 3), np.uint8))
+    writer.close()
+    with VideoReader(tmp_path / "clip.mp4") as video:
+        assert video.n_frames == 3
+        assert video.fps == pytest.approx(fps, abs=0.011)
+
+
+def test_a_name_that_begins_like_a_protocol(
+    tmp_path: Path, make_video: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_video(tmp_path / "10:30:00.mp4", [20, 120])
+    monkeypatch.chdir(tmp_path)
+    with VideoReader(Path("10:30:00.mp4")) as video:
+        frames = list(video)
+    assert len(frames) == 2
+    writer = VideoWriter(Path("10:31/a:b.mp4"), 10)
+    writer.write(frames[0])
+    writer.close()
+    assert Path("10:31/a:b.mp4").is_file()
+
+
+def test_a_video_whose_path_is_no_utf8_is_refused(tree: Path, garbled_name: str) -> None:
+    Path(f"{garbled_name}.mp4").touch()
+    sources, _ = find_sources([f"{garbled_name}.mp4"])
+    assert count_pictures(sources) == 1
+    (item,) = read_items(sources)
+    assert item.error is not None
+    assert item.error.endswith("is not UTF-8, which OpenCV needs: rename it")
+    with pytest.raises(DeblurError, match="is not UTF-8"):
+        VideoWriter(tree / garbled_name / "clip.mp4", 10).write(np.zeros((16, 16, 3), np.uint8))
+
+
 def test_a_frame_of_another_size_is_refused(tmp_path: Path) -> None:
     writer = VideoWriter(tmp_path / "clip.mp4", fps=10)
     writer.write(np.zeros((32, 64, 3), np.uint8))
