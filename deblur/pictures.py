@@ -132,7 +132,8 @@ def read_upright(path: Path) -> Upright:
     """
     with _opened(path) as image:
         orientation = _orientation(image)  # now: nothing of it is left in a picture that Pillow has turned
-        ImageOps.exif_transpose(image, in_place=True)
+        if orientation != 1:
+            ImageOps.exif_transpose(image, in_place=True)
         return Upright(_to_rgb(image), orientation)
 
 
@@ -301,14 +302,20 @@ def _refuse(error: OSError) -> None:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's number, 1 where there is none or none that says anything."""
-    number = image.getexif().get(ExifTags.Base.Orientation, 1)
+    """EXIF's number, 1 where there is none, none that says anything or none to be read: pixels may be whole."""
+    try:
+        number = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except _BROKEN_FILE:
+        return 1
     return number if number in range(1, 9) else 1
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode.startswith("I"):
-        return np.repeat(_eight_bits(image)[:, :, np.newaxis], 3, axis=2)
+        grey = _eight_bits(image)
+        if (clear := image.info.get("transparency")) is not None:
+            grey[np.asarray(image) == clear] = 255
+        return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
     if image.mode == "F":
         raise ValueError(_NO_WHITE)
     if image.has_transparency_data:

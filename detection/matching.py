@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from detection.errors import DetectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 BACKENDS = ("pycocotools", "faster-coco-eval")
 N_THRESHOLDS = 10  # of IoU, .50:.05:.95
 
-# An object with an area outside every range of sizes is ignored by pycocotools: it is no miss, and a box that overlaps
-# it is no false positive. That is VOC's treatment of difficult objects; COCO's own mark `iscrowd` is not, since it
-# replaces IoU by the share of the box that is inside.
+# An object with an area outside every range of sizes is ignored by pycocotools: it is no miss, and the first box that
+# overlaps it is no false positive. VOC treats difficult objects so, however many boxes do; COCO's own mark `iscrowd` is
+# another thing, since it replaces IoU by the share of the box that is inside.
 _IGNORED_AREA = -1.0
+_MOST_BOXES = 100  # of a class, that are looked at in a picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +109,25 @@ def prepare(
         pictures=pictures,
         class_names=names,
         category_ids=category_ids,
-        truth=shared | {"annotations": objects},
+        truth=shared | {"annotations": [*objects, *_repeated(objects, boxes)]},
         predictions=shared | {"annotations": boxes},
         n_truths=len(objects) - ignored,
         n_ignored=ignored,
         n_predictions=len(boxes),
     )
+
+
+def _repeated(objects: Sequence[dict[str, Any]], boxes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Difficult objects once more for each box beyond the first that may lie on them."""
+    n_boxes = Counter((box["image_id"], box["category_id"]) for box in boxes)
+    repeats = (
+        entry
+        for entry in objects
+        if entry["area"] == _IGNORED_AREA
+        for _ in range(1, min(_MOST_BOXES, n_boxes[entry["image_id"], entry["category_id"]]))
+    )
+    first = max((entry["id"] for entry in objects), default=0) + 1
+    return [entry | {"id": number} for number, entry in enumerate(repeats, start=first)]
 
 
 def evaluator(job: Job, backend: str = "pycocotools") -> Any:

@@ -60,8 +60,9 @@ def load_network(path: Path) -> torch.nn.Module:
     tasks = _ultralytics().nn.tasks
     try:
         checkpoint, _ = tasks.torch_safe_load(path, safe_only=True)
-    except (TypeError, ModuleNotFoundError, AttributeError, OSError) as error:
-        # TypeError is how ultralytics says damaged, not a checkpoint, or holding more than known layers.
+    except Exception as error:
+        # Of a file that is none of these the restricted reader of pickles runs what it takes for instructions, so any
+        # error may come of it; TypeError is how ultralytics says damaged, or holding more than known layers.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DetectionError(f"cannot read {path} as YOLO weights: {reason}") from error
     network: Any = checkpoint.get("ema") or checkpoint.get("model")

@@ -14,7 +14,7 @@ from detection.errors import DetectionError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from pathlib import Path, PurePath
 
 Box = tuple[float, float, float, float]
 
@@ -176,8 +176,23 @@ class TruthBuilder:
 
 def positive_size(value: Any) -> int | None:
     """A width or height from a file: a whole number of at least 1, or None."""
-    number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else 0.0
-    return int(number) if math.isfinite(number) and number >= 1 else None
+    number = finite(value)
+    return None if number is None or number < 1 else int(number)
+
+
+def finite(value: Any) -> float | None:
+    """A number from a file, or None where it is none, not finite or beyond what a float holds."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def is_hidden(relative: PurePath) -> bool:
+    """Whether a path below the folder that was given is hidden, as what a Mac or Jupyter leaves in folders is."""
+    return any(part.startswith(".") for part in relative.parts)
 
 
 def _objects(rows: list[tuple[Box, str, float, bool, bool]]) -> TruthObjects:

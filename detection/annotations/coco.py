@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
-from detection.annotations.builder import TruthBuilder, positive_size
+from detection.annotations.builder import TruthBuilder, finite, positive_size
 from detection.errors import DetectionError
 
 if TYPE_CHECKING:
@@ -66,8 +65,8 @@ def read_coco(path: Path, class_names: Sequence[str], *, strict: bool = False) -
             categories[category_id],
             (x, y, x + width_px, y + height_px),
             area=None if area is None else _number(f"{place}: area", area),
-            iscrowd=bool(annotation.get("iscrowd", 0)),
-            difficult=bool(annotation.get("difficult", 0)),
+            iscrowd=_flag(place, annotation, "iscrowd"),
+            difficult=_flag(place, annotation, "difficult"),
         )
     if 0 in numbers or None in numbers or len({repr(number) for number in numbers}) != len(numbers):
         builder.note("renumbered_annotations", len(numbers))
@@ -89,7 +88,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DetectionError(f"cannot read {path}: {error.strerror}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also what is no UTF-8, and numbers of thousands of digits
         raise DetectionError(f"{path} is not JSON: {error}") from error
 
 
@@ -117,10 +116,18 @@ def _text(place: str, entry: dict[str, Any], key: str) -> str:
     return value
 
 
+def _flag(place: str, entry: dict[str, Any], key: str) -> bool:
+    value = entry.get(key)
+    if value not in (None, 0, 1):  # of a tuple: what a file holds may not be hashable
+        raise DetectionError(f"{place}: {key} is {value!r}, neither 0 nor 1")
+    return bool(value)
+
+
 def _number(place: str, value: Any) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
-        raise DetectionError(f"{place} is {value!r}, not a finite number")
-    return float(value)
+    number = finite(value)
+    if number is None:
+        raise DetectionError(f"{place} is {value!r:.60}, not a finite number")
+    return number
 
 
 def _box(place: str, entry: dict[str, Any]) -> list[float]:

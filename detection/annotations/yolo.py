@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import struct
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin
 
-from detection.annotations.builder import Box, TruthBuilder
+from detection.annotations.builder import Box, TruthBuilder, is_hidden
 from detection.errors import DetectionError
 
 if TYPE_CHECKING:
@@ -96,8 +98,10 @@ def _pictures(path: Path, root: Path, content: dict[str, Any], split: str) -> li
     for each in entry if isinstance(entry, list) else [entry]:
         place = root / str(each)
         if place.is_dir():
-            files = sorted(file for file in place.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES)
-            found += [(file.relative_to(place).as_posix(), file) for file in files]
+            below = sorted(
+                file.relative_to(place) for file in place.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES
+            )
+            found += [(relative.as_posix(), place / relative) for relative in below if not is_hidden(relative)]
         elif place.is_file():
             listed = [line.strip() for line in _lines(place) if line.strip()]
             files = [(place.parent if line.startswith("./") else root) / line for line in listed]
@@ -138,14 +142,33 @@ def _lines(path: Path) -> list[str]:
 
 
 def _upright_size(path: Path) -> tuple[int, int]:
-    """Width and height as the picture is shown, from its header."""
+    """Width and height as the picture is shown, from its header; as `deblur.pictures` tells it."""
     try:
-        with Image.open(path) as picture:
-            width, height = picture.size
-            turned = picture.getexif().get(_ORIENTATION, 1) in {5, 6, 7, 8}
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what Pillow dislikes in a header nothing matters here
+            with Image.open(path) as picture:
+                width, height = picture.size
+                if isinstance(picture, TiffImagePlugin.TiffImageFile):  # versions of Pillow differ: turned yet or not
+                    width, height = (
+                        picture.tag_v2[tag] for tag in (TiffImagePlugin.IMAGEWIDTH, TiffImagePlugin.IMAGELENGTH)
+                    )
+                turned = _orientation(picture) in {5, 6, 7, 8}
+    except (OSError, SyntaxError, ValueError, LookupError, Image.DecompressionBombError) as error:
         raise DetectionError(f"cannot read the picture {path}: {error}") from error
     return (height, width) if turned else (width, height)
+
+
+def _orientation(picture: Image.Image) -> int:
+    try:
+        return picture.getexif().get(_ORIENTATION, 1)
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        LookupError,
+        struct.error,
+    ):  # damaged, which takes nothing from the pixels
+        return 1
 
 
 def _parse(place: str, row: list[str], width: int, height: int) -> tuple[int, Box]:

@@ -92,12 +92,32 @@ def test_an_orientation_that_says_nothing_turns_nothing(tmp_path: Path, corners:
     assert applied == 1
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_an_orientation_that_cannot_be_read_turns_nothing(tmp_path: Path, suffix: str) -> None:
+    path = (tmp_path / "a").with_suffix(suffix)
+    Image.new("RGB", (30, 20), "white").save(path, exif=b"Exif\0\0garbage garbage")
+    picture, applied = read_upright(path)
+    assert picture.shape == (20, 30, 3)
+    assert picture.min() > 250
+    assert applied == 1
+    assert picture_size(path) == (30, 20)
+
+
 def test_sixteen_bit_grey_keeps_its_orientation(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     samples = np.array([[0, 65535]], np.uint16)
     Image.fromarray(samples).save(tmp_path / "a.png", exif=exif)
     assert read_picture(tmp_path / "a.png")[:, :, 0].tolist() == [[0], [255]]
+
+
+@pytest.mark.parametrize(("kind", "white"), [(np.uint8, 255), (np.uint16, 65535)])
+def test_one_clear_grey_is_laid_over_white(tmp_path: Path, kind: type, white: int) -> None:
+    samples = np.array([[0, white, white // 2, 0]], kind)
+    Image.fromarray(samples).save(tmp_path / "a.png", transparency=0)
+    with Image.open(tmp_path / "a.png") as stored:
+        assert stored.info["transparency"] == 0
+    assert read_picture(tmp_path / "a.png")[0, :, 0].tolist() == [255, 255, 127, 255]
 
 
 def test_grey_becomes_three_equal_channels(tmp_path: Path) -> None:

@@ -230,7 +230,10 @@ def test_code_in_a_file_from_a_stranger_does_not_run(tmp_path: Path) -> None:
     assert sprung.exists(), "the bomb was a dud, so the test showed nothing"
 
 
-@pytest.mark.parametrize("content", [b"", b"not weights", b"PK\x03\x04 half a zip"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not weights", b"PK\x03\x04 half a zip", b"hello\n" * 3, b"Repository not found", b"error code: 1015"],
+)
 def test_a_damaged_file_is_one_clear_line(tmp_path: Path, content: bytes) -> None:
     damaged = tmp_path / "damaged.pt"
     damaged.write_bytes(content)

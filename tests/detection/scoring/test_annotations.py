@@ -196,6 +196,9 @@ def test_annotation_numbers_that_break_pycocotools_are_made_anew(tmp_path, rows,
         (coco(annotations=[annotation(image_id=None)]), "image_id is None"),
         (coco(annotations=[annotation(bbox=[1, 2, 3])]), r"bbox is \[1, 2, 3\]"),
         (coco(annotations=[annotation(bbox=[1, 2, 3, float("nan")])]), "not a finite number"),
+        (coco(annotations=[annotation(bbox=[1, 2, 10**400, 4])]), "not a finite number"),
+        (coco(annotations=[annotation(iscrowd="0")]), "iscrowd is '0', neither 0 nor 1"),
+        (coco(annotations=[annotation(iscrowd=[1])]), "iscrowd is .1., neither 0 nor 1"),
         (coco(annotations=[annotation(area="large")]), "area is 'large'"),
     ],
 )
@@ -205,6 +208,13 @@ def test_a_bad_coco_file_is_one_clear_line(tmp_path, content, message):
         read_truth(path, NAMES)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "1" * 5000])
+def test_json_beyond_what_is_read_is_one_clear_line(tmp_path, content):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(DetectionError, match=r"a\.json is not JSON"):
+        read_truth(tmp_path / "a.json", NAMES)
 
 
 def test_what_is_no_json_or_not_there_is_one_clear_line(tmp_path):
@@ -341,6 +351,14 @@ def test_one_based_boxes_of_the_devkit(tmp_path):
     assert read_voc(tmp_path, NAMES, one_based=True).objects["a"].boxes.tolist() == [[0, 1, 100, 80]]
 
 
+def test_what_is_hidden_in_a_voc_folder_is_left_out(tmp_path):
+    write_xml(tmp_path, voc(voc_object()))
+    (tmp_path / "._a.xml").write_bytes(b"a Mac's notes on a.xml")
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    write_xml(tmp_path / ".ipynb_checkpoints", voc(voc_object()), "a-checkpoint.xml")
+    assert read_voc(tmp_path, NAMES).stems == ("a",)
+
+
 def test_a_voc_tree_is_read_from_its_annotations_folder(tmp_path):
     write_xml(tmp_path, voc(voc_object()), "Annotations/day/a.xml")
     write_xml(tmp_path, "<other/>", "elsewhere.xml")
@@ -407,12 +425,19 @@ def test_voc_to_coco_and_back(tmp_path):
 # YOLO
 
 
-def yolo(folder: Path, labels: str | None, data: str, size: tuple[int, int] = (200, 100), orientation: int = 1) -> Path:
+def yolo(
+    folder: Path,
+    labels: str | None,
+    data: str,
+    size: tuple[int, int] = (200, 100),
+    orientation: int = 1,
+    suffix: str = ".jpg",
+) -> Path:
     (folder / "images" / "val").mkdir(parents=True)
     (folder / "labels" / "val").mkdir(parents=True)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.new("RGB", size).save(folder / "images" / "val" / "a.jpg", exif=exif)
+    Image.new("RGB", size).save((folder / "images" / "val" / "a").with_suffix(suffix), exif=exif)
     if labels is not None:
         (folder / "labels" / "val" / "a.txt").write_text(labels)
     (folder / "data.yaml").write_text(data)
@@ -442,9 +467,28 @@ def test_yolo_rows_are_fractions_of_the_picture(tmp_path, names):
     assert truth.report["unknown_names"] == {"kart": {"count": 1, "nearest": None}}
 
 
-def test_yolo_pictures_are_upright(tmp_path):
-    truth = read_truth(yolo(tmp_path, "0 0.5 0.5 1 1", DATA, orientation=6), NAMES)
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+def test_yolo_pictures_are_upright(tmp_path, suffix):
+    truth = read_truth(yolo(tmp_path, "0 0.5 0.5 1 1", DATA, orientation=6, suffix=suffix), NAMES)
     assert truth.objects["a"].boxes.tolist() == [[0, 0, 100, 200]]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_a_yolo_picture_whose_exif_is_damaged_counts_as_it_is_stored(tmp_path, suffix):
+    folder = yolo(tmp_path, "0 0.5 0.5 1 1", DATA)
+    kept = folder / "images" / "val" / "a.jpg"
+    kept.unlink()
+    Image.new("RGB", (200, 100)).save(kept.with_suffix(suffix), exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
+    assert read_truth(folder, NAMES).objects["a"].boxes.tolist() == [[0, 0, 200, 100]]
+
+
+def test_what_is_hidden_in_a_yolo_folder_is_left_out(tmp_path):
+    folder = yolo(tmp_path, "0 0.5 0.5 1 1", DATA)
+    (folder / "images/val/._a.jpg").write_bytes(b"a Mac's notes on a.jpg")
+    (folder / "images/val/.thumbnails").mkdir()
+    (folder / "images/val/.thumbnails/a.jpg").write_bytes((folder / "images/val/a.jpg").read_bytes())
+    assert read_truth(folder, NAMES).stems == ("a",)
 
 
 def test_a_yolo_polygon_is_read_as_its_box(tmp_path):

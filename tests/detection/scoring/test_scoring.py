@@ -147,6 +147,10 @@ def test_ignored_objects_are_neither_missed_nor_falsely_found(make_truth, found,
     unseen = score(truth, {"a": found(("cat", BOX, 0.8)), "b": EMPTY}, backend=backend)
     assert seen.ap == unseen.ap == pytest.approx(1.0)
     assert (seen.n_truths, seen.n_ignored) == (1, 1)
+    often = found(*(("cat", BOX, 0.9 + place / 100) for place in range(3)))
+    thrice = score(truth, {"a": found(("cat", BOX, 0.8)), "b": often}, backend=backend)
+    assert thrice.ap == pytest.approx(1.0), "as often as it is found"
+    assert (thrice.n_truths, thrice.n_ignored) == (1, 1)
     beside = score(truth, {"a": found(("cat", BOX, 0.8)), "b": found(("cat", ELSEWHERE, 0.9))}, backend=backend)
     assert beside.ap == pytest.approx(0.5)
 
