@@ -199,9 +199,9 @@ def plain_options(options: argparse.Namespace, without: Collection[str]) -> dict
 def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (DeblurError,)) -> int:
     """Call ``body`` and turn what it raises into an exit code.
 
-    Exceptions in ``expected``, a full disk, a closed stdout and a file that the machine refuses (no permission, no name
-    that a file can have) become one line on stderr and exit code 1; Ctrl-C becomes 130; anything else is a defect and
-    passes through with its traceback.
+    Exceptions in ``expected``, a full disk, a closed stdout, a file that the machine refuses (no permission, no name
+    that a file can have) and memory that does not suffice become one line on stderr and exit code 1; Ctrl-C becomes
+    130; anything else is a defect and passes through with its traceback.
     """
     keep_freed_memory()
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -222,11 +222,25 @@ def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (Deblur
         else:
             raise
         return EXIT_FAILED
+    except (MemoryError, RuntimeError) as error:
+        if not _lacks_memory(error):
+            raise
+        reason = str(error).partition("\n")[0] or "this machine has no more"
+        print(f"error: not enough memory, give smaller batches, crops or pictures: {reason}", file=sys.stderr)
+        return EXIT_FAILED
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     finally:
         _let_go_of_stdout()
+
+
+def _lacks_memory(error: Exception) -> bool:
+    torch = sys.modules.get("torch")  # not every command needs it
+    if torch is None or isinstance(error, MemoryError):
+        return isinstance(error, MemoryError)
+    # On a processor torch has no kind of its own for that.
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
 def _plain(value: Any) -> Any:

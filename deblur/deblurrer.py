@@ -12,7 +12,7 @@ import torch
 
 from deblur.devices import resolve_device, to_batch
 from deblur.errors import DeblurError
-from deblur.exposure.consistency import make_consistent
+from deblur.exposure.consistency import evidence_of_light, make_consistent
 from deblur.exposure.kernels import exposure_along, spread
 from deblur.exposure.paths import GYROSCOPE
 from deblur.naming import parse_deblurrer
@@ -24,7 +24,7 @@ from deblur.tiling import MIN_SIDE, restore_in_tiles
 from deblur.working_size import LOOK_SIDE, carry_over, fitting_side, wanted_side
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from deblur.exposure.paths import CameraPath
     from deblur.networks.guided import ExposureGuide
     from deblur.path_search import PathSearch
+
+    _InTiles = Callable[[Callable[[NDArray[np.uint8], int, int], NDArray[np.float32]]], NDArray[np.uint8]]
 
 MAX_PIXELS = 1 << 20
 
@@ -220,16 +222,16 @@ class Deblurrer:
         return said
 
     def __call__(
-        self, pictures: NDArray[np.uint8], path: CameraPath | Sequence[CameraPath] | None = None
+        self, pictures: NDArray[np.uint8], path: CameraPath | Sequence[CameraPath | None] | None = None
     ) -> NDArray[np.uint8]:
         """Restore one picture (H, W, 3) or a batch (B, H, W, 3), RGB uint8, any H and W from 1.
 
         Args:
             pictures: blurred; they are not changed.
             path: the camera's while the shutter was open (``deblur.exposure.path_files.read_path``), of a batch one a
-                picture, which are restored one by one; None lets a guided network search for it, where it was loaded
-                to, or estimate it. It is in pixels of a picture of this size, which it does not know: one of another
-                size wants ``path.scaled`` first. See ``consistent``.
+                picture, which are restored one by one; None, also for one of a batch, lets a guided network search for
+                it, where it was loaded to, or estimate it. It is in pixels of a picture of this size, which it does not
+                know: one of another size wants ``path.scaled`` first. See ``consistent``.
 
         Returns:
             An array of the same shape and type, rounded and clamped.
@@ -238,11 +240,7 @@ class Deblurrer:
             TypeError: no numpy array of uint8.
             ValueError: another shape or number of paths, or a path for a network that has no guide.
         """
-        if not isinstance(pictures, np.ndarray) or pictures.dtype != np.uint8:
-            kind = pictures.dtype if isinstance(pictures, np.ndarray) else type(pictures).__name__
-            raise TypeError(f"pictures are numpy arrays of uint8, not {kind}")
-        if pictures.ndim not in {3, 4} or pictures.shape[-1] != 3 or 0 in pictures.shape[-3:]:
-            raise ValueError(f"pictures are (H, W, 3) or (B, H, W, 3), not {pictures.shape}")
+        _check_pictures(pictures, {3: "(H, W, 3)", 4: "(B, H, W, 3)"})
         batch = pictures[None] if pictures.ndim == 3 else pictures
         paths = self._completed(self._checked(path, len(batch)), batch)
         height, width = batch.shape[1:3]
@@ -267,23 +265,25 @@ class Deblurrer:
             (H, W, 3) float32, clamped to [0, 255]; rounded, it is what a call returns.
 
         Raises:
+            TypeError: as a call.
             ValueError: the picture has more than ``max_pixels``, tiles come rounded; or as a call.
         """
+        _check_pictures(picture, {3: "(H, W, 3)"})
         if picture.shape[0] * picture.shape[1] > self.max_pixels:
             raise ValueError(f"a picture of shape {picture.shape} goes in tiles: max_pixels is {self.max_pixels}")
         (along,) = self._completed(self._checked(path, 1), picture[None])
         return self._carry_out(self._plan(picture, along), picture, along).astype(np.float32, copy=False)
 
-    def _checked(self, path: CameraPath | Sequence[CameraPath] | None, count: int) -> list[_Told | None]:
+    def _checked(self, path: CameraPath | Sequence[CameraPath | None] | None, count: int) -> list[_Told | None]:
         """A path for each picture; all of them None where they are not known."""
         if path is None:
             return [None] * count
         if not self.takes_path:
             raise ValueError(f"{self.name} has no guide and takes no camera path: give a guided network")
-        paths: list[CameraPath] = [*path] if isinstance(path, Sequence) else [path]
+        paths: list[CameraPath | None] = [*path] if isinstance(path, Sequence) else [path]
         if len(paths) != count:
             raise ValueError(f"{len(paths)} camera paths for {count} pictures: give one a picture")
-        return [_Told(each, sensed=True) for each in paths]
+        return [None if each is None else _Told(each, sensed=True) for each in paths]
 
     def _completed(self, paths: list[_Told | None], batch: NDArray[np.uint8]) -> list[_Told | None]:
         """The paths, those that are missing searched for in the pictures that are blurred."""
@@ -330,11 +330,44 @@ class Deblurrer:
         """One picture (H, W, 3) at its size, whole or in tiles: float32 in [0, 255], or uint8."""
         if picture.shape[0] * picture.shape[1] <= self.max_pixels:
             return self._restore(picture[None], path, exposure)[0]
-        restore_tile = functools.partial(self._restore_tile, path)
-        return restore_in_tiles(picture, restore_tile, self.max_pixels, self._multiple, self._least_side)
+        in_tiles = functools.partial(
+            restore_in_tiles,
+            picture,
+            max_pixels=self.max_pixels,
+            multiple=self._multiple,
+            least_side=self._least_side,
+        )
+        if path is not None and self._makes_consistent(path):
+            return self._consistent_tiles(in_tiles, path)
+        return in_tiles(lambda tile, left, top: self._restore(tile[None], path and path.cropped(left, top))[0])
 
-    def _restore_tile(self, path: _Told | None, tile: NDArray[np.uint8], left: int, top: int) -> NDArray[np.float32]:
-        return self._restore(tile[None], path and path.cropped(left, top))[0]
+    def _consistent_tiles(self, in_tiles: _InTiles, path: _Told) -> NDArray[np.uint8]:
+        """Restored by the network first, so that all tiles together say which light was averaged, then consistent."""
+        evidence: dict[tuple[int, int], float] = {}
+
+        def restore(tile: NDArray[np.uint8], left: int, top: int) -> NDArray[np.float32]:
+            along = path.cropped(left, top)
+            restored = self._restore(tile[None], along._replace(sensed=False))[0]
+            if not np.array_equal(restored, tile):  # as it is where nothing is blurred
+                pictures = to_batch(restored, self.device), to_batch(tile, self.device)
+                evidence[left, top] = evidence_of_light(*pictures, along.path)
+            return restored
+
+        def correct(tile: NDArray[np.uint8], left: int, top: int) -> NDArray[np.float32]:
+            height, width = tile.shape[:2]
+            part = restored[top : top + height, left : left + width]
+            if (left, top) not in evidence:
+                return part.astype(np.float32)
+            pictures = to_batch(part, self.device), to_batch(tile, self.device)
+            consistent = make_consistent(*pictures, path.cropped(left, top).path, as_light)
+            return (consistent[0] * 255).permute(1, 2, 0).cpu().numpy()
+
+        restored = in_tiles(restore)
+        as_light = sum(evidence.values()) >= 0
+        return in_tiles(correct)
+
+    def _makes_consistent(self, path: _Told) -> bool:
+        return self.consistent and path.sensed
 
     def _restore(
         self, batch: NDArray[np.uint8], path: _Told | None = None, exposure: Exposure | None = None
@@ -360,7 +393,7 @@ class Deblurrer:
             if blurred.any():
                 with precision:
                     restored: Tensor = self._network(x, finest_only=True, **told).picture.float()
-                if self.consistent and path is not None and path.sensed:
+                if path is not None and self._makes_consistent(path):
                     restored = make_consistent(restored, x, path.path)
                 result[blurred] = (restored * 255).clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
         return result
@@ -382,6 +415,15 @@ def load_told(name_or_file: str, device: str, seen_side: int | None = None) -> t
     if told and not deblurrer.takes_path:
         raise DeblurError(f"{name_or_file}: {deblurrer.name} has no guide to be told the camera's path")
     return deblurrer, told
+
+
+def _check_pictures(pictures: NDArray[np.uint8], shapes: Mapping[int, str]) -> None:
+    """Refuse what is none of these shapes, by number of dimensions, or no uint8."""
+    if not isinstance(pictures, np.ndarray) or pictures.dtype != np.uint8:
+        kind = pictures.dtype if isinstance(pictures, np.ndarray) else type(pictures).__name__
+        raise TypeError(f"pictures are numpy arrays of uint8, not {kind}")
+    if pictures.ndim not in shapes or pictures.shape[-1] != 3 or 0 in pictures.shape[-3:]:
+        raise ValueError(f"pictures are {' or '.join(shapes.values())}, not {pictures.shape}")
 
 
 def _found(path: CameraPath | None) -> _Told | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -57,6 +57,6 @@ def synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def to_batch(picture: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """(H, W, 3) uint8 to (1, 3, H, W) float in [0, 1] on the device."""
+def to_batch(picture: NDArray[Any], device: torch.device) -> Tensor:
+    """(H, W, 3) of 0 to 255, uint8 or floating point, to (1, 3, H, W) float in [0, 1] on the device."""
     return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).unsqueeze(0).to(device).float() / 255

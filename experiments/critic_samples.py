@@ -225,7 +225,8 @@ def judged_sample(file: Path, blur: str, seed: int, weights: str, critic: Critic
     shaken = _Shaken.make(file, blur, seed)
     network, card = load_released(weights)
     assert isinstance(network, GuidedNetwork)
-    deblurrer = Deblurrer(network.requires_grad_(requires_grad=False), name=card["name"])
+    # As what a search tells a path to restores: it is not measured.
+    deblurrer = Deblurrer(network.requires_grad_(requires_grad=False), name=card["name"], consistent=False)
     scene = Scene(network, to_batch(shaken.blurred, _CPU), windows=WINDOWS if critic else _WINDOWS)
     true, kept = shaken.seen_in(scene)
     with torch.no_grad():

@@ -66,14 +66,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         from detection.objects import DetectorObjects
 
         distance: FeatureDistance | None = None
+        teacher = ""
         if options.detector_loss is not None:
             kinds = {"features": DetectorFeatures, "objects": DetectorObjects, "answers": DetectorAnswers}
-            teachers = [kinds[term](options.detector_loss) for term in dict.fromkeys(options.detector_term)]
+            terms = sorted(set(options.detector_term))
+            teachers = [kinds[term](options.detector_loss) for term in terms]
+            teacher = f"{options.detector_loss} {' '.join(terms)}"
 
             def distance(restored: Tensor, sharp: Tensor) -> Tensor:
                 return torch.stack([teacher.distance(restored, sharp) for teacher in teachers]).sum()
 
-        report(train(options, distance), as_json=options.json)
+        report(train(options, distance, teacher), as_json=options.json)
         return EXIT_DONE
 
     return run(body, expected=(DeblurError, DetectionError))

@@ -31,7 +31,7 @@ _FLOOR = 1e-8  # of energies
 _ROUNDS = 2  # what is left after the first is corrected once more; a third would begin to ring
 
 
-def make_consistent(restored: Tensor, blurred: Tensor, path: CameraPath) -> Tensor:
+def make_consistent(restored: Tensor, blurred: Tensor, path: CameraPath, as_light: bool | None = None) -> Tensor:
     """Bring a restoration nearer to the light that its picture holds.
 
     A sensor averages light, but frames that a blur was made of may have been averaged as they were encoded, as those
@@ -44,6 +44,7 @@ def make_consistent(restored: Tensor, blurred: Tensor, path: CameraPath) -> Tens
         restored: (1, 3, H, W) RGB in [0, 1], by a network; what is outside is clipped.
         blurred: (1, 3, H, W) RGB in [0, 1], what it was made of.
         path: of the camera, as a sensor measures it, in pixels of this picture.
+        as_light: whether light was averaged rather than encoded values; None looks which.
 
     Returns:
         (1, 3, H, W) in [0, 1].
@@ -52,19 +53,22 @@ def make_consistent(restored: Tensor, blurred: Tensor, path: CameraPath) -> Tens
     clipped = blurred > _CLIPPED
     height, width = blurred.shape[-2:]
     exposure = exposure_along(path, height, width, blurred.device)
-    as_light = _averaged_as_light(restored, blurred, path)
+    if as_light is None:
+        as_light = evidence_of_light(restored, blurred, path) >= 0
     for _ in range(_ROUNDS):
         again = to_srgb(_again(to_linear(restored), exposure)) if as_light else _again(restored, exposure)
         restored = _Change(restored, again, blurred, clipped, exposure).corrected()
     return restored
 
 
-def _averaged_as_light(restored: Tensor, blurred: Tensor, path: CameraPath) -> bool:
-    """Whether less is left unexplained once linear light is corrected than once encoded values are.
+def evidence_of_light(restored: Tensor, blurred: Tensor, path: CameraPath) -> float:
+    """How much less is left unexplained once linear light is corrected than once encoded values are; below 0 if more.
 
     Seen in grey copies of half the size. A restoration was made of filters that took its picture for light, so it
-    explains it better as light, whatever was averaged, until it is corrected.
+    explains it better as light, whatever was averaged, until it is corrected. What the parts of a picture say may be
+    added up. Arguments as for ``make_consistent``.
     """
+    restored = restored.clamp(0, 1)
     height, width = (-(-side // 2) for side in blurred.shape[-2:])
 
     def small(pictures: Tensor) -> Tensor:
@@ -79,8 +83,7 @@ def _averaged_as_light(restored: Tensor, blurred: Tensor, path: CameraPath) -> b
 
         return look(look(clean).corrected()).unexplained
 
-    encoded = left(small(restored), small(blurred))
-    return left(small(to_linear(restored)), small(to_linear(blurred))) <= encoded
+    return left(small(restored), small(blurred)) - left(small(to_linear(restored)), small(to_linear(blurred)))
 
 
 def _again(clean: Tensor, exposure: Exposure) -> Tensor:

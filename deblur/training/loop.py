@@ -63,7 +63,9 @@ if TYPE_CHECKING:
     from deblur.training.validation import FeatureDistance
 
 
-def train(options: argparse.Namespace, feature_distance: FeatureDistance | None = None) -> dict[str, Any]:
+def train(
+    options: argparse.Namespace, feature_distance: FeatureDistance | None = None, teacher: str = ""
+) -> dict[str, Any]:
     """Train a network and write its run folder.
 
     Args:
@@ -71,6 +73,7 @@ def train(options: argparse.Namespace, feature_distance: FeatureDistance | None 
         feature_distance: how far a detector's features on restored pictures lie from those on sharp ones, (B, 3, H, W)
             in [0, 1] both, differentiable in the first. With ``options.detector_weight`` it is a loss from step
             ``options.detector_from`` on; at every validation it is measured.
+        teacher: whose distance it is. A run that goes on with another one begins anew to look for its best weights.
 
     Returns:
         What ``metrics.json`` holds.
@@ -80,15 +83,18 @@ def train(options: argparse.Namespace, feature_distance: FeatureDistance | None 
     """
     if options.threads:
         torch.set_num_threads(options.threads)
-    return Trainer(options, feature_distance).run()
+    return Trainer(options, feature_distance, teacher).run()
 
 
 class Trainer:
     """One run: the state that a step changes, and the steps."""
 
-    def __init__(self, options: argparse.Namespace, feature_distance: FeatureDistance | None) -> None:
+    def __init__(
+        self, options: argparse.Namespace, feature_distance: FeatureDistance | None, teacher: str = ""
+    ) -> None:
         self.options = options
         self.feature_distance = feature_distance
+        self.teacher = teacher
         _check_options(options)
         self.accelerator = _accelerator(options)
         # Pictures are read and batches made in other threads.
@@ -329,6 +335,11 @@ class Trainer:
         """
         return DISTANCE if self.feature_distance is not None and self.options.detector_weight else PSNR
 
+    def _comparable(self) -> str:
+        """What two bests must share to be compared: the score, and whose distance it is."""
+        key = self._chosen_by()
+        return f"{key} {self.teacher}" if key == DISTANCE else key
+
     def _save(self) -> None:
         self._check_health()
         if not self.accelerator.is_main_process:
@@ -345,7 +356,7 @@ class Trainer:
                 "step": progress.step,
                 "seconds": progress.seconds,
                 "best": progress.best,
-                "best_by": self._chosen_by(),
+                "best_by": self._comparable(),
                 "validated_on": self.validated_on,
                 "random": torch.get_rng_state(),
             },
@@ -377,7 +388,7 @@ class Trainer:
             group.update(kept)
         # States of earlier versions do not say how they chose, and had other pictures.
         chosen = state.get("best_by"), state.get("validated_on")
-        best = state["best"] if chosen == (self._chosen_by(), self.validated_on) else None
+        best = state["best"] if chosen == (self._comparable(), self.validated_on) else None
         self.progress = Progress(state["step"], state["seconds"], best)
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:

@@ -536,9 +536,21 @@ def test_a_deblurrer_restores_more_where_it_is_told_the_path():
     assert decibels(told, sharp) > decibels(deblurrer(blurred), sharp) + 0.5
     both = deblurrer(np.stack([blurred, blurred[::-1]]), [motion, still(512, 448)])
     np.testing.assert_array_equal(both[0], told)
+    one = deblurrer(np.stack([blurred] * 2), [motion, None])
+    np.testing.assert_array_equal(one, [told, deblurrer(blurred)])
     # Tiles know their place in the path.
     tiled = Deblurrer.load("mstsgm-guided", "cpu", max_pixels=448 * 448)
     assert decibels(tiled(blurred, motion), told) > 38
+
+
+@pytest.mark.parametrize("evidence", [(0.3, -0.1), (-0.3, 0.1)])
+def test_tiles_of_one_picture_agree_which_light_was_averaged(evidence, monkeypatch):
+    _, blurred, motion = shaken(16)
+    found, taken = iter(evidence), []
+    monkeypatch.setattr("deblur.deblurrer.evidence_of_light", lambda *pictures: next(found))
+    monkeypatch.setattr("deblur.deblurrer.make_consistent", lambda *given: taken.append(given[3]) or given[0])
+    Deblurrer.load("mstsgm-guided", "cpu", max_pixels=448 * 448)(blurred, motion)
+    assert taken == [sum(evidence) > 0] * 2
 
 
 def test_a_path_that_does_not_fit_is_refused():

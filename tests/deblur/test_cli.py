@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from deblur.cli import (
@@ -143,6 +144,26 @@ def test_a_full_disk_is_one_line_and_no_defect(capsys):
     assert capsys.readouterr().err == "error: not all could be written to run/log.txt: No space left on device\n"
     with pytest.raises(IsADirectoryError):
         run(lambda: stop(errno.EISDIR))
+
+
+@pytest.mark.parametrize("error", [lambda: torch.empty(10**15), lambda: bytes(10**17), torch.OutOfMemoryError])
+def test_memory_that_does_not_suffice_is_one_line(error, capsys):
+    def stop() -> int:
+        made = error()
+        if isinstance(made, Exception):
+            raise made
+        return 0
+
+    assert run(stop) == 1
+    assert capsys.readouterr().err.startswith("error: not enough memory, give smaller batches, crops or pictures: ")
+
+
+def test_another_error_while_running_is_a_defect():
+    def stop() -> int:
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        run(stop)
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EROFS])

@@ -198,8 +198,14 @@ def test_two_threads_get_what_one_gets(small: Deblurrer) -> None:
 def test_what_is_no_picture_is_refused(
     small: Deblurrer, pictures: object, error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(error, match=message):
-        small(pictures)  # type: ignore[arg-type]
+    for restore in (small, small.unrounded):
+        with pytest.raises(error, match=message):
+            restore(pictures)  # type: ignore[operator]
+
+
+def test_a_batch_does_not_come_unrounded(small: Deblurrer) -> None:
+    with pytest.raises(ValueError, match=r"pictures are \(H, W, 3\), not \(2, 4, 4, 3\)"):
+        small.unrounded(np.zeros((2, 4, 4, 3), np.uint8))
 
 
 def test_settings_that_cannot_work_are_refused() -> None:

@@ -372,6 +372,19 @@ def test_list_is_sorted_recursive_and_by_suffix(tmp_path: Path) -> None:
     assert found == ["a.png", "b.JPG", "sub/c.webp"]
 
 
+def test_linked_folders_are_entered_and_lost_links_listed(tmp_path: Path, corners: np.ndarray) -> None:
+    write_picture(tmp_path / "far/deep/a.png", corners)
+    folder = tmp_path / "all"
+    write_picture(folder / "own/b.png", corners)
+    (folder / "coco").symlink_to(tmp_path / "far")
+    (folder / "own/again").symlink_to(folder)
+    (folder / "lost.png").symlink_to(tmp_path / "nowhere.png")
+    found = [path.relative_to(folder).as_posix() for path in list_pictures(folder)]
+    assert found == ["coco/deep/a.png", "lost.png", "own/b.png"]
+    with pytest.raises(DeblurError, match=r"lost\.png does not exist"):
+        read_picture(folder / "lost.png")
+
+
 def test_a_folder_that_may_not_be_read_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, "a.png", "locked/b.png", ".hidden/c.png")
     scan = os.scandir

@@ -44,6 +44,19 @@ def test_where_a_detector_teaches_the_best_weights_are_those_it_finds_nearest(tr
     assert metrics["best"] == pytest.approx(sum(decibels) / len(decibels))
 
 
+def test_a_best_distance_of_other_terms_is_none(training_arguments, tmp_path, shared):
+    teacher = ["--detector-loss", str(shared / "weights" / "yolo26n.pt"), "--detector-weight", "0.2"]
+    assert main([*training_arguments, *teacher, "--detector-term", "answers", "--steps", "1"]) == 0
+    folder = tmp_path / "runs" / "train" / "deblur"
+    before = json.loads((folder / "metrics.json").read_text())["best"]
+    more = ["--detector-term", "objects", "answers", "--steps", "2", "--resume", str(folder)]
+    assert main([*training_arguments, *teacher, *more]) == 0
+    metrics = json.loads((folder / "metrics.json").read_text())
+    distances = [scores["distance_restored"] for scores in metrics["validation"].values()]
+    assert metrics["best"] == pytest.approx(sum(distances) / len(distances))
+    assert metrics["best"] > before, "a larger distance, and yet the best of its kind"
+
+
 @pytest.mark.parametrize("name", ["large", "large-further"])
 def test_the_recipes_of_the_large_network_make_the_one_that_is_released(name):
     options = parse_args(build_parser(), ["--config", str(CONFIGS / f"{name}.yaml"), "--sharp", "photographs"])
