@@ -4,12 +4,13 @@
 
 Two figures compare only where they were made in the same way on the same data: the command refuses, and names what
 differs, where protocol, truth or pictures of the runs are not the same. Detectors and deblurrers may differ; a name
-that stands for several weights is shown as NAME@HASH.
+that stands for several weights is shown as NAME@HASH, one that stands for several ways to restore with them says which.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from deblur.cli import EXIT_DONE, parse_args, run
 from deblur.errors import DeblurError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from detection.bootstrap import Interval
     from experiments.gain.records import GainRun
@@ -51,10 +52,10 @@ def _compare(folders: Sequence[Path], as_json: bool) -> int:
     from experiments.gain.files import read_metrics
 
     runs = [read_metrics(folder) for folder in folders]
-    for folder, gain in zip(folders[1:], runs[1:], strict=True):
-        differing = differences(runs[0], gain)
+    for (one, first), (other, second) in itertools.combinations(zip(folders, runs, strict=True), 2):
+        differing = differences(first, second)
         if differing:
-            raise DeblurError(f"{folders[0]} and {folder} do not compare: they differ in {', '.join(differing)}")
+            raise DeblurError(f"{one} and {other} do not compare: they differ in {', '.join(differing)}")
     figures = side_by_side(runs)
     if as_json:
         content = {"runs": [str(folder) for folder in folders], "protocol": runs[0].protocol, "data": runs[0].data}
@@ -83,7 +84,8 @@ def differences(first: GainRun, second: GainRun) -> list[str]:
     if not _have_one_truth(first, second):
         differing.append("data.annotations")
     same_truth = first.data["annotations"]["sha256"] == second.data["annotations"]["sha256"]
-    if not differing and same_truth and first.data["sha256"] != second.data["sha256"]:
+    same_blurs = first.data["blurred"] == second.data["blurred"]
+    if not differing and same_truth and same_blurs and first.data["sha256"] != second.data["sha256"]:
         differing.append("data.sha256")
     return sorted(differing)
 
@@ -119,11 +121,20 @@ def _content(gain: GainRun) -> dict[str, Any]:
     data = gain.data
     return {
         "sharp": None if data["sharp"] is None else data["sharp"]["sha256"],
-        "blurred": data["blurred"],
+        "blurred": {name: sha256 for name, sha256 in data["blurred"].items() if name not in _made_alike(gain)},
         "classes": data["classes"],
         "n_pictures": data["n_pictures"],
         "limit": data["limit"],
     }
+
+
+def _made_alike(gain: GainRun) -> set[str]:
+    """The blurs that are made of sharp pictures by name and seed alone.
+
+    Processors round a few of their pixels differently, so hashes would part what two people made alike; that the sharp
+    pictures, the kind, the length and the seed are the same says it.
+    """
+    return {blur.name for blur in gain.blurs if blur.length is not None and blur.kind != "measured"}
 
 
 def _differing(one: Any, other: Any, name: str) -> list[str]:
@@ -139,7 +150,8 @@ def side_by_side(runs: Sequence[GainRun]) -> list[dict[str, Any]]:
 
     ``values`` has an interval for each run, None where the run did not measure it.
     """
-    detectors, deblurrers = (_labels([getattr(gain, kind) for gain in runs]) for kind in ("detectors", "deblurrers"))
+    detectors = _labels([{record.name: (record.sha256,) for record in gain.detectors} for gain in runs])
+    deblurrers = _labels([{record.name: record.identity for record in gain.deblurrers} for gain in runs])
     table: dict[tuple[str, str, str, str], list[dict[str, float | None] | None]] = {}
     for index, gain in enumerate(runs):
         for detector, blur, figure, of, value in _figures(gain, detectors[index], deblurrers[index]):
@@ -165,18 +177,25 @@ def _figures(
                 yield detector, result.blur, figure, deblurrers[deblurrer], value
 
 
-def _labels(records: Sequence[Sequence[Any]]) -> list[dict[str, str]]:
-    """For each run its names as the comparison shows them: with a hash where one name stands for several."""
-    hashes: dict[str, set[str]] = {}
-    for record in (record for part in records for record in part):
-        hashes.setdefault(record.name, set()).add(record.sha256)
+def _labels(identities: Sequence[Mapping[str, tuple[Any, ...]]]) -> list[dict[str, str]]:
+    """For each run its names as the comparison shows them, with what tells apart those that stand for several."""
+    known: dict[str, set[tuple[Any, ...]]] = {}
+    for name, identity in (pair for part in identities for pair in part.items()):
+        known.setdefault(name, set()).add(identity)
     return [
-        {
-            record.name: record.name if len(hashes[record.name]) == 1 else f"{record.name}@{record.sha256[:8]}"
-            for record in part
-        }
-        for part in records
+        {name: name + _what_differs(identity, known[name]) for name, identity in part.items()} for part in identities
     ]
+
+
+def _what_differs(identity: tuple[Any, ...], among: Collection[tuple[Any, ...]]) -> str:
+    """Of an identity (hash, whether consistent, hash of the search), what others of the same name have otherwise."""
+    differs = [len(set(column)) > 1 for column in zip(*among, strict=True)]
+    words = (
+        lambda value: f"@{value[:8]}",
+        lambda value: f" consistent={value}",
+        lambda value: f" search@{str(value)[:8]}",
+    )
+    return "".join(word(value) for word, value, shown in zip(words, identity, differs, strict=False) if shown)
 
 
 def _table(folders: Sequence[Path], figures: Sequence[Mapping[str, Any]]) -> str:

@@ -18,7 +18,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deblur.cli import Collect, parse_args, run
 from deblur.errors import DeblurError
@@ -84,11 +84,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         picture = None
         if shown is not None:
             picture, card["limits_picture"] = read_picture(shown), beside.name
-        of = (options.name, released_sha256(network))
+        of = _Released(options.name, released_sha256(network), card.get("consistent", True))
         card["scores"] = {
             "validation": trained["scores"]["validation"],
-            "restoration": [row for run in options.restoration for row in _restoration_rows(Path(run), *of)],
-            "detection": [row for run in options.gain for row in _detection_rows(Path(run), *of)],
+            "restoration": [row for run in options.restoration for row in _restoration_rows(Path(run), of)],
+            "detection": [row for run in options.gain for row in _detection_rows(Path(run), of)],
         }
         config = config_from_dict(trained["network"])
         if picture is not None and not (beside.is_file() and beside.samefile(shown)):
@@ -111,6 +111,20 @@ def training_facts(card: Mapping[str, Any], weights: str) -> dict[str, Any]:
     return {key: card[key] for key in (*MADE_BY_TRAINING, "blend", "consistent") if key in card}
 
 
+class _Released(NamedTuple):
+    """What runs must have scored.
+
+    Attributes:
+        name: that it is released under.
+        sha256: of its weights.
+        consistent: as the card says it.
+    """
+
+    name: str
+    sha256: str
+    consistent: bool
+
+
 def _refuse_other_weights(folder: Path, name: str, scored: str | None, released: str) -> None:
     """A name says little: weights that were trained on, or rounded since, go by the same one."""
     if scored != released:
@@ -120,15 +134,27 @@ def _refuse_other_weights(folder: Path, name: str, scored: str | None, released:
         )
 
 
-def _restoration_rows(folder: Path, name: str, sha256: str) -> list[dict[str, Any]]:
+def _refuse_other_way(folder: Path, name: str, scored: bool | None, released: bool) -> None:
+    """Told the path, the same weights restore in two ways. Runs from before that was written down pass."""
+    if scored is not None and scored != released:
+        ways = {True: "consistent with its picture", False: "not made consistent"}
+        raise DeblurError(
+            f"{folder} scored {name} {ways[scored]}, and the card says {ways[released]}: measure it anew with the card"
+            " as it is to be, or leave the run out"
+        )
+
+
+def _restoration_rows(folder: Path, of: _Released) -> list[dict[str, Any]]:
     """The row of the network, and where the run has it that of the network told the camera's path."""
-    rows = [restoration_scores(folder, name) | {"told": False}]
+    told = of.name + GYROSCOPE
+    rows = [restoration_scores(folder, of.name) | {"told": False}]
     methods = read_restoration(folder)["methods"]
-    if name + GYROSCOPE in methods:
-        rows.append(restoration_scores(folder, name + GYROSCOPE) | {"told": True})
-    for one in (name, name + GYROSCOPE):
+    if told in methods:
+        rows.append(restoration_scores(folder, told) | {"told": True})
+        _refuse_other_way(folder, told, methods[told].get("consistent"), of.consistent)
+    for one in (of.name, told):
         if one in methods:
-            _refuse_other_weights(folder, one, methods[one].get("sha256"), sha256)
+            _refuse_other_weights(folder, one, methods[one].get("sha256"), of.sha256)
     return rows
 
 
@@ -142,19 +168,20 @@ def restoration_scores(folder: Path, name: str) -> dict[str, Any]:
     return {"run": folder.name, "n": metrics["n"], "input": metrics["input"], **figures}
 
 
-def _detection_rows(folder: Path, name: str, sha256: str) -> list[dict[str, Any]]:
+def _detection_rows(folder: Path, of: _Released) -> list[dict[str, Any]]:
     """The rows of the deblurrer; where the run has them, also told the camera's path, and of fused boxes."""
     from experiments.gain.files import read_metrics
     from experiments.gain.records import fused_name
 
     content = read_metrics(folder)
-    known = {record.name: record.sha256 for record in content.deblurrers}
+    known = {record.name: record for record in content.deblurrers}
     rows = []
-    for one, told in ((name, False), (name + GYROSCOPE, True)):
+    for one, told in ((of.name, False), (of.name + GYROSCOPE, True)):
         if one in known:
-            _refuse_other_weights(folder, one, known[one], sha256)
+            _refuse_other_weights(folder, one, known[one].sha256, of.sha256)
+            _refuse_other_way(folder, one, known[one].consistent, of.consistent)
         for each, fused in ((one, False), (fused_name(one), True)):
-            if each == name or each in known:
+            if each == of.name or each in known:
                 rows += [row | {"told": told, "fused": fused} for row in detection_scores(folder, content, each)]
     return rows
 

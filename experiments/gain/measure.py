@@ -149,17 +149,35 @@ def _deblurrer_records(plan: Plan, arms: Arms) -> list[DeblurrerRecord]:
         made = [pictures for pictures in _sets_of(arms, loaded.name) if isinstance(pictures, MadeSet)]
         times = [time for pictures in made for stem in stems if (time := pictures.time_ms(stem)) is not None]
         median = statistics.median(times) if times else None
-        records.append(DeblurrerRecord(loaded.name, "network", loaded.sha256, median, loaded.gmacs, loaded.parameters))
+        search = loaded.settings.get("search")
+        records.append(
+            DeblurrerRecord(
+                loaded.name,
+                "network",
+                loaded.sha256,
+                median,
+                loaded.gmacs,
+                loaded.parameters,
+                consistent=loaded.settings.get("consistent"),
+                search=None if search is None else key_of(search=search),
+            )
+        )
     for name, _ in settings.peers:
         hashes = {
             f"{pictures.blur}/{stem}": pictures.sha256(stem) for pictures in _sets_of(arms, name) for stem in stems
         }
         records.append(DeblurrerRecord(name, "folder", hash_of_set(hashes)))
     if settings.fuse:
-        parts = {record.name: record.sha256 for record in records} | {MIRRORED: MIRRORED}
-        for name, sha256 in parts.items():
-            records.append(DeblurrerRecord(fused_name(name), "fused", key_of(part=sha256, iou=SAME_OBJECT)))
+        parts: dict[str, Any] = {record.name: _part(record) for record in records} | {MIRRORED: MIRRORED}
+        for name, part in parts.items():
+            records.append(DeblurrerRecord(fused_name(name), "fused", key_of(part=part, iou=SAME_OBJECT)))
     return records
+
+
+def _part(record: DeblurrerRecord) -> Any:
+    """What fused boxes are of: of most ways of restoring the hash alone, as in runs from before there were others."""
+    plain = record.consistent is None and record.search is None
+    return record.sha256 if plain else record.identity
 
 
 def _sets_of(arms: Arms, deblurrer: str) -> list[PictureSet]:

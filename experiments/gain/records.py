@@ -224,6 +224,9 @@ class DeblurrerRecord:
             rough figure: ``experiments.speed`` measures time properly.
         gmacs: multiply-accumulates of one 1280x720 picture in units of 10^9; None where not known.
         parameters: of the network; None where not known.
+        consistent: of a network that is told the camera's path, whether what it restores is made consistent with its
+            picture (`deblur.exposure.consistency`); None of others, and in runs from before it was written down.
+        search: of one that searches for the path, the hash of what searches; None of others and of earlier runs.
     """
 
     name: str
@@ -232,6 +235,13 @@ class DeblurrerRecord:
     ms_per_picture: float | None = None
     gmacs: float | None = None
     parameters: int | None = None
+    consistent: bool | None = None
+    search: str | None = None
+
+    @property
+    def identity(self) -> tuple[str, bool | None, str | None]:
+        """What it restores with: one name may stand for several weights, and these for several ways."""
+        return self.sha256, self.consistent, self.search
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,8 +146,8 @@ class Runs:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self.runs = tuple(OpenRun(*pair) for pair in zip(folders, run_names(folders), strict=True))
-        for other in self.runs[1:]:
-            check_comparable(self.runs[0], other)
+        for pair in itertools.combinations(self.runs, 2):
+            check_comparable(*pair)
         self.detectors = _united([detector.name for detector in run.record.detectors] for run in self.runs)
         blurs = {blur.name: blur for run in self.runs for blur in run.record.blurs}
         self._blur_words = {name: _blur_words(blur) for name, blur in blurs.items()}
@@ -243,7 +243,7 @@ class Runs:
         having = tuple(run for run in self.runs if any(arm in result.arms for result in run.record.results))
         if not having:
             return []
-        if all(_agree(having[0], other, arm) for other in having[1:]):
+        if all(_agree(*pair, arm) for pair in itertools.combinations(having, 2)):
             return [Series(arm, arm, None, having, look)]
         return [Series(f"{arm} ({run.name})", arm, None, (run,), look) for run in having]
 
@@ -272,9 +272,8 @@ class Runs:
         having = tuple(run for run in self.runs if run.sha256_of(CONTROL))
         arms = (deblurred_arm(CONTROL), sharp_through_arm(CONTROL))
         same = all(
-            other.sha256_of(CONTROL) == having[0].sha256_of(CONTROL)
-            and all(_agree(having[0], other, arm) for arm in arms)
-            for other in having[1:]
+            one.sha256_of(CONTROL) == other.sha256_of(CONTROL) and all(_agree(one, other, arm) for arm in arms)
+            for one, other in itertools.combinations(having, 2)
         )
         return having if same else ()
 

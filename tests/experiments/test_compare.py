@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deblur.blur import parse_blur
 from deblur.pictures import read_picture, write_picture
 from experiments import compare
 from experiments.gain.files import read_metrics, write_metrics
@@ -191,6 +192,46 @@ def test_one_name_for_two_weights_is_told_apart(
     assert compare.main([str(first), str(second), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)["figures"]
     assert {row["detector"] for row in figures} == {"finder@hash of ", "finder@01234567"}
+
+
+@pytest.mark.parametrize(
+    ("change", "labels"),
+    [
+        ({"consistent": True}, {"unmove consistent=None", "unmove consistent=True"}),
+        ({"search": "fedcba9876"}, {"unmove search@None", "unmove search@fedcba98"}),
+        (
+            {"sha256": "fedcba9876", "consistent": False},
+            {"unmove@hash of  consistent=None", "unmove@fedcba98 consistent=False"},
+        ),
+    ],
+)
+def test_one_name_for_two_ways_to_restore_is_told_apart(
+    first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any], labels: set[str]
+) -> None:
+    second = tmp_path / "second"
+    second.mkdir()
+    gain = read_metrics(first)
+    write_metrics(second, dataclasses.replace(gain, deblurrers=[dataclasses.replace(gain.deblurrers[0], **change)]))
+    assert compare.main([str(first), str(second), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert {row["of"] for row in figures if row["figure"] == "recovered"} == labels
+
+
+def test_synthetic_blur_is_known_by_what_made_it_and_not_by_how_a_processor_rounds(
+    first: Path, settings: Settings, fakes: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shaken = dataclasses.replace(settings, blurred=None, blurs=(parse_blur("shake:8"),), deblurrers=("unmove",))
+    one = _run(shaken, fakes, tmp_path / "one")
+    gain = read_metrics(one)
+    other = tmp_path / "other"
+    other.mkdir()
+    rounded = {"blurred": {"shake:8": "fedcba"}, "sha256": "fedcba"}
+    write_metrics(other, dataclasses.replace(gain, data=gain.data | rounded))
+    assert compare.main([str(one), str(other)]) == 0
+    another_seed = gain.protocol | {"blur": gain.protocol["blur"] | {"seed": 7}}
+    write_metrics(other, dataclasses.replace(gain, data=gain.data | rounded, protocol=another_seed))
+    assert compare.main([str(one), str(other)]) == 1
+    assert "differ in protocol.blur.seed" in capsys.readouterr().err
 
 
 def test_mistakes(first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

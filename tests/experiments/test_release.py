@@ -17,6 +17,7 @@ from deblur.networks import build, config_from_dict
 from deblur.pictures import read_picture, write_picture
 from deblur.released import find_released, list_released, load_released, save_released
 from experiments import readme_tables, release
+from experiments.gain.files import write_metrics
 from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
 from experiments.gain.plan import plan
@@ -125,6 +126,27 @@ def test_whether_what_is_restored_is_made_consistent_stays_in_the_card(trained, 
         deblurrer = Deblurrer.load(trained, device="cpu")
         assert deblurrer.card.get("consistent") is said
         assert deblurrer.consistent is (said is not False)
+
+
+@pytest.mark.parametrize("scored", [None, True, False])
+def test_scores_of_another_way_to_restore_are_refused(trained, settings, fakes, tmp_path, scored, capsys):
+    folders = [tmp_path / "gain", tmp_path / "pairs"]
+    for folder in folders:
+        folder.mkdir()
+    blur = {"blurred": None, "blurs": (parse_blur("straight:200"),)}
+    told = dataclasses.replace(settings, **blur, deblurrers=("unmove", "unmove+gyro"))
+    content = measure(plan(told, fakes.tools), folders[0], Narrator(silent=True))
+    untold, one = content.deblurrers
+    records = [untold, dataclasses.replace(one, consistent=scored)]
+    write_metrics(folders[0], dataclasses.replace(content, deblurrers=records))
+    methods = restoration_of(trained)["methods"]
+    methods |= {"unmove+gyro": methods["unmove"] | ({} if scored is None else {"consistent": scored})}
+    (folders[1] / "metrics.json").write_text(json.dumps(RESTORATION | {"methods": methods}))
+    for option, folder in zip(("--gain", "--restoration"), folders, strict=True):
+        given = [str(trained), "unmove", *WORDS, option, str(folder), "--output", str(tmp_path / "out")]
+        refused = scored is False
+        assert release.main([*given, "--consistent"]) == int(refused)
+        assert ("unmove+gyro not made consistent, and the card says" in capsys.readouterr().err) is refused
 
 
 def test_a_card_says_what_fusing_recovers_where_the_run_fused(trained, settings, fakes, tmp_path):

@@ -12,10 +12,11 @@ import pytest
 from matplotlib.markers import CARETLEFTBASE, CARETRIGHTBASE
 from PIL import Image
 
+from deblur.errors import DeblurError
 from detection.bootstrap import Interval
 from experiments import report
 from experiments.gain.files import write_metrics
-from experiments.gain.records import CONTROL, deblurred_arm, fused_name
+from experiments.gain.records import CONTROL, DetectorRecord, deblurred_arm, fused_name
 from experiments.gain.tables import Boxes
 from experiments.plots import main
 from experiments.plotting.boxes import found_in, iou
@@ -183,6 +184,16 @@ def test_runs_whose_blurred_arms_differ_each_show_theirs(tmp_path: Path, make_ru
     make_run(tmp_path / "b", blurs=(8,), ap=(0.4, 0.21, 0.3))
     labels = [series.label for series in Runs([tmp_path / "a", tmp_path / "b"]).series]
     assert labels[:3] == ["sharp", "blurred (a)", "blurred (b)"]
+
+
+def test_every_run_is_held_against_every_other(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path / "a", blurs=(8,))
+    second = make_run(tmp_path / "b", blurs=(8,))
+    write_metrics(tmp_path / "b", replace(second, detectors=[*second.detectors, DetectorRecord("more", "one")]))
+    write_metrics(tmp_path / "a", replace(second, detectors=[DetectorRecord("more", "other")], results=[]))
+    make_run(tmp_path / "c", blurs=(8,))  # knows nothing of the detector in which the others differ
+    with pytest.raises(DeblurError, match="the detector more has other weights in each"):
+        Runs([tmp_path / "c", tmp_path / "a", tmp_path / "b"])
 
 
 def test_several_runs_need_an_output(capsys: pytest.CaptureFixture[str]) -> None:
