@@ -18,6 +18,8 @@ from deblur.memory import keep_freed_memory
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
+    from deblur.blur import BlurSpec
+
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -118,6 +120,22 @@ def not_empty(text: str) -> str:
     """Argument type: text, and not the nothing of a shell's variable that is not set."""
     if not text:
         raise argparse.ArgumentTypeError("it is empty: is a variable of the shell not set?")
+    return text
+
+
+def blur_spec(text: str) -> BlurSpec:
+    """Argument type: a kind of synthetic blur, ``shake:16`` (``deblur.blur.parse_blur``)."""
+    from deblur.blur import parse_blur
+
+    try:
+        return parse_blur(text)
+    except DeblurError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def blur_text(text: str) -> str:
+    """Argument type: as ``blur_spec``, but the text itself, for records of what was asked."""
+    blur_spec(text)
     return text
 
 

@@ -213,8 +213,8 @@ class Deblurrer:
         )
 
     def describe(self) -> dict[str, Any]:
-        """What results depend on: name and hash of the weights, and where it has a guide what is done with paths."""
-        said: dict[str, Any] = {"name": self.name, "sha256": self.sha256}
+        """What results depend on: name and hash of the weights, tiles, and where it has a guide how paths are used."""
+        said: dict[str, Any] = {"name": self.name, "sha256": self.sha256, "max_pixels": self.max_pixels}
         if self.takes_path:
             said["consistent"] = self.consistent
         if self.search:

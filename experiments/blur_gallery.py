@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deblur.cli import Collect, add_seed_option, parse_args, run
+from deblur.cli import Collect, add_seed_option, blur_text, parse_args, run
 from deblur.errors import DeblurError
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.blur_gallery", description=(__doc__ or "").partition("\n")[0]
     )
-    parser.add_argument("--blur", nargs="+", action=Collect, default=list(SPECS), metavar="SPEC", help="kinds to show")
+    parser.add_argument(
+        "--blur", type=blur_text, nargs="+", action=Collect, default=list(SPECS), metavar="SPEC", help="kinds to show"
+    )
     parser.add_argument("--output", type=Path, default=Path("docs/images/blur.jpg"), help="PNG or JPEG to write")
     add_seed_option(parser)
     return parser

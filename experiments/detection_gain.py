@@ -23,6 +23,7 @@ from deblur.cli import (
     add_config_option,
     add_device_option,
     add_seed_option,
+    blur_spec,
     detector_side,
     parse_resumable,
     plain_options,
@@ -36,7 +37,6 @@ from detection.naming import parse_detector
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deblur.blur import BlurSpec
     from experiments.gain.settings import Settings
 
 DETECTOR = "yolo26n"
@@ -62,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     data.add_argument("--blurred", type=Path, metavar="DIR", help="blurred pictures; this or --blur is needed")
     data.add_argument(
         "--blur",
-        type=_blur,
+        type=blur_spec,
         nargs="+",
         action=Collect,
         metavar="SPEC",
@@ -206,15 +206,6 @@ def _name(settings: Settings) -> str:
     asked = parse_detector(settings.detectors[0])
     detector = asked.name or Path(asked.weights).stem
     return f"{detector}-{blurs[0]}".replace(":", "-").replace("/", "-")
-
-
-def _blur(text: str) -> BlurSpec:
-    from deblur.blur import parse_blur
-
-    try:
-        return parse_blur(text)
-    except DeblurError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _peer(text: str) -> tuple[str, Path]:

@@ -133,13 +133,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         unseen: list[Samples] = []
         critic: Critic | None = None
         rounds = []
-        first = 0
+        first, led_by = 0, ""
         for number, count in enumerate(options.rounds, 1):
-            for place, samples in _round(options, files, range(first, first + count), critic):
+            for place, samples in _round(options, files, range(first, first + count), critic, led_by):
                 aside = place % len(files) % _SET_ASIDE == 0
                 (unseen if aside else learnt).append(samples)
             first += count
-            kept = options.samples / f"critic-{'-'.join(map(str, options.rounds[:number]))}{SUFFIX}"
+            led_by = f"critic-{'-'.join(map(str, options.rounds[:number]))}"
+            kept = options.samples / f"{led_by}{SUFFIX}"
             if kept.is_file():
                 critic = Critic.load(kept)
             else:
@@ -182,12 +183,13 @@ def _check_samples(config: Path, options: dict[str, Any]) -> None:
 
 
 def _round(
-    options: argparse.Namespace, files: Sequence[Path], places: range, critic: Critic | None
+    options: argparse.Namespace, files: Sequence[Path], places: range, critic: Critic | None, led_by: str
 ) -> Iterator[tuple[int, Samples]]:
     """The samples of a round with their numbers: those that are kept, and the others made and kept."""
     from experiments.critic_samples import COPIES, Samples, keep_judged_sample, keep_sample
 
-    kept = {place: options.samples / f"sample-{place}.npz" for place in places}
+    led = f"-led-by-{led_by}" if led_by else ""  # other rounds before make others of the same number
+    kept = {place: options.samples / f"sample-{place}{led}.npz" for place in places}
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
         tasks = []
         for place, file in kept.items():

@@ -28,6 +28,7 @@ from deblur.cli import (
     add_config_option,
     add_device_option,
     add_seed_option,
+    blur_text,
     given_options,
     parse_resumable,
     plain_options,
@@ -71,7 +72,9 @@ def build_parser() -> argparse.ArgumentParser:
         description="Score restored pictures against sharp ones: PSNR and SSIM.",
     )
     parser.add_argument("--blurred", type=Path, metavar="DIR", help="blurred pictures")
-    parser.add_argument("--blur", metavar="SPEC", help="blur the sharp ones instead: shake:16, see docs/blur.md")
+    parser.add_argument(
+        "--blur", type=blur_text, metavar="SPEC", help="blur the sharp ones instead: shake:16, see docs/blur.md"
+    )
     parser.add_argument("--sharp", type=Path, required=True, metavar="DIR", help="sharp pictures of the same names")
     parser.add_argument(
         "--deblurrer",
@@ -124,6 +127,7 @@ def _named_folder(text: str) -> str:
 
 def _score(args: argparse.Namespace) -> int:
     from deblur.blur import parse_blur
+    from deblur.blur.motion import check_kernels
     from deblur.devices import resolve_device
     from deblur.exposure.paths import felt_path
     from deblur.pictures import match_pictures
@@ -135,6 +139,8 @@ def _score(args: argparse.Namespace) -> int:
 
     device = str(resolve_device(args.device))
     spec = parse_blur(args.blur) if args.blur else None
+    if spec:
+        check_kernels(spec)
     every_pair = match_pictures(args.sharp if spec else args.blurred, args.sharp)
     pairs = every_pair[: args.limit]
     path_of = partial(felt_path, spec, args.seed) if spec else None

@@ -57,8 +57,10 @@ class Extremes:
     def save(self, folder: Path, name: str) -> None:
         """Write each as blurred, restored and sharp side by side; ``name`` is of what restored them.
 
-        The worst may have gained, where nothing lost; the best gained for sure.
+        The worst may have gained, where nothing lost; the best gained for sure. Those that another sitting wrote go.
         """
+        for before in (*folder.glob("worst-*.png"), *folder.glob("best-*.png")):
+            before.unlink()
         worst = {example.key for example in self._least}
         best = [example for example in self._most if example.key not in worst and example.gain() > 0]
         for label, chosen in (("worst", self._least), ("best", best)):

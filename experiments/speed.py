@@ -20,7 +20,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deblur.cli import EXIT_DONE, Collect, add_config_option, add_device_option, parse_args, positive_int, run
+from deblur.cli import (
+    EXIT_DONE,
+    Collect,
+    add_config_option,
+    add_device_option,
+    blur_text,
+    parse_args,
+    positive_int,
+    run,
+)
 from deblur.errors import DeblurError
 from detection.errors import DetectionError
 
@@ -87,6 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--blur",
+        type=blur_text,
         default=BLUR,
         metavar="SPEC",
         help=f"of the photograph that deblurrers are given (docs/blur.md); none for a sharp one (default: {BLUR})",
@@ -115,6 +125,7 @@ def _measure(args: argparse.Namespace) -> int:
     import torch
 
     from deblur.blur import parse_blur
+    from deblur.blur.motion import check_kernels
     from deblur.devices import resolve_device
     from deblur.naming import parse_deblurrer
     from deblur.runs import describe_environment, write_json, write_yaml
@@ -126,6 +137,7 @@ def _measure(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     device = str(resolve_device(args.device))
     blur = parse_blur(args.blur)
+    check_kernels(blur)
     programs = _distinct([load_program(kind, name, device, blur) for kind in KINDS for name in getattr(args, kind)])
     names = [program.name for program in programs]
     reference = args.reference or names[0]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from deblur.devices import resolve_device
+from deblur.errors import DeblurError
 from experiments.timing import Program
 
 if TYPE_CHECKING:
@@ -74,9 +75,13 @@ def _deblurrer(name: str, device: str, blur: BlurSpec) -> Program:
 
 def _network(name: str, device: str) -> Program:
     from deblur.networks import build, named_config
+    from deblur.networks.kernel_estimator import KernelEstimatorConfig
 
     where = resolve_device(device)
-    network: Any = build(named_config(name)).eval().requires_grad_(False)
+    config = named_config(name)
+    if isinstance(config, KernelEstimatorConfig):
+        raise DeblurError(f"--network {name} estimates blur and restores no pictures: give a network that restores")
+    network: Any = build(config).eval().requires_grad_(False)
     network = network.to(where, memory_format=torch.channels_last)
 
     def prepare(picture: NDArray[np.uint8]) -> torch.Tensor:

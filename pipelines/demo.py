@@ -20,6 +20,7 @@ from deblur.cli import (
     add_config_option,
     add_device_option,
     add_seed_option,
+    blur_text,
     parse_args,
     positive_int,
     run,
@@ -81,7 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Blur real photographs as a shaken camera would, restore them, detect objects in all copies.",
     )
     parser.add_argument(
-        "--blur", default="shake:16", metavar="SPEC", help="kind:length, docs/blur.md (default: shake:16)"
+        "--blur",
+        type=blur_text,
+        default="shake:16",
+        metavar="SPEC",
+        help="kind:length, docs/blur.md (default: shake:16)",
     )
     parser.add_argument(
         "--deblurrer",
@@ -115,6 +120,7 @@ def demo(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from deblur.blur import parse_blur
+    from deblur.blur.motion import check_kernels
     from deblur.deblurrer import load_told
     from deblur.devices import resolve_device
     from deblur.exposure.paths import GYROSCOPE
@@ -126,6 +132,7 @@ def demo(args: argparse.Namespace) -> int:
     from pipelines.run_folder import check_output, output_folder, record_run
 
     spec = parse_blur(args.blur)
+    check_kernels(spec)
     check_output(args.output)
     device = str(resolve_device(args.device))
     loaded = [load_told(name, device) for name in args.deblurrer]

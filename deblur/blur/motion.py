@@ -316,6 +316,16 @@ def _measured(file: str, generator: np.random.Generator, length: float, width: i
 
 
 @functools.cache
+def check_kernels(spec: BlurSpec) -> None:
+    """See early that the kernels of a ``measured`` blur can be read.
+
+    Raises:
+        DeblurError: as ``read_kernels``.
+    """
+    if spec.kernels:
+        read_kernels(spec.kernels)
+
+
 def read_kernels(file: str) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Each kernel of an ``.npz`` file as ((N, 2) points about their mean, (N,) weights); it is 1 from end to end.
 

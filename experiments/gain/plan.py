@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deblur.blur.motion import read_kernels
+from deblur.blur.motion import check_kernels
 from deblur.errors import DeblurError
 from detection.class_choice import check_classes
 from experiments.gain.inputs import Truths, match_folder, read_truths
@@ -100,8 +100,7 @@ def _check_blurs(settings: Settings, deblurrers: Sequence[LoadedDeblurrer]) -> N
         raise DeblurError(f"--blur {twice} is there twice")
     _check_files("blurs", names, "rename one file of kernels")
     for spec in settings.blurs:
-        if spec.kernels:
-            read_kernels(spec.kernels)
+        check_kernels(spec)
     if settings.blurs and settings.sharp is None:
         raise DeblurError(f"--blur {settings.blurs[0]} needs sharp pictures: give --sharp DIR")
     for deblurrer in deblurrers:

@@ -229,7 +229,8 @@ def test_load_takes_hash_and_limit_from_the_card_and_the_name_from_the_file(tmp_
         path.with_suffix(suffix).rename(tmp_path / f"renamed{suffix}")
     renamed = tmp_path / "renamed.safetensors"
     assert Deblurrer.load(renamed, "cpu").name == "renamed"
-    assert Deblurrer.load(f"other={renamed}", "cpu").describe() == {"name": "other", "sha256": loaded.sha256}
+    said = {"name": "other", "sha256": loaded.sha256, "max_pixels": loaded.max_pixels}
+    assert Deblurrer.load(f"other={renamed}", "cpu").describe() == said
     with pytest.raises(DeblurError, match=r"\+gyro is for synthetic blur"):
         Deblurrer.load(f"{renamed}+gyro", "cpu")
     with pytest.raises(DeblurError, match="unknown device 'gpu'"):

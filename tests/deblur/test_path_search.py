@@ -365,7 +365,7 @@ def test_a_network_that_is_told_its_paths_searches_for_none():
     assert deblurrer.name == "mstsgm-guided+search"
     said = deblurrer.describe()
     assert said["sha256"] == said["search"]["network"]
-    assert set(Deblurrer.load("default", "cpu").describe()) == {"name", "sha256", "consistent"}
+    assert set(Deblurrer.load("default", "cpu").describe()) == {"name", "sha256", "max_pixels", "consistent"}
 
 
 class Sulks(Critic):

@@ -43,6 +43,21 @@ def test_a_blend_lies_between_its_two_and_says_so_when_it_is_released(trainings,
     assert card["scores"]["validation"] == {}  # neither training's are the blend's
 
 
+def test_a_blend_of_a_blend_says_what_both_came_from(trainings, tmp_path):
+    inner, outer = tmp_path / "inner.safetensors", tmp_path / "outer.safetensors"
+    assert blend.main([*trainings[:2], "--share", "0.25", "--output", str(inner)]) == 0
+    assert blend.main([trainings[0], str(inner), "--share", "0.5", "--output", str(outer)]) == 0
+    said = load_released(str(outer))[1]["blend"]
+    assert said["share"] == 0.5
+    assert said["of"] == load_released(str(inner))[1]["blend"]
+    assert (
+        blend.main([str(inner), trainings[1], "--share", "0.5", "--output", str(tmp_path / "other.safetensors")]) == 0
+    )
+    said = load_released(str(tmp_path / "other.safetensors"))[1]["blend"]
+    assert said["with"]["blend"]["share"] == 0.25
+    assert "of" not in said
+
+
 @pytest.mark.parametrize("share", ["0", "1"])
 def test_at_its_ends_a_blend_is_one_of_the_two(trainings, tmp_path, share):
     output = tmp_path / "end.safetensors"

@@ -131,6 +131,9 @@ def test_the_command_goes_on_where_it_was_stopped(photos: Path, tmp_path: Path, 
     assert record["environment"]["seed"] == 0
     assert f"gains {record['rounds'][1]['chosen_db']:.2f} dB" in said.err
     assert Critic.load(output).state_dict().keys() == Critic().state_dict().keys()
+    # A sample that a critic led is none of a round that no critic led.
+    assert path_critic.main([*command, "3"]) == 0
+    assert {path.name for path in samples.glob("sample-2*")} == {"sample-2.npz", "sample-2-led-by-critic-2.npz"}
     # Other settings are another folder's, and what is damaged is named.
     assert path_critic.main([*command, "2", "--seed", "1"]) == 1
     assert "--seed" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from deblur import Deblurrer
 from deblur.blur import parse_blur, synthesize, synthesize_with_motion
+from deblur.deblurrer import MAX_PIXELS
 from deblur.networks import MSTSGMConfig, build
 from deblur.path_search import PathSearch
 from deblur.pictures import read_picture, write_picture
@@ -221,6 +222,7 @@ def test_a_stopped_run_goes_on_where_it_was(
     stop_before.clear()
     restored.clear()
     capsys.readouterr()
+    write_picture(tmp_path / "run/examples/tiny/worst-1-before.png", np.zeros((4, 4, 3), np.uint8))
     goes_on = ["--resume", str(tmp_path / "run")]
     assert main([*goes_on, "--json"]) == 0
     # What is shown of those before is made again, where it was not saved.
@@ -321,6 +323,27 @@ def test_the_data_hash_changes_with_one_file(data: Path, capsys: pytest.CaptureF
         hashes.append(json.loads(capsys.readouterr().out)["data"]["sha256"])
         write_picture(data / "blur" / "c.png", noisy(read_picture(data / "sharp" / "c.png"), 99))
     assert hashes[0] != hashes[1]
+
+
+def test_kernels_that_are_not_there_leave_no_run(
+    data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    given = ["--sharp", str(data / "sharp"), "--blur", "measured:8,kernels=nowhere.npz", "--output"]
+    assert main([*given, str(tmp_path / "run")]) == 1
+    assert capsys.readouterr().err.startswith("error: cannot read blur kernels from nowhere.npz")
+    assert not (tmp_path / "run").exists()
+
+
+def test_tiles_of_another_size_restore_anew(data: Path, weights: Path, tmp_path: Path) -> None:
+    assert run(data, "--deblurrer", str(weights)) == 0
+    first = json.loads((tmp_path / "run" / "metrics.json").read_text())["methods"]["tiny"]
+    card = json.loads(weights.with_suffix(".json").read_text())
+    weights.with_suffix(".json").write_text(json.dumps(card | {"max_pixels": 400_000}))
+    again = ["--resume", str(tmp_path / "run")]
+    assert main(again) == 0
+    second = json.loads((tmp_path / "run" / "metrics.json").read_text())["methods"]["tiny"]
+    assert (first["max_pixels"], second["max_pixels"]) == (MAX_PIXELS, 400_000)
+    assert second["ms_per_picture"] != first["ms_per_picture"], "what was kept was of other tiles"
 
 
 def test_mistakes_are_named_in_one_line(data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

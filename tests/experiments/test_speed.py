@@ -153,6 +153,11 @@ def test_a_guided_network_is_timed_with_a_path_and_without() -> None:
     ("arguments", "message"),
     [
         (["--network", "no-such-network"], "unknown network 'no-such-network'"),
+        (["--network", "estimator"], "--network estimator estimates blur and restores no pictures"),
+        (
+            ["--network", "mstsgm-nano", "--blur", "measured:8,kernels=nowhere.npz"],
+            "cannot read blur kernels from nowhere.npz",
+        ),
         (["--network", "mstsgm-nano", "mstsgm-nano"], "two programs are named 'network:mstsgm-nano'"),
         (["--network", "mstsgm-nano", "--reference", "other"], "--reference other is not timed"),
         (["--deblurrer", "no-such-weights"], "no-such-weights"),

@@ -127,8 +127,17 @@ def test_copies_of_one_name_are_refused(names: list[str], capsys: pytest.Capture
 
 
 @pytest.mark.usefixtures("fakes")
-def test_a_wrong_blur_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--blur", "wobble:3"]) == 1
+def test_a_wrong_blur_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--blur", "wobble:3"])
+    assert stopped.value.code == 2
+    assert "argument --blur: unknown kind of blur 'wobble'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("fakes")
+def test_kernels_that_are_not_there_are_one_line_and_no_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--blur", "measured:8,kernels=nowhere.npz"]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: unknown kind of blur 'wobble'")
+    assert error.startswith("error: cannot read blur kernels from nowhere.npz")
     assert error.count("\n") == 1
+    assert not Path("runs").exists()
