@@ -17,6 +17,7 @@ from deblur.cli import (
     add_config_option,
     add_device_option,
     detector_side,
+    given_options,
     not_empty,
     not_negative,
     parse_args,
@@ -28,7 +29,7 @@ from deblur.errors import DeblurError
 from detection.errors import DetectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 SAVED = ("annotated", "deblurred", "side-by-side", "json", "txt", "coco")
 SAVED_BY_DEFAULT = ("annotated", "deblurred")
@@ -63,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = make_parser()
     args = parse_args(parser, argv)
-    return run(lambda: deblur_detect(_completed(parser, args)), expected=(DeblurError, DetectionError))
+    typed = given_options(parser, argv)
+    return run(lambda: deblur_detect(_completed(parser, args, typed)), expected=(DeblurError, DetectionError))
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -280,8 +282,10 @@ def print_summary(document: dict[str, Any]) -> None:
     print(f"results: {document['run']}")
 
 
-def _completed(parser: argparse.ArgumentParser, args: argparse.Namespace) -> argparse.Namespace:
+def _completed(parser: argparse.ArgumentParser, args: argparse.Namespace, typed: Collection[str]) -> argparse.Namespace:
     """The options with those that others decide on; a wrong usage if they do not go together."""
+    if args.deblurrer == "none" and "fuse" not in typed:  # but the configuration of a run with a deblurrer may fuse
+        args.fuse = False
     if args.fuse and args.deblurrer == "none":
         parser.error("--fuse needs a deblurrer: without one there is only one picture to detect in")
     if args.motion is not None and args.deblurrer == "none":

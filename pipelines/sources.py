@@ -235,9 +235,11 @@ def _matches(pattern: str, *, is_one_of_several: bool) -> list[Source]:
 
 
 def _split(pattern: str) -> tuple[Path, Path]:
-    """The part of a glob without wildcards, and the rest."""
+    """The part of a glob without wildcards, and the rest. A folder that is there may have brackets in its name."""
     parts = Path(pattern).parts
-    depth = next(index for index, part in enumerate(parts) if glob.has_magic(part))
+    depth = 0
+    while depth < len(parts) - 1 and (not glob.has_magic(parts[depth]) or Path(*parts[: depth + 1]).is_dir()):
+        depth += 1
     return Path(*parts[:depth]), Path(*parts[depth:])
 
 

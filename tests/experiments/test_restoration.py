@@ -187,7 +187,7 @@ def test_rows_are_averaged_over_the_same_pictures(data: Path, capsys: pytest.Cap
 
 
 def test_no_picture_is_restored_twice(data: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A search for the path takes most of a minute: what is shown was kept."""
+    """A search for the path takes minutes: what is shown was kept."""
     restored = []
     restore = NetworkMethod.restore
 
@@ -525,7 +525,7 @@ def test_what_would_do_nothing_without_a_method_is_refused(
 def test_a_network_searches_for_the_path_of_every_picture_where_it_is_asked_to(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The search itself takes most of a minute; here it finds some path at once."""
+    """The search itself takes half a minute; here it finds some path at once."""
     found: list[Motion] = []
 
     def find(_: object, picture: NDArray[np.uint8], restore: object) -> Motion:

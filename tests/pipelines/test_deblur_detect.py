@@ -140,6 +140,18 @@ def test_fusing_needs_a_deblurrer(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--fuse needs a deblurrer" in capsys.readouterr().err
 
 
+def test_the_configuration_of_a_run_that_fused_takes_no_deblurrer_as_well(
+    tmp_path: Path, flat: Flat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_picture(tmp_path / "dusk.png", flat(95))
+    assert main(["dusk.png", "--json"]) == 0
+    content = document(capsys)
+    assert content["fused"] is True
+    config = Path(content["run"], "config.yaml")
+    assert main(["--config", str(config), "--deblurrer", "none", "--json"]) == 0
+    assert document(capsys)["fused"] is False
+
+
 @pytest.fixture
 def motion(tmp_path: Path) -> Path:
     """The camera's paths of both photos, as a gyroscope measured them."""

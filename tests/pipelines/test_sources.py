@@ -154,6 +154,13 @@ def test_what_cannot_be_read_is_an_item_and_the_rest_follows(tree: Path) -> None
     assert all(item.read_ms > 0 for item in items)
 
 
+def test_a_folder_with_brackets_in_its_name(tree: Path) -> None:
+    (tree / "ho [x]").mkdir()
+    (tree / "a/1.png").rename(tree / "ho [x]/1.png")
+    sources, _ = find_sources(["ho [x]/*.png"])
+    assert [source.file for source in sources] == ["ho [x]/1.png"]
+
+
 def test_frames_of_a_video(tree: Path, make_video: Callable[..., None]) -> None:
     make_video(tree / "clip.mp4", [20, 120, 220])
     sources, _ = find_sources(["clip.mp4", "b/1.png"])
