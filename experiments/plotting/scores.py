@@ -29,7 +29,8 @@ _AP_SIDE_LABEL = AP_LABEL.replace(" (", "\n(")
 _WIDEST = 13.0  # inches, of panels side by side
 _MOST_CLASSES = 20
 _SIZES = {"small\n< 32² px": "ap_small", "medium\nto 96² px": "ap_medium", "large\n> 96² px": "ap_large"}
-_RECOVERED_VIEW = (-1.0, 2.0)  # beyond it the axis would show nothing but one wide interval
+RECOVERED_VIEW = (-1.0, 2.0)
+"""Of recovered fractions; beyond it an axis would show nothing but one wide interval."""
 
 
 def ap_by_arm(drawing: Drawing) -> Iterator[Plot | Skipped]:
@@ -80,7 +81,9 @@ def recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
         "How much of what blur took does restoring give back?",
         "Recovered fraction: (AP restored - AP blurred) / (AP sharp - AP blurred). 0 %: as bad as blurred; 100 %: as"
         f" good as sharp. Bars: {runs.confidence_percent} % paired bootstrap intervals over pictures; hollow: the"
-        " interval includes 0, or there is none." + " An arrowhead: the interval goes on." * any_cut,
+        " interval includes 0, or there is none."
+        + " An arrowhead: the fraction or its interval goes on beyond."
+        * any_cut,
         (max(6.2, 3.2 * columns + 1.4), grid_rows * (0.9 + 0.34 * len(rows) + 0.15 * len(runs.blurs))),
         runs.deblurred,
     )
@@ -213,7 +216,7 @@ def _spread(place: int, count: int) -> float:
 
 def _recovered_rows(drawing: Drawing, ax: Axes, detector: str, rows: list[tuple[str, Series]]) -> None:
     palette, runs = drawing.palette, drawing.runs
-    low, high = _RECOVERED_VIEW
+    low, high = RECOVERED_VIEW
     ax.axvline(0, color=palette.ink, linewidth=0.9, zorder=1)
     ax.axvline(100, color=palette.ink, linewidth=0.9, linestyle="--", zorder=1)
     ticks, y = {}, 0.0
@@ -227,13 +230,14 @@ def _recovered_rows(drawing: Drawing, ax: Axes, detector: str, rows: list[tuple[
             text = _fraction_text(interval)
             if interval is not None and interval.value is not None:
                 value = float(np.clip(interval.value, low, high))
-                ends = None
-                if interval.low is not None and interval.high is not None:
-                    ends = (100 * max(interval.low, low), 100 * min(interval.high, high))
-                sure = ends is not None and not ends[0] <= 0 <= ends[1]
+                reach = _reach(interval)
+                ends, cut = None, _cut(interval)
+                if reach[0] < reach[1] or any(cut):
+                    ends = (100 * float(np.clip(reach[0], low, high)), 100 * float(np.clip(reach[1], low, high)))
+                sure = reach[0] < reach[1] and not reach[0] <= 0 <= reach[1]
                 bars = drawing.point(ax, series, (100 * value, y), x_interval=ends)
                 bars.lines[0].set_markerfacecolor(palette.of(series.look) if sure else palette.paper)
-                _point_onwards(bars, _cut(interval))
+                _point_onwards(bars, cut)
             ax.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center", size=7, color=palette.soft)
             y += 1
         y += 0.2
@@ -245,10 +249,18 @@ def _recovered_rows(drawing: Drawing, ax: Axes, detector: str, rows: list[tuple[
 
 
 def _cut(interval: Interval) -> tuple[bool, bool]:
-    """Whether an interval goes on below and above what the axis shows."""
-    if interval.low is None or interval.high is None:
-        return False, False
-    return interval.low < _RECOVERED_VIEW[0], interval.high > _RECOVERED_VIEW[1]
+    """Whether an interval, or a fraction that has none, goes on below and above what the axis shows."""
+    low, high = _reach(interval)
+    return low < RECOVERED_VIEW[0], high > RECOVERED_VIEW[1]
+
+
+def _reach(interval: Interval) -> tuple[float, float]:
+    """From where to where an interval goes; of a fraction without one, the fraction itself twice."""
+    value = interval.value or 0.0
+    return (
+        value if interval.low is None else interval.low,
+        value if interval.high is None else interval.high,
+    )
 
 
 def _point_onwards(bars: ErrorbarContainer, cut: tuple[bool, bool]) -> None:

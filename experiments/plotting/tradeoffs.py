@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from experiments.gain.records import BLURRED
+from experiments.plotting.scores import MINUS, RECOVERED_VIEW
 from experiments.plotting.sheet import MAX_COLUMNS, Drawing, Ends, Plot, Skipped
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def psnr_recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
         f"Blur: {runs.blurs_line}. Each line leads from the blurred pictures (0 % by definition) to the restored ones."
         f"{' Boxes found in the same pictures, fused or not, stand side by side.' if together else ''}"
         f" Bars: {runs.confidence_percent} % paired bootstrap intervals over pictures. PSNR is of 8-bit RGB, mean over"
-        f" {_averaged(runs)}.",
+        f" {_averaged(runs)}.{_beyond(runs)}",
         size,
         [*runs.of(BLURRED)[:1], *runs.deblurred],
     )
@@ -103,7 +104,7 @@ def cost_recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
         "What does recovered accuracy cost?",
         f"Blur: {runs.blurs_line}. Each deblurrer at what it costs, the cheapest first, not to scale{points}. Bars:"
         f" {runs.confidence_percent} % paired bootstrap intervals over pictures. Time is the median of its run, files"
-        " not included: a rough figure, measured properly by experiments.speed.",
+        f" not included: a rough figure, measured properly by experiments.speed.{_beyond(runs)}",
         (
             max(6.2, len(costs) * (_SIDE_WIDTH + _BLUR_WIDTH * len(priced) * (len(runs.blurs) + 1))),
             2.5 * len(detectors) + 0.6,
@@ -177,8 +178,24 @@ def _recovered(series: Series, detector: str, blur: str) -> list[tuple[float, En
     if interval is None or interval.value is None:
         return []
     if interval.low is None or interval.high is None:
-        return [(100 * interval.value, None)]
-    return [(100 * interval.value, (100 * interval.low, 100 * interval.high))]
+        return [(_percent_shown(interval.value), None)]
+    return [(_percent_shown(interval.value), (_percent_shown(interval.low), _percent_shown(interval.high)))]
+
+
+def _percent_shown(fraction: float) -> float:
+    """In percent, no farther than the axis goes: few pictures may say minus ten times, which would flatten all else."""
+    low, high = RECOVERED_VIEW
+    return 100 * min(max(fraction, low), high)
+
+
+def _beyond(runs: Runs) -> str:
+    """A sentence for the caption where something lies beyond the axis."""
+    low, high = RECOVERED_VIEW
+    intervals = (series.recovered(*pair) for series in runs.deblurred for pair in runs.pairs)
+    reached = [value for each in intervals if each for value in (each.low, each.value, each.high) if value is not None]
+    if all(low <= value <= high for value in reached):
+        return ""
+    return f" What lies beyond {100 * low:.0f} or {100 * high:.0f} % is drawn there.".replace("-", MINUS)
 
 
 def _averaged(runs: Runs) -> str:

@@ -30,7 +30,7 @@ from experiments.plotting.tradeoffs import cost_recovered, psnr_recovered
 from experiments.reporting.tables import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from experiments.gain.records import GainRun
@@ -287,6 +287,8 @@ def test_an_interval_is_never_cut_by_the_axes(tmp_path: Path, make_run: MakeRun)
         (Interval(0.9, 0.19, 2.82, 0.95, 1000, 0), {CARETRIGHTBASE: 200}),
         (Interval(-0.3, -1.36, 0.58, 0.95, 1000, 0), {CARETLEFTBASE: -100}),
         (Interval(-9.0, -20.0, 30.0, 0.95, 1000, 0), {CARETLEFTBASE: -100, CARETRIGHTBASE: 200}),
+        (Interval(-9.0, None, None, 0.95, 1000, 900), {CARETLEFTBASE: -100}),
+        (Interval(2.1, None, None, 0.95, 1000, 900), {CARETRIGHTBASE: 200}),
         (Interval(0.5, -1.0, 2.0, 0.95, 1000, 0), {}),
     ],
 )
@@ -301,7 +303,21 @@ def test_a_cut_interval_ends_in_an_arrowhead(
         marks = {line.get_marker(): line.get_xdata()[0] for line in ax.lines}
         assert {mark: x for mark, x in marks.items() if mark in {CARETLEFTBASE, CARETRIGHTBASE}} == heads
         assert sum(line.get_marker() == "|" for line in ax.lines) == 2 - len(heads)  # caps where it does end
-        assert ("An arrowhead: the interval goes on." in plot.caption) == bool(heads)
+        assert ("An arrowhead: the fraction or its interval goes on beyond." in plot.caption) == bool(heads)
+
+
+@pytest.mark.parametrize("chart", [psnr_recovered, cost_recovered])
+def test_what_lies_far_beyond_does_not_flatten_the_rest(
+    tmp_path: Path, make_run: MakeRun, chart: Callable[[Drawing], Iterator[Plot | Skipped]]
+) -> None:
+    for value, is_beyond in ((-9.0, True), (0.5, False)):
+        make_run(tmp_path / f"{value}", blurs=(8,), recovered=Interval(value, None, None, 0.95, 1000, 900))
+        with styled() as palette:
+            (plot,) = chart(Drawing(Runs([tmp_path / f"{value}"]), palette))
+            assert isinstance(plot, Plot)
+            assert ("What lies beyond −100 or 200 % is drawn there." in plot.caption) is is_beyond  # noqa: RUF001
+            (ax, *_) = [ax for part in plot.figure.subfigs for ax in part.axes]
+            assert ax.get_ylim()[0] > -150
 
 
 @pytest.mark.parametrize("count", [1, 5])
