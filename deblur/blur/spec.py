@@ -63,7 +63,11 @@ class BlurSpec:
         if not 0 <= self.jpeg <= 100:
             raise DeblurError(f"blur: jpeg={self.jpeg} must be a quality from 1 to 100, or 0 for none")
         if self.kind == "measured" and not self.kernels:
-            raise DeblurError("blur: kind measured needs kernels=FILE.npz")
+            raise DeblurError("blur: kind measured needs kernels=FILE.npz, in training measured@FILE.npz")
+        if self.kernels and self.kind != "measured":
+            raise DeblurError(f"blur: kernels={self.kernels} with {self.kind}: they are for measured")
+        if "," in self.kernels:
+            raise DeblurError(f"blur: the name {self.kernels!r} of the file of kernels holds a comma: rename it")
         if self.readout and (self.kind != "shake" or self.readout > LONGEST_READOUT):
             raise DeblurError(
                 f"blur: readout={self.readout:g} with {self.kind}: it is for shake, up to {LONGEST_READOUT} exposures"

@@ -165,9 +165,10 @@ def camera_path(motion: Motion) -> Motion:
 
 
 def felt_path(spec: BlurSpec, seed: int, key: str, width: int, height: int) -> Motion:
-    """What a sensor on the camera measures, with its errors, while ``synthesize`` blurs a picture of this size."""
-    motion = draw_motion(spec, generator_for(spec, seed, key), width, height)
-    return as_measured(camera_path(motion), generator_for(spec, seed, f"{key}\nsensor"))
+    """What a gyroscope measures, with its errors, while ``synthesize`` blurs a picture of this size: turns alone."""
+    motion = camera_path(draw_motion(spec, generator_for(spec, seed, key), width, height))
+    turns = motion.path * (1, 1, 1, 0)  # of a camera that moves ahead it feels how it shakes, not how all grows
+    return as_measured(replace(motion, path=turns), generator_for(spec, seed, f"{key}\nsensor"))
 
 
 def as_measured(motion: Motion, generator: np.random.Generator) -> Motion:

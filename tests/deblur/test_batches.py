@@ -325,7 +325,18 @@ def test_store_scales_long_pictures_and_forgets_the_oldest(folder):
 
 
 @pytest.mark.parametrize(
-    "text", ["shake:a-b", "shake:9-2", "shake:2-9=x", "shake:2-9=0", "wave:1-2", "shake", "shake=0.5", "straight:"]
+    "text",
+    [
+        "shake:a-b",
+        "shake:9-2",
+        "shake:2-9=x",
+        "shake:2-9=0",
+        "wave:1-2",
+        "shake",
+        "shake=0.5",
+        "straight:",
+        "measured:8-9",
+    ],
 )
 def test_bad_blur_ranges_are_refused(text):
     with pytest.raises(DeblurError):

@@ -62,6 +62,7 @@ def test_spec_text_goes_both_ways():
         ("shake:16,readout=17", "readout=17 with shake: it is for shake, up to 16"),
         ("straight:16,readout=1", "readout=1 with straight"),
         ("measured:9", "needs kernels"),
+        ("shake:9,kernels=a.npz", "kernels=a.npz with shake: they are for measured"),
     ],
 )
 def test_bad_spec_says_what_is_wrong(text, message):

@@ -17,7 +17,7 @@ from deblur.errors import DeblurError
 from deblur.exposure import kernels
 from deblur.exposure.kernels import KERNEL, LARGEST_REACH, exposure_along, spread
 from deblur.exposure.path_files import read_path, read_record
-from deblur.exposure.paths import Rotation, as_measured, camera_path
+from deblur.exposure.paths import Rotation, as_measured, camera_path, felt_path
 from deblur.metrics import psnr
 from deblur.networks.guided import CORRECTIONS, ExposureGuide, GuidedNetwork
 from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorConfig
@@ -526,6 +526,15 @@ def test_a_picture_of_a_batch_is_restored_as_by_itself():
     deblurrer = Deblurrer.load("mstsgm-guided", "cpu")
     both = deblurrer(np.stack([blurred] * 2), [motion, other])
     np.testing.assert_array_equal(both[0], deblurrer(blurred, motion))
+
+
+def test_a_gyroscope_feels_how_a_camera_that_moves_ahead_shakes_and_not_how_all_grows():
+    spec = parse_blur("forward:24")
+    moved = draw_motion(spec, generator_for(spec, 0, "a"), 640, 480)
+    assert np.abs(moved.path[:, 3]).max() > 0.01
+    felt = felt_path(spec, 0, "a", 640, 480)
+    assert not felt.path[:, 3].any()
+    assert 0.8 < np.ptp(felt.path[:, 0]) / np.ptp(moved.path[:, 0]) < 1.2
 
 
 def test_a_deblurrer_restores_more_where_it_is_told_the_path():

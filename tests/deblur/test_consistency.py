@@ -54,6 +54,15 @@ def test_it_is_seen_which_light_was_averaged(restored_along: RestoredAlong, phot
     assert psnr(make_consistent(restored, x, path), truth).item() > psnr(restored, truth).item() + 0.2
 
 
+def test_a_long_strip_is_made_consistent_as_its_parts_are(restored_along: RestoredAlong, monkeypatch):
+    _, blurred, motion = shaken(BlurSpec("shake", 16))
+    x = to_batch(blurred, "cpu")
+    restored = restored_along(x, motion)
+    usual = make_consistent(restored, x, motion)
+    monkeypatch.setattr("deblur.exposure.consistency._LONGEST", 300)
+    torch.testing.assert_close(make_consistent(restored, x, motion), usual, atol=1e-5, rtol=0)
+
+
 def test_dark_places_gain_by_it_as_well(restored_along: RestoredAlong):
     sharp, blurred, motion = shaken(BlurSpec("shake", 28), "coffee")
     x, truth = to_batch(blurred, "cpu"), to_batch(sharp, "cpu")

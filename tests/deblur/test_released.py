@@ -84,6 +84,7 @@ def test_a_tampered_file_is_refused(saved: Path) -> None:
     [
         ({"format": 2}, "not of format 1"),
         ({"sha256": None}, "lacks a proper 'sha256'"),
+        ({"name": "phones/night"}, "has the name 'phones/night', which no file can have"),
         ({"network": "mstsgm"}, "lacks a proper 'network'"),
         ({"network": {"kind": "posix.system"}}, "unknown network kind 'posix.system'"),
         ({"network": {"kind": "mstsgm", "widths": [8, 12, 20]}}, "does not fit the network of its card"),
