@@ -96,6 +96,7 @@ def released_sha256(network: nn.Module) -> str:
     return hashlib.sha256(_content_of(network)).hexdigest()
 
 
+@torch.inference_mode(mode=False)  # or who loads in that mode gets weights through which nothing can be followed
 def load_released(
     name_or_file: str | Path = "default", device: torch.device | str = "cpu"
 ) -> tuple[nn.Module, dict[str, Any]]:

@@ -13,6 +13,7 @@ from torch import nn
 from deblur import released
 from deblur.errors import DeblurError
 from deblur.networks import MIMOUNetConfig, MSTSGMConfig, NetworkConfig, build
+from deblur.path_search.critic import Critic
 from deblur.released import find_released, list_released, load_released, save_released
 
 if TYPE_CHECKING:
@@ -69,6 +70,14 @@ def test_the_card_cannot_be_contradicted(tmp_path: Path, network: nn.Module) -> 
     with pytest.raises(ValueError, match="not JSON compliant"):
         save_released(tmp_path, "small", network, SMALL, {"psnr": float("nan")})
     assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_are_loaded_in_inference_mode_can_be_followed(saved: Path) -> None:
+    with torch.inference_mode():
+        network, _ = load_released(saved)
+        critic = Critic.load()
+    for module in (network, critic):
+        assert not any(value.is_inference() for value in module.state_dict().values())
 
 
 def test_a_tampered_file_is_refused(saved: Path) -> None:
