@@ -59,7 +59,13 @@ def network_config(options: argparse.Namespace) -> NetworkConfig:
     """
     changes = _changes(options.set)
     if options.init:
-        config: dict[str, Any] = load_released(options.init)[1]["network"]
+        try:
+            config: dict[str, Any] = load_released(options.init)[1]["network"]
+        except DeblurError as error:
+            if options.resume == "never":
+                raise
+            # What it began with says only which network it is by then.
+            raise DeblurError(f"{error}; a run goes on with --init RUN/weights/last.safetensors as well") from error
         if options.network:
             _refuse_another(options, config, changes)
     else:

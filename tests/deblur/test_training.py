@@ -503,6 +503,20 @@ def test_resuming_another_network_is_refused(tmp_path, photos):
     assert [(run / name).read_bytes() for name in ("config.yaml", "env.json")] == before
 
 
+def test_a_run_goes_on_without_the_file_that_it_began_with(tmp_path, photos, finished, capsys):
+    start = tmp_path / "start.safetensors"
+    for suffix in (".safetensors", ".json"):
+        start.with_suffix(suffix).write_bytes((finished / "weights" / f"best{suffix}").read_bytes())
+    given = arguments(tmp_path, photos, "--init", str(start))
+    assert main([*given, "--steps", "1"]) == 0
+    start.unlink()
+    assert main([*given, "--steps", "2", "--resume", "auto"]) == 1
+    assert "a run goes on with --init RUN/weights/last.safetensors as well" in capsys.readouterr().err
+    last = tmp_path / "runs" / "train" / "deblur" / "weights" / "last.safetensors"
+    assert main([*given, "--steps", "2", "--resume", "auto", "--init", str(last)]) == 0
+    assert rows_of(last.parents[1])[-1]["step"] == "2"
+
+
 def test_what_is_changed_when_a_run_goes_on_holds(tmp_path, photos):
     assert main(arguments(tmp_path, photos, "--steps", "1")) == 0
     changed = [*arguments(tmp_path, photos), "--steps", "2", "--resume", "auto", "--weight-decay", "0.3"]
