@@ -315,7 +315,6 @@ def _measured(file: str, generator: np.random.Generator, length: float, width: i
     return replace(still(width, height), path=_flat(points @ turn.T * length), weights=weights, ordered=False)
 
 
-@functools.cache
 def check_kernels(spec: BlurSpec) -> None:
     """See early that the kernels of a ``measured`` blur can be read.
 
@@ -326,6 +325,7 @@ def check_kernels(spec: BlurSpec) -> None:
         read_kernels(spec.kernels)
 
 
+@functools.cache
 def read_kernels(file: str) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Each kernel of an ``.npz`` file as ((N, 2) points about their mean, (N,) weights); it is 1 from end to end.
 
