@@ -29,6 +29,7 @@ _AP_SIDE_LABEL = AP_LABEL.replace(" (", "\n(")
 _WIDEST = 13.0  # inches, of panels side by side
 _MOST_CLASSES = 20
 _SIZES = {"small\n< 32² px": "ap_small", "medium\nto 96² px": "ap_medium", "large\n> 96² px": "ap_large"}
+_ARROWHEAD = " An arrowhead: the fraction or its interval goes on beyond."
 RECOVERED_VIEW = (-1.0, 2.0)
 """Of recovered fractions; beyond it an axis would show nothing but one wide interval."""
 
@@ -81,9 +82,7 @@ def recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
         "How much of what blur took does restoring give back?",
         "Recovered fraction: (AP restored - AP blurred) / (AP sharp - AP blurred). 0 %: as bad as blurred; 100 %: as"
         f" good as sharp. Bars: {runs.confidence_percent} % paired bootstrap intervals over pictures; hollow: the"
-        " interval includes 0, or there is none."
-        + " An arrowhead: the fraction or its interval goes on beyond."
-        * any_cut,
+        f" interval includes 0, or there is none.{_ARROWHEAD if any_cut else ''}",
         (max(6.2, 3.2 * columns + 1.4), grid_rows * (0.9 + 0.34 * len(rows) + 0.15 * len(runs.blurs))),
         runs.deblurred,
     )
@@ -230,11 +229,11 @@ def _recovered_rows(drawing: Drawing, ax: Axes, detector: str, rows: list[tuple[
             text = _fraction_text(interval)
             if interval is not None and interval.value is not None:
                 value = float(np.clip(interval.value, low, high))
-                reach = _reach(interval)
-                ends, cut = None, _cut(interval)
-                if reach[0] < reach[1] or any(cut):
-                    ends = (100 * float(np.clip(reach[0], low, high)), 100 * float(np.clip(reach[1], low, high)))
-                sure = reach[0] < reach[1] and not reach[0] <= 0 <= reach[1]
+                lowest, highest = _reach(interval)
+                ends, cut, has_interval = None, _cut(interval), interval.low is not None and interval.high is not None
+                if has_interval or any(cut):
+                    ends = (100 * float(np.clip(lowest, low, high)), 100 * float(np.clip(highest, low, high)))
+                sure = has_interval and not lowest <= 0 <= highest
                 bars = drawing.point(ax, series, (100 * value, y), x_interval=ends)
                 bars.lines[0].set_markerfacecolor(palette.of(series.look) if sure else palette.paper)
                 _point_onwards(bars, cut)
