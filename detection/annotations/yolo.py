@@ -97,7 +97,11 @@ def _pictures(path: Path, root: Path, content: dict[str, Any], split: str) -> li
     found: list[tuple[str, Path]] = []
     for each in entry if isinstance(entry, list) else [entry]:
         place = root / str(each)
-        if place.is_dir():
+        try:
+            is_folder = place.is_dir()
+        except OSError as error:  # no path at all
+            raise DetectionError(f"{path}: {split} is {each!r:.60}...: {error.strerror}") from error
+        if is_folder:
             below = sorted(
                 file.relative_to(place) for file in place.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES
             )

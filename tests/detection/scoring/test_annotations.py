@@ -483,6 +483,12 @@ def test_a_yolo_picture_whose_exif_is_damaged_counts_as_it_is_stored(tmp_path, s
     assert read_truth(folder, NAMES).objects["a"].boxes.tolist() == [[0, 0, 200, 100]]
 
 
+def test_a_yolo_split_that_is_no_path_is_one_clear_line(tmp_path):
+    folder = yolo(tmp_path, None, f"val: {'x' * 300}\nnames: [person]\n")
+    with pytest.raises(DetectionError, match=r"val is 'x+\.\.\.: File name too long"):
+        read_truth(folder, NAMES)
+
+
 def test_what_is_hidden_in_a_yolo_folder_is_left_out(tmp_path):
     folder = yolo(tmp_path, "0 0.5 0.5 1 1", DATA)
     (folder / "images/val/._a.jpg").write_bytes(b"a Mac's notes on a.jpg")
