@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Run = tuple[Path, GainRun | dict[str, Any]]
 
 PROJECT = Path(__file__).resolve().parent.parent
+_ROUNDING = 0.01  # of a recovered share, by which runs of the same on two machines may differ
 BEGIN, END = "<!-- results -->\n", "<!-- /results -->\n"
 
 
@@ -80,11 +81,14 @@ def replace_between_markers(text: str, content: str, file: Path) -> str:
 def overview(runs: Sequence[Run]) -> list[str]:
     """The lines of a table of what every deblurrer wins back for one detector, the first of the first run.
 
-    A run of a part of its pictures (``--limit``) stays out: its figures are not those of the whole set.
+    A run of a part of its pictures (``--limit``) stays out: its figures are not those of the whole set. Of what stands
+    in several runs the first is shown, and where another says otherwise a line below the table says that.
     """
     detector = None
     shares: dict[str, dict[str, str]] = {}
+    shown: dict[tuple[str, str], float | None] = {}
     harm: dict[str, str] = {}
+    others = []
     for folder, content in runs:
         if isinstance(content, dict) or content.data["limit"] is not None:
             continue
@@ -92,7 +96,9 @@ def overview(runs: Sequence[Run]) -> list[str]:
             for score in detection_scores(folder, content, record.name):
                 detector = detector or score["detector"]
                 if score["detector"] == detector:
-                    # One that stands in several runs says the same in each.
+                    value = shown.setdefault((record.name, score["blur"]), score["recovered"])
+                    if abs((value or 0) - (score["recovered"] or 0)) > _ROUNDING:
+                        others.append(f"{folder.name}: {record.name} on {score['blur']} {_share(score)}")
                     shares.setdefault(record.name, {}).setdefault(score["blur"], _share(score))
                     harm.setdefault(record.name, number(score["harm"], 3))
     if detector is None:
@@ -101,7 +107,7 @@ def overview(runs: Sequence[Run]) -> list[str]:
     lines = _header(f"{detector} sees what is restored by", *blurs, "AP that sharp pictures lose")
     for name in sorted(shares, key=lambda name: GYROSCOPE in name):
         lines.append(_row(name, *(shares[name].get(blur, "") for blur in blurs), harm[name]))
-    return [*lines, ""]
+    return [*lines, "", *([f"Otherwise in {'; '.join(others)}.", ""] if others else [])]
 
 
 def tables(runs: Sequence[Run]) -> list[str]:

@@ -17,7 +17,7 @@ from deblur.networks import build, config_from_dict
 from deblur.pictures import read_picture, write_picture
 from deblur.released import find_released, list_released, load_released, save_released
 from experiments import readme_tables, release
-from experiments.gain.files import write_metrics
+from experiments.gain.files import read_metrics, write_metrics
 from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
 from experiments.gain.plan import plan
@@ -202,6 +202,21 @@ def test_a_run_of_a_part_of_its_pictures_is_on_the_page_and_not_in_the_overview(
     assert readme_tables.main(tables_of(tmp_path, results)) == 0
     assert readme.read_text() == overview
     assert "3 pictures of 4 ([gain-of-a-part]" in page.read_text()
+
+
+@pytest.mark.parametrize(("off", "said"), [(0.004, False), (0.4, True)])
+def test_what_two_runs_say_otherwise_of_one_deblurrer_is_said(results, tmp_path, off, said):
+    content = read_metrics(results / "gain")
+    (result,) = content.results
+    moved = {name: dataclasses.replace(each, value=each.value - off) for name, each in result.recovered.items()}
+    again = results / "gain-again"
+    again.mkdir()
+    write_metrics(again, dataclasses.replace(content, results=[dataclasses.replace(result, recovered=moved)]))
+    readme, _ = pages(tmp_path)
+    assert readme_tables.main(tables_of(tmp_path, results)) == 0
+    text = readme.read_text()
+    assert f"| unmove | {result.recovered['unmove'].value:.2f} |" in text
+    assert (f"\nOtherwise in gain-again: unmove on {result.blur} {1 - off:.2f}" in text) is said
 
 
 def pages(folder):
