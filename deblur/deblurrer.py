@@ -144,6 +144,7 @@ class Deblurrer:
         self._multiple: int = network.multiple  # type: ignore[assignment]
 
     @classmethod
+    @torch.inference_mode(mode=False)  # as ``load_released``: a search follows what it restores
     def load(
         cls,
         name_or_file: str | Path = "default",

@@ -239,32 +239,39 @@ def scaled_size(width: int, height: int, max_side: int | None) -> tuple[int, int
 def list_pictures(folder: Path) -> list[Path]:
     """The picture files below ``folder`` at any depth, by suffix, sorted by relative path; hidden ones are left out.
 
-    Linked folders are entered. A link that leads nowhere is listed too: who reads it will say so.
+    Linked folders are entered, but for those whose pictures are there without the link. A link that leads nowhere is
+    listed too: who reads it will say so.
 
     Raises:
         DeblurError: the folder is missing, is no folder, holds no picture, or it or one below it may not be read.
     """
     if not folder.is_dir():
         raise DeblurError(f"{folder} {'is not a folder' if folder.exists() else 'does not exist'}")
-    found: list[tuple[str, Path]] = []
-    above: dict[Path, tuple[str, ...]] = {}  # real places of a folder and of those that it was reached through
-    # Path.rglob passes over what may not be read.
-    for name_of_place, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
-        place = Path(name_of_place)
-        parents, real = above.get(place.parent, ()), os.path.realpath(place)
-        if real in parents:  # a link to what holds it
-            folders.clear()
-            continue
-        above[place] = (*parents, real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            (path.relative_to(folder).as_posix(), path)
-            for path in (place / name for name in names if not name.startswith("."))
-            if path.suffix.lower() in PICTURE_SUFFIXES and (path.is_file() or not path.exists())
-        ]
+    found = [
+        (path.relative_to(folder).as_posix(), path)
+        for path in _files_below(folder)
+        if path.suffix.lower() in PICTURE_SUFFIXES and (path.is_file() or not path.exists())
+    ]
     if not found:
         raise DeblurError(f"{folder} holds no picture ({', '.join(sorted(PICTURE_SUFFIXES))})")
     return [path for _, path in sorted(found)]
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """What is no folder and not hidden, each real folder once: by its own path first, then by links."""
+    waiting, entered = [folder], set()
+    while waiting:
+        # Path.rglob passes over what may not be read.
+        for name_of_place, folders, names in os.walk(waiting.pop(0), onerror=_refuse):
+            real = os.path.realpath(name_of_place)
+            if real in entered:
+                folders.clear()
+                continue
+            entered.add(real)
+            place = Path(name_of_place)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            waiting += [place / name for name in folders if (place / name).is_symlink()]
+            yield from (place / name for name in names if not name.startswith("."))
 
 
 def match_pictures(a: Path, b: Path) -> list[tuple[str, Path, Path]]:

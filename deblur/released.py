@@ -154,7 +154,7 @@ def _read_card(weights: Path) -> dict[str, Any]:
     for key, kind in (("name", str), ("sha256", str), ("network", dict)):
         if not isinstance(card.get(key), kind):
             raise DeblurError(f"the card {path} lacks a proper {key!r}")
-    if Path(card["name"]).name != card["name"]:
+    if Path(card["name"]).name != card["name"] or card["name"] in {"", ".."} or "\0" in card["name"]:
         raise DeblurError(f"the card {path} has the name {card['name']!r}, which no file can have")
     return card
 

@@ -64,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from detection.answers import DetectorAnswers
         from detection.features import DetectorFeatures
         from detection.objects import DetectorObjects
+        from detection.weights import find_weights, sha256_of
 
         distance: FeatureDistance | None = None
         teacher = ""
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             kinds = {"features": DetectorFeatures, "objects": DetectorObjects, "answers": DetectorAnswers}
             terms = sorted(set(options.detector_term))
             teachers = [kinds[term](options.detector_loss) for term in terms]
-            teacher = f"{options.detector_loss} {' '.join(terms)}"
+            teacher = f"{sha256_of(find_weights(options.detector_loss))} {' '.join(terms)}"
 
             def distance(restored: Tensor, sharp: Tensor) -> Tensor:
                 return torch.stack([teacher.distance(restored, sharp) for teacher in teachers]).sum()

@@ -26,6 +26,7 @@ _ORIENTATIONS = {90.0: 6, 180.0: 3, 270.0: 8}  # EXIF's numbers, by degrees cloc
 _SLACK, _SLACK_SHARE = 1.0, 0.05  # the smaller one: seconds, and a share of what is announced
 
 _MOST_TICKS = 65535  # of MPEG-4's clock, in a second
+_MOST_FPS = 999.98  # from 1000 on it is taken for a clock, not a rate
 
 # What goes wrong is said once, by an exception; OpenCV and FFmpeg would add lines of their own on stderr.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -201,6 +202,7 @@ def _named(path: Path) -> str:
 
 def _storable(fps: float) -> float:
     """The nearest rate below 1000 that MPEG-4 holds, numerator up to 65535; OpenCV counts in thousandths."""
+    fps = min(fps, _MOST_FPS)
     step = next(step for step in (1, 2, 4, 8, 20) if fps * 1000 / step <= _MOST_TICKS)
     return round(fps * 1000 / step) * step / 1000
 

@@ -338,7 +338,7 @@ class Trainer:
     def _comparable(self) -> str:
         """What two bests must share to be compared: the score, and whose distance it is."""
         key = self._chosen_by()
-        return f"{key} {self.teacher}" if key == DISTANCE else key
+        return f"{key} {self.teacher}".rstrip() if key == DISTANCE else key
 
     def _save(self) -> None:
         self._check_health()

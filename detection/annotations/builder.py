@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from pathlib import PurePosixPath
+import os
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +14,7 @@ from detection.annotations.records import GroundTruth, TruthObjects, TruthPictur
 from detection.errors import DetectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path, PurePath
+    from collections.abc import Collection, Mapping, Sequence
 
 Box = tuple[float, float, float, float]
 
@@ -190,9 +190,26 @@ def finite(value: Any) -> float | None:
         return None
 
 
-def is_hidden(relative: PurePath) -> bool:
-    """Whether a path below the folder that was given is hidden, as what a Mac or Jupyter leaves in folders is."""
-    return any(part.startswith(".") for part in relative.parts)
+def files_below(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """The files with one of these suffixes at any depth, sorted, as `deblur.pictures.list_pictures` finds pictures.
+
+    What is hidden is left out, as what a Mac or Jupyter leaves in folders is. Linked folders are entered, but for those
+    that are there without the link.
+    """
+    found, waiting, entered = [], [folder], set()
+    while waiting:
+        for name_of_place, folders, names in os.walk(waiting.pop(0)):
+            real = os.path.realpath(name_of_place)
+            if real in entered:
+                folders.clear()
+                continue
+            entered.add(real)
+            place = Path(name_of_place)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            waiting += [place / name for name in folders if (place / name).is_symlink()]
+            visible = (place / name for name in names if not name.startswith("."))
+            found += [path for path in visible if path.suffix.lower() in suffixes and path.is_file()]
+    return sorted(found)
 
 
 def _objects(rows: list[tuple[Box, str, float, bool, bool]]) -> TruthObjects:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from xml.parsers import expat
 
-from detection.annotations.builder import Box, TruthBuilder, is_hidden, positive_size
+from detection.annotations.builder import Box, TruthBuilder, files_below, positive_size
 from detection.errors import DetectionError
 
 if TYPE_CHECKING:
@@ -38,11 +38,7 @@ def read_voc(folder: Path, class_names: Sequence[str], *, strict: bool = False, 
         DetectionError: no XML files, one that is not VOC, or that has a document type (entities are never expanded).
     """
     root = folder / "Annotations" if (folder / "Annotations").is_dir() else folder
-    files = sorted(
-        path
-        for path in root.rglob("*")
-        if path.suffix.lower() == ".xml" and not is_hidden(path.relative_to(root)) and path.is_file()
-    )
+    files = files_below(root, {".xml"})
     if not files:
         raise DetectionError(f"no .xml files in {root}: give a COCO .json, a folder of VOC .xml or a YOLO data.yaml")
     builder = TruthBuilder(folder, "voc", class_names, repair=True)

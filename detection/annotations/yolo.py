@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from PIL import Image, TiffImagePlugin
 
-from detection.annotations.builder import Box, TruthBuilder, is_hidden
+from detection.annotations.builder import Box, TruthBuilder, files_below
 from detection.errors import DetectionError
 
 if TYPE_CHECKING:
@@ -102,10 +102,7 @@ def _pictures(path: Path, root: Path, content: dict[str, Any], split: str) -> li
         except OSError as error:  # no path at all
             raise DetectionError(f"{path}: {split} is {each!r:.60}...: {error.strerror}") from error
         if is_folder:
-            below = sorted(
-                file.relative_to(place) for file in place.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES
-            )
-            found += [(relative.as_posix(), place / relative) for relative in below if not is_hidden(relative)]
+            found += [(file.relative_to(place).as_posix(), file) for file in files_below(place, PICTURE_SUFFIXES)]
         elif place.is_file():
             listed = [line.strip() for line in _lines(place) if line.strip()]
             files = [(place.parent if line.startswith("./") else root) / line for line in listed]

@@ -378,6 +378,7 @@ def test_linked_folders_are_entered_and_lost_links_listed(tmp_path: Path, corner
     write_picture(folder / "own/b.png", corners)
     (folder / "coco").symlink_to(tmp_path / "far")
     (folder / "own/again").symlink_to(folder)
+    (folder / "latest").symlink_to(folder / "own")
     (folder / "lost.png").symlink_to(tmp_path / "nowhere.png")
     found = [path.relative_to(folder).as_posix() for path in list_pictures(folder)]
     assert found == ["coco/deep/a.png", "lost.png", "own/b.png"]

@@ -10,10 +10,9 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from deblur import released
+from deblur import Deblurrer, released
 from deblur.errors import DeblurError
 from deblur.networks import MIMOUNetConfig, MSTSGMConfig, NetworkConfig, build
-from deblur.path_search.critic import Critic
 from deblur.released import find_released, list_released, load_released, save_released
 
 if TYPE_CHECKING:
@@ -75,8 +74,10 @@ def test_the_card_cannot_be_contradicted(tmp_path: Path, network: nn.Module) -> 
 def test_weights_that_are_loaded_in_inference_mode_can_be_followed(saved: Path) -> None:
     with torch.inference_mode():
         network, _ = load_released(saved)
-        critic = Critic.load()
-    for module in (network, critic):
+        deblurrer = Deblurrer.load("default+search", "cpu")
+    search = deblurrer.search
+    assert search is not None
+    for module in (network, deblurrer._network, search._network, search._critic):
         assert not any(value.is_inference() for value in module.state_dict().values())
 
 
@@ -94,6 +95,7 @@ def test_a_tampered_file_is_refused(saved: Path) -> None:
         ({"format": 2}, "not of format 1"),
         ({"sha256": None}, "lacks a proper 'sha256'"),
         ({"name": "phones/night"}, "has the name 'phones/night', which no file can have"),
+        ({"name": ".."}, "has the name '..', which no file can have"),
         ({"network": "mstsgm"}, "lacks a proper 'network'"),
         ({"network": {"kind": "posix.system"}}, "unknown network kind 'posix.system'"),
         ({"network": {"kind": "mstsgm", "widths": [8, 12, 20]}}, "does not fit the network of its card"),

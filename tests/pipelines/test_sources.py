@@ -207,7 +207,7 @@ def test_colours_survive_a_video(tmp_path: Path) -> None:
     np.testing.assert_allclose(frames[4].mean((0, 1)), (255, 128, 0), atol=6)
 
 
-@pytest.mark.parametrize("fps", [12.5, 59.94, 66.713, 119.891, 240.017, 960.1])
+@pytest.mark.parametrize("fps", [12.5, 59.94, 66.713, 119.891, 240.017, 960.1, 999.99])
 def test_any_rate_is_written(tmp_path: Path, fps: float) -> None:
     writer = VideoWriter(tmp_path / "clip.mp4", fps)
     for _ in range(3):

@@ -489,6 +489,17 @@ def test_a_yolo_split_that_is_no_path_is_one_clear_line(tmp_path):
         read_truth(folder, NAMES)
 
 
+def test_linked_folders_of_a_yolo_split_are_entered(tmp_path):
+    folder = yolo(tmp_path / "set", "0 0.5 0.5 1 1", DATA)
+    far = yolo(tmp_path / "far", "0 0.5 0.5 1 1", DATA)
+    for part in ("images", "labels"):
+        (folder / part / "val/more").symlink_to(far / part / "val")
+    (folder / "images/val/again").symlink_to(folder / "images/val")
+    truth = read_truth(folder, NAMES)
+    assert truth.stems == ("a", "more/a")
+    assert all(len(objects.class_names) == 1 for objects in truth.objects.values())
+
+
 def test_what_is_hidden_in_a_yolo_folder_is_left_out(tmp_path):
     folder = yolo(tmp_path, "0 0.5 0.5 1 1", DATA)
     (folder / "images/val/._a.jpg").write_bytes(b"a Mac's notes on a.jpg")
