@@ -98,7 +98,7 @@ def overview(runs: Sequence[Run]) -> list[str]:
                 if score["detector"] == detector:
                     value = shown.setdefault((record.name, score["blur"]), score["recovered"])
                     if abs((value or 0) - (score["recovered"] or 0)) > _ROUNDING:
-                        others.append(f"{folder.name}: {record.name} on {score['blur']} {_share(score)}")
+                        others.append(f"{record.name} on {score['blur']} {_share(score)} ({folder.name})")
                     shares.setdefault(record.name, {}).setdefault(score["blur"], _share(score))
                     harm.setdefault(record.name, number(score["harm"], 3))
     if detector is None:
@@ -107,7 +107,7 @@ def overview(runs: Sequence[Run]) -> list[str]:
     lines = _header(f"{detector} sees what is restored by", *blurs, "AP that sharp pictures lose")
     for name in sorted(shares, key=lambda name: GYROSCOPE in name):
         lines.append(_row(name, *(shares[name].get(blur, "") for blur in blurs), harm[name]))
-    return [*lines, "", *([f"Otherwise in {'; '.join(others)}.", ""] if others else [])]
+    return [*lines, "", *([f"Measured otherwise before or since: {', '.join(others)}.", ""] if others else [])]
 
 
 def tables(runs: Sequence[Run]) -> list[str]:

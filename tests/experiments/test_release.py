@@ -216,7 +216,7 @@ def test_what_two_runs_say_otherwise_of_one_deblurrer_is_said(results, tmp_path,
     assert readme_tables.main(tables_of(tmp_path, results)) == 0
     text = readme.read_text()
     assert f"| unmove | {result.recovered['unmove'].value:.2f} |" in text
-    assert (f"\nOtherwise in gain-again: unmove on {result.blur} {1 - off:.2f}" in text) is said
+    assert (f"\nMeasured otherwise before or since: unmove on {result.blur} {1 - off:.2f} (gain-again)" in text) is said
 
 
 def pages(folder):
