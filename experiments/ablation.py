@@ -33,6 +33,7 @@ LOSS_TERMS = ("frequency", "smoothness")
 VARIANTS = ("full", *(f"no-{part}" for part in (*SUBNETWORKS, *LOSS_TERMS)))
 NOT_SHARED = (
     "config",
+    "name",
     "variants",
     "resume",
     "json",

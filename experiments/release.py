@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from deblur.cli import Collect, parse_args, run
+from deblur.cli import Collect, folder_name, parse_args, run
 from deblur.errors import DeblurError
 from deblur.exposure.paths import GYROSCOPE
 
@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m experiments.release", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("weights", help="a .safetensors file that training wrote, its card beside it")
-    parser.add_argument("name", help="name to release it under")
+    parser.add_argument("name", type=_released_name, help="name to release it under")
     parser.add_argument("--data", required=True, help="what it was trained on, in words")
     parser.add_argument("--limits", required=True, help="what it does badly, in words")
     parser.add_argument(
@@ -58,6 +58,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder to write to (default: deblur/weights)")
     return parser
+
+
+def _released_name(text: str) -> str:
+    """Argument type: a name that ``--deblurrer`` finds again and takes for nothing else."""
+    if "+" in folder_name(text) or "=" in text or text == "default":
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no name for weights: no + and no =, and 'default' is one of them"
+        )
+    return text
 
 
 def main(argv: Sequence[str] | None = None) -> int:

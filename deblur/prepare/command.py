@@ -26,7 +26,7 @@ from deblur.errors import DeblurError
 from deblur.prepare.data_sets import BLUR_CHOICES, DATA_SETS, LINKS, PUBLISHED_COUNTS, SPLITS, blur_label
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from deblur.prepare.checks import Checked
     from deblur.prepare.layouts import Pair
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     parser = _parser()
     args = cli.parse_args(parser, argv)
-    _check_arguments(parser, args)
+    _check_arguments(parser, args, cli.given_options(parser, argv))
     return cli.run(lambda: _prepare(args))
 
 
@@ -100,7 +100,7 @@ def _regular_expression(text: str) -> str:
     return text
 
 
-def _check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+def _check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace, typed: Collection[str]) -> None:
     choices = BLUR_CHOICES.get(args.data_set)
     if args.blur is not None and choices is not None and args.blur not in choices:
         parser.error(f"--blur of {args.data_set} is {' or '.join(choices)}, not {args.blur!r}")
@@ -110,6 +110,10 @@ def _check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) 
         parser.error(f"{args.data_set} has splits of its own; --split is for pairs and sharp")
     if args.scene_pattern is not None and args.data_set not in {"pairs", "sharp"}:
         parser.error(f"{args.data_set} has scenes of its own; --scene-pattern is for pairs and sharp")
+    if "val_scenes" in typed and "val_fraction" not in typed:  # what is typed stands for what the configuration says
+        args.val_fraction = None
+    if "val_fraction" in typed and "val_scenes" not in typed:
+        args.val_scenes = None
     if args.val_scenes and args.val_fraction is not None:
         parser.error("give --val-fraction or --val-scenes, not both")
     if args.val_fraction == 1.0:

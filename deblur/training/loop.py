@@ -136,6 +136,8 @@ class Trainer:
         if options.init:
             load_initial(self.bare, options.init)
         _check_fit(options, self.bare)
+        if feature_distance is not None and isinstance(self.bare, KernelEstimator):
+            raise DeblurError("a detector teaches what restores pictures: leave --detector-loss out for an estimator")
         if isinstance(self.bare, GuidedNetwork) and options.estimator:
             self.bare.guide.estimator.load_state_dict(released_estimator(options.estimator).state_dict())
         self.bare = self.bare.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

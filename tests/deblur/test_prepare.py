@@ -92,6 +92,23 @@ def test_no_scene_stands_in_train_and_val(tmp_path: Path) -> None:
     assert not set(scenes["train"]) & set(scenes["val"])
 
 
+@pytest.mark.parametrize(
+    ("said", "typed", "scenes"),
+    [
+        ("val-fraction: 0.4", ["--val-scenes", "GOPRtrain1_11_00"], 1),
+        ("val-scenes: [nowhere]", ["--val-fraction", "0.4"], 2),
+    ],
+)
+def test_what_is_typed_of_val_stands_for_what_the_configuration_says(
+    tmp_path: Path, said: str, typed: list[str], scenes: int
+) -> None:
+    source = make_gopro(tmp_path / "source", scenes=5)
+    (tmp_path / "config.yaml").write_text(said)
+    given = ["gopro", str(source), str(tmp_path / "dest"), "--config", str(tmp_path / "config.yaml")]
+    assert main([*given, *typed]) == 0
+    assert len(manifest_of(tmp_path / "dest")["scenes"]["val"]) == scenes
+
+
 def test_gamma_blur_is_taken_and_named(tmp_path: Path) -> None:
     source, dest = make_gopro(tmp_path / "source"), tmp_path / "dest"
     assert main(["gopro", str(source), str(dest), "--blur", "gamma", "--val-fraction", "0"]) == 0

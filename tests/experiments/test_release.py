@@ -252,6 +252,14 @@ def test_runs_that_do_not_fit_are_refused_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["", "..", "../up", "a/b", "default", "m+gyro", "m=n"])
+def test_names_that_could_not_be_asked_for_are_refused(trained, tmp_path, name):
+    with pytest.raises(SystemExit) as stopped:
+        release.main([str(trained), name, *WORDS, "--output", str(tmp_path / "out")])
+    assert stopped.value.code == 2
+    assert not (tmp_path / "out").exists()
+
+
 def test_scores_of_other_weights_of_the_same_name_are_refused(trained, results, tmp_path, capsys):
     out = ["--output", str(tmp_path / "out")]
     for option, folder in (("--restoration", "pairs"), ("--gain", "gain")):
