@@ -157,16 +157,19 @@ def write_table(folder: Path, done: Mapping[str, dict[str, Any]]) -> pd.DataFram
 
 
 def _check_networks(options: argparse.Namespace, variants: Sequence[str]) -> None:
-    """Refuse before the first training what would end a later one: a variant whose network cannot be made or begun."""
+    """Refuse before the first training what would end a later one: a variant that cannot be made, begun or learn."""
     from deblur.networks import build
     from deblur.training.initial import load_initial
+    from deblur.training.loop import check_fit, check_training
     from deblur.training.setup import network_config
 
     errors = {}
     for name in variants:
         changed = variant_options(options, name, options.output)
         try:
+            check_training(changed)
             network = build(network_config(changed))
+            check_fit(changed, network)
             if options.init:
                 load_initial(network, options.init)
         except DeblurError as error:

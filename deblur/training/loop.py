@@ -95,7 +95,7 @@ class Trainer:
         self.options = options
         self.feature_distance = feature_distance
         self.teacher = teacher
-        _check_options(options)
+        check_training(options)
         self.accelerator = _accelerator(options)
         # Pictures are read and batches made in other threads.
         self.device = numbered(self.accelerator.device)
@@ -135,7 +135,7 @@ class Trainer:
         self.bare = build(self.config)
         if options.init:
             load_initial(self.bare, options.init)
-        _check_fit(options, self.bare)
+        check_fit(options, self.bare)
         if feature_distance is not None and isinstance(self.bare, KernelEstimator):
             raise DeblurError("a detector teaches what restores pictures: leave --detector-loss out for an estimator")
         if isinstance(self.bare, GuidedNetwork) and options.estimator:
@@ -421,8 +421,12 @@ def guide_channels(guide: ExposureGuide, batch: Batch) -> Tensor:
     return torch.stack([channels[place] for place in range(len(channels))])
 
 
-def _check_options(options: argparse.Namespace) -> None:
-    """Refuse what would only fail after the data has been read."""
+def check_training(options: argparse.Namespace) -> None:
+    """Refuse what would only fail after the data has been read.
+
+    Raises:
+        DeblurError: the options leave nothing to learn from, or need a package that is not there.
+    """
     if not (options.content or options.frequency):
         raise DeblurError("--content 0 --frequency 0 leaves nothing that ties pictures to sharp ones; set one of them")
     if not options.blur and (options.sharp or options.frames):
@@ -431,8 +435,12 @@ def _check_options(options: argparse.Namespace) -> None:
         raise DeblurError("--tensorboard needs the package tensorboard: install it, or leave the option out")
 
 
-def _check_fit(options: argparse.Namespace, network: nn.Module) -> None:
-    """Refuse options that the network has no use for, or that it lacks."""
+def check_fit(options: argparse.Namespace, network: nn.Module) -> None:
+    """Refuse options that the network has no use for, or that it lacks.
+
+    Raises:
+        DeblurError: it is guided and has no estimator, or is not and has options of one, and so on.
+    """
     guided = isinstance(network, GuidedNetwork)
     if guided and not (options.estimator or options.init):
         raise DeblurError(NEEDS_ESTIMATOR)

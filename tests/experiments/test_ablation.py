@@ -89,6 +89,14 @@ def test_an_ablation_goes_on_in_the_folder_that_is_named_and_in_no_other(trainin
     assert "other options" in capsys.readouterr().err
 
 
+def test_a_variant_that_would_learn_nothing_is_refused_before_any_is_trained(training_arguments, tmp_path, capsys):
+    given = [*training_arguments, "--steps", "1", "--variants", "full", "no-frequency", "--content", "0"]
+    assert main(given) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
+    assert line.startswith("error: no-frequency cannot be trained: --content 0 --frequency 0 leaves nothing")
+    assert not (tmp_path / "runs" / "ablation").exists()
+
+
 def test_a_variant_that_cannot_be_begun_is_refused_before_any_is_trained(training_arguments, tmp_path, capsys):
     assert main([*training_arguments, "--steps", "1", "--variants", "full"]) == 0
     weights = str(tmp_path / "runs" / "ablation" / "ablation" / "train" / "full" / "weights" / "best.safetensors")
