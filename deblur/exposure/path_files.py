@@ -127,10 +127,12 @@ class Record:
         """Refuse to do without a focal length where one is needed.
 
         Raises:
-            DeblurError: a gyroscope wrote the record, and there is none.
+            DeblurError: a gyroscope wrote the record, and there is none, or it is no number above 0.
         """
         if self.of_gyroscope and focal_length is None:
             raise DeblurError(f"{self.file} holds what a gyroscope measured: give the focal length in pixels with it")
+        if focal_length is not None and not 0 < focal_length < float("inf"):
+            raise DeblurError(f"the focal length is {focal_length} pixels: give a number above 0")
 
     def _turned(
         self,
@@ -148,19 +150,30 @@ class Record:
         # The middle of one is the middle of the other.
         return Turned(stored, axes, (np.array([wide, high]) - 1) / 2 - axes @ ((width - 1) / 2, (height - 1) / 2))
 
+    def _angles(self, even: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N, 3) what the rates add up to by each of N even times.
+
+        All samples between them count: vibration that is faster than these times would otherwise look like slow motion.
+        """
+        # Since the first of them, for a step of microseconds is not much more than what tells times since 1970 apart.
+        own, length = self.times - even[0], even[-1] - even[0]
+        since = np.linspace(0, length, len(even))
+        fine = np.union1d(since, own[(own > 0) & (own < length)])
+        rates = np.column_stack([np.interp(fine, own, self.columns[name]) for name in RATES])
+        turned = (rates[1:] + rates[:-1]) / 2 * np.diff(fine)[:, None]
+        angles = np.concatenate([np.zeros((1, 3)), np.cumsum(turned, axis=0)])
+        return np.column_stack([np.interp(since, fine, axis) for axis in angles.T])
+
     def _sampled(
         self, even: NDArray[np.float64], focal_length: float | None, middle: tuple[float, float]
     ) -> Motion | Rotation:
         """The path of the stored picture at even steps of time."""
-        sampled = {name: np.interp(even, self.times, values) for name, values in self.columns.items()}
         if self.of_gyroscope:
             self.check_focal_length(focal_length)
             assert focal_length is not None
-            rates = np.column_stack([sampled[name] for name in RATES])
-            # Of all steps: one of microseconds is not much more than what tells two times since 1970 apart.
-            turned = (rates[1:] + rates[:-1]) / 2 * ((even[-1] - even[0]) / (len(even) - 1))
-            angles = np.concatenate([np.zeros((1, 3)), np.cumsum(turned, axis=0)])
+            angles = self._angles(even)
             return Rotation(angles - angles.mean(axis=0), focal_length, middle)
+        sampled = {name: np.interp(even, self.times, values) for name, values in self.columns.items()}
         nothing = np.zeros(len(even))
         path = np.column_stack([sampled["x"], sampled["y"], sampled.get(_ROLL, nothing), nothing])
         return Motion(path - path.mean(axis=0), np.full(len(even), 1 / len(even)), middle)

@@ -528,6 +528,24 @@ def test_a_picture_of_a_batch_is_restored_as_by_itself():
     np.testing.assert_array_equal(both[0], deblurrer(blurred, motion))
 
 
+@pytest.mark.parametrize("per_second", [256, 509, 1270])
+def test_vibration_faster_than_an_exposure_is_read_at_moves_nothing(tmp_path, per_second):
+    exposure = 127 / per_second  # at 128 even steps it would be seen at the same phase each time
+    times = np.linspace(0, exposure, 40 * 128)
+    rates = 0.5 * np.cos(2 * np.pi * per_second * times)
+    table = np.column_stack([times, np.zeros_like(times), rates, np.zeros_like(times)])
+    np.savetxt(tmp_path / "a.csv", table, delimiter=",", header="t,wx,wy,wz", comments="")
+    path = read_path(tmp_path / "a.csv", 640, 480, focal_length=600)
+    assert path.extent(np.array([0.0, 639.0]), 240.0) < 0.3
+
+
+@pytest.mark.parametrize("focal_length", [0, -300, float("nan"), float("inf")])
+def test_a_focal_length_that_is_none_is_refused(tmp_path, focal_length):
+    (tmp_path / "a.csv").write_text(GYROSCOPE_FILE)
+    with pytest.raises(DeblurError, match="give a number above 0"):
+        read_path(tmp_path / "a.csv", 320, 240, focal_length=focal_length)
+
+
 def test_a_gyroscope_feels_how_a_camera_that_moves_ahead_shakes_and_not_how_all_grows():
     spec = parse_blur("forward:24")
     moved = draw_motion(spec, generator_for(spec, 0, "a"), 640, 480)
