@@ -40,6 +40,7 @@ _UPRIGHT: dict[int, tuple[tuple[int, int], tuple[int, int]]] = {
     8: ((0, -1), (1, 0)),
 }
 _STEPS = 128  # even steps of time that an exposure is read at
+_GAP, _LEAST_GAP = 5, 0.02  # times the usual step, and seconds: a longer step lacks samples
 _CHECKED_ROWS = 17  # of a rolling shutter, for how far they move
 _MOST_STEPS = 100_000  # from the first row's opening to the last row's closing
 
@@ -87,8 +88,8 @@ class Record:
                 ``deblur.pictures.read_upright`` gives it: the record is of the picture as it is stored.
 
         Raises:
-            DeblurError: the record tells of another time, or moves the picture by more than ``largest_reach``, or there
-                is no focal length, or the exposure is too short beside the readout.
+            DeblurError: the record tells of another time or lacks samples of this one, moves the picture by more than
+                ``largest_reach``, there is no focal length, or the exposure is too short beside the readout.
         """
         if orientation != 1:
             return self._turned(orientation, width, height, focal_length, exposure, readout)
@@ -100,6 +101,7 @@ class Record:
                 f"open from {clock(opened)} to {clock(closed)}{f', in the last row to {clock(end)}' * bool(readout)}: "
                 "give a record of all of the exposure"
             )
+        self._refuse_gap(opened, end)
         middle = ((width - 1) / 2, (height - 1) / 2)
         share = (closed - opened) / (end - opened)
         steps = round(min(_STEPS, _MOST_STEPS * share))
@@ -133,6 +135,17 @@ class Record:
             raise DeblurError(f"{self.file} holds what a gyroscope measured: give the focal length in pixels with it")
         if focal_length is not None and not 0 < focal_length < float("inf"):
             raise DeblurError(f"the focal length is {focal_length} pixels: give a number above 0")
+
+    def _refuse_gap(self, opened: float, end: float) -> None:
+        """Refuse a record that lacks samples while the shutter was open, as a logger that drops some leaves it."""
+        steps = np.diff(self.times)
+        inside = np.flatnonzero((self.times[1:] > opened) & (self.times[:-1] < end))
+        longest = int(inside[np.argmax(steps[inside])])
+        if steps[longest] > max(_GAP * float(np.median(steps)), _LEAST_GAP):
+            raise DeblurError(
+                f"{self.file} has no samples from {clock(self.times[longest])} to {clock(self.times[longest + 1])} "
+                "seconds, while the shutter was open: leave the picture out, or tell it no path"
+            )
 
     def _turned(
         self,

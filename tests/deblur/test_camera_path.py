@@ -539,6 +539,20 @@ def test_vibration_faster_than_an_exposure_is_read_at_moves_nothing(tmp_path, pe
     assert path.extent(np.array([0.0, 639.0]), 240.0) < 0.3
 
 
+@pytest.mark.parametrize(("exposure", "refused"), [((0.3, 0.34), True), ((0.19, 0.21), True), ((0.1, 0.15), False)])
+def test_a_record_that_lacks_samples_while_the_shutter_was_open_is_refused(tmp_path, exposure, refused):
+    times = np.arange(0, 1, 0.005)
+    times = times[(times < 0.2) | (times > 0.45)]
+    table = np.column_stack([times, np.full((len(times), 3), 0.1)])
+    np.savetxt(tmp_path / "a.csv", table, delimiter=",", header="t,wx,wy,wz", comments="")
+    record = read_record(tmp_path / "a.csv")
+    if refused:
+        with pytest.raises(DeblurError, match=r"no samples from 0\.195 to 0\.455 seconds, while the"):
+            record.path(320, 240, 300, exposure)
+    else:
+        assert record.path(320, 240, 300, exposure).extent(np.array([0.0]), 0.0) < 5
+
+
 @pytest.mark.parametrize("focal_length", [0, -300, float("nan"), float("inf")])
 def test_a_focal_length_that_is_none_is_refused(tmp_path, focal_length):
     (tmp_path / "a.csv").write_text(GYROSCOPE_FILE)
