@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -138,14 +139,24 @@ class Record:
 
     def _refuse_gap(self, opened: float, end: float) -> None:
         """Refuse a record that lacks samples while the shutter was open, as a logger that drops some leaves it."""
-        steps = np.diff(self.times)
-        inside = np.flatnonzero((self.times[1:] > opened) & (self.times[:-1] < end))
-        longest = int(inside[np.argmax(steps[inside])])
-        if steps[longest] > max(_GAP * float(np.median(steps)), _LEAST_GAP):
+        times = self.times[self._around(opened, end)]
+        steps = np.diff(times)
+        longest = int(np.argmax(steps))
+        if steps[longest] > max(_GAP * self._usual_step, _LEAST_GAP):
             raise DeblurError(
-                f"{self.file} has no samples from {clock(self.times[longest])} to {clock(self.times[longest + 1])} "
+                f"{self.file} has no samples from {clock(times[longest])} to {clock(times[longest + 1])} "
                 "seconds, while the shutter was open: leave the picture out, or tell it no path"
             )
+
+    @functools.cached_property
+    def _usual_step(self) -> float:
+        return float(np.median(np.diff(self.times)))
+
+    def _around(self, opened: float, end: float) -> slice:
+        """The samples of this time and one to each side: a record may be of hours, and a picture asks for little."""
+        return slice(
+            max(int(np.searchsorted(self.times, opened, "right")) - 1, 0), int(np.searchsorted(self.times, end)) + 1
+        )
 
     def _turned(
         self,
@@ -169,10 +180,11 @@ class Record:
         All samples between them count: vibration that is faster than these times would otherwise look like slow motion.
         """
         # Since the first of them, for a step of microseconds is not much more than what tells times since 1970 apart.
-        own, length = self.times - even[0], even[-1] - even[0]
+        near = self._around(even[0], even[-1])
+        own, length = self.times[near] - even[0], even[-1] - even[0]
         since = np.linspace(0, length, len(even))
         fine = np.union1d(since, own[(own > 0) & (own < length)])
-        rates = np.column_stack([np.interp(fine, own, self.columns[name]) for name in RATES])
+        rates = np.column_stack([np.interp(fine, own, self.columns[name][near]) for name in RATES])
         turned = (rates[1:] + rates[:-1]) / 2 * np.diff(fine)[:, None]
         angles = np.concatenate([np.zeros((1, 3)), np.cumsum(turned, axis=0)])
         return np.column_stack([np.interp(since, fine, axis) for axis in angles.T])
