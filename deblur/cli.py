@@ -254,11 +254,11 @@ def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (Deblur
 
 
 def _lacks_memory(error: Exception) -> bool:
-    torch = sys.modules.get("torch")  # not every command needs it
-    if torch is None or isinstance(error, MemoryError):
-        return isinstance(error, MemoryError)
     # On a processor torch has no kind of its own for that.
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error):
+        return True
+    torch = sys.modules.get("torch")  # not every command needs it
+    return torch is not None and isinstance(error, torch.OutOfMemoryError)
 
 
 def _plain(value: Any) -> Any:

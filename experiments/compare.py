@@ -118,10 +118,10 @@ def _has_exact(gain: GainRun) -> bool:
 
 def _content(gain: GainRun) -> dict[str, Any]:
     """What a run's pictures are, wherever they lay."""
-    data = gain.data
+    data, alike = gain.data, _made_alike(gain)
     return {
         "sharp": None if data["sharp"] is None else data["sharp"]["sha256"],
-        "blurred": {name: sha256 for name, sha256 in data["blurred"].items() if name not in _made_alike(gain)},
+        "blurred": {name: sha256 for name, sha256 in data["blurred"].items() if name not in alike},
         "classes": data["classes"],
         "n_pictures": data["n_pictures"],
         "limit": data["limit"],

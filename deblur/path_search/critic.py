@@ -98,7 +98,6 @@ class Critic(nn.Module):
         self.sees = ErrorMap()
 
     @classmethod
-    @torch.inference_mode(mode=False)  # a search follows its judgement downhill, wherever it was loaded
     def load(cls, file: Path = RELEASED) -> Critic:
         """Read what the command wrote.
 

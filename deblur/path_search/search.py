@@ -122,6 +122,7 @@ class PathSearch:
         self._effort, self._judge = effort, judge
 
     @classmethod
+    @torch.inference_mode(mode=False)  # it follows networks downhill, wherever it was loaded
     def load(
         cls,
         device: torch.device | str = "cpu",

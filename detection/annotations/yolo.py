@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from detection.annotations.records import GroundTruth
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+_DAMAGED = (OSError, SyntaxError, ValueError, LookupError, struct.error)  # what Pillow raises on a damaged header
 _ORIENTATION = 0x0112  # EXIF tag; 5 to 8 turn the picture by a quarter
 
 
@@ -154,7 +155,7 @@ def _upright_size(path: Path) -> tuple[int, int]:
                         picture.tag_v2[tag] for tag in (TiffImagePlugin.IMAGEWIDTH, TiffImagePlugin.IMAGELENGTH)
                     )
                 turned = _orientation(picture) in {5, 6, 7, 8}
-    except (OSError, SyntaxError, ValueError, LookupError, Image.DecompressionBombError) as error:
+    except (*_DAMAGED, Image.DecompressionBombError) as error:
         raise DetectionError(f"cannot read the picture {path}: {error}") from error
     return (height, width) if turned else (width, height)
 
@@ -162,13 +163,7 @@ def _upright_size(path: Path) -> tuple[int, int]:
 def _orientation(picture: Image.Image) -> int:
     try:
         return picture.getexif().get(_ORIENTATION, 1)
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        LookupError,
-        struct.error,
-    ):  # damaged, which takes nothing from the pixels
+    except _DAMAGED:  # which takes nothing from the pixels
         return 1
 
 

@@ -76,7 +76,7 @@ def recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
     columns = min(MAX_COLUMNS, len(known))
     grid_rows = -(-len(known) // columns)
     intervals = [series.recovered(detector, blur) for detector in known for blur, series in rows]
-    any_cut = any(any(_cut(interval)) for interval in intervals if interval is not None)
+    any_cut = any(any(is_beyond(interval)) for interval in intervals if interval is not None)
     plot, body = drawing.sheet(
         "recovered",
         "How much of what blur took does restoring give back?",
@@ -230,7 +230,8 @@ def _recovered_rows(drawing: Drawing, ax: Axes, detector: str, rows: list[tuple[
             if interval is not None and interval.value is not None:
                 value = float(np.clip(interval.value, low, high))
                 lowest, highest = _reach(interval)
-                ends, cut, has_interval = None, _cut(interval), interval.low is not None and interval.high is not None
+                has_interval = interval.low is not None and interval.high is not None
+                ends, cut = None, is_beyond(interval)
                 if has_interval or any(cut):
                     ends = (100 * float(np.clip(lowest, low, high)), 100 * float(np.clip(highest, low, high)))
                 sure = has_interval and not lowest <= 0 <= highest
@@ -247,7 +248,7 @@ def _recovered_rows(drawing: Drawing, ax: Axes, detector: str, rows: list[tuple[
     ax.grid(axis="x")
 
 
-def _cut(interval: Interval) -> tuple[bool, bool]:
+def is_beyond(interval: Interval) -> tuple[bool, bool]:
     """Whether an interval, or a fraction that has none, goes on below and above what the axis shows."""
     low, high = _reach(interval)
     return low < RECOVERED_VIEW[0], high > RECOVERED_VIEW[1]

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from experiments.gain.records import BLURRED
-from experiments.plotting.scores import MINUS, RECOVERED_VIEW
+from experiments.plotting.scores import MINUS, RECOVERED_VIEW, is_beyond
 from experiments.plotting.sheet import MAX_COLUMNS, Drawing, Ends, Plot, Skipped
 
 if TYPE_CHECKING:
@@ -190,11 +190,10 @@ def _percent_shown(fraction: float) -> float:
 
 def _beyond(runs: Runs) -> str:
     """A sentence for the caption where something lies beyond the axis."""
-    low, high = RECOVERED_VIEW
     intervals = (series.recovered(*pair) for series in runs.deblurred for pair in runs.pairs)
-    reached = [value for each in intervals if each for value in (each.low, each.value, each.high) if value is not None]
-    if all(low <= value <= high for value in reached):
+    if not any(any(is_beyond(each)) for each in intervals if each):
         return ""
+    low, high = RECOVERED_VIEW
     return f" What lies beyond {100 * low:.0f} or {100 * high:.0f} % is drawn there.".replace("-", MINUS)
 
 
