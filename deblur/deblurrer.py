@@ -12,7 +12,7 @@ import torch
 
 from deblur.devices import resolve_device, to_batch
 from deblur.errors import DeblurError
-from deblur.exposure.consistency import evidence_of_light, make_consistent
+from deblur.exposure.consistency import FOUND_ROUNDS, MEASURED_ROUNDS, evidence_of_light, make_consistent
 from deblur.exposure.kernels import exposure_along, spread
 from deblur.exposure.paths import GYROSCOPE
 from deblur.naming import parse_deblurrer
@@ -45,11 +45,11 @@ class _Told(NamedTuple):
 
     Attributes:
         path: in the picture's pixels.
-        sensed: whether somebody measured it; one that was searched for may be wrong in ways that look right.
+        rounds: how often what is restored along it is made consistent with its picture (``exposure.consistency``).
     """
 
     path: CameraPath
-    sensed: bool
+    rounds: int
 
     def scaled(self, factor: float) -> _Told:
         """See ``CameraPath``."""
@@ -96,7 +96,7 @@ class Deblurrer:
         max_pixels: the most pixels that go through the network at once.
         seen_side: longer side of the copy that somebody looks at; None where the picture itself is looked at.
         takes_path: whether the network has a guide that can be told the camera's path.
-        consistent: whether what it restores along a path that somebody measured is made consistent with its picture.
+        consistent: whether what it restores along a path is made consistent with its picture.
         search: what looks for the path of a picture that comes without one; None where the guide's estimate has to do.
     """
 
@@ -168,7 +168,7 @@ class Deblurrer:
                 pictures more than twice as long a copy of that size is restored and the change brought to the picture,
                 and up to 640 a large picture whose blur does not show in such a copy stays as it is.
             bfloat16: compute in bfloat16, for CUDA only: faster, less precise.
-            consistent: make what is restored along a measured path consistent with its picture
+            consistent: make what is restored along a path, measured or searched for, consistent with its picture
                 (``exposure.consistency``); None takes the card's ``consistent``, or True. It gains a decibel or half of
                 one, and detections.
 
@@ -284,7 +284,7 @@ class Deblurrer:
         paths: list[CameraPath | None] = [*path] if isinstance(path, Sequence) else [path]
         if len(paths) != count:
             raise ValueError(f"{len(paths)} camera paths for {count} pictures: give one a picture")
-        return [None if each is None else _Told(each, sensed=True) for each in paths]
+        return [self._told(each, MEASURED_ROUNDS) for each in paths]
 
     def _completed(self, paths: list[_Told | None], batch: NDArray[np.uint8]) -> list[_Told | None]:
         """The paths, those that are missing searched for in the pictures that are blurred."""
@@ -292,12 +292,16 @@ class Deblurrer:
         if search is None:
             return paths
         return [
-            along or _found(search(picture, self._without_search)) for along, picture in zip(paths, batch, strict=True)
+            along or self._told(search(picture, self._without_search), FOUND_ROUNDS)
+            for along, picture in zip(paths, batch, strict=True)
         ]
+
+    def _told(self, path: CameraPath | None, rounds: int) -> _Told | None:
+        return None if path is None else _Told(path, rounds if self.consistent else 0)
 
     def _without_search(self, picture: NDArray[np.uint8], path: CameraPath | None) -> NDArray[np.uint8]:
         """One picture (H, W, 3) restored along a path, or by the guide's estimate."""
-        along = _found(path)
+        along = None if path is None else _Told(path, 0)  # nothing follows what the network makes of it
         return _rounded(self._carry_out(self._plan(picture, along), picture, along))
 
     def _plan(self, picture: NDArray[np.uint8], path: _Told | None) -> _Plan:
@@ -338,7 +342,7 @@ class Deblurrer:
             multiple=self._multiple,
             least_side=self._least_side,
         )
-        if path is not None and self._makes_consistent(path):
+        if path is not None and path.rounds:
             return self._consistent_tiles(in_tiles, path)
         return in_tiles(lambda tile, left, top: self._restore(tile[None], path and path.cropped(left, top))[0])
 
@@ -348,7 +352,7 @@ class Deblurrer:
 
         def restore(tile: NDArray[np.uint8], left: int, top: int) -> NDArray[np.float32]:
             along = path.cropped(left, top)
-            restored = self._restore(tile[None], along._replace(sensed=False))[0]
+            restored = self._restore(tile[None], along._replace(rounds=0))[0]
             if not np.array_equal(restored, tile):  # as it is where nothing is blurred
                 pictures = to_batch(restored, self.device), to_batch(tile, self.device)
                 evidence[left, top] = evidence_of_light(*pictures, along.path)
@@ -360,15 +364,12 @@ class Deblurrer:
             if (left, top) not in evidence:
                 return part.astype(np.float32)
             pictures = to_batch(part, self.device), to_batch(tile, self.device)
-            consistent = make_consistent(*pictures, path.cropped(left, top).path, as_light)
+            consistent = make_consistent(*pictures, path.cropped(left, top).path, path.rounds, as_light)
             return (consistent[0] * 255).permute(1, 2, 0).cpu().numpy()
 
         restored = in_tiles(restore)
         as_light = sum(evidence.values()) >= 0
         return in_tiles(correct)
-
-    def _makes_consistent(self, path: _Told) -> bool:
-        return self.consistent and path.sensed
 
     def _restore(
         self, batch: NDArray[np.uint8], path: _Told | None = None, exposure: Exposure | None = None
@@ -376,7 +377,7 @@ class Deblurrer:
         """(B, H, W, 3) uint8 through the network at once, to the same shape as float32, clamped to [0, 255].
 
         A path is that of one picture, and an exposure what is known or was seen of the pictures before. What a guide
-        finds to be sharp stays as it is. Along a path that somebody measured the result may be made consistent.
+        finds to be sharp stays as it is. Along a path the result may be made consistent.
         """
         result = batch.astype(np.float32)
         precision = torch.autocast("cuda", torch.bfloat16) if self._bfloat16 else contextlib.nullcontext()
@@ -394,8 +395,8 @@ class Deblurrer:
             if blurred.any():
                 with precision:
                     restored: Tensor = self._network(x, finest_only=True, **told).picture.float()
-                if path is not None and self._makes_consistent(path):
-                    restored = make_consistent(restored, x, path.path)
+                if path is not None and path.rounds:
+                    restored = make_consistent(restored, x, path.path, path.rounds)
                 result[blurred] = (restored * 255).clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
         return result
 
@@ -425,10 +426,6 @@ def _check_pictures(pictures: NDArray[np.uint8], shapes: Mapping[int, str]) -> N
         raise TypeError(f"pictures are numpy arrays of uint8, not {kind}")
     if pictures.ndim not in shapes or pictures.shape[-1] != 3 or 0 in pictures.shape[-3:]:
         raise ValueError(f"pictures are {' or '.join(shapes.values())}, not {pictures.shape}")
-
-
-def _found(path: CameraPath | None) -> _Told | None:
-    return None if path is None else _Told(path, sensed=False)
 
 
 def _rounded(picture: NDArray[Any]) -> NDArray[np.uint8]:

@@ -29,10 +29,19 @@ _LOOK = 20  # pixels around each, over which is told whether the path holds ther
 _UNEXPLAINED = 0.6  # share of the change's energy that may be missing where it does
 _FLOOR = 1e-8  # of energies
 _LONGEST = 2048  # pixels, of a side along which means are a matrix product
-_ROUNDS = 2  # what is left after the first is corrected once more; a third would begin to ring
+MEASURED_ROUNDS = 2
+"""Along a path that somebody measured what is left after the first round is corrected once more; a third would ring."""
+FOUND_ROUNDS = 1
+"""One that was searched for is wrong in ways that look right: a second round would believe it too much."""
 
 
-def make_consistent(restored: Tensor, blurred: Tensor, path: CameraPath, as_light: bool | None = None) -> Tensor:
+def make_consistent(
+    restored: Tensor,
+    blurred: Tensor,
+    path: CameraPath,
+    rounds: int = MEASURED_ROUNDS,
+    as_light: bool | None = None,
+) -> Tensor:
     """Bring a restoration nearer to the light that its picture holds.
 
     A sensor averages light, but frames that a blur was made of may have been averaged as they were encoded, as those
@@ -45,6 +54,7 @@ def make_consistent(restored: Tensor, blurred: Tensor, path: CameraPath, as_ligh
         restored: (1, 3, H, W) RGB in [0, 1], by a network; what is outside is clipped.
         blurred: (1, 3, H, W) RGB in [0, 1], what it was made of.
         path: of the camera, as a sensor measures it, in pixels of this picture.
+        rounds: of correction.
         as_light: whether light was averaged rather than encoded values; None looks which.
 
     Returns:
@@ -56,7 +66,7 @@ def make_consistent(restored: Tensor, blurred: Tensor, path: CameraPath, as_ligh
     exposure = exposure_along(path, height, width, blurred.device)
     if as_light is None:
         as_light = evidence_of_light(restored, blurred, path) >= 0
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         again = to_srgb(_again(to_linear(restored), exposure)) if as_light else _again(restored, exposure)
         restored = _Change(restored, again, blurred, clipped, exposure).corrected()
     return restored

@@ -41,13 +41,17 @@ def tools_on(device: str, image_size: int) -> Tools:
             "seen_side": deblurrer.seen_side,
             "looks_first": {"sharp": SHARP, "longest_spread": LONGEST_SPREAD} if deblurrer.takes_path else None,
         }
+        if told:
+            settings["path"] = GYROSCOPE
         if deblurrer.search is not None:
             settings["search"] = deblurrer.search.describe()
+        if told or deblurrer.search is not None:
+            settings["consistent"] = deblurrer.consistent
         return LoadedDeblurrer(
             deblurrer.name + GYROSCOPE * told,
             deblurrer.sha256,
             deblurrer,
-            settings | {"path": GYROSCOPE, "consistent": deblurrer.consistent} if told else settings,
+            settings,
             macs / 1e9
             if deblurrer.search is None
             else None,  # a search is several networks, as often as the picture asks for

@@ -224,8 +224,8 @@ class DeblurrerRecord:
             rough figure: ``experiments.speed`` measures time properly.
         gmacs: multiply-accumulates of one 1280x720 picture in units of 10^9; None where not known.
         parameters: of the network; None where not known.
-        consistent: of a network that is told the camera's path, whether what it restores is made consistent with its
-            picture (`deblur.exposure.consistency`); None of others, and in runs from before it was written down.
+        consistent: of a network that is told the camera's path or searches for it, whether what it restores is made
+            consistent with its picture (`deblur.exposure.consistency`); None of others, and in earlier runs.
         search: of one that searches for the path, the hash of what searches; None of others and of earlier runs.
     """
 

@@ -103,7 +103,7 @@ def test_pictures_of_any_size(height: int, width: int):
     assert make_consistent(picture, picture, motion).shape == picture.shape
 
 
-def test_a_path_is_trusted_so_where_somebody_measured_it_and_the_network_is_meant_to(
+def test_a_measured_path_is_trusted_twice_and_one_that_was_found_once_where_the_network_is_meant_to(
     network: GuidedNetwork, restored_along: RestoredAlong
 ):
     _, blurred, motion = shaken(BlurSpec("shake", 16))
@@ -114,5 +114,7 @@ def test_a_path_is_trusted_so_where_somebody_measured_it_and_the_network_is_mean
     torch.testing.assert_close(told, make_consistent(restored, x, motion), rtol=0, atol=1 / 255)
     plain = Deblurrer(network, name="default", consistent=False)
     torch.testing.assert_close(to_batch(plain(blurred, motion), "cpu"), restored, rtol=0, atol=1 / 255)
-    deblurrer.search = lambda picture, restore: motion  # type: ignore[assignment]
-    torch.testing.assert_close(to_batch(deblurrer(blurred), "cpu"), restored, rtol=0, atol=1 / 255)
+    deblurrer.search = plain.search = lambda picture, restore: motion  # type: ignore[assignment]
+    found = to_batch(deblurrer(blurred), "cpu")
+    torch.testing.assert_close(found, make_consistent(restored, x, motion, rounds=1), rtol=0, atol=1 / 255)
+    torch.testing.assert_close(to_batch(plain(blurred), "cpu"), restored, rtol=0, atol=1 / 255)
