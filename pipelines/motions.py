@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from pipelines.sources import Item, Source
 
 COLUMNS = ("picture", "opened", "closed")
+_SUFFIXES = (".csv", ".gcsv")  # of a picture's file, the first one that is there
 
 
 class Motions:
     """What ``--motion`` names: a folder of ``STEM.csv``, named as the outputs of the pictures are, or one record.
 
-    A video's frames are ``STEM/000000`` and so on. Without times a file of the folder is of the exposure exactly. Among
-    times a line of the video itself tells when its first frame was taken; the others follow at its frame rate.
+    A video's frames are ``STEM/000000`` and so on; with times ``STEM.csv`` may be the record of all of them. Without
+    times a file of the folder is of the exposure exactly. Among times a line of the video itself tells when its first
+    frame was taken; the others follow at its frame rate.
     """
 
     def __init__(self, motion: Path, focal_length: float | None, exposures: Path | None, readout: float = 0.0) -> None:
@@ -47,6 +49,8 @@ class Motions:
         self._focal_length = focal_length
         self._readout = readout
         self._exposures = None if exposures is None else _read_exposures(exposures)
+        # The record of a drive or of a video is long, and its pictures are many.
+        self._read = functools.lru_cache(maxsize=1)(read_record)
 
     def check(self, sources: Sequence[Source]) -> None:
         """Refuse before any work what has no path.
@@ -60,6 +64,7 @@ class Motions:
             raise DeblurError(f"--motion is for what was taken before, and {live[0]} is live: record a video first")
         if self._is_folder:
             _refuse_missing(sources, self._has_file, f"no file in {self._motion}")
+            self._refuse_whole_videos(sources)
         elif self._exposures is None:
             raise DeblurError(f"--motion {self._motion} does not exist: give a folder of paths, or a record")
         if self._exposures is not None:
@@ -77,7 +82,7 @@ class Motions:
         assert item.picture is not None
         height, width = item.picture.shape[:2]
         times = None if self._exposures is None else self.times_of(item.source, item.frame, item.fps)
-        record = read_record(self._file(item.stem)) if self._is_folder else self.record
+        record = self._read(self._file_of(item.source, item.stem)) if self._is_folder else self.record
         return record.path(width, height, self._focal_length, times, self._readout, item.orientation)
 
     def times_of(self, source: Source, frame: int | None, fps: float | None) -> tuple[float, float]:
@@ -86,7 +91,7 @@ class Motions:
         Args:
             source: the picture or the video.
             frame: number of the frame; None of a picture.
-            fps: frames a second of the video; None of a picture.
+            fps: frames a second of the video; None of a picture, or where the video does not say.
 
         Raises:
             DeblurError: nothing says so.
@@ -95,27 +100,44 @@ class Motions:
         own, first = (self._exposures.get(str(stem)) for stem in (source.stem_of(frame), source.stem))
         if own is not None:
             return own
-        if first is None or frame is None or fps is None:
+        if first is None or frame is None:
             raise DeblurError(f"--exposures has no times of {source.stem_of(frame)}")
+        if fps is None:
+            raise DeblurError(
+                f"--exposures has no times of {source.stem_of(frame)}, and {source.file} does not say how many frames "
+                "it has a second: give each of its frames a line"
+            )
         later = frame / fps
         return first[0] + later, first[1] + later
 
-    @functools.cached_property
+    @property
     def record(self) -> Record:
-        """The one record of all, read once: that of a drive is long, and its pictures are many."""
-        return read_record(self._motion)
+        """The one record of all, where ``--motion`` is a file."""
+        return self._read(self._motion)
 
     def _first_record(self, sources: Sequence[Source]) -> Record | None:
         """The first of the sources' files that can be read; one that cannot costs its own picture only."""
         for source in sources:
             folder = self._motion / source.stem
-            for file in sorted(folder.glob("*.csv")) if source.is_video else [self._file(source.stem)]:
+            by_frame = source.is_video and folder.is_dir()
+            files = [file for file in sorted(folder.iterdir()) if file.suffix in _SUFFIXES] if by_frame else []
+            for file in files or [self._file_of(source, source.stem)]:
                 with contextlib.suppress(DeblurError):
-                    return read_record(file)
+                    return self._read(file)
         return None
 
+    def _refuse_whole_videos(self, sources: Sequence[Source]) -> None:
+        if self._exposures is not None:
+            return
+        for source in sources:
+            if source.is_video and not (self._motion / source.stem).is_dir():
+                raise DeblurError(
+                    f"{self._file(source.stem)} is one record of the video {source.file}: say by --exposures FILE when "
+                    "its frames were taken"
+                )
+
     def _has_file(self, source: Source) -> bool:
-        return (self._motion / source.stem).is_dir() if source.is_video else self._file(source.stem).is_file()
+        return self._file(source.stem).is_file() or (source.is_video and (self._motion / source.stem).is_dir())
 
     def _has_times(self, source: Source) -> bool:
         assert self._exposures is not None
@@ -124,8 +146,14 @@ class Motions:
             source.is_video and any(other.startswith(f"{name}/") for other in self._exposures)
         )
 
+    def _file_of(self, source: Source, stem: PurePosixPath) -> Path:
+        """The file of a picture or frame: its own, or that of its video."""
+        own = not source.is_video or (self._motion / source.stem).is_dir()
+        return self._file(stem if own else source.stem)
+
     def _file(self, stem: PurePosixPath) -> Path:
-        return self._motion / stem.with_name(f"{stem.name}.csv")
+        files = [self._motion / stem.with_name(f"{stem.name}{suffix}") for suffix in _SUFFIXES]
+        return next((file for file in files if file.is_file()), files[0])
 
 
 def _refuse_missing(sources: Sequence[Source], has: Callable[[Source], bool], where: str) -> None:

@@ -112,7 +112,6 @@ class PictureSink:
             write_picture(path, picture)
             return
         if kind not in self._videos:
-            assert item.fps is not None
             self._videos[kind] = VideoWriter(path, item.fps)
         self._videos[kind].write(picture)
 

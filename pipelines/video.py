@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"))
-FALLBACK_FPS = 25.0  # where a camera or a file does not say; any value plays, none is right
+_FALLBACK_FPS = 25.0  # where a camera or a file does not say; any value plays, none is right
 _ORIENTATIONS = {90.0: 6, 180.0: 3, 270.0: 8}  # EXIF's numbers, by degrees clockwise
 # Some formats announce a time, not frames, and sound or a last frame that stands may be what lasts so long.
 _SLACK, _SLACK_SHARE = 1.0, 0.05  # the smaller one: seconds, and a share of what is announced
@@ -39,7 +39,7 @@ class VideoReader:
     A file's rotation is applied, so that a video taken with a turned telephone stands upright.
 
     Attributes:
-        fps: frames a second of the file or camera, 25 where it does not say.
+        fps: frames a second of the file or camera; None where it does not say, or says 1000 or more, which is a clock.
         orientation: how its frames were turned, as EXIF counts it; see ``deblur.pictures.Upright``.
         n_frames: how many frames a file announces; None for a camera or where it does not say. An estimate in some
             formats, and files that are cut off hold fewer.
@@ -64,7 +64,7 @@ class VideoReader:
         self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
         self.orientation = _ORIENTATIONS.get(self._capture.get(cv2.CAP_PROP_ORIENTATION_META), 1)
         fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = float(fps) if math.isfinite(fps) and 0 < fps < 1000 else FALLBACK_FPS
+        self.fps = float(fps) if math.isfinite(fps) and 0 < fps < 1000 else None
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         is_file = not isinstance(source, int)
         self.n_frames = int(count) if is_file and math.isfinite(count) and count > 0 else None
@@ -93,7 +93,7 @@ class VideoReader:
         # What an editor cut without encoding anew is stored and never shown, so stored frames are counted.
         stored = _opened(self._source)
         stored.set(cv2.CAP_PROP_FORMAT, -1)
-        fps, announced = stored.get(cv2.CAP_PROP_FPS) or FALLBACK_FPS, stored.get(cv2.CAP_PROP_FRAME_COUNT)
+        fps, announced = stored.get(cv2.CAP_PROP_FPS) or _FALLBACK_FPS, stored.get(cv2.CAP_PROP_FRAME_COUNT)
         ends = []
         while stored.grab():
             ends.append(stored.get(cv2.CAP_PROP_POS_MSEC) / 1000 + 1 / fps)
@@ -117,9 +117,10 @@ class VideoWriter:
     The file is whole only after `close`.
     """
 
-    def __init__(self, path: Path, fps: float) -> None:
+    def __init__(self, path: Path, fps: float | None) -> None:
+        """Remember where to write, and at how many frames a second; None takes 25."""
         self._path = path
-        self._fps = fps
+        self._fps = fps or _FALLBACK_FPS
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
         self._n_frames = 0

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 RATES = ("wx", "wy", "wz")
 """Columns of a gyroscope."""
 _PLACES, _ROLL = ("x", "y"), "roll"
+_USED = ("t", *RATES, *_PLACES, _ROLL)  # others are not read
 _LOGS = (["GYROFLOW IMU LOG"], ["CAMERA IMU LOG"])  # first lines
 _LOG_NAMES = {"gx": "wx", "gy": "wy", "gz": "wz"}
 # By EXIF's orientation: where what lies to the right and what lies down in the stored picture lie in the upright one.
@@ -91,7 +92,10 @@ class Record:
         Raises:
             DeblurError: the record tells of another time or lacks samples of this one, moves the picture by more than
                 ``largest_reach``, there is no focal length, or the exposure is too short beside the readout.
+            ValueError: the orientation is none of EXIF's.
         """
+        if orientation not in _UPRIGHT:
+            raise ValueError(f"an orientation is EXIF's number from 1 to 8, not {orientation}")
         if orientation != 1:
             return self._turned(orientation, width, height, focal_length, exposure, readout)
         opened, closed = exposure or (self.times[0], self.times[-1] - readout)
@@ -268,16 +272,18 @@ def _read_columns(file: Path) -> dict[str, NDArray[np.float64]]:
                     f"{file} begins with {','.join(names)!r}; a camera's path needs the columns t,wx,wy,wz of a "
                     "gyroscope or t,x,y[,roll] in pixels, or a Gyroflow log"
                 )
-            twice = [name for name in ("t", *RATES, *_PLACES, _ROLL) if names.count(name) > 1]
+            twice = [name for name in _USED if names.count(name) > 1]
             if twice:
                 raise DeblurError(f"{file} has more than one column {twice[0]!r}: leave one of them")
-            time = names.index("t")
+            used = {name: names.index(name) for name in _USED if name in names}
             for row in reader:
                 if row:
-                    rows.append([float(cell) for cell in row])
-                    if len(row) != len(names) or not np.isfinite(rows[-1]).all():
-                        raise ValueError(f"{len(names)} finite numbers are needed")
-                    if len(rows) > 1 and rows[-1][time] <= rows[-2][time]:
+                    if len(row) != len(names):
+                        raise ValueError(f"{len(names)} values are needed, as the first line names")
+                    rows.append([float(row[place]) for place in used.values()])
+                    if not np.isfinite(rows[-1]).all():
+                        raise ValueError(f"{', '.join(used)} are finite numbers")
+                    if len(rows) > 1 and rows[-1][0] <= rows[-2][0]:
                         raise ValueError("t does not rise from line to line")
     except OSError as error:
         raise DeblurError(f"cannot read the camera's path {file}: {error.strerror}") from None
@@ -289,7 +295,7 @@ def _read_columns(file: Path) -> dict[str, NDArray[np.float64]]:
         raise DeblurError(
             f"{file} holds {len(rows)} samples: from the shutter's opening to its closing 2 are the least"
         )
-    columns = dict(zip(names, np.array(rows).T, strict=True))
+    columns = dict(zip(used, np.array(rows).T, strict=True))
     if header:
         columns = {name: columns[name] * _scale(file, header, name) for name in ("t", *RATES)}
     return columns

@@ -145,7 +145,7 @@ def test_a_gyroflow_log_is_a_record_in_seconds_and_radians(tmp_path):
     [
         ("gscale,0.0125\n", "", "has no line gscale,NUMBER: its samples have no unit"),
         ("tscale,0.001", "tscale,ms", "has no line tscale,NUMBER"),
-        ("12,8,44", "12,8", "line 9: 7 finite numbers are needed"),
+        ("12,8,44", "12,8", "line 9: 7 values are needed, as the first line names"),
         ("t,gx,gy,gz", "time,gx,gy,gz", "needs the columns t,wx,wy,wz of a gyroscope"),
         ("gx,gy,gz,", "ax,ay,az,", "needs the columns t,wx,wy,wz of a gyroscope"),
     ],
@@ -297,8 +297,8 @@ def test_a_picture_that_was_turned_is_restored_as_it_would_be_lying(tmp_path, re
         ("t,x,y,x\n0,0,0,0\n1,1,1,9\n", "has more than one column 'x': leave one of them"),
         ("t,x,y\n0,0,0\n", "holds 1 samples"),
         ("t,x,y\n0,0,0\n1,1,1\n1,2,2\n2,3,3\n", "line 4: t does not rise"),
-        ("t,x,y\n0,0,0\n1,1\n", "line 3: 3 finite numbers are needed"),
-        ("t,x,y\n0,0,nan\n1,1,1\n", "line 2: 3 finite numbers are needed"),
+        ("t,x,y\n0,0,0\n1,1\n", "line 3: 3 values are needed"),
+        ("t,x,y\n0,0,nan\n1,1,1\n", "line 2: t, x, y are finite numbers"),
         ("t,x,y\n0,0,zero\n1,1,1\n", "line 2: could not convert"),
         (GYROSCOPE_FILE, "give the focal length in pixels"),
         ("t,x,y\n0,0,0\n1,300,0\n", "moves the picture by up to 150 pixels from the middle of its path, and 80 are"),
@@ -311,6 +311,22 @@ def test_a_file_that_is_no_path_is_named_in_one_line(tmp_path, content, message)
         read_path(file, 640, 480)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_columns_that_no_path_needs_may_hold_anything(tmp_path):
+    file = tmp_path / "path.csv"
+    file.write_text("frame,y,t,x,satellites\nleft-1,0,0,0,\nleft-2,8,1,6,nan\n")
+    record = read_record(file)
+    assert {name: values.tolist() for name, values in record.columns.items()} == {"x": [0, 6], "y": [0, 8]}
+    assert record.times.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("orientation", [0, 9, -1])
+def test_an_orientation_that_exif_does_not_know_is_refused(tmp_path, orientation):
+    file = tmp_path / "path.csv"
+    file.write_text("t,x,y\n0,0,0\n1,6,8\n")
+    with pytest.raises(ValueError, match=f"EXIF's number from 1 to 8, not {orientation}"):
+        read_path(file, 640, 480, orientation=orientation)
 
 
 def test_a_large_picture_may_move_by_as_much_as_a_small_one_that_shows_the_same(tmp_path):

@@ -354,6 +354,45 @@ def test_frames_of_a_video_follow_its_first_one_or_have_times_of_their_own(
     ]
 
 
+def test_the_rate_of_a_video_that_does_not_say_it_is_not_made_up(
+    make_video: Callable[..., Path], spinning: Path, tmp_path: Path, reaches: list[float], capsys: Any
+) -> None:
+    make_video("ride.avi", [40, 60], fps=1000)  # as files do that name a clock
+    (tmp_path / "t.csv").write_text("picture,opened,closed\nride,0.0,0.1\nride/000001,0.85,0.95\n")
+    given = ["ride.avi", "--motion", str(spinning), "--exposures", "t.csv", "--focal-length", "1000"]
+    assert main([*given, "--save", "deblurred", "--json"]) == 1
+    content = document(capsys)
+    first, second = content["pictures"]
+    assert first["error"] == (
+        "ride.avi frame 0: --exposures has no times of ride/000000, and ride.avi does not say how many frames it has a "
+        "second: give each of its frames a line"
+    )
+    assert second["error"] is None
+    assert reaches == [pytest.approx(spun(0.85, 0.95), rel=0.02)]
+    with VideoReader(Path(content["run"], "deblurred/ride.mp4")) as video:
+        assert (video.fps, video.n_frames) == (25, 2)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".gcsv"])
+def test_a_video_may_have_a_record_of_its_own(
+    make_video: Callable[..., Path], spinning: Path, reaches: list[float], suffix: str, capsys: Any
+) -> None:
+    make_video("ride.mp4", [40, 60])
+    make_video("walk.mp4", [40])
+    Path("gyro").mkdir()
+    rows = spinning.read_text().splitlines()[1:]
+    header = "t,wx,wy,wz\n" if suffix == ".csv" else "GYROFLOW IMU LOG\ntscale,1\ngscale,1\nt,gx,gy,gz\n"
+    Path("gyro", f"ride{suffix}").write_text(header + "\n".join(rows) + "\n")
+    Path("gyro", f"walk{suffix}").write_text(header + "0,0,0,0\n1,0,0,0\n")
+    given = ["ride.mp4", "walk.mp4", "--motion", "gyro", "--focal-length", "1000"]
+    assert main(given) == 1
+    record = f"gyro/ride{suffix} is one record of the video ride.mp4"
+    assert f"{record}: say by --exposures FILE when its frames were taken" in capsys.readouterr().err
+    Path("t.csv").write_text("picture,opened,closed\nride,0.0,0.1\nwalk,0.0,0.1\n")
+    assert main([*given, "--exposures", "t.csv", "--save", "json"]) == 0
+    assert reaches == [pytest.approx(spun(*times), rel=0.02) for times in [(0.0, 0.1), (0.08, 0.18)]] + [0]
+
+
 def test_frames_of_a_video_may_have_files_of_their_own(
     make_video: Callable[..., Path], motion: Path, reaches: list[float], capsys: Any
 ) -> None:
