@@ -25,6 +25,8 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 _FULL = frozenset((errno.EPIPE, errno.ENOSPC, errno.EDQUOT))
+# What torch says where it has no kind of its own for that: on a processor, and on Apple's GPUs.
+_LACKS_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
 _REFUSED = frozenset((errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EROFS))
 
 
@@ -246,16 +248,15 @@ def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (Deblur
         reason = str(error).partition("\n")[0] or "this machine has no more"
         print(f"error: not enough memory, give smaller batches, crops or pictures: {reason}", file=sys.stderr)
         return EXIT_FAILED
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:  # it may say how to go on
+        print(": ".join(["interrupted", *map(str, error.args)]), file=sys.stderr)
         return EXIT_INTERRUPTED
     finally:
         _let_go_of_stdout()
 
 
 def _lacks_memory(error: Exception) -> bool:
-    # On a processor torch has no kind of its own for that.
-    if isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error):
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _LACKS_MEMORY):
         return True
     torch = sys.modules.get("torch")  # not every command needs it
     return torch is not None and isinstance(error, torch.OutOfMemoryError)

@@ -249,17 +249,19 @@ def parse_training_args(parser: argparse.ArgumentParser, argv: Sequence[str] | N
 def _companions(options: argparse.Namespace) -> list[tuple[bool, tuple[str, ...], str]]:
     """Whether options do nothing as the others are, which ones, and what they need; 0 does as it says in any case."""
     held_out = options.sharp and options.hold_out
+    frameless = str(options.network).startswith("mimo-unet") or "tcn=false" in options.set
     return [
         (not options.sharp, ("blur", "highlight_share", "rolling_share", "path_share", "hold_out"), "--sharp"),
         (not (options.sharp or options.frames), ("srgb_share", "noise", "jpeg_share"), "--sharp or --frames"),
         (not held_out, ("val_blur",), "--sharp, and --hold-out above 0"),
         (
             not (held_out or options.val_pairs),
-            ("val_limit", "val_side"),
+            ("val_limit", "val_side", "samples"),
             "--val-pairs, or --sharp and --hold-out above 0",
         ),
         (options.optimizer != "adamw", ("weight_decay",), "--optimizer adamw"),
         (options.schedule != "cosine", ("warmup",), "--schedule cosine"),
+        (frameless, ("smoothness",), "TCN, whose virtual frames it smooths, and this network has none"),
         (
             options.network == "estimator",
             ("content", "frequency", "smoothness"),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         action=Collect,
         choices=VARIANTS,
-        help="what to train (default: all, no-guide where there is a guide)",
+        help="what to train (default: all that switch something off that is there)",
     )
     return parser
 
@@ -107,7 +108,11 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
     table = write_table(folder, done)
     for name in VARIANTS:
         if name in wanted and name not in done:
-            done[name] = train(variant_options(options, name, folder))
+            try:
+                done[name] = train(variant_options(options, name, folder))
+            except KeyboardInterrupt:  # goes on with all of them, not with this one alone
+                again = ["--config", str(config), "--resume", str(folder), "--variants", *wanted]
+                raise KeyboardInterrupt(f"go on with {shlex.join(again)}") from None
             # What hours have gone into is kept, whatever becomes of the variants to come.
             table = write_table(folder, done)
     write_environment(folder, describe_environment(str(resolve_device(options.device)), options.seed))
@@ -167,6 +172,8 @@ def _check_networks(options: argparse.Namespace, variants: Sequence[str]) -> Non
     for name in variants:
         changed = variant_options(options, name, options.output)
         try:
+            if name != "full" and not _differs(options, name):
+                raise DeblurError(f"{name.removeprefix('no-')} is off as it is")
             check_training(changed)
             network = build(network_config(changed))
             check_fit(changed, network)
@@ -182,11 +189,22 @@ def _check_networks(options: argparse.Namespace, variants: Sequence[str]) -> Non
 
 def default_variants(options: argparse.Namespace) -> list[str]:
     """All variants that differ from the full one."""
+    return [name for name in VARIANTS if name == "full" or _differs(options, name)]
+
+
+def _differs(options: argparse.Namespace, name: str) -> bool:
+    """Whether a variant is another training than the full one: what it switches off is there."""
     from deblur.networks.guided import GuidedConfig
     from deblur.training.setup import network_config
 
-    guided = isinstance(network_config(options), GuidedConfig)
-    return [name for name in VARIANTS if guided or name != "no-guide"]
+    part, config = name.removeprefix("no-"), network_config(options)
+    if part == "guide":
+        return isinstance(config, GuidedConfig)
+    network = config.network if isinstance(config, GuidedConfig) else config
+    if part in SUBNETWORKS:
+        return bool(getattr(network, part, False))
+    has_frames: bool = getattr(network, "tcn", False)  # whose smoothness it is
+    return bool(getattr(options, part)) and (part != "smoothness" or has_frames)
 
 
 def variant_options(options: argparse.Namespace, name: str, folder: Path) -> argparse.Namespace:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from deblur.training.validation import FeatureDistance
 
 
+_ABOUT_TERM = ("detector_term", "detector_weight", "detector_from")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Training's options and those of the detector that teaches."""
     parser = training_parser()
@@ -77,6 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             def distance(restored: Tensor, sharp: Tensor) -> Tensor:
                 return torch.stack([teacher.distance(restored, sharp) for teacher in teachers]).sum()
 
+        else:  # the run is one of deblur.train, which its configuration goes on with
+            for name in ("detector_loss", *_ABOUT_TERM):
+                delattr(options, name)
         report(train(options, distance, teacher), as_json=options.json)
         return EXIT_DONE
 
@@ -87,13 +93,17 @@ def _refuse_no_detector(
     parser: argparse.ArgumentParser, options: argparse.Namespace, argv: Sequence[str] | None
 ) -> None:
     """A usage error where the detector's options say something and there is none; the defaults say nothing."""
-    about = ("detector_term", "detector_weight", "detector_from")
     given, usual = given_options(parser, argv), build_parser()  # the other parser has the configuration's defaults
-    said = [name for name in about if name in given or getattr(options, name) != usual.get_default(name)]
+    said = [name for name in _ABOUT_TERM if name in given or getattr(options, name) != usual.get_default(name)]
     if options.detector_loss is None and said:
         parser.error(f"{option_list(said)} would do nothing: needed is --detector-loss, the detector that teaches")
     if options.detector_weight == 0 and options.detector_from:
         parser.error("--detector-from would do nothing: with --detector-weight 0 the distance is only logged")
+    if options.steps is not None and options.detector_from >= options.steps:
+        parser.error(
+            f"--detector-from {options.detector_from} is not before the last of --steps {options.steps}: the detector "
+            "would teach nothing"
+        )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import sys
 import time
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from deblur.networks import NetworkConfig
     from deblur.networks.guided import ExposureGuide
     from deblur.training.planning import Draw
     from deblur.training.validation import FeatureDistance
@@ -80,6 +81,7 @@ def train(
 
     Raises:
         DeblurError: options, data or saved state are wrong, or the loss is no longer finite.
+        KeyboardInterrupt: somebody asked to stop. The state is saved, and its argument says how to go on.
     """
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -122,6 +124,10 @@ class Trainer:
         )
         if options.sharp and mix.rolling and all(entry.spec.kind != "shake" for entry in mix.ranges):
             raise DeblurError("--rolling-share is of --blur shake, and none is given: add it, or --rolling-share 0")
+        self.config, self.bare = _new_network(options)
+        if feature_distance is not None and isinstance(self.bare, KernelEstimator):
+            raise DeblurError("a detector teaches what restores pictures: leave --detector-loss out for an estimator")
+        self._refuse_lone_pixels()
         self.sources, self.sets = read_sources(options, partial(self.accelerator.print, file=sys.stderr))
         self.store = PictureStore(self.device, options.memory_gb * 1e9, options.max_side)
         workers = workers_beside(self.device, processes) if options.workers is None else options.workers
@@ -129,17 +135,6 @@ class Trainer:
         self.planner = Planner(self._draw, self.store.size_of, recipe, workers)
         self.loader = BatchLoader(self._make_batch, self.device, ahead=pays_ahead(self.device))
 
-        torch.manual_seed(options.seed)
-        self.config = network_config(options)
-        options.network = network_name(options)  # for the records and messages of a run that was told --init alone
-        self.bare = build(self.config)
-        if options.init:
-            load_initial(self.bare, options.init)
-        check_fit(options, self.bare)
-        if feature_distance is not None and isinstance(self.bare, KernelEstimator):
-            raise DeblurError("a detector teaches what restores pictures: leave --detector-loss out for an estimator")
-        if isinstance(self.bare, GuidedNetwork) and options.estimator:
-            self.bare.guide.estimator.load_state_dict(released_estimator(options.estimator).state_dict())
         self.bare = self.bare.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         kind = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
         decay = options.weight_decay if options.optimizer == "adamw" else 0.0
@@ -160,6 +155,16 @@ class Trainer:
         self.network, self.optimizer = self.accelerator.prepare(self.bare, optimizer)
         self.guard = FiniteGuard(self.folder)
         self.stop_requested = False
+
+    def _refuse_lone_pixels(self) -> None:
+        """Refuse crops of which the coarsest scale has one pixel a step: batch norm cannot learn from that."""
+        crop, lone = min(side for _, side in self.crops), len(self.places) == self.options.accumulate
+        learns = has_batch_norm(self.bare) and not self.options.freeze_norm
+        if lone and learns and crop <= cast("int", self.bare.multiple):
+            raise DeblurError(
+                f"--crop {crop}, one at a time, leaves batch norm a single pixel to learn from: give larger ones, "
+                "more of them at once (--batch, --accumulate), or --freeze-norm"
+            )
 
     def run(self) -> dict[str, Any]:
         """Train until the steps or the minutes are over, or until someone asks to stop."""
@@ -208,10 +213,9 @@ class Trainer:
             if self.stop_requested:
                 self._save()
                 self.accelerator.wait_for_everyone()
-                if self.accelerator.is_main_process:
-                    again = shlex.join(["--config", str(self.folder / "config.yaml"), "--resume", str(self.folder)])
-                    print(f"saved at step {progress.step}; go on with {again}", file=sys.stderr)
-                raise KeyboardInterrupt
+                again = shlex.join(["--config", str(self.folder / "config.yaml"), "--resume", str(self.folder)])
+                says = [f"saved at step {progress.step}; go on with {again}"] * self.accelerator.is_main_process
+                raise KeyboardInterrupt(*says)
             if scores is None:
                 scores = self._validate()
         finally:
@@ -397,6 +401,25 @@ class Trainer:
         self.stop_requested = True
 
 
+def _new_network(options: argparse.Namespace) -> tuple[NetworkConfig, nn.Module]:
+    """The network to train, as it begins, and its config; its name is written into the options."""
+    torch.manual_seed(options.seed)
+    config = network_config(options)
+    options.network = network_name(options)  # for the records and messages of a run that was told --init alone
+    network = build(config)
+    if options.init:
+        load_initial(network, options.init)
+    check_fit(options, network)
+    if isinstance(network, GuidedNetwork) and options.estimator:
+        network.guide.estimator.load_state_dict(released_estimator(options.estimator).state_dict())
+    return config, network
+
+
+def has_batch_norm(network: nn.Module) -> bool:
+    """Whether statistics of batches are learnt."""
+    return any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+
+
 def learning_mode(network: nn.Module, *, freeze_norm: bool) -> None:
     """Put a network into training mode, batch norm too unless its statistics are to stay what they are."""
     network.train()
@@ -452,7 +475,7 @@ def check_fit(options: argparse.Namespace, network: nn.Module) -> None:
     config: Any = network.config
     if not guided and getattr(config, "guide_channels", 0) > 0:
         raise DeblurError("--set guide_channels asks for a guide and names none: write --set guide=true, --estimator")
-    if options.freeze_norm and not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules()):
+    if options.freeze_norm and not has_batch_norm(network):
         raise DeblurError("--freeze-norm: this network has no batch norm, which only EAGR brings; leave the option out")
     if isinstance(network, KernelEstimator) and (options.pairs or options.frames):
         raise DeblurError("an estimator learns from kernels that are known: give it --sharp pictures alone")

@@ -164,10 +164,11 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(tmp_path, phot
         return step()
 
     trainer._step = stop_after_three
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as stopped:
         trainer.run()
-    (told,) = [line for line in capsys.readouterr().err.splitlines() if "; go on with " in line]
     folder = trainer.folder
+    told = str(stopped.value)
+    assert told.startswith("saved at step 3; go on with --config ")
     assert shlex.split(told.partition("; go on with ")[2])[1::2] == [str(folder / "config.yaml"), str(folder)]
     options.resume = "auto"
     assert train(options)["step"] == 6
@@ -631,6 +632,9 @@ def test_usage_errors_exit_2(given, capsys):
         (["--sharp", "x", "--optimizer", "adam", "--weight-decay", "0.1"], "--weight-decay", "--optimizer adamw"),
         (["--sharp", "x", "--schedule", "halving", "--warmup", "0.1"], "--warmup", "--schedule cosine"),
         (["--sharp", "x", "--network", "estimator", "--content", "2"], "--content", "a --network that restores"),
+        (["--sharp", "x", "--hold-out", "0", "--samples", "2"], "--samples", "--val-pairs, or --sharp"),
+        (["--sharp", "x", "--network", "mimo-unet", "--smoothness", "1"], "--smoothness", "TCN, whose virtual frames"),
+        (["--sharp", "x", "--set", "tcn=false", "--smoothness", "1"], "--smoothness", "TCN, whose virtual frames"),
     ],
 )
 def test_what_would_do_nothing_is_refused_on_the_command_line(given, idle, needed, capsys):
@@ -638,6 +642,25 @@ def test_what_would_do_nothing_is_refused_on_the_command_line(given, idle, neede
         parse_training_args(build_parser(), ["--steps", "1", *given])
     assert stopped.value.code == 2
     assert f"error: {idle} would do nothing: needed is {needed}" in capsys.readouterr().err
+
+
+def test_a_lone_pixel_is_too_little_for_batch_norm(tmp_path, photos, capsys):
+    lone = ["--steps", "1", "--crop", "8", "--batch", "2", "--accumulate", "2", "--set", "eagr=true"]
+    assert main(arguments(tmp_path, photos, *lone)) == 1
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith(
+        "error: --crop 8, one at a time, leaves batch norm a single pixel to learn from: give larger"
+    )
+    for enough in (["--accumulate", "1"], ["--crop", "16"], ["--freeze-norm"]):
+        assert main(arguments(tmp_path, photos, *lone, *enough)) == 0
+
+
+def test_what_does_not_fit_the_network_is_said_before_pictures_are_read(tmp_path, capsys):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.png").write_bytes(b"no picture")
+    given = ["--steps", "1", "--sharp", str(tmp_path / "broken"), "--network", "mstsgm-nano", "--context", "8"]
+    assert main(given) == 1
+    assert "--context and --path-share are for guided networks" in capsys.readouterr().err
 
 
 def test_a_recipe_may_say_more_than_a_run_uses_and_0_is_no_mistake(tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pandas as pd
 import pytest
@@ -151,6 +152,45 @@ def test_the_guide_is_switched_off_where_there_is_one(tmp_path):
     assert default_variants(guided) == list(VARIANTS)
     without = variant_options(guided, "no-guide", tmp_path)
     assert (without.set, without.context, without.estimator, without.path_share) == (["guide=false"], 0, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "without"),
+    [
+        (["--smoothness", "0"], {"no-guide", "no-smoothness"}),
+        (["--set", "eagr=false", "msff=false"], {"no-guide", "no-eagr", "no-msff"}),
+        (["--set", "tcn=false"], {"no-guide", "no-tcn", "no-smoothness"}),
+    ],
+)
+def test_what_is_off_is_not_switched_off(training_arguments, capsys, given, without):
+    options = parse_training_args(build_parser(), ["--steps", "3", "--sharp", "x", *given])
+    assert {*VARIANTS} - {*default_variants(options)} == without
+    off = min(without - {"no-guide"})
+    assert main([*training_arguments, "--steps", "1", *given, "--variants", "full", off]) == 1
+    assert f"{off} cannot be trained: {off[3:]} is off as it is" in capsys.readouterr().err
+
+
+def test_the_ancestor_has_none_of_the_parts():
+    options = parse_training_args(build_parser(), ["--steps", "3", "--sharp", "x", "--network", "mimo-unet"])
+    assert default_variants(options) == ["full", "no-frequency"]
+
+
+def test_who_stops_an_ablation_is_told_how_all_of_it_goes_on(training_arguments, tmp_path, monkeypatch, capsys):
+    def stopped(options):
+        raise KeyboardInterrupt(f"saved; go on with --resume {options.output}/train/{options.name}")
+
+    monkeypatch.setattr("deblur.training.loop.train", stopped)
+    assert main([*training_arguments, "--steps", "1", "--variants", "full", "no-tcn"]) == 130
+    folder = tmp_path / "runs" / "ablation" / "ablation"
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("interrupted: go on with --config ")
+    assert shlex.split(line)[5:] == [
+        *(str(folder / "config.yaml"), "--resume", str(folder)),
+        *("--variants", "full", "no-tcn"),
+    ]
+    monkeypatch.undo()
+    assert main(shlex.split(line)[4:]) == 0
+    assert list(pd.read_csv(folder / "ablation.csv")["variant"]) == ["full", "no-tcn"]
 
 
 @pytest.mark.parametrize("given", ["--sharp x", "--steps 2", "--steps 2 --sharp x --variants no"])

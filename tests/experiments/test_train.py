@@ -10,6 +10,7 @@ import torch
 from deblur.cli import parse_args
 from deblur.networks import build, config_from_dict, named_config
 from deblur.released import load_released
+from deblur.train import main as plain_training
 from deblur.training.setup import network_config
 from experiments.train import build_parser, main
 
@@ -91,7 +92,10 @@ def test_the_recipe_of_a_detector_that_teaches_begins_with_the_network_that_it_n
 
 def test_without_a_detector_it_is_plain_training(training_arguments, tmp_path):
     assert main([*training_arguments, "--steps", "1"]) == 0
-    assert "distance" not in (tmp_path / "runs" / "train" / "deblur" / "results.csv").read_text()
+    folder = tmp_path / "runs" / "train" / "deblur"
+    assert "distance" not in (folder / "results.csv").read_text()
+    again = ["--config", str(folder / "config.yaml"), "--resume", str(folder), "--steps", "2"]
+    assert plain_training(again) == 0, "also by the command that knows no detector"
 
 
 @pytest.mark.parametrize(
@@ -104,6 +108,7 @@ def test_without_a_detector_it_is_plain_training(training_arguments, tmp_path):
             ["--detector-loss", "x", "--detector-weight", "0", "--detector-from", "5"],
             "--detector-from would do nothing",
         ),
+        (["--detector-loss", "x", "--detector-from", "1"], "--detector-from 1 is not before the last of --steps 1"),
     ],
 )
 def test_what_would_do_nothing_without_a_detector_is_refused(training_arguments, tmp_path, capsys, given, message):
