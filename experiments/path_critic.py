@@ -5,8 +5,8 @@
 Sharp pictures are blurred along known paths and restored along wrong ones, at first beside the true path, then wherever
 a search by the critic of the round before ends up, so that the critic learns what it was wrong about. It learns the
 restorations' errors, those of one picture beside each other, the best ones weighing most. What was tried stays in
---samples: the same command goes on where it was stopped. It writes the critic to deblur/path_search/critic.safetensors,
-or where --output says, and its record beside it as .json.
+--samples: the same command goes on where it was stopped. It writes the critic there, or where --output says, and its
+record beside it as .json; --output deblur/path_search/critic.safetensors (or critic-of-NAME.safetensors) releases it.
 
 With --judges NAME it learns to judge the restorations of another guided network than the default: that critic leads the
 last steps of a search and has the last word where this network restores. In the first round it sees paths beside the
@@ -76,7 +76,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--output",
         type=Path,
         metavar="FILE",
-        help="the file to write (default: in deblur/path_search, critic.safetensors or critic-of-NAME.safetensors)",
+        help="the file to write (default: critic.safetensors or critic-of-NAME.safetensors in --samples); searches take "
+        "the one of that name in deblur/path_search",
     )
     parser.add_argument("--json", action="store_true", help="print what came of it as one JSON document on stdout")
     add_seed_option(parser)
@@ -104,7 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         network, card = load_released(options.judges or "default")
         if not isinstance(network, GuidedNetwork):
             raise DeblurError(f"--judges {options.judges}: {card['name']} has no guide that could be told a path")
-        output: Path = options.output or (judge_file(card["name"]) if options.judges else RELEASED)
+        released = judge_file(card["name"]) if options.judges else RELEASED
+        output: Path = options.output or options.samples / released.name
         if output.suffix != SUFFIX:
             raise DeblurError(f"--output {output}: a critic is written as a {SUFFIX} file")
         files = sorted({file.resolve(): file for folder in options.sharp for file in list_pictures(folder)}.values())

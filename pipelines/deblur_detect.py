@@ -105,7 +105,8 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="DIR|FILE",
         help="the camera's path while the shutter was open, for every picture in DIR/PICTURE.csv: t,wx,wy,wz of a "
         "gyroscope or t,x,y[,roll] in pixels, from the shutter's opening to its closing (docs/camera-path.md); a "
-        "guided network estimates it otherwise. Or one record of them all, with --exposures",
+        "guided network estimates it otherwise. Or one record of them all, or of a video in DIR/VIDEO.csv, with "
+        "--exposures",
     )
     models.add_argument(
         "--exposures",

@@ -57,14 +57,14 @@ class Motions:
 
         Raises:
             DeblurError: a source is a camera, its file or its times are missing, or the record (or the first file that
-                can be read) cannot be used.
+                can be read, or that of a whole video) cannot be used.
         """
         live = [source.file for source in sources if isinstance(source.origin, int)]
         if live:
             raise DeblurError(f"--motion is for what was taken before, and {live[0]} is live: record a video first")
         if self._is_folder:
             _refuse_missing(sources, self._has_file, f"no file in {self._motion}")
-            self._refuse_whole_videos(sources)
+            self._check_records_of_videos(sources)
         elif self._exposures is None:
             raise DeblurError(f"--motion {self._motion} does not exist: give a folder of paths, or a record")
         if self._exposures is not None:
@@ -126,15 +126,18 @@ class Motions:
                     return self._read(file)
         return None
 
-    def _refuse_whole_videos(self, sources: Sequence[Source]) -> None:
-        if self._exposures is not None:
-            return
+    def _check_records_of_videos(self, sources: Sequence[Source]) -> None:
+        """One that cannot be used would cost all frames of its video."""
         for source in sources:
-            if source.is_video and not (self._motion / source.stem).is_dir():
+            if not source.is_video or (self._motion / source.stem).is_dir():
+                continue
+            file = self._file(source.stem)
+            if self._exposures is None:
                 raise DeblurError(
-                    f"{self._file(source.stem)} is one record of the video {source.file}: say by --exposures FILE when "
-                    "its frames were taken"
+                    f"{file} is one record of the video {source.file}: say by --exposures FILE when its frames were "
+                    "taken"
                 )
+            self._read(file).check_focal_length(self._focal_length)
 
     def _has_file(self, source: Source) -> bool:
         return self._file(source.stem).is_file() or (source.is_video and (self._motion / source.stem).is_dir())

@@ -82,7 +82,7 @@ class PathSearch:
     """Finds the camera's path in a blurred picture.
 
     >>> search = PathSearch.load()
-    >>> path = search(blurred)  # (H, W, 3) uint8 RGB; about 50 s of one processor core
+    >>> path = search(blurred)  # (H, W, 3) uint8 RGB; about half a minute of one processor core
     >>> sharp = Deblurrer.load("mstsgm-guided-large")(blurred, path)  # as if somebody had measured it
 
     It takes the picture to be blurred by one rigid motion of the camera in its plane. Objects that move by themselves,

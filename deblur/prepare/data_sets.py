@@ -11,8 +11,8 @@ DATA_SETS = ("gopro", "hide", "realblur", "reds", "pairs", "sharp")
 SPLITS = ("train", "val", "test")
 LINKS = ("symlink", "hard", "copy")
 
-# The choices of --blur, the default first. GoPro's two blurs are averages of linear or of gamma-encoded frames;
-# RealBlur's two subsets are camera JPEGs and raw pictures.
+# The choices of --blur, the default first. GoPro's two blurs assume a linear response of the camera, so that encoded
+# frames are averaged as they are, or one of gamma 2.2; RealBlur's two subsets are camera JPEGs and raw pictures.
 BLUR_CHOICES: Mapping[str, tuple[str, ...]] = {"gopro": ("linear", "gamma"), "realblur": ("J", "R")}
 # What the manifest calls the blur of sets that leave no choice; that of pairs is for the user to name.
 BLUR_LABELS: Mapping[str, str | None] = {"hide": "hide", "reds": "reds", "pairs": "unnamed", "sharp": None}

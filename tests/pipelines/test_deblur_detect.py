@@ -391,6 +391,11 @@ def test_a_video_may_have_a_record_of_its_own(
     Path("t.csv").write_text("picture,opened,closed\nride,0.0,0.1\nwalk,0.0,0.1\n")
     assert main([*given, "--exposures", "t.csv", "--save", "json"]) == 0
     assert reaches == [pytest.approx(spun(*times), rel=0.02) for times in [(0.0, 0.1), (0.08, 0.18)]] + [0]
+    Path("gyro", f"walk{suffix}").write_text(header + "0,0,0,0\n1,0,0\n")
+    capsys.readouterr()
+    assert main([*given, "--exposures", "t.csv", "--output", "broken"]) == 1
+    assert f"error: gyro/walk{suffix}, line " in capsys.readouterr().err
+    assert not Path("broken").exists()
 
 
 def test_frames_of_a_video_may_have_files_of_their_own(
