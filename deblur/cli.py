@@ -164,6 +164,14 @@ def parse_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None = Non
     A key that is no option, or a value of the wrong kind, is a usage error (exit 2) that names the file and the key.
     Options are not abbreviated: what one stands for must not change when another is added.
     """
+    try:
+        return _parsed(parser, argv)
+    except KeyboardInterrupt:  # some values are understood by what takes seconds to import
+        print("interrupted", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     parser.allow_abbrev = False
     arguments = list(sys.argv[1:] if argv is None else argv)
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)

@@ -137,16 +137,17 @@ def git_commit() -> str | None:
     """The commit of the project's checkout, with ``-dirty`` where files differ from it; None outside a checkout."""
     project = Path(__file__).resolve().parent.parent
     try:
-        answer = subprocess.run(
-            ["git", "-C", str(project), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=True,
-        )
+        # What is installed may lie inside the checkout of a project that only uses it.
+        if Path(_git(project, "rev-parse", "--show-toplevel")).resolve() != project:
+            return None
+        return _git(project, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
     except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.strip()
+
+
+def _git(folder: Path, *words: str) -> str:
+    command = ["git", "-C", str(folder), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
 
 
 def to_utf8(text: str) -> bytes:

@@ -61,6 +61,10 @@ def report_lines(report: dict[str, Any]) -> list[str]:
     lines += [
         f"{words}: {_size(report[key])}"
         for key, words in (
+            (
+                "classes_not_annotated",
+                "the detector's classes that are not annotated, whose boxes are false in F1, not in AP",
+            ),
             ("degenerate_boxes", "boxes without width or height, left out"),
             ("clipped_boxes", "boxes clipped to their picture"),
             ("duplicates", "repeated objects, kept" if report["duplicates_kept"] else "repeated objects, left out"),

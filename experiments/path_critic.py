@@ -76,8 +76,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--output",
         type=Path,
         metavar="FILE",
-        help="the file to write (default: critic.safetensors or critic-of-NAME.safetensors in --samples); searches take "
-        "the one of that name in deblur/path_search",
+        help="the file to write (default: critic.safetensors or critic-of-NAME.safetensors in --samples); searches "
+        "take the one of that name in deblur/path_search",
     )
     parser.add_argument("--json", action="store_true", help="print what came of it as one JSON document on stdout")
     add_seed_option(parser)

@@ -30,7 +30,8 @@ _MOST_FPS = 999.98  # from 1000 on it is taken for a clock, not a rate
 
 # What goes wrong is said once, by an exception; OpenCV and FFmpeg would add lines of their own on stderr.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+# Of 4.13 on it is in a module of its own; both take the number of silence.
+(cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel)(0)
 
 
 class VideoReader:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import posixpath
+import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
 Box = tuple[float, float, float, float]
+_DRIVE = re.compile(r"^[A-Za-z]:(?=/)")
 
 
 def stem_of(file_name: str) -> str:
-    """What a picture is matched by: its relative path with ``/`` and without suffix."""
-    path = PurePosixPath(file_name.replace("\\", "/"))
-    return str(path.with_suffix("")) if path.name else ""
+    """What a picture is matched by, and what is made of it is called by: its path with ``/`` and without suffix.
+
+    Always relative and inside its folder: of ``C:/set/1.png``, ``/set/1.png`` and ``../set/1.png`` it is ``set/1``.
+    """
+    path = PurePosixPath(posixpath.normpath(_DRIVE.sub("", file_name.replace("\\", "/"))))
+    inside = PurePosixPath(*(part for part in path.parts if part not in {"/", "//", ".."}))
+    return str(inside.with_suffix("")) if inside.name else ""
 
 
 class TruthBuilder:
@@ -122,12 +129,19 @@ class TruthBuilder:
         """Put something that only one reader knows on the report."""
         self._notes[key] = value
 
-    def finish(self, *, strict: bool, category_ids: Mapping[str, int] | None = None) -> GroundTruth:
+    def finish(
+        self,
+        *,
+        strict: bool,
+        category_ids: Mapping[str, int] | None = None,
+        annotated: Collection[str] | None = None,
+    ) -> GroundTruth:
         """The truth that was gathered.
 
         Args:
             strict: Refuse class names that the detector does not have, in place of leaving the objects out.
             category_ids: The file's own numbers of some of the detector's classes.
+            annotated: Those of the detector's classes that were looked for; None for those of the objects.
 
         Raises:
             DetectionError: no pictures, or (if strict) unknown class names.
@@ -152,10 +166,17 @@ class TruthBuilder:
             class_names=self._class_names,
             objects=objects,
             category_ids=_number_classes(self._class_names, category_ids or {}),
-            report=self._report(pictures, objects),
+            report=self._report(pictures, objects, annotated),
         )
 
-    def _report(self, pictures: Sequence[TruthPicture], objects: Mapping[str, TruthObjects]) -> dict[str, Any]:
+    def _report(
+        self,
+        pictures: Sequence[TruthPicture],
+        objects: Mapping[str, TruthObjects],
+        annotated: Collection[str] | None,
+    ) -> dict[str, Any]:
+        if annotated is None:
+            annotated = {name for each in objects.values() for name in each.class_names}
         return {
             "format": self._kind,
             "n_pictures": len(pictures),
@@ -164,6 +185,7 @@ class TruthBuilder:
             "n_difficult": sum(int(each.difficult.sum()) for each in objects.values()),
             "mapped_names": self.names.mapped(),
             "unknown_names": self.names.unknown(),
+            "classes_not_annotated": [name for name in self._class_names if name not in annotated],
             "degenerate_boxes": self._degenerate,
             "clipped_boxes": self._clipped,
             "duplicates": self._duplicates,

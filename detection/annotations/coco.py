@@ -75,7 +75,7 @@ def read_coco(path: Path, class_names: Sequence[str], *, strict: bool = False) -
         name = builder.names.find(raw)
         if name is not None:
             category_ids.setdefault(name, number)
-    return builder.finish(strict=strict, category_ids=category_ids)
+    return builder.finish(strict=strict, category_ids=category_ids, annotated=category_ids)
 
 
 def read_json(path: Path) -> Any:

@@ -62,7 +62,8 @@ def read_yolo(path: Path, class_names: Sequence[str], *, split: str = "val", str
                 builder.add_object(stem, names[index], box)
     if unlabelled:
         builder.note("pictures_without_label_file", unlabelled)
-    return builder.finish(strict=strict)
+    annotated = {name for raw in names.values() if (name := builder.names.find(raw)) is not None}
+    return builder.finish(strict=strict, annotated=annotated)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from experiments.gain.picture_sets import file_name_of
 from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm
 from experiments.plotting.boxes import SAME_OBJECT_IOU, drawn_confidence, found_in, iou, selected
 from experiments.plotting.runs import restored_examples
-from experiments.plotting.sheet import Drawing, Plot, Skipped, text_width
+from experiments.plotting.sheet import Drawing, Plot, Skipped, text_width, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ _EACH = 3  # rows that helped and rows that hurt, equally many of both where the
 _SMALLEST_CROP = 140.0  # pixels of the annotated picture
 _AROUND = 1.8  # side of the crop over the long side of the box it is about
 _BOX_COLOUR = "#F0E442"
-_LABEL_SIZE = 5.5  # points
+_LABEL_SIZE, _TITLE_SIZE = 5.5, 8.5  # points
 _CROP_SIDE, _LABEL_HIGH = 1.5, 0.125  # inches: about what a crop and a label measure
 
 
@@ -77,13 +77,14 @@ def _strip(
         blur if len(runs.blurs) > 1 else "",
         run.name if len(runs.runs) > 1 else "",
     ]
+    titles = [_title(deblurrers[arm]) if arm in deblurrers else arm for arm in arms]
     plot, body = drawing.sheet(
         "_".join(["strips", *(file_name_of(part) for part in parts if part)]),
         f"Where restoring helped and hurt most: {detector}, {runs.blur_label(blur)}",
         f"Crops around a box that changed; restored ones stand under their deblurrer. Solid: boxes of confidence"
         f" {confidence:g} or more; dashed: truth. F1 is of the whole picture, before and after restoring. Chosen by the"
         " largest change in F1: extremes, not typical pictures.",
-        (1.85 * len(arms) + 1.3, 1.95 * len(examples) + 0.25),
+        (1.85 * len(arms) + 1.3, 1.95 * len(examples) + 0.12 + 0.13 * max(title.count("\n") + 1 for title in titles)),
     )
     grid = body.subplots(len(examples), len(arms), squeeze=False)
     for row, example in zip(grid, examples, strict=True):
@@ -102,9 +103,15 @@ def _strip(
         words = [example.effect, f"F1 {example.blurred_f1:.2f} → {example.deblurred_f1:.2f}"]
         words += [f"by {example.deblurrer}"] if len(deblurrers) > 1 else []
         row[0].set_ylabel("\n".join(words), rotation=0, ha="right", va="center", size=7.5)
-    for ax, arm in zip(grid[0], arms, strict=True):
-        ax.set_title(deblurrers[arm].replace("+", "\n+") if arm in deblurrers else arm, size=8.5, loc="center")
+    for ax, title in zip(grid[0], titles, strict=True):
+        ax.set_title(title, size=_TITLE_SIZE, loc="center")
     return plot
+
+
+def _title(deblurrer: str) -> str:
+    """A deblurrer's name in lines that are no wider than its crops."""
+    parts = deblurrer.replace("+", "\n+").split("\n")
+    return "\n".join(line for part in parts for line in wrapped(part, _CROP_SIDE, _TITLE_SIZE, bold=True))
 
 
 def _crop(

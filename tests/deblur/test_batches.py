@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,12 +10,22 @@ from skimage import data as photographs
 
 from deblur.blur import BlurSpec
 from deblur.errors import DeblurError
+from deblur.exposure.kernels import kernels_along
 from deblur.train import build_parser
 from deblur.training.batches import make_batch
 from deblur.training.mix import BlurMix, BlurRange, parse_blur_range
 from deblur.training.planning import Planner, Recipe, draw_examples, plan_crops
 from deblur.training.setup import read_sources
-from deblur.training.sources import PictureStore, check_readable, files_of, hold_out, parse_source, without
+from deblur.training.sources import (
+    Example,
+    PictureStore,
+    Source,
+    check_readable,
+    files_of,
+    hold_out,
+    parse_source,
+    without,
+)
 
 CPU = torch.device("cpu")
 MIX = BlurMix((parse_blur_range("shake:4-20=0.5"), parse_blur_range("straight:9=0.3"), parse_blur_range("none=0.2")))
@@ -364,3 +376,52 @@ def test_a_share_of_the_shake_is_seen_by_a_rolling_shutter():
     assert min(rolling) < 0.2
     assert 2.8 < max(rolling) <= 3
     assert not any(spec.readout for spec in drawn if spec.kind != "shake")
+
+
+def some(kind="sharp", name="a", weight=1.0, frames=1):
+    """A source of one example whose files are not there."""
+    files = tuple(Path(f"{name}{index}.png") for index in range(frames))
+    return Source(kind, Path(name), weight, (Example(kind, files),))
+
+
+def test_a_source_is_drawn_as_often_as_its_weight_says():
+    sources = [some(name="a", weight=9.0), some(name="b", weight=1.0)]
+    drawn = [draw.example for draw in draw_examples(sources, 0, 0, range(500))]
+    assert 0.85 < drawn.count(sources[0].examples[0]) / 500 < 0.95
+
+
+@pytest.mark.parametrize("frames", [5, 6, 8])
+def test_of_a_video_an_odd_number_of_frames_is_averaged(frames):
+    draws = draw_examples([some("frames", frames=frames)], 0, 0, range(30))
+    plans = plan_crops(draws, [(64, 64)] * 30, Recipe(BlurMix((parse_blur_range("none"),))), 32)
+    assert {len(plan.files) % 2 for plan in plans} == {1}
+
+
+def test_kernels_that_are_told_are_those_of_the_crop(monkeypatch):
+    # A sensor that does not err.
+    monkeypatch.setattr("deblur.training.planning.as_measured", lambda motion, generator: motion)
+    draws = draw_examples([some()], 0, 0, range(4))
+    recipe = Recipe(BlurMix((parse_blur_range("shake:40"),)), path_share=1.0)
+    for plan in plan_crops(draws, [(640, 480)] * 4, recipe, 64):
+        here = kernels_along(plan.motion.cropped(*plan.corner), 64, 64)
+        np.testing.assert_array_equal(plan.told.kernels, here.kernels)
+
+
+def test_a_guide_is_told_nothing_of_an_object_that_moves_by_itself():
+    recipe = Recipe(BlurMix((parse_blur_range("object:20"),)), path_share=1.0)
+    (plan,) = plan_crops(draw_examples([some()], 0, 0, range(1)), [(640, 480)], recipe, 64)
+    kernel = plan.told.kernels[0, 0]
+    assert kernel[len(kernel) // 2, len(kernel) // 2] == 1
+
+
+def test_a_mix_adds_what_its_shares_say():
+    mix = BlurMix((parse_blur_range("shake:8"),), srgb=0.25, noise=2.0, jpeg=0.75, highlights=0.25)
+    drawn = [mix.draw(np.random.default_rng(seed)) for seed in range(400)]
+    for count, share in (
+        (sum(spec.light == "srgb" for spec, _ in drawn), 0.25),
+        (sum(60 <= spec.jpeg <= 100 for spec, _ in drawn), 0.75),
+        (sum(1 < gain <= 4 for _, gain in drawn), 0.25),
+        (sum(spec.shot > BlurSpec.shot for spec, _ in drawn), 0.5),
+        (sum(spec.read > BlurSpec.read for spec, _ in drawn), 0.5),
+    ):
+        assert count / 400 == pytest.approx(share, abs=0.08)

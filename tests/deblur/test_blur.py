@@ -12,6 +12,7 @@ from skimage import data as photographs
 from deblur.blur import (
     KINDS,
     BlurSpec,
+    Motion,
     average_frames,
     draw_motion,
     expose,
@@ -21,7 +22,8 @@ from deblur.blur import (
     synthesize,
     synthesize_with_motion,
 )
-from deblur.blur.rendering import convolve, render, sub_exposures
+from deblur.blur.motion import Region, RollingShutter, still
+from deblur.blur.rendering import convolve, moving_share, render, sub_exposures
 from deblur.blur.sensor import jpeg, noise, to_linear, to_srgb
 from deblur.errors import DeblurError
 
@@ -381,3 +383,59 @@ def test_a_window_shows_what_the_whole_picture_shows_there(picture, blur):
     window = expose_windows([sharp], [(-6, 30, 70, 50)], [motion], [spec], [0])[0].int()
     assert window.shape == (3, 50, 70)
     assert (window[..., 6:] - whole[:, 30:80, :64]).abs().max() <= 1
+
+
+def test_length_grows_with_the_longer_side_however_a_picture_stands():
+    spec = BlurSpec("curved", 20)
+    for width, height in ((640, 480), (480, 640)):
+        path = draw_motion(spec, generator_for(spec, 0, "a"), width, height).path
+        assert np.hypot(*np.diff(path[:, :2], axis=0).T).sum() == pytest.approx(20)
+
+
+def test_measured_kernels_lie_in_every_direction(tmp_path):
+    np.savez(tmp_path / "line.npz", line=np.pad(np.ones((1, 9)), 4))
+    spec = BlurSpec("measured", 20, kernels=str(tmp_path / "line.npz"))
+    paths = [draw_motion(spec, generator_for(spec, 0, str(key)), 640, 480).path for key in range(40)]
+    across, down = (np.array([np.ptp(path[:, axis]) for path in paths]) for axis in (0, 1))
+    assert (across > 1.2 * down).any()
+    assert (down > 1.2 * across).any()
+
+
+def test_the_share_that_moves_is_that_of_the_square_asked_about():
+    motion = replace(still(400, 300), region=Region((300.0, 150.0), (60.0, 60.0), 0.0, moves=True))
+    assert moving_share(motion, 270, 120, 60) == pytest.approx(1)
+    assert moving_share(motion, 20, 120, 60) == 0
+    assert moving_share(replace(motion, region=replace(motion.region, moves=False)), 20, 120, 60) == 1
+
+
+def test_a_window_has_what_moves_in_between_its_first_row_and_its_last():
+    travel = 60 * np.exp(-(((np.arange(240) - 120) / 45) ** 2))  # far away and back in the middle rows alone
+    path = np.column_stack([travel, np.zeros((240, 3))])
+    motion = Motion(path, np.full(240, 1 / 240), (150.0, 100.0), shutter=RollingShutter(20, 200))
+    spec = BlurSpec("shake", 20, shot=0, read=0, jpeg=0, readout=11)
+    picture = torch.from_numpy(photographs.astronaut()[:200, :300].copy()).permute(2, 0, 1)
+    (window,) = expose_windows([picture], [(120, 0, 64, 200)], [motion], [spec], [0])
+    (whole,) = expose(picture[None], [motion], [spec], [0])
+    assert (window.int() - whole[..., 120:184].int()).abs().max() <= 1
+
+
+def test_only_what_is_clipped_in_all_colours_was_brighter_than_white():
+    spec = BlurSpec("straight", 9, shot=0, read=0, jpeg=0)
+    motion = Motion(np.column_stack([[-9.0, 0, 9], np.zeros((3, 3))]), np.full(3, 1 / 3), (15.0, 15.0))
+    lamps = torch.zeros(2, 3, 31, 31, dtype=torch.uint8)
+    lamps[0, :, 15, 15] = 255
+    lamps[1, 0, 15, 15] = 255  # a red that is as bright as it can be
+    ours, plain = (expose(lamps, [motion] * 2, [spec] * 2, [0] * 2, gains) for gains in ([3.0, 3.0], None))
+    assert ours[0].max() > plain[0].max()
+    assert torch.equal(ours[1], plain[1])
+
+
+@pytest.mark.parametrize("quality", [10, 30, 49, 51])
+def test_jpeg_of_low_quality_is_near_the_library(quality):
+    picture = photographs.astronaut()[:128, 100:260]
+    x = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+    ours = (jpeg(x, torch.tensor([quality]))[0].permute(1, 2, 0) * 255).numpy()
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "JPEG", quality=quality, subsampling=2)
+    theirs = np.asarray(Image.open(stream)).astype(float)
+    assert np.abs(ours - theirs).mean() < 2

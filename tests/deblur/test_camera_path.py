@@ -656,3 +656,49 @@ def test_kernels_that_are_told_and_those_that_are_not_each_reach_their_picture()
         found = guide_channels(network.guide, batch)
         for place, (picture, exposure) in enumerate(zip(pictures, batch.exposures, strict=True)):
             torch.testing.assert_close(found[place], network.guide(picture[None], exposure)[0], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("columns", ["wx,wy,wz", "x,y,roll"])
+def test_rows_of_a_part_and_of_a_smaller_copy_are_exposed_when_they_were(tmp_path, columns):
+    # Ever faster, so that no two rows are alike.
+    rates = [(i / 1000, 0.2 + i / 200, 0.4 - i / 300, i / 100) for i in range(61)]
+    np.savetxt(tmp_path / "a.csv", rates, delimiter=",", header=f"t,{columns}", comments="")
+    path = read_path(tmp_path / "a.csv", 320, 240, 300.0, readout=0.03)
+    for x, y in ((20.0, 10.0), (100.0, 60.0), (180.0, 110.0)):
+        whole = path.displacement(x + 100, y + 90)
+        there = ((x + 0.5) / 2 - 0.5, (y + 0.5) / 2 - 0.5)
+        np.testing.assert_allclose(path.cropped(100, 90).displacement(x, y), whole, atol=1e-6)
+        np.testing.assert_allclose(path.cropped(100, 90).scaled(0.5).displacement(*there), whole / 2, atol=0.02)
+
+
+@pytest.mark.parametrize("consistent", [False, True])
+def test_every_tile_is_told_its_own_part_of_the_path(monkeypatch, consistent):
+    asked = []
+
+    def along(path, *size):
+        asked.append(path.center)
+        return exposure_along(path, *size)
+
+    def light(restored, blurred, path):
+        asked.append(path.center)
+        return 1.0
+
+    def made(restored, blurred, path, *rest):
+        asked.append(path.center)
+        return restored
+
+    monkeypatch.setattr("deblur.deblurrer.exposure_along", along)
+    monkeypatch.setattr("deblur.deblurrer.evidence_of_light", light)
+    monkeypatch.setattr("deblur.deblurrer.make_consistent", made)
+    picture = np.tile(photographs.astronaut(), (2, 1, 1))[:600, :500]
+    motion = Motion(np.outer(np.arange(-9.0, 10), (1, 0, 0, 0)), np.full(19, 1 / 19), (250.0, 300.0))
+    Deblurrer.load("mstsgm-guided", "cpu", max_pixels=448 * 500, consistent=consistent)(picture, motion)
+    assert set(asked) == {(250.0, 300.0), (250.0, 148.0)}
+
+
+def test_a_record_that_lacks_samples_while_the_last_rows_were_read_is_refused(tmp_path):
+    times = [each / 1000 for each in range(100) if not 40 < each < 80]
+    (tmp_path / "a.csv").write_text("t,wx,wy,wz\n" + "".join(f"{t},0.1,0.1,0.1\n" for t in times))
+    read_path(tmp_path / "a.csv", 320, 240, 300.0, exposure=(0.0, 0.03))
+    with pytest.raises(DeblurError, match=r"no samples from 0\.04 to 0\.08"):
+        read_path(tmp_path / "a.csv", 320, 240, 300.0, readout=0.05, exposure=(0.0, 0.03))

@@ -111,6 +111,17 @@ def test_options_are_not_abbreviated(parser, tmp_path, capsys):
     assert "--confi" in capsys.readouterr().err
 
 
+def test_who_stops_a_command_that_still_reads_its_options_sees_no_traceback(parser, capsys):
+    def slow(text):
+        raise KeyboardInterrupt
+
+    parser.add_argument("--blur", type=slow)
+    with pytest.raises(SystemExit) as stopped:
+        parse_args(parser, ["--blur", "shake:8"])
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 def test_missing_configuration_file_is_named(parser, capsys):
     with pytest.raises(SystemExit) as stopped:
         parse_args(parser, ["--config", "nowhere.yaml"])

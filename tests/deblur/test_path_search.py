@@ -26,7 +26,7 @@ from deblur.path_search import Judge, PathSearch
 from deblur.path_search.critic import RELEASED, Critic, ErrorMap
 from deblur.path_search.descent import Stage, Trial, follow_by_parts
 from deblur.path_search.evidence import NAMES, Judged, Scene, width_of
-from deblur.path_search.explaining import Explaining
+from deblur.path_search.explaining import Explaining, explain
 from deblur.path_search.judging import judge_file
 from deblur.path_search.reblurring import Reblurring
 from deblur.path_search.search import Effort
@@ -577,3 +577,35 @@ def test_the_released_judge_is_of_the_released_large_network(network: GuidedNetw
     # Of other weights it knows nothing, whatever their name.
     assert Judge.released(network, card | {"sha256": "0" * 64}) is None
     assert Judge.released(network, card | {"name": "another"}) is None
+
+
+def test_a_random_start_is_followed_by_its_half_turn(shaken: Shaken, network: GuidedNetwork):
+    starts = random_starts(Scene(network, to_batch(scale_down(shaken.blurred, 200), CPU)), 2)
+    assert torch.equal(starts[1::2], -starts[::2])
+
+
+def test_paths_that_explain_are_in_the_pixels_of_the_picture(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("deblur.path_search.explaining._SIDE", 100)
+    monkeypatch.setattr("deblur.path_search.explaining._STEPS", 0)  # where it begins is where it ends
+    starts = torch.randn(1, 8, 3, generator=torch.Generator().manual_seed(0))
+    told: list[Motion | None] = []
+
+    def restore(given: NDArray[np.uint8], path: Motion | None) -> NDArray[np.uint8]:
+        told.append(path)
+        return given
+
+    paths = explain(photographs.astronaut()[:300, :400], restore, starts)
+    torch.testing.assert_close(paths, starts.expand(2, -1, -1))
+    unled, led = told[:2]
+    assert unled is None
+    assert led is not None
+    np.testing.assert_allclose(led.path, Frame(400, 300).motion(starts[0]).path, atol=1e-4)
+
+
+def test_any_part_of_a_scene_is_judged_as_in_the_whole(shaken: Shaken, network: GuidedNetwork):
+    whole = Scene(network, to_batch(shaken.blurred, CPU), windows=3)
+    part, path = whole.part(slice(1, 2)), waves_of(shaken.motion, whole.frame)[None]
+    with torch.no_grad():
+        judged = (*part.judge(path), *part.by_itself), (*whole.judge(path), *whole.by_itself)
+    for one, other in zip(*judged, strict=True):
+        torch.testing.assert_close(one, other[:, 1:2], atol=2e-3, rtol=2e-3)

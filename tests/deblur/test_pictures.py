@@ -220,12 +220,12 @@ def test_palette_with_transparency_lies_on_white(tmp_path: Path, transparency: i
 
 def test_alpha_lies_on_white(tmp_path: Path) -> None:
     pixels = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [0, 0, 0, 51]]], np.uint8)
-    Image.fromarray(pixels, "RGBA").save(tmp_path / "a.png")
+    Image.fromarray(pixels).save(tmp_path / "a.png")
     assert read_picture(tmp_path / "a.png").tolist() == [[[10, 20, 30], [255] * 3, [204] * 3]]
 
 
 def test_grey_with_alpha_lies_on_white(tmp_path: Path) -> None:
-    Image.fromarray(np.array([[[7, 255], [7, 0]]], np.uint8), "LA").save(tmp_path / "a.png")
+    Image.fromarray(np.array([[[7, 255], [7, 0]]], np.uint8)).save(tmp_path / "a.png")
     assert read_picture(tmp_path / "a.png").tolist() == [[[7] * 3, [255] * 3]]
 
 
@@ -486,3 +486,20 @@ def test_only_pictures_longer_than_asked_for_are_scaled_down():
     assert scale_down(picture, 40) is picture
     assert scale_down(picture, 10).shape == (8, 10, 3)
     assert scale_down(np.zeros((1, 400, 3), np.uint8), 10).shape == (1, 10, 3)
+
+
+def test_a_jpeg_keeps_the_full_resolution_of_colours(tmp_path):
+    stripes = np.zeros((32, 32, 3), np.uint8)
+    stripes[:, ::2], stripes[:, 1::2] = (200, 60, 60), (60, 60, 200)
+    write_picture(tmp_path / "a.jpg", stripes)
+    assert np.abs(read_picture(tmp_path / "a.jpg").astype(int) - stripes).mean() < 8
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_size_in_the_header_is_that_of_every_orientation(tmp_path, orientation):
+    image = Image.fromarray(np.zeros((20, 30, 3), np.uint8))
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / "a.jpg", exif=exif)
+    height, width = read_picture(tmp_path / "a.jpg").shape[:2]
+    assert picture_size(tmp_path / "a.jpg") == (width, height)

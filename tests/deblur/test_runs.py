@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from importlib.machinery import ModuleSpec
 
@@ -10,7 +11,15 @@ import torch
 
 from deblur.devices import numbered, resolve_device
 from deblur.errors import DeblurError
-from deblur.runs import create_run, describe_environment, make_room, runs_named, write_atomically, write_json
+from deblur.runs import (
+    create_run,
+    describe_environment,
+    git_commit,
+    make_room,
+    runs_named,
+    write_atomically,
+    write_json,
+)
 
 
 def test_runs_are_numbered_and_never_reused(tmp_path):
@@ -77,6 +86,19 @@ def test_environment_names_what_a_result_depends_on():
     assert environment["seed"] == 3
     assert environment["packages"]["torch"]
     assert "cores" in environment["device_name"]
+
+
+def test_what_is_installed_does_not_take_the_commit_of_the_project_around_it(tmp_path, monkeypatch):
+    inside = tmp_path / "venv" / "site-packages"
+    (inside / "deblur").mkdir(parents=True)
+    (inside / "deblur" / "runs.py").touch()
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "another project"]):
+        subprocess.run([*git, *words], check=True)
+    monkeypatch.setattr("deblur.runs.__file__", str(inside / "deblur" / "runs.py"))
+    assert git_commit() is None
+    monkeypatch.setattr("deblur.runs.__file__", str(tmp_path / "deblur" / "runs.py"))
+    assert len(git_commit()) >= 12
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta"])

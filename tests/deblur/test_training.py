@@ -710,3 +710,53 @@ def test_a_state_that_is_none_is_refused(tmp_path):
         load_checkpoint(file)
     with pytest.raises(DeblurError, match="nowhere"):
         load_checkpoint(tmp_path / "nowhere.pt")
+
+
+def test_a_step_is_as_long_as_the_schedule_and_the_clip_say(tmp_path, photos, monkeypatch):
+    given = ["--steps", "4", "--schedule", "halving", "--learning-rate", "0.01", "--clip", "1e-3"]
+    trainer = Trainer(build_parser().parse_args(arguments(tmp_path, photos, *given)), None)
+    rates, norms, step = [], [], trainer.optimizer.step
+
+    def watched():
+        rates.append(trainer.optimizer.param_groups[0]["lr"])
+        gradients = [each.grad for each in trainer.bare.parameters() if each.grad is not None]
+        norms.append(torch.stack([each.norm() for each in gradients]).norm().item())
+        step()
+
+    monkeypatch.setattr(trainer.optimizer, "step", watched)
+    trainer.run()
+    assert rates == [trainer.schedule.rate(done / 4) for done in range(4)]
+    assert rates[-1] < rates[0]
+    assert max(norms) <= 1.01e-3
+
+
+def test_where_a_detector_teaches_the_best_weights_are_the_nearest(tmp_path, photos, monkeypatch):
+    options = build_parser().parse_args(arguments(tmp_path, photos, "--steps", "3", "--validate-every", "1"))
+    options.detector_weight, options.detector_from = 0.5, 0
+    found = iter([0.5, 0.3, 0.4])
+
+    def scored(*given):
+        return {"a": {"restored": 1.0, "distance_restored": next(found)}}
+
+    monkeypatch.setattr("deblur.training.loop.validate", scored)
+    trainer = Trainer(options, lambda restored, sharp: (restored - sharp).abs().mean())
+    trainer.run()
+    assert trainer.progress.best == 0.3
+    assert load_released(trainer.folder / "weights" / "best.safetensors")[1]["steps"] == 2
+
+
+class Bomb:
+    """Unpickled the ordinary way, it makes a folder."""
+
+    def __init__(self, place):
+        self.place = place
+
+    def __reduce__(self):
+        return Path.mkdir, (self.place,)
+
+
+def test_code_in_a_training_state_does_not_run(tmp_path):
+    torch.save({"step": 1, "code": Bomb(tmp_path / "made")}, tmp_path / "state.pt")
+    with pytest.raises(DeblurError, match=r"state\.pt is damaged, or no training state"):
+        load_checkpoint(tmp_path / "state.pt")
+    assert not (tmp_path / "made").exists()

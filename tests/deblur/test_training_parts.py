@@ -11,8 +11,9 @@ import torch
 from skimage import data as photographs
 from torch import nn
 
-from deblur.blur import parse_blur, synthesize
+from deblur.blur import draw_motion, generator_for, parse_blur, synthesize
 from deblur.errors import DeblurError
+from deblur.exposure.paths import camera_path
 from deblur.networks import Restored
 from deblur.pictures import scale_down, write_picture
 from deblur.training.averaging import AveragedWeights
@@ -252,3 +253,23 @@ def test_a_restoration_that_is_no_number_ends_validation():
     grey = np.full((8, 8, 3), 51, np.uint8)
     with pytest.raises(DeblurError, match=r"shake:8.*picture 1.*no number"):
         validate(Brighter(float("nan")), [ValidationSet("shake:8", ((grey, grey + 51),))], CPU)
+
+
+def test_paths_of_validation_are_the_cameras_in_the_middle_that_is_shown(tmp_path):
+    write_picture(tmp_path / "a.png", photographs.astronaut()[:300, :400])
+    spec = parse_blur("background:20")
+    (path,) = blurred_here([Example("sharp", (tmp_path / "a.png",))], spec, 64, 200).paths
+    whole = camera_path(draw_motion(spec, generator_for(spec, 0, "a"), 200, 150))
+    assert path.center == (whole.center[0] - 68, whole.center[1] - 43)
+    assert path.region is None
+
+
+def test_means_of_the_log_begin_anew_with_every_row(tmp_path):
+    log = TrainingLog(tmp_path, 0, tensorboard=False, enabled=True)
+    for step, loss in ((1, 1.0), (2, 5.0)):
+        log.count({"content": torch.tensor(loss)}, seconds=float(step), waited=0.5, pictures=2, crop=8)
+        log.write(step, 0.1, 1e-3, nn.Conv2d(3, 4, 1, bias=False))
+    means = {"content", "pictures_per_second", "data_share"}
+    with log.file.open(newline="") as stream:
+        rows = [(row["step"], float(row["value"])) for row in csv.DictReader(stream) if row["name"] in means]
+    assert rows == [("1", 1.0), ("1", 2.0), ("1", 0.5), ("2", 5.0), ("2", 1.0), ("2", 0.25)]

@@ -7,9 +7,11 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from deblur.blur import parse_blur
+from deblur.blur.motion import read_kernels
 from deblur.pictures import read_picture, write_picture
 from experiments import compare
 from experiments.gain.files import read_metrics, write_metrics
@@ -240,3 +242,17 @@ def test_mistakes(first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit) as stop:
         compare.main([str(first)])
     assert stop.value.code == 2
+
+
+def test_other_kernels_of_one_name_are_other_pictures(
+    settings: Settings, fakes: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blur = parse_blur(f"measured:8,kernels={tmp_path / 'kernels.npz'}")
+    runs = []
+    for turn, name in enumerate(("one", "other")):
+        np.savez(tmp_path / "kernels.npz", a=np.rot90(np.eye(9) + np.eye(9, k=turn), turn))
+        read_kernels.cache_clear()
+        changed = dataclasses.replace(settings, blurred=None, blurs=(blur,), deblurrers=("idle",))
+        runs.append(_run(changed, fakes, tmp_path / name))
+    assert compare.main([str(each) for each in runs]) == 1
+    assert f"they differ in data.blurred.{blur}\n" in capsys.readouterr().err

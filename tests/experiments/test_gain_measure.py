@@ -17,6 +17,7 @@ from deblur.blur import parse_blur
 from deblur.blur.spec import REFERENCE_SIDE
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import SHARP
+from deblur.exposure.paths import felt_path
 from deblur.networks import named_config
 from deblur.networks.cost import cost_of
 from deblur.pictures import read_picture, write_picture
@@ -31,11 +32,12 @@ from experiments.gain.loading import tools_on
 from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
 from experiments.gain.plan import plan
+from experiments.gain.settings import Tools
 from experiments.gain.table import run_table
 
 if TYPE_CHECKING:
     from experiments.gain.records import GainRun
-    from experiments.gain.settings import Settings
+    from experiments.gain.settings import LoadedDeblurrer, Settings
 
 STEMS = ("a", "b", "c", "d")
 
@@ -514,3 +516,66 @@ def test_a_picture_whose_name_is_no_utf8_is_refused(data: Path) -> None:
     file.write_text(file.read_text().replace('"c.jpg"', r'"caf\udce9.jpg"'))
     with pytest.raises(DeblurError, match=r"truth\.json: the name caf\\udce9 is not UTF-8"):
         read_truths(file, {"finder": ("red",)}, None)
+
+
+def test_what_a_network_is_told_is_of_the_very_blur_of_the_picture(
+    settings: Settings, folder: Path, fakes: Any
+) -> None:
+    blurs = tuple(parse_blur(text) for text in ("shake:12,readout=1", "shake:30"))
+    changed = dataclasses.replace(settings, blurred=None, blurs=blurs, deblurrers=("unmove+gyro",), seed=5)
+    run(changed, folder, fakes)
+    expected = [felt_path(spec, 5, stem, 64, 48) for spec in blurs for stem in STEMS]
+    told = [path for path in fakes.paths if path.path.any()]
+    assert len(told) == len(expected)
+    for path, true in zip(told, expected, strict=True):
+        np.testing.assert_array_equal(path.path, true.path)
+        assert (path.center, path.shutter) == (true.center, true.shutter)
+
+
+@pytest.mark.usefixtures("blue_object")
+def test_gains_and_agreement_are_of_the_chosen_classes_alone(settings: Settings, folder: Path, fakes: Any) -> None:
+    # Nothing blue is found anywhere, whatever becomes of red.
+    (result,) = run(dataclasses.replace(settings, classes=("blue",)), folder, fakes).results
+    assert (result.arms["sharp"].ap, result.ap_difference["unmove"].value, result.harm["unmove"].value) == (0, 0, 0)
+    assert result.recovered["unmove"].value is None
+    assert result.consistency["blurred"].n_references == 0
+    rows = rows_of(folder)
+    counts = {(row["n_truths"], row["n_predictions"], row["n_confident"]) for row in rows}
+    assert counts == {("1", "0", "0"), ("0", "0", "0")}
+    assert {row["f1"] for row in rows if row["picture"] != "a"} == {"1.0"}
+
+
+def test_one_network_restoring_in_two_ways_is_measured_in_both(settings: Settings, folder: Path, fakes: Any) -> None:
+    def two_ways(name: str) -> LoadedDeblurrer:
+        return dataclasses.replace(fakes.tools.load_deblurrer(name), sha256="the same weights", settings={"way": name})
+
+    tools = Tools(fakes.tools.load_detector, two_ways)
+    for _ in ("made", "taken out of the cache"):
+        gain = measure(plan(settings, tools), folder, Narrator(silent=True))
+        assert gain is not None
+        recovered = {name: one.value for name, one in gain.results[0].recovered.items()}
+        assert recovered == {"unmove": pytest.approx(1), "idle": 0}
+
+
+def test_examples_begin_with_the_greatest_change(settings: Settings, folder: Path, data: Path, fakes: Any) -> None:
+    for stem in STEMS:
+        sharp = read_picture(data / "sharp" / f"{stem}.png")
+        write_picture(data / "peer" / f"{stem}.png", sharp)
+        if stem != "d":  # of these the blurred picture's box is half right already
+            write_picture(data / "blurred" / f"{stem}.png", np.roll(sharp, 4, axis=1))
+    changed = dataclasses.replace(settings, deblurrers=(), peers=(("theirs", data / "peer"),))
+    (result,) = run(changed, folder, fakes).results
+    assert [example.picture for example in result.examples] == ["d", "a", "b"]
+
+
+def test_nothing_is_written_over_pictures_that_annotations_name_by_whole_paths(
+    settings: Settings, folder: Path, data: Path, fakes: Any
+) -> None:
+    content = json.loads((data / "truth.json").read_text())
+    for image, stem in zip(content["images"], STEMS, strict=True):
+        image["file_name"] = str(data / "sharp" / f"{stem}.png")
+    (data / "truth.json").write_text(json.dumps(content))
+    before = {file: file.read_bytes() for file in data.rglob("*") if file.is_file()}
+    blurs = (parse_blur("straight:200"), parse_blur("straight:30"))
+    run(dataclasses.replace(settings, blurred=None, blurs=blurs), folder, fakes)
+    assert {file: file.read_bytes() for file in data.rglob("*") if file.is_file()} == before

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -400,8 +401,36 @@ def test_the_pages_say_what_the_committed_results_say():
     assert readme_tables.main(["--check"]) == 0
 
 
+def test_pictures_may_be_called_by_numbers_and_by_what_means_nothing_elsewhere(tmp_path):
+    from experiments.restoration_differences import differences
+
+    names, draw = ["null", "NA", "01", "1", *map(str, range(3, 13))], np.random.default_rng(0)
+    rows = pd.DataFrame(
+        [
+            {"picture": name, "method": method, "psnr": draw.normal(25 + gain, 2), "exact": False}
+            for name in names
+            for gain, method in enumerate(("input", "net"))
+        ]
+    )
+    rows.to_csv(tmp_path / "per_image.csv", index=False)
+    assert readme_tables._differences(tmp_path / "per_image.csv") == differences(rows)
+
+
 def test_runs_stand_in_order_of_their_names_and_numbers(tmp_path):
     for name in ("b-28", "b-8", "a", "b-16", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "metrics.json").write_text('{"methods": {}}')
     assert [folder.name for folder, _ in readme_tables.read_runs(tmp_path)] == ["a", "b", "b-8", "b-16", "b-28"]
+
+
+@pytest.mark.parametrize("scored", [True, False])
+def test_a_card_of_what_is_not_made_consistent_takes_scores_of_that_alone(trained, settings, fakes, tmp_path, scored):
+    (tmp_path / "gain").mkdir()
+    blurs = (parse_blur("straight:200"),)
+    told = dataclasses.replace(settings, blurred=None, blurs=blurs, deblurrers=("unmove", "unmove+gyro"))
+    content = measure(plan(told, fakes.tools), tmp_path / "gain", Narrator(silent=True))
+    untold, one = content.deblurrers
+    records = [untold, dataclasses.replace(one, consistent=scored)]
+    write_metrics(tmp_path / "gain", dataclasses.replace(content, deblurrers=records))
+    given = [str(trained), "unmove", *WORDS, "--no-consistent", "--gain", str(tmp_path / "gain")]
+    assert release.main([*given, "--output", str(tmp_path / "out")]) == int(scored)

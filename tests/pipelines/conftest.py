@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -15,6 +16,7 @@ from detection.types import Detections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -127,9 +129,17 @@ def turn_video() -> Callable[[Path, int], None]:
 
 
 @pytest.fixture
-def file_limit() -> Generator[Callable[[int], None]]:
-    """Lets no file grow beyond so many bytes, as a full disk does."""
+def file_limit() -> Callable[[int], AbstractContextManager[None]]:
+    """Lets no file grow beyond so many bytes, as a full disk does; the file that a test run reports to neither."""
     resource = pytest.importorskip("resource", reason="limits of a process are Unix's")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    @contextmanager
+    def limited(size: int) -> Generator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited

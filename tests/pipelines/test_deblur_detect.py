@@ -835,15 +835,15 @@ def test_a_frame_that_fails_goes_into_the_videos_as_it_came(
 
 
 def test_a_video_that_cannot_be_written_is_a_failure_of_its_source(
-    tmp_path: Path, make_video: Callable[..., None], file_limit: Callable[[int], None], capsys: Any
+    tmp_path: Path, make_video: Callable[..., None], file_limit: Callable[..., Any], capsys: Any
 ) -> None:
     writer = VideoWriter(tmp_path / "noise.mp4", 10)
     for seed in range(8):
         writer.write(np.random.default_rng(seed).integers(0, 256, (48, 64, 3), np.uint8))
     writer.close()
     make_video(tmp_path / "grey.mp4", [40, 80])
-    file_limit(20_000)
-    assert main(["noise.mp4", "grey.mp4", "--save", "deblurred", "--output", "out", "--json"]) == 1
+    with file_limit(20_000):
+        assert main(["noise.mp4", "grey.mp4", "--save", "deblurred", "--output", "out", "--json"]) == 1
     content = document(capsys)
     entries = content["pictures"]
     assert (content["n_ok"], content["n_failed"]) == (10, 1)

@@ -15,6 +15,7 @@ from pipelines.video import VideoReader, VideoWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
 
 @pytest.fixture
@@ -257,13 +258,16 @@ def test_a_video_that_cannot_be_written(tmp_path: Path) -> None:
         VideoWriter(tmp_path / "file" / "clip.mp4", fps=10).write(np.zeros((32, 64, 3), np.uint8))
 
 
-def test_a_video_that_the_disk_does_not_hold(tmp_path: Path, file_limit: Callable[[int], None]) -> None:
-    file_limit(20_000)
+def test_a_video_that_the_disk_does_not_hold(
+    tmp_path: Path, file_limit: Callable[[int], AbstractContextManager[None]]
+) -> None:
     writer = VideoWriter(tmp_path / "clip.mp4", fps=10)
-    for seed in range(8):
-        writer.write(np.random.default_rng(seed).integers(0, 256, (48, 64, 3), np.uint8))
-    with pytest.raises(DeblurError, match=r"cannot write .*clip\.mp4: it holds 0 of 8 frames; is the disk full\?"):
-        writer.close()
+    cut = pytest.raises(DeblurError, match=r"cannot write .*clip\.mp4: it holds 0 of 8 frames; is the disk full\?")
+    with file_limit(20_000):
+        for seed in range(8):
+            writer.write(np.random.default_rng(seed).integers(0, 256, (48, 64, 3), np.uint8))
+        with cut:
+            writer.close()
     assert not (tmp_path / "clip.mp4").exists(), "what cannot be read only takes room"
 
 

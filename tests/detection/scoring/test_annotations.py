@@ -332,6 +332,7 @@ def test_the_report_has_everything_that_was_changed(tmp_path):
         "n_difficult": 1,
         "mapped_names": {"personw": {"name": "person", "count": 1}, "person、": {"name": "person", "count": 1}},
         "unknown_names": {"kart": {"count": 1, "nearest": None}},
+        "classes_not_annotated": [name for name in NAMES if name not in {"person", "tv"}],
         "degenerate_boxes": ["a: person 5, 5, 5, 9", "a: person 9, 9, 3, 30"],
         "clipped_boxes": ["a: person 90, 70, 104, 80"],
         "duplicates": ["a: person 1, 2, 30, 40"],
@@ -344,6 +345,14 @@ def test_the_report_has_everything_that_was_changed(tmp_path):
         assert part in text
     assert "difficult objects, ignored in scoring: 1" in text
     assert "pictures without a size: 1 (b)" in text
+
+
+def test_classes_that_a_file_does_not_know_are_said(tmp_path):
+    content = images("a.jpg") | {"categories": [{"id": 4, "name": "peson"}, {"id": 9, "name": "kart"}]}
+    truth = read_coco(write_json(tmp_path, content), ["tv", "person", "bus"])
+    assert truth.report["classes_not_annotated"] == ["tv", "bus"]  # a class without an object was looked for
+    said = "the detector's classes that are not annotated, whose boxes are false in F1, not in AP: 2 (tv, ...)"
+    assert said in report_lines(truth.report)
 
 
 def test_one_based_boxes_of_the_devkit(tmp_path):
@@ -561,3 +570,18 @@ def test_a_yolo_picture_that_is_none_is_one_clear_line(tmp_path):
     (folder / "images" / "val" / "b.png").write_bytes(b"not a picture")
     with pytest.raises(DetectionError, match=r"cannot read the picture .*b\.png"):
         read_truth(folder, NAMES)
+
+
+@pytest.mark.parametrize(
+    "name", ["/set/x/1.png", "C:\\set\\x\\1.png", "../set/x/1.png", "set/y/../x/./1.png", "//set/x/1.png"]
+)
+def test_what_is_made_of_a_picture_stays_in_its_folder_whatever_its_name(tmp_path, name):
+    truth = read_coco(write_json(tmp_path, images(name)), NAMES)
+    assert truth.stems == ("set/x/1",)
+    assert truth.match(["1"]) == {"set/x/1": "1"}
+
+
+@pytest.mark.parametrize("name", ["/", "..", "a/.."])
+def test_a_name_of_no_file_is_refused(tmp_path, name):
+    with pytest.raises(DetectionError, match="is not the name of a picture file"):
+        read_coco(write_json(tmp_path, images(name)), NAMES)

@@ -22,6 +22,7 @@ from detection.bootstrap import (
     interval,
     paired_bootstrap,
     recovered_fraction,
+    recovered_fractions,
 )
 from detection.matching import match_classes, prepare
 from detection.scoring import score
@@ -315,3 +316,21 @@ def test_intervals_hold_a_known_answer_as_often_as_they_say_in_many_trials(make_
     ap, difference = coverage(make_truth, experiments=300, n_pictures=100, resamples=400)
     assert 0.92 <= ap <= 0.98
     assert 0.92 <= difference <= 0.98
+
+
+def test_a_draw_that_blur_made_better_has_no_share():
+    fractions = recovered_fractions(np.array([0.4, 0.2, 0.1]), np.full(3, 0.2), np.full(3, 0.3))
+    np.testing.assert_allclose(fractions, [0.5, np.nan, np.nan])
+
+
+def test_boxes_of_one_score_are_ranked_as_pycocotools_ranks_them(make_truth, found):
+    # Forty boxes of two scores: a sort that does not keep their order gives another AP.
+    stems = [f"{number:02}" for number in range(40)]
+    truth = make_truth({stem: [("cat", BOX)] for stem in stems})
+    elsewhere = (70.0, 70.0, 90.0, 90.0)
+    predictions = {
+        stem: found(("cat", BOX if number % 3 else elsewhere, 0.5 + number % 2 / 4))
+        for number, stem in enumerate(stems)
+    }
+    result = paired_bootstrap(truth, {"arm": predictions}, resamples=1)
+    assert result.arms["arm"].ap == pytest.approx(score(truth, predictions).ap, abs=1e-9)

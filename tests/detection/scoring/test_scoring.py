@@ -341,3 +341,32 @@ def test_consistency_without_sharp_boxes_is_null(make_truth, found):
     assert consistency(truth, {"a": EMPTY}, {"a": found(("cat", BOX, 0.9))}).consistency is None
     with pytest.raises(DetectionError, match="no sharp predictions, the first a"):
         consistency(truth, {}, {"a": EMPTY})
+
+
+def test_every_class_has_its_own_score_whatever_numbers_the_file_gives(tmp_path, found):
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 100, "height": 100}],
+        "categories": [{"id": 9, "name": "cat"}, {"id": 2, "name": "dog"}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 9, "bbox": [10, 10, 50, 50]},
+            {"id": 2, "image_id": 1, "category_id": 2, "bbox": [70, 70, 20, 20]},
+        ],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(content))
+    scores = score(read_coco(tmp_path / "truth.json", ["cat", "dog"]), {"a": found(("cat", BOX, 0.9))})
+    assert scores.per_class == {"cat": pytest.approx(1.0), "dog": 0.0}
+
+
+def test_sharp_boxes_without_area_are_no_reference(make_truth, found):
+    truth = make_truth({"a": [("cat", BOX)]})
+    sharp = {"a": found(("cat", BOX, 0.9), ("cat", (70.0, 70.0, 70.0, 90.0), 0.8))}
+    same = consistency(truth, sharp, {"a": found(("cat", BOX, 0.9))})
+    assert (same.consistency, same.n_references) == (pytest.approx(1.0), 1)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.5])
+def test_a_score_outside_0_to_1_is_named(make_truth, tmp_path, wrong):
+    entry = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": wrong}
+    (tmp_path / "p.json").write_text(json.dumps([entry]))
+    with pytest.raises(DetectionError, match="score is from 0 to 1"):
+        load_predictions(tmp_path / "p.json", make_truth({"a": []}))

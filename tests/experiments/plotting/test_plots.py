@@ -24,7 +24,7 @@ from experiments.plotting.figures import charts
 from experiments.plotting.runs import Runs, run_names
 from experiments.plotting.scores import ap_by_arm, ap_by_size, recovered
 from experiments.plotting.sheet import Drawing, Plot, Skipped, _legend_columns, text_width, wrapped
-from experiments.plotting.strips import _label_places
+from experiments.plotting.strips import _CROP_SIDE, _TITLE_SIZE, _label_places, _title
 from experiments.plotting.style import CONTROL_LOOK, INK, deblurrer_look, styled
 from experiments.plotting.tradeoffs import cost_recovered, psnr_recovered
 from experiments.reporting.tables import tables
@@ -513,6 +513,14 @@ def test_labels_of_boxes_lie_in_the_crop_and_on_no_other() -> None:
     assert third[0] < 80
     assert third[1] == 0
     assert fourth == (10, 70)
+
+
+@pytest.mark.parametrize("name", ["mstsgm-guided+gyro+blurred", "my-guided-network-of-last-tuesday", "m" * 60])
+def test_a_deblurrers_name_is_no_wider_than_its_crops(name: str) -> None:
+    with styled():
+        lines = _title(name).split("\n")
+        assert all(text_width(line, _TITLE_SIZE, bold=True) <= _CROP_SIDE for line in lines)
+    assert "".join(lines) == name
 
 
 def test_lines_fit_and_lose_nothing() -> None:
