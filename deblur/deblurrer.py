@@ -49,7 +49,7 @@ class _Told(NamedTuple):
     """
 
     path: CameraPath
-    rounds: int
+    rounds: float
 
     def scaled(self, factor: float) -> _Told:
         """See ``CameraPath``."""
@@ -296,7 +296,7 @@ class Deblurrer:
             for along, picture in zip(paths, batch, strict=True)
         ]
 
-    def _told(self, path: CameraPath | None, rounds: int) -> _Told | None:
+    def _told(self, path: CameraPath | None, rounds: float) -> _Told | None:
         return None if path is None else _Told(path, rounds if self.consistent else 0)
 
     def _without_search(self, picture: NDArray[np.uint8], path: CameraPath | None) -> NDArray[np.uint8]:
