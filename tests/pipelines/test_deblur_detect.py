@@ -691,6 +691,23 @@ def test_what_could_be_written_of_a_picture_is_recorded(
     assert "\n" not in wide["error"]
 
 
+def test_a_restored_picture_that_was_not_written_is_not_named(
+    photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deblur.errors import DeblurError
+
+    def full(path: Path, picture: NDArray[np.uint8]) -> None:
+        raise DeblurError(f"cannot write {path}: the disk is full")
+
+    monkeypatch.setattr("pipelines.sinks.write_picture", full)
+    assert main(["photos/dark.png", "--save", "deblurred,txt", "--output", "out", "--json"]) == 1
+    (dark,) = document(capsys)["pictures"]
+    assert dark["deblurred"] is None
+    assert dark["detections"]
+    assert dark["error"].endswith("cannot write out/deblurred/dark.png: the disk is full")
+    assert Path("out/txt/dark.txt").is_file()
+
+
 def test_a_picture_that_cannot_be_restored_fails_alone(
     photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
