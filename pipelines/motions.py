@@ -118,10 +118,9 @@ class Motions:
     def _first_record(self, sources: Sequence[Source]) -> Record | None:
         """The first of the sources' files that can be read; one that cannot costs its own picture only."""
         for source in sources:
-            folder = self._motion / source.stem
-            by_frame = source.is_video and folder.is_dir()
-            files = [file for file in sorted(folder.iterdir()) if file.suffix in _SUFFIXES] if by_frame else []
-            for file in files or [self._file_of(source, source.stem)]:
+            by_frame = sorted((self._motion / source.stem).iterdir()) if self._has_frames(source) else []
+            files = [file for file in by_frame if file.suffix in _SUFFIXES]
+            for file in files or [self._file(source.stem)]:
                 with contextlib.suppress(DeblurError):
                     return self._read(file)
         return None
@@ -129,7 +128,7 @@ class Motions:
     def _check_records_of_videos(self, sources: Sequence[Source]) -> None:
         """One that cannot be used would cost all frames of its video."""
         for source in sources:
-            if not source.is_video or (self._motion / source.stem).is_dir():
+            if not source.is_video or self._has_frames(source):
                 continue
             file = self._file(source.stem)
             if self._exposures is None:
@@ -139,8 +138,12 @@ class Motions:
                 )
             self._read(file).check_focal_length(self._focal_length)
 
+    def _has_frames(self, source: Source) -> bool:
+        """Whether it is a video with a folder that holds a file a frame."""
+        return source.is_video and (self._motion / source.stem).is_dir()
+
     def _has_file(self, source: Source) -> bool:
-        return self._file(source.stem).is_file() or (source.is_video and (self._motion / source.stem).is_dir())
+        return self._has_frames(source) or self._file(source.stem).is_file()
 
     def _has_times(self, source: Source) -> bool:
         assert self._exposures is not None
@@ -151,8 +154,8 @@ class Motions:
 
     def _file_of(self, source: Source, stem: PurePosixPath) -> Path:
         """The file of a picture or frame: its own, or that of its video."""
-        own = not source.is_video or (self._motion / source.stem).is_dir()
-        return self._file(stem if own else source.stem)
+        of_video = source.is_video and not self._has_frames(source)
+        return self._file(source.stem if of_video else stem)
 
     def _file(self, stem: PurePosixPath) -> Path:
         files = [self._motion / stem.with_name(f"{stem.name}{suffix}") for suffix in _SUFFIXES]

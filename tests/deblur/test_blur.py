@@ -313,7 +313,7 @@ def test_noise_is_standard_normal_and_depends_on_the_seed_alone():
 
 
 def test_jpeg_is_close_to_the_library_that_cameras_use(picture):
-    for quality in (60, 90):
+    for quality in (10, 30, 49, 51, 60, 90):
         buffer = io.BytesIO()
         Image.fromarray(picture).save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
         theirs = np.asarray(Image.open(buffer)).astype(float)
@@ -321,6 +321,7 @@ def test_jpeg_is_close_to_the_library_that_cameras_use(picture):
         ours = (jpeg(tensor, torch.tensor([quality]))[0] * 255).permute(1, 2, 0).numpy()
         loss = ((theirs - picture) ** 2).mean()
         assert ((ours - theirs) ** 2).mean() < 0.2 * loss
+        assert np.abs(ours - theirs).mean() < 2
         assert ((ours - picture) ** 2).mean() == pytest.approx(loss, rel=0.1)
 
 
@@ -428,14 +429,3 @@ def test_only_what_is_clipped_in_all_colours_was_brighter_than_white():
     ours, plain = (expose(lamps, [motion] * 2, [spec] * 2, [0] * 2, gains) for gains in ([3.0, 3.0], None))
     assert ours[0].max() > plain[0].max()
     assert torch.equal(ours[1], plain[1])
-
-
-@pytest.mark.parametrize("quality", [10, 30, 49, 51])
-def test_jpeg_of_low_quality_is_near_the_library(quality):
-    picture = photographs.astronaut()[:128, 100:260]
-    x = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
-    ours = (jpeg(x, torch.tensor([quality]))[0].permute(1, 2, 0) * 255).numpy()
-    stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "JPEG", quality=quality, subsampling=2)
-    theirs = np.asarray(Image.open(stream)).astype(float)
-    assert np.abs(ours - theirs).mean() < 2

@@ -462,7 +462,7 @@ def test_several_threads_read_at_once_and_leave_the_warning_filters_alone(tmp_pa
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
-@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_size_in_the_header_is_the_size_that_is_read(tmp_path, suffix, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -493,13 +493,3 @@ def test_a_jpeg_keeps_the_full_resolution_of_colours(tmp_path):
     stripes[:, ::2], stripes[:, 1::2] = (200, 60, 60), (60, 60, 200)
     write_picture(tmp_path / "a.jpg", stripes)
     assert np.abs(read_picture(tmp_path / "a.jpg").astype(int) - stripes).mean() < 8
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_size_in_the_header_is_that_of_every_orientation(tmp_path, orientation):
-    image = Image.fromarray(np.zeros((20, 30, 3), np.uint8))
-    exif = image.getexif()
-    exif[0x0112] = orientation
-    image.save(tmp_path / "a.jpg", exif=exif)
-    height, width = read_picture(tmp_path / "a.jpg").shape[:2]
-    assert picture_size(tmp_path / "a.jpg") == (width, height)
