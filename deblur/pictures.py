@@ -137,6 +137,16 @@ def read_upright(path: Path) -> Upright:
         return Upright(_to_rgb(image), orientation)
 
 
+def orientation_of(path: Path) -> int:
+    """EXIF's number by which ``read_picture`` turns a file, of most formats from its header alone; see ``Upright``.
+
+    Raises:
+        DeblurError: as ``picture_size``.
+    """
+    with _opened(path) as image:
+        return _orientation(image)
+
+
 def picture_size(path: Path) -> tuple[int, int]:
     """Width and height of a picture as ``read_picture`` would return it, from the file's header alone.
 

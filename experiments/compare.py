@@ -188,12 +188,13 @@ def _labels(identities: Sequence[Mapping[str, tuple[Any, ...]]]) -> list[dict[st
 
 
 def _what_differs(identity: tuple[Any, ...], among: Collection[tuple[Any, ...]]) -> str:
-    """Of an identity (hash, whether consistent, hash of the search), what others of the same name have otherwise."""
+    """Of an identity (`DeblurrerRecord.identity`), what others of the same name have otherwise."""
     differs = [len(set(column)) > 1 for column in zip(*among, strict=True)]
     words = (
         lambda value: f"@{value[:8]}",
         lambda value: f" consistent={value}",
         lambda value: f" search@{str(value)[:8]}",
+        lambda value: f" paths@{str(value)[:8]}",
     )
     return "".join(word(value) for word, value, shown in zip(words, identity, differs, strict=False) if shown)
 

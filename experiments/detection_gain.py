@@ -33,6 +33,7 @@ from deblur.cli import (
 from deblur.errors import DeblurError
 from detection.errors import DetectionError
 from detection.naming import parse_detector
+from pipelines.motion_options import add_motion_options, check_motion_options, motions_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,9 +78,10 @@ def build_parser() -> argparse.ArgumentParser:
         action=Collect,
         metavar="NAME|FILE|NAME=FILE",
         help="networks that restore; NAME=FILE calls weights of your own NAME; NAME+gyro is told the camera's path, as "
-        "a gyroscope measures it, where blur is synthetic; NAME+search searches for it, which takes a core "
+        "a gyroscope measures it, with --blur or --motion; NAME+search searches for it, which takes a core "
         "half a minute to three minutes a picture; none for no network (default: none)",
     )
+    add_motion_options(arms, "told to NAME+gyro alone")
     arms.add_argument(
         "--deblurred",
         type=_peer,
@@ -133,6 +135,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--annotations is needed")
     if (arguments.blurred is None) == (not arguments.blur):
         parser.error("give either --blurred DIR or --blur SPEC")
+    check_motion_options(parser, arguments)
+    if arguments.motion is not None and arguments.blur:
+        parser.error("--motion is for --blurred: of blur that is made here NAME+gyro is told the true path")
     if arguments.blur and arguments.sharp is None:
         parser.error("--blur needs --sharp DIR to make blurred pictures from")
     return run(lambda: _measure(arguments), expected=(DeblurError, DetectionError))
@@ -189,6 +194,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         backend=arguments.backend,
         image_size=arguments.imgsz,
         fuse=arguments.fuse,
+        motions=motions_of(arguments),
     )
 
 

@@ -8,6 +8,9 @@
     python -m experiments.restoration --blurred data/realblur-j/test/blur --sharp data/realblur-j/test/sharp \
         --deblurrer default --align
 
+    python -m experiments.restoration --blurred robot/blur --sharp robot/sharp --motion robot/gyro --focal-length 820 \
+        --deblurrer default default+gyro
+
 docs/restoration.md explains the options, the figures and the files of the run. One that was stopped goes on with
 ``--resume RUN``.
 """
@@ -36,14 +39,16 @@ from deblur.cli import (
     run,
 )
 from deblur.errors import DeblurError
+from pipelines.motion_options import add_motion_options, check_motion_options, motions_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
     from deblur.blur import BlurSpec
     from experiments.gain.narrator import Narrator
+    from experiments.recorded_paths import PathOf
     from experiments.restoration_methods import Method
     from experiments.restoration_pairs import Pairs
     from experiments.restoration_scores import PictureScore
@@ -58,6 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_resumable(parser, argv)
     if (args.blurred is None) == (args.blur is None):
         parser.error("give blurred pictures by --blurred DIR, or make them by --blur SPEC; one of the two")
+    check_motion_options(parser, args)
+    if args.motion is not None and args.blur is not None:
+        parser.error("--motion is for --blurred: of blur that is made here NAME+gyro is told the true path")
     if args.save_restored and not args.deblurrer:
         parser.error("--save-restored needs --deblurrer: without a network nothing is restored here")
     if "examples" in given_options(parser, argv) and not (args.deblurrer or args.restored):
@@ -83,8 +91,9 @@ def build_parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME|FILE|NAME=FILE",
         help="networks that restore; NAME=FILE calls weights of your own NAME; NAME+gyro is told the camera's path, as "
-        "a gyroscope measures it, with --blur; NAME+search searches for it",
+        "a gyroscope measures it, with --blur or --motion; NAME+search searches for it",
     )
+    add_motion_options(parser, "told to NAME+gyro alone")
     parser.add_argument(
         "--restored",
         type=_named_folder,
@@ -118,6 +127,21 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _paths(args: argparse.Namespace, spec: BlurSpec | None, blurred: Mapping[str, Path]) -> PathOf | None:
+    """What says the camera's path of each of the pictures that are scored; None where nobody knows."""
+    from deblur.exposure.paths import GYROSCOPE, felt_path
+    from experiments.recorded_paths import RecordedPaths
+
+    if spec is not None:
+        return partial(felt_path, spec, args.seed)
+    motions = motions_of(args)
+    if motions is None:
+        return None
+    if not any(name.endswith(GYROSCOPE) for name in args.deblurrer):
+        raise DeblurError(f"--motion tells nobody: give --deblurrer NAME{GYROSCOPE}")
+    return RecordedPaths(motions, blurred)
+
+
 def _named_folder(text: str) -> str:
     name, equals, folder = text.partition("=")
     if not (name and equals and folder) or "/" in name or name in {INPUT, ".", ".."}:
@@ -129,7 +153,6 @@ def _score(args: argparse.Namespace) -> int:
     from deblur.blur import parse_blur
     from deblur.blur.motion import check_kernels
     from deblur.devices import resolve_device
-    from deblur.exposure.paths import felt_path
     from deblur.pictures import match_pictures
     from deblur.runs import describe_environment, to_utf8, write_environment, write_json
     from experiments.gain.narrator import Narrator
@@ -143,7 +166,7 @@ def _score(args: argparse.Namespace) -> int:
         check_kernels(spec)
     every_pair = match_pictures(args.sharp if spec else args.blurred, args.sharp)
     pairs = every_pair[: args.limit]
-    path_of = partial(felt_path, spec, args.seed) if spec else None
+    path_of = _paths(args, spec, {key: blurred for key, blurred, _ in pairs})
     methods = load_methods(args.deblurrer, args.restored, args.sharp, args.device, path_of)
     if any(method.name == INPUT for method in methods):
         raise DeblurError(f"{INPUT!r} is what results call the blurred pictures: call a network otherwise by NAME=FILE")

@@ -12,16 +12,15 @@ from deblur.devices import synchronize
 from deblur.errors import DeblurError
 from deblur.naming import parse_deblurrer
 from deblur.pictures import match_pictures, picture_size, read_picture
+from experiments.recorded_paths import NO_PATHS, RecordedPaths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from deblur import Deblurrer
-    from deblur.exposure.paths import CameraPath
-
-    PathOf = Callable[[str, int, int], CameraPath]
+    from experiments.recorded_paths import PathOf
 
 
 class Output(NamedTuple):
@@ -58,7 +57,8 @@ class Method(Protocol):
 class NetworkMethod:
     """A ``Deblurrer``; the first picture of each size is not timed.
 
-    ``path_of`` says the camera's path of a picture from its key, width and height; None where it is not told.
+    ``path_of`` says the camera's path of a picture from its key, width and height; None where it is not told. Recorded
+    ones make it another method, by their hash.
     """
 
     def __init__(self, name: str, deblurrer: Deblurrer, path_of: PathOf | None = None) -> None:
@@ -68,9 +68,11 @@ class NetworkMethod:
         self._warm: set[tuple[int, ...]] = set()
 
     def describe(self) -> dict[str, Any]:
-        """Kind, released name and hash of the weights, and those of what searches for paths."""
+        """Kind, released name and hash of the weights, and those of what searches for paths or of recorded ones."""
         said = self._deblurrer.describe()
         del said["name"]
+        if isinstance(self._path_of, RecordedPaths):
+            said["paths"] = self._path_of.sha256
         return {"kind": "network", "weights": self._deblurrer.card["name"], **said}
 
     def restore(self, key: str, blurred: NDArray[np.uint8]) -> Output:
@@ -145,7 +147,7 @@ def load_methods(
 
         deblurrer, told = load_told(text, device)
         if told and path_of is None:
-            raise DeblurError(f"{text}: the camera's path is known of synthetic blur alone, see --blur")
+            raise DeblurError(f"{text}: {NO_PATHS}")
         methods.append(NetworkMethod(name, deblurrer, path_of if told else None))
     methods += [FolderMethod(name, Path(folder), sharp) for name, _, folder in folders]
     return methods

@@ -13,13 +13,11 @@ from deblur.cli import (
     EXIT_DONE,
     EXIT_FAILED,
     Collect,
-    above_zero,
     add_config_option,
     add_device_option,
     detector_side,
     given_options,
     not_empty,
-    not_negative,
     parse_args,
     positive_int,
     run,
@@ -27,6 +25,7 @@ from deblur.cli import (
 )
 from deblur.errors import DeblurError
 from detection.errors import DetectionError
+from pipelines.motion_options import add_motion_options, check_motion_options, motions_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -99,35 +98,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="restore large pictures for the eye: all of their pixels, and blur too small for the detector to see "
         "(default: a copy of twice --imgsz at most, and the change is brought to the picture)",
     )
-    models.add_argument(
-        "--motion",
-        type=Path,
-        metavar="DIR|FILE",
-        help="the camera's path while the shutter was open, for every picture in DIR/PICTURE.csv: t,wx,wy,wz of a "
-        "gyroscope or t,x,y[,roll] in pixels, from the shutter's opening to its closing (docs/camera-path.md); a "
-        "guided network estimates it otherwise. Or one record of them all, or of a video in DIR/VIDEO.csv, with "
-        "--exposures",
-    )
-    models.add_argument(
-        "--exposures",
-        type=Path,
-        metavar="FILE",
-        help="CSV of picture,opened,closed: when each was taken, in seconds of the record or of DIR/PICTURE.csv, which "
-        "may then go on before and after; of a video, its first frame",
-    )
-    models.add_argument(
-        "--focal-length",
-        type=above_zero,
-        metavar="PIXELS",
-        help="of the pictures as they are; a gyroscope's path needs it",
-    )
-    models.add_argument(
-        "--readout",
-        type=not_negative,
-        default=0.0,
-        metavar="SECONDS",
-        help="of a rolling shutter: how much later than the first row the last one is exposed (default: 0, global)",
-    )
+    add_motion_options(models, "a guided network estimates it otherwise")
     models.add_argument(
         "--detector",
         default="yolo26n",
@@ -197,7 +168,6 @@ def deblur_detect(args: argparse.Namespace) -> int:
     from detection.fusion import LOWEST_CONFIDENCE
     from detection.yolo import YoloDetector
     from pipelines.chain import DeblurDetect
-    from pipelines.motions import Motions
     from pipelines.process import Process, stopped_like_ctrl_c
     from pipelines.run_folder import check_output, output_folder, record_run
     from pipelines.sinks import CocoSink, PictureSink
@@ -205,9 +175,8 @@ def deblur_detect(args: argparse.Namespace) -> int:
 
     sources, notes = find_sources(args.source)
     check_output(args.output)
-    motions = None
-    if args.motion is not None:
-        motions = Motions(args.motion, args.focal_length, args.exposures, args.readout)
+    motions = motions_of(args)
+    if motions is not None:
         motions.check(sources)
     device = str(resolve_device(args.device))
     deblurrer = None
@@ -293,10 +262,7 @@ def _completed(parser: argparse.ArgumentParser, args: argparse.Namespace, typed:
         parser.error("--motion needs a deblurrer to be told the camera's path")
     if args.full_size and args.deblurrer == "none":
         parser.error("--full-size needs a deblurrer: it is about what is restored")
-    if args.motion is None and (args.focal_length is not None or args.exposures is not None or args.readout):
-        parser.error("--focal-length, --exposures and --readout are for --motion")
-    if args.motion is not None and args.exposures is None and args.motion.exists() and not args.motion.is_dir():
-        parser.error(f"--motion {args.motion} is one record: say by --exposures FILE when each picture was taken")
+    check_motion_options(parser, args)
     if args.fuse is None:
         args.fuse = args.deblurrer != "none" and args.motion is None
     return args

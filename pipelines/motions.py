@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import functools
+import hashlib
 import math
 from typing import TYPE_CHECKING
 
@@ -81,9 +82,40 @@ class Motions:
         """
         assert item.picture is not None
         height, width = item.picture.shape[:2]
-        times = None if self._exposures is None else self.times_of(item.source, item.frame, item.fps)
-        record = self._read(self._file_of(item.source, item.stem)) if self._is_folder else self.record
-        return record.path(width, height, self._focal_length, times, self._readout, item.orientation)
+        return self.path_in(item.source, (width, height), item.orientation, item.frame, item.fps)
+
+    def path_in(
+        self,
+        source: Source,
+        size: tuple[int, int],
+        orientation: int,
+        frame: int | None = None,
+        fps: float | None = None,
+    ) -> CameraPath:
+        """The camera's path of one picture or frame.
+
+        Args:
+            source: the picture or the video.
+            size: width and height of the picture, upright.
+            orientation: how it was turned for that; see ``deblur.pictures.Upright``.
+            frame: as of ``times_of``.
+            fps: likewise.
+
+        Raises:
+            DeblurError: as ``path_of``.
+        """
+        times = None if self._exposures is None else self.times_of(source, frame, fps)
+        record = self._read(self._file_of(source, source.stem_of(frame))) if self._is_folder else self.record
+        return record.path(*size, self._focal_length, times, self._readout, orientation)
+
+    def sha256(self, sources: Sequence[Source]) -> str:
+        """Hash of what the paths of pictures (no videos), which were checked, are made of: files, times and numbers."""
+        files = [self._file(source.stem) for source in sources] if self._is_folder else [self._motion]
+        times = [] if self._exposures is None else [self.times_of(source, None, None) for source in sources]
+        digest = hashlib.sha256(repr((self._focal_length, self._readout, times)).encode())
+        for file in files:
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+        return digest.hexdigest()
 
     def times_of(self, source: Source, frame: int | None, fps: float | None) -> tuple[float, float]:
         """When the shutter opened and closed for a picture or a frame, where there are ``exposures``.

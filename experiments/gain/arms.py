@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from experiments.gain.plan import Plan
     from experiments.gain.scores import Key
     from experiments.gain.settings import LoadedDeblurrer, LoadedDetector
+    from experiments.recorded_paths import PathOf
 
 NO_BLUR = BlurSpec(kind="none", length=0)
 CHUNK = 8  # pictures in memory at a time, and handed to a detector together
@@ -93,12 +95,16 @@ def build_arms(plan: Plan, cache: Cache, folder: Path) -> Arms:
         ingredients = {"deblurrer": deblurrer.sha256, "settings": deblurrer.settings}
         place = folder / file_name_of(arm) / file_name_of(source.blur)
         spec = specs.get(source.blur, NO_BLUR)
+        path_of: PathOf = partial(felt_path, spec, settings.seed)
+        if deblurrer.takes_path and plan.paths is not None and source.blur:
+            path_of = plan.paths
+            ingredients["paths"] = plan.paths.sha256
 
         def make(pixels: NDArray[np.uint8], stem: str) -> NDArray[np.uint8]:
             if not deblurrer.takes_path:
                 return deblurrer.restore(pixels)
             height, width = pixels.shape[:2]
-            return deblurrer.restore(pixels, felt_path(spec, settings.seed, stem, width, height))
+            return deblurrer.restore(pixels, path_of(stem, width, height))
 
         return MadeSet(arm, source.blur, source, place, cache, ingredients, make)
 

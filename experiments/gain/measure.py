@@ -160,6 +160,7 @@ def _deblurrer_records(plan: Plan, arms: Arms) -> list[DeblurrerRecord]:
                 loaded.parameters,
                 consistent=loaded.settings.get("consistent"),
                 search=None if search is None else key_of(search=search),
+                paths=plan.paths.sha256 if loaded.takes_path and plan.paths is not None else None,
             )
         )
     for name, _ in settings.peers:
@@ -175,9 +176,11 @@ def _deblurrer_records(plan: Plan, arms: Arms) -> list[DeblurrerRecord]:
 
 
 def _part(record: DeblurrerRecord) -> Any:
-    """What fused boxes are of: of most ways of restoring the hash alone, as in runs from before there were others."""
+    """What fused boxes are of: of most ways of restoring what runs from before there were others knew of them."""
+    if record.paths is not None:
+        return record.identity
     plain = record.consistent is None and record.search is None
-    return record.sha256 if plain else record.identity
+    return record.sha256 if plain else record.identity[:3]
 
 
 def _sets_of(arms: Arms, deblurrer: str) -> list[PictureSet]:

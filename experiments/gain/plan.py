@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from deblur.blur.motion import check_kernels
 from deblur.errors import DeblurError
+from deblur.exposure.paths import GYROSCOPE
 from detection.class_choice import check_classes
 from experiments.gain.inputs import Truths, match_folder, read_truths
 from experiments.gain.picture_sets import file_name_of
 from experiments.gain.records import MIRRORED, fused_name
+from experiments.recorded_paths import NO_PATHS, RecordedPaths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +32,7 @@ class Plan:
         truths: the pictures measured.
         files: folder of pictures to the file of each stem.
         n_unannotated: folder of pictures to how many have no annotation and are left out.
+        paths: recorded ones of the blurred pictures; None where there are none.
     """
 
     settings: Settings
@@ -38,6 +41,7 @@ class Plan:
     truths: Truths
     files: Mapping[Path, Mapping[str, Path]]
     n_unannotated: Mapping[Path, int]
+    paths: RecordedPaths | None
 
 
 def plan(settings: Settings, tools: Tools) -> Plan:
@@ -61,13 +65,18 @@ def plan(settings: Settings, tools: Tools) -> Plan:
     given = [folder for folder in (settings.sharp, settings.blurred) if folder is not None]
     given += [peer_folder(settings, peer, blur) for _, peer in settings.peers for blur in settings.blur_names]
     found = {folder: match_folder(folder, truths) for folder in given}
+    files = {folder: files for folder, (files, _) in found.items()}
+    paths = None
+    if settings.motions is not None and settings.blurred is not None:
+        paths = RecordedPaths(settings.motions, files[settings.blurred])
     return Plan(
         settings,
         detectors,
         deblurrers,
         truths,
-        files={folder: files for folder, (files, _) in found.items()},
+        files=files,
         n_unannotated={folder: count for folder, (_, count) in found.items()},
+        paths=paths,
     )
 
 
@@ -103,6 +112,8 @@ def _check_blurs(settings: Settings, deblurrers: Sequence[LoadedDeblurrer]) -> N
         check_kernels(spec)
     if settings.blurs and settings.sharp is None:
         raise DeblurError(f"--blur {settings.blurs[0]} needs sharp pictures: give --sharp DIR")
-    for deblurrer in deblurrers:
-        if deblurrer.takes_path and settings.blurred is not None:
-            raise DeblurError(f"{deblurrer.name}: the camera's path is known of synthetic blur alone, see --blur")
+    told = [deblurrer.name for deblurrer in deblurrers if deblurrer.takes_path]
+    if told and settings.blurred is not None and settings.motions is None:
+        raise DeblurError(f"{told[0]}: {NO_PATHS}")
+    if settings.motions is not None and not told:
+        raise DeblurError(f"--motion tells nobody: give --deblurrer NAME{GYROSCOPE}")

@@ -227,6 +227,7 @@ class DeblurrerRecord:
         consistent: of a network that is told the camera's path or searches for it, whether what it restores is made
             consistent with its picture (`deblur.exposure.consistency`); None of others, and in earlier runs.
         search: of one that searches for the path, the hash of what searches; None of others and of earlier runs.
+        paths: of one that is told recorded paths, the hash of the records; None of others and of earlier runs.
     """
 
     name: str
@@ -237,11 +238,12 @@ class DeblurrerRecord:
     parameters: int | None = None
     consistent: bool | None = None
     search: str | None = None
+    paths: str | None = None
 
     @property
-    def identity(self) -> tuple[str, bool | None, str | None]:
+    def identity(self) -> tuple[str, bool | None, str | None, str | None]:
         """What it restores with: one name may stand for several weights, and these for several ways."""
-        return self.sha256, self.consistent, self.search
+        return self.sha256, self.consistent, self.search, self.paths
 
 
 @dataclass(frozen=True, slots=True)

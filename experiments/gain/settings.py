@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from deblur.blur import BlurSpec
     from detection.types import Detector
+    from pipelines.motions import Motions
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Settings:
         backend: COCO library.
         image_size: side of the square that the detector sees, in pixels.
         fuse: also score the boxes of restored and blurred pictures together.
+        motions: recorded paths of the blurred pictures; None where nobody knows them, or ``blurs`` makes them.
     """
 
     annotations: Path
@@ -52,6 +54,7 @@ class Settings:
     backend: str = "pycocotools"
     image_size: int = 640
     fuse: bool = False
+    motions: Motions | None = None
 
     @property
     def blur_names(self) -> tuple[str, ...]:

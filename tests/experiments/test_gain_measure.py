@@ -34,6 +34,7 @@ from experiments.gain.narrator import Narrator
 from experiments.gain.plan import plan
 from experiments.gain.settings import Tools
 from experiments.gain.table import run_table
+from pipelines.motions import Motions
 
 if TYPE_CHECKING:
     from experiments.gain.records import GainRun
@@ -340,8 +341,37 @@ def test_a_network_is_told_what_a_sensor_felt_of_synthetic_blur(settings: Settin
 
 
 def test_nobody_knows_the_path_of_real_blur(settings: Settings, folder: Path, fakes: Any) -> None:
-    with pytest.raises(DeblurError, match=r"unmove\+gyro: the camera's path is known of synthetic blur"):
-        run(dataclasses.replace(settings, deblurrers=("unmove+gyro",)), folder, fakes)
+    told = dataclasses.replace(settings, deblurrers=("unmove+gyro",))
+    with pytest.raises(DeblurError, match=r"unmove\+gyro: the camera's path is known of what --blur makes"):
+        run(told, folder, fakes)
+
+
+def test_a_network_is_told_recorded_paths_of_real_blur(
+    settings: Settings, tmp_path: Path, folder: Path, fakes: Any
+) -> None:
+    for number, stem in enumerate(STEMS):
+        (tmp_path / f"{stem}.csv").write_text(f"t,x,y\n0,0,0\n1,{3 + number},0\n")
+    motions = Motions(tmp_path, None, None)
+    told = dataclasses.replace(settings, deblurrers=("unmove+gyro", "idle"), motions=motions, fuse=True)
+    gain = run(told, folder, fakes)
+    # Each sharp picture as it is, which no camera moved for, and each blurred one along its own record.
+    lengths = sorted(float(np.ptp(path.path[:, 0])) for path in fakes.paths)
+    assert lengths == pytest.approx([0] * 4 + [3, 4, 5, 6], abs=0.1)
+    recorded, idle, *fused = gain.deblurrers
+    assert (idle.paths, len(recorded.paths or "")) == (None, 64)
+    # Of other records nothing is taken out of the cache, and what is fused of them is called otherwise.
+    (tmp_path / "a.csv").write_text("t,x,y\n0,0,0\n1,9,0\n")
+    fakes.paths.clear()
+    again = run(told, folder, fakes)
+    assert max(float(np.ptp(path.path[:, 0])) for path in fakes.paths) == pytest.approx(9, abs=0.2)
+    assert again.deblurrers[0].identity != recorded.identity
+    assert [one.sha256 == other.sha256 for one, other in zip(again.deblurrers[2:], fused, strict=True)] == [
+        False,
+        True,
+        True,
+    ]
+    with pytest.raises(DeblurError, match=r"--motion tells nobody: give --deblurrer NAME\+gyro"):
+        run(dataclasses.replace(told, deblurrers=("idle",)), folder, fakes)
 
 
 def test_a_network_is_told_paths_by_its_name() -> None:

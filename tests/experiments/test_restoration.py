@@ -17,6 +17,7 @@ from deblur import Deblurrer
 from deblur.blur import parse_blur, synthesize, synthesize_with_motion
 from deblur.deblurrer import MAX_PIXELS
 from deblur.exposure.consistency import FOUND_SHARE
+from deblur.exposure.path_files import read_path
 from deblur.networks import MSTSGMConfig, build
 from deblur.path_search import PathSearch
 from deblur.pictures import read_picture, write_picture
@@ -510,7 +511,61 @@ def test_a_network_is_told_the_path_of_blur_that_is_made_here(
     assert scores["methods"]["mstsgm-guided+gyro"]["psnr"] != scores["methods"]["mstsgm-guided"]["psnr"]
     capsys.readouterr()
     assert run(data, *networks) == 1
-    assert "mstsgm-guided+gyro: the camera's path is known of synthetic blur alone" in capsys.readouterr().err
+    assert "mstsgm-guided+gyro: the camera's path is known of what --blur makes" in capsys.readouterr().err
+
+
+@pytest.fixture
+def records(tmp_path: Path, data: Path) -> Path:
+    """A path in pixels for each blurred picture, all unlike."""
+    for number, file in enumerate(sorted((data / "blur").rglob("*.png"))):
+        record = tmp_path / "gyro" / file.relative_to(data / "blur").with_suffix(".csv")
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(f"t,x,y\n0,0,0\n1,{4 + number},3\n")
+    return tmp_path / "gyro"
+
+
+def test_a_network_is_told_recorded_paths_of_real_blur(
+    tmp_path: Path, data: Path, records: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--deblurrer", "mstsgm-guided", "mstsgm-guided+gyro", "--motion", str(records), "--save-restored"]
+    assert run(data, *given) == 0
+    methods = json.loads(capsys.readouterr().out)["methods"]
+    assert "paths" not in methods["mstsgm-guided"]
+    told = Deblurrer.load("mstsgm-guided", "cpu")
+    for key in ("c", "d", "walk/a", "walk/b"):
+        blurred = read_picture(data / "blur" / f"{key}.png")
+        height, width = blurred.shape[:2]
+        restored = read_picture(tmp_path / "run" / "restored" / "mstsgm-guided+gyro" / f"{key}.png")
+        np.testing.assert_array_equal(restored, told(blurred, read_path(records / f"{key}.csv", width, height)))
+    # Another record is another method: what is scored already does not stand for it.
+    (records / "c.csv").write_text("t,x,y\n0,0,0\n1,-9,3\n")
+    assert main(["--resume", str(tmp_path / "run"), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)["methods"]
+    assert again["mstsgm-guided"]["psnr"] == methods["mstsgm-guided"]["psnr"]
+    for figure in ("paths", "psnr"):
+        assert again["mstsgm-guided+gyro"][figure] != methods["mstsgm-guided+gyro"][figure]
+
+
+def test_records_that_cannot_be_used_are_refused_before_there_is_a_run(
+    tmp_path: Path, data: Path, records: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = ["--deblurrer", "mstsgm-guided+gyro", "--motion", str(records)]
+    assert run(data, "--deblurrer", "mstsgm-guided", "--motion", str(records)) == 1
+    assert "--motion tells nobody: give --deblurrer NAME+gyro" in capsys.readouterr().err
+    (records / "walk" / "b.csv").write_text("t,x,y\n0,0,0\n1,999,3\n")
+    assert run(data, *told) == 1
+    assert f"{records / 'walk' / 'b.csv'} moves the picture by up to" in capsys.readouterr().err
+    (records / "walk" / "b.csv").unlink()
+    assert run(data, *told) == 1
+    assert f"1 of 4 sources have no file in {records}, the first is 'walk/b'" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(SystemExit) as stopped:
+        main(["--sharp", str(data / "sharp"), "--blur", "shake:8", *told])
+    assert stopped.value.code == 2
+    assert "--motion is for --blurred" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run(data, "--deblurrer", "mstsgm-guided", "--focal-length", "800")
+    assert "are for --motion" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("given", [["--save-restored"], ["--save-restored", "--restored", "a=b"], ["--examples", "3"]])
