@@ -34,7 +34,6 @@ from deblur.cli import (
     blur_text,
     given_options,
     parse_resumable,
-    plain_options,
     positive_int,
     run,
 )
@@ -54,7 +53,6 @@ if TYPE_CHECKING:
     from experiments.restoration_scores import PictureScore
 
 INPUT = "input"
-NOT_RECORDED = {"config", "resume", "output", "json"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -159,6 +157,7 @@ def _score(args: argparse.Namespace) -> int:
     from experiments.restoration_differences import differences
     from experiments.restoration_methods import load_methods
     from experiments.restoration_pairs import score_pairs
+    from pipelines.run_folder import open_resumable
 
     device = str(resolve_device(args.device))
     spec = parse_blur(args.blur) if args.blur else None
@@ -171,7 +170,7 @@ def _score(args: argparse.Namespace) -> int:
     if any(method.name == INPUT for method in methods):
         raise DeblurError(f"{INPUT!r} is what results call the blurred pictures: call a network otherwise by NAME=FILE")
     _check_sizes(pairs, methods)
-    folder = _run_folder(args, "-".join(method.name for method in methods)[:80] or INPUT)
+    folder = open_resumable(args, "restoration", "-".join(method.name for method in methods)[:80] or INPUT)
     environment = describe_environment(device, args.seed)
     write_environment(folder, environment)
     narrator = Narrator(folder / "log.txt")
@@ -193,22 +192,6 @@ def _score(args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _run_folder(args: argparse.Namespace, name: str) -> Path:
-    """The folder of a new run with its ``config.yaml``, or the one to go on with."""
-    from deblur.runs import check_options, write_yaml
-    from pipelines.run_folder import output_folder
-
-    options = plain_options(args, without=NOT_RECORDED)
-    options = {key: value for key, value in options.items() if value not in (None, [])}
-    if args.resume is not None:
-        folder: Path = args.resume
-        check_options(folder / "config.yaml", options)
-    else:
-        folder = output_folder(args.output, "restoration", name)
-        write_yaml(folder / "config.yaml", options)
-    return folder
-
-
 def _blur_here(pairs: Pairs, spec: BlurSpec, seed: int, folder: Path, narrator: Narrator) -> Pairs:
     """The pairs with blurred pictures made of the sharp ones and kept in ``folder``; a key and seed, one blur."""
     from deblur.blur import synthesize
@@ -228,17 +211,13 @@ def _check_sizes(pairs: Pairs, methods: Sequence[Method]) -> None:
     """Refuse pairs of two sizes, and restored files of another, before hours are spent on those before them."""
     from deblur.pictures import picture_size
     from experiments.restoration_methods import FolderMethod
+    from experiments.restoration_pairs import check_pair_sizes
 
-    folders = [method for method in methods if isinstance(method, FolderMethod)]
-    for key, blurred, sharp in pairs:
-        sizes = [picture_size(file) for file in (blurred, sharp)]
-        if sizes[0] != sizes[1]:
-            (width, height), (other_width, other_height) = sizes
-            raise DeblurError(
-                f"{blurred} is {width}x{height}, {sharp} is {other_width}x{other_height}; a pair has one size"
-            )
-        for method in folders:
-            method.check_size(key, sizes[0])
+    check_pair_sizes(pairs)
+    for method in methods:
+        if isinstance(method, FolderMethod):
+            for key, blurred, _ in pairs:
+                method.check_size(key, picture_size(blurred))
 
 
 def _metrics(

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from deblur.pictures import read_picture, write_picture
+from deblur.errors import DeblurError
+from deblur.pictures import picture_size, read_picture, write_picture
 from experiments.gain.cache import Cache, key_of, state_of_code
 from experiments.restoration_examples import Example, Extremes
 from experiments.restoration_methods import NetworkMethod
@@ -79,6 +80,20 @@ def score_pairs(
                     narrator.say(f"{key}: {method.name} could not be aligned; scored as it is")
             advance(1)
     return scores, examples, digest.hexdigest()
+
+
+def check_pair_sizes(pairs: Pairs) -> None:
+    """Refuse pairs of two sizes.
+
+    Raises:
+        DeblurError: a blurred and a sharp picture differ in size, or one cannot be read.
+    """
+    for _, blurred, sharp in pairs:
+        (width, height), (other_width, other_height) = (picture_size(file) for file in (blurred, sharp))
+        if (width, height) != (other_width, other_height):
+            raise DeblurError(
+                f"{blurred} is {width}x{height}, {sharp} is {other_width}x{other_height}; a pair has one size"
+            )
 
 
 class _OpenPair(NamedTuple):

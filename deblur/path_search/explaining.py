@@ -65,13 +65,13 @@ def explain(picture: NDArray[np.uint8], restore: Restore, starts: Tensor) -> Ten
 class Explaining:
     """One blurred picture, whose restorations are to be explained."""
 
-    def __init__(self, blurred: Tensor) -> None:
-        """Take a picture (1, 3, H, W), RGB in [0, 1]."""
+    def __init__(self, blurred: Tensor, every: int = _EVERY) -> None:
+        """Take a picture (1, 3, H, W), RGB in [0, 1]; light is averaged once ``every`` so many points of a path."""
         height, width = blurred.shape[-2:]
         self.frame = Frame(width, height)
         border = max(_LEAST_BORDER, round(_BORDER * width))
         self._inside = (..., slice(border, -border), slice(border, -border))
-        self._reblurring = Reblurring(self.frame, (height, width), [(0, 0)], blurred.device, _EVERY)
+        self._reblurring = Reblurring(self.frame, (height, width), [(0, 0)], blurred.device, every)
         self._gradients = self._gradients_of(luma(to_linear(blurred)))
 
     def path(self, restored: Tensor, starts: Tensor) -> Tensor:
@@ -84,25 +84,42 @@ class Explaining:
         light = luma(to_linear(restored.detach().clamp(0, 1)))
         with torch.no_grad():
             unlike = torch.cat([self.unlike(light, some) for some in starts.split(_AT_ONCE)])
-        waves = starts[unlike.argmin()].detach().clone()[None].requires_grad_()
+        return self.follow(light, starts[unlike.argmin()][None], None, _STEPS, _RATE)[0]
+
+    def follow(self, light: Tensor, starts: Tensor, middles: Tensor | None, steps: int, rate: float) -> Tensor:
+        """Where paths (N, 8, 3) lead that are moved until linear light (1, 1, H, W) explains the picture better.
+
+        Args:
+            light: of a sharp picture.
+            starts: the paths.
+            middles: (N, 3) where they have theirs, moved in place; None for paths about the light's own place.
+            steps: of Adam.
+            rate: of the first step, in pixels, which falls evenly to nothing.
+        """
+        waves = starts.detach().clone().requires_grad_()
+        about = None if middles is None else middles.clone().requires_grad_()
         speed = torch.arange(1, WAVES + 1, device=waves.device).unsqueeze(1)
-        optimizer = torch.optim.Adam([waves], _RATE, betas=_BETAS)
+        optimizer = torch.optim.Adam([waves] if about is None else [waves, about], rate, betas=_BETAS)
         with torch.enable_grad():
-            for step in range(_STEPS):
-                optimizer.param_groups[0]["lr"] = _RATE * (1 - step / _STEPS)
-                rough = (waves * speed).square().sum() / (waves.detach().square().sum() + _SMALL)
-                cost = self.unlike(light, waves).log().sum() + _ROUGHNESS * rough
+            for step in range(steps):
+                optimizer.param_groups[0]["lr"] = rate * (1 - step / steps)
+                size = waves.detach().square().sum((1, 2)) + _SMALL
+                rough = (waves * speed).square().sum((1, 2)) / size
+                cost = (self.unlike(light, waves, about).log() + _ROUGHNESS * rough).sum()
                 optimizer.zero_grad()
                 cost.backward()
                 optimizer.step()
-        return waves.detach()[0]
+        if middles is not None and about is not None:
+            middles.copy_(about.detach())
+        return waves.detach()
 
-    def unlike(self, light: Tensor, waves: Tensor) -> Tensor:
+    def unlike(self, light: Tensor, waves: Tensor, middles: Tensor | None = None) -> Tensor:
         """(N,) how unlike the blurred picture linear light (1, 1, H, W) becomes along paths (N, 8, 3).
 
         It is the mean distance of gradients, which neither brightness nor a few pixels that are far off decide.
+        ``middles`` are as of ``Reblurring``.
         """
-        again = self._gradients_of(self._reblurring(light.expand(len(waves), -1, -1, -1), waves))
+        again = self._gradients_of(self._reblurring(light.expand(len(waves), -1, -1, -1), waves, middles))
         return ((again - self._gradients).square().sum(1) + _FLOOR).sqrt().mean((1, 2))
 
     def _gradients_of(self, light: Tensor) -> Tensor:

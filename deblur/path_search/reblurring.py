@@ -41,12 +41,15 @@ class Reblurring:
         middles = torch.tensor([[left - x, top - y] for top, left in corners], device=device) + self._half
         self._x, self._y = middles.unbind(-1)
 
-    def __call__(self, light: Tensor, waves: Tensor) -> Tensor:
+    def __call__(self, light: Tensor, waves: Tensor, middle: Tensor | None = None) -> Tensor:
         """Windows (N W, 1, h, w) along paths (N, 8, 3), a path's windows side by side.
 
-        What moves in from outside a window is the window's own content mirrored at its border.
+        What moves in from outside a window is the window's own content mirrored at its border. ``middle`` (N, 3) is
+        where paths have theirs, along ``AXES``; None for where the light is.
         """
         path = (cosines(waves.device) @ waves)[:, self._sampled]
+        if middle is not None:
+            path = path + middle.unsqueeze(1)
         where = self._sources(path.unsqueeze(2)).transpose(0, 1).flatten(1, 2)
         total = torch.zeros_like(light)
         for step in where:

@@ -14,6 +14,7 @@ PARSERS = (
     "experiments.blur_gallery:build_parser",
     "experiments.compare:build_parser",
     "experiments.detection_gain:build_parser",
+    "experiments.fit_paths:build_parser",
     "experiments.path_critic:build_parser",
     "experiments.release:build_parser",
     "experiments.restoration:build_parser",

@@ -1,0 +1,113 @@
+"""The camera's path between a blurred picture and the sharp one that belongs to it.
+
+Data sets of real blur have a sharp frame for each blurred one, and seldom a gyroscope's record. Along the right path
+the sharp picture becomes the blurred one, so the path can be followed downhill without any network: from small copies,
+in which every blur is short, to large ones. It is what a perfect record of one rigid motion would have said.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from deblur.blur.sensor import to_linear
+from deblur.devices import to_batch
+from deblur.exposure.spectra import luma
+from deblur.path_search.explaining import Explaining
+from deblur.path_search.trial_path import AXES, WAVES
+from deblur.pictures import scale_down
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from deblur.blur import Motion
+
+
+class _Copy(NamedTuple):
+    """A stage of a fit.
+
+    Attributes:
+        side: of the copy, in pixels of its longer side.
+        kept: paths that are followed in it, the best ones of the stage before.
+        steps: of each.
+        rate: of the first step, in pixels.
+        every: see ``Explaining``.
+    """
+
+    side: int
+    kept: int
+    steps: int
+    rate: float
+    every: int
+
+
+_STARTS = 48
+_START = 0.7  # pixels, of the slowest cosine in the smallest copy
+_COPIES = (
+    _Copy(96, _STARTS, 60, 0.3, 6),
+    _Copy(192, 16, 60, 0.25, 6),
+    _Copy(384, 5, 60, 0.2, 4),
+    _Copy(640, 2, 80, 0.15, 2),
+)
+_STILL = 1e-4  # pixels: a path that does not move
+
+
+class Fit(NamedTuple):
+    """A path that was fitted.
+
+    Attributes:
+        path: about its mean, in pixels of the blurred picture, so that a picture restored along it lies in the middle.
+        shift: (right, down) pixels from the sharp picture's place to that middle.
+        unexplained: how unlike the blurred picture the sharp one is along the path, as a share of how unlike it is
+            where it stands: a tenth, for noise, where one rigid motion explains all, 1 where it explains nothing.
+    """
+
+    path: Motion
+    shift: tuple[float, float]
+    unexplained: float
+
+
+@torch.inference_mode(mode=False)  # paths are followed by gradients, whatever the caller has set
+def fit_path(
+    blurred: NDArray[np.uint8], sharp: NDArray[np.uint8], device: torch.device | str = "cpu", seed: int = 0
+) -> Fit:
+    """Find the path along which a sharp picture becomes the blurred one.
+
+    Args:
+        blurred: (H, W, 3), RGB uint8.
+        sharp: the same scene at some moment of the exposure, as large.
+        device: where it is done.
+        seed: of the paths that it begins with.
+
+    Raises:
+        ValueError: the two are not of one shape.
+    """
+    if blurred.shape != sharp.shape:
+        raise ValueError(f"pictures of shapes {blurred.shape} and {sharp.shape} are no pair")
+    device = torch.device(device)
+    speed = torch.arange(1, WAVES + 1).unsqueeze(1)
+    waves = _START * torch.randn(_STARTS, WAVES, AXES, generator=torch.Generator().manual_seed(seed)) / speed
+    waves, middles = waves.to(device), torch.zeros(_STARTS, AXES, device=device)
+    side = 0
+    for copy in _COPIES:
+        small = scale_down(blurred, copy.side)
+        if max(small.shape[:2]) == side:
+            break  # the picture has no more pixels than that
+        explaining = Explaining(to_batch(small, device), copy.every)
+        light = luma(to_linear(to_batch(scale_down(sharp, copy.side), device)))
+        larger = max(small.shape[:2]) / side if side else 1.0
+        side = max(small.shape[:2])
+        middles = middles[: copy.kept] * larger
+        waves = explaining.follow(light, waves[: copy.kept] * larger, middles, copy.steps, copy.rate)
+        with torch.no_grad():
+            unlike = explaining.unlike(light, waves, middles)
+        order = unlike.argsort()
+        waves, middles, unlike = waves[order], middles[order], unlike[order]
+    with torch.no_grad():
+        still = explaining.unlike(light, torch.full_like(waves[:1], _STILL))
+    larger = max(blurred.shape[:2]) / side
+    right, down, _ = (middles[0] * larger).tolist()
+    path = explaining.frame.motion(waves[0]).scaled(larger)
+    return Fit(path, (right, down), (unlike[0] / still[0]).item())

@@ -1,0 +1,62 @@
+"""Paths fitted to pairs of a blurred and a sharp picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from skimage import data as photographs
+
+from deblur import Deblurrer
+from deblur.blur import BlurSpec, synthesize_with_motion
+from deblur.blur.motion import rasterize
+from deblur.path_search.fitting import fit_path
+from deblur.pictures import scale_down
+
+SHARP = scale_down(photographs.astronaut()[:400], 300)
+
+
+def decibels(picture: np.ndarray, sharp: np.ndarray) -> float:
+    return -10 * np.log10(np.mean((picture / 255.0 - sharp / 255.0) ** 2))
+
+
+def test_a_fitted_path_restores_nearly_as_the_true_one_does():
+    blurred, motion = synthesize_with_motion(SHARP, BlurSpec("shake", 16), 3, "astronaut")
+    fit = fit_path(blurred, SHARP)
+    assert 0 < fit.unexplained < 0.3
+    assert np.hypot(*fit.shift) < 0.5
+    deblurrer = Deblurrer.load("mstsgm-guided", "cpu")
+    untold, fitted, true = (decibels(deblurrer(blurred, path), SHARP) for path in (None, fit.path, motion))
+    assert fitted > true - 1
+    assert fitted > untold + 1
+    # The way round is no matter of chance: kernels are alike, not one the other turned by 180 degrees.
+    kernels = [
+        rasterize(path.displacement(150, 120), path.of_row(120).weights, 41).ravel() for path in (fit.path, motion)
+    ]
+    alike, turned = (np.dot(smooth(kernels[0]), smooth(each)) for each in (kernels[1], kernels[1][::-1]))
+    assert alike > turned
+
+
+def smooth(kernel: np.ndarray) -> np.ndarray:
+    side = round(len(kernel) ** 0.5)
+    rows = kernel.reshape(side, side)
+    return sum(np.roll(rows, (i, j), (0, 1)) for i in range(-2, 3) for j in range(-2, 3)).ravel()
+
+
+def test_a_sharp_picture_from_another_moment_is_told_by_its_shift():
+    blurred, _ = synthesize_with_motion(SHARP, BlurSpec("straight", 12), 3, "astronaut")
+    moved = np.roll(SHARP, (2, -3), (0, 1))  # 3 pixels to the left of the exposure's middle
+    fit = fit_path(blurred, moved)
+    assert fit.shift == pytest.approx((3, -2), abs=0.4)
+    assert np.abs(fit.path.path.mean(axis=0)).max() < 1e-6
+
+
+def test_it_begins_by_its_seed_alone():
+    blurred, _ = synthesize_with_motion(SHARP[:64, :64], BlurSpec("shake", 28), 3, "astronaut")
+    one, same, other = (fit_path(blurred, SHARP[:64, :64], seed=seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one.path.path, same.path.path)
+    assert not np.array_equal(one.path.path, other.path.path)
+
+
+def test_a_pair_has_one_shape():
+    with pytest.raises(ValueError, match="are no pair"):
+        fit_path(SHARP, SHARP[:-1])
