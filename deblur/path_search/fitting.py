@@ -31,6 +31,7 @@ class _Copy(NamedTuple):
     Attributes:
         side: of the copy, in pixels of its longer side.
         kept: paths that are followed in it, the best ones of the stage before.
+        fresh: random ones beside them, for blur that is too short to be seen in smaller copies.
         steps: of each.
         rate: of the first step, in pixels.
         every: see ``Explaining``.
@@ -38,19 +39,19 @@ class _Copy(NamedTuple):
 
     side: int
     kept: int
+    fresh: int
     steps: int
     rate: float
     every: int
 
 
-_STARTS = 48
-_START = 0.7  # pixels, of the slowest cosine in the smallest copy
 _COPIES = (
-    _Copy(96, _STARTS, 60, 0.3, 6),
-    _Copy(192, 16, 60, 0.25, 6),
-    _Copy(384, 5, 60, 0.2, 4),
-    _Copy(640, 2, 80, 0.15, 2),
+    _Copy(96, 0, 48, 60, 0.3, 6),
+    _Copy(192, 12, 8, 60, 0.25, 6),
+    _Copy(384, 4, 4, 60, 0.2, 4),
+    _Copy(640, 2, 2, 80, 0.15, 2),
 )
+_FRESH = 0.7  # pixels, of the slowest cosine of a random path
 _STILL = 1e-4  # pixels: a path that does not move
 
 
@@ -87,9 +88,9 @@ def fit_path(
     if blurred.shape != sharp.shape:
         raise ValueError(f"pictures of shapes {blurred.shape} and {sharp.shape} are no pair")
     device = torch.device(device)
+    generator = torch.Generator().manual_seed(seed)
     speed = torch.arange(1, WAVES + 1).unsqueeze(1)
-    waves = _START * torch.randn(_STARTS, WAVES, AXES, generator=torch.Generator().manual_seed(seed)) / speed
-    waves, middles = waves.to(device), torch.zeros(_STARTS, AXES, device=device)
+    waves, middles = torch.zeros(0, WAVES, AXES, device=device), torch.zeros(0, AXES, device=device)
     side = 0
     for copy in _COPIES:
         small = scale_down(blurred, copy.side)
@@ -99,8 +100,10 @@ def fit_path(
         light = luma(to_linear(to_batch(scale_down(sharp, copy.side), device)))
         larger = max(small.shape[:2]) / side if side else 1.0
         side = max(small.shape[:2])
-        middles = middles[: copy.kept] * larger
-        waves = explaining.follow(light, waves[: copy.kept] * larger, middles, copy.steps, copy.rate)
+        fresh = (_FRESH * torch.randn(copy.fresh, WAVES, AXES, generator=generator) / speed).to(device)
+        waves = torch.cat([waves[: copy.kept] * larger, fresh])
+        middles = torch.cat([middles[: copy.kept] * larger, torch.zeros(copy.fresh, AXES, device=device)])
+        waves = explaining.follow(light, waves, middles, copy.steps, copy.rate)
         with torch.no_grad():
             unlike = explaining.unlike(light, waves, middles)
         order = unlike.argsort()
