@@ -66,7 +66,7 @@ def _fit(args: argparse.Namespace) -> int:
 
     from deblur.devices import resolve_device
     from deblur.pictures import match_pictures
-    from deblur.runs import describe_environment, write_environment
+    from deblur.runs import describe_environment, write_environment, write_json
     from experiments.gain.cache import Cache, state_of_code
     from experiments.gain.narrator import Narrator
     from pipelines.run_folder import open_resumable
@@ -92,10 +92,13 @@ def _fit(args: argparse.Namespace) -> int:
     result = {
         "n": len(pairs),
         "n_available": len(every_pair),
+        "limit": args.limit,
         "unexplained": _quartiles(table["unexplained"]),
         "extent": _quartiles(table["extent"]),
         "paths": str(folder / "paths"),
+        "run": str(folder),
     }
+    write_json(folder / "metrics.json", result)
     print(json.dumps(result) if args.json else _described(result))
     return EXIT_DONE
 

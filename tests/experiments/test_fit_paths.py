@@ -57,6 +57,7 @@ def test_records_are_read_as_the_paths_that_were_fitted(
     result = json.loads(capsys.readouterr().out)
     assert (result["n"], result["n_available"], fitted) == (2, 2, [5, 5])
     assert result["unexplained"]["median"] == 0.125
+    assert result == json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert result["extent"]["median"] == pytest.approx(47 / 48 * np.mean([np.hypot(2, 1), np.hypot(4, 1)]))
     for number, key in enumerate(("b", "walk/a"), 1):
         path = read_path(tmp_path / "run" / "paths" / f"{key}.csv", 120, 96)
