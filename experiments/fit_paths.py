@@ -104,12 +104,14 @@ def _fit(args: argparse.Namespace) -> int:
 
 
 def _check(pairs: Pairs) -> None:
-    """Refuse pairs of two sizes, and pictures that are stored turned, which records are not."""
-    from deblur.pictures import orientation_of
+    """Refuse pairs of two sizes, pictures that show too little, and those stored turned, which records are not."""
+    from deblur.path_search.fitting import check_size
+    from deblur.pictures import orientation_of, picture_size
     from experiments.restoration_pairs import check_pair_sizes
 
     check_pair_sizes(pairs)
     for _, blurred, _ in pairs:
+        check_size(*picture_size(blurred))
         if orientation_of(blurred) != 1:
             raise DeblurError(f"{blurred} is stored turned (EXIF), and records are of what is stored: save it upright")
 

@@ -44,7 +44,6 @@ def add_motion_options(parser: argparse._ActionsContainer, otherwise: str) -> No
     parser.add_argument(
         "--readout",
         type=not_negative,
-        default=0.0,
         metavar="SECONDS",
         help="of a rolling shutter: how much later than the first row the last one is exposed (default: 0, global)",
     )
@@ -68,4 +67,4 @@ def motions_of(args: argparse.Namespace) -> Motions | None:
 
     if args.motion is None:
         return None
-    return Motions(args.motion, args.focal_length, args.exposures, args.readout)
+    return Motions(args.motion, args.focal_length, args.exposures, args.readout or 0.0)

@@ -13,10 +13,11 @@ import torch
 
 from deblur.blur.sensor import to_linear
 from deblur.devices import to_batch
+from deblur.errors import DeblurError
 from deblur.exposure.spectra import luma
 from deblur.path_search.explaining import Explaining
 from deblur.path_search.trial_path import AXES, WAVES
-from deblur.pictures import scale_down
+from deblur.pictures import scale_down, scaled_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +53,7 @@ _COPIES = (
     _Copy(640, 2, 2, 80, 0.15, 2),
 )
 _FRESH = 0.7  # pixels, of the slowest cosine of a random path
+_LEAST_SIDE = 24  # pixels, of the smallest copy's shorter side: in less there is hardly anything to compare
 _STILL = 1e-4  # pixels: a path that does not move
 
 
@@ -84,9 +86,11 @@ def fit_path(
 
     Raises:
         ValueError: the two are not of one shape.
+        DeblurError: they show too little; see ``check_size``.
     """
     if blurred.shape != sharp.shape:
         raise ValueError(f"pictures of shapes {blurred.shape} and {sharp.shape} are no pair")
+    check_size(blurred.shape[1], blurred.shape[0])
     device = torch.device(device)
     generator = torch.Generator().manual_seed(seed)
     speed = torch.arange(1, WAVES + 1).unsqueeze(1)
@@ -114,3 +118,16 @@ def fit_path(
     right, down, _ = (middles[0] * larger).tolist()
     path = explaining.frame.motion(waves[0]).scaled(larger)
     return Fit(path, (right, down), (unlike[0] / still[0]).item())
+
+
+def check_size(width: int, height: int) -> None:
+    """Refuse pictures that show too little for a path to be fitted.
+
+    Raises:
+        DeblurError: a side is shorter than 24 pixels, or than a quarter of the other one.
+    """
+    if min(scaled_size(width, height, _COPIES[0].side)) < _LEAST_SIDE:
+        raise DeblurError(
+            f"a picture of {width}x{height} shows too little to fit a path: 24 pixels a side are the least, and a "
+            "quarter of the longer side"
+        )

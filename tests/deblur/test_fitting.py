@@ -9,6 +9,7 @@ from skimage import data as photographs
 from deblur import Deblurrer
 from deblur.blur import BlurSpec, synthesize_with_motion
 from deblur.blur.motion import rasterize
+from deblur.errors import DeblurError
 from deblur.path_search.fitting import fit_path
 from deblur.pictures import scale_down
 
@@ -57,6 +58,10 @@ def test_it_begins_by_its_seed_alone():
     assert not np.array_equal(one.path.path, other.path.path)
 
 
-def test_a_pair_has_one_shape():
+def test_what_is_no_pair_or_shows_too_little_is_refused():
     with pytest.raises(ValueError, match="are no pair"):
         fit_path(SHARP, SHARP[:-1])
+    for small in (SHARP[:23, :64], SHARP[:24, :120]):
+        with pytest.raises(DeblurError, match="shows too little to fit a path"):
+            fit_path(small, small)
+    assert fit_path(SHARP[:24, :24], SHARP[:24, :24]).unexplained > 0
