@@ -191,6 +191,14 @@ def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argp
     return parser.parse_args(arguments)
 
 
+def add_resumable_options(parser: argparse._ActionsContainer, task: str) -> None:
+    """Add ``--output`` and ``--resume`` of runs that go on; ``task`` is the folder of new ones below ``runs/``."""
+    parser.add_argument(
+        "--output", type=Path, metavar="RUN", help=f"folder of the run (default: a new one in runs/{task})"
+    )
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run and its options")
+
+
 def parse_resumable(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
     """As ``parse_args``, over the options of the run whose folder ``--resume RUN`` names; ``--output`` goes without."""
     arguments = list(sys.argv[1:] if argv is None else argv)

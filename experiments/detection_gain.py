@@ -22,6 +22,7 @@ from deblur.cli import (
     Collect,
     add_config_option,
     add_device_option,
+    add_resumable_options,
     add_seed_option,
     blur_spec,
     detector_side,
@@ -33,7 +34,7 @@ from deblur.cli import (
 from deblur.errors import DeblurError
 from detection.errors import DetectionError
 from detection.naming import parse_detector
-from pipelines.motion_options import add_motion_options, check_motion_options, motions_of
+from pipelines.motion_options import add_motion_options, check_recorded_options, motions_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,10 +119,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_seed_option(parser)
     add_device_option(parser)
     where = parser.add_argument_group("where")
-    where.add_argument(
-        "--output", type=Path, metavar="RUN", help="folder of the run (default: a new one in runs/detection_gain)"
-    )
-    where.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run and its options")
+    add_resumable_options(where, "detection_gain")
     where.add_argument("--json", action="store_true", help="print metrics.json on stdout in place of the table")
     add_config_option(parser)
     return parser
@@ -135,9 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--annotations is needed")
     if (arguments.blurred is None) == (not arguments.blur):
         parser.error("give either --blurred DIR or --blur SPEC")
-    check_motion_options(parser, arguments)
-    if arguments.motion is not None and arguments.blur:
-        parser.error("--motion is for --blurred: of blur that is made here NAME+gyro is told the true path")
+    check_recorded_options(parser, arguments)
     if arguments.blur and arguments.sharp is None:
         parser.error("--blur needs --sharp DIR to make blurred pictures from")
     return run(lambda: _measure(arguments), expected=(DeblurError, DetectionError))

@@ -19,6 +19,7 @@ from deblur.cli import (
     EXIT_DONE,
     add_config_option,
     add_device_option,
+    add_resumable_options,
     add_seed_option,
     parse_resumable,
     positive_int,
@@ -50,10 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--blurred", type=Path, required=True, metavar="DIR", help="blurred pictures")
     parser.add_argument("--sharp", type=Path, required=True, metavar="DIR", help="sharp pictures of the same names")
     parser.add_argument("--limit", type=positive_int, metavar="N", help="first N pairs only")
-    parser.add_argument(
-        "--output", type=Path, metavar="RUN", help="folder of the run (default: a new one in runs/fit_paths)"
-    )
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run and its options")
+    add_resumable_options(parser, "fit_paths")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON document on stdout")
     add_device_option(parser)
     add_seed_option(parser)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from deblur.exposure.paths import GYROSCOPE
 from deblur.pictures import orientation_of, picture_size
 from pipelines.sources import Source
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 NO_PATHS = "the camera's path is known of what --blur makes; of blurred pictures give its record by --motion"
 """Behind what is to be told paths that nobody gave."""
+TELLS_NOBODY = f"--motion tells nobody: give --deblurrer NAME{GYROSCOPE}"
+"""Where paths are given and no network is to be told them."""
 
 
 class RecordedPaths:
@@ -43,8 +46,9 @@ class RecordedPaths:
         self._motions = motions
         self._sources = {key: Source(str(file), PurePosixPath(key), file) for key, file in files.items()}
         self._files = files
-        motions.check([*self._sources.values()])
-        self.sha256 = motions.sha256([*self._sources.values()])
+        sources = list(self._sources.values())
+        motions.check(sources)
+        self.sha256 = motions.sha256(sources)
         for key, file in files.items():
             self(key, *picture_size(file))  # now, rather than after hours of work on those before it
 

@@ -30,6 +30,7 @@ from deblur.cli import (
     Collect,
     add_config_option,
     add_device_option,
+    add_resumable_options,
     add_seed_option,
     blur_text,
     given_options,
@@ -38,7 +39,7 @@ from deblur.cli import (
     run,
 )
 from deblur.errors import DeblurError
-from pipelines.motion_options import add_motion_options, check_motion_options, motions_of
+from pipelines.motion_options import add_motion_options, check_recorded_options, motions_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,9 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_resumable(parser, argv)
     if (args.blurred is None) == (args.blur is None):
         parser.error("give blurred pictures by --blurred DIR, or make them by --blur SPEC; one of the two")
-    check_motion_options(parser, args)
-    if args.motion is not None and args.blur is not None:
-        parser.error("--motion is for --blurred: of blur that is made here NAME+gyro is told the true path")
+    check_recorded_options(parser, args)
     if args.save_restored and not args.deblurrer:
         parser.error("--save-restored needs --deblurrer: without a network nothing is restored here")
     if "examples" in given_options(parser, argv) and not (args.deblurrer or args.restored):
@@ -114,10 +113,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="pictures to save of least and of most gain (default: 3)",
     )
     parser.add_argument("--save-restored", action="store_true", help="save what the networks restore, as PNG")
-    parser.add_argument(
-        "--output", type=Path, metavar="RUN", help="folder of the run (default: a new one in runs/restoration)"
-    )
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run and its options")
+    add_resumable_options(parser, "restoration")
     parser.add_argument("--json", action="store_true", help="print metrics.json on stdout in place of the table")
     add_device_option(parser)
     add_seed_option(parser)
@@ -128,7 +124,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _paths(args: argparse.Namespace, spec: BlurSpec | None, blurred: Mapping[str, Path]) -> PathOf | None:
     """What says the camera's path of each of the pictures that are scored; None where nobody knows."""
     from deblur.exposure.paths import GYROSCOPE, felt_path
-    from experiments.recorded_paths import RecordedPaths
+    from experiments.recorded_paths import TELLS_NOBODY, RecordedPaths
 
     if spec is not None:
         return partial(felt_path, spec, args.seed)
@@ -136,7 +132,7 @@ def _paths(args: argparse.Namespace, spec: BlurSpec | None, blurred: Mapping[str
     if motions is None:
         return None
     if not any(name.endswith(GYROSCOPE) for name in args.deblurrer):
-        raise DeblurError(f"--motion tells nobody: give --deblurrer NAME{GYROSCOPE}")
+        raise DeblurError(TELLS_NOBODY)
     return RecordedPaths(motions, blurred)
 
 

@@ -57,6 +57,13 @@ def check_motion_options(parser: argparse.ArgumentParser, args: argparse.Namespa
         parser.error(f"--motion {args.motion} is one record: say by --exposures FILE when each picture was taken")
 
 
+def check_recorded_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """`check_motion_options` of a command that blurs pictures itself as well, by ``--blur``."""
+    check_motion_options(parser, args)
+    if args.motion is not None and args.blur:
+        parser.error("--motion is for --blurred: of blur that is made here NAME+gyro is told the true path")
+
+
 def motions_of(args: argparse.Namespace) -> Motions | None:
     """The paths that are given; None where there are none.
 

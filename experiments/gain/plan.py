@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from deblur.blur.motion import check_kernels
 from deblur.errors import DeblurError
-from deblur.exposure.paths import GYROSCOPE
 from detection.class_choice import check_classes
 from experiments.gain.inputs import Truths, match_folder, read_truths
 from experiments.gain.picture_sets import file_name_of
 from experiments.gain.records import MIRRORED, fused_name
-from experiments.recorded_paths import NO_PATHS, RecordedPaths
+from experiments.recorded_paths import NO_PATHS, TELLS_NOBODY, RecordedPaths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -116,4 +115,4 @@ def _check_blurs(settings: Settings, deblurrers: Sequence[LoadedDeblurrer]) -> N
     if told and settings.blurred is not None and settings.motions is None:
         raise DeblurError(f"{told[0]}: {NO_PATHS}")
     if settings.motions is not None and not told:
-        raise DeblurError(f"--motion tells nobody: give --deblurrer NAME{GYROSCOPE}")
+        raise DeblurError(TELLS_NOBODY)
