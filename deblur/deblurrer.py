@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
+from deblur.along_path import AlongPath, Told
 from deblur.devices import resolve_device, to_batch
 from deblur.errors import DeblurError
-from deblur.exposure.consistency import FOUND_SHARE, MEASURED_SHARE, evidence_of_light, make_consistent
+from deblur.exposure.consistency import FOUND_SHARE, MEASURED_SHARE
 from deblur.exposure.kernels import exposure_along, spread
 from deblur.exposure.paths import GYROSCOPE
 from deblur.naming import parse_deblurrer
@@ -24,7 +24,7 @@ from deblur.tiling import MIN_SIDE, restore_in_tiles
 from deblur.working_size import LOOK_SIDE, carry_over, fitting_side, wanted_side
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -32,32 +32,10 @@ if TYPE_CHECKING:
 
     from deblur.exposure.kernels import Exposure
     from deblur.exposure.paths import CameraPath
-    from deblur.networks.guided import ExposureGuide
     from deblur.path_search import PathSearch
-
-    _InTiles = Callable[[Callable[[NDArray[np.uint8], int, int], NDArray[np.float32]]], NDArray[np.uint8]]
+    from deblur.path_search.trust import PathTrust
 
 MAX_PIXELS = 1 << 20
-
-
-class _Told(NamedTuple):
-    """A path that a picture is restored along.
-
-    Attributes:
-        path: in the picture's pixels.
-        share: how much of what would make the result consistent with its picture is done (``exposure.consistency``).
-    """
-
-    path: CameraPath
-    share: float
-
-    def scaled(self, factor: float) -> _Told:
-        """See ``CameraPath``."""
-        return self._replace(path=self.path.scaled(factor))
-
-    def cropped(self, left: int, top: int) -> _Told:
-        """See ``CameraPath``."""
-        return self._replace(path=self.path.cropped(left, top))
 
 
 class _Plan(NamedTuple):
@@ -98,6 +76,7 @@ class Deblurrer:
         takes_path: whether the network has a guide that can be told the camera's path.
         consistent: whether what it restores along a path is made consistent with its picture.
         search: what looks for the path of a picture that comes without one; None where the guide's estimate has to do.
+        trust: what tells where a measured path is to be believed; None where it is everywhere.
     """
 
     def __init__(
@@ -112,6 +91,7 @@ class Deblurrer:
         bfloat16: bool = False,
         consistent: bool = True,
         search: PathSearch | None = None,
+        trust: PathTrust | None = None,
     ) -> None:
         """Wrap a network of ``deblur.networks.build``: it is moved to ``device`` and put in evaluation mode.
 
@@ -132,16 +112,20 @@ class Deblurrer:
         if search is not None and self._guide is None:
             raise ValueError(f"{name} has no guide that could be told a path that is found")
         self.search = search
+        self.trust = trust
         self.card: dict[str, Any] = dict(card or {})
         self.name = name
         self.sha256: str = self.card.get("sha256", "")
         self.max_pixels = max_pixels
         self.seen_side = seen_side
         self.consistent = consistent
-        self._bfloat16 = bfloat16
         # Channels last saves oneDNN from reordering every map: much of mstsgm-nano's time on a processor.
         self._network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._multiple: int = network.multiple  # type: ignore[assignment]
+        self._precision = functools.partial(torch.autocast, "cuda", torch.bfloat16, enabled=bfloat16)
+        self._along: AlongPath | None = None
+        if isinstance(network, GuidedNetwork):
+            self._along = AlongPath(network, self.device, trust, self._precision)
 
     @classmethod
     @torch.inference_mode(mode=False)  # as ``load_released``: a search follows what it restores
@@ -154,6 +138,7 @@ class Deblurrer:
         seen_side: int | None = None,
         bfloat16: bool = False,
         consistent: bool | None = None,
+        doubting: bool = True,
     ) -> Deblurrer:
         """A Deblurrer of released weights.
 
@@ -171,6 +156,9 @@ class Deblurrer:
             consistent: make what is restored along a path, measured or searched for, consistent with its picture
                 (``exposure.consistency``); None takes the card's ``consistent``, or True. It gains a decibel or half of
                 one, and detections.
+            doubting: believe a measured path only where the picture bears it out (``path_search.trust``), which takes
+                a second restoration: for weights that a critic is released for, as all released guided ones. Without
+                it a path is believed everywhere.
 
         Raises:
             DeblurError: no such weights, a broken file, no such device, a name that cannot be, a search for a network
@@ -195,6 +183,11 @@ class Deblurrer:
             consistent = card.get("consistent", True)
             if not isinstance(consistent, bool):
                 raise DeblurError(f"the card of {asked.name} says consistent: {consistent!r}; it is true or false")
+        trust = None
+        if doubting and isinstance(network, GuidedNetwork):
+            from deblur.path_search.trust import PathTrust
+
+            trust = PathTrust.released(card, where)
         search = None
         if asked.searches:
             from deblur.path_search import Judge, PathSearch  # a second network, and only for this
@@ -211,6 +204,7 @@ class Deblurrer:
             bfloat16=bfloat16,
             consistent=consistent,
             search=search,
+            trust=trust,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -218,6 +212,7 @@ class Deblurrer:
         said: dict[str, Any] = {"name": self.name, "sha256": self.sha256, "max_pixels": self.max_pixels}
         if self.takes_path:
             said["consistent"] = self.consistent
+            said["trust"] = self.trust and self.trust.describe()
         if self.search:
             said["search"] = self.search.describe()
         return said
@@ -275,7 +270,7 @@ class Deblurrer:
         (along,) = self._completed(self._checked(path, 1), picture[None])
         return self._carry_out(self._plan(picture, along), picture, along).astype(np.float32, copy=False)
 
-    def _checked(self, path: CameraPath | Sequence[CameraPath | None] | None, count: int) -> list[_Told | None]:
+    def _checked(self, path: CameraPath | Sequence[CameraPath | None] | None, count: int) -> list[Told | None]:
         """A path for each picture; all of them None where they are not known."""
         if path is None:
             return [None] * count
@@ -284,41 +279,40 @@ class Deblurrer:
         paths: list[CameraPath | None] = [*path] if isinstance(path, Sequence) else [path]
         if len(paths) != count:
             raise ValueError(f"{len(paths)} camera paths for {count} pictures: give one a picture")
-        return [self._told(each, MEASURED_SHARE) for each in paths]
+        return [self._told(each, MEASURED_SHARE, doubted=True) for each in paths]
 
-    def _completed(self, paths: list[_Told | None], batch: NDArray[np.uint8]) -> list[_Told | None]:
+    def _completed(self, paths: list[Told | None], batch: NDArray[np.uint8]) -> list[Told | None]:
         """The paths, those that are missing searched for in the pictures that are blurred."""
         search = self.search
         if search is None:
             return paths
         return [
-            along or self._told(search(picture, self._without_search), FOUND_SHARE)
+            along or self._told(search(picture, self._without_search), FOUND_SHARE, doubted=False)
             for along, picture in zip(paths, batch, strict=True)
         ]
 
-    def _told(self, path: CameraPath | None, share: float) -> _Told | None:
-        return None if path is None else _Told(path, share if self.consistent else 0)
+    def _told(self, path: CameraPath | None, share: float, *, doubted: bool) -> Told | None:
+        return None if path is None else Told(path, share if self.consistent else 0, doubted)
 
     def _without_search(self, picture: NDArray[np.uint8], path: CameraPath | None) -> NDArray[np.uint8]:
         """One picture (H, W, 3) restored along a path, or by the guide's estimate."""
-        along = None if path is None else _Told(path, 0)  # nothing follows what the network makes of it
+        along = self._told(path, 0, doubted=False)  # nothing follows what the network makes of it
         return _rounded(self._carry_out(self._plan(picture, along), picture, along))
 
-    def _plan(self, picture: NDArray[np.uint8], path: _Told | None) -> _Plan:
+    def _plan(self, picture: NDArray[np.uint8], path: Told | None) -> _Plan:
         longest = max(picture.shape[:2])
         side = wanted_side(longest, self.seen_side)
         if self._guide is None or longest <= LOOK_SIDE:
             return _Plan(side)
         copy = scale_down(picture, LOOK_SIDE)
         with torch.inference_mode():
-            along = path and path.scaled(LOOK_SIDE / longest)
-            exposure = self._exposure(self._guide, to_batch(copy, self.device), along)
+            exposure = self._exposure(to_batch(copy, self.device), path and path.scaled(LOOK_SIDE / longest))
             if self.seen_side is not None and self.seen_side <= LOOK_SIDE and not exposure.blurred.item():
                 return _Plan(0)
         side = fitting_side(side, float(spread(exposure.kernels.mean).mean()))
         return _Plan(side, copy, exposure) if side == LOOK_SIDE else _Plan(side)
 
-    def _carry_out(self, plan: _Plan, picture: NDArray[np.uint8], path: _Told | None) -> NDArray[Any]:
+    def _carry_out(self, plan: _Plan, picture: NDArray[np.uint8], path: Told | None) -> NDArray[Any]:
         """One picture (H, W, 3) restored as planned: float32 in [0, 255], or uint8."""
         longest = max(picture.shape[:2])
         if plan.side == 0:
@@ -330,11 +324,14 @@ class Deblurrer:
         return carry_over(picture, smaller, self._restore_one(smaller, along, plan.exposure))
 
     def _restore_one(
-        self, picture: NDArray[np.uint8], path: _Told | None, exposure: Exposure | None = None
+        self, picture: NDArray[np.uint8], path: Told | None, exposure: Exposure | None = None
     ) -> NDArray[Any]:
         """One picture (H, W, 3) at its size, whole or in tiles: float32 in [0, 255], or uint8."""
         if picture.shape[0] * picture.shape[1] <= self.max_pixels:
-            return self._restore(picture[None], path, exposure)[0]
+            if path is None:
+                return self._restore(picture[None], exposure)[0]
+            assert self._along is not None
+            return self._along(picture, path, exposure)
         in_tiles = functools.partial(
             restore_in_tiles,
             picture,
@@ -342,68 +339,41 @@ class Deblurrer:
             multiple=self._multiple,
             least_side=self._least_side,
         )
-        if path is not None and path.share:
-            return self._consistent_tiles(in_tiles, path)
-        return in_tiles(lambda tile, left, top: self._restore(tile[None], path and path.cropped(left, top))[0])
+        if path is None:
+            return in_tiles(lambda tile, *_: self._restore(tile[None])[0])
+        assert self._along is not None
+        return self._along.in_tiles(in_tiles, path)
 
-    def _consistent_tiles(self, in_tiles: _InTiles, path: _Told) -> NDArray[np.uint8]:
-        """Restored by the network first, so that all tiles together say which light was averaged, then consistent."""
-        evidence: dict[tuple[int, int], float] = {}
-
-        def restore(tile: NDArray[np.uint8], left: int, top: int) -> NDArray[np.float32]:
-            along = path.cropped(left, top)
-            restored = self._restore(tile[None], along._replace(share=0))[0]
-            if not np.array_equal(restored, tile):  # as it is where nothing is blurred
-                pictures = to_batch(restored, self.device), to_batch(tile, self.device)
-                evidence[left, top] = evidence_of_light(*pictures, along.path)
-            return restored
-
-        def correct(tile: NDArray[np.uint8], left: int, top: int) -> NDArray[np.float32]:
-            height, width = tile.shape[:2]
-            part = restored[top : top + height, left : left + width]
-            if (left, top) not in evidence:
-                return part.astype(np.float32)
-            pictures = to_batch(part, self.device), to_batch(tile, self.device)
-            consistent = make_consistent(*pictures, path.cropped(left, top).path, path.share, as_light)
-            return (consistent[0] * 255).permute(1, 2, 0).cpu().numpy()
-
-        restored = in_tiles(restore)
-        as_light = sum(evidence.values()) >= 0
-        return in_tiles(correct)
-
-    def _restore(
-        self, batch: NDArray[np.uint8], path: _Told | None = None, exposure: Exposure | None = None
-    ) -> NDArray[np.float32]:
+    def _restore(self, batch: NDArray[np.uint8], exposure: Exposure | None = None) -> NDArray[np.float32]:
         """(B, H, W, 3) uint8 through the network at once, to the same shape as float32, clamped to [0, 255].
 
-        A path is that of one picture, and an exposure what is known or was seen of the pictures before. What a guide
-        finds to be sharp stays as it is. Along a path the result may be made consistent.
+        An exposure is what was seen of the pictures before. What a guide finds to be sharp stays as it is.
         """
         result = batch.astype(np.float32)
-        precision = torch.autocast("cuda", torch.bfloat16) if self._bfloat16 else contextlib.nullcontext()
         with torch.inference_mode():
             # (B, H, W, 3) seen as (B, 3, H, W) is channels last already: nothing is copied.
             x = torch.from_numpy(np.array(batch)).to(self.device).permute(0, 3, 1, 2).float() / 255
             blurred, told = np.ones(len(batch), bool), {}
             if self._guide is not None:
-                exposure = exposure or self._exposure(self._guide, x, path)
+                exposure = exposure or self._guide.estimate(x)
                 chosen = exposure.blurred
                 blurred = chosen.cpu().numpy()
                 if not blurred.all():
                     x, exposure = x[chosen], exposure.only(chosen)
                 told = {"exposure": exposure}
             if blurred.any():
-                with precision:
+                with self._precision():
                     restored: Tensor = self._network(x, finest_only=True, **told).picture.float()
-                if path is not None and path.share:
-                    restored = make_consistent(restored, x, path.path, path.share)
                 result[blurred] = (restored * 255).clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
         return result
 
-    def _exposure(self, guide: ExposureGuide, x: Tensor, path: _Told | None) -> Exposure:
-        """The kernels of pictures (B, 3, H, W) in [0, 1], by what is seen, or of one picture by its path."""
+    def _exposure(self, x: Tensor, path: Told | None) -> Exposure:
+        """The kernels of one picture (1, 3, H, W) in [0, 1], by what is seen or by its path."""
+        if path is None:
+            assert self._guide is not None
+            return self._guide.estimate(x)
         height, width = x.shape[2:]
-        return guide.estimate(x) if path is None else exposure_along(path.path, height, width, x.device)
+        return exposure_along(path.path, height, width, x.device)
 
 
 def load_told(name_or_file: str, device: str, seen_side: int | None = None) -> tuple[Deblurrer, bool]:

@@ -96,6 +96,12 @@ def released_sha256(network: nn.Module) -> str:
     return hashlib.sha256(_content_of(network)).hexdigest()
 
 
+def learnt_from(file: Path, card: Mapping[str, Any]) -> bool:
+    """Whether ``file`` was learnt from the restorations of a network's very weights, by the record beside it."""
+    record = file.with_suffix(".json")
+    return record.is_file() and bool(json.loads(record.read_text())["network"]["sha256"] == card["sha256"])
+
+
 @torch.inference_mode(mode=False)  # or who loads in that mode gets weights through which nothing can be followed
 def load_released(
     name_or_file: str | Path = "default", device: torch.device | str = "cpu"

@@ -195,6 +195,7 @@ def _what_differs(identity: tuple[Any, ...], among: Collection[tuple[Any, ...]])
         lambda value: f" consistent={value}",
         lambda value: f" search@{str(value)[:8]}",
         lambda value: f" paths@{str(value)[:8]}",
+        lambda value: f" trust@{str(value)[:8]}",
     )
     return "".join(word(value) for word, value, shown in zip(words, identity, differs, strict=False) if shown)
 

@@ -19,13 +19,10 @@ import argparse
 import hashlib
 import json
 import sys
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
 from deblur.cli import Collect, add_config_option, add_seed_option, parse_args, positive_int, run
 from deblur.errors import DeblurError
@@ -101,6 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from deblur.released import SUFFIX, load_released
         from deblur.runs import describe_environment, make_folder, make_room, write_atomically, write_json
         from experiments.critic_training import gains, train_critic
+        from experiments.sample_pool import check_samples
 
         network, card = load_released(options.judges or "default")
         if not isinstance(network, GuidedNetwork):
@@ -121,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         make_room(output)
         make_folder(options.samples, "choose another --samples")
         environment = describe_environment("cpu", options.seed)
-        _check_samples(
+        check_samples(
             options.samples / "config.yaml",
             {
                 "sharp": hashlib.sha256("\n".join(map(str, files)).encode()).hexdigest(),
@@ -174,42 +172,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(body)
 
 
-def _check_samples(config: Path, options: dict[str, Any]) -> None:
-    """Refuse to go on with samples that other options made."""
-    from deblur.runs import check_options, write_yaml
-
-    if config.is_file():
-        check_options(config, options)
-    else:
-        write_yaml(config, options)
-
-
 def _round(
     options: argparse.Namespace, files: Sequence[Path], places: range, critic: Critic | None, led_by: str
 ) -> Iterator[tuple[int, Samples]]:
     """The samples of a round with their numbers: those that are kept, and the others made and kept."""
     from experiments.critic_samples import COPIES, Samples, keep_judged_sample, keep_sample
+    from experiments.sample_pool import make_all
 
     led = f"-led-by-{led_by}" if led_by else ""  # other rounds before make others of the same number
     kept = {place: options.samples / f"sample-{place}{led}.npz" for place in places}
-    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
-        tasks = []
-        for place, file in kept.items():
-            if not file.is_file():
-                generator = np.random.default_rng([options.seed, place])
-                blur = f"{_KINDS[place % len(_KINDS)]}:{generator.uniform(_SHORTEST, _LONGEST):.3g}"
-                picture, seed = files[place % len(files)], int(generator.integers(2**31))
-                if options.judges:
-                    tasks.append(pool.submit(keep_judged_sample, file, picture, blur, seed, options.judges, critic))
-                else:
-                    copy = COPIES[place % len(COPIES)]
-                    tasks.append(pool.submit(keep_sample, file, picture, blur, seed, copy, critic))
-        try:
-            for task in tqdm(as_completed(tasks), total=len(tasks), desc="restoring", unit="sample", mininterval=10):
-                task.result()
-        except BaseException:  # an interrupt too: what has not begun need not be waited for
-            pool.shutdown(cancel_futures=True)
-            raise
+    tasks: list[tuple[Any, ...]] = []
+    for place, file in kept.items():
+        if not file.is_file():
+            generator = np.random.default_rng([options.seed, place])
+            blur = f"{_KINDS[place % len(_KINDS)]}:{generator.uniform(_SHORTEST, _LONGEST):.3g}"
+            picture, seed = files[place % len(files)], int(generator.integers(2**31))
+            tasks.append((file, picture, blur, seed, options.judges or COPIES[place % len(COPIES)], critic))
+    make_all(keep_judged_sample if options.judges else keep_sample, tasks, options.workers)
     for place, file in kept.items():
         yield place, Samples.load(file)
 

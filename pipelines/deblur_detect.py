@@ -100,6 +100,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_motion_options(models, "a guided network estimates it otherwise")
     models.add_argument(
+        "--trust-motion",
+        action="store_true",
+        help="believe --motion all over the picture, which is faster (default: where the picture bears it out, and "
+        "elsewhere the network's own estimate)",
+    )
+    models.add_argument(
         "--detector",
         default="yolo26n",
         metavar="NAME|FILE|NAME=FILE",
@@ -184,7 +190,7 @@ def deblur_detect(args: argparse.Namespace) -> int:
         from deblur import Deblurrer
 
         seen_side = None if args.full_size else args.imgsz
-        deblurrer = Deblurrer.load(args.deblurrer, device=device, seen_side=seen_side)
+        deblurrer = Deblurrer.load(args.deblurrer, device=device, seen_side=seen_side, doubting=not args.trust_motion)
     if motions is not None and deblurrer is not None and not deblurrer.takes_path:
         raise DeblurError(f"--motion: {deblurrer.name} has no guide to be told the camera's path")
     classes = None if args.classes is None else [name for group in args.classes for name in group]
@@ -260,6 +266,8 @@ def _completed(parser: argparse.ArgumentParser, args: argparse.Namespace, typed:
         parser.error("--fuse needs a deblurrer: without one there is only one picture to detect in")
     if args.motion is not None and args.deblurrer == "none":
         parser.error("--motion needs a deblurrer to be told the camera's path")
+    if args.trust_motion and args.motion is None:
+        parser.error("--trust-motion is for --motion")
     if args.full_size and args.deblurrer == "none":
         parser.error("--full-size needs a deblurrer: it is about what is restored")
     check_motion_options(parser, args)

@@ -166,9 +166,15 @@ def camera_path(motion: Motion) -> Motion:
 
 def felt_path(spec: BlurSpec, seed: int, key: str, width: int, height: int) -> Motion:
     """What a gyroscope measures, with its errors, while ``synthesize`` blurs a picture of this size: turns alone."""
-    motion = camera_path(draw_motion(spec, generator_for(spec, seed, key), width, height))
+    motion = draw_motion(spec, generator_for(spec, seed, key), width, height)
+    return felt(motion, generator_for(spec, seed, f"{key}\nsensor"))
+
+
+def felt(motion: Motion, generator: np.random.Generator) -> Motion:
+    """What a gyroscope measures of a motion, with the errors that a generator draws: turns of the camera alone."""
+    motion = camera_path(motion)
     turns = motion.path * (1, 1, 1, 0)  # of a camera that moves ahead it feels how it shakes, not how all grows
-    return as_measured(replace(motion, path=turns), generator_for(spec, seed, f"{key}\nsensor"))
+    return as_measured(replace(motion, path=turns), generator)
 
 
 def as_measured(motion: Motion, generator: np.random.Generator) -> Motion:

@@ -19,7 +19,7 @@ from deblur.blur.sensor import to_linear
 from deblur.exposure.kernels import KERNEL, Exposure, even_places, half_turned, known, spread
 from deblur.exposure.spectra import luma
 from deblur.path_search.reblurring import Reblurring
-from deblur.path_search.squares import gradients, statistics
+from deblur.path_search.squares import as_shown, gradients, statistics
 from deblur.path_search.trial_path import AXES, WAVES, Frame, spread_points
 from deblur.pictures import scaled_size
 
@@ -102,7 +102,7 @@ class Scene:
             self.blurred = self.cut(blurred)
             """The windows (W, 3, h, w)."""
             self._brightness = luma(self.blurred)
-            self._light = _light(self._brightness)
+            self._light = light_of(self._brightness)
             self._rows, self._columns = (even_places(side, _SPACING) for side in self._shape)
             self._reblurring = Reblurring(self.frame, self._shape, self._corners, blurred.device)
             nowhere = torch.zeros(1, WAVES, AXES, device=blurred.device)
@@ -185,14 +185,13 @@ class Scene:
             (F.relu(picture - 1) + F.relu(-picture)).mean((1, 2, 3)).add(1e-5).log(),
             _evenness(restored),
         ]
-        again = self._reblurring(_light(restored.clamp(0, 1)), waves)
+        again = self._reblurring(light_of(restored.clamp(0, 1)), waves)
         residual = again - self._light.repeat(len(waves), 1, 1, 1)
         inside = residual[..., _BORDER:-_BORDER, _BORDER:-_BORDER]
         numbers += [_rms(inside), _mean(inside), _of_gradients(inside)[0]]
         width = width_of(waves, self.frame, self.estimate)
         numbers += [each.repeat_interleave(len(self._corners)) for each in (*self.likelihood(waves), width.log())]
-        root = residual.sign() * (residual.abs() + _FLOOR).sqrt()
-        shown = torch.cat([restored, brightness + linear, brightness + encoded, root / 2 + 0.5, brightness], 1)
+        shown = as_shown(restored, brightness, guide, residual)
         shape = (len(waves), len(self._corners))
         return Judged(
             torch.stack(numbers, 1).unflatten(0, shape),
@@ -239,7 +238,7 @@ def _corners(brightness: Tensor, shape: tuple[int, int], count: int) -> list[tup
     return corners
 
 
-def _light(brightness: Tensor) -> Tensor:
+def light_of(brightness: Tensor) -> Tensor:
     """Linear light of grey pictures (B, 1, H, W)."""
     return luma(to_linear(brightness.expand(-1, 3, -1, -1)))
 

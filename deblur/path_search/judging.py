@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +10,7 @@ from deblur.devices import to_batch
 from deblur.path_search.critic import RELEASED, Critic
 from deblur.path_search.descent import Trial, follow, follow_by_parts, try_all
 from deblur.path_search.evidence import Scene
-from deblur.released import SUFFIX, released_sha256
+from deblur.released import SUFFIX, learnt_from, released_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,10 +58,7 @@ class Judge:
             DeblurError: a file cannot be read.
         """
         file = judge_file(card["name"])
-        record = file.with_suffix(".json")
-        if not record.is_file() or json.loads(record.read_text())["network"]["sha256"] != card["sha256"]:
-            return None
-        return cls(network, Critic.load(file))
+        return cls(network, Critic.load(file)) if learnt_from(file, card) else None
 
     def look(self, picture: NDArray[np.uint8], device: torch.device, windows: int = _AT_LAST) -> Scene:
         """A blurred picture (H, W, 3), RGB uint8, as it is judged; ``LED_BY`` windows do only to lead there."""

@@ -15,15 +15,32 @@ CELL = 8
 """Side of a square, in pixels."""
 STATISTICS = 46
 """Numbers of a square."""
+_DARKEST = 1e-7  # of a residual, where its root would be too steep
 _LAGS = (2, 4, 7)  # pixels, at which a ghost may follow an edge
+
+
+def as_shown(restored: Tensor, brightness: Tensor, guide: Tensor, residual: Tensor) -> Tensor:
+    """The pictures of trials that ``statistics`` are of, (B, 5, H, W).
+
+    They are brightness: restored, by the filter in linear light and in encoded values, what is left when the restored
+    one is blurred again (a half where nothing is; its signed root), blurred.
+
+    Args:
+        restored: (B, 1, H, W) brightness, not clamped.
+        brightness: (B, 1, H, W) of the blurred picture, in [0, 1].
+        guide: (B, G, H, W) its guide's channels.
+        residual: (B, 1, H, W) light of the restored one, blurred again, less the blurred picture's.
+    """
+    linear, encoded = guide[:, 0:1], guide[:, 1:2]
+    root = residual.sign() * (residual.abs() + _DARKEST).sqrt()
+    return torch.cat([restored, brightness + linear, brightness + encoded, root / 2 + 0.5, brightness], 1)
 
 
 def statistics(shown: Tensor) -> Tensor:
     """What the squares of a trial's pictures are like.
 
     Args:
-        shown: (B, 5, H, W) brightness in [0, 1]: restored, by the filter in linear light and in encoded values,
-            what is left when the restored one is blurred again (a half where nothing is; its signed root), blurred.
+        shown: (B, 5, H, W) as ``as_shown`` gives them.
 
     Returns:
         (B, STATISTICS, H / 8, W / 8): logarithms of root mean squares, of mean absolute values and roots of gradients,

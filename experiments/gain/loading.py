@@ -43,6 +43,8 @@ def tools_on(device: str, image_size: int) -> Tools:
         }
         if told:
             settings["path"] = GYROSCOPE
+            if deblurrer.trust is not None:
+                settings["trust"] = deblurrer.trust.describe()
         if deblurrer.search is not None:
             settings["search"] = deblurrer.search.describe()
         if told or deblurrer.search is not None:

@@ -161,6 +161,7 @@ def _deblurrer_records(plan: Plan, arms: Arms) -> list[DeblurrerRecord]:
                 consistent=loaded.settings.get("consistent"),
                 search=None if search is None else key_of(search=search),
                 paths=plan.paths.sha256 if loaded.takes_path and plan.paths is not None else None,
+                trust=loaded.settings.get("trust"),
             )
         )
     for name, _ in settings.peers:
@@ -177,8 +178,10 @@ def _deblurrer_records(plan: Plan, arms: Arms) -> list[DeblurrerRecord]:
 
 def _part(record: DeblurrerRecord) -> Any:
     """What fused boxes are of: of most ways of restoring what runs from before there were others knew of them."""
-    if record.paths is not None:
+    if record.trust is not None:
         return record.identity
+    if record.paths is not None:
+        return record.identity[:4]
     plain = record.consistent is None and record.search is None
     return record.sha256 if plain else record.identity[:3]
 

@@ -228,6 +228,8 @@ class DeblurrerRecord:
             consistent with its picture (`deblur.exposure.consistency`); None of others, and in earlier runs.
         search: of one that searches for the path, the hash of what searches; None of others and of earlier runs.
         paths: of one that is told recorded paths, the hash of the records; None of others and of earlier runs.
+        trust: of one that is told paths, the hash of what tells where they are believed
+            (`deblur.path_search.trust`); None of one that believes them everywhere, of others and of earlier runs.
     """
 
     name: str
@@ -239,11 +241,12 @@ class DeblurrerRecord:
     consistent: bool | None = None
     search: str | None = None
     paths: str | None = None
+    trust: str | None = None
 
     @property
-    def identity(self) -> tuple[str, bool | None, str | None, str | None]:
+    def identity(self) -> tuple[str, bool | None, str | None, str | None, str | None]:
         """What it restores with: one name may stand for several weights, and these for several ways."""
-        return self.sha256, self.consistent, self.search, self.paths
+        return self.sha256, self.consistent, self.search, self.paths, self.trust
 
 
 @dataclass(frozen=True, slots=True)

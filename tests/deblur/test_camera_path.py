@@ -604,8 +604,8 @@ def test_a_deblurrer_restores_more_where_it_is_told_the_path():
 def test_tiles_of_one_picture_agree_which_light_was_averaged(evidence, monkeypatch):
     _, blurred, motion = shaken(16)
     found, taken = iter(evidence), []
-    monkeypatch.setattr("deblur.deblurrer.evidence_of_light", lambda *pictures: next(found))
-    monkeypatch.setattr("deblur.deblurrer.make_consistent", lambda *given: taken.append(given[4]) or given[0])
+    monkeypatch.setattr("deblur.along_path.evidence_of_light", lambda *pictures: next(found))
+    monkeypatch.setattr("deblur.along_path.make_consistent", lambda *given: taken.append(given[4]) or given[0])
     Deblurrer.load("mstsgm-guided", "cpu", max_pixels=448 * 448)(blurred, motion)
     assert taken == [sum(evidence) > 0] * 2
 
@@ -687,9 +687,9 @@ def test_every_tile_is_told_its_own_part_of_the_path(monkeypatch, consistent):
         asked.append(path.center)
         return restored
 
-    monkeypatch.setattr("deblur.deblurrer.exposure_along", along)
-    monkeypatch.setattr("deblur.deblurrer.evidence_of_light", light)
-    monkeypatch.setattr("deblur.deblurrer.make_consistent", made)
+    monkeypatch.setattr("deblur.along_path.exposure_along", along)
+    monkeypatch.setattr("deblur.along_path.evidence_of_light", light)
+    monkeypatch.setattr("deblur.along_path.make_consistent", made)
     picture = np.tile(photographs.astronaut(), (2, 1, 1))[:600, :500]
     motion = Motion(np.outer(np.arange(-9.0, 10), (1, 0, 0, 0)), np.full(19, 1 / 19), (250.0, 300.0))
     Deblurrer.load("mstsgm-guided", "cpu", max_pixels=448 * 500, consistent=consistent)(picture, motion)

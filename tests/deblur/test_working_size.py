@@ -164,7 +164,7 @@ def test_long_blur_in_a_large_picture_is_undone_in_a_smaller_one(
     assert max(size) < 900
     np.testing.assert_array_equal(np.rint(deblurrer.unrounded(blurred, path)), restored)
     # What is made of a measured path afterwards takes more of the whole picture, so what the network does is compared.
-    monkeypatch.setattr("deblur.deblurrer.make_consistent", lambda restored, *_: restored)
+    monkeypatch.setattr("deblur.along_path.make_consistent", lambda restored, *_: restored)
     smaller = deblurrer(blurred, path)
     monkeypatch.setattr("deblur.deblurrer.fitting_side", lambda side, spread: side)
     whole = deblurrer(blurred, path)

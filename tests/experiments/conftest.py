@@ -16,6 +16,7 @@ from skimage.data import astronaut
 from deblur.errors import DeblurError
 from deblur.pictures import write_picture
 from detection.types import Detections
+from experiments import sample_pool
 from experiments.gain.settings import LoadedDeblurrer, LoadedDetector, Settings, Tools
 
 if TYPE_CHECKING:
@@ -186,3 +187,32 @@ def training_arguments(tmp_path: Path) -> list[str]:
     network = "--set widths=[16,20,24] encoder_blocks=[1,1,1] decoder_blocks=[1,1,1] --threads 1 --device cpu"
     data = f"--sharp {tmp_path / 'photos'} --crop 32 --batch 2 --val-limit 1 --val-side 48 --val-blur shake:8"
     return [*network.split(), *data.split(), "--output", str(tmp_path / "runs")]
+
+
+@pytest.fixture
+def samples_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What learns from samples makes them here, where tests can watch and change it."""
+    monkeypatch.setattr(sample_pool, "ProcessPoolExecutor", _InThisProcess)
+    monkeypatch.setattr(sample_pool, "as_completed", list)
+
+
+class _InThisProcess:
+    """A pool without processes."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def __enter__(self) -> _InThisProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def submit(self, function, *arguments):
+        made = function(*arguments)
+
+        class Done:
+            def result(self):
+                return made
+
+        return Done()

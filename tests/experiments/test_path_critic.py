@@ -50,10 +50,8 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def little(monkeypatch: pytest.MonkeyPatch) -> None:
+def little(monkeypatch: pytest.MonkeyPatch, samples_in_this_process: None) -> None:
     """The command in this process, with few samples and steps."""
-    monkeypatch.setattr(path_critic, "ProcessPoolExecutor", _InThisProcess)
-    monkeypatch.setattr(path_critic, "as_completed", list)
     monkeypatch.setattr(path_critic, "_SET_ASIDE", 2)
     monkeypatch.setattr(path_critic, "_LEAST_FIRST", 2)
     monkeypatch.setattr(critic_training, "_STEPS", 5)
@@ -181,28 +179,6 @@ def test_where_nothing_can_be_written_no_sample_is_made(
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith(f"error: cannot make the folder {file}: ")
         assert line.endswith(f"; choose another {place[-2]}")
-
-
-class _InThisProcess:
-    """A pool without processes."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        pass
-
-    def __enter__(self) -> _InThisProcess:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def submit(self, function, *arguments):
-        made = function(*arguments)
-
-        class Done:
-            def result(self):
-                return made
-
-        return Done()
 
 
 def test_what_a_judge_learns_from(photos: Path):

@@ -188,6 +188,21 @@ def test_the_deblurrer_is_told_each_pictures_path(
     assert not Path("none").exists()
 
 
+@pytest.mark.usefixtures("photos", "motion")
+def test_a_record_is_believed_everywhere_where_that_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    import deblur
+
+    told = ["photos", "--motion", "gyro", "--focal-length", "100"]
+    for options, doubting in (([], True), (["--trust-motion"], False)):
+        assert main([*told, *options]) == 0
+        assert vars(deblur.Deblurrer)["doubting"] is doubting  # the one of conftest.py
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        main(["photos", "--trust-motion"])
+    assert stop.value.code == 2
+    assert "--trust-motion is for --motion" in capsys.readouterr().err
+
+
 @pytest.fixture
 def reaches(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How far the pictures that a Deblurrer is given move, at their first row, as it is told."""

@@ -1,0 +1,149 @@
+"""Learn where to trust a camera's path that a guided network is told, for `deblur.path_search.trust`.
+
+    python -m experiments.path_trust --network mstsgm-guided --sharp photos/ --samples runs/path_trust --workers 2
+
+Sharp pictures are blurred and restored twice, along a path that is told and without one. The path is that of a sensor,
+of a bad sensor, of another moment, or of what is near while what is far moves less. What is learnt is how much of each
+restoration to take, square by square, so that the mixture is as near to the sharp picture as can be. Samples stay in
+--samples: the same command goes on where it was stopped. It writes the weights there, or where --output says, and
+their record beside them as .json; --output deblur/path_search/trust-in-NAME.safetensors releases them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deblur.cli import Collect, add_config_option, add_seed_option, parse_args, positive_int, run
+from deblur.errors import DeblurError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from experiments.trust_samples import TrustSample
+
+_SET_ASIDE = 9  # one picture in so many is not learnt from
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options of this command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.path_trust", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument(
+        "--network", metavar="NAME", default="default", help="a released guided network (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--sharp", nargs="+", action=Collect, type=Path, required=True, metavar="DIR", help="folders of sharp pictures"
+    )
+    parser.add_argument(
+        "--samples", type=Path, required=True, metavar="DIR", help="folder for samples, about 0.6 MB each"
+    )
+    parser.add_argument("--count", type=positive_int, default=900, metavar="N", help="of samples (default: 900)")
+    parser.add_argument(
+        "--looks", type=positive_int, default=24, metavar="N", help="times that each is looked at (default: 24)"
+    )
+    parser.add_argument("--workers", type=positive_int, default=1, help="processes of one thread (default: 1)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the file to write (default: trust-in-NAME.safetensors in --samples); restoring takes the one of that "
+        "name in deblur/path_search",
+    )
+    parser.add_argument("--json", action="store_true", help="print what came of it as one JSON document on stdout")
+    add_seed_option(parser)
+    add_config_option(parser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Learn and write weights; returns the exit code."""
+    options = parse_args(build_parser(), argv)
+
+    def body() -> int:
+        import numpy as np
+        import safetensors.torch
+
+        from deblur.networks.guided import GuidedNetwork
+        from deblur.path_search.trust import trust_file
+        from deblur.pictures import list_pictures
+        from deblur.released import SUFFIX, load_released
+        from deblur.runs import describe_environment, make_folder, make_room, write_atomically, write_json
+        from experiments.sample_pool import check_samples
+        from experiments.trust_training import gains, train_trust
+
+        network, card = load_released(options.network)
+        if not isinstance(network, GuidedNetwork):
+            raise DeblurError(f"--network {options.network}: {card['name']} has no guide that could be told a path")
+        output: Path = options.output or options.samples / trust_file(card["name"]).name
+        if output.suffix != SUFFIX:
+            raise DeblurError(f"--output {output}: weights are written as a {SUFFIX} file")
+        files = sorted({file.resolve(): file for folder in options.sharp for file in list_pictures(folder)}.values())
+        if min(len(files), options.count) <= _SET_ASIDE:
+            raise DeblurError(f"--sharp and --count: more than {_SET_ASIDE} pictures and samples are needed")
+        np.random.default_rng(options.seed).shuffle(files)
+        make_room(output)
+        make_folder(options.samples, "choose another --samples")
+        environment = describe_environment("cpu", options.seed)
+        check_samples(
+            options.samples / "config.yaml",
+            {
+                "sharp": hashlib.sha256("\n".join(map(str, files)).encode()).hexdigest(),
+                "seed": options.seed,
+                "network": card["sha256"],
+            },
+        )
+        samples = _samples(options, files)
+        unseen = [place for place in range(len(samples)) if place % len(files) % _SET_ASIDE == 0]
+        learnt = sorted(set(range(len(samples))) - set(unseen))
+        trust = train_trust([samples[place] for place in learnt], options.looks, options.seed)
+        scores = gains(trust, [samples[place] for place in unseen])
+        content = safetensors.torch.save(trust.state_dict())
+        write_atomically(output, content)
+        record = {
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "network": {"name": card["name"], "sha256": card["sha256"]},
+            "samples": len(samples),
+            "looks": options.looks,
+            "set_aside": scores,
+            "environment": environment,
+        }
+        write_json(output.with_suffix(".json"), record)
+        if options.json:
+            print(json.dumps({"file": str(output)} | record, allow_nan=False))
+        else:
+            for telling, score in scores.items():
+                print(
+                    f"{telling}: over the restoration by itself {score['mixed_db']:+.2f} dB mixed, "
+                    f"{score['told_db']:+.2f} dB told, {score['best_db']:+.2f} dB at best ({score['n']} set aside)"
+                )
+            print(output)
+        return 0
+
+    return run(body)
+
+
+def _samples(options: argparse.Namespace, files: Sequence[Path]) -> list[TrustSample]:
+    """All samples: those that are kept, and the others made and kept."""
+    import numpy as np
+
+    from experiments.sample_pool import make_all
+    from experiments.trust_samples import TrustSample, keep_trust_sample
+
+    kept = [options.samples / f"sample-{place}.npz" for place in range(options.count)]
+    tasks = []
+    for place, file in enumerate(kept):
+        if not file.is_file():
+            seed = int(np.random.default_rng([options.seed, place]).integers(2**31))
+            tasks.append((file, files[place % len(files)], seed, options.network))
+    make_all(keep_trust_sample, tasks, options.workers)
+    return [TrustSample.load(file) for file in kept]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
