@@ -13,7 +13,7 @@ from skimage import data as photographs
 
 from deblur.errors import DeblurError
 from deblur.path_search.squares import CELL
-from deblur.path_search.trust import SEEN, PathTrust
+from deblur.path_search.trust import SEEN, PathTrust, trust_file
 from deblur.released import load_released
 from experiments import path_trust, trust_samples
 from experiments.trust_samples import TELLINGS, TrustSample, trust_sample
@@ -149,3 +149,13 @@ def test_what_cannot_be_learnt_is_refused(
     assert path_trust.main(["--sharp", str(photos), "--samples", str(tmp_path / "samples"), *options]) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "samples").exists()
+
+
+@pytest.mark.parametrize("name", ["mstsgm-guided"])
+def test_committed_records_are_of_the_released_weights(name: str) -> None:
+    record = json.loads(trust_file(name).with_suffix(".json").read_text())
+    _, card = load_released(name)
+    assert record["network"] == {"name": name, "sha256": card["sha256"]}
+    trust = PathTrust.released(card, torch.device("cpu"))
+    assert trust is not None
+    assert record["sha256"] == trust.describe()

@@ -1,0 +1,138 @@
+"""Where a path that is told is believed."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from skimage import data as photographs
+
+from deblur import Deblurrer
+from deblur.blur import BlurSpec, Motion, synthesize_with_motion
+from deblur.errors import DeblurError
+from deblur.exposure.kernels import exposure_along
+from deblur.networks.guided import GUIDE_CHANNELS
+from deblur.path_search import trust
+from deblur.path_search.trust import SEEN, PathTrust, Restoration, TrustNetwork
+from deblur.released import load_released
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+CPU = torch.device("cpu")
+NAMES = ("mstsgm-guided",)
+
+
+def decibels(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    return 10 * math.log10(255**2 / np.square(one.astype(float) - other).mean())
+
+
+def photograph() -> NDArray[np.uint8]:
+    return photographs.astronaut()[:448, :512]
+
+
+def shaken(sharp: NDArray[np.uint8], seed: int = 0) -> tuple[NDArray[np.uint8], Motion]:
+    return synthesize_with_motion(sharp, BlurSpec("shake", 16), seed, "astronaut")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_released_networks_know_where_to_believe_a_path(name: str) -> None:
+    deblurrer = Deblurrer.load(name, "cpu")
+    assert deblurrer.trust is not None
+    assert deblurrer.describe()["trust"] == deblurrer.trust.describe()
+    assert Deblurrer.load(name, "cpu", doubting=False).describe()["trust"] is None
+
+
+def test_a_path_of_another_moment_does_less_harm() -> None:
+    sharp = photograph()
+    blurred, motion = shaken(sharp)
+    _, other = shaken(sharp, seed=3)
+    doubting, believing = (Deblurrer.load("mstsgm-guided", "cpu", doubting=way) for way in (True, False))
+    itself = decibels(doubting(blurred), sharp)
+    assert decibels(believing(blurred, other), sharp) < itself - 2
+    assert decibels(doubting(blurred, other), sharp) > itself - 0.7
+    # The right one is still worth what it was.
+    assert decibels(doubting(blurred, motion), sharp) > decibels(believing(blurred, motion), sharp) - 0.3
+
+
+def test_a_path_is_believed_where_it_holds() -> None:
+    sharp = photograph()
+    blurred, motion = shaken(sharp)
+    near, _ = shaken(sharp, seed=3)
+    seen = np.concatenate([blurred[:, :256], near[:, 256:]], 1)
+    doubting, believing = (Deblurrer.load("mstsgm-guided", "cpu", doubting=way) for way in (True, False))
+    kept, lost = (restored(seen, motion) for restored in (doubting, believing))
+    left, right = np.s_[:, 16:224], np.s_[:, 288:496]
+    assert decibels(kept[left], sharp[left]) > decibels(doubting(seen)[left], sharp[left]) + 0.5
+    assert decibels(kept[right], sharp[right]) > decibels(lost[right], sharp[right]) + 1
+
+
+def test_tiles_believe_as_the_whole_picture_does() -> None:
+    sharp = np.tile(photograph(), (2, 1, 1))[:600, :500]
+    blurred, motion = shaken(sharp)
+    _, other = shaken(sharp, seed=3)
+    whole, tiled = (Deblurrer.load("mstsgm-guided", "cpu", max_pixels=size) for size in (1 << 20, 448 * 500))
+    assert decibels(tiled(blurred, motion), whole(blurred, motion)) > 36
+    # What the network makes of a tile by itself is less like what it makes of the picture.
+    assert decibels(tiled(blurred, other), whole(blurred, other)) > 33
+
+
+def test_networks_that_nobody_learnt_from_are_told_as_before(network: torch.nn.Module) -> None:
+    deblurrer = Deblurrer(network, name="mine")
+    assert deblurrer.trust is None
+    _, card = load_released("mstsgm-guided")
+    assert PathTrust.released(card, CPU) is not None
+    assert PathTrust.released(card | {"sha256": "0" * 64}, CPU) is None
+    assert PathTrust.released(card | {"name": "another"}, CPU) is None
+
+
+def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "trust-in-mine.safetensors"
+    monkeypatch.setattr(trust, "trust_file", lambda name: file)
+    card = {"name": "mine", "sha256": "0"}
+    file.with_suffix(".json").write_text(json.dumps({"network": {"sha256": "0"}}))
+    with pytest.raises(DeblurError, match=r"cannot read .*trust-in-mine"):
+        PathTrust.released(card, CPU)
+    safetensors.torch.save_file({"other": torch.zeros(2)}, file)
+    with pytest.raises(DeblurError, match=r"of another version: make it anew with 'python -m experiments.path_trust'"):
+        PathTrust.released(card, CPU)
+
+
+@pytest.mark.parametrize(("height", "width"), [(61, 83), (8, 8), (7, 100), (100, 1)])
+def test_shares_are_of_every_pixel(height: int, width: int) -> None:
+    torch.manual_seed(0)
+    network = TrustNetwork()
+    torch.nn.init.normal_(network.leave.weight)
+    motion = Motion(np.outer(np.arange(-4.0, 5), (1, 0, 0, 0)), np.full(9, 1 / 9), (0.0, 0.0))
+    picture = torch.rand(1, 3, height, width)
+    made = Restoration(picture, torch.rand(1, GUIDE_CHANNELS, height, width))
+    shares = PathTrust(network).shares(picture, exposure_along(motion, height, width, CPU), made, made)
+    assert shares.shape == (1, 1, height, width)
+    assert bool(((shares >= 0) & (shares <= 1)).all())
+
+
+def test_what_is_wrong_far_away_counts() -> None:
+    torch.manual_seed(0)
+    network = TrustNetwork()
+    torch.nn.init.normal_(network.leave.weight)
+    seen = torch.randn(1, SEEN, 40, 40)
+    far = seen.clone()
+    far[..., 30:, 30:] += 3
+    with torch.no_grad():
+        assert not torch.allclose(network(seen)[..., :5, :5], network(far)[..., :5, :5], atol=1e-4)
+
+
+def test_found_paths_are_told_as_the_search_found_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    blurred, motion = shaken(photograph())
+    deblurrer = Deblurrer.load("mstsgm-guided", "cpu")
+    monkeypatch.setattr(PathTrust, "shares", lambda *given: pytest.fail("doubted"))
+    deblurrer.search = lambda picture, restore: replace(motion)  # type: ignore[assignment]
+    assert deblurrer(blurred).shape == blurred.shape
