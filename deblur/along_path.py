@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -50,6 +50,19 @@ class Told(NamedTuple):
         return self._replace(path=self.path.cropped(left, top))
 
 
+class Outcome(NamedTuple):
+    """A restored picture.
+
+    Attributes:
+        picture: (H, W, 3) RGB, float32 in [0, 255], or uint8.
+        believed: share of it, from 0 to 1, that came of a path it was told; None where it was told none, or nothing
+            was restored since nothing moved.
+    """
+
+    picture: NDArray[Any]
+    believed: float | None = None
+
+
 class _Otherwise(NamedTuple):
     """What stands in for a restoration along a path where that is not believed.
 
@@ -76,6 +89,11 @@ class _Made(NamedTuple):
     blurred: Tensor
     told: Told
     otherwise: _Otherwise | None
+
+    @property
+    def believed(self) -> float:
+        """Share of the result that comes of the path."""
+        return 1.0 if self.otherwise is None else float(self.otherwise.trust.mean())
 
     def result(self, as_light: bool | None = None) -> NDArray[np.float32]:
         """The picture (H, W, 3) in [0, 255]; ``as_light`` as for ``make_consistent``."""
@@ -110,8 +128,8 @@ class AlongPath:
         self._trust = trust
         self._precision = precision
 
-    def __call__(self, picture: NDArray[np.uint8], told: Told, exposure: Exposure | None = None) -> NDArray[np.float32]:
-        """One picture (H, W, 3), RGB uint8, restored whole: in [0, 255].
+    def __call__(self, picture: NDArray[np.uint8], told: Told, exposure: Exposure | None = None) -> Outcome:
+        """One picture (H, W, 3), RGB uint8, restored whole: float32 in [0, 255].
 
         Args:
             picture: what does not move by its path stays as it is.
@@ -120,13 +138,12 @@ class AlongPath:
         """
         with torch.inference_mode():
             made = self._made(picture, told, exposure)
-            return picture.astype(np.float32) if made is None else made.result()
+            return Outcome(picture.astype(np.float32)) if made is None else Outcome(made.result(), made.believed)
 
-    def in_tiles(self, in_tiles: InTiles, told: Told) -> NDArray[np.uint8]:
+    def in_tiles(self, in_tiles: InTiles, told: Told) -> Outcome:
         """One picture restored in tiles: by the network first, so that all tell which light was averaged."""
-        if not told.share:
-            return in_tiles(lambda tile, left, top: self(tile, told.cropped(left, top)))
         evidence: list[float] = []
+        believed: list[float] = []  # tiles are of one size
         otherwise: dict[tuple[int, int], _Otherwise | None] = {}
 
         def restore(tile: NDArray[np.uint8], left: int, top: int) -> NDArray[np.float32]:
@@ -134,6 +151,9 @@ class AlongPath:
                 made = self._made(tile, told.cropped(left, top))
                 if made is None:
                     return tile.astype(np.float32)
+                believed.append(made.believed)
+                if not told.share:
+                    return made.result()
                 evidence.append(evidence_of_light(made.restored, made.blurred, made.told.path))
                 otherwise[left, top] = made.otherwise
                 return _to_picture(made.restored)
@@ -149,7 +169,8 @@ class AlongPath:
                 return made.result(sum(evidence) >= 0)
 
         restored = in_tiles(restore)
-        return in_tiles(correct)
+        share = sum(believed) / len(believed) if believed else None
+        return Outcome(in_tiles(correct) if otherwise else restored, share)
 
     def _made(self, picture: NDArray[np.uint8], told: Told, exposure: Exposure | None = None) -> _Made | None:
         """What the network makes of a picture; None where nothing is blurred."""

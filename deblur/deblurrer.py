@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from deblur.along_path import AlongPath, Told
+from deblur.along_path import AlongPath, Outcome, Told
 from deblur.devices import resolve_device, to_batch
 from deblur.errors import DeblurError
 from deblur.exposure.consistency import FOUND_SHARE, MEASURED_SHARE
@@ -243,7 +243,7 @@ class Deblurrer:
         plans = [self._plan(picture, along) for picture, along in zip(batch, paths, strict=True)]
         apart = any(along is not None for along in paths) or any(plan.side < max(height, width) for plan in plans)
         if apart or height * width > self.max_pixels:
-            restored = [_rounded(self._carry_out(*each)) for each in zip(plans, batch, paths, strict=True)]
+            restored = [_rounded(self._carry_out(*each).picture) for each in zip(plans, batch, paths, strict=True)]
         else:
             at_once = self.max_pixels // (height * width)
             chunks = [slice(i, i + at_once) for i in range(0, len(batch), at_once)]
@@ -268,7 +268,23 @@ class Deblurrer:
         if picture.shape[0] * picture.shape[1] > self.max_pixels:
             raise ValueError(f"a picture of shape {picture.shape} goes in tiles: max_pixels is {self.max_pixels}")
         (along,) = self._completed(self._checked(path, 1), picture[None])
-        return self._carry_out(self._plan(picture, along), picture, along).astype(np.float32, copy=False)
+        return self._carry_out(self._plan(picture, along), picture, along).picture.astype(np.float32, copy=False)
+
+    def restore_along(self, picture: NDArray[np.uint8], path: CameraPath) -> tuple[NDArray[np.uint8], float | None]:
+        """As a call of one picture (H, W, 3), and how far its path was believed.
+
+        Returns:
+            The picture, and the share of it, from 0 to 1, that came of the path: near 0 the picture speaks against the
+            path, by another clock or focal length as it may be. None where by the path nothing moved.
+
+        Raises:
+            TypeError: as a call.
+            ValueError: as a call.
+        """
+        _check_pictures(picture, {3: "(H, W, 3)"})
+        (along,) = self._checked(path, 1)
+        restored, believed = self._carry_out(self._plan(picture, along), picture, along)
+        return _rounded(restored), believed
 
     def _checked(self, path: CameraPath | Sequence[CameraPath | None] | None, count: int) -> list[Told | None]:
         """A path for each picture; all of them None where they are not known."""
@@ -297,7 +313,7 @@ class Deblurrer:
     def _without_search(self, picture: NDArray[np.uint8], path: CameraPath | None) -> NDArray[np.uint8]:
         """One picture (H, W, 3) restored along a path, or by the guide's estimate."""
         along = self._told(path, 0, doubted=False)  # nothing follows what the network makes of it
-        return _rounded(self._carry_out(self._plan(picture, along), picture, along))
+        return _rounded(self._carry_out(self._plan(picture, along), picture, along).picture)
 
     def _plan(self, picture: NDArray[np.uint8], path: Told | None) -> _Plan:
         longest = max(picture.shape[:2])
@@ -312,24 +328,23 @@ class Deblurrer:
         side = fitting_side(side, float(spread(exposure.kernels.mean).mean()))
         return _Plan(side, copy, exposure) if side == LOOK_SIDE else _Plan(side)
 
-    def _carry_out(self, plan: _Plan, picture: NDArray[np.uint8], path: Told | None) -> NDArray[Any]:
-        """One picture (H, W, 3) restored as planned: float32 in [0, 255], or uint8."""
+    def _carry_out(self, plan: _Plan, picture: NDArray[np.uint8], path: Told | None) -> Outcome:
+        """One picture (H, W, 3) restored as planned."""
         longest = max(picture.shape[:2])
         if plan.side == 0:
-            return picture.copy()
+            return Outcome(picture.copy())
         if plan.side == longest:
             return self._restore_one(picture, path)
         along = path and path.scaled(plan.side / longest)
         smaller = scale_down(picture, plan.side) if plan.copy is None else plan.copy
-        return carry_over(picture, smaller, self._restore_one(smaller, along, plan.exposure))
+        restored, believed = self._restore_one(smaller, along, plan.exposure)
+        return Outcome(carry_over(picture, smaller, restored), believed)
 
-    def _restore_one(
-        self, picture: NDArray[np.uint8], path: Told | None, exposure: Exposure | None = None
-    ) -> NDArray[Any]:
-        """One picture (H, W, 3) at its size, whole or in tiles: float32 in [0, 255], or uint8."""
+    def _restore_one(self, picture: NDArray[np.uint8], path: Told | None, exposure: Exposure | None = None) -> Outcome:
+        """One picture (H, W, 3) at its size, whole or in tiles."""
         if picture.shape[0] * picture.shape[1] <= self.max_pixels:
             if path is None:
-                return self._restore(picture[None], exposure)[0]
+                return Outcome(self._restore(picture[None], exposure)[0])
             assert self._along is not None
             return self._along(picture, path, exposure)
         in_tiles = functools.partial(
@@ -340,7 +355,7 @@ class Deblurrer:
             least_side=self._least_side,
         )
         if path is None:
-            return in_tiles(lambda tile, *_: self._restore(tile[None])[0])
+            return Outcome(in_tiles(lambda tile, *_: self._restore(tile[None])[0]))
         assert self._along is not None
         return self._along.in_tiles(in_tiles, path)
 

@@ -3,13 +3,14 @@
 >>> from deblur import Deblurrer
 >>> from detection.yolo import YoloDetector
 >>> chain = DeblurDetect(Deblurrer.load(), YoloDetector("yolo26n"))
->>> restored, detections, times = chain(picture)  # picture: RGB uint8 (H, W, 3)
+>>> result = chain(picture)  # picture: RGB uint8 (H, W, 3)
+>>> result.restored, result.detections
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
     Restorer = Callable[..., NDArray[np.uint8]]
 
 
+@runtime_checkable
+class RestoresAlong(Protocol):
+    """A deblurrer that says how far it believed a path: `deblur.Deblurrer` is one."""
+
+    def restore_along(self, picture: NDArray[np.uint8], path: CameraPath) -> tuple[NDArray[np.uint8], float | None]:
+        """The picture restored, and the share of it that came of the path, None where nothing moved."""
+
+
 class Times(NamedTuple):
     """How long the parts took, in milliseconds of wall time; ``deblur`` is None where nothing was restored."""
 
@@ -40,11 +49,14 @@ class DeblurDetectResult(NamedTuple):
         restored: RGB uint8 (H, W, 3), the picture that the detector saw, with ``fuse`` beside the one that came in.
         detections: boxes in its pixels.
         times: how long it took.
+        believed: share of the restored picture, from 0 to 1, that came of the camera's path; None where none was given,
+            nothing moved, or the deblurrer does not say.
     """
 
     restored: NDArray[np.uint8]
     detections: Detections
     times: Times
+    believed: float | None = None
 
 
 class DeblurDetect:
@@ -82,8 +94,10 @@ class DeblurDetect:
             path: the camera's while the shutter was open, where it is known (``deblur.exposure.path_files.read_path``).
         """
         start = time.perf_counter()
-        restored = picture
-        if self.deblurrer is not None:
+        restored, believed = picture, None
+        if path is not None and isinstance(self.deblurrer, RestoresAlong):
+            restored, believed = self.deblurrer.restore_along(picture, path)
+        elif self.deblurrer is not None:
             # A deblurrer that knows nothing of paths need not take one.
             restored = self.deblurrer(picture) if path is None else self.deblurrer(picture, path)
         between = time.perf_counter()
@@ -94,4 +108,4 @@ class DeblurDetect:
         detections = detections.select(self.confidence)
         end = time.perf_counter()
         deblur_ms = None if self.deblurrer is None else (between - start) * 1000
-        return DeblurDetectResult(restored, detections, Times(deblur_ms, (end - between) * 1000))
+        return DeblurDetectResult(restored, detections, Times(deblur_ms, (end - between) * 1000), believed)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 SAVED = ("annotated", "deblurred", "side-by-side", "json", "txt", "coco")
 SAVED_BY_DEFAULT = ("annotated", "deblurred")
 MOST_LINES = 20  # of pictures in the printed summary; log.txt has all
+LEAST_BELIEVED = 0.35  # a right path comes to .7 in the median of pictures, one of another moment to .2
+DOUBTS = ": the pictures speak against them, so check clock, axes and focal length (docs/camera-path.md)"
 
 EXAMPLES = """\
 examples:
@@ -255,6 +257,10 @@ def print_summary(document: dict[str, Any]) -> None:
     if n_stills > MOST_LINES:
         print(f"... and {n_stills - MOST_LINES} more pictures")
     print(f"{len(entries)} done, found in all: {counted(total)}")
+    believed = [share for entry in entries if (share := entry.get("path_believed")) is not None]
+    if believed:
+        share = sum(believed) / len(believed)
+        print(f"of what was restored {share:.0%} came of the camera's paths{DOUBTS * (share < LEAST_BELIEVED)}")
     print(f"results: {document['run']}")
 
 

@@ -116,6 +116,8 @@ class Process:
                 self._submit(item, None, entry, writers)
             self.entries.append(entry)
             return
+        if self._motions is not None:
+            entry["path_believed"] = None if result.believed is None else round(result.believed, 3)
         entry["detections"] = detection_entries(result.detections)
         entry["time_ms"] |= {"deblur": _rounded(result.times.deblur), "detect": _rounded(result.times.detect)}
         self._submit(item, result, entry, writers)  # first: Ctrl-C while it waits leaves no trace of a picture

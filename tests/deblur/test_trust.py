@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import pytest
 import safetensors.torch
@@ -15,6 +16,7 @@ from skimage import data as photographs
 
 from deblur import Deblurrer
 from deblur.blur import BlurSpec, Motion, synthesize_with_motion
+from deblur.blur.motion import still
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import exposure_along
 from deblur.networks.guided import GUIDE_CHANNELS
@@ -61,6 +63,32 @@ def test_a_path_of_another_moment_does_less_harm() -> None:
     assert decibels(doubting(blurred, other), sharp) > itself - 0.7
     # The right one is still worth what it was.
     assert decibels(doubting(blurred, motion), sharp) > decibels(believing(blurred, motion), sharp) - 0.3
+
+
+def test_it_says_how_far_a_path_was_believed() -> None:
+    blurred, motion = shaken(photograph())
+    _, other = shaken(photograph(), seed=3)
+    doubting, believing = (Deblurrer.load("mstsgm-guided", "cpu", doubting=way) for way in (True, False))
+    shares = []
+    for path in (motion, other):
+        restored, believed = doubting.restore_along(blurred, path)
+        np.testing.assert_array_equal(restored, doubting(blurred, path))
+        assert believed is not None
+        shares.append(believed)
+    assert shares[0] > 0.5
+    assert shares[1] < 0.35
+    restored, believed = believing.restore_along(blurred, other)
+    assert believed == 1
+    np.testing.assert_array_equal(restored, believing(blurred, other))
+    unmoved, believed = doubting.restore_along(blurred, still(512, 448))
+    assert believed is None
+    np.testing.assert_array_equal(unmoved, blurred)
+    # In tiles it is about the same.
+    large = cv2.resize(blurred, (1024, 896), interpolation=cv2.INTER_CUBIC)
+    _, believed = Deblurrer.load("mstsgm-guided", "cpu", max_pixels=448 * 512).restore_along(large, motion.scaled(2))
+    assert believed == pytest.approx(shares[0], abs=0.2)
+    with pytest.raises(ValueError, match="mstsgm-nano has no guide"):
+        Deblurrer.load("mstsgm-nano", "cpu").restore_along(blurred, motion)
 
 
 def test_a_path_is_believed_where_it_holds() -> None:

@@ -33,6 +33,7 @@ class FakeDeblurrer:
 
     doubting: bool | None = None
     """How the last one was loaded."""
+    believed: float | None = 0.62
 
     def __init__(self, name: str = "brighter") -> None:
         self.name = name
@@ -49,6 +50,9 @@ class FakeDeblurrer:
     ) -> FakeDeblurrer:
         FakeDeblurrer.doubting = doubting
         return cls("brighter" if name_or_file == "default" else name_or_file)
+
+    def restore_along(self, picture: NDArray[np.uint8], path: CameraPath) -> tuple[NDArray[np.uint8], float | None]:
+        return self(picture, path), self.believed
 
     def describe(self) -> dict[str, str]:
         return {"name": self.name, "sha256": self.sha256}

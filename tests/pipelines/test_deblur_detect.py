@@ -58,7 +58,8 @@ def test_the_chain_detects_on_the_restored_picture(flat: Flat) -> None:
     from detection.yolo import YoloDetector
 
     picture = flat(95)
-    restored, detections, times = DeblurDetect(Deblurrer.load(), YoloDetector())(picture)
+    restored, detections, times, believed = DeblurDetect(Deblurrer.load(), YoloDetector())(picture)
+    assert believed is None
     np.testing.assert_array_equal(restored, flat(105))
     np.testing.assert_array_equal(picture, flat(95))
     assert detections.class_names == ("bus", "person"), "the person is seen in bright pictures only"
@@ -76,7 +77,7 @@ def test_fusing_detects_in_both_pictures(flat: Flat) -> None:
     from detection.yolo import YoloDetector
 
     chain = DeblurDetect(Deblurrer.load(), YoloDetector(), fuse=True)
-    _, detections, _ = chain(flat(95))
+    detections = chain(flat(95)).detections
     assert detections.class_names == ("bus", "person")
     assert detections.scores == pytest.approx([0.9, 0.25]), "the person is in one of the two pictures only"
     surer = DeblurDetect(Deblurrer.load(), YoloDetector(), fuse=True, confidence=0.3)
@@ -186,6 +187,33 @@ def test_the_deblurrer_is_told_each_pictures_path(
     assert main([*told, "--output", "none"]) == 1
     assert "1 of 2 sources have no file in gyro, the first is 'dark'" in capsys.readouterr().err
     assert not Path("none").exists()
+
+
+@pytest.mark.usefixtures("photos", "motion")
+@pytest.mark.parametrize(
+    ("believed", "says"),
+    [
+        (0.6249, "of what was restored 62% came of the camera's paths\n"),
+        (0.34, "of what was restored 34% came of the camera's paths: the pictures speak against them, so check clock"),
+        (None, ""),
+    ],
+)
+def test_how_far_a_record_is_believed_is_said(
+    believed: float | None, says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import deblur
+
+    monkeypatch.setattr(deblur.Deblurrer, "believed", believed, raising=False)
+    assert main(["photos", "--motion", "gyro", "--focal-length", "100", "--output", "told"]) == 0
+    said = capsys.readouterr().out
+    assert says in said
+    assert ("came of the camera's paths" in said) is (believed is not None)
+    entries = json.loads(Path("told/detections.json").read_text())["pictures"]
+    assert [entry["path_believed"] for entry in entries] == [believed and round(believed, 3)] * 2
+    assert main(["photos", "--output", "untold"]) == 0
+    assert all(
+        "path_believed" not in entry for entry in json.loads(Path("untold/detections.json").read_text())["pictures"]
+    )
 
 
 @pytest.mark.usefixtures("photos", "motion")
