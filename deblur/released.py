@@ -102,6 +102,25 @@ def learnt_from(file: Path, card: Mapping[str, Any]) -> bool:
     return record.is_file() and bool(json.loads(record.read_text())["network"]["sha256"] == card["sha256"])
 
 
+def load_learnt(network: nn.Module, file: Path, command: str) -> None:
+    """Fill a network with weights that belong to another one's; they have a record beside them, but no card.
+
+    Args:
+        network: in any mode.
+        file: .safetensors.
+        command: module that writes such files.
+
+    Raises:
+        DeblurError: the file cannot be read, or is not for this network.
+    """
+    try:
+        network.load_state_dict(safetensors.torch.load(file.read_bytes()))
+    except OSError as error:
+        raise DeblurError(f"cannot read {file}: {error.strerror}") from None
+    except (safetensors.SafetensorError, RuntimeError):
+        raise DeblurError(f"{file} is not of this version: make it anew with 'python -m {command}'") from None
+
+
 @torch.inference_mode(mode=False)  # or who loads in that mode gets weights through which nothing can be followed
 def load_released(
     name_or_file: str | Path = "default", device: torch.device | str = "cpu"

@@ -19,16 +19,17 @@ import argparse
 import hashlib
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deblur.cli import Collect, add_config_option, add_seed_option, parse_args, positive_int, run
+from deblur.cli import Collect, parse_args, positive_int, run
 from deblur.errors import DeblurError
+from experiments.sample_pool import add_sample_options, check_samples, make_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from deblur.path_search.critic import Critic
     from experiments.critic_samples import Samples
@@ -44,11 +45,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.path_critic", description=(__doc__ or "").partition("\n")[0]
     )
-    parser.add_argument(
-        "--sharp", nargs="+", action=Collect, type=Path, required=True, metavar="DIR", help="folders of sharp pictures"
-    )
-    parser.add_argument(
-        "--samples", type=Path, required=True, metavar="DIR", help="folder for what was tried, about 2 MB a sample"
+    add_sample_options(
+        parser,
+        "2 MB",
+        12,
+        "the file to write (default: critic.safetensors or critic-of-NAME.safetensors in --samples); searches take the "
+        "one of that name in deblur/path_search",
     )
     parser.add_argument(
         "--judges",
@@ -65,20 +67,6 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="samples of each round: the first looks about the true paths, the others search (default: 160 120 120)",
     )
-    parser.add_argument(
-        "--looks", type=positive_int, default=12, metavar="N", help="times that each sample is looked at (default: 12)"
-    )
-    parser.add_argument("--workers", type=positive_int, default=1, help="processes of one thread (default: 1)")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help="the file to write (default: critic.safetensors or critic-of-NAME.safetensors in --samples); searches "
-        "take the one of that name in deblur/path_search",
-    )
-    parser.add_argument("--json", action="store_true", help="print what came of it as one JSON document on stdout")
-    add_seed_option(parser)
-    add_config_option(parser)
     return parser
 
 
@@ -98,7 +86,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         from deblur.released import SUFFIX, load_released
         from deblur.runs import describe_environment, make_folder, make_room, write_atomically, write_json
         from experiments.critic_training import gains, train_critic
-        from experiments.sample_pool import check_samples
 
         network, card = load_released(options.judges or "default")
         if not isinstance(network, GuidedNetwork):
@@ -177,7 +164,6 @@ def _round(
 ) -> Iterator[tuple[int, Samples]]:
     """The samples of a round with their numbers: those that are kept, and the others made and kept."""
     from experiments.critic_samples import COPIES, Samples, keep_judged_sample, keep_sample
-    from experiments.sample_pool import make_all
 
     led = f"-led-by-{led_by}" if led_by else ""  # other rounds before make others of the same number
     kept = {place: options.samples / f"sample-{place}{led}.npz" for place in places}

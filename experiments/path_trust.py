@@ -15,14 +15,15 @@ import argparse
 import hashlib
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deblur.cli import Collect, add_config_option, add_seed_option, parse_args, positive_int, run
+from deblur.cli import parse_args, positive_int, run
 from deblur.errors import DeblurError
+from experiments.sample_pool import add_sample_options, check_samples, make_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from experiments.trust_samples import TrustSample
 
@@ -37,27 +38,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--network", metavar="NAME", default="default", help="a released guided network (default: %(default)s)"
     )
-    parser.add_argument(
-        "--sharp", nargs="+", action=Collect, type=Path, required=True, metavar="DIR", help="folders of sharp pictures"
-    )
-    parser.add_argument(
-        "--samples", type=Path, required=True, metavar="DIR", help="folder for samples, about 0.6 MB each"
+    add_sample_options(
+        parser,
+        "0.6 MB",
+        24,
+        "the file to write (default: trust-in-NAME.safetensors in --samples); restoring takes the one of that name in "
+        "deblur/path_search",
     )
     parser.add_argument("--count", type=positive_int, default=900, metavar="N", help="of samples (default: 900)")
-    parser.add_argument(
-        "--looks", type=positive_int, default=24, metavar="N", help="times that each is looked at (default: 24)"
-    )
-    parser.add_argument("--workers", type=positive_int, default=1, help="processes of one thread (default: 1)")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help="the file to write (default: trust-in-NAME.safetensors in --samples); restoring takes the one of that "
-        "name in deblur/path_search",
-    )
-    parser.add_argument("--json", action="store_true", help="print what came of it as one JSON document on stdout")
-    add_seed_option(parser)
-    add_config_option(parser)
     return parser
 
 
@@ -74,7 +62,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         from deblur.pictures import list_pictures
         from deblur.released import SUFFIX, load_released
         from deblur.runs import describe_environment, make_folder, make_room, write_atomically, write_json
-        from experiments.sample_pool import check_samples
         from experiments.trust_training import gains, train_trust
 
         network, card = load_released(options.network)
@@ -132,7 +119,6 @@ def _samples(options: argparse.Namespace, files: Sequence[Path]) -> list[TrustSa
     """All samples: those that are kept, and the others made and kept."""
     import numpy as np
 
-    from experiments.sample_pool import make_all
     from experiments.trust_samples import TrustSample, keep_trust_sample
 
     kept = [options.samples / f"sample-{place}.npz" for place in range(options.count)]

@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from deblur.errors import DeblurError
 from deblur.path_search.evidence import NAMES
 from deblur.path_search.squares import STATISTICS
+from deblur.released import load_learnt
 
 if TYPE_CHECKING:
     from deblur.path_search.evidence import Judged
@@ -105,14 +103,7 @@ class Critic(nn.Module):
             DeblurError: the file cannot be read, or is for other evidence.
         """
         critic = cls()
-        try:
-            critic.load_state_dict(safetensors.torch.load(file.read_bytes()))
-        except OSError as error:
-            raise DeblurError(f"cannot read the critic {file}: {error.strerror}") from None
-        except (safetensors.SafetensorError, RuntimeError):
-            raise DeblurError(
-                f"{file} is no critic of this version's evidence: make it anew with 'python -m experiments.path_critic'"
-            ) from None
+        load_learnt(critic, file, "experiments.path_critic")
         return critic.eval()
 
     def forward(self, judged: Judged) -> Tensor:

@@ -11,19 +11,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-import safetensors
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deblur.errors import DeblurError
 from deblur.exposure.deconvolution import blur
 from deblur.exposure.spectra import luma
 from deblur.networks.guided import CORRECTIONS
 from deblur.path_search.evidence import light_of
 from deblur.path_search.squares import CELL, STATISTICS, as_shown, statistics
-from deblur.released import SUFFIX, learnt_from, released_sha256
+from deblur.released import SUFFIX, learnt_from, load_learnt, released_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,14 +121,7 @@ class PathTrust:
         if not learnt_from(file, card):
             return None
         network = TrustNetwork()
-        try:
-            network.load_state_dict(safetensors.torch.load(file.read_bytes()))
-        except OSError as error:
-            raise DeblurError(f"cannot read {file}: {error.strerror}") from None
-        except (safetensors.SafetensorError, RuntimeError):
-            raise DeblurError(
-                f"{file} is of another version: make it anew with 'python -m experiments.path_trust'"
-            ) from None
+        load_learnt(network, file, "experiments.path_trust")
         return cls(network.to(device))
 
     def shares(self, blurred: Tensor, exposure: Exposure, told: Restoration, itself: Restoration) -> Tensor:

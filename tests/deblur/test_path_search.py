@@ -366,7 +366,7 @@ def test_a_network_that_is_told_its_paths_searches_for_none():
     assert deblurrer.name == "mstsgm-guided+search"
     said = deblurrer.describe()
     assert said["sha256"] == said["search"]["network"]
-    assert set(Deblurrer.load("default", "cpu").describe()) == {"name", "sha256", "max_pixels", "consistent"}
+    assert set(Deblurrer.load("default", "cpu").describe()) == {"name", "sha256", "max_pixels", "consistent", "trust"}
 
 
 class Sulks(Critic):
@@ -499,7 +499,7 @@ def test_nothing_is_searched_where_the_path_is_told_or_no_blur_shows(shaken: Sha
 def test_a_found_path_is_told(shaken: Shaken, monkeypatch: pytest.MonkeyPatch):
     patient = Deblurrer.load("default", "cpu")
     monkeypatch.setattr("deblur.deblurrer.FOUND_SHARE", MEASURED_SHARE)  # to compare it with what is told
-    told = Deblurrer.load("default", "cpu")(shaken.blurred, shaken.motion)
+    told = Deblurrer.load("default", "cpu", doubting=False)(shaken.blurred, shaken.motion)
     patient.search = PathSearch.load(critic=Sulks(), effort=QUICK)
     monkeypatch.setattr(PathSearch, "__call__", lambda self, picture, restore: shaken.motion)
     np.testing.assert_array_equal(patient(shaken.blurred), told)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from PIL import Image
 from skimage.data import astronaut
 
 from deblur.errors import DeblurError
@@ -187,6 +188,16 @@ def training_arguments(tmp_path: Path) -> list[str]:
     network = "--set widths=[16,20,24] encoder_blocks=[1,1,1] decoder_blocks=[1,1,1] --threads 1 --device cpu"
     data = f"--sharp {tmp_path / 'photos'} --crop 32 --batch 2 --val-limit 1 --val-side 48 --val-blur shake:8"
     return [*network.split(), *data.split(), "--output", str(tmp_path / "runs")]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of three small photographs."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index in range(3):
+        Image.fromarray(astronaut()[index * 90 : index * 90 + 120, 80:240]).save(folder / f"{index}.png")
+    return folder
 
 
 @pytest.fixture

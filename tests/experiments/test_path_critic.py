@@ -27,15 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for index in range(3):
-        Image.fromarray(photographs.astronaut()[index * 90 : index * 90 + 120, 80:240]).save(folder / f"{index}.png")
-    return folder
-
-
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer paths are tried on a picture than a critic needs, and fewer steps taken along them."""

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from skimage import data as photographs
 
 from deblur.errors import DeblurError
 from deblur.path_search.squares import CELL
@@ -23,15 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WINDOW = 96
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for index in range(3):
-        Image.fromarray(photographs.astronaut()[index * 90 : index * 90 + 150, 80:240]).save(folder / f"{index}.png")
-    return folder
 
 
 @pytest.fixture(autouse=True)
