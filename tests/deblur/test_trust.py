@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CPU = torch.device("cpu")
-NAMES = ("mstsgm-guided",)
+NAMES = ("mstsgm-guided", "mstsgm-guided-large")
 
 
 def decibels(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:

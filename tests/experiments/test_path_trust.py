@@ -140,7 +140,7 @@ def test_what_cannot_be_learnt_is_refused(
     assert not (tmp_path / "samples").exists()
 
 
-@pytest.mark.parametrize("name", ["mstsgm-guided"])
+@pytest.mark.parametrize("name", ["mstsgm-guided", "mstsgm-guided-large"])
 def test_committed_records_are_of_the_released_weights(name: str) -> None:
     record = json.loads(trust_file(name).with_suffix(".json").read_text())
     _, card = load_released(name)
