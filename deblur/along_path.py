@@ -74,6 +74,14 @@ class _Otherwise(NamedTuple):
     picture: Tensor
     trust: Tensor
 
+    def put_aside(self) -> _Otherwise:
+        """The same in a third of the memory, beside a device: tiles wait so for the others of a large picture."""
+        return _Otherwise((self.picture * 255).round().clamp(0, 255).byte().cpu(), self.trust.half().cpu())
+
+    def taken_up(self, device: torch.device) -> _Otherwise:
+        """What was put aside, on a device again."""
+        return _Otherwise(self.picture.to(device).float() / 255, self.trust.to(device).float())
+
 
 class _Made(NamedTuple):
     """What the network made of a blurred picture.
@@ -155,7 +163,7 @@ class AlongPath:
                 if not told.share:
                     return made.result()
                 evidence.append(evidence_of_light(made.restored, made.blurred, made.told.path))
-                otherwise[left, top] = made.otherwise
+                otherwise[left, top] = made.otherwise and made.otherwise.put_aside()
                 return _to_picture(made.restored)
 
         def correct(tile: NDArray[np.uint8], left: int, top: int) -> NDArray[np.float32]:
@@ -165,7 +173,8 @@ class AlongPath:
                 return part.astype(np.float32)
             pictures = to_batch(part, self._device), to_batch(tile, self._device)
             with torch.inference_mode():
-                made = _Made(*pictures, told.cropped(left, top), otherwise.pop((left, top)))
+                aside = otherwise.pop((left, top))
+                made = _Made(*pictures, told.cropped(left, top), aside and aside.taken_up(self._device))
                 return made.result(sum(evidence) >= 0)
 
         restored = in_tiles(restore)

@@ -18,6 +18,7 @@ from deblur.exposure.paths import GYROSCOPE
 from deblur.naming import parse_deblurrer
 from deblur.networks.guided import GuidedNetwork
 from deblur.networks.kernel_estimator import KernelEstimator
+from deblur.path_search.trust import PathTrust
 from deblur.pictures import scale_down
 from deblur.released import load_released
 from deblur.tiling import MIN_SIDE, restore_in_tiles
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from deblur.exposure.kernels import Exposure
     from deblur.exposure.paths import CameraPath
     from deblur.path_search import PathSearch
-    from deblur.path_search.trust import PathTrust
 
 MAX_PIXELS = 1 << 20
 
@@ -157,8 +157,8 @@ class Deblurrer:
                 (``exposure.consistency``); None takes the card's ``consistent``, or True. It gains a decibel or half of
                 one, and detections.
             doubting: believe a measured path only where the picture bears it out (``path_search.trust``), which takes
-                a second restoration: for weights that a critic is released for, as all released guided ones. Without
-                it a path is believed everywhere.
+                a second restoration, for weights whose restorations that was learnt from, as all released guided ones.
+                Without it a path is believed everywhere.
 
         Raises:
             DeblurError: no such weights, a broken file, no such device, a name that cannot be, a search for a network
@@ -185,8 +185,6 @@ class Deblurrer:
                 raise DeblurError(f"the card of {asked.name} says consistent: {consistent!r}; it is true or false")
         trust = None
         if doubting and isinstance(network, GuidedNetwork):
-            from deblur.path_search.trust import PathTrust
-
             trust = PathTrust.released(card, where)
         search = None
         if asked.searches:
