@@ -593,7 +593,7 @@ def test_a_network_searches_for_the_path_of_every_picture_where_it_is_asked_to(
     method = json.loads(capsys.readouterr().out)["methods"]["mstsgm-guided+search"]
     assert method["search"] == PathSearch.load().describe()
     monkeypatch.setattr("deblur.deblurrer.MEASURED_SHARE", FOUND_SHARE)
-    told = Deblurrer.load("mstsgm-guided", "cpu")
+    told = Deblurrer.load("mstsgm-guided", "cpu", doubting=False)
     for key, path in zip(("c", "d", "walk/a", "walk/b"), found, strict=True):
         restored = read_picture(tmp_path / "run" / "restored" / "mstsgm-guided+search" / f"{key}.png")
         np.testing.assert_array_equal(restored, told(read_picture(data / "blur" / f"{key}.png"), path))

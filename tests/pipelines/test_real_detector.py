@@ -54,7 +54,7 @@ def test_a_network_that_searches_restores_along_what_it_finds(
     assert json.loads(capsys.readouterr().out)["deblurrer"] == "mstsgm-guided+search"
     restored = read_picture(tmp_path / "out" / "deblurred" / "a.png")
     monkeypatch.setattr("deblur.deblurrer.MEASURED_SHARE", FOUND_SHARE)
-    network = Deblurrer.load("mstsgm-guided", "cpu")
+    network = Deblurrer.load("mstsgm-guided", "cpu", doubting=False)
     np.testing.assert_array_equal(restored, network(blurred, motion))
     assert not np.array_equal(restored, network(blurred))
 
