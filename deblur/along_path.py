@@ -188,17 +188,13 @@ class AlongPath:
         exposure = exposure or exposure_along(told.path, height, width, self._device)
         if not exposure.blurred.item():
             return None
-        along = self._restored(blurred, exposure)
+        along = Restoration.by(self._network, blurred, exposure, self._precision)
         if self._trust is None or not told.doubted:
             return _Made(along.picture, blurred, told, None)
-        itself = self._restored(blurred, self._network.guide.estimate(blurred))
+        estimate = self._network.guide.estimate(blurred)
+        itself = Restoration.by(self._network, blurred, estimate, self._precision)
         trust = self._trust.shares(blurred, exposure, along, itself)
         return _Made(along.picture, blurred, told, _Otherwise(itself.picture, trust))
-
-    def _restored(self, blurred: Tensor, exposure: Exposure) -> Restoration:
-        guide = self._network.guide(blurred, exposure)
-        with self._precision():
-            return Restoration(self._network(blurred, guide, finest_only=True).picture.float(), guide)
 
 
 def _to_picture(restored: Tensor) -> NDArray[np.float32]:

@@ -18,6 +18,7 @@ from deblur.exposure.paths import GYROSCOPE
 from deblur.naming import parse_deblurrer
 from deblur.networks.guided import GuidedNetwork
 from deblur.networks.kernel_estimator import KernelEstimator
+from deblur.path_search import Judge, PathSearch
 from deblur.path_search.trust import PathTrust
 from deblur.pictures import scale_down
 from deblur.released import load_released
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from deblur.exposure.kernels import Exposure
     from deblur.exposure.paths import CameraPath
-    from deblur.path_search import PathSearch
+    from deblur.networks.guided import ExposureGuide
 
 MAX_PIXELS = 1 << 20
 
@@ -188,8 +189,6 @@ class Deblurrer:
             trust = PathTrust.released(card, where)
         search = None
         if asked.searches:
-            from deblur.path_search import Judge, PathSearch  # a second network, and only for this
-
             assert isinstance(network, GuidedNetwork)
             search = PathSearch.load(where, judge=Judge.released(network, card))
         return cls(
@@ -320,7 +319,7 @@ class Deblurrer:
             return _Plan(side)
         copy = scale_down(picture, LOOK_SIDE)
         with torch.inference_mode():
-            exposure = self._exposure(to_batch(copy, self.device), path and path.scaled(LOOK_SIDE / longest))
+            exposure = _exposure(self._guide, to_batch(copy, self.device), path and path.scaled(LOOK_SIDE / longest))
             if self.seen_side is not None and self.seen_side <= LOOK_SIDE and not exposure.blurred.item():
                 return _Plan(0)
         side = fitting_side(side, float(spread(exposure.kernels.mean).mean()))
@@ -380,14 +379,6 @@ class Deblurrer:
                 result[blurred] = (restored * 255).clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
         return result
 
-    def _exposure(self, x: Tensor, path: Told | None) -> Exposure:
-        """The kernels of one picture (1, 3, H, W) in [0, 1], by what is seen or by its path."""
-        if path is None:
-            assert self._guide is not None
-            return self._guide.estimate(x)
-        height, width = x.shape[2:]
-        return exposure_along(path.path, height, width, x.device)
-
 
 def load_told(name_or_file: str, device: str, seen_side: int | None = None) -> tuple[Deblurrer, bool]:
     """The Deblurrer of ``NAME`` or, where it is to be told the paths of synthetic blur, of ``NAME+gyro``; and which.
@@ -400,6 +391,12 @@ def load_told(name_or_file: str, device: str, seen_side: int | None = None) -> t
     if told and not deblurrer.takes_path:
         raise DeblurError(f"{name_or_file}: {deblurrer.name} has no guide to be told the camera's path")
     return deblurrer, told
+
+
+def _exposure(guide: ExposureGuide, x: Tensor, told: Told | None) -> Exposure:
+    """The kernels of one picture (1, 3, H, W) in [0, 1], by what is seen or by its path."""
+    height, width = x.shape[2:]
+    return guide.estimate(x) if told is None else exposure_along(told.path, height, width, x.device)
 
 
 def _check_pictures(pictures: NDArray[np.uint8], shapes: Mapping[int, str]) -> None:

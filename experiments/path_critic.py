@@ -16,7 +16,6 @@ true one and such that explain a restoration, in the others what a search finds 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ import numpy as np
 
 from deblur.cli import Collect, parse_args, positive_int, run
 from deblur.errors import DeblurError
-from experiments.sample_pool import add_sample_options, check_samples, make_all
+from experiments.sample_options import add_sample_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,19 +81,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         from deblur.path_search.evidence import WINDOW
         from deblur.path_search.judging import judge_file
         from deblur.path_search.search import LEAST_SIDE
-        from deblur.pictures import list_pictures, picture_size, scaled_size
+        from deblur.pictures import picture_size, scaled_size
         from deblur.released import SUFFIX, load_released
-        from deblur.runs import describe_environment, make_folder, make_room, write_atomically, write_json
+        from deblur.runs import write_atomically
         from experiments.critic_training import gains, train_critic
+        from experiments.sample_pool import begin, output_of, pictures_of, write_learnt
 
         network, card = load_released(options.judges or "default")
         if not isinstance(network, GuidedNetwork):
             raise DeblurError(f"--judges {options.judges}: {card['name']} has no guide that could be told a path")
         released = judge_file(card["name"]) if options.judges else RELEASED
-        output: Path = options.output or options.samples / released.name
-        if output.suffix != SUFFIX:
-            raise DeblurError(f"--output {output}: a critic is written as a {SUFFIX} file")
-        files = sorted({file.resolve(): file for folder in options.sharp for file in list_pictures(folder)}.values())
+        output = output_of(options, released.name, "a critic is")
+        files = pictures_of(options.sharp)
         if len(files) < 2:
             raise DeblurError(f"--sharp has {len(files)} picture(s): at least one is learnt from and one set aside")
         for file in files:
@@ -102,20 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise DeblurError(f"{file} is too small or too narrow to be searched: leave it out of --sharp")
         if options.rounds[0] < _LEAST_FIRST:
             raise DeblurError(f"--rounds {options.rounds[0]}: the first round needs {_LEAST_FIRST} samples or more")
-        np.random.default_rng(options.seed).shuffle(files)
-        make_room(output)
-        make_folder(options.samples, "choose another --samples")
-        environment = describe_environment("cpu", options.seed)
-        check_samples(
-            options.samples / "config.yaml",
-            {
-                "sharp": hashlib.sha256("\n".join(map(str, files)).encode()).hexdigest(),
-                "seed": options.seed,
-                "looks": options.looks,
-                "network": card["sha256"],
-            }
-            | ({"judges": card["name"]} if options.judges else {}),
-        )
+        facts = {"looks": options.looks, "network": card["sha256"]}
+        environment = begin(options, output, files, facts | ({"judges": card["name"]} if options.judges else {}))
         learnt: list[Samples] = []
         unseen: list[Samples] = []
         critic: Critic | None = None
@@ -144,15 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 flush=True,
             )
         assert critic is not None
-        content = safetensors.torch.save(critic.state_dict())
-        write_atomically(output, content)
-        record = {
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "network": {"name": card["name"], "sha256": card["sha256"]},
-            "rounds": rounds,
-            "environment": environment,
-        }
-        write_json(output.with_suffix(".json"), record)
+        record = write_learnt(output, critic, card, {"rounds": rounds}, environment)
         print(json.dumps({"file": str(output)} | record, allow_nan=False) if options.json else output)
         return 0
 
@@ -164,6 +142,7 @@ def _round(
 ) -> Iterator[tuple[int, Samples]]:
     """The samples of a round with their numbers: those that are kept, and the others made and kept."""
     from experiments.critic_samples import COPIES, Samples, keep_judged_sample, keep_sample
+    from experiments.sample_pool import make_all
 
     led = f"-led-by-{led_by}" if led_by else ""  # other rounds before make others of the same number
     kept = {place: options.samples / f"sample-{place}{led}.npz" for place in places}

@@ -12,14 +12,13 @@ their record beside them as .json; --output deblur/path_search/trust-in-NAME.saf
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from typing import TYPE_CHECKING
 
 from deblur.cli import parse_args, positive_int, run
 from deblur.errors import DeblurError
-from experiments.sample_pool import add_sample_options, check_samples, make_all
+from experiments.sample_options import add_sample_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,53 +53,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse_args(build_parser(), argv)
 
     def body() -> int:
-        import numpy as np
-        import safetensors.torch
-
         from deblur.networks.guided import GuidedNetwork
         from deblur.path_search.trust import trust_file
-        from deblur.pictures import list_pictures
-        from deblur.released import SUFFIX, load_released
-        from deblur.runs import describe_environment, make_folder, make_room, write_atomically, write_json
+        from deblur.released import load_released
+        from experiments.sample_pool import begin, output_of, pictures_of, write_learnt
         from experiments.trust_training import gains, train_trust
 
         network, card = load_released(options.network)
         if not isinstance(network, GuidedNetwork):
             raise DeblurError(f"--network {options.network}: {card['name']} has no guide that could be told a path")
-        output: Path = options.output or options.samples / trust_file(card["name"]).name
-        if output.suffix != SUFFIX:
-            raise DeblurError(f"--output {output}: weights are written as a {SUFFIX} file")
-        files = sorted({file.resolve(): file for folder in options.sharp for file in list_pictures(folder)}.values())
+        output = output_of(options, trust_file(card["name"]).name, "weights are")
+        files = pictures_of(options.sharp)
         if min(len(files), options.count) <= _SET_ASIDE:
             raise DeblurError(f"--sharp and --count: more than {_SET_ASIDE} pictures and samples are needed")
-        np.random.default_rng(options.seed).shuffle(files)
-        make_room(output)
-        make_folder(options.samples, "choose another --samples")
-        environment = describe_environment("cpu", options.seed)
-        check_samples(
-            options.samples / "config.yaml",
-            {
-                "sharp": hashlib.sha256("\n".join(map(str, files)).encode()).hexdigest(),
-                "seed": options.seed,
-                "network": card["sha256"],
-            },
-        )
+        environment = begin(options, output, files, {"network": card["sha256"]})
         samples = _samples(options, files)
         unseen = [place for place in range(len(samples)) if place % len(files) % _SET_ASIDE == 0]
         learnt = sorted(set(range(len(samples))) - set(unseen))
         trust = train_trust([samples[place] for place in learnt], options.looks, options.seed)
         scores = gains(trust, [samples[place] for place in unseen])
-        content = safetensors.torch.save(trust.state_dict())
-        write_atomically(output, content)
-        record = {
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "network": {"name": card["name"], "sha256": card["sha256"]},
-            "samples": len(samples),
-            "looks": options.looks,
-            "set_aside": scores,
-            "environment": environment,
-        }
-        write_json(output.with_suffix(".json"), record)
+        facts = {"samples": len(samples), "looks": options.looks, "set_aside": scores}
+        record = write_learnt(output, trust, card, facts, environment)
         if options.json:
             print(json.dumps({"file": str(output)} | record, allow_nan=False))
         else:
@@ -119,6 +92,7 @@ def _samples(options: argparse.Namespace, files: Sequence[Path]) -> list[TrustSa
     """All samples: those that are kept, and the others made and kept."""
     import numpy as np
 
+    from experiments.sample_pool import make_all
     from experiments.trust_samples import TrustSample, keep_trust_sample
 
     kept = [options.samples / f"sample-{place}.npz" for place in range(options.count)]

@@ -2,47 +2,96 @@
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import safetensors.torch
 from tqdm import tqdm
 
-from deblur.cli import Collect, add_config_option, add_seed_option, positive_int
+from deblur.errors import DeblurError
+from deblur.pictures import list_pictures
+from deblur.released import SUFFIX
+from deblur.runs import (
+    check_options,
+    describe_environment,
+    make_folder,
+    make_room,
+    write_atomically,
+    write_json,
+    write_yaml,
+)
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from torch import nn
 
 
-def add_sample_options(parser: argparse.ArgumentParser, size: str, looks: int, output: str) -> None:
-    """Add what every command takes that learns from samples.
+def output_of(options: argparse.Namespace, name: str, what: str) -> Path:
+    """Where to write what is learnt: ``--output``, or ``name`` in ``--samples``.
+
+    Raises:
+        DeblurError: it is no .safetensors file; ``what`` begins to say so.
+    """
+    output: Path = options.output or options.samples / name
+    if output.suffix != SUFFIX:
+        raise DeblurError(f"--output {output}: {what} written as a {SUFFIX} file")
+    return output
+
+
+def pictures_of(folders: Sequence[Path]) -> list[Path]:
+    """The pictures of folders, each once, in order of their paths."""
+    return sorted({file.resolve(): file for folder in folders for file in list_pictures(folder)}.values())
+
+
+def begin(options: argparse.Namespace, output: Path, files: list[Path], facts: dict[str, Any]) -> dict[str, Any]:
+    """Shuffle the pictures by the seed and open the folder of samples; returns what describes the environment.
 
     Args:
-        parser: of the command.
-        size: of a sample, for the help.
-        looks: how many times each is looked at by default.
-        output: help of ``--output``.
+        options: of the command.
+        output: that will be written.
+        files: the pictures; put in another order.
+        facts: what samples depend on beside pictures and seed.
+
+    Raises:
+        DeblurError: a place cannot be written to, or holds samples of other pictures, seed or facts.
     """
-    parser.add_argument(
-        "--sharp", nargs="+", action=Collect, type=Path, required=True, metavar="DIR", help="folders of sharp pictures"
-    )
-    parser.add_argument(
-        "--samples", type=Path, required=True, metavar="DIR", help=f"folder for what was tried, about {size} a sample"
-    )
-    parser.add_argument(
-        "--looks",
-        type=positive_int,
-        default=looks,
-        metavar="N",
-        help=f"times that each sample is looked at (default: {looks})",
-    )
-    parser.add_argument("--workers", type=positive_int, default=1, help="processes of one thread (default: 1)")
-    parser.add_argument("--output", type=Path, metavar="FILE", help=output)
-    parser.add_argument("--json", action="store_true", help="print what came of it as one JSON document on stdout")
-    add_seed_option(parser)
-    add_config_option(parser)
+    np.random.default_rng(options.seed).shuffle(files)
+    make_room(output)
+    make_folder(options.samples, "choose another --samples")
+    environment = describe_environment("cpu", options.seed)
+    sharp = hashlib.sha256("\n".join(map(str, files)).encode()).hexdigest()
+    _check_samples(options.samples / "config.yaml", {"sharp": sharp, "seed": options.seed} | facts)
+    return environment
+
+
+def write_learnt(
+    output: Path, learnt: nn.Module, card: Mapping[str, Any], facts: dict[str, Any], environment: dict[str, Any]
+) -> dict[str, Any]:
+    """Write weights and their record, which is returned.
+
+    Args:
+        output: the weights' file.
+        learnt: whose they are.
+        card: of the network whose restorations were learnt from.
+        facts: of the samples.
+        environment: as ``begin`` gave it.
+    """
+    content = safetensors.torch.save(learnt.state_dict())
+    write_atomically(output, content)
+    record = {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "network": {"name": card["name"], "sha256": card["sha256"]},
+        **facts,
+        "environment": environment,
+    }
+    write_json(output.with_suffix(".json"), record)
+    return record
 
 
 def make_all(make: Callable[..., None], tasks: Sequence[tuple[Any, ...]], workers: int) -> None:
@@ -57,18 +106,8 @@ def make_all(make: Callable[..., None], tasks: Sequence[tuple[Any, ...]], worker
             raise
 
 
-def check_samples(config: Path, options: dict[str, Any]) -> None:
-    """Refuse to go on with samples that other options made.
-
-    Args:
-        config: where the folder's options are written down, at first these.
-        options: what samples depend on.
-
-    Raises:
-        DeblurError: others are written there.
-    """
-    from deblur.runs import check_options, write_yaml
-
+def _check_samples(config: Path, options: dict[str, Any]) -> None:
+    """Refuse to go on with samples that other options made."""
     if config.is_file():
         check_options(config, options)
     else:

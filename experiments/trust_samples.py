@@ -16,7 +16,7 @@ from deblur.borders import mirrored_window
 from deblur.errors import DeblurError
 from deblur.exposure.consistency import make_consistent
 from deblur.exposure.kernels import exposure_along
-from deblur.exposure.paths import felt
+from deblur.exposure.paths import felt, misread
 from deblur.networks.guided import GuidedNetwork
 from deblur.path_search.squares import CELL
 from deblur.path_search.trust import SEEN, Restoration, seen_of
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from deblur.blur import Motion
-    from deblur.exposure.kernels import Exposure
 
 Telling = Literal["measured", "badly measured", "another moment", "near and far"]
 """What is told: the path as a sensor measures it, as a bad one does, that of another exposure, or that of one of two
@@ -127,18 +126,13 @@ def trust_sample(file: Path, seed: int, weights: str) -> TrustSample:
     else:
         raise DeblurError(f"{file}: none of a hundred blurs shows")
     with torch.inference_mode():
-        told = _restored(network, shown.blurred, exposure)
-        itself = _restored(network, shown.blurred, network.guide.estimate(shown.blurred))
+        told = Restoration.by(network, shown.blurred, exposure)
+        itself = Restoration.by(network, shown.blurred, network.guide.estimate(shown.blurred))
         consistent = make_consistent(told.picture, shown.blurred, shown.path)
         seen = seen_of(shown.blurred, exposure, told, itself)
         wrong, change = itself.picture.clamp(0, 1) - shown.sharp, consistent - itself.picture.clamp(0, 1)
         products = torch.cat([(one * other).mean(1) for one, other in ((wrong, wrong), (wrong, change), (change,) * 2)])
         return TrustSample(telling, seen[0].half().numpy(), F.avg_pool2d(products, CELL).numpy())
-
-
-def _restored(network: GuidedNetwork, blurred: Tensor, exposure: Exposure) -> Restoration:
-    guide = network.guide(blurred, exposure)
-    return Restoration(network(blurred, guide, finest_only=True).picture, guide)
 
 
 class _Shown(NamedTuple):
@@ -195,7 +189,4 @@ def _nearness(generator: np.random.Generator) -> Tensor:
 def _bad(path: Motion, generator: np.random.Generator) -> Motion:
     """By a focal length, axes and a clock that nobody has calibrated."""
     angle = _BAD_ANGLE * generator.standard_normal()
-    cos, sin = np.cos(angle), np.sin(angle)
-    moved = path.path * np.exp(_BAD_SCALE * generator.standard_normal())
-    moved[:, :2] = moved[:, :2] @ np.array([[cos, sin], [-sin, cos]])
-    return replace(path, path=moved)
+    return misread(path, np.exp(_BAD_SCALE * generator.standard_normal()), angle)

@@ -41,7 +41,7 @@ def make_consistent(
     restored: Tensor,
     blurred: Tensor,
     path: CameraPath,
-    share: float | Tensor = MEASURED_SHARE,
+    share: float = MEASURED_SHARE,
     as_light: bool | None = None,
 ) -> Tensor:
     """Bring a restoration nearer to the light that its picture holds.
@@ -56,7 +56,7 @@ def make_consistent(
         restored: (1, 3, H, W) RGB in [0, 1], by a network; what is outside is clipped.
         blurred: (1, 3, H, W) RGB in [0, 1], what it was made of.
         path: of the camera, as a sensor measures it, in pixels of this picture.
-        share: of the change that is made, or (1, 1, H, W) place by place.
+        share: of the change that is made.
         as_light: whether light was averaged rather than encoded values; None looks which.
 
     Returns:

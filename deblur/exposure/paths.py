@@ -192,10 +192,15 @@ def as_measured(motion: Motion, generator: np.random.Generator) -> Motion:
     timing = generator.uniform(-_TIMING_ERROR, _TIMING_ERROR)
     # The first points of a measured kernel are its upper rows: without them it is no part of that exposure.
     missed = round(motion.steps * timing) if motion.ordered else 0
-    path = motion.path * scale
-    cos, sin = np.cos(angle), np.sin(angle)
-    path[:, :2] = path[:, :2] @ np.array([[cos, sin], [-sin, cos]])
-    felt = replace(motion, path=path).part(slice(max(missed, 0), len(path) + min(missed, 0)))
+    felt = misread(motion, scale, angle).part(slice(max(missed, 0), len(motion.path) + min(missed, 0)))
     # What is missed of every row's exposure is missed of the whole path too, so rows begin where they did.
     shutter = motion.shutter and replace(motion.shutter, steps=motion.shutter.steps - abs(missed))
     return replace(felt, shutter=shutter)
+
+
+def misread(motion: Motion, scale: float, angle: float) -> Motion:
+    """A path by a sensor whose scale is off by a factor and whose axes are turned by an angle in radians."""
+    path = motion.path * scale
+    cos, sin = np.cos(angle), np.sin(angle)
+    path[:, :2] = path[:, :2] @ np.array([[cos, sin], [-sin, cos]])
+    return replace(motion, path=path)

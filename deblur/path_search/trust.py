@@ -8,6 +8,7 @@ as a small network says that has seen what the right paths leave and the wrong o
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -23,9 +24,11 @@ from deblur.path_search.squares import CELL, STATISTICS, as_shown, statistics
 from deblur.released import SUFFIX, learnt_from, load_learnt, released_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from deblur.exposure.kernels import Exposure
+    from deblur.networks.guided import GuidedNetwork
 
 SEEN = 2 * STATISTICS + 4
 """Numbers of a square: statistics along the path and what they are more than without, and both guides' two maps."""
@@ -44,6 +47,19 @@ class Restoration(NamedTuple):
 
     picture: Tensor
     guide: Tensor
+
+    @classmethod
+    def by(
+        cls,
+        network: GuidedNetwork,
+        blurred: Tensor,
+        exposure: Exposure,
+        precision: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> Self:
+        """What a network makes of blurred pictures (B, 3, H, W) by their kernels; its guide runs in full precision."""
+        guide = network.guide(blurred, exposure)
+        with precision():
+            return cls(network(blurred, guide, finest_only=True).picture.float(), guide)
 
 
 class TrustNetwork(nn.Module):
@@ -90,11 +106,15 @@ def seen_of(blurred: Tensor, exposure: Exposure, told: Restoration, itself: Rest
     """
     brightness = luma(blurred)
     light = light_of(brightness)
-    again = blur(light_of(luma(told.picture).clamp(0, 1)), exposure.kernels.mean, exposure.rows, exposure.columns)
-    along, alone = (
-        statistics(as_shown(luma(made.picture), brightness, made.guide, seen - light))
-        for made, seen in ((told, again), (itself, light_of(luma(itself.picture).clamp(0, 1))))
-    )
+
+    def squares(made: Restoration, kernels: Tensor | None) -> Tensor:
+        restored = luma(made.picture)
+        again = light_of(restored.clamp(0, 1))
+        if kernels is not None:
+            again = blur(again, kernels, exposure.rows, exposure.columns)
+        return statistics(as_shown(restored, brightness, made.guide, again - light))
+
+    along, alone = squares(told, exposure.kernels.mean), squares(itself, None)
     maps = torch.cat([told.guide[:, CORRECTIONS:], itself.guide[:, CORRECTIONS:]], 1)
     return torch.cat([along, along - alone, F.avg_pool2d(maps, CELL)], 1)
 
