@@ -33,12 +33,12 @@ class Told(NamedTuple):
 
     Attributes:
         path: in the picture's pixels.
-        share: how much of what would make the result consistent with its picture is done (``exposure.consistency``).
+        corrected: whether the result is made consistent with its picture (``exposure.consistency``).
         doubted: whether it is believed only where the picture bears it out (``path_search.trust``).
     """
 
     path: CameraPath
-    share: float
+    corrected: bool
     doubted: bool
 
     def scaled(self, factor: float) -> Told:
@@ -105,9 +105,9 @@ class _Made(NamedTuple):
 
     def result(self, as_light: bool | None = None) -> NDArray[np.float32]:
         """The picture (H, W, 3) in [0, 255]; ``as_light`` as for ``make_consistent``."""
-        restored, (path, share, _) = self.restored, self.told
-        if share:
-            restored = make_consistent(restored, self.blurred, path, share, as_light)
+        restored = self.restored
+        if self.told.corrected:
+            restored = make_consistent(restored, self.blurred, self.told.path, as_light)
         if self.otherwise is not None:
             restored = torch.lerp(self.otherwise.picture, restored, self.otherwise.trust)
         return _to_picture(restored)
@@ -160,7 +160,7 @@ class AlongPath:
                 if made is None:
                     return tile.astype(np.float32)
                 believed.append(made.believed)
-                if not told.share:
+                if not told.corrected:
                     return made.result()
                 evidence.append(evidence_of_light(made.restored, made.blurred, made.told.path))
                 otherwise[left, top] = made.otherwise and made.otherwise.put_aside()

@@ -12,7 +12,6 @@ import torch
 from deblur.along_path import AlongPath, Outcome, Told
 from deblur.devices import resolve_device, to_batch
 from deblur.errors import DeblurError
-from deblur.exposure.consistency import FOUND_SHARE, MEASURED_SHARE
 from deblur.exposure.kernels import exposure_along, spread
 from deblur.exposure.paths import GYROSCOPE
 from deblur.naming import parse_deblurrer
@@ -77,7 +76,7 @@ class Deblurrer:
         takes_path: whether the network has a guide that can be told the camera's path.
         consistent: whether what it restores along a path is made consistent with its picture.
         search: what looks for the path of a picture that comes without one; None where the guide's estimate has to do.
-        trust: what tells where a measured path is to be believed; None where it is everywhere.
+        trust: what tells where a path is to be believed; None where it is everywhere.
     """
 
     def __init__(
@@ -157,7 +156,7 @@ class Deblurrer:
             consistent: make what is restored along a path, measured or searched for, consistent with its picture
                 (``exposure.consistency``); None takes the card's ``consistent``, or True. It gains a decibel or half of
                 one, and detections.
-            doubting: believe a measured path only where the picture bears it out (``path_search.trust``), which takes
+            doubting: believe a path only where the picture bears it out (``path_search.trust``), which takes
                 a second restoration, for weights whose restorations that was learnt from, as all released guided ones.
                 Without it a path is believed everywhere.
 
@@ -292,7 +291,7 @@ class Deblurrer:
         paths: list[CameraPath | None] = [*path] if isinstance(path, Sequence) else [path]
         if len(paths) != count:
             raise ValueError(f"{len(paths)} camera paths for {count} pictures: give one a picture")
-        return [self._told(each, MEASURED_SHARE, doubted=True) for each in paths]
+        return [self._told(each) for each in paths]
 
     def _completed(self, paths: list[Told | None], batch: NDArray[np.uint8]) -> list[Told | None]:
         """The paths, those that are missing searched for in the pictures that are blurred."""
@@ -300,16 +299,16 @@ class Deblurrer:
         if search is None:
             return paths
         return [
-            along or self._told(search(picture, self._without_search), FOUND_SHARE, doubted=False)
+            along or self._told(search(picture, self._without_search))
             for along, picture in zip(paths, batch, strict=True)
         ]
 
-    def _told(self, path: CameraPath | None, share: float, *, doubted: bool) -> Told | None:
-        return None if path is None else Told(path, share if self.consistent else 0, doubted)
+    def _told(self, path: CameraPath | None) -> Told | None:
+        return None if path is None else Told(path, self.consistent, doubted=True)
 
     def _without_search(self, picture: NDArray[np.uint8], path: CameraPath | None) -> NDArray[np.uint8]:
         """One picture (H, W, 3) restored along a path, or by the guide's estimate."""
-        along = self._told(path, 0, doubted=False)  # nothing follows what the network makes of it
+        along = None if path is None else Told(path, corrected=False, doubted=False)  # for what judges by the network
         return _rounded(self._carry_out(self._plan(picture, along), picture, along).picture)
 
     def _plan(self, picture: NDArray[np.uint8], path: Told | None) -> _Plan:

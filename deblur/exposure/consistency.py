@@ -29,25 +29,21 @@ _LOOK = 20  # pixels around each, over which is told whether the path holds ther
 _UNEXPLAINED = 0.6  # share of the change's energy that may be missing where it does
 _FLOOR = 1e-8  # of energies
 _LONGEST = 2048  # pixels, of a side along which means are a matrix product
-MEASURED_SHARE = 1.0
-"""Of the change along a path that somebody measured. To correct once more what is then left gains more on the
-synthesis, and costs as much on frames of real video."""
-FOUND_SHARE = 0.5
-"""Of it along one that was searched for, which is wrong in ways that look right: the whole change would believe it too
-much."""
 
 
 def make_consistent(
     restored: Tensor,
     blurred: Tensor,
     path: CameraPath,
-    share: float = MEASURED_SHARE,
     as_light: bool | None = None,
 ) -> Tensor:
     """Bring a restoration nearer to the light that its picture holds.
 
     A sensor averages light, but frames that a blur was made of may have been averaged as they were encoded, as those
     of GoPro were: the one of the two that leaves less unexplained is taken.
+
+    It is brought nearer once: to correct what is then left as well gains more on the synthesis, and costs as much on
+    frames of real video.
 
     Where the path does not hold, on what moves by itself or stands before a background that the camera follows past,
     light that is blurred again differs from the picture as much as it did before: there the restoration stays.
@@ -56,7 +52,6 @@ def make_consistent(
         restored: (1, 3, H, W) RGB in [0, 1], by a network; what is outside is clipped.
         blurred: (1, 3, H, W) RGB in [0, 1], what it was made of.
         path: of the camera, as a sensor measures it, in pixels of this picture.
-        share: of the change that is made.
         as_light: whether light was averaged rather than encoded values; None looks which.
 
     Returns:
@@ -69,7 +64,7 @@ def make_consistent(
     if as_light is None:
         as_light = evidence_of_light(restored, blurred, path) >= 0
     again = to_srgb(_again(to_linear(restored), exposure)) if as_light else _again(restored, exposure)
-    return torch.lerp(restored, _Change(restored, again, blurred, clipped, exposure).corrected(), share)
+    return _Change(restored, again, blurred, clipped, exposure).corrected()
 
 
 def evidence_of_light(restored: Tensor, blurred: Tensor, path: CameraPath) -> float:

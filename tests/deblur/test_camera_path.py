@@ -605,7 +605,7 @@ def test_tiles_of_one_picture_agree_which_light_was_averaged(evidence, monkeypat
     _, blurred, motion = shaken(16)
     found, taken = iter(evidence), []
     monkeypatch.setattr("deblur.along_path.evidence_of_light", lambda *pictures: next(found))
-    monkeypatch.setattr("deblur.along_path.make_consistent", lambda *given: taken.append(given[4]) or given[0])
+    monkeypatch.setattr("deblur.along_path.make_consistent", lambda *given: taken.append(given[3]) or given[0])
     Deblurrer.load("mstsgm-guided", "cpu", max_pixels=448 * 448)(blurred, motion)
     assert taken == [sum(evidence) > 0] * 2
 

@@ -20,7 +20,6 @@ from deblur.blur.sensor import to_linear
 from deblur.deblurrer import load_told
 from deblur.devices import to_batch
 from deblur.errors import DeblurError
-from deblur.exposure.consistency import MEASURED_SHARE
 from deblur.exposure.spectra import luma
 from deblur.path_search import Judge, PathSearch
 from deblur.path_search.critic import RELEASED, Critic, ErrorMap
@@ -496,10 +495,9 @@ def test_nothing_is_searched_where_the_path_is_told_or_no_blur_shows(shaken: Sha
     assert critic.calls == 0
 
 
-def test_a_found_path_is_told(shaken: Shaken, monkeypatch: pytest.MonkeyPatch):
+def test_a_found_path_is_told_as_a_measured_one(shaken: Shaken, monkeypatch: pytest.MonkeyPatch):
     patient = Deblurrer.load("default", "cpu")
-    monkeypatch.setattr("deblur.deblurrer.FOUND_SHARE", MEASURED_SHARE)  # to compare it with what is told
-    told = Deblurrer.load("default", "cpu", doubting=False)(shaken.blurred, shaken.motion)
+    told = patient(shaken.blurred, shaken.motion)
     patient.search = PathSearch.load(critic=Sulks(), effort=QUICK)
     monkeypatch.setattr(PathSearch, "__call__", lambda self, picture, restore: shaken.motion)
     np.testing.assert_array_equal(patient(shaken.blurred), told)

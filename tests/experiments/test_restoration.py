@@ -16,7 +16,6 @@ from skimage.metrics import peak_signal_noise_ratio
 from deblur import Deblurrer
 from deblur.blur import parse_blur, synthesize, synthesize_with_motion
 from deblur.deblurrer import MAX_PIXELS
-from deblur.exposure.consistency import FOUND_SHARE
 from deblur.exposure.path_files import read_path
 from deblur.networks import MSTSGMConfig, build
 from deblur.path_search import PathSearch
@@ -592,8 +591,7 @@ def test_a_network_searches_for_the_path_of_every_picture_where_it_is_asked_to(
     assert run(data, "--deblurrer", "mstsgm-guided+search", "--save-restored") == 0
     method = json.loads(capsys.readouterr().out)["methods"]["mstsgm-guided+search"]
     assert method["search"] == PathSearch.load().describe()
-    monkeypatch.setattr("deblur.deblurrer.MEASURED_SHARE", FOUND_SHARE)
-    told = Deblurrer.load("mstsgm-guided", "cpu", doubting=False)
+    told = Deblurrer.load("mstsgm-guided", "cpu")
     for key, path in zip(("c", "d", "walk/a", "walk/b"), found, strict=True):
         restored = read_picture(tmp_path / "run" / "restored" / "mstsgm-guided+search" / f"{key}.png")
         np.testing.assert_array_equal(restored, told(read_picture(data / "blur" / f"{key}.png"), path))

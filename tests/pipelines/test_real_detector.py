@@ -11,7 +11,6 @@ from skimage import data as photographs
 
 from deblur import Deblurrer
 from deblur.blur import BlurSpec, synthesize_with_motion
-from deblur.exposure.consistency import FOUND_SHARE
 from deblur.path_search import PathSearch
 from deblur.pictures import read_picture, scale_down, write_picture
 from pipelines.deblur_detect import main
@@ -53,8 +52,7 @@ def test_a_network_that_searches_restores_along_what_it_finds(
     assert main([str(tmp_path / "a.png"), *models, *output]) == 0
     assert json.loads(capsys.readouterr().out)["deblurrer"] == "mstsgm-guided+search"
     restored = read_picture(tmp_path / "out" / "deblurred" / "a.png")
-    monkeypatch.setattr("deblur.deblurrer.MEASURED_SHARE", FOUND_SHARE)
-    network = Deblurrer.load("mstsgm-guided", "cpu", doubting=False)
+    network = Deblurrer.load("mstsgm-guided", "cpu")
     np.testing.assert_array_equal(restored, network(blurred, motion))
     assert not np.array_equal(restored, network(blurred))
 
