@@ -83,8 +83,7 @@ class PathSearch:
 
     >>> search = PathSearch.load()
     >>> path = search(blurred)  # (H, W, 3) uint8 RGB; about half a minute of one processor core
-    >>> patient = Deblurrer.load("mstsgm-guided-large", consistent=False, doubting=False)  # for what nobody measured
-    >>> sharp = patient(blurred, path)
+    >>> sharp = Deblurrer.load("mstsgm-guided-large")(blurred, path)
 
     It takes the picture to be blurred by one rigid motion of the camera in its plane. Objects that move by themselves,
     a camera that moves ahead and rolling shutters have no such path.

@@ -1,9 +1,9 @@
 """Where a picture bears out the path that it was restored along, and where what needs no path is the better guess.
 
-A measured path is one for all of the picture, and wrong in parts of it: what is near a camera that walks moves farther
-than what is far, a wheel turns by itself, and a record may be of another moment. Ringing and ghosts show it. So two
-restorations are mixed, the one along the path and the one that the network makes by its own estimate, square by square,
-as a small network says that has seen what the right paths leave and the wrong ones (`experiments.path_trust`).
+A path is one for all of the picture, and wrong in parts of it: what is near a camera that walks moves farther than what
+is far, a wheel turns by itself, a record may be of another moment and a search go astray. Ringing and ghosts show it.
+So two restorations are mixed, the one along the path and the one that the network makes by its own estimate, square
+by square, as a small network says that has seen what right paths leave and what wrong ones (`experiments.path_trust`).
 """
 
 from __future__ import annotations
