@@ -266,19 +266,21 @@ class Deblurrer:
         (along,) = self._completed(self._checked(path, 1), picture[None])
         return self._carry_out(self._plan(picture, along), picture, along).picture.astype(np.float32, copy=False)
 
-    def restore_along(self, picture: NDArray[np.uint8], path: CameraPath) -> tuple[NDArray[np.uint8], float | None]:
-        """As a call of one picture (H, W, 3), and how far its path was believed.
+    def restore_along(
+        self, picture: NDArray[np.uint8], path: CameraPath | None
+    ) -> tuple[NDArray[np.uint8], float | None]:
+        """As a call of one picture (H, W, 3), and how far its path was believed, told or found.
 
         Returns:
             The picture, and the share of it, from 0 to 1, that came of the path: near 0 the picture speaks against the
-            path, by another clock or focal length as it may be. None where by the path nothing moved.
+            path, by another clock or focal length as it may be. None where there was none or nothing moved by it.
 
         Raises:
             TypeError: as a call.
             ValueError: as a call.
         """
         _check_pictures(picture, {3: "(H, W, 3)"})
-        (along,) = self._checked(path, 1)
+        (along,) = self._completed(self._checked(path, 1), picture[None])
         restored, believed = self._carry_out(self._plan(picture, along), picture, along)
         return _rounded(restored), believed
 

@@ -31,8 +31,13 @@ if TYPE_CHECKING:
 class RestoresAlong(Protocol):
     """A deblurrer that says how far it believed a path: `deblur.Deblurrer` is one."""
 
-    def restore_along(self, picture: NDArray[np.uint8], path: CameraPath) -> tuple[NDArray[np.uint8], float | None]:
-        """The picture restored, and the share of it that came of the path, None where nothing moved."""
+    def restore_along(
+        self, picture: NDArray[np.uint8], path: CameraPath | None
+    ) -> tuple[NDArray[np.uint8], float | None]:
+        """The picture restored, and the share of it that came of its path, None where there was none or nothing moved.
+
+        A path that is not given may be searched for.
+        """
 
 
 class Times(NamedTuple):
@@ -49,8 +54,8 @@ class DeblurDetectResult(NamedTuple):
         restored: RGB uint8 (H, W, 3), the picture that the detector saw, with ``fuse`` beside the one that came in.
         detections: boxes in its pixels.
         times: how long it took.
-        believed: share of the restored picture, from 0 to 1, that came of the camera's path; None where none was given,
-            nothing moved, or the deblurrer does not say.
+        believed: share of the restored picture, from 0 to 1, that came of the camera's path, given or found; None where
+            there was none, nothing moved by it, or the deblurrer does not say.
     """
 
     restored: NDArray[np.uint8]
@@ -95,7 +100,7 @@ class DeblurDetect:
         """
         start = time.perf_counter()
         restored, believed = picture, None
-        if path is not None and isinstance(self.deblurrer, RestoresAlong):
+        if isinstance(self.deblurrer, RestoresAlong):
             restored, believed = self.deblurrer.restore_along(picture, path)
         elif self.deblurrer is not None:
             # A deblurrer that knows nothing of paths need not take one.

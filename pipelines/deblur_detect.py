@@ -172,6 +172,7 @@ def deblur_detect(args: argparse.Namespace) -> int:
         DetectionError: the detector or one of its classes is not there.
     """
     from deblur.devices import resolve_device
+    from deblur.naming import parse_deblurrer
     from deblur.runs import printable, write_json
     from detection.fusion import LOWEST_CONFIDENCE
     from detection.yolo import YoloDetector
@@ -211,7 +212,7 @@ def deblur_detect(args: argparse.Namespace) -> int:
     }
     with (folder / "log.txt").open("w", encoding="utf-8") as log, stopped_like_ctrl_c():
         chain = DeblurDetect(deblurrer, detector, fuse=args.fuse, confidence=args.conf)
-        process = Process(chain, pictures, coco, log, motions)
+        process = Process(chain, pictures, coco, log, motions, searches=parse_deblurrer(args.deblurrer).searches)
         for note in notes:
             process.say(note)
         is_whole = False
@@ -232,7 +233,7 @@ def deblur_detect(args: argparse.Namespace) -> int:
             if args.json:
                 print(json.dumps(document, allow_nan=False), flush=True)
             else:
-                print_summary(document)
+                print_summary(document, told=motions is not None)
         if failures:
             process.say(f"{len(failures)} of {len(process.entries)} failed:")
             for failure in failures:
@@ -240,8 +241,13 @@ def deblur_detect(args: argparse.Namespace) -> int:
     return EXIT_FAILED if failures else EXIT_DONE
 
 
-def print_summary(document: dict[str, Any]) -> None:
-    """What was found, for a person, on stdout."""
+def print_summary(document: dict[str, Any], *, told: bool) -> None:
+    """What was found, for a person, on stdout.
+
+    Args:
+        document: what ``detections.json`` holds.
+        told: whether paths were told, which may be mistaken, rather than searched for.
+    """
     from pipelines.process import counted
 
     entries = [entry for entry in document["pictures"] if entry["error"] is None]
@@ -257,11 +263,21 @@ def print_summary(document: dict[str, Any]) -> None:
     if n_stills > MOST_LINES:
         print(f"... and {n_stills - MOST_LINES} more pictures")
     print(f"{len(entries)} done, found in all: {counted(total)}")
-    believed = [share for entry in entries if (share := entry.get("path_believed")) is not None]
-    if believed:
-        share = sum(believed) / len(believed)
-        print(f"of what was restored {share:.0%} came of the camera's paths{DOUBTS * (share < LEAST_BELIEVED)}")
+    print(_summary_of_paths(entries, told=told), end="")
     print(f"results: {document['run']}")
+
+
+def _summary_of_paths(entries: Sequence[dict[str, Any]], *, told: bool) -> str:
+    """How far camera paths were believed, in a line; nothing where none was told or searched for."""
+    shares = [entry["path_believed"] for entry in entries if "path_believed" in entry]
+    believed = [share for share in shares if share is not None]
+    mean = sum(believed) / len(believed) if believed else 0.0
+    if not told and shares:
+        came = f", and {mean:.0%} of what was restored there came of it" if believed else ""
+        return f"a camera path was found in {len(believed)} of {len(shares)} pictures{came}\n"
+    if believed:
+        return f"of what was restored {mean:.0%} came of the camera's paths{DOUBTS * (mean < LEAST_BELIEVED)}\n"
+    return ""
 
 
 def _completed(parser: argparse.ArgumentParser, args: argparse.Namespace, typed: Collection[str]) -> argparse.Namespace:

@@ -53,6 +53,8 @@ class Process:
         coco: CocoSink,
         log: TextIO,
         motions: Motions | None = None,
+        *,
+        searches: bool = False,
     ) -> None:
         """Join the parts.
 
@@ -62,6 +64,7 @@ class Process:
             coco: collects detections.
             log: gets one line a picture.
             motions: the camera's paths, where they are known.
+            searches: whether the chain searches for them where they are not.
         """
         self.entries: list[Entry] = []
         self._chain = chain
@@ -69,6 +72,7 @@ class Process:
         self._coco = coco
         self._log = log
         self._motions = motions
+        self._searches = searches
 
     def say(self, line: str) -> None:
         """Show a line above the progress bar on stderr and keep it in the log."""
@@ -116,7 +120,7 @@ class Process:
                 self._submit(item, None, entry, writers)
             self.entries.append(entry)
             return
-        if self._motions is not None:
+        if self._motions is not None or self._searches:
             entry["path_believed"] = None if result.believed is None else round(result.believed, 3)
         entry["detections"] = detection_entries(result.detections)
         entry["time_ms"] |= {"deblur": _rounded(result.times.deblur), "detect": _rounded(result.times.detect)}

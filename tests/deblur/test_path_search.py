@@ -503,6 +503,12 @@ def test_a_found_path_is_told_as_a_measured_one(shaken: Shaken, monkeypatch: pyt
     np.testing.assert_array_equal(patient(shaken.blurred), told)
     np.testing.assert_array_equal(patient(np.stack([shaken.blurred] * 2))[1], told)
     np.testing.assert_array_equal(np.rint(patient.unrounded(shaken.blurred)), told)
+    restored, believed = patient.restore_along(shaken.blurred, None)
+    np.testing.assert_array_equal(restored, told)
+    assert believed is not None
+    assert 0.3 < believed < 1
+    monkeypatch.setattr(PathSearch, "__call__", lambda self, picture, restore: None)
+    assert patient.restore_along(shaken.blurred, None)[1] is None
 
 
 def test_a_network_without_a_guide_searches_for_nothing():

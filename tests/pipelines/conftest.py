@@ -51,8 +51,11 @@ class FakeDeblurrer:
         FakeDeblurrer.doubting = doubting
         return cls("brighter" if name_or_file == "default" else name_or_file)
 
-    def restore_along(self, picture: NDArray[np.uint8], path: CameraPath) -> tuple[NDArray[np.uint8], float | None]:
-        return self(picture, path), self.believed
+    def restore_along(
+        self, picture: NDArray[np.uint8], path: CameraPath | None
+    ) -> tuple[NDArray[np.uint8], float | None]:
+        knows = path is not None or (self.name.endswith("+search") and picture.mean() > 50)
+        return self(picture, path), self.believed if knows else None
 
     def describe(self) -> dict[str, str]:
         return {"name": self.name, "sha256": self.sha256}

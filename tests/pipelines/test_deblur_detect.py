@@ -216,6 +216,22 @@ def test_how_far_a_record_is_believed_is_said(
     )
 
 
+@pytest.mark.usefixtures("photos")
+def test_where_a_search_found_a_path_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import deblur
+
+    assert main(["photos", "--deblurrer", "found+search", "--output", "found"]) == 0
+    said = capsys.readouterr().out
+    assert "a camera path was found in 1 of 2 pictures, and 62% of what was restored there came of it\n" in said
+    entries = json.loads(Path("found/detections.json").read_text())["pictures"]
+    assert sorted(entry["path_believed"] or 0 for entry in entries) == [0, 0.62]
+    monkeypatch.setattr(deblur.Deblurrer, "believed", None, raising=False)
+    assert main(["photos", "--deblurrer", "found+search"]) == 0
+    assert "a camera path was found in 0 of 2 pictures\n" in capsys.readouterr().out
+
+
 @pytest.mark.usefixtures("photos", "motion")
 def test_a_record_is_believed_everywhere_where_that_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     import deblur
@@ -757,7 +773,7 @@ def test_a_picture_that_cannot_be_restored_fails_alone(
     import deblur
     from deblur.errors import DeblurError
 
-    def refuse(_: object, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def refuse(_: object, picture: NDArray[np.uint8], path: object) -> NDArray[np.uint8]:
         if picture.shape[1] == 80:
             raise DeblurError("too wide")
         return picture
@@ -872,7 +888,7 @@ def test_a_frame_that_fails_goes_into_the_videos_as_it_came(
     import deblur
     from deblur.errors import DeblurError
 
-    def refuse_dark_ones(_: object, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def refuse_dark_ones(_: object, picture: NDArray[np.uint8], path: object) -> NDArray[np.uint8]:
         if picture.mean() < 60:
             raise DeblurError("too dark")
         return picture + 30
