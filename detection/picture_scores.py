@@ -2,8 +2,8 @@
 
 AP belongs to a set: on one picture it hangs on the ranking of boxes within that picture and is undefined where there is
 no truth. So a picture's score is F1 at the confidence a user would draw boxes at, mean over the IoU thresholds
-.50:.05:.95, over all classes, with COCO's matching. A missed object and a false box cost the same, tighter boxes score
-higher, and a picture without truth scores 1 when left alone and 0 with any box on it.
+.50:.05:.95, over all classes that are annotated, with COCO's matching. A missed object and a false box cost the same,
+tighter boxes score higher, and a picture without truth scores 1 when left alone and 0 with any box on it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def score_pictures(
         truth: As for `detection.scoring.score`.
         predictions: As for `detection.scoring.score`.
         confidence: Boxes with a lower score are left out.
-        classes: As for `detection.scoring.score`.
+        classes: Score these classes alone, in truth and boxes; None for all that are annotated.
         picture_keys: As for `detection.scoring.score`.
 
     Returns:
@@ -63,7 +63,7 @@ def score_pictures(
         DetectionError: as `detection.scoring.score`.
     """
     confident = {stem: found.select(confidence) for stem, found in predictions.items()}
-    job = prepare(truth, confident, classes=classes, stems=picture_keys)
+    job = prepare(truth, confident, classes=truth.annotated if classes is None else classes, stems=picture_keys)
     n_pictures = len(job.pictures)
     truths = np.zeros(n_pictures, np.int64)
     hits, boxes = np.zeros((2, N_THRESHOLDS, n_pictures), np.int64)

@@ -63,7 +63,7 @@ def report_lines(report: dict[str, Any]) -> list[str]:
         for key, words in (
             (
                 "classes_not_annotated",
-                "the detector's classes that are not annotated, whose boxes are false in F1, not in AP",
+                "the detector's classes that are not annotated, whose boxes do not count",
             ),
             ("degenerate_boxes", "boxes without width or height, left out"),
             ("clipped_boxes", "boxes clipped to their picture"),

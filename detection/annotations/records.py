@@ -96,6 +96,15 @@ class GroundTruth:
         """The stem of every picture, sorted."""
         return tuple(picture.stem for picture in self.pictures)
 
+    @property
+    def annotated(self) -> tuple[str, ...]:
+        """The classes that were looked for, as far as the annotations tell; all where none is told of.
+
+        A box of another class is neither right nor false: nobody said whether there is such an object.
+        """
+        missing = set(self.report.get("classes_not_annotated", ()))
+        return tuple(name for name in self.class_names if name not in missing) or self.class_names
+
     def subset(self, stems: Collection[str]) -> GroundTruth:
         """The truth of some pictures only; the report stays that of the whole file.
 

@@ -32,13 +32,13 @@ class ExampleWriter:
     Pictures are ranked by the change of their F1, equal changes by stem; a picture that did not change is no example.
     """
 
-    def __init__(self, run: Path, arms: Arms, classes: Collection[str] | None) -> None:
+    def __init__(self, run: Path, arms: Arms, classes: Mapping[str, Collection[str]]) -> None:
         """Make a writer.
 
         Args:
             run: the run's folder; pictures go to ``pictures/``.
             arms: of the run.
-            classes: the classes scored, None for all; boxes of others are not drawn.
+            classes: detector to the classes whose boxes count; others are not drawn.
         """
         self._run = run
         self._arms = arms
@@ -70,20 +70,20 @@ class ExampleWriter:
                     parts = (f"{effect}-{rank}", result.detector, deblurrer, stem)
                     name = "--".join(map(file_name_of, parts))
                     file = f"pictures/{file_name_of(result.blur)}/{name}.jpg"
-                    write_picture(self._run / file, self._drawn(result.blur, stem, deblurrer, found), QUALITY)
+                    write_picture(self._run / file, self._drawn(result, stem, deblurrer, found), QUALITY)
                     plain = self._save_plain(result.blur, stem)
                     pair = (f1[(*before, stem)], f1[(*after, stem)])
                     examples.append(Example(effect, rank, stem, deblurrer, *pair, file, plain))
         return examples
 
     def _drawn(
-        self, blur: str, stem: str, deblurrer: str, found: Mapping[Key, Mapping[str, Detections]]
+        self, result: Result, stem: str, deblurrer: str, found: Mapping[Key, Mapping[str, Detections]]
     ) -> NDArray[np.uint8]:
         """Sharp, blurred and restored side by side with their boxes."""
         panels = []
-        for pictures in self._arms.of_blur(blur):
+        for pictures in self._arms.of_blur(result.blur):
             if pictures.arm in {SHARP, BLURRED, deblurred_arm(deblurrer)}:
-                boxes = found[pictures.blur, pictures.arm][stem].select(CONFIDENT, self._classes)
+                boxes = found[pictures.blur, pictures.arm][stem].select(CONFIDENT, self._classes[result.detector])
                 panels.append((pictures.arm, draw_detections(pictures.pixels(stem), boxes)))
         return side_by_side(panels)
 

@@ -17,7 +17,7 @@ from experiments.gain.picture_sets import MadeSet, PictureSet
 from experiments.gain.processes import Processes
 from experiments.gain.protocol import detection_protocol, protocol_of
 from experiments.gain.records import MIRRORED, DeblurrerRecord, DetectorRecord, GainRun, fused_name
-from experiments.gain.scores import score_detector
+from experiments.gain.scores import counted_classes, score_detector
 from experiments.gain.tables import Boxes, PictureTruth, Predictions
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def measure(plan: Plan, run: Path, narrator: Narrator, processes: Processes | No
             truth = truths.by_detector[loaded.detector.name]
             found.append(_boxes(loaded, arms, bench, truths.stems))
             scores.append(score_detector(settings, loaded.detector.name, truth, found[-1], bench.restoration, done))
-    examples = ExampleWriter(run, arms, settings.classes)
+    counted = {name: counted_classes(settings, truth) for name, truth in truths.by_detector.items()}
+    examples = ExampleWriter(run, arms, counted)
     results = [
         dataclasses.replace(result, examples=examples.save(result, scored.rows, boxes))
         for scored, boxes in zip(scores, found, strict=True)

@@ -85,7 +85,7 @@ def score_detector(
     rows: dict[Key, list[PictureRow]] = {}
     for key, boxes in found.items():
         scores[key] = score(truth, boxes, classes=settings.classes, backend=settings.backend)
-        rows[key] = _rows(detector, truth, settings.classes, key, boxes, restoration)
+        rows[key] = _rows(detector, truth, counted_classes(settings, truth), key, boxes, restoration)
         done(1)
     draws = _draws(settings, truth, found, scores)
     counts = _truths_by_class(truth)
@@ -114,6 +114,11 @@ def score_detector(
         )
     curves = [_curve(detector, key, scores[key]) for key in scores]
     return DetectorScores(results, [row for part in rows.values() for row in part], curves)
+
+
+def counted_classes(settings: Settings, truth: GroundTruth) -> tuple[str, ...]:
+    """The classes whose boxes count picture by picture: those that are chosen, or else those that are annotated."""
+    return truth.annotated if settings.classes is None else settings.classes
 
 
 def _consistency(settings: Settings, truth: GroundTruth, found: Found) -> dict[Key, Consistency]:
@@ -178,7 +183,7 @@ def _undefined(draws: BootstrapResult) -> Interval:
 def _rows(
     detector: str,
     truth: GroundTruth,
-    classes: Collection[str] | None,
+    classes: Collection[str],
     key: Key,
     found: Mapping[str, Detections],
     restoration: Restoration,

@@ -20,14 +20,18 @@ def drawn_confidence(run: OpenRun) -> float:
 
 
 def selected(run: OpenRun, boxes: Boxes, confidence: float) -> Boxes:
-    """The predictions of at least that score, of the classes that the run scored."""
+    """The predictions of at least that score, of the classes that the run scored, or else of those annotated."""
     scoring = run.record.protocol.get("scoring")
     wanted = scoring.get("classes") if isinstance(scoring, dict) else None
     names = run.predictions.class_names if run.predictions else []
+    if wanted is None:
+        reports = run.record.data.get("reports", {}).values()
+        missing = {name for report in reports for name in report.get("classes_not_annotated", ())}
+        wanted = {*names} - missing or names
     chosen = [
         place
         for place, (class_index, score) in enumerate(zip(boxes.classes, boxes.scores, strict=True))
-        if score >= confidence and (wanted is None or names[class_index] in wanted)
+        if score >= confidence and names[class_index] in wanted
     ]
     return Boxes(
         [boxes.boxes[place] for place in chosen],

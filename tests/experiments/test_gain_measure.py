@@ -218,6 +218,29 @@ def test_examples_show_where_restoring_helped_and_hurt(settings: Settings, folde
     assert all(read_picture(folder / file).shape == (48, 64, 3) for file in example.pictures.values())
 
 
+def test_boxes_of_classes_that_are_not_annotated_do_not_count(
+    settings: Settings, folder: Path, tmp_path: Path, fakes: Any, more_fakes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The annotations know nothing of blue, of which the detector finds something in every sharp picture."""
+    finder = type(fakes.tools.load_detector("finder").detector)
+    find = finder._find
+
+    def find_blue_too(self: Any, picture: np.ndarray) -> Detections:
+        red = find(self, picture)
+        return Detections.ordered([*red.boxes, [1, 1, 9, 9]], [*red.scores, 0.8], [*red.class_names, "blue"])
+
+    monkeypatch.setattr(finder, "_find", find_blue_too)
+    gain = run(settings, folder, fakes)
+    assert gain.data["reports"]["finder"]["classes_not_annotated"] == ["blue"]
+    sharp = [row for row in rows_of(folder) if row["arm"] == "sharp"]
+    assert {(row["f1"], row["n_predictions"], row["n_confident"]) for row in sharp} == {("1.0", "1", "1")}
+    other = tmp_path / "chosen"
+    other.mkdir()
+    run(dataclasses.replace(settings, classes=("blue", "red")), other, more_fakes)
+    sharp = [row for row in rows_of(other) if row["arm"] == "sharp"]
+    assert {(round(float(row["f1"]), 3), row["n_confident"]) for row in sharp} == {(0.667, "2")}
+
+
 def test_a_deblurrer_that_hurts_has_hurt_examples(settings: Settings, folder: Path, data: Path, fakes: Any) -> None:
     swapped = dataclasses.replace(settings, sharp=data / "sharp", blurred=data / "sharp", deblurrers=("unmove",))
     (result,) = run(swapped, folder, fakes).results

@@ -351,8 +351,11 @@ def test_classes_that_a_file_does_not_know_are_said(tmp_path):
     content = images("a.jpg") | {"categories": [{"id": 4, "name": "peson"}, {"id": 9, "name": "kart"}]}
     truth = read_coco(write_json(tmp_path, content), ["tv", "person", "bus"])
     assert truth.report["classes_not_annotated"] == ["tv", "bus"]  # a class without an object was looked for
-    said = "the detector's classes that are not annotated, whose boxes are false in F1, not in AP: 2 (tv, ...)"
+    assert truth.annotated == ("person",)
+    said = "the detector's classes that are not annotated, whose boxes do not count: 2 (tv, ...)"
     assert said in report_lines(truth.report)
+    nothing = content | {"categories": [{"id": 9, "name": "kart"}]}
+    assert read_coco(write_json(tmp_path, nothing), ["tv", "bus"]).annotated == ("tv", "bus")
 
 
 def test_one_based_boxes_of_the_devkit(tmp_path):

@@ -316,12 +316,20 @@ def test_picture_scores_by_hand(make_truth, found):
         "c": found(("cat", BOX, 0.3)),
         "d": found(("cat", (0.0, 0.0, 77.0, 100.0), 0.25)),
     }
-    scores = score_pictures(truth, predictions)
+    scores = score_pictures(truth, predictions, classes=("cat", "dog"))
     assert scores["a"].f1 == pytest.approx(2 * 1 / (2 + 2))
     assert (scores["a"].n_truths, scores["a"].n_boxes, scores["a"].n_hits) == (2, 2, 1)
     assert scores["b"].f1 == 1.0
     assert scores["c"].f1 == 0.0
     assert scores["d"].f1 == pytest.approx(0.6)
+
+
+def test_boxes_of_classes_that_nobody_annotated_are_not_false(make_truth, found):
+    truth = make_truth({"a": [("cat", BOX)]})
+    predictions = {"a": found(("cat", BOX, 0.9), ("dog", ELSEWHERE, 0.8))}
+    told = replace(truth, report={"classes_not_annotated": [name for name in truth.class_names if name != "cat"]})
+    assert score_pictures(told, predictions)["a"].f1 == 1
+    assert score_pictures(told, predictions, classes=["cat", "dog"])["a"].f1 == pytest.approx(2 / 3)
 
 
 def test_a_detector_is_consistent_with_itself(make_truth, found):

@@ -19,9 +19,9 @@ from experiments.gain.files import write_metrics
 from experiments.gain.records import CONTROL, DetectorRecord, deblurred_arm, fused_name
 from experiments.gain.tables import Boxes
 from experiments.plots import main
-from experiments.plotting.boxes import found_in, iou
+from experiments.plotting.boxes import found_in, iou, selected
 from experiments.plotting.figures import charts
-from experiments.plotting.runs import Runs, run_names
+from experiments.plotting.runs import OpenRun, Runs, run_names
 from experiments.plotting.scores import ap_by_arm, ap_by_size, recovered
 from experiments.plotting.sheet import Drawing, Plot, Skipped, _legend_columns, text_width, wrapped
 from experiments.plotting.strips import _CROP_SIDE, _TITLE_SIZE, _label_places, _title
@@ -538,6 +538,22 @@ def test_lines_fit_and_lose_nothing() -> None:
 
 def test_runs_of_the_same_name_are_named_by_more_of_their_path(tmp_path: Path) -> None:
     assert run_names([tmp_path / "x" / "run", tmp_path / "y" / "run"]) == ["x/run", "y/run"]
+
+
+def test_boxes_of_classes_that_are_not_annotated_are_not_drawn(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path / "run")
+    run = OpenRun(tmp_path / "run", "run")
+    names = run.predictions.class_names if run.predictions else []
+    assert len(names) > 1
+    boxes = Boxes([[0, 0, 9, 9]] * len(names), list(range(len(names))), [0.9] * len(names))
+    assert selected(run, boxes, 0.5) == boxes
+    run.record.data["reports"] = {"det": {"classes_not_annotated": names[1:]}}
+    assert selected(run, boxes, 0.5).classes == [0]
+    run.record.protocol["scoring"] = {"classes": names[1:2]}
+    assert selected(run, boxes, 0.5).classes == [1]
+    run.record.protocol["scoring"] = {"classes": None}
+    run.record.data["reports"] = {"det": {"classes_not_annotated": names}}
+    assert selected(run, boxes, 0.5) == boxes  # nothing is known of any
 
 
 def test_boxes_are_the_same_object_by_class_and_place() -> None:
