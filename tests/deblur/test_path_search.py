@@ -613,3 +613,16 @@ def test_any_part_of_a_scene_is_judged_as_in_the_whole(shaken: Shaken, network: 
         judged = (*part.judge(path), *part.by_itself), (*whole.judge(path), *whole.by_itself)
     for one, other in zip(*judged, strict=True):
         torch.testing.assert_close(one, other[:, 1:2], atol=2e-3, rtol=2e-3)
+
+
+@pytest.mark.slow
+def test_a_search_restores_more_of_a_photograph():
+    """One photograph; how it is on others experiments.restoration measures."""
+    sharp = scale_down(photographs.coffee(), 480)
+    blurred, _ = synthesize_with_motion(sharp, BlurSpec("shake", 10), 0, "coffee")
+    restored, believed = Deblurrer.load("mstsgm-guided+search", "cpu").restore_along(blurred, None)
+    alone = Deblurrer.load("mstsgm-guided", "cpu")(blurred)
+    error, before = (np.square(each.astype(float) - sharp).mean() for each in (restored, alone))
+    assert error < 0.8 * before  # a decibel
+    assert believed is not None
+    assert believed > 0.4
