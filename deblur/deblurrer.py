@@ -271,6 +271,10 @@ class Deblurrer:
     ) -> tuple[NDArray[np.uint8], float | None]:
         """As a call of one picture (H, W, 3), and how far its path was believed, told or found.
 
+        Args:
+            picture: RGB uint8.
+            path: as for a call.
+
         Returns:
             The picture, and the share of it, from 0 to 1, that came of the path: near 0 the picture speaks against the
             path, by another clock or focal length as it may be. None where there was none or nothing moved by it.
