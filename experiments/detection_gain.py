@@ -154,12 +154,13 @@ def _measure(arguments: argparse.Namespace) -> int:
     processes = join_processes()
     device = str(resolve_device(processes.device(arguments.device)))
     planned = plan(settings, tools_on(device, settings.image_size))  # before there is a folder: mistakes leave none
-    folder = None
-    if processes.is_first:
+
+    def opened() -> Path:
         folder = open_run(arguments.resume or arguments.output, _recorded(arguments), _name(settings))
         write_environment(folder, describe_environment(device, settings.seed) | {"processes": processes.count})
-    folder = processes.agree(folder)
-    assert folder is not None
+        return folder
+
+    folder = processes.agree(opened)
     narrator = Narrator(folder / "log.txt", silent=not processes.is_first)
     narrator.say(f"run: {folder} on {device}, {processes.count} process{'es' if processes.count > 1 else ''}")
     gain = measure(planned, folder, narrator, processes)

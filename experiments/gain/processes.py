@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from deblur.errors import DeblurError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 Item = TypeVar("Item")
 
@@ -55,15 +57,29 @@ class Processes:
 
             PartialState().wait_for_everyone()
 
-    def agree(self, item: Item) -> Item:
-        """The first process's ``item`` in every process."""
+    def agree(self, make: Callable[[], Item]) -> Item:
+        """What the first process makes, in every process; where it makes a mistake they all do.
+
+        Else the others would wait for a process that is gone, and say so in a traceback.
+
+        Raises:
+            DeblurError: of the first process.
+        """
         if self.count == 1:
-            return item
+            return make()
         from accelerate.utils import broadcast_object_list
 
-        items = [item]
-        broadcast_object_list(items)
-        return items[0]
+        made: list[Item | DeblurError | None] = [None]
+        if self.is_first:
+            try:
+                made[0] = make()
+            except DeblurError as error:
+                made[0] = error
+        broadcast_object_list(made)
+        if isinstance(made[0], DeblurError):
+            self.leave()
+            raise made[0]
+        return cast("Item", made[0])
 
     def leave(self) -> None:
         """End the connection between the processes."""

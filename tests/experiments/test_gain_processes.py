@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def test_a_process_alone_needs_no_partners() -> None:
     alone = join_processes()
     assert alone == Processes()
-    assert alone.agree("x") == "x"
+    assert alone.agree(lambda: "x") == "x"
     assert alone.device("auto") == "auto"
     alone.wait()
 
@@ -56,23 +56,17 @@ data = Path({str(settings.annotations.parent)!r})
 settings = Settings(data / "truth.json", data / "sharp", data / "blurred", (), ("unmove", "idle"), (), ("finder",),
                     resamples=40)
 processes = join_processes()
-folder = processes.agree(Path({str(tmp_path / "run")!r}) if processes.is_first else None)
-folder.mkdir(exist_ok=True)
+def made():
+    folder = Path({str(tmp_path / "run")!r})
+    folder.mkdir()  # one of them does
+    return folder
+folder = processes.agree(made)
 fakes = fakes_module.Fakes()
 gain = measure(plan(settings, fakes.tools), folder, Narrator(silent=True), processes)
 (folder / f"count-{{processes.index}}").write_text(f"{{processes.count}} {{fakes.restored}} {{gain is None}}")
 processes.leave()
 """)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    answer = subprocess.run(
-        launch,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
-    )
+    answer = _launched(script, tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert (tmp_path / "run" / "count-0").read_text() == "2 8 False"
     assert (tmp_path / "run" / "count-1").read_text() == "2 8 True"
@@ -81,3 +75,38 @@ processes.leave()
     gain = measure(plan(settings, fakes.tools), alone, Narrator(silent=True))
     assert gain is not None
     assert read_metrics(tmp_path / "run").results == gain.results
+
+
+@pytest.mark.slow
+def test_a_mistake_of_the_first_process_ends_all_of_them(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("""
+import sys
+from deblur.cli import run
+from deblur.errors import DeblurError
+from experiments.gain.processes import join_processes
+
+def refused():
+    raise DeblurError("there is something else")
+
+sys.exit(run(lambda: join_processes().agree(refused)))
+""")
+    answer = _launched(script, tmp_path)
+    assert answer.returncode == 1
+    assert answer.stderr.count("error: there is something else") == 2
+    assert "Connection closed by peer" not in answer.stderr
+    assert 'script.py", line' not in answer.stderr
+
+
+def _launched(script: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A script in two processes, as torchrun starts it."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    return subprocess.run(
+        launch,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+    )
