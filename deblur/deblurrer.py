@@ -263,8 +263,7 @@ class Deblurrer:
         _check_pictures(picture, {3: "(H, W, 3)"})
         if picture.shape[0] * picture.shape[1] > self.max_pixels:
             raise ValueError(f"a picture of shape {picture.shape} goes in tiles: max_pixels is {self.max_pixels}")
-        (along,) = self._completed(self._checked(path, 1), picture[None])
-        return self._carry_out(self._plan(picture, along), picture, along).picture.astype(np.float32, copy=False)
+        return self._outcome(picture, path).picture.astype(np.float32, copy=False)
 
     def restore_along(
         self, picture: NDArray[np.uint8], path: CameraPath | None
@@ -284,9 +283,13 @@ class Deblurrer:
             ValueError: as a call.
         """
         _check_pictures(picture, {3: "(H, W, 3)"})
-        (along,) = self._completed(self._checked(path, 1), picture[None])
-        restored, believed = self._carry_out(self._plan(picture, along), picture, along)
+        restored, believed = self._outcome(picture, path)
         return _rounded(restored), believed
+
+    def _outcome(self, picture: NDArray[np.uint8], path: CameraPath | None) -> Outcome:
+        """One picture (H, W, 3) restored as a call does it."""
+        (along,) = self._completed(self._checked(path, 1), picture[None])
+        return self._carry_out(self._plan(picture, along), picture, along)
 
     def _checked(self, path: CameraPath | Sequence[CameraPath | None] | None, count: int) -> list[Told | None]:
         """A path for each picture; all of them None where they are not known."""

@@ -10,7 +10,7 @@ import numpy as np
 from detection.errors import DetectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -73,6 +73,12 @@ class TruthObjects:
         return len(self.class_names)
 
 
+def annotated_classes(class_names: Sequence[str], reports: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The classes that reports of one file's annotations do not say to be missing; all where none is left."""
+    missing = {name for report in reports for name in report.get("classes_not_annotated", ())}
+    return tuple(name for name in class_names if name not in missing) or tuple(class_names)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class GroundTruth:
     """Annotated pictures in a detector's class names.
@@ -102,8 +108,7 @@ class GroundTruth:
 
         A box of another class is neither right nor false: nobody said whether there is such an object.
         """
-        missing = set(self.report.get("classes_not_annotated", ()))
-        return tuple(name for name in self.class_names if name not in missing) or self.class_names
+        return annotated_classes(self.class_names, [self.report])
 
     def subset(self, stems: Collection[str]) -> GroundTruth:
         """The truth of some pictures only; the report stays that of the whole file.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from detection.annotations.records import annotated_classes
 from experiments.gain.tables import Boxes
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ def selected(run: OpenRun, boxes: Boxes, confidence: float) -> Boxes:
     wanted = scoring.get("classes") if isinstance(scoring, dict) else None
     names = run.predictions.class_names if run.predictions else []
     if wanted is None:
-        reports = run.record.data.get("reports", {}).values()
-        missing = {name for report in reports for name in report.get("classes_not_annotated", ())}
-        wanted = {*names} - missing or names
+        wanted = annotated_classes(names, run.record.data.get("reports", {}).values())
     chosen = [
         place
         for place, (class_index, score) in enumerate(zip(boxes.classes, boxes.scores, strict=True))
