@@ -6,6 +6,7 @@ twice drawn contours where it was not. What is found in both is there; what is f
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,19 +19,30 @@ if TYPE_CHECKING:
 
 SAME_OBJECT = 0.55
 """Two boxes of a class that overlap by more than this IoU show one object; the default of weighted boxes fusion."""
+RESTORED_SHARE, TOLD_SHARE = 0.6, 0.9
+"""Weights of a restored picture beside the blurred one, and where it was restored along a path that was told.
+
+The better a picture is restored, the less is to be learnt from the blurred one (docs/training-log.md).
+"""
 LOWEST_CONFIDENCE = 0.001
 """What a detector should still report, so that a box is there to confirm one of the other picture."""
 
 
-def fuse(one: Detections, other: Detections) -> Detections:
+def fuse(one: Detections, other: Detections, share: float = 0.5) -> Detections:
     """Fuse what a detector finds in two pictures of the same scene and size, best first.
 
     Weighted boxes fusion (Solovyev, Wang and Gabruseva, Image and Vision Computing 2021) of two lists, with pairs in
-    the place of clusters, so that neighbours found in one picture stay apart. The surest box first, each takes the free
-    box of its class in the other list that overlaps it most. A pair becomes the mean of its boxes, weighted by their
-    scores, with the mean score; a box without a partner keeps its place and half its score.
+    the place of clusters, so that neighbours found in one picture stay apart. Scores are first multiplied by the weight
+    of their picture. The surest box first, each takes the free box of its class in the other list that overlaps it
+    most. A pair becomes the mean of its boxes, weighted by their scores, with the sum of these; a box without a partner
+    keeps its place and its score.
+
+    Args:
+        one: found in the first picture.
+        other: found in the second.
+        share: weight of the second picture, from 0 to 1; the first one has the rest.
     """
-    lists = (one, other)
+    lists = (_weighted(one, 1 - share), _weighted(other, share))
     boxes: list[NDArray[np.float32]] = []
     scores: list[float] = []
     names: list[str] = []
@@ -41,19 +53,23 @@ def fuse(one: Detections, other: Detections) -> Detections:
         if not free[side][index]:
             continue
         free[side][index] = False
-        box, score = lists[side].boxes[index], lists[side].scores[index] / 2
+        box, score = lists[side].boxes[index], lists[side].scores[index]
         row = overlap[index] if side == 0 else overlap[:, index]
         candidates = np.where(free[1 - side], row, 0.0)
         partner = int(candidates.argmax()) if len(candidates) else -1
         if partner >= 0 and candidates[partner] > SAME_OBJECT:
             free[1 - side][partner] = False
-            its_box, its_score = lists[1 - side].boxes[partner], lists[1 - side].scores[partner] / 2
+            its_box, its_score = lists[1 - side].boxes[partner], lists[1 - side].scores[partner]
             share = its_score / max(score + its_score, np.finfo(np.float32).tiny)
             box, score = box + share * (its_box - box), score + its_score
         boxes.append(box)
         scores.append(float(score))
         names.append(lists[side].class_names[index])
     return Detections.ordered(boxes, scores, names)
+
+
+def _weighted(found: Detections, weight: float) -> Detections:
+    return replace(found, scores=found.scores * weight)
 
 
 def _overlap(one: Detections, other: Detections) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from detection.fusion import fuse
+from detection.fusion import RESTORED_SHARE, TOLD_SHARE, fuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,8 +77,8 @@ class DeblurDetect:
                 restored, for example `deblur.Deblurrer`; None leaves pictures as they are.
             detector: for example `detection.yolo.YoloDetector`. To fuse, let it report boxes down to a confidence of
                 `detection.fusion.LOWEST_CONFIDENCE`: a faint box in one picture confirms one in the other.
-            fuse: detect in the picture as it came, too, and fuse the boxes (`detection.fusion.fuse`). It takes the
-                detector twice as long.
+            fuse: detect in the picture as it came, too, and fuse the boxes (`detection.fusion.fuse`), those of the
+                restored one weighing more. It takes the detector twice as long.
             confidence: boxes with a score below it are left out, after fusing.
 
         Raises:
@@ -107,7 +107,9 @@ class DeblurDetect:
             restored = self.deblurrer(picture) if path is None else self.deblurrer(picture, path)
         between = time.perf_counter()
         if self.fuse and not np.array_equal(picture, restored):  # what is found twice in one picture is found once
-            detections = fuse(*self.detector([picture, restored]))
+            share = RESTORED_SHARE if path is None else TOLD_SHARE
+            as_it_came, in_restored = self.detector([picture, restored])
+            detections = fuse(as_it_came, in_restored, share)
         else:
             (detections,) = self.detector([restored])
         detections = detections.select(self.confidence)

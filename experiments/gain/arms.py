@@ -7,26 +7,24 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from deblur.blur import BlurSpec, synthesize
 from deblur.errors import DeblurError
 from deblur.exposure.paths import felt_path
-from detection.fusion import fuse
 from detection.types import Detections
 from detection.weights import sha256_of
 from experiments.gain.cache import Cache, key_of
-from experiments.gain.fused import FusedSet, MirroredSet, add_fused
+from experiments.gain.fused import FusedSet, MirroredSet, add_fused, fused_boxes
 from experiments.gain.inputs import hash_of_set
 from experiments.gain.picture_sets import FolderSet, MadeSet, PictureSet, file_name_of
 from experiments.gain.plan import peer_folder
-from experiments.gain.protocol import MAX_DETECTIONS
+from experiments.gain.protocol import rounded
 from experiments.gain.records import BLURRED, SHARP, BlurRecord, deblurred_arm, sharp_through_arm
 from experiments.gain.restoration import restoration_scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from experiments.gain.plan import Plan
@@ -184,9 +182,8 @@ class Bench:
     def detections(self, loaded: LoadedDetector, pictures: PictureSet, stem: str) -> Detections:
         """The boxes on one picture, boxes rounded to 0.001 pixels and scores to 0.000001, as they are saved."""
         if isinstance(pictures, FusedSet):
-            fused = fuse(*(self.detections(loaded, part, stem) for part in pictures.parts))
-            boxes, scores, names = *_rounded(fused), fused.class_names
-            return Detections.ordered(boxes[:MAX_DETECTIONS], scores[:MAX_DETECTIONS], names[:MAX_DETECTIONS])
+            first, second = (self.detections(loaded, part, stem) for part in pictures.parts)
+            return fused_boxes(first, second, pictures.share)
         value = self._cache.get("detections", self._detection_key(loaded, pictures, stem))
         if value is None:
             self._detect(loaded, pictures, [stem])
@@ -222,7 +219,7 @@ class Bench:
         index_of = {name: index for index, name in enumerate(loaded.detector.class_names)}
         found = loaded.detector([pictures.pixels(stem) for stem in missing])
         for stem, detections in zip(missing, found, strict=True):
-            boxes, scores = _rounded(detections)
+            boxes, scores = rounded(detections)
             value = {
                 "boxes": boxes.tolist(),
                 "scores": scores.tolist(),
@@ -237,9 +234,3 @@ class Bench:
             protocol=self._protocol,
             picture=pictures.sha256(stem),
         )
-
-
-def _rounded(found: Detections) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Boxes to 0.001 pixels and scores to 0.000001: the protocol's rounding."""
-    boxes, scores = found.boxes.astype(np.float64), found.scores.astype(np.float64)
-    return boxes.round(3), scores.round(6)

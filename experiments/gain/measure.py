@@ -6,17 +6,17 @@ import dataclasses
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from detection.fusion import SAME_OBJECT
 from detection.truth import report_lines
 from experiments.gain.arms import Arms, Bench, build_arms, describe_blurs
 from experiments.gain.cache import Cache, key_of, state_of_code
 from experiments.gain.examples import ExampleWriter
 from experiments.gain.files import write_curves, write_metrics, write_per_image, write_predictions
+from experiments.gain.fused import fused_records
 from experiments.gain.inputs import hash_of_set
 from experiments.gain.picture_sets import MadeSet, PictureSet
 from experiments.gain.processes import Processes
 from experiments.gain.protocol import detection_protocol, protocol_of
-from experiments.gain.records import MIRRORED, DeblurrerRecord, DetectorRecord, GainRun, fused_name
+from experiments.gain.records import DeblurrerRecord, DetectorRecord, GainRun
 from experiments.gain.scores import counted_classes, score_detector
 from experiments.gain.tables import Boxes, PictureTruth, Predictions
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from detection.truth import GroundTruth
-    from detection.types import Detections, Detector
+    from detection.types import Detector
     from experiments.gain.inputs import Truths
     from experiments.gain.narrator import Narrator
     from experiments.gain.plan import Plan
@@ -170,21 +170,7 @@ def _deblurrer_records(plan: Plan, arms: Arms) -> list[DeblurrerRecord]:
             f"{pictures.blur}/{stem}": pictures.sha256(stem) for pictures in _sets_of(arms, name) for stem in stems
         }
         records.append(DeblurrerRecord(name, "folder", hash_of_set(hashes)))
-    if settings.fuse:
-        parts: dict[str, Any] = {record.name: _part(record) for record in records} | {MIRRORED: MIRRORED}
-        for name, part in parts.items():
-            records.append(DeblurrerRecord(fused_name(name), "fused", key_of(part=part, iou=SAME_OBJECT)))
-    return records
-
-
-def _part(record: DeblurrerRecord) -> Any:
-    """What fused boxes are of: of most ways of restoring what runs from before there were others knew of them."""
-    if record.trust is not None:
-        return record.identity
-    if record.paths is not None:
-        return record.identity[:4]
-    plain = record.consistent is None and record.search is None
-    return record.sha256 if plain else record.identity[:3]
+    return [*records, *fused_records(records)] if settings.fuse else records
 
 
 def _sets_of(arms: Arms, deblurrer: str) -> list[PictureSet]:
@@ -200,14 +186,8 @@ def _predictions(
     names = list(dict.fromkeys(name for loaded in detectors for name in loaded.detector.class_names))
     index_of = {name: index for index, name in enumerate(names)}
 
-    def boxes(detections: Detections) -> Boxes:
-        # The numbers of the cache again: float32 keeps them to well below the digits they were rounded to.
-        corners = detections.boxes.astype(float).round(3).tolist()
-        scores = detections.scores.astype(float).round(6).tolist()
-        return Boxes(corners, [index_of[name] for name in detections.class_names], scores)
-
     predicted = {
-        (loaded.detector.name, blur, arm, stem): boxes(detections)
+        (loaded.detector.name, blur, arm, stem): Boxes.of(detections, index_of)
         for loaded, of_detector in zip(detectors, found, strict=True)
         for (blur, arm), by_stem in of_detector.items()
         for stem, detections in by_stem.items()

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from detection.fusion import SAME_OBJECT
+import numpy as np
+
+from detection.fusion import RESTORED_SHARE, SAME_OBJECT, TOLD_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
+    from detection.types import Detections
     from experiments.gain.settings import LoadedDetector, Settings
 
 DETECTION_CONFIDENCE = 0.001
@@ -29,6 +34,22 @@ def detection_protocol(image_size: int) -> dict[str, Any]:
     }
 
 
+def rounded(found: Detections) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Boxes to 0.001 pixels and scores to 0.000001: the protocol's rounding."""
+    boxes, scores = found.boxes.astype(np.float64), found.scores.astype(np.float64)
+    return boxes.round(3), scores.round(6)
+
+
+def fusion_protocol() -> dict[str, Any]:
+    """How the boxes of two pictures become one list."""
+    return {
+        "of": "restored and blurred; harm: sharp and sharp-through",
+        "method": "weighted boxes fusion in pairs",
+        "iou": SAME_OBJECT,
+        "share_of_restored": {"by itself": RESTORED_SHARE, "told the path": TOLD_SHARE},
+    }
+
+
 def protocol_of(settings: Settings, detectors: Sequence[LoadedDetector]) -> dict[str, Any]:
     """The protocol of a run, with what each adapter says of itself: once where all say the same."""
     adapters = {loaded.detector.name: loaded.settings for loaded in detectors}
@@ -37,11 +58,7 @@ def protocol_of(settings: Settings, detectors: Sequence[LoadedDetector]) -> dict
     return {
         "detection": detection_protocol(settings.image_size) | {"adapter": first if same else adapters},
         **scoring_protocol(settings),
-        "fusion": {
-            "of": "restored and blurred; harm: sharp and sharp-through",
-            "method": "weighted boxes fusion in pairs",
-            "iou": SAME_OBJECT,
-        },
+        "fusion": fusion_protocol(),
         "drawn_confidence": CONFIDENT,
         "restoration": {
             "psnr": "RGB, 8 bits, data range 255, mean over pictures, exact matches left out and counted",

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
 
+from experiments.gain.protocol import rounded
 from experiments.gain.records import is_sharp_arm
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from detection.types import Detections
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,13 @@ class Boxes:
     boxes: list[list[float]]
     classes: list[int]
     scores: list[float] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, found: Detections, index_of: Mapping[str, int]) -> Self:
+        """A detector's boxes, rounded; ``index_of`` says the place of each class."""
+        # The numbers of the cache again: float32 keeps them to well below the digits they were rounded to.
+        boxes, scores = rounded(found)
+        return cls(boxes.tolist(), [index_of[name] for name in found.class_names], scores.tolist())
 
 
 @dataclass(frozen=True, slots=True)

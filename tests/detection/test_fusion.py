@@ -75,3 +75,28 @@ def test_boxes_with_no_score_at_all_are_fused_too() -> None:
 
 def test_nothing_fused_with_nothing_is_nothing() -> None:
     assert len(fuse(Detections.empty(), Detections.empty())) == 0
+
+
+def test_a_pictures_share_weighs_its_scores() -> None:
+    fused = fuse(one([0, 0, 10, 10], 0.5), one([2, 0, 12, 10], 0.5), 0.75)
+    np.testing.assert_allclose(fused.boxes, [[1.5, 0, 11.5, 10]], rtol=1e-6)
+    assert fused.scores == pytest.approx([0.5])
+    apart = fuse(one([0, 0, 10, 10], 0.9), one([50, 0, 60, 10], 0.4), 0.75)
+    np.testing.assert_array_equal(apart.boxes, [[50, 0, 60, 10], [0, 0, 10, 10]])
+    assert apart.scores == pytest.approx([0.3, 0.225])
+
+
+def test_weighed_scores_say_which_box_chooses_first() -> None:
+    blurred = one([0, 0, 10, 10], 0.9)
+    restored = Detections.ordered([[2, 0, 12, 10], [1, 0, 11, 10]], [0.8, 0.7], ["car", "car"])
+    assert fuse(blurred, restored, 0.5).scores == pytest.approx([0.8, 0.4])
+    assert fuse(blurred, restored, 0.6).scores == pytest.approx([0.84, 0.42])
+
+
+@pytest.mark.parametrize("share", [0, 1])
+def test_a_picture_of_no_weight_leaves_the_others_boxes(share: float) -> None:
+    blurred, restored = one([0, 0, 10, 10], 0.4), one([2, 0, 12, 10], 0.3)
+    fused = fuse(blurred, restored, share)
+    left = restored if share else blurred
+    np.testing.assert_allclose(fused.boxes, left.boxes, rtol=1e-6)
+    assert fused.scores == pytest.approx(left.scores)
