@@ -116,8 +116,8 @@ def make_parser() -> argparse.ArgumentParser:
     models.add_argument(
         "--fuse",
         action=argparse.BooleanOptionalAction,
-        help="detect in the picture as it came, too, and fuse the boxes: finds more where the path is not known, and "
-        "the detector takes twice as long (default: --fuse, unless --motion or --deblurrer none)",
+        help="detect in the picture as it came, too, and fuse the boxes: finds more, and the detector takes twice as "
+        "long (default: --fuse, unless --deblurrer none)",
     )
     models.add_argument(
         "--conf",
@@ -294,7 +294,7 @@ def _completed(parser: argparse.ArgumentParser, args: argparse.Namespace, typed:
         parser.error("--full-size needs a deblurrer: it is about what is restored")
     check_motion_options(parser, args)
     if args.fuse is None:
-        args.fuse = args.deblurrer != "none" and args.motion is None
+        args.fuse = args.deblurrer != "none"
     return args
 
 
