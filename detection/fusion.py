@@ -60,8 +60,8 @@ def fuse(one: Detections, other: Detections, share: float = 0.5) -> Detections:
         if partner >= 0 and candidates[partner] > SAME_OBJECT:
             free[1 - side][partner] = False
             its_box, its_score = lists[1 - side].boxes[partner], lists[1 - side].scores[partner]
-            share = its_score / max(score + its_score, np.finfo(np.float32).tiny)
-            box, score = box + share * (its_box - box), score + its_score
+            nearness = its_score / max(score + its_score, np.finfo(np.float32).tiny)  # of the mean to its box
+            box, score = box + nearness * (its_box - box), score + its_score
         boxes.append(box)
         scores.append(float(score))
         names.append(lists[side].class_names[index])
