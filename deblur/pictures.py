@@ -167,7 +167,8 @@ def picture_size(path: Path) -> tuple[int, int]:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The file as Pillow sees it; whatever Pillow raises on it becomes a DeblurError."""
     try:
-        with _QUIETLY, Image.open(path, formats=_READ_FORMATS) as image:
+        # Not by its name: Pillow would map a TIFF without compression into memory by the sides of the turned picture.
+        with _QUIETLY, path.open("rb") as stream, Image.open(stream, formats=_READ_FORMATS) as image:
             yield image
     except FileNotFoundError:
         raise DeblurError(f"{path} does not exist") from None

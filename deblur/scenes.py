@@ -44,9 +44,10 @@ def take_scenes(order: Sequence[str], sizes: Mapping[str, int], wanted: float) -
         wanted: pictures, above 0.
     """
     chosen: list[str] = []
+    taken = 0
     for scene in order:
-        taken = sum(sizes[name] for name in chosen)
         nearer = abs(taken + sizes[scene] - wanted) < abs(taken - wanted)
         if nearer and len(chosen) < len(order) - 1:
             chosen.append(scene)
+            taken += sizes[scene]
     return chosen or [min(order, key=lambda scene: sizes[scene])]

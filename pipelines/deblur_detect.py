@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 SAVED = ("annotated", "deblurred", "side-by-side", "json", "txt", "coco")
 SAVED_BY_DEFAULT = ("annotated", "deblurred")
 MOST_LINES = 20  # of pictures in the printed summary; log.txt has all
+CONFIDENCE, FUSED_CONFIDENCE = 0.25, 0.2
 LEAST_BELIEVED = 0.35  # a right path comes to .7 in the median of pictures, one of another moment to .2
 DOUBTS = ": the pictures speak against them, so check clock, axes and focal length (docs/camera-path.md)"
 
@@ -122,9 +123,9 @@ def make_parser() -> argparse.ArgumentParser:
     models.add_argument(
         "--conf",
         type=unit_interval,
-        default=0.25,
         metavar="SCORE",
-        help="leave out detections below it (default: 0.25)",
+        help=f"leave out detections below it (default: {CONFIDENCE}; {FUSED_CONFIDENCE} of fused boxes, which score "
+        "less)",
     )
     models.add_argument(
         "--imgsz",
@@ -295,6 +296,8 @@ def _completed(parser: argparse.ArgumentParser, args: argparse.Namespace, typed:
     check_motion_options(parser, args)
     if args.fuse is None:
         args.fuse = args.deblurrer != "none"
+    if args.conf is None:
+        args.conf = FUSED_CONFIDENCE if args.fuse else CONFIDENCE
     return args
 
 

@@ -43,6 +43,7 @@ _REFINEMENTS = (  # factors of the focal length, then seconds, around what was f
     (np.linspace(0.9, 1.1, 9), np.arange(-0.002, 0.0025, 0.0005)),
     (np.linspace(0.98, 1.02, 5), np.arange(-0.0005, 0.001, 0.0005)),
 )
+_EMPTY = 1e-12  # of a density of gradients
 _SLACK = 0.01  # seconds that refinements may go beyond the search
 SCALES = (0.72, 1.38)
 """Of the focal length given: one that is found outside may be the end of the search."""
@@ -243,8 +244,8 @@ class _Search:
             if path is not None:
                 filters = _filters(sight, path)
                 gain, upside_down = filters.gain(CALM), torch.ones(1, dtype=torch.bool, device=sight.picture.device)
-                one, other = (density(filters.restore(gain, way)).item() for way in (None, upside_down))
-                gains.append(math.log(other / one))
+                one, other = (_log_density(filters.restore(gain, way)) for way in (None, upside_down))
+                gains.append(other - one)
         error = np.std(gains, ddof=1) / math.sqrt(len(gains)) if len(gains) > 1 else 0.0
         return float(np.mean(gains) / error) if error else 0.0
 
@@ -267,7 +268,7 @@ class _Search:
             if path is not None:
                 filters = _filters(sight, path)
                 restored = filters.restore(filters.gain(KNOWN))
-            logarithms.append(density(restored).log().item())
+            logarithms.append(_log_density(restored))
         return float(np.mean(logarithms))
 
     def _told(self, sight: Sight, record: Record, scale: float) -> CameraPath:
@@ -327,6 +328,11 @@ def _leading(guesses: Iterable[Guess]) -> list[Guess]:
         if len(kept) == _KEPT:
             break
     return kept
+
+
+def _log_density(restored: Tensor) -> float:
+    """Logarithm of how dense gradients are; a picture that is white or black all over has none and says nothing."""
+    return density(restored).clamp_min(_EMPTY).log().item()
 
 
 def _middle(sight: Sight) -> int:

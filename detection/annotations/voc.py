@@ -125,7 +125,7 @@ def _read_xml(path: Path) -> ET.Element:
         tree = ET.fromstring(content)
     except OSError as error:
         raise DetectionError(f"cannot read {path}: {error.strerror}") from error
-    except (expat.ExpatError, ET.ParseError, ValueError) as error:
+    except (expat.ExpatError, ET.ParseError, ValueError, LookupError) as error:  # the last of an unknown encoding
         raise DetectionError(f"{path} is not XML: {error}") from error
     if tree.tag != "annotation":
         raise DetectionError(f"{path} is not a VOC annotation: its root is <{tree.tag}>, not <annotation>")

@@ -493,3 +493,22 @@ def test_a_jpeg_keeps_the_full_resolution_of_colours(tmp_path):
     stripes[:, ::2], stripes[:, 1::2] = (200, 60, 60), (60, 60, 200)
     write_picture(tmp_path / "a.jpg", stripes)
     assert np.abs(read_picture(tmp_path / "a.jpg").astype(int) - stripes).mean() < 8
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16", "P", "RGB", "RGBA", "CMYK"])
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_a_tiff_without_compression_is_turned_whatever_it_holds(tmp_path: Path, mode: str, orientation: int) -> None:
+    bright = np.arange(600).reshape(30, 20) % 251
+    image = (
+        Image.fromarray(bright.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(bright.astype(np.uint8))
+    )
+    if mode not in {"L", "I;16"}:
+        image = image.convert(mode)
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    image.save(tmp_path / "upright.tif")
+    image.save(tmp_path / "turned.tif", exif=exif)
+    upright = read_picture(tmp_path / "upright.tif")
+    turned = read_picture(tmp_path / "turned.tif")
+    np.testing.assert_array_equal(turned, np.rot90(upright, {3: 2, 6: -1, 8: 1}[orientation]))
+    assert picture_size(tmp_path / "turned.tif") == turned.shape[1::-1]
