@@ -40,6 +40,9 @@ class RestoresAlong(Protocol):
         """
 
 
+_BELIEVED = 0.5  # a right path mostly comes to more; less is between being told a path and being told none
+
+
 class Times(NamedTuple):
     """How long the parts took, in milliseconds of wall time; ``deblur`` is None where nothing was restored."""
 
@@ -108,7 +111,7 @@ class DeblurDetect:
             restored = self.deblurrer(picture) if path is None else self.deblurrer(picture, path)
         between = time.perf_counter()
         if self.fuse and not np.array_equal(picture, restored):  # what is found twice in one picture is found once
-            share = RESTORED_SHARE if path is None else TOLD_SHARE
+            share = RESTORED_SHARE if path is None else _share_along(believed)
             as_it_came, in_restored = self.detector([picture, restored])
             detections = fuse(as_it_came, in_restored, share)
         else:
@@ -117,3 +120,9 @@ class DeblurDetect:
         end = time.perf_counter()
         deblur_ms = None if self.deblurrer is None else (between - start) * 1000
         return DeblurDetectResult(restored, detections, Times(deblur_ms, (end - between) * 1000), believed)
+
+
+def _share_along(believed: float | None) -> float:
+    """Weight of a picture that was restored along a path, by how far this was believed; None if nobody says."""
+    told = 1.0 if believed is None else min(believed / _BELIEVED, 1.0)
+    return RESTORED_SHARE + told * (TOLD_SHARE - RESTORED_SHARE)

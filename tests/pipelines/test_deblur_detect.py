@@ -73,7 +73,7 @@ def test_the_chain_detects_on_the_restored_picture(flat: Flat) -> None:
     assert untouched.times.deblur is None
 
 
-def test_fusing_detects_in_both_pictures(flat: Flat) -> None:
+def test_fusing_detects_in_both_pictures(flat: Flat, monkeypatch: pytest.MonkeyPatch) -> None:
     from deblur import Deblurrer
     from detection.yolo import YoloDetector
 
@@ -83,6 +83,8 @@ def test_fusing_detects_in_both_pictures(flat: Flat) -> None:
     assert detections.scores == pytest.approx([0.9, 0.3]), "the person is in the restored picture only"
     told = chain(flat(95), still(8, 8)).detections
     assert told.scores == pytest.approx([0.9, 0.45]), "more weight for what is restored along a path"
+    monkeypatch.setattr(Deblurrer, "believed", 0.25)
+    assert chain(flat(95), still(8, 8)).detections.scores == pytest.approx([0.9, 0.375]), "half of what telling adds"
     surer = DeblurDetect(Deblurrer.load(), YoloDetector(), fuse=True, confidence=0.35)
     assert surer(flat(95)).detections.class_names == ("bus",)
     assert surer(flat(150)).detections.class_names == ("bus", "person")
