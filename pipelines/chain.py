@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     Restorer = Callable[..., NDArray[np.uint8]]
 
+_BELIEVED = 0.5  # a right path mostly comes to more; less is between being told a path and being told none
+
 
 @runtime_checkable
 class RestoresAlong(Protocol):
@@ -38,9 +40,6 @@ class RestoresAlong(Protocol):
 
         A path that is not given may be searched for.
         """
-
-
-_BELIEVED = 0.5  # a right path mostly comes to more; less is between being told a path and being told none
 
 
 class Times(NamedTuple):

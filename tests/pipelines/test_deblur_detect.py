@@ -176,6 +176,9 @@ def test_the_deblurrer_is_told_each_pictures_path(
     np.testing.assert_array_equal(read_picture(Path("told/deblurred/dark.png")), flat(80))
     options = yaml.safe_load(Path("told/config.yaml").read_text())
     assert (options["motion"], options["fuse"]) == ("gyro", True)
+    capsys.readouterr()
+    assert main([*told, "--fuse", "--json"]) == 0
+    assert document(capsys)["fused"] is True
     # A file that cannot be used costs its own picture.
     (motion / "dark.csv").write_text("t,wx,wy,wz\n0,0.5,0,0\n")
     capsys.readouterr()
