@@ -55,7 +55,7 @@ def _compare(folders: Sequence[Path], as_json: bool) -> int:
     for (one, first), (other, second) in itertools.combinations(zip(folders, runs, strict=True), 2):
         differing = differences(first, second)
         if differing:
-            raise DeblurError(f"{one} and {other} do not compare: they differ in {', '.join(differing)}")
+            raise DeblurError(f"{one} and {other} do not compare: {in_words(differing)}")
     figures = side_by_side(runs)
     if as_json:
         content = {"runs": [str(folder) for folder in folders], "protocol": runs[0].protocol, "data": runs[0].data}
@@ -77,6 +77,9 @@ def differences(first: GainRun, second: GainRun) -> list[str]:
     # Runs of older code do not have this key, which is about exact pictures alone.
     if not _has_exact(first) and not _has_exact(second):
         differing = [key for key in differing if key != "protocol.psnr_mean"]
+    # How boxes are fused stands in every run, and is nothing to one that has none.
+    if not _has_fused(first) or not _has_fused(second):
+        differing = [key for key in differing if key.split(".")[:2] != ["protocol", "fusion"]]
     one, other = (adapters(gain.protocol, [record.name for record in gain.detectors]) for gain in (first, second))
     for name in one.keys() & other.keys():
         differing += _differing(one[name], other[name], f"protocol.detection.adapter.{name}")
@@ -88,6 +91,14 @@ def differences(first: GainRun, second: GainRun) -> list[str]:
     if not differing and same_truth and same_blurs and first.data["sha256"] != second.data["sha256"]:
         differing.append("data.sha256")
     return sorted(differing)
+
+
+def in_words(differing: Sequence[str]) -> str:
+    """What two runs differ in (`differences`), and what would mend it where that takes no pictures."""
+    words = f"they differ in {', '.join(differing)}"
+    if all(key.split(".")[:2] == ["protocol", "fusion"] for key in differing):
+        words += " (python -m experiments.rescore RUN --fuse-anew fuses the boxes of an older run as it is done now)"
+    return words
 
 
 def _protocol(gain: GainRun) -> dict[str, Any]:
@@ -114,6 +125,10 @@ def _has_exact(gain: GainRun) -> bool:
     from experiments.gain.records import is_sharp_arm
 
     return any(score.n_exact for run in gain.results for arm, score in run.arms.items() if not is_sharp_arm(arm))
+
+
+def _has_fused(gain: GainRun) -> bool:
+    return any(record.kind == "fused" for record in gain.deblurrers)
 
 
 def _content(gain: GainRun) -> dict[str, Any]:

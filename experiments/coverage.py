@@ -147,8 +147,10 @@ def _matches(arguments: argparse.Namespace) -> tuple[Matches, int]:
         "control": (blur, deblurred_arm(CONTROL)),
     }
     found = saved.found.get(detector, {})
+    if keys["fused"] not in found:  # without --fuse, and where the boxes asked for are fused ones
+        del keys["fused"], keys["control"]
     missing = [arm for arm, key in keys.items() if key not in found]
-    if missing and missing != ["fused", "control"]:
+    if missing:
         raise DeblurError(
             f"{arguments.run} has no {' and no '.join(missing)} pictures of {detector}, {blur}, {deblurrer}: it has "
             f"{', '.join(':'.join(filter(None, key)) for key in found) or 'no such detector'}"
@@ -157,7 +159,6 @@ def _matches(arguments: argparse.Namespace) -> tuple[Matches, int]:
     matches = {
         arm: list(match_classes(prepare(truth, found[key], classes=saved.settings.classes)))
         for arm, key in keys.items()
-        if key in found
     }
     if not any(each.positives.any() for each in matches["sharp"]):
         raise DeblurError(f"{arguments.run} has no object of the classes that were scored: no figure is defined")

@@ -98,10 +98,11 @@ def read_run(folder: Path, annotations: Path | None) -> SavedRun:
         annotations: where they lie now; None for where the run found them.
 
     Raises:
-        DeblurError: the folder holds no finished run, a file of it is missing, or the annotations are others.
+        DeblurError: the folder holds no finished run, a file or some of the boxes are missing, or the annotations are
+            others.
         DetectionError: the annotations cannot be read.
     """
-    from experiments.gain.files import read_metrics, read_predictions
+    from experiments.gain.files import decoded, read_metrics, read_predictions
     from experiments.gain.inputs import read_truths
 
     old = read_metrics(folder)
@@ -111,7 +112,9 @@ def read_run(folder: Path, annotations: Path | None) -> SavedRun:
     truths = read_truths(place, _class_names(old, predictions), settings.limit)
     if truths.sha256 != old.data["annotations"]["sha256"]:
         raise DeblurError(f"{place} does not hold what {folder} was measured on: give its --annotations")
-    found = {record.name: _found(predictions, record.name) for record in old.detectors}
+    saved = folder / "predictions.json"
+    _refuse_part(saved, old, truths, predictions)
+    found = decoded(saved, lambda: {record.name: _found(predictions, record.name) for record in old.detectors})
     return SavedRun(old, settings, truths, predictions, found)
 
 
@@ -226,6 +229,19 @@ def _class_names(old: GainRun, predictions: Predictions) -> dict[str, tuple[str,
     scored = {result.detector: next(iter(result.arms.values())).per_class for result in old.results}
     unsaid = scored if old.data["classes"] is None else dict.fromkeys(scored, predictions.class_names)
     return {record.name: tuple(record.class_names or unsaid[record.name]) for record in old.detectors}
+
+
+def _refuse_part(file: Path, old: GainRun, truths: Truths, predictions: Predictions) -> None:
+    """Refuse predictions that lack a picture of what the metrics have: arms that are not there are not scored."""
+    from experiments.gain.records import is_sharp_arm
+
+    for result in old.results:
+        for arm in result.arms:
+            blur = "" if is_sharp_arm(arm) else result.blur
+            for stem in truths.stems:
+                if (result.detector, blur, arm, stem) not in predictions.predicted:
+                    of = " ".join(filter(None, (result.detector, blur, arm, stem)))
+                    raise DeblurError(f"{file} has no boxes of {of}, which metrics.json scores: it is not whole")
 
 
 def _found(predictions: Predictions, detector: str) -> Found:

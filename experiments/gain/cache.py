@@ -11,7 +11,11 @@ from typing import Any
 from deblur.runs import make_folder, package_versions, write_atomically
 
 _PROJECT = Path(__file__).resolve().parents[2]
-_CODE = ("deblur", "detection", "experiments/gain")
+_CODE = (
+    *(f"{folder}/**/*.py" for folder in ("deblur", "detection", "experiments/gain")),
+    "experiments/recorded_paths.py",
+    "pipelines/motions.py",
+)
 
 
 def key_of(**ingredients: Any) -> str:
@@ -23,7 +27,7 @@ def key_of(**ingredients: Any) -> str:
 @functools.cache
 def state_of_code() -> str:
     """Hash of the code that makes values: of this project's, and of the versions of what it uses."""
-    files = sorted(file for folder in _CODE for file in (_PROJECT / folder).rglob("*.py"))
+    files = sorted(file for pattern in _CODE for file in _PROJECT.glob(pattern))
     sources = {str(file.relative_to(_PROJECT)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
     return key_of(sources=sources, packages=package_versions())
 

@@ -158,7 +158,11 @@ def _predictions(content: dict[str, Any]) -> Predictions:
         )
         for entry in content["predictions"]
     }
-    return Predictions(content["class_names"], truths, predicted)
+    names = content["class_names"]
+    for key, boxes in predicted.items():
+        if not all(0 <= number < len(names) for number in boxes.classes):
+            raise ValueError(f"a class that is none of the {len(names)}, in {' '.join(filter(None, key))}")
+    return Predictions(names, truths, predicted)
 
 
 def _line(content: Any) -> str:

@@ -54,9 +54,8 @@ def tools_on(device: str, image_size: int) -> Tools:
             deblurrer.sha256,
             deblurrer,
             settings,
-            macs / 1e9
-            if deblurrer.search is None
-            else None,  # a search is several networks, as often as the picture asks for
+            # Told a path, it restores once or twice; a search is several networks, as often as the picture asks for.
+            None if told or deblurrer.search is not None else macs / 1e9,
             parameters if deblurrer.search is None else None,
             takes_path=told,
         )

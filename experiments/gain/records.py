@@ -222,7 +222,8 @@ class DeblurrerRecord:
         sha256: of the weights, of all the folder's pictures' pixels, or of what is fused and how.
         ms_per_picture: median wall time of restoring one picture of this run, files not included; None for a folder. A
             rough figure: ``experiments.speed`` measures time properly.
-        gmacs: multiply-accumulates of one 1280x720 picture in units of 10^9; None where not known.
+        gmacs: multiply-accumulates of one 1280x720 picture in units of 10^9; None where not known, and where the
+            picture decides how often a network runs: told the path, or searching for it.
         parameters: of the network; None where not known.
         consistent: of a network that is told the camera's path or searches for it, whether what it restores is made
             consistent with its picture (`deblur.exposure.consistency`); None of others, and in earlier runs.

@@ -29,10 +29,15 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def with_interval(value: float | None, low: float | None, high: float | None, digits: int = 3) -> str:
-    """``0.412 [0.301, 0.530]``, or less of it where less is defined."""
+    """``0.412 [0.301, 0.530]``, or less of it where less is defined; an end just below 0 is ``-0.000``."""
     if low is None or high is None:
         return number(value, digits)
-    return f"{number(value, digits)} [{number(low, digits)}, {number(high, digits)}]"
+    return f"{number(value, digits)} [{_end(low, digits)}, {_end(high, digits)}]"
+
+
+def _end(value: float, digits: int) -> str:
+    """An interval's end, which keeps the sign that rounding leaves without a digit: whether 0 is within hangs on it."""
+    return f"{value or 0.0:.{digits}f}"
 
 
 def run_table(run: GainRun) -> str:

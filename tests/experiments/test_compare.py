@@ -121,6 +121,26 @@ def test_how_exact_pictures_are_averaged_matters_only_where_there_are_some(
         assert ("they differ in protocol.psnr_mean\n" in capsys.readouterr().err) is exact
 
 
+def test_how_boxes_are_fused_matters_only_between_runs_that_fused(
+    first: Path,
+    settings: Settings,
+    fakes: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fusing = dataclasses.replace(settings, fuse=True)
+    second = _run(fusing, fakes, tmp_path / "second")
+    monkeypatch.setattr("experiments.gain.protocol.RESTORED_SHARE", 0.3)
+    before = _run(fusing, fakes, tmp_path / "before")
+    assert compare.main([str(first), str(before)]) == 0
+    capsys.readouterr()
+    assert compare.main([str(second), str(before)]) == 1
+    said = capsys.readouterr().err
+    assert "they differ in protocol.fusion.share_of_restored.by itself (python -m experiments.rescore" in said
+    assert "--fuse-anew fuses the boxes of an older run as it is done now)" in said
+
+
 def test_other_pictures_or_truth_are_refused_by_name(
     first: Path, settings: Settings, fakes: Any, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

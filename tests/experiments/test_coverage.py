@@ -112,15 +112,18 @@ def test_the_command_counts_on_a_run(
     measure(plan(dataclasses.replace(settings, fuse=True), fakes.tools), folder, Narrator(silent=True))
     write_yaml(folder / "config.yaml", {"annotations": str(settings.annotations), "blurred": str(settings.blurred)})
     few = ["--size", "3", "--sets", "2", "--resamples", "5"]
-    table = tmp_path / "table.csv"
+    table, fused = tmp_path / "table.csv", tmp_path / "fused.csv"
     assert coverage.main([str(folder), *few, "--output", str(table)]) == 0
     assert "bias-corrected" in capsys.readouterr().out
     rows = pd.read_csv(table)
     assert len(rows) == 2 * 7 * 3
     assert set(rows.loc[rows.figure == "AP difference", "true"]) == {1.0}
+    assert coverage.main([str(folder), *few, "--deblurrer", "unmove+blurred", "--output", str(fused)]) == 0
+    assert set(pd.read_csv(fused).figure) == {"AP sharp", "AP blurred", "AP difference", "recovered"}
+    capsys.readouterr()
     for wrong, message in (
         (["--size", "9"], "--size 9: the run has 4 pictures"),
-        (["--size", "2", "--deblurrer", "magic"], "has no deblurred and no fused pictures of finder, blurred, magic"),
+        (["--size", "2", "--deblurrer", "magic"], "has no deblurred pictures of finder, blurred, magic"),
         (["--size", "2", "--detector", "magic"], "no such detector"),
         ([*few, "--output", str(table / "table.csv")], f"cannot make the folder {table}"),
         ([*few, "--output", str(tmp_path)], f"{tmp_path} is a folder"),

@@ -26,6 +26,7 @@ from detection.errors import DetectionError
 from detection.scoring import score
 from detection.truth import read_truth
 from detection.types import Detections
+from experiments.gain import cache
 from experiments.gain.files import read_curves, read_metrics, read_predictions
 from experiments.gain.inputs import read_truths
 from experiments.gain.loading import tools_on
@@ -33,7 +34,7 @@ from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
 from experiments.gain.plan import plan
 from experiments.gain.settings import Tools
-from experiments.gain.table import run_table
+from experiments.gain.table import run_table, with_interval
 from pipelines.motions import Motions
 
 if TYPE_CHECKING:
@@ -550,6 +551,9 @@ def test_the_cost_of_a_network_is_counted_for_a_1280x720_picture() -> None:
     parameters, macs = cost_of(named_config("mstsgm-nano"), 256, 256)
     assert deblurrer.parameters == parameters
     assert deblurrer.gmacs == pytest.approx(macs / 1e9 * 1280 * 720 / 256**2, rel=0.01), "it is convolutional"
+    told = tools_on("cpu", 640).load_deblurrer("mstsgm-guided+gyro")
+    assert told.gmacs is None, "it restores once more where a path is doubted"
+    assert told.parameters == tools_on("cpu", 640).load_deblurrer("mstsgm-guided").parameters
 
 
 def test_pictures_are_restored_for_the_detector_as_the_pipeline_restores_them() -> None:
@@ -631,3 +635,21 @@ def test_nothing_is_written_over_pictures_that_annotations_name_by_whole_paths(
     blurs = (parse_blur("straight:200"), parse_blur("straight:30"))
     run(dataclasses.replace(settings, blurred=None, blurs=blurs), folder, fakes)
     assert {file: file.read_bytes() for file in data.rglob("*") if file.is_file()} == before
+
+
+def test_an_interval_that_holds_zero_never_looks_as_if_it_did_not() -> None:
+    assert with_interval(0.1, -0.004, 0.2, 2) == "0.10 [-0.00, 0.20]"
+    assert with_interval(-0.001, -0.2, -0.003, 2) == "0.00 [-0.20, -0.00]"
+    assert with_interval(0.0, -0.0, 0.0, 2) == "0.00 [0.00, 0.00]"
+
+
+def test_a_change_of_what_reads_recorded_paths_makes_values_anew(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree(cache._PROJECT / "pipelines", tmp_path / "pipelines")
+    monkeypatch.setattr(cache, "_PROJECT", tmp_path)
+    before = cache.state_of_code.__wrapped__()
+    (tmp_path / "pipelines" / "sinks.py").write_text("# another way to write")
+    assert cache.state_of_code.__wrapped__() == before
+    (tmp_path / "pipelines" / "motions.py").write_text("# another way to read")
+    assert cache.state_of_code.__wrapped__() != before

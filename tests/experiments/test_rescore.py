@@ -144,6 +144,50 @@ def test_a_picture_without_a_line_is_named(measured: Path, capsys: pytest.Captur
     assert f"error: {path} has no line of c in sharp" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("lacking", "said"),
+    [
+        ({"detector": "narrow"}, "narrow sharp a"),
+        ({"arm": "blurred", "detector": "finder"}, "finder blurred blurred a"),
+        ({"picture": "c"}, "finder sharp c"),
+    ],
+)
+def test_boxes_that_are_missing_are_not_scored_as_none(
+    measured: Path, lacking: dict[str, str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = measured / "predictions.json"
+    content = json.loads(path.read_text())
+    content["predictions"] = [
+        entry for entry in content["predictions"] if any(entry[key] != value for key, value in lacking.items())
+    ]
+    path.write_text(json.dumps(content))
+    before = {name: (measured / name).read_bytes() for name in (*TABLES, "env.json")}
+    assert rescore.main([str(measured)]) == 1
+    assert f"error: {path} has no boxes of {said}, which metrics.json scores" in capsys.readouterr().err
+    assert {name: (measured / name).read_bytes() for name in before} == before
+
+
+@pytest.mark.parametrize("number", [2, -1])
+def test_a_box_of_no_class_is_one_line(measured: Path, number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    path = measured / "predictions.json"
+    content = json.loads(path.read_text())
+    entry = next(entry for entry in content["predictions"] if entry["classes"])
+    entry["classes"][0] = number
+    path.write_text(json.dumps(content))
+    assert rescore.main([str(measured)]) == 1
+    of = " ".join(filter(None, (entry["detector"], entry["blur"], entry["arm"], entry["picture"])))
+    assert f"ValueError a class that is none of the 2, in {of}" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_boxes_without_scores_are_one_line(measured: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = measured / "predictions.json"
+    content = json.loads(path.read_text())
+    next(entry for entry in content["predictions"] if entry["classes"])["scores"] = []
+    path.write_text(json.dumps(content))
+    assert rescore.main([str(measured)]) == 1
+    assert f"error: {path} is not as this program writes it" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert rescore.main([str(tmp_path / "none")]) == 1
     assert "does not exist; give the folder of a finished detection-gain run" in capsys.readouterr().err
