@@ -74,7 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse_args(build_parser(), argv)
 
     def body() -> int:
+        import torch
+
         from deblur.networks import config_from_dict
+        from deblur.path_search.trust import PathTrust
         from deblur.pictures import read_picture, scale_down, write_picture
         from deblur.released import RELEASED_FOLDER, find_released, load_released, released_sha256, save_released
 
@@ -93,7 +96,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         picture = None
         if shown is not None:
             picture, card["limits_picture"] = read_picture(shown), beside.name
-        of = _Released(options.name, released_sha256(network), card.get("consistent", True))
+        sha256 = released_sha256(network)
+        trust = PathTrust.released({"name": options.name, "sha256": sha256}, torch.device("cpu"))
+        of = _Released(options.name, sha256, card.get("consistent", True), None if trust is None else trust.describe())
         card["scores"] = {
             "validation": trained["scores"]["validation"],
             "restoration": [row for run in options.restoration for row in _restoration_rows(Path(run), of)],
@@ -127,11 +132,13 @@ class _Released(NamedTuple):
         name: that it is released under.
         sha256: of its weights.
         consistent: as the card says it.
+        trust: hash of what tells where paths are believed; None where nothing has learnt it from these weights.
     """
 
     name: str
     sha256: str
     consistent: bool
+    trust: str | None
 
 
 def _refuse_other_weights(folder: Path, name: str, scored: str | None, released: str) -> None:
@@ -153,6 +160,16 @@ def _refuse_other_way(folder: Path, name: str, scored: bool | None, released: bo
         )
 
 
+def _refuse_other_trust(folder: Path, name: str, scored: str | None, released: str | None) -> None:
+    """Told the path, the same weights restore otherwise where another network says how far it is believed."""
+    if scored != released:
+        one, other = (f"as {trust[:12]} says" if trust else "everywhere" for trust in (scored, released))
+        raise DeblurError(
+            f"{folder} scored {name} with the path believed {one}, and the weights as they are believe it {other}: "
+            "measure it anew, or leave the run out"
+        )
+
+
 def _restoration_rows(folder: Path, of: _Released) -> list[dict[str, Any]]:
     """The row of the network, and where the run has it that of the network told the camera's path."""
     told = of.name + GYROSCOPE
@@ -161,6 +178,8 @@ def _restoration_rows(folder: Path, of: _Released) -> list[dict[str, Any]]:
     if told in methods:
         rows.append(restoration_scores(folder, told) | {"told": True})
         _refuse_other_way(folder, told, methods[told].get("consistent"), of.consistent)
+        if "trust" in methods[told]:  # runs from before there was any do not say
+            _refuse_other_trust(folder, told, methods[told]["trust"], of.trust)
     for one in (of.name, told):
         if one in methods:
             _refuse_other_weights(folder, one, methods[one].get("sha256"), of.sha256)
@@ -189,6 +208,8 @@ def _detection_rows(folder: Path, of: _Released) -> list[dict[str, Any]]:
         if one in known:
             _refuse_other_weights(folder, one, known[one].sha256, of.sha256)
             _refuse_other_way(folder, one, known[one].consistent, of.consistent)
+            if told:
+                _refuse_other_trust(folder, one, known[one].trust, of.trust)
         for each, fused in ((one, False), (fused_name(one), True)):
             if each == of.name or each in known:
                 rows += [row | {"told": told, "fused": fused} for row in detection_scores(folder, content, each)]

@@ -150,6 +150,28 @@ def test_scores_of_another_way_to_restore_are_refused(trained, settings, fakes, 
         assert ("unmove+gyro not made consistent, and the card says" in capsys.readouterr().err) is refused
 
 
+def test_scores_of_a_path_believed_otherwise_are_refused(trained, settings, fakes, tmp_path, capsys):
+    folders = [tmp_path / "gain", tmp_path / "pairs"]
+    for folder in folders:
+        folder.mkdir()
+    blur = {"blurred": None, "blurs": (parse_blur("straight:200"),)}
+    told = dataclasses.replace(settings, **blur, deblurrers=("unmove", "unmove+gyro"))
+    content = measure(plan(told, fakes.tools), folders[0], Narrator(silent=True))
+    untold, one = content.deblurrers
+    # Nothing has learnt from restorations by these weights, so that paths are believed everywhere.
+    for scored in (None, "5" * 64):
+        records = [untold, dataclasses.replace(one, trust=scored)]
+        write_metrics(folders[0], dataclasses.replace(content, deblurrers=records))
+        methods = restoration_of(trained)["methods"]
+        methods |= {"unmove+gyro": methods["unmove"] | {"trust": scored}}
+        (folders[1] / "metrics.json").write_text(json.dumps(RESTORATION | {"methods": methods}))
+        for option, folder in zip(("--gain", "--restoration"), folders, strict=True):
+            given = [str(trained), "unmove", *WORDS, option, str(folder), "--output", str(tmp_path / "out")]
+            assert release.main(given) == int(scored is not None)
+            said = f"{folder} scored unmove+gyro with the path believed as {'5' * 12} says"
+            assert (said in capsys.readouterr().err) is (scored is not None)
+
+
 def test_a_card_says_what_fusing_recovers_where_the_run_fused(trained, settings, fakes, tmp_path):
     (tmp_path / "gain").mkdir()
     measure(plan(dataclasses.replace(settings, fuse=True), fakes.tools), tmp_path / "gain", Narrator(silent=True))
