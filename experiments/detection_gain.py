@@ -80,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME|FILE|NAME=FILE",
         help="networks that restore; NAME=FILE calls weights of your own NAME; NAME+gyro is told the camera's path, as "
         "a gyroscope measures it, with --blur or --motion; NAME+search searches for it, which takes a core "
-        "half a minute to three minutes a picture; none for no network (default: none)",
+        "half a minute to two minutes a picture; none for no network (default: none)",
     )
     add_motion_options(arms, "told to NAME+gyro alone")
     arms.add_argument(

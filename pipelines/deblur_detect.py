@@ -92,7 +92,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="NAME|FILE|NAME=FILE",
         help="default, the name of a released network, a .safetensors file (NAME=FILE calls it NAME), or none; "
         "NAME+search of a guided network searches for the camera's path of every picture by restoring it along many, "
-        "for half a minute of one core, or two or three with mstsgm-guided-large (docs/path-search.md; default: "
+        "for half a minute of one core, or one or two with mstsgm-guided-large (docs/path-search.md; default: "
         "default)",
     )
     models.add_argument(
