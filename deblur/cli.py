@@ -10,10 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from deblur.errors import DeblurError
 from deblur.memory import keep_freed_memory
+from deblur.yaml_text import YamlError, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -306,11 +305,11 @@ def _whole(text: str, least: int) -> int:
 
 def _read_mapping(parser: argparse.ArgumentParser, config: Path) -> dict[str, object]:
     try:
-        content = yaml.safe_load(config.read_text(encoding="utf-8"))
+        content = read_yaml(config)
     except OSError as error:
         parser.error(f"cannot read --config {config}: {error.strerror}")
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        parser.error(f"{config} is not YAML: {' '.join(str(error).split())}")
+    except YamlError as error:
+        parser.error(f"{config} is not YAML: {error}")
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):

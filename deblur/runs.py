@@ -20,6 +20,7 @@ import torch
 import yaml
 
 from deblur.errors import DeblurError
+from deblur.yaml_text import YamlError, read_yaml
 
 RUNS = Path("runs")
 """Where runs lie that are told no other folder."""
@@ -95,8 +96,8 @@ def check_options(config: Path, options: dict[str, Any]) -> None:
         DeblurError: the file cannot be read, or an option differs.
     """
     try:
-        recorded = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        recorded = read_yaml(config)
+    except (OSError, YamlError) as error:
         raise DeblurError(f"cannot read {config}: {' '.join(str(error).split())}") from error
     if not isinstance(recorded, dict):
         raise DeblurError(f"{config} is not the configuration of a run: choose another --output")

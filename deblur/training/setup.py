@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from accelerate.utils import broadcast_object_list
 
 from deblur.blur import parse_blur
@@ -28,6 +27,7 @@ from deblur.runs import create_run, describe_environment, runs_named, write_envi
 from deblur.training.checkpoint import load_checkpoint
 from deblur.training.sources import check_readable, files_of, hold_out, parse_source, without
 from deblur.training.validation import blurred_here, pairs_from_files, with_paths
+from deblur.yaml_text import YamlError, parse_yaml, read_yaml
 
 if TYPE_CHECKING:
     import argparse
@@ -101,8 +101,8 @@ def _changes(texts: Sequence[str]) -> dict[str, Any]:
         if not equals:
             raise DeblurError(f"--set {text}: write KEY=VALUE, such as tcn=false")
         try:
-            changes[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            changes[key] = parse_yaml(value)
+        except YamlError:
             raise DeblurError(f"--set {text}: {value!r} is no YAML value") from None
     return changes
 
@@ -285,12 +285,12 @@ def _recorded_name(folder: Path) -> str | None:
     """
     file = folder / "config.yaml"
     try:
-        config = yaml.safe_load(file.read_text(encoding="utf-8"))
+        config = read_yaml(file)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise DeblurError(f"cannot read {file}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except YamlError:
         config = None
     if not isinstance(config, dict):
         raise DeblurError(

@@ -71,8 +71,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DetectionError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError of dates that cannot be, and of bytes
         raise DetectionError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    except RecursionError:
+        raise DetectionError(f"{path} is not YAML that can be read: it nests too deep") from None
     if not isinstance(content, dict):
         raise DetectionError(f"{path} is not a YOLO data file: a mapping with 'names' is needed at the top level")
     return content

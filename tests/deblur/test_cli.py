@@ -85,6 +85,8 @@ def test_empty_configuration_is_fine(parser, tmp_path):
         ("count: [1, 2]", "takes one value"),
         ("- 1", "a mapping"),
         ("a: [", "is not YAML"),
+        ("count: 2026-13-45", "is not YAML: month must be in 1..12"),
+        ("a: " + "[" * 5000, "is not YAML: it nests too deep"),
         ("count:", "count has no value"),
         ("share: null", "share has no value"),
         ("items: [x, null]", "items has no value"),

@@ -354,6 +354,7 @@ def test_a_finished_run_is_resumed_without_changing_its_log(tmp_path, photos):
         ("results.csv", b"\0\0\0\0\n", "results.csv is damaged: move it away"),
         ("config.yaml", b"name: [deblur", "config.yaml is damaged: move it away, and go on by --resume"),
         ("config.yaml", b"\0\0\0", "config.yaml is damaged: move it away, and go on by --resume"),
+        ("config.yaml", b"name: 2026-13-45", "config.yaml is damaged: move it away, and go on by --resume"),
         (
             "weights/state.pt",
             b"PK\3\4 cut off",
@@ -424,9 +425,10 @@ def test_training_starts_from_released_weights(tmp_path, photos, capsys):
     options.set = ["frames=2"]
     with pytest.raises(DeblurError, match=r"last\.safetensors does not fit the network that --set makes"):
         Trainer(options, None)
-    options.set = ["widths=[1,"]
-    with pytest.raises(DeblurError, match="is no YAML value"):
-        Trainer(options, None)
+    for value in ("[1,", "2026-13-45", "[" * 5000):
+        options.set = [f"widths={value}"]
+        with pytest.raises(DeblurError, match="is no YAML value"):
+            Trainer(options, None)
 
 
 def test_what_is_recorded_is_the_network_that_init_names(tmp_path, photos):

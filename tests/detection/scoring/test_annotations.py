@@ -560,6 +560,8 @@ def test_yolo_labels_may_lie_beside_the_pictures(tmp_path):
         ("", 'val: images/val\nnames: {0: person, "0": car}\n', "holds a number twice"),
         ("", "[1]", "not a YOLO data file"),
         ("", "val: [", "is not YAML"),
+        ("", "val: 2026-13-45", "is not YAML: month must be in 1..12"),
+        ("", "val: " + "[" * 5000, "nests too deep"),
     ],
 )
 def test_a_bad_yolo_file_is_one_clear_line(tmp_path, labels, data, message):

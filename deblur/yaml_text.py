@@ -1,0 +1,42 @@
+"""YAML that people write: whatever is wrong with it is one kind of error, in one line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class YamlError(ValueError):
+    """A text is no YAML; says why, in one line."""
+
+
+def parse_yaml(text: str) -> Any:
+    """What a text says; None for an empty one.
+
+    Raises:
+        YamlError: it is no YAML, has a date that cannot be, or nests too deep.
+    """
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError of dates
+        raise YamlError(" ".join(str(error).split())) from error
+    except RecursionError:
+        raise YamlError("it nests too deep") from None
+
+
+def read_yaml(file: Path) -> Any:
+    """What a file says; see ``parse_yaml``.
+
+    Raises:
+        OSError: the file cannot be read.
+        YamlError: as there, or it is not in UTF-8.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise YamlError(str(error)) from error
+    return parse_yaml(text)
