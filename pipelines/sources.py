@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 import time
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+_CAMERA = re.compile("(?:/dev/video)?([0-9]+)")  # Linux calls its cameras so; OpenCV counts them alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ def find_sources(arguments: Sequence[str]) -> tuple[list[Source], list[str]]:
     ``a.png``, or ``a/000001.png`` and a frame of ``a.mp4``) get ``a``, ``a-2``, ...
 
     Args:
-        arguments: at least one; a whole number that is no file's name is a camera.
+        arguments: at least one; a whole number that is no file's name is a camera, as is ``/dev/video`` with one.
 
     Returns:
         The sources in their order, and notes for the user: one line for each output that is not named as its source.
@@ -212,9 +215,13 @@ def _expand(argument: str, *, is_one_of_several: bool) -> list[Source]:
             raise DeblurError(f"{error}{hint}") from None
         return _below(path, paths, is_one_of_several=is_one_of_several)
     if path.is_file():
+        if not path.stem.strip("."):
+            raise DeblurError(f"{argument} has no name before its suffix for results to be called by: rename it")
         return [Source(argument, PurePosixPath(path.stem), path)]
-    if argument.isdecimal() and argument.isascii():
-        return [Source(f"camera:{int(argument)}", PurePosixPath(f"camera{int(argument)}"), int(argument))]
+    camera = _CAMERA.fullmatch(argument)
+    if camera is not None:
+        number = int(camera[1])
+        return [Source(f"camera:{number}", PurePosixPath(f"camera{number}"), number)]
     if glob.has_magic(argument):
         return _matches(argument, is_one_of_several=is_one_of_several)
     if path.exists():
@@ -226,8 +233,17 @@ def _matches(pattern: str, *, is_one_of_several: bool) -> list[Source]:
     base, rest = _split(pattern)
     # Not Path.glob: `*` there matches hidden files too, which no shell does.
     matches = glob.glob(str(rest), root_dir=base, recursive=True)  # noqa: PTH207
-    files = [base / match for match in sorted(matches) if (base / match).is_file()]
-    known = [file for file in files if file.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES]
+    # As of a folder, each real folder's files once, by the shortest way there: `**` goes round a loop of links.
+    files = list(
+        {
+            (os.path.realpath(file.parent), file.name): file
+            for match in sorted(matches, key=lambda match: -len(Path(match).parts))
+            if (file := base / match).is_file()
+        }.values()
+    )
+    files.sort(key=str)
+    suffixes = PICTURE_SUFFIXES | VIDEO_SUFFIXES
+    known = [file for file in files if file.suffix.lower() in suffixes and file.stem.strip(".")]
     if not known:
         what = f"{len(files)} files, none of them a picture or video by its suffix" if files else "no file"
         raise DeblurError(f"{pattern} matches {what}")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -107,6 +108,14 @@ def test_glob(tree: Path, pattern: str, found: list[str]) -> None:
     assert stems(str(tree / pattern)) == found
 
 
+def test_a_glob_takes_a_folder_once_however_many_links_lead_there(tree: Path) -> None:
+    Path("a/deep/up").symlink_to(tree / "a")
+    Path("a/also").symlink_to(tree / "b")
+    Path("a/same.png").symlink_to("1.png")
+    assert stems("a/**/*.png") == ["1", "also/1", "deep/v1.2", "same"]
+    assert stems("a/deep/up/*.png") == ["1", "same"]
+
+
 def test_a_file_with_a_glob_in_its_name_is_that_file(tree: Path) -> None:
     Path("a/1.png").rename("a/[1].png")
     assert stems("a/[1].png") == ["[1]"]
@@ -115,6 +124,7 @@ def test_a_file_with_a_glob_in_its_name_is_that_file(tree: Path) -> None:
 def test_a_number_is_a_camera_unless_a_file_has_that_name(tree: Path) -> None:
     (source,), _ = find_sources(["0"])
     assert (source.file, source.origin, source.is_video) == ("camera:0", 0, True)
+    assert find_sources(["/dev/video0"])[0] == [source]
     Path("a/1.png").rename("0")
     (source,), _ = find_sources(["0"])
     assert source.origin == Path("0")
@@ -128,11 +138,15 @@ def test_a_number_is_a_camera_unless_a_file_has_that_name(tree: Path) -> None:
         ("a/*.bmp", r"a/\*\.bmp matches no file"),
         ("a/*.txt", r"a/\*\.txt matches 1 files, none of them a picture"),
         ("-1", "-1 does not exist"),
+        ("/dev/videos", "/dev/videos does not exist"),
+        ("a/..png", r"a/\.\.png has no name before its suffix for results to be called by: rename it"),
+        ("a/..p*", r"a/\.\.p\* matches 1 files, none of them a picture"),
         (os.devnull, f"{os.devnull} is neither a file nor a folder"),
     ],
 )
 def test_what_is_no_source(tree: Path, argument: str, says: str) -> None:
     Path("empty").mkdir()
+    shutil.copy("a/1.png", "a/..png")
     with pytest.raises(DeblurError, match=says):
         find_sources([argument])
 
