@@ -34,6 +34,10 @@ SAVED = ("annotated", "deblurred", "side-by-side", "json", "txt", "coco")
 SAVED_BY_DEFAULT = ("annotated", "deblurred")
 MOST_LINES = 20  # of pictures in the printed summary; log.txt has all
 CONFIDENCE, FUSED_CONFIDENCE = 0.25, 0.2
+FOR_A_DEBLURRER = {"full_size": False, "trust_motion": False} | dict.fromkeys(
+    ("fuse", "motion", "exposures", "focal_length", "readout")
+)
+"""Options that mean nothing without one, and what they are where they are not given."""
 LEAST_BELIEVED = 0.35  # a right path comes to .7 in the median of pictures, one of another moment to .2
 DOUBTS = ": the pictures speak against them, so check clock, axes and focal length (docs/camera-path.md)"
 
@@ -198,7 +202,11 @@ def deblur_detect(args: argparse.Namespace) -> int:
     if motions is not None and deblurrer is not None and not deblurrer.takes_path:
         raise DeblurError(f"--motion: {deblurrer.name} has no guide to be told the camera's path")
     classes = None if args.classes is None else [name for group in args.classes for name in group]
-    lowest = min(args.conf, LOWEST_CONFIDENCE) if args.fuse else args.conf
+    fuse = deblurrer is not None if args.fuse is None else args.fuse
+    confidence = args.conf
+    if confidence is None:
+        confidence = FUSED_CONFIDENCE if fuse else CONFIDENCE
+    lowest = min(confidence, LOWEST_CONFIDENCE) if fuse else confidence
     detector = YoloDetector(args.detector, device=device, image_size=args.imgsz, confidence=lowest, classes=classes)
     folder = output_folder(args.output, "deblur_detect", name_of(args.source[0], sources[0]))
     record_run(folder, args, device, [] if deblurrer is None else [deblurrer], detector)
@@ -209,10 +217,11 @@ def deblur_detect(args: argparse.Namespace) -> int:
         "run": printable(str(folder)),
         "deblurrer": None if deblurrer is None else deblurrer.name,
         "detector": detector.name,
-        "fused": args.fuse,
+        "fused": fuse,
+        "confidence": confidence,
     }
     with (folder / "log.txt").open("w", encoding="utf-8") as log, stopped_like_ctrl_c():
-        chain = DeblurDetect(deblurrer, detector, fuse=args.fuse, confidence=args.conf)
+        chain = DeblurDetect(deblurrer, detector, fuse=fuse, confidence=confidence)
         process = Process(chain, pictures, coco, log, motions, searches=parse_deblurrer(args.deblurrer).searches)
         for note in notes:
             process.say(note)
@@ -282,9 +291,10 @@ def _summary_of_paths(entries: Sequence[dict[str, Any]], *, told: bool) -> str:
 
 
 def _completed(parser: argparse.ArgumentParser, args: argparse.Namespace, typed: Collection[str]) -> argparse.Namespace:
-    """The options with those that others decide on; a wrong usage if they do not go together."""
-    if args.deblurrer == "none" and "fuse" not in typed:  # but the configuration of a run with a deblurrer may fuse
-        args.fuse = False
+    """The options without those that mean nothing beside others; a wrong usage if they do not go together."""
+    if args.deblurrer == "none":  # the configuration of a run with a deblurrer may have what is for one
+        for name in FOR_A_DEBLURRER.keys() - typed:
+            setattr(args, name, FOR_A_DEBLURRER[name])
     if args.fuse and args.deblurrer == "none":
         parser.error("--fuse needs a deblurrer: without one there is only one picture to detect in")
     if args.motion is not None and args.deblurrer == "none":
@@ -294,10 +304,6 @@ def _completed(parser: argparse.ArgumentParser, args: argparse.Namespace, typed:
     if args.full_size and args.deblurrer == "none":
         parser.error("--full-size needs a deblurrer: it is about what is restored")
     check_motion_options(parser, args)
-    if args.fuse is None:
-        args.fuse = args.deblurrer != "none"
-    if args.conf is None:
-        args.conf = FUSED_CONFIDENCE if args.fuse else CONFIDENCE
     return args
 
 

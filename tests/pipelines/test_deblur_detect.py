@@ -121,7 +121,7 @@ def test_fused_boxes_are_kept_by_their_own_score(
     write_picture(tmp_path / "dusk.png", flat(95))
     assert main(["dusk.png", "--conf", "0.25", "--json"]) == 0
     content = document(capsys)
-    assert content["fused"] is True
+    assert (content["fused"], content["confidence"]) == (True, 0.25)
     assert [found["score"] for found in content["pictures"][0]["detections"]] == pytest.approx([0.9, 0.3])
     env = json.loads(Path(content["run"], "env.json").read_text())
     assert env["detector"]["confidence"] == 0.001, "faint boxes are needed to confirm others"
@@ -135,8 +135,12 @@ def test_fused_boxes_are_kept_by_their_own_score(
     assert yaml.safe_load(Path(content["run"], "config.yaml").read_text())["fuse"] is False
     assert main(["dusk.png", "--deblurrer", "none", "--json"]) == 0
     content = document(capsys)
-    assert content["fused"] is False
-    assert yaml.safe_load(Path(content["run"], "config.yaml").read_text())["fuse"] is False
+    assert (content["fused"], content["confidence"]) == (False, 0.25)
+    config = Path(content["run"], "config.yaml")
+    assert not {"fuse", "conf"} & yaml.safe_load(config.read_text()).keys(), "nobody chose"
+    assert main(["--config", str(config), "--deblurrer", "default", "--json"]) == 0
+    content = document(capsys)
+    assert (content["fused"], content["confidence"]) == (True, 0.2)
 
 
 def test_fusing_needs_a_deblurrer(capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,7 +159,26 @@ def test_the_configuration_of_a_run_that_fused_takes_no_deblurrer_as_well(
     assert content["fused"] is True
     config = Path(content["run"], "config.yaml")
     assert main(["--config", str(config), "--deblurrer", "none", "--json"]) == 0
-    assert document(capsys)["fused"] is False
+    content = document(capsys)
+    assert (content["fused"], content["confidence"]) == (False, 0.25)
+    # One that chose, and has more that is about restoring.
+    (tmp_path / "gyro").mkdir()
+    chosen = (
+        "fuse: true\nfull-size: true\nmotion: gyro\nfocal-length: 100\nreadout: 0.01\ntrust-motion: true\nconf: 0.6\n"
+    )
+    config.write_text(f"source: [dusk.png]\n{chosen}")
+    none = ["--config", str(config), "--deblurrer", "none"]
+    assert main([*none, "--json"]) == 0
+    content = document(capsys)
+    assert (content["fused"], content["confidence"]) == (False, 0.6)
+    written = yaml.safe_load(Path(content["run"], "config.yaml").read_text())
+    assert not {"fuse", "motion", "exposures", "focal_length", "readout"} & written.keys()
+    assert (written["full_size"], written["trust_motion"]) == (False, False)
+    for typed in (["--fuse"], ["--motion", "gyro"], ["--full-size"]):
+        with pytest.raises(SystemExit) as stopped:
+            main([*none, *typed])
+        assert stopped.value.code == 2
+        assert f"{typed[0]} needs a deblurrer" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -175,7 +198,8 @@ def test_the_deblurrer_is_told_each_pictures_path(
     assert main([*told, "--output", "told"]) == 0
     np.testing.assert_array_equal(read_picture(Path("told/deblurred/dark.png")), flat(80))
     options = yaml.safe_load(Path("told/config.yaml").read_text())
-    assert (options["motion"], options["fuse"]) == ("gyro", True)
+    assert options["motion"] == "gyro"
+    assert json.loads(Path("told/detections.json").read_text())["fused"] is True
     capsys.readouterr()
     assert main([*told, "--fuse", "--json"]) == 0
     assert document(capsys)["fused"] is True
@@ -586,8 +610,9 @@ def test_json_is_one_document_as_documented(photos: Path, capsys: pytest.Capture
     assert main(["photos", "--json"]) == 0
     printed = capsys.readouterr()
     content = json.loads(printed.out)
-    assert list(content) == ["run", "deblurrer", "detector", "fused", "pictures", "n_ok", "n_failed"]
+    assert list(content) == ["run", "deblurrer", "detector", "fused", "confidence", "pictures", "n_ok", "n_failed"]
     assert (content["deblurrer"], content["detector"], content["fused"]) == ("brighter", "fakenet", True)
+    assert content["confidence"] == 0.2
     assert (content["run"], content["n_ok"], content["n_failed"]) == ("runs/deblur_detect/photos", 2, 0)
     assert "interrupted" not in content
     dark, bright = content["pictures"]
