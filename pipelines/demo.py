@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.25
 NOT_RESTORED = ("blurred", "sharp")  # copies beside those that are called after their deblurrer
+BESIDE_COPIES = ("side-by-side", "demo.jpg", "detections.json", "table.txt", "config.yaml", "env.json")
 LONGEST_SIDE = 960  # pixels; larger photographs are scaled down, so that two cores need seconds
 
 
@@ -140,6 +141,9 @@ def demo(args: argparse.Namespace) -> int:
     if len({*names, *NOT_RESTORED}) < len(names) + len(NOT_RESTORED):
         copies = ", ".join([*names, *NOT_RESTORED])
         raise DeblurError(f"the copies would be called {copies}: give each network once, or a name, NAME=FILE")
+    lost = next((name for name in names if name in BESIDE_COPIES), None)
+    if lost is not None:
+        raise DeblurError(f"the demo writes a {lost} itself: give the network another name, NAME=FILE")
     detector = YoloDetector(args.detector, device=device, confidence=CONFIDENCE)
     chains = {
         name: (DeblurDetect(deblurrer, detector), told) for name, (deblurrer, told) in zip(names, loaded, strict=True)

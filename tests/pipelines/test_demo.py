@@ -127,6 +127,20 @@ def test_copies_of_one_name_are_refused(names: list[str], capsys: pytest.Capture
 
 
 @pytest.mark.usefixtures("fakes")
+def test_copies_do_not_take_the_place_of_what_else_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--limit", "1"]) == 0
+    capsys.readouterr()
+    written = {path.name for path in Path("runs/demo").iterdir()} - {"brighter", "brighter+gyro", "blurred", "sharp"}
+    for name in written:
+        assert main(["--deblurrer", name]) == 1
+        assert (
+            capsys.readouterr().err
+            == f"error: the demo writes a {name} itself: give the network another name, NAME=FILE\n"
+        )
+    assert [path.name for path in Path("runs").iterdir()] == ["demo"]
+
+
+@pytest.mark.usefixtures("fakes")
 def test_a_wrong_blur_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["--blur", "wobble:3"])
