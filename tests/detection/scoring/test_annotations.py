@@ -393,6 +393,7 @@ def test_documents_with_entities_are_refused(tmp_path, encoding):
         ("<annotation>", "is not XML"),
         ("", "is not XML"),
         ("<html/>", "its root is <html>"),
+        ('<?xml version="1.0" encoding="klingon"?><annotation/>', "unknown encoding"),
         (voc(voc_object(box="1 2 x 4")), "<xmax> of object 'person' is 'x', not a number"),
         (voc(voc_object(box="1 2 nan 4")), "not a number"),
         (voc("<object><name>person</name></object>"), "<xmin> of object 'person' is None"),
