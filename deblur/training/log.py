@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from deblur.training.validation import ValidationSet
 
 COLUMNS = ("step", "minutes", "kind", "name", "value")
+_LONGEST_NAME = 120  # bytes of a set's name in those of files, which 255 are the most for
 
 
 class TrainingLog:
@@ -145,13 +147,12 @@ def save_samples(
 ) -> None:
     """Write blurred | restored | sharp of the first pictures of every validation set to ``samples/``."""
     network.eval()
-    for one in sets:
+    for name, one in zip(_names_of_files(sets), sets, strict=True):
         for index, (blurred, sharp) in enumerate(one.pairs[:count]):
             with torch.inference_mode():
                 told = one.knowledge(index, device)
                 restored = network(to_batch(blurred, device), finest_only=True, **told).picture[0].float().clamp(0, 1)
             picture = (restored.cpu().permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
-            name = "".join(letter if letter.isalnum() else "-" for letter in one.name).strip("-")
             file = folder / "samples" / f"{name}-{index}-step{step:07d}.jpg"
             write_picture(file, np.concatenate([blurred, picture, sharp], axis=1))
 
@@ -178,6 +179,18 @@ def release(
         "date": environment["time"][:10],
     }
     save_released(folder / "weights", name, network, config, card)
+
+
+def _names_of_files(sets: Sequence[ValidationSet]) -> list[str]:
+    """A name for the files of each set: letters and digits of its own, and a hash where these are too many or alike."""
+    plain = ["".join(letter if letter.isalnum() else "-" for letter in one.name).strip("-") for one in sets]
+    names = []
+    for name, one in zip(plain, sets, strict=True):
+        # A path's end says more than its beginning; what cutting leaves of a letter's bytes is dropped.
+        end = name.encode()[-_LONGEST_NAME:].decode(errors="ignore")
+        told_apart = end == name and plain.count(name) == 1
+        names.append(end if told_apart else f"{end}-{hashlib.sha256(one.name.encode()).hexdigest()[:8]}")
+    return names
 
 
 def _is_plain(value: object) -> bool:

@@ -312,7 +312,7 @@ class Trainer:
         return terms
 
     def _validate(self) -> dict[str, dict[str, float | None]]:
-        """Score the averaged weights, keep them where they are the best so far, save, and write samples."""
+        """Score the averaged weights, keep them where they are the best so far, write samples, and save."""
         scores: dict[str, dict[str, float | None]] = {}
         self._check_health()
         if self.accelerator.is_main_process:
@@ -327,9 +327,9 @@ class Trainer:
             if better or not found:
                 self.progress.best = mean
             self.log.validated(self.progress.step, self.progress.seconds / 60, scores)
-            save_samples(self.folder, self.progress.step, restorer, self.sets, self.device, self.options.samples)
             for name in ("best", "last") if better or not found else ("last",):
                 release(self.folder, name, module, self.config, self.options, self.progress, scores, self.device)
+            save_samples(self.folder, self.progress.step, restorer, self.sets, self.device, self.options.samples)
         self._save()
         self.accelerator.wait_for_everyone()
         return scores

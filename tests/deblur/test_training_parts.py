@@ -20,7 +20,7 @@ from deblur.training.averaging import AveragedWeights
 from deblur.training.batches import Batch
 from deblur.training.guard import FiniteGuard
 from deblur.training.loader import BatchLoader, pays_ahead
-from deblur.training.log import TrainingLog
+from deblur.training.log import TrainingLog, save_samples
 from deblur.training.loop import learning_mode
 from deblur.training.setup import fill_store
 from deblur.training.sources import Example, PictureStore, parse_source
@@ -247,6 +247,19 @@ def test_means_and_gain_are_of_the_same_pictures():
     assert score["gain"] == pytest.approx(20 * np.log10(2), abs=1e-3)
     exact = validate(Brighter(0.2), [ValidationSet("a", pairs[:1])], CPU)["a"]
     assert exact == {"input": None, "restored": None, "gain": None}
+
+
+def test_samples_of_sets_with_long_or_like_names_are_files_of_their_own(tmp_path):
+    grey = np.full((8, 8, 3), 51, np.uint8)
+    deep = "/".join(["déjà-vu"] * 60)
+    names = ("shake:8", f"one/{deep}", f"two/{deep}", "real/val", "real-val")
+    sets = [ValidationSet(name, ((grey, grey + 51),)) for name in names]
+    save_samples(tmp_path, 3, Brighter(0.2), sets, CPU, 1)
+    files = {file.name for file in (tmp_path / "samples").iterdir()}
+    assert len(files) == len(names)
+    assert "shake-8-0-step0000003.jpg" in files
+    assert sum("vu-déjà-vu" in name for name in files) == 2
+    assert all(len(name.encode()) <= 255 for name in files)
 
 
 def test_a_restoration_that_is_no_number_ends_validation():
