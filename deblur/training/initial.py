@@ -47,9 +47,19 @@ def load_initial(network: nn.Module, name_or_file: str) -> None:
         else:
             network.load_state_dict(_narrowed(initial.state_dict(), network, initial))
     except RuntimeError as error:
-        raise DeblurError(
-            f"--init {name_or_file} does not fit the network that --set makes: {' '.join(str(error).split())[:300]}"
-        ) from error
+        reason = _of_the_guide(network, initial) or " ".join(str(error).split())[:300]
+        raise DeblurError(f"--init {name_or_file} does not fit the network that --set makes: {reason}") from error
+
+
+def _of_the_guide(network: nn.Module, initial: nn.Module) -> str:
+    """Why a guide cannot be put before weights or taken from them, and what to do; empty where it is something else."""
+    if isinstance(initial, GuidedNetwork) and not isinstance(network, GuidedNetwork):
+        return "it has learnt with a guide, and guide=false leaves none; leave guide=false out, or --init"
+    if isinstance(initial, GuidedNetwork) or not isinstance(network, GuidedNetwork):
+        return ""
+    if isinstance(network.network, MSTSGM) and network.network.config.msfd:
+        return ""
+    return "only the weights of an MSTSGM with MSFD take a guide afterwards; leave guide=true out, or --init"
 
 
 def grown(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -128,6 +128,13 @@ def test_a_network_begins_as_the_first_channels_and_blocks_of_a_larger_one(tmp_p
             load_initial(build(replace(wide.config, widths=widths)), tmp_path / "wide.safetensors")
 
 
+@pytest.mark.parametrize("without_guide", [named_config("mimo-unet"), replace(named_config("mstsgm-nano"), msfd=False)])
+def test_other_weights_than_of_an_mstsgm_with_msfd_take_no_guide(tmp_path, without_guide):
+    save_released(tmp_path, "plain", build(without_guide), without_guide, {})
+    with pytest.raises(DeblurError, match="only the weights of an MSTSGM with MSFD take a guide afterwards; leave"):
+        load_initial(build(guided_config(without_guide)), tmp_path / "plain.safetensors")
+
+
 def test_a_guide_is_told_paths_and_validated_with_and_without_them(tmp_path, photos, estimator):
     told = ["--network", "mstsgm-guided", "--estimator", str(estimator), "--crop", "32", "--path-share", "0.6"]
     assert train(tmp_path, photos, *told, *NETWORK, "--blur", "shake:20-32", "--name", "told") == 0
@@ -155,6 +162,7 @@ def test_a_guide_is_told_paths_and_validated_with_and_without_them(tmp_path, pho
         (["--network", "estimator", "--set", "guide=true"], "restores no pictures and takes no guide"),
         (["--network", "mstsgm-nano", "--set", "guide=2"], "write guide=true or guide=false"),
         (["--init", "mstsgm-guided", "--set", "guide=false"], "does not fit the network that --set makes"),
+        (["--init", "mstsgm-guided", "--set", "guide=false"], "learnt with a guide, and guide=false leaves none"),
     ],
 )
 def test_options_that_do_not_fit_are_one_line(tmp_path, photos, capsys, given, message):
