@@ -265,9 +265,11 @@ def _read_columns(file: Path) -> dict[str, NDArray[np.float64]]:
             reader = csv.reader(stream)
             names = [name.strip() for name in next(reader, [])]
             header: dict[str, str] = {}
-            if names in _LOGS:
+            log = names in _LOGS
+            if log:
                 names = [_LOG_NAMES.get(name, name) for name in _read_log_header(reader, header)]
-            if "t" not in names or not any(set(kind) <= set(names) for kind in (RATES, _PLACES)):
+            kinds = (RATES,) if log else (RATES, _PLACES)
+            if "t" not in names or not any(set(kind) <= set(names) for kind in kinds):
                 raise DeblurError(
                     f"{file} begins with {','.join(names)!r}; a camera's path needs the columns t,wx,wy,wz of a "
                     "gyroscope or t,x,y[,roll] in pixels, or a Gyroflow log"
@@ -296,7 +298,7 @@ def _read_columns(file: Path) -> dict[str, NDArray[np.float64]]:
             f"{file} holds {len(rows)} samples: from the shutter's opening to its closing 2 are the least"
         )
     columns = dict(zip(used, np.array(rows).T, strict=True))
-    if header:
+    if log:
         columns = {name: columns[name] * _scale(file, header, name) for name in ("t", *RATES)}
     return columns
 
@@ -314,11 +316,14 @@ def _read_log_header(reader: Iterator[list[str]], header: dict[str, str]) -> lis
 
 def _scale(file: Path, header: Mapping[str, str], name: str) -> float:
     """What a column of a Gyroflow log is to be multiplied by to be in seconds or radians a second."""
-    key = "tscale" if name == "t" else "gscale"
+    key, unit = ("tscale", "seconds") if name == "t" else ("gscale", "radians a second")
     try:
         scale = float(header[key])
     except (KeyError, ValueError):
         scale = 0.0
     if not 0 < scale < np.inf:
-        raise DeblurError(f"{file} has no line {key},NUMBER: its samples have no unit")
+        raise DeblurError(
+            f"{file} has no line {key},NUMBER: its samples have no unit; add it above the line of columns, with the "
+            f"{unit} that 1 stands for"
+        )
     return scale

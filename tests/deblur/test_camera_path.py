@@ -115,13 +115,14 @@ def test_what_a_gyroscope_measures_of_a_shake_gives_the_kernels_of_the_shake(tmp
         assert one @ other / np.linalg.norm(one) / np.linalg.norm(other) > 0.93
 
 
-GYROFLOW_LOG = """GYROFLOW IMU LOG
-version,1.3
+LOG_HEADER = """version,1.3
 id,logger
 orientation,YxZ
 tscale,0.001
 gscale,0.0125
-t,gx,gy,gz,ax,ay,az
+"""
+GYROFLOW_LOG = f"""GYROFLOW IMU LOG
+{LOG_HEADER}t,gx,gy,gz,ax,ay,az
 10,8,40,-16,1,2,3
 12,8,44,-16,1,2,3
 15,8,48,-16,1,2,3
@@ -145,6 +146,8 @@ def test_a_gyroflow_log_is_a_record_in_seconds_and_radians(tmp_path):
     [
         ("gscale,0.0125\n", "", "has no line gscale,NUMBER: its samples have no unit"),
         ("tscale,0.001", "tscale,ms", "has no line tscale,NUMBER"),
+        (LOG_HEADER, "", "has no line tscale,NUMBER: its samples have no unit; add it above the line of columns"),
+        ("gx,gy,gz,ax,ay", "x,y,roll,ax,ay", "needs the columns t,wx,wy,wz of a gyroscope"),
         ("12,8,44", "12,8", "line 9: 7 values are needed, as the first line names"),
         ("t,gx,gy,gz", "time,gx,gy,gz", "needs the columns t,wx,wy,wz of a gyroscope"),
         ("gx,gy,gz,", "ax,ay,az,", "needs the columns t,wx,wy,wz of a gyroscope"),
