@@ -1,13 +1,14 @@
 """Links or copies of the pictures in DEST, and the manifest that says what they are.
 
-Files already there are compared, never replaced. The manifest is written last: a marker file stands in for it while
-pictures are being placed, so an interrupted run is known as such and completed by the next one.
+Files already there are compared, never replaced. The manifest is written last: while pictures are being placed a marker
+file stands in for it, or beside an earlier one, so an interrupted run is known as such and completed by the next one.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import reprlib
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 MARKER = ".preparing.json"
+_BRIEF = reprlib.Repr()
+_BRIEF.maxlist, _BRIEF.maxstring = 3, 160
 
 
 def picture_record(pair: Pair, checked: Checked, source: Path, blur: str | None) -> dict[str, Any]:
@@ -80,7 +83,7 @@ def place(dest: Path, manifest: Mapping[str, Any], source: Path) -> int:
     link = manifest["settings"]["link"]
     files = [record[side] for record in manifest["pictures"] for side in ("blurred", "sharp") if record[side]]
     _refuse_strangers(dest, {file["file"] for file in files})
-    if not (dest / MANIFEST).is_file():
+    if not (dest / MANIFEST).is_file() or not all(os.path.lexists(dest / file["file"]) for file in files):
         make_folder(dest, "choose another DEST")
         write_atomically(dest / MARKER, _json({"settings": manifest["settings"]}))
     made = 0
@@ -97,14 +100,19 @@ def _compare_settings(path: Path, settings: Mapping[str, Any]) -> None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         before = content["settings"]
-        changed = sorted(key for key in {*before, *settings} if before.get(key) != settings.get(key))
+        keys = sorted(key for key in {*before, *settings} if before.get(key) != settings.get(key))
+        changed = [_difference(key, before.get(key), settings.get(key)) for key in keys]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise DeblurError(f"{path} is not a manifest of this program; choose a new or an empty folder") from None
     if changed:
-        key = changed[0]
-        raise DeblurError(
-            f"{path.parent} was prepared with {key} {before.get(key)!r}, not {settings.get(key)!r}; choose another DEST"
-        )
+        raise DeblurError(f"{path.parent} was prepared with {', and '.join(changed)}; choose another DEST")
+
+
+def _difference(key: str, before: object, now: object) -> str:
+    """One setting that differs, for a message: there may be hundreds of scenes, and only those of one side are told."""
+    if isinstance(before, list) and isinstance(now, list):
+        return f"other {key}, differing in {_BRIEF.repr(sorted({*before} ^ {*now}))}"
+    return f"{key} {_BRIEF.repr(before)}, not {_BRIEF.repr(now)}"
 
 
 def _refuse_strangers(dest: Path, expected: set[str]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from deblur.errors import DeblurError
 from deblur.pictures import match_pictures, read_picture, write_picture
 from deblur.prepare import checks, main
 from deblur.prepare.checks import find_shift
@@ -171,6 +172,40 @@ def test_an_interrupted_run_is_completed(tmp_path: Path, monkeypatch: pytest.Mon
     assert main(["gopro", str(source), str(dest)]) == 0
     assert sum(manifest_of(dest)["counts"].values()) == 18
     assert sorted(path.name for path in dest.iterdir()) == ["manifest.json", "test", "train", "val"]
+
+
+def test_a_completed_dest_that_is_interrupted_when_completed_again_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deblur.prepare import placing
+
+    source, dest = make_gopro(tmp_path / "source"), tmp_path / "dest"
+    assert main(["gopro", str(source), str(dest)]) == 0
+    picture = dest / manifest_of(dest)["pictures"][0]["sharp"]["file"]
+    picture.unlink()
+
+    def stop(*args: object) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(placing, "_place_file", stop)
+    assert main(["gopro", str(source), str(dest)]) == 130
+    assert (dest / ".preparing.json").is_file()
+    monkeypatch.undo()
+    assert main(["gopro", str(source), str(dest)]) == 0
+    assert picture.exists()
+    assert not (dest / ".preparing.json").exists()
+
+
+def test_other_scenes_are_named_briefly(tmp_path: Path) -> None:
+    from deblur.prepare import placing
+
+    scenes = [f"scene-{number:04d}" for number in range(1000)]
+    (tmp_path / "manifest.json").write_text(json.dumps({"settings": {"blur": "a" * 999, "val_scenes": scenes}}))
+    with pytest.raises(DeblurError) as caught:
+        placing.refuse_foreign(tmp_path, {"blur": None, "val_scenes": [*scenes[:-1], "yard"]})
+    assert "other val_scenes, differing in ['scene-0999', 'yard']; choose another DEST" in str(caught.value)
+    assert "blur 'aaa" in str(caught.value)
+    assert len(str(caught.value)) < 500
 
 
 @pytest.mark.parametrize(
