@@ -15,6 +15,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 REFERENCE_SIDE = 640
 """Lengths are given for a picture whose long side has this many pixels, and grow with the picture."""
 
+_LARGEST = 10_000  # of any number
 LONGEST_READOUT = 16
 """In exposures. A shorter exposure, of a picture read as fast, is hardly blurred."""
 
@@ -58,8 +59,8 @@ class BlurSpec:
         if self.light not in get_args(Light):
             raise DeblurError(f"blur: light={self.light!r} is neither linear nor srgb")
         for name in ("length", "roll", "shot", "read", "readout"):
-            if not 0 <= getattr(self, name) < 1e4:
-                raise DeblurError(f"blur: {name}={getattr(self, name)} must be a number from 0 up")
+            if not 0 <= getattr(self, name) < _LARGEST:
+                raise DeblurError(f"blur: {name}={getattr(self, name)} must be a number from 0 to below {_LARGEST}")
         if not 0 <= self.jpeg <= 100:
             raise DeblurError(f"blur: jpeg={self.jpeg} must be a quality from 1 to 100, or 0 for none")
         if self.kind == "measured" and not self.kernels:

@@ -59,6 +59,7 @@ def test_spec_text_goes_both_ways():
         ("shake:16,jpeg", "not NAME=VALUE"),
         ("shake:-1", "length=-1"),
         ("shake:nan", "length=nan"),
+        ("shake:20000", "length=20000.0 must be a number from 0 to below 10000"),
         ("shake:16,jpeg=101", "jpeg=101"),
         ("shake:16,readout=-1", "readout=-1"),
         ("shake:16,readout=17", "readout=17 with shake: it is for shake, up to 16"),
