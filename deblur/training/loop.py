@@ -14,12 +14,14 @@ import sys
 import time
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
+from deblur.blur import parse_blur
 from deblur.devices import numbered, resolve_device, synchronize
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import together
@@ -53,7 +55,7 @@ from deblur.training.validation import DISTANCE, PSNR, sets_digest, validate
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
+    from collections.abc import Sequence
     from types import FrameType
 
     from torch import Tensor, nn
@@ -448,14 +450,24 @@ def check_training(options: argparse.Namespace) -> None:
     """Refuse what would only fail after the data has been read.
 
     Raises:
-        DeblurError: the options leave nothing to learn from, or need a package that is not there.
+        DeblurError: the options leave nothing to learn from, validate on one thing twice, or need a package that is not
+            there.
     """
     if not (options.content or options.frequency):
         raise DeblurError("--content 0 --frequency 0 leaves nothing that ties pictures to sharp ones; set one of them")
     if not options.blur and (options.sharp or options.frames):
         raise DeblurError("--blur is empty: --sharp and --frames need at least one kind, such as shake:1-32")
+    _refuse_twice("--val-blur", [str(parse_blur(text)) for text in options.val_blur if options.sharp])
+    _refuse_twice("--val-pairs", [str(Path(text)) for text in options.val_pairs])
     if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise DeblurError("--tensorboard needs the package tensorboard: install it, or leave the option out")
+
+
+def _refuse_twice(option: str, names: Sequence[str]) -> None:
+    """Scores and samples go by these names, and a set that is validated on twice counts twice."""
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DeblurError(f"{option} {twice} is there twice: leave one out")
 
 
 def check_fit(options: argparse.Namespace, network: nn.Module) -> None:

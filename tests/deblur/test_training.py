@@ -576,6 +576,8 @@ def test_feature_distance_is_a_loss_and_is_measured(tmp_path, photos):
         (["--sharp", "nowhere"], "nowhere"),
         (["--batch", "3", "--accumulate", "2"], "--batch 3"),
         (["--val-pairs", "x=0"], "--val-pairs x=0: the weight must be above 0"),
+        (["--val-blur", "shake:16", "shake:16.0"], "--val-blur shake:16 is there twice: leave one out"),
+        (["--val-pairs", "x/y", "x//y/"], "--val-pairs x/y is there twice: leave one out"),
         (["--set", "tcn"], "--set tcn"),
         (["--set", "wings=2"], "wings"),
         (["--network", "unet"], "unet"),
