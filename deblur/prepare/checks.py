@@ -54,7 +54,11 @@ class Checked:
 def check_pairs(pairs: Sequence[Pair], workers: int) -> list[Checked]:
     """Check every pair, with a progress bar on stderr; the order is kept."""
     with ThreadPoolExecutor(workers) as pool:
-        return list(tqdm(pool.map(check_pair, pairs), total=len(pairs), desc="checking", unit="pair", leave=False))
+        try:
+            return list(tqdm(pool.map(check_pair, pairs), total=len(pairs), desc="checking", unit="pair", leave=False))
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)  # else all that is queued is checked before the command ends
+            raise
 
 
 def check_pair(pair: Pair) -> Checked:

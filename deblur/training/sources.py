@@ -233,9 +233,9 @@ class PictureStore:
             DeblurError: names the files that cannot be read, up to ten.
         """
         broken = []
-        with self._lock:
-            readings = [self._begin(file) for file in dict.fromkeys(files) if file not in self._kept]
         try:
+            with self._lock:
+                readings = [self._begin(file) for file in dict.fromkeys(files) if file not in self._kept]
             for reading in tqdm(readings, desc="reading", unit="picture", leave=False, mininterval=1, file=sys.stderr):
                 try:
                     reading.result()

@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import shutil
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -172,6 +174,28 @@ def test_an_interrupted_run_is_completed(tmp_path: Path, monkeypatch: pytest.Mon
     assert main(["gopro", str(source), str(dest)]) == 0
     assert sum(manifest_of(dest)["counts"].values()) == 18
     assert sorted(path.name for path in dest.iterdir()) == ["manifest.json", "test", "train", "val"]
+
+
+def test_an_interrupt_while_pairs_are_queued_leaves_them_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    go, queued, checked = threading.Event(), [0], [0]
+    submit = ThreadPoolExecutor.submit
+
+    def interrupted(*args: object) -> Future[object]:
+        queued[0] += 1
+        if queued[0] > 30:
+            threading.Timer(0.2, go.set).start()
+            raise KeyboardInterrupt
+        return submit(*args)  # type: ignore[arg-type]
+
+    def check(pair: Pair) -> None:
+        go.wait(20)
+        checked[0] += 1
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+    monkeypatch.setattr(checks, "check_pair", check)
+    with pytest.raises(KeyboardInterrupt):
+        checks.check_pairs([Pair(str(number), "train", "a", None, Path("a")) for number in range(40)], 2)
+    assert checked[0] < 10
 
 
 def test_a_completed_dest_that_is_interrupted_when_completed_again_says_so(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -208,6 +209,26 @@ def test_readers_share_one_reading_of_a_file(tmp_path, monkeypatch):
     threading.Timer(0.2, go.set).start()
     assert store.get(tmp_path / "a.png").shape == (3, 4, 4)
     assert reads == [tmp_path / "a.png"]
+    store.close()
+
+
+def test_an_interrupt_while_files_are_queued_leaves_none_of_them_to_be_read(tmp_path, monkeypatch):
+    go, queued = threading.Event(), []
+    submit = ThreadPoolExecutor.submit
+
+    def interrupted(*args):
+        if len(queued) == 30:
+            threading.Timer(0.2, go.set).start()
+            raise KeyboardInterrupt
+        queued.append(submit(*args))
+        return queued[-1]
+
+    monkeypatch.setattr("deblur.training.sources.read_picture", lambda _: go.wait(20) and np.zeros((4, 4, 3), np.uint8))
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+    store = PictureStore(CPU, 10**6)
+    with pytest.raises(KeyboardInterrupt):
+        store.load([tmp_path / f"{number}.png" for number in range(40)])
+    assert sum(reading.cancelled() for reading in queued) > 20
     store.close()
 
 
