@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deblur.cli import EXIT_DONE, parse_args, run
+from deblur.errors import DeblurError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,8 @@ def _write(output: Path, as_json: bool) -> int:
     from deblur.networks.cost import cost_of
     from deblur.runs import make_room, write_atomically
 
+    if output == OUTPUT and not output.parent.is_dir():  # an installed copy keeps no results, and is no place for them
+        raise DeblurError(f"there is no folder {output.parent}: say by --output FILE where to write the table")
     make_room(output)
     rows = []
     for name in NETWORK_NAMES:

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from deblur.networks import NETWORK_NAMES
+from experiments import network_sizes
 from experiments.network_sizes import OUTPUT, main
 
 if TYPE_CHECKING:
@@ -25,3 +26,12 @@ def test_the_committed_table_is_what_the_command_writes(tmp_path: Path, capsys: 
         rows = list(csv.DictReader(stream))
     assert rows == [{key: str(value) for key, value in row.items()} for row in document["networks"]]
     assert file.read_text() == OUTPUT.read_text(), "make it anew: python -m experiments.network_sizes"
+
+
+def test_an_installed_copy_which_keeps_no_results_asks_where_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(network_sizes, "OUTPUT", tmp_path / "experiments" / "results" / "sizes.csv")
+    assert main([]) == 1
+    assert "say by --output FILE where to write the table" in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]
