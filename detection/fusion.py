@@ -1,7 +1,8 @@
-"""One list of boxes out of two: those found in the blurred picture and those found in the restored one.
+"""One list of boxes out of two: what a detector finds in two looks at a scene.
 
-Each shows the detector what the other hides: a restored picture has its edges back where the blur was understood, and
-twice drawn contours where it was not. What is found in both is there; what is found in one is less sure.
+The blurred picture and the restored one each show it what the other hides: a restored picture has its edges back where
+the blur was understood, and twice drawn contours where it was not. And a detector does not find the same in a mirror
+image, so that the second look is at one. What is found in both is there; what is found in one is less sure.
 """
 
 from __future__ import annotations
@@ -19,11 +20,10 @@ if TYPE_CHECKING:
 
 SAME_OBJECT = 0.55
 """Two boxes of a class that overlap by more than this IoU show one object; the default of weighted boxes fusion."""
-RESTORED_SHARE, TOLD_SHARE = 0.6, 0.9
-"""Weights of a restored picture beside the blurred one, and where it was restored along a path that was told.
-
-The better a picture is restored, the less is to be learnt from the blurred one (docs/training-log.md).
-"""
+RESTORED_SHARE = 0.6
+"""Weight of the restored picture's mirror image beside the blurred picture (docs/training-log.md)."""
+EVEN_SHARE = 0.5
+"""Weight of the mirror image beside the very picture."""
 LOWEST_CONFIDENCE = 0.001
 """What a detector should still report, so that a box is there to confirm one of the other picture."""
 

@@ -55,7 +55,7 @@ def _compare(folders: Sequence[Path], as_json: bool) -> int:
     for (one, first), (other, second) in itertools.combinations(zip(folders, runs, strict=True), 2):
         differing = differences(first, second)
         if differing:
-            raise DeblurError(f"{one} and {other} do not compare: {in_words(differing)}")
+            raise DeblurError(f"{one} and {other} do not compare: they differ in {', '.join(differing)}")
     figures = side_by_side(runs)
     if as_json:
         content = {"runs": [str(folder) for folder in folders], "protocol": runs[0].protocol, "data": runs[0].data}
@@ -91,14 +91,6 @@ def differences(first: GainRun, second: GainRun) -> list[str]:
     if not differing and same_truth and same_blurs and first.data["sha256"] != second.data["sha256"]:
         differing.append("data.sha256")
     return sorted(differing)
-
-
-def in_words(differing: Sequence[str]) -> str:
-    """What two runs differ in (`differences`), and what would mend it where that takes no pictures."""
-    words = f"they differ in {', '.join(differing)}"
-    if all(key.split(".")[:2] == ["protocol", "fusion"] for key in differing):
-        words += " (python -m experiments.rescore RUN --fuse-anew fuses the boxes of an older run as it is done now)"
-    return words
 
 
 def _protocol(gain: GainRun) -> dict[str, Any]:

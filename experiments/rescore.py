@@ -1,14 +1,11 @@
 """Score the boxes of a detection-gain run anew, with the code as it is now; nothing is detected or restored again.
 
     python -m experiments.rescore runs/detection_gain/NAME
-    python -m experiments.rescore runs/detection_gain/NAME --fuse-anew
 
 It needs the run's ``config.yaml``, ``env.json``, ``metrics.json``, ``per_image.csv`` and ``predictions.json``, and the
 annotations. It writes ``metrics.json``, ``per_image.csv`` and ``curves.json`` again, of which tables, plots and report
 are made, and adds to ``env.json`` what scored; `experiments.gain.records` describes the files. PSNR and SSIM of each
-picture, times and examples stay those that were found when the pictures were there. ``--fuse-anew`` first fuses the
-boxes found in blurred and in restored pictures once more, and writes ``predictions.json`` again as well: for runs from
-before `detection.fusion` was what it is now.
+picture, times and examples stay those that were found when the pictures were there.
 """
 
 from __future__ import annotations
@@ -45,11 +42,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--annotations", type=Path, metavar="PATH", help="where they lie now (default: where the run found them)"
     )
-    parser.add_argument(
-        "--fuse-anew",
-        action="store_true",
-        help="fuse the boxes found in blurred and restored pictures once more, as the code does it now",
-    )
     parser.add_argument("--json", action="store_true", help="print metrics.json on stdout in place of the table")
     return parser
 
@@ -66,7 +58,7 @@ def _rescore(arguments: argparse.Namespace) -> int:
 
     folder: Path = arguments.run
     narrator = Narrator(folder / "log.txt" if folder.is_dir() else None)
-    gain = rescore(folder, arguments.annotations, narrator, fuse_anew=arguments.fuse_anew)
+    gain = rescore(folder, arguments.annotations, narrator)
     print(json.dumps(gain.to_json(), ensure_ascii=False, allow_nan=False) if arguments.json else run_table(gain))
     narrator.say(f"scored anew: {folder}")
     return EXIT_DONE
@@ -79,14 +71,12 @@ class SavedRun(NamedTuple):
         old: what ``metrics.json`` says.
         settings: of the run.
         truths: the pictures measured.
-        predictions: truth and boxes as they are saved.
         found: detector to its boxes.
     """
 
     old: GainRun
     settings: Settings
     truths: Truths
-    predictions: Predictions
     found: Mapping[str, Found]
 
 
@@ -115,21 +105,19 @@ def read_run(folder: Path, annotations: Path | None) -> SavedRun:
     saved = folder / "predictions.json"
     _refuse_part(saved, old, truths, predictions)
     found = decoded(saved, lambda: {record.name: _found(predictions, record.name) for record in old.detectors})
-    return SavedRun(old, settings, truths, predictions, found)
+    return SavedRun(old, settings, truths, found)
 
 
-def rescore(folder: Path, annotations: Path | None, narrator: Narrator, *, fuse_anew: bool = False) -> GainRun:
+def rescore(folder: Path, annotations: Path | None, narrator: Narrator) -> GainRun:
     """Score a run's boxes, and write what depends on it.
 
     Args:
         folder: of the run.
         annotations: where they lie now; None for where the run found them.
         narrator: told how far it is.
-        fuse_anew: first fuse the boxes of two pictures once more. Examples of fused boxes are left out then: their
-            pictures show others.
 
     Raises:
-        DeblurError: as `read_run`, or boxes are to be fused anew of a run without.
+        DeblurError: as `read_run`.
         DetectionError: as `read_run`.
     """
     from deblur.runs import describe_environment, write_json
@@ -139,17 +127,13 @@ def rescore(folder: Path, annotations: Path | None, narrator: Narrator, *, fuse_
         write_curves,
         write_metrics,
         write_per_image,
-        write_predictions,
     )
     from experiments.gain.protocol import scoring_protocol
     from experiments.gain.scores import score_detector
 
     environment = read_environment(folder)
     compared = read_restoration(folder)
-    saved = read_run(folder, annotations)
-    if fuse_anew:
-        saved = _fused_anew(folder, saved)
-    old, settings, truths, predictions, found = saved
+    old, settings, truths, found = read_run(folder, annotations)
     # Before anything is written: a committed run would make its own checkout look changed.
     rescored = [*environment.get("rescored", []), describe_environment("cpu", settings.seed)]
 
@@ -174,43 +158,9 @@ def rescore(folder: Path, annotations: Path | None, narrator: Narrator, *, fuse_
     gain = dataclasses.replace(old, protocol=old.protocol | scoring_protocol(settings), results=results)
     write_per_image(folder, (row for scored in scores for row in scored.rows))
     write_curves(folder, (curve for scored in scores for curve in scored.curves))
-    if fuse_anew:
-        write_predictions(folder, predictions)
     write_json(folder / "env.json", environment | {"rescored": rescored})
     write_metrics(folder, gain)
     return gain
-
-
-def _fused_anew(folder: Path, saved: SavedRun) -> SavedRun:
-    """A run whose boxes of two pictures are fused as `detection.fusion` does it now."""
-    from experiments.gain.fused import fused_anew, fused_records
-    from experiments.gain.protocol import fusion_protocol
-    from experiments.gain.tables import Boxes
-
-    restoring = [record for record in saved.old.deblurrers if record.kind != "fused"]
-    if len(restoring) == len(saved.old.deblurrers):
-        raise DeblurError(f"{folder} has no fused boxes: it was measured without --fuse")
-    fused = fused_records(restoring)
-    names = {record.name for record in fused}
-    results = [
-        dataclasses.replace(result, examples=[each for each in result.examples if each.deblurrer not in names])
-        for result in saved.old.results
-    ]
-    old = dataclasses.replace(
-        saved.old,
-        protocol=saved.old.protocol | {"fusion": fusion_protocol()},
-        deblurrers=[*restoring, *fused],
-        results=results,
-    )
-    index_of = {name: index for index, name in enumerate(saved.predictions.class_names)}
-    found, predicted = dict(saved.found), dict(saved.predictions.predicted)
-    for detector, boxes in saved.found.items():
-        found[detector] = fused_anew(boxes, [record.name for record in restoring])
-        for (blur, arm), by_stem in found[detector].items():
-            if by_stem is not boxes[blur, arm]:
-                predicted |= {(detector, blur, arm, stem): Boxes.of(of, index_of) for stem, of in by_stem.items()}
-    predictions = dataclasses.replace(saved.predictions, predicted=predicted)
-    return saved._replace(old=old, predictions=predictions, found=found)
 
 
 def _settings(folder: Path) -> Settings:

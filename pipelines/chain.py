@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from detection.fusion import RESTORED_SHARE, TOLD_SHARE, fuse
+from detection.fusion import EVEN_SHARE, RESTORED_SHARE, fuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Restorer = Callable[..., NDArray[np.uint8]]
 
-_BELIEVED = 0.5  # a right path mostly comes to more; less is between being told a path and being told none
+_BELIEVED = 0.5  # a right path mostly comes to more
 
 
 @runtime_checkable
@@ -53,7 +53,7 @@ class DeblurDetectResult(NamedTuple):
     """What the chain makes of one picture.
 
     Attributes:
-        restored: RGB uint8 (H, W, 3), the picture that the detector saw, with ``fuse`` beside the one that came in.
+        restored: RGB uint8 (H, W, 3), the picture that the detector saw; with ``fuse`` see there.
         detections: boxes in its pixels.
         times: how long it took.
         believed: share of the restored picture, from 0 to 1, that came of the camera's path, given or found; None where
@@ -79,13 +79,14 @@ class DeblurDetect:
                 restored, for example `deblur.Deblurrer`; None leaves pictures as they are.
             detector: for example `detection.yolo.YoloDetector`. To fuse, let it report boxes down to a confidence of
                 `detection.fusion.LOWEST_CONFIDENCE`: a faint box in one picture confirms one in the other.
-            fuse: detect in the picture as it came, too, and fuse the boxes (`detection.fusion.fuse`), those of the
-                restored one weighing more. It takes the detector twice as long.
+            fuse: look twice, at the picture as it came and at the mirror image of the restored one, and fuse the boxes
+                (`detection.fusion.fuse`); where it was restored along a path that was told and believed, at the
+                restored one and its mirror image. It takes the detector twice as long.
             confidence: boxes with a score below it are left out, after fusing. Fused scores are lower: .2 keeps as many
                 boxes as .25 of the restored picture alone.
 
         Raises:
-            ValueError: ``fuse`` without a deblurrer: both pictures would be the same.
+            ValueError: ``fuse`` without a deblurrer: nothing is restored.
         """
         if fuse and deblurrer is None:
             raise ValueError("fuse needs a deblurrer: without one there is only one picture to detect in")
@@ -109,19 +110,15 @@ class DeblurDetect:
             # A deblurrer that knows nothing of paths need not take one.
             restored = self.deblurrer(picture) if path is None else self.deblurrer(picture, path)
         between = time.perf_counter()
-        if self.fuse and not np.array_equal(picture, restored):  # what is found twice in one picture is found once
-            share = RESTORED_SHARE if path is None else _share_along(believed)
-            as_it_came, in_restored = self.detector([picture, restored])
-            detections = fuse(as_it_came, in_restored, share)
+        if self.fuse:
+            first, share = picture, RESTORED_SHARE
+            if path is not None and (believed is None or believed >= _BELIEVED):
+                first, share = restored, EVEN_SHARE  # so good that the blurred picture has little to add
+            detections, mirrored = self.detector([first, np.ascontiguousarray(restored[:, ::-1])])
+            detections = fuse(detections, mirrored.mirrored(restored.shape[1]), share)
         else:
             (detections,) = self.detector([restored])
         detections = detections.select(self.confidence)
         end = time.perf_counter()
         deblur_ms = None if self.deblurrer is None else (between - start) * 1000
         return DeblurDetectResult(restored, detections, Times(deblur_ms, (end - between) * 1000), believed)
-
-
-def _share_along(believed: float | None) -> float:
-    """Weight of a picture that was restored along a path, by how far this was believed; None if nobody says."""
-    told = 1.0 if believed is None else min(believed / _BELIEVED, 1.0)
-    return RESTORED_SHARE + told * (TOLD_SHARE - RESTORED_SHARE)

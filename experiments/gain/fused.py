@@ -1,22 +1,24 @@
-"""Arms whose boxes come from two pictures: as it came and restored, or as it came and mirrored."""
+"""Arms whose boxes come from two looks at a scene, the second one at a mirror image.
+
+The first look is at the picture as it came, and where a network was told the camera's path at what it restored; the
+second one is at the mirror image of what was restored. Of the control both are at the picture as it came.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deblur.exposure.paths import GYROSCOPE
-from detection.fusion import RESTORED_SHARE, SAME_OBJECT, TOLD_SHARE, fuse
+from detection.fusion import EVEN_SHARE, RESTORED_SHARE, SAME_OBJECT, fuse
 from detection.types import Detections
 from experiments.gain.cache import key_of
 from experiments.gain.picture_sets import pixel_hash
 from experiments.gain.protocol import MAX_DETECTIONS, rounded
 from experiments.gain.records import (
-    BLURRED,
     CONTROL,
     MIRRORED,
-    SHARP,
     DeblurrerRecord,
     deblurred_arm,
     fused_name,
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from experiments.gain.picture_sets import PictureSet
-    from experiments.gain.scores import Found
-
-_EVEN = 0.5  # weight of a mirror image
 
 
 class MirroredSet:
@@ -86,7 +85,7 @@ def add_fused(
     blurred: Mapping[str, PictureSet],
     deblurred: dict[tuple[str, str], PictureSet],
 ) -> None:
-    """Put beside every deblurrer its boxes fused with those of what it restored; mere mirroring is the control.
+    """Put beside every deblurrer the boxes of two looks; two at the picture as it came are the control.
 
     Args:
         sharp: the sharp pictures; None for real blur.
@@ -97,50 +96,36 @@ def add_fused(
     restored = dict(deblurred)
     for (blur, name), pictures in restored.items():
         arm = deblurred_arm(fused_name(name))
-        deblurred[blur, fused_name(name)] = FusedSet(arm, (blurred[blur], pictures), pictures, share_of(name))
+        deblurred[blur, fused_name(name)] = _two_looks(arm, name, blurred[blur], pictures)
     for blur, source in blurred.items():
-        deblurred[blur, CONTROL] = FusedSet(deblurred_arm(CONTROL), (source, MirroredSet(source)), source, _EVEN)
+        deblurred[blur, CONTROL] = FusedSet(deblurred_arm(CONTROL), (source, MirroredSet(source)), source, EVEN_SHARE)
     if sharp is None:
         return
     for name, pictures in list(through.items()):
         arm = sharp_through_arm(fused_name(name))
-        through[fused_name(name)] = FusedSet(arm, (sharp, pictures), pictures, share_of(name))
-    through[CONTROL] = FusedSet(sharp_through_arm(CONTROL), (sharp, MirroredSet(sharp)), sharp, _EVEN)
+        through[fused_name(name)] = _two_looks(arm, name, sharp, pictures)
+    through[CONTROL] = FusedSet(sharp_through_arm(CONTROL), (sharp, MirroredSet(sharp)), sharp, EVEN_SHARE)
 
 
-def share_of(deblurrer: str) -> float:
-    """Weight of what a deblurrer restored beside the blurred picture."""
-    return TOLD_SHARE if deblurrer.endswith(GYROSCOPE) else RESTORED_SHARE
+def _two_looks(arm: str, deblurrer: str, came: PictureSet, restored: PictureSet) -> FusedSet:
+    first = restored if _is_told(deblurrer) else came
+    return FusedSet(arm, (first, MirroredSet(restored)), restored, _share_of(deblurrer))
 
 
-def fused_boxes(blurred: Detections, other: Detections, share: float) -> Detections:
-    """The boxes of two pictures fused, as they are scored and saved: rounded, and no more than of one picture."""
-    fused = fuse(blurred, other, share)
+def _is_told(deblurrer: str) -> bool:
+    return deblurrer.endswith(GYROSCOPE)
+
+
+def _share_of(deblurrer: str) -> float:
+    """Weight of the second look."""
+    return EVEN_SHARE if _is_told(deblurrer) else RESTORED_SHARE
+
+
+def fused_boxes(one: Detections, other: Detections, share: float) -> Detections:
+    """The boxes of two looks fused, as they are scored and saved: rounded, and no more than of one."""
+    fused = fuse(one, other, share)
     boxes, scores, names = *rounded(fused), fused.class_names
     return Detections.ordered(boxes[:MAX_DETECTIONS], scores[:MAX_DETECTIONS], names[:MAX_DETECTIONS])
-
-
-def fused_anew(found: Found, deblurrers: Sequence[str]) -> Found:
-    """Boxes with those of blurred and restored pictures fused once more.
-
-    The control stays: boxes of mirror images are not saved, and how they are fused has not changed.
-
-    Args:
-        found: a detector's, of every arm.
-        deblurrers: whose pictures were restored, without what is fused.
-    """
-    parts = {
-        kind(fused_name(name)): (first, kind(name), share_of(name))
-        for name in deblurrers
-        for first, kind in ((BLURRED, deblurred_arm), (SHARP, sharp_through_arm))
-    }
-    anew = dict(found)
-    for blur, arm in found:
-        if arm in parts:
-            first, second, share = parts[arm]
-            one, other = found[blur, first], found[blur, second]
-            anew[blur, arm] = {stem: fused_boxes(one[stem], other[stem], share) for stem in one}
-    return anew
 
 
 def fused_records(records: Sequence[DeblurrerRecord]) -> list[DeblurrerRecord]:
@@ -149,18 +134,13 @@ def fused_records(records: Sequence[DeblurrerRecord]) -> list[DeblurrerRecord]:
     Args:
         records: of what restores.
     """
-    parts = [(record.name, _part(record), {"share": share_of(record.name)}) for record in records]
-    return [
-        DeblurrerRecord(fused_name(name), "fused", key_of(part=part, iou=SAME_OBJECT, **shares))
-        for name, part, shares in (*parts, (MIRRORED, MIRRORED, {}))
+    fused = [
+        DeblurrerRecord(
+            fused_name(record.name),
+            "fused",
+            key_of(part=record.identity, iou=SAME_OBJECT, share=_share_of(record.name), told=_is_told(record.name)),
+        )
+        for record in records
     ]
-
-
-def _part(record: DeblurrerRecord) -> Any:
-    """What fused boxes are of: of most ways of restoring what runs from before there were others knew of them."""
-    if record.trust is not None:
-        return record.identity
-    if record.paths is not None:
-        return record.identity[:4]
-    plain = record.consistent is None and record.search is None
-    return record.sha256 if plain else record.identity[:3]
+    # Of the control what it was called by before others were looked at mirrored: nothing about it has changed.
+    return [*fused, DeblurrerRecord(CONTROL, "fused", key_of(part=MIRRORED, iou=SAME_OBJECT))]

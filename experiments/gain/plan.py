@@ -10,7 +10,7 @@ from deblur.errors import DeblurError
 from detection.class_choice import check_classes
 from experiments.gain.inputs import Truths, match_folder, read_truths
 from experiments.gain.picture_sets import file_name_of
-from experiments.gain.records import MIRRORED, fused_name
+from experiments.gain.records import CONTROL, fused_name
 from experiments.recorded_paths import NO_PATHS, TELLS_NOBODY, RecordedPaths
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def plan(settings: Settings, tools: Tools) -> Plan:
         check_classes(settings.classes or (), loaded.detector.name, loaded.detector.class_names)
     deblurrers = [tools.load_deblurrer(name) for name in settings.deblurrers]
     names = [*(loaded.name for loaded in deblurrers), *(name for name, _ in settings.peers)]
-    fused = [fused_name(name) for name in (*names, MIRRORED) if settings.fuse]
+    fused = [*map(fused_name, names), CONTROL] if settings.fuse else []
     _check_names("deblurrers", [*names, *fused], "call one otherwise, by NAME=FILE or NAME=DIR")
     _check_blurs(settings, deblurrers)
     class_names = {loaded.detector.name: loaded.detector.class_names for loaded in detectors}

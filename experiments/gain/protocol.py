@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detection.fusion import RESTORED_SHARE, SAME_OBJECT, TOLD_SHARE
+from detection.fusion import EVEN_SHARE, RESTORED_SHARE, SAME_OBJECT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -41,12 +41,12 @@ def rounded(found: Detections) -> tuple[NDArray[np.float64], NDArray[np.float64]
 
 
 def fusion_protocol() -> dict[str, Any]:
-    """How the boxes of two pictures become one list."""
+    """How the boxes of two looks become one list."""
     return {
-        "of": "restored and blurred; harm: sharp and sharp-through",
+        "of": "blurred and mirrored restored; told the path: restored and mirrored; harm: so of sharp pictures",
         "method": "weighted boxes fusion in pairs",
         "iou": SAME_OBJECT,
-        "share_of_restored": {"by itself": RESTORED_SHARE, "told the path": TOLD_SHARE},
+        "share_of_mirrored": {"by itself": RESTORED_SHARE, "told the path": EVEN_SHARE},
     }
 
 

@@ -23,9 +23,10 @@ added: ``[]``, ``["detector"]``, ``["blur"]`` or ``["detector", "blur"]``. Inter
 (``value``, ``low``, ``high``, ...; no ``low`` and ``high`` with ``--bootstrap 0`` and of fewer than six pictures).
 
 Arms are named ``sharp``, ``blurred``, ``deblurred:NAME`` and ``sharp-through:NAME``, where NAME is a deblurrer's name.
-With ``--fuse`` NAME is also ``DEBLURRER+blurred``: the boxes of both pictures, fused (`detection.fusion`); the picture
-shown and compared beside them is the restored one. ``sharp`` and ``sharp-through:NAME`` do not depend on the blur: they
-stand in every result, but only once, with an empty ``blur``, in per_image.csv, predictions.json and curves.json.
+With ``--fuse`` NAME is also ``DEBLURRER+mirrored``: the boxes of two looks, fused (`experiments.gain.fused`); the
+picture shown and compared beside them is the restored one. ``sharp`` and ``sharp-through:NAME`` do not depend on the
+blur: they stand in every result, but only once, with an empty ``blur``, in per_image.csv, predictions.json and
+curves.json.
 
 A missing value is null (an empty cell in the CSV), never NaN.
 """
@@ -44,7 +45,7 @@ FORMAT = 1
 SHARP = "sharp"
 BLURRED = "blurred"
 MIRRORED = "mirrored"
-"""The deblurrer that only mirrors: fused with the blurred pictures, it shows what asking twice is worth by itself."""
+"""The deblurrer that only mirrors: fused with the blurred pictures, it shows what looking twice is worth by itself."""
 
 
 def deblurred_arm(deblurrer: str) -> str:
@@ -64,11 +65,16 @@ def sharp_through_arm(deblurrer: str) -> str:
 
 
 def fused_name(deblurrer: str) -> str:
-    """What results call the boxes of ``deblurrer`` fused with those of the blurred pictures."""
-    return f"{deblurrer}+blurred"
+    """What results call the boxes of two looks, the second one at the mirror image of what ``deblurrer`` restored."""
+    return f"{deblurrer}+{MIRRORED}"
 
 
-CONTROL = fused_name(MIRRORED)
+def fused_before(deblurrer: str) -> str:
+    """What earlier results call boxes of the blurred and of the restored picture, neither of them mirrored."""
+    return f"{deblurrer}+{BLURRED}"
+
+
+CONTROL = f"{MIRRORED}+{BLURRED}"
 """What fused boxes are compared with: nothing is restored in it."""
 
 
@@ -217,8 +223,7 @@ class DeblurrerRecord:
 
     Attributes:
         name: its name in the results.
-        kind: ``network``, ``folder`` for pictures that another program restored, or ``fused`` for boxes of restored (or
-            mirrored) and blurred pictures together.
+        kind: ``network``, ``folder`` for pictures that another program restored, or ``fused`` for boxes of two looks.
         sha256: of the weights, of all the folder's pictures' pixels, or of what is fused and how.
         ms_per_picture: median wall time of restoring one picture of this run, files not included; None for a folder. A
             rough figure: ``experiments.speed`` measures time properly.

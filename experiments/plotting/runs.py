@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deblur.errors import DeblurError
-from experiments.compare import differences, in_words
+from experiments.compare import differences
 from experiments.gain.files import read_curves, read_metrics, read_predictions
 from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm, is_sharp_arm, sharp_through_arm
 from experiments.plotting.style import BLURRED_LOOK, CONTROL_LOOK, SHARP_LOOK, Look, deblurrer_look
@@ -293,7 +293,7 @@ def check_comparable(one: OpenRun, other: OpenRun) -> None:
     advice = "plot them apart or make one of them again"
     differing = differences(one.record, other.record)
     if differing:
-        raise DeblurError(f"{refusal}: {in_words(differing)}; {advice}")
+        raise DeblurError(f"{refusal}: they differ in {', '.join(differing)}; {advice}")
     hashes = {detector.name: detector.sha256 for detector in one.record.detectors}
     for detector in other.record.detectors:
         if hashes.get(detector.name, detector.sha256) != detector.sha256:

@@ -118,7 +118,7 @@ def test_the_command_counts_on_a_run(
     rows = pd.read_csv(table)
     assert len(rows) == 2 * 7 * 3
     assert set(rows.loc[rows.figure == "AP difference", "true"]) == {1.0}
-    assert coverage.main([str(folder), *few, "--deblurrer", "unmove+blurred", "--output", str(fused)]) == 0
+    assert coverage.main([str(folder), *few, "--deblurrer", "unmove+mirrored", "--output", str(fused)]) == 0
     assert set(pd.read_csv(fused).figure) == {"AP sharp", "AP blurred", "AP difference", "recovered"}
     capsys.readouterr()
     for wrong, message in (

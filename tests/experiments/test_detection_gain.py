@@ -80,7 +80,7 @@ def test_the_table_compares_fused_boxes_with_their_control(command: Command, set
     start = next(index for index, line in enumerate(lines) if line.endswith("  beyond mirrored+blurred"))
     shown = {line.split()[0]: line.split("  ")[-1] for line in lines[start + 1 : start + 4]}
     assert shown["unmove"].strip() == shown["mirrored+blurred"].strip() == "-"
-    assert shown["unmove+blurred"].strip().startswith("1.000 [")
+    assert shown["unmove+mirrored"].strip().startswith("1.000 [")
 
 
 def test_resume_takes_the_options_of_the_run_and_repeats_no_work(command: Command, tmp_path: Path) -> None:

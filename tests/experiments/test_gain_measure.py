@@ -27,7 +27,10 @@ from detection.scoring import score
 from detection.truth import read_truth
 from detection.types import Detections
 from experiments.gain import cache
+from experiments.gain.arms import build_arms
+from experiments.gain.cache import Cache
 from experiments.gain.files import read_curves, read_metrics, read_predictions
+from experiments.gain.fused import FusedSet
 from experiments.gain.inputs import read_truths
 from experiments.gain.loading import tools_on
 from experiments.gain.measure import measure
@@ -38,6 +41,9 @@ from experiments.gain.table import run_table, with_interval
 from pipelines.motions import Motions
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from experiments.gain.picture_sets import PictureSet
     from experiments.gain.records import GainRun
     from experiments.gain.settings import LoadedDeblurrer, Settings
 
@@ -88,8 +94,8 @@ def test_intervals_of_pictures_that_all_say_the_same(settings_of_six: Settings, 
     for interval in (result.recovered["unmove"], result.ap_difference["unmove"], result.harm["unmove"]):
         assert interval.low == interval.high == interval.value == pytest.approx(1)
     assert (result.arms["sharp"].ap_low, result.arms["sharp"].ap_high) == pytest.approx((1, 1))
-    assert result.beyond_control["unmove+blurred"].low > 0
-    assert (result.beyond_control["idle+blurred"].low, result.beyond_control["idle+blurred"].high) == (0, 0)
+    assert result.beyond_control["unmove+mirrored"].low > 0
+    assert (result.beyond_control["idle+mirrored"].low, result.beyond_control["idle+mirrored"].high) == (0, 0)
 
 
 def test_restoration_is_scored_against_sharp_and_exact_matches_are_counted_apart(
@@ -126,7 +132,7 @@ def test_arms_of_a_blur_average_psnr_over_the_same_pictures(
     psnr = {(row["arm"], row["picture"]): row["psnr"] for row in rows_of(folder)}
     assert psnr["blurred", "b"] == psnr["deblurred:idle", "b"] == ""
     assert psnr["deblurred:theirs", "b"]
-    for arm in ("blurred", "deblurred:idle", "deblurred:theirs", "deblurred:theirs+blurred"):
+    for arm in ("blurred", "deblurred:idle", "deblurred:theirs", "deblurred:theirs+mirrored"):
         expected = np.mean([float(psnr[arm, stem]) for stem in "acd"])
         assert (arms[arm].psnr, arms[arm].n_psnr) == (pytest.approx(expected), 3)
     assert (arms["blurred"].n_exact, arms["deblurred:theirs"].n_exact) == (1, 0)
@@ -409,34 +415,58 @@ def test_a_network_is_told_paths_by_its_name() -> None:
         tools.load_deblurrer("mstsgm-nano+gyro")
 
 
-def test_boxes_of_both_pictures_are_fused(settings: Settings, folder: Path, fakes: Any) -> None:
+def test_boxes_of_two_looks_are_fused(settings: Settings, folder: Path, fakes: Any) -> None:
     gain = run(dataclasses.replace(settings, fuse=True), folder, fakes)
     (result,) = gain.results
-    fused = {name: result.arms[f"deblurred:{name}+blurred"] for name in ("unmove", "idle", "mirrored")}
+    unmove, idle, control = (
+        result.arms[f"deblurred:{name}"] for name in ("unmove+mirrored", "idle+mirrored", "mirrored+blurred")
+    )
     # A picture's two boxes are too far apart to be one. Their scores are equal, so those of restored pictures, which
     # weigh more and are right, rank before all others.
-    assert (fused["unmove"].ap, fused["unmove"].n_predictions) == (pytest.approx(1), 8)
-    assert (fused["idle"].ap, fused["idle"].n_predictions) == (0, 4)
-    assert (fused["mirrored"].ap, fused["mirrored"].n_predictions) == (0, 4)
-    assert result.recovered["unmove+blurred"].value == pytest.approx(1)
-    assert result.harm["unmove+blurred"].value == pytest.approx(0.5)  # there the wrong box of each picture is first
+    assert (unmove.ap, unmove.n_predictions) == (pytest.approx(1), 8)
+    assert (idle.ap, idle.n_predictions) == (0, 4)
+    assert (control.ap, control.n_predictions) == (0, 4)
+    assert result.recovered["unmove+mirrored"].value == pytest.approx(1)
+    assert result.harm["unmove+mirrored"].value == pytest.approx(0.5)  # there the wrong box of each picture is first
     assert result.harm["mirrored+blurred"].value == 0
-    assert set(result.beyond_control or {}) == {"unmove+blurred", "idle+blurred"}
-    assert result.beyond_control["unmove+blurred"].value == pytest.approx(1)  # the control finds nothing
+    assert set(result.beyond_control or {}) == {"unmove+mirrored", "idle+mirrored"}
+    assert result.beyond_control["unmove+mirrored"].value == pytest.approx(1)  # the control finds nothing
     # The picture beside fused boxes is the restored one, of the control the blurred one.
-    assert fused["unmove"].n_exact == 4
-    assert fused["mirrored"].ssim == result.arms["blurred"].ssim != fused["unmove"].ssim
+    assert unmove.n_exact == 4
+    assert control.ssim == result.arms["blurred"].ssim != unmove.ssim
     assert [(record.name, record.kind) for record in gain.deblurrers] == [
         ("unmove", "network"),
         ("idle", "network"),
-        ("unmove+blurred", "fused"),
-        ("idle+blurred", "fused"),
+        ("unmove+mirrored", "fused"),
+        ("idle+mirrored", "fused"),
         ("mirrored+blurred", "fused"),
     ]
     assert len({record.sha256 for record in gain.deblurrers}) == 5
     assert read_metrics(folder) == gain
-    # Mirrored pictures are all that is new to the detector, two sets of them, some like others to the pixel.
-    assert 4 * 3 < fakes.seen <= 4 * (3 + 2)
+    # Mirrored pictures are all that is new to the detector, of each set once, some like others to the pixel.
+    assert 4 * 3 < fakes.seen <= 4 * (3 + 3)
+
+
+def test_the_second_look_is_at_a_mirror_image(settings: Settings, folder: Path, fakes: Any) -> None:
+    blurs = (parse_blur("straight:200"),)
+    told = dataclasses.replace(settings, blurred=None, blurs=blurs, deblurrers=("unmove", "unmove+gyro"), fuse=True)
+    arms = build_arms(plan(told, fakes.tools), Cache(folder, "code"), folder)
+    (blur,) = arms.blurred
+
+    def looks(pictures: PictureSet) -> tuple[NDArray[np.uint8], ...]:
+        assert isinstance(pictures, FusedSet)
+        return tuple(part.pixels("a") for part in pictures.parts)
+
+    came, mirrored = looks(arms.deblurred[blur, "unmove+mirrored"])
+    np.testing.assert_array_equal(came, arms.blurred[blur].pixels("a"))
+    np.testing.assert_array_equal(mirrored[:, ::-1], arms.deblurred[blur, "unmove"].pixels("a"))
+    restored, mirrored = looks(arms.deblurred[blur, "unmove+gyro+mirrored"])
+    np.testing.assert_array_equal(restored, arms.deblurred[blur, "unmove+gyro"].pixels("a"))
+    np.testing.assert_array_equal(mirrored[:, ::-1], restored)
+    came, mirrored = looks(arms.through["unmove+mirrored"])
+    assert arms.sharp is not None
+    np.testing.assert_array_equal(came, arms.sharp.pixels("a"))
+    np.testing.assert_array_equal(mirrored[:, ::-1], arms.through["unmove"].pixels("a"))
 
 
 def test_real_blur_is_fused_without_a_sharp_arm(settings: Settings, folder: Path, fakes: Any) -> None:
@@ -444,10 +474,10 @@ def test_real_blur_is_fused_without_a_sharp_arm(settings: Settings, folder: Path
     assert list(gain.results[0].arms) == [
         "blurred",
         "deblurred:unmove",
-        "deblurred:unmove+blurred",
+        "deblurred:unmove+mirrored",
         "deblurred:mirrored+blurred",
     ]
-    assert gain.results[0].harm["unmove+blurred"].value is None
+    assert gain.results[0].harm["unmove+mirrored"].value is None
 
 
 def test_several_detectors_and_severities(settings: Settings, folder: Path, data: Path, fakes: Any) -> None:
@@ -520,7 +550,7 @@ def test_pictures_of_another_size_are_refused(settings: Settings, folder: Path, 
     [
         ({"deblurrers": ("idle", "idle")}, "two deblurrers are called 'idle'"),
         ({"detectors": ("one", "one")}, "two detectors are called 'one': .* call one otherwise, by NAME=FILE"),
-        ({"fuse": True, "peers": (("idle+blurred", Path("x")),)}, r"two deblurrers are called 'idle\+blurred'"),
+        ({"fuse": True, "peers": (("idle+mirrored", Path("x")),)}, r"two deblurrers are called 'idle\+mirrored'"),
         (
             {"deblurrers": ("unmove+gyro",), "peers": (("unmove-gyro", Path("x")),)},
             r"the deblurrers 'unmove\+gyro' and 'unmove-gyro' would share the files of unmove-gyro",

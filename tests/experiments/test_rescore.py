@@ -52,7 +52,7 @@ def test_an_untouched_run_comes_out_as_it_was(measured: Path, capsys: pytest.Cap
     (rescored,) = environment["rescored"]
     assert {"commit", "command", "packages", "time"} <= set(rescored)
     assert rescore.main([str(measured)]) == 0
-    assert "deblurred:unmove+blurred" in capsys.readouterr().out
+    assert "deblurred:unmove+mirrored" in capsys.readouterr().out
     assert len(json.loads((measured / "env.json").read_text())["rescored"]) == 2
 
 
@@ -76,7 +76,7 @@ def test_what_older_code_did_not_measure_is_added(
     shutil.copytree(measured, other)
     capsys.readouterr()
     assert compare.main([str(measured), str(other)]) == 0
-    assert "beyond_control unmove+blurred" in capsys.readouterr().out
+    assert "beyond_control unmove+mirrored" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("blue_object")
@@ -191,49 +191,3 @@ def test_boxes_without_scores_are_one_line(measured: Path, capsys: pytest.Captur
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert rescore.main([str(tmp_path / "none")]) == 1
     assert "does not exist; give the folder of a finished detection-gain run" in capsys.readouterr().err
-
-
-def test_a_run_of_before_is_fused_as_it_is_now(
-    settings: Settings, tmp_path: Path, fakes: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = dataclasses.replace(settings, fuse=True, detectors=("finder", "narrow"))
-    now, before = tmp_path / "now", tmp_path / "before"
-    for folder in (now, before):
-        folder.mkdir()
-        with monkeypatch.context() as patched:
-            if folder == before:
-                patched.setattr("experiments.gain.fused.RESTORED_SHARE", 0.3)
-                patched.setattr("experiments.gain.protocol.RESTORED_SHARE", 0.3)
-            measure(plan(settings, fakes.tools), folder, Narrator(silent=True))
-        _write_config(folder, settings)
-        (folder / "env.json").write_text("{}")
-    wanted, old = read_metrics(now), read_metrics(before)
-    assert wanted.results[0].recovered["unmove+blurred"] != old.results[0].recovered["unmove+blurred"]
-    assert rescore.main([str(before)]) == 0
-    assert read_metrics(before) == old, "without being asked to, boxes stay as they were fused"
-    assert rescore.main([str(before), "--fuse-anew"]) == 0
-    for name in ("per_image.csv", "curves.json", "predictions.json"):
-        assert (before / name).read_bytes() == (now / name).read_bytes(), name
-    anew = read_metrics(before)
-    assert {example.deblurrer for result in old.results for example in result.examples} == {"unmove", "unmove+blurred"}
-    for result in wanted.results:
-        # Pictures of what was fused before show other boxes.
-        result.examples[:] = [example for example in result.examples if example.deblurrer == "unmove"]
-    times = {record.name: record.ms_per_picture for record in old.deblurrers}
-    wanted = dataclasses.replace(
-        wanted,
-        deblurrers=[dataclasses.replace(each, ms_per_picture=times[each.name]) for each in wanted.deblurrers],
-    )
-    assert anew == wanted
-
-
-def test_what_was_not_fused_is_not_fused_anew(
-    settings: Settings, folder: Path, fakes: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    measure(plan(settings, fakes.tools), folder, Narrator(silent=True))
-    _write_config(folder, settings)
-    (folder / "env.json").write_text("{}")
-    before = {name: (folder / name).read_bytes() for name in (*TABLES, "predictions.json", "env.json")}
-    assert rescore.main([str(folder), "--fuse-anew"]) == 1
-    assert f"error: {folder} has no fused boxes: it was measured without --fuse" in capsys.readouterr().err
-    assert {name: (folder / name).read_bytes() for name in before} == before

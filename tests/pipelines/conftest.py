@@ -65,7 +65,7 @@ class FakeDeblurrer:
 
 
 class FakeDetector:
-    """Finds a bus from a quarter to three quarters of each side, and a person in the right half of bright pictures."""
+    """Finds a bus from a quarter to three quarters of each side, and a person in the lower half of bright pictures."""
 
     name = "fakenet"
     sha256 = "b" * 64
@@ -84,7 +84,7 @@ class FakeDetector:
             boxes = [[width / 4, height / 4, 3 * width / 4, 3 * height / 4]]
             scores, names = [0.9], ["bus"]
             if picture.mean() > 100:
-                boxes.append([width / 2, 0, width, height])
+                boxes.append([0, height / 2, width, height])
                 scores.append(0.5)
                 names.append("person")
             found.append(Detections.ordered(boxes, scores, names))
