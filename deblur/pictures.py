@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from deblur.errors import DeblurError
 from deblur.runs import make_folder, write_atomically
@@ -59,6 +59,8 @@ _BROKEN_FILE = (
     struct.error,
     zlib.error,
 )
+_PNG_TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
+_SAYS_ORIENTATION = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0", b"exif\0")  # what such a text begins with
 _TIFF_HEADS = {b"II*\0", b"MM\0*"}
 _NO_WHITE = "samples of 32 bits, with a sign or in floating point have no agreed white; save it with 8 or 16 bits"
 # Pillow also logs what it dislikes in a file; without a handler Python would print that on stderr.
@@ -138,7 +140,7 @@ def read_upright(path: Path) -> Upright:
 
 
 def orientation_of(path: Path) -> int:
-    """EXIF's number by which ``read_picture`` turns a file, of most formats from its header alone; see ``Upright``.
+    """EXIF's number by which ``read_picture`` turns a file, of nearly all from the header alone; see ``Upright``.
 
     Raises:
         DeblurError: as ``picture_size``.
@@ -148,7 +150,7 @@ def orientation_of(path: Path) -> int:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture as ``read_picture`` would return it, from the file's header alone.
+    """Width and height of a picture as ``read_picture`` would return it, of nearly all files from the header alone.
 
     Raises:
         DeblurError: as ``read_picture``, but a file that is cut off behind its header passes.
@@ -157,10 +159,7 @@ def picture_size(path: Path) -> tuple[int, int]:
         width, height = image.size
         if isinstance(image, TiffImagePlugin.TiffImageFile):  # versions of Pillow differ in whether this is turned yet
             width, height = (image.tag_v2[tag] for tag in (TiffImagePlugin.IMAGEWIDTH, TiffImagePlugin.IMAGELENGTH))
-        # Pillow decodes a whole PNG to look for an orientation behind the pixels, where hardly any program writes it.
-        in_header = image.format != "PNG" or "exif" in image.info
-        turned = in_header and _orientation(image) >= 5
-        return (height, width) if turned else (width, height)
+        return (height, width) if _orientation(image) >= 5 else (width, height)
 
 
 @contextlib.contextmanager
@@ -332,10 +331,31 @@ def _refuse(error: OSError) -> None:
 def _orientation(image: Image.Image) -> int:
     """EXIF's number, 1 where there is none, none that says anything or none to be read: pixels may be whole."""
     try:
-        number = image.getexif().get(ExifTags.Base.Orientation, 1)
+        # Pillow decodes a whole PNG to look behind its pixels too, where hardly any program writes an orientation.
+        in_header = isinstance(image, PngImagePlugin.PngImageFile) and not _is_turned_behind_pixels(image)
+        exif = Image.Image.getexif(image) if in_header else image.getexif()
+        number = exif.get(ExifTags.Base.Orientation, 1)
     except _BROKEN_FILE:
         return 1
     return number if number in range(1, 9) else 1
+
+
+def _is_turned_behind_pixels(image: PngImagePlugin.PngImageFile) -> bool:
+    """Whether a PNG that is not decoded yet has a chunk behind its pixels that may hold an orientation."""
+    stream = image.fp
+    assert stream is not None
+    place = stream.tell()
+    stream.seek(8)  # behind the signature
+    are_pixels_passed = is_turned = False
+    while not is_turned and len(head := stream.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        start = stream.tell()
+        are_pixels_passed |= kind == b"IDAT"
+        if are_pixels_passed:
+            is_turned = kind == b"eXIf" or (kind in _PNG_TEXTS and stream.read(32).startswith(_SAYS_ORIENTATION))
+        stream.seek(start + length + 4)  # behind its checksum
+    stream.seek(place)
+    return is_turned
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
