@@ -563,6 +563,8 @@ def test_yolo_labels_may_lie_beside_the_pictures(tmp_path):
         ("", "val: [", "is not YAML"),
         ("", "val: 2026-13-45", "is not YAML: month must be in 1..12"),
         ("", "val: " + "[" * 5000, "nests too deep"),
+        ("", "val: !!bool maybe", "is not YAML: a value is not of the kind that its tag says"),
+        ("", "val: !!timestamp now", "is not YAML: a value is not of the kind that its tag says"),
     ],
 )
 def test_a_bad_yolo_file_is_one_clear_line(tmp_path, labels, data, message):
