@@ -33,7 +33,7 @@ from deblur.errors import DeblurError
 from deblur.runs import make_folder, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -259,7 +259,8 @@ def list_pictures(folder: Path) -> list[Path]:
         raise DeblurError(f"{folder} {'is not a folder' if folder.exists() else 'does not exist'}")
     found = [
         (path.relative_to(folder).as_posix(), path)
-        for path in _files_below(folder)
+        for place, names in folders_below(folder, onerror=_refuse)  # Path.rglob passes over what may not be read
+        for path in (place / name for name in names)
         if path.suffix.lower() in PICTURE_SUFFIXES and (path.is_file() or not path.exists())
     ]
     if not found:
@@ -267,12 +268,18 @@ def list_pictures(folder: Path) -> list[Path]:
     return [path for _, path in sorted(found)]
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    """What is no folder and not hidden, each real folder once: by its own path first, then by links."""
-    waiting, entered = [folder], set()
+def folders_below(*starts: Path, onerror: Callable[[OSError], None] | None = None) -> Iterator[tuple[Path, list[str]]]:
+    """The folders, and those below them that are not hidden, each with the names of its files, hidden ones left out.
+
+    Each real folder comes once: by its own path first, then by links.
+
+    Args:
+        starts: where to begin.
+        onerror: is told of a folder that may not be read; None to pass over it.
+    """
+    waiting, entered = [*starts], set()
     while waiting:
-        # Path.rglob passes over what may not be read.
-        for name_of_place, folders, names in os.walk(waiting.pop(0), onerror=_refuse):
+        for name_of_place, folders, names in os.walk(waiting.pop(0), onerror=onerror):
             real = os.path.realpath(name_of_place)
             if real in entered:
                 folders.clear()
@@ -281,7 +288,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
             place = Path(name_of_place)
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             waiting += [place / name for name in folders if (place / name).is_symlink()]
-            yield from (place / name for name in names if not name.startswith("."))
+            yield place, [name for name in names if not name.startswith(".")]
 
 
 def match_pictures(a: Path, b: Path) -> list[tuple[str, Path, Path]]:

@@ -114,6 +114,14 @@ def test_a_glob_takes_a_folder_once_however_many_links_lead_there(tree: Path) ->
     Path("a/same.png").symlink_to("1.png")
     assert stems("a/**/*.png") == ["1", "also/1", "deep/v1.2", "same"]
     assert stems("a/deep/up/*.png") == ["1", "same"]
+    assert stems("a/**/deep/*.png") == ["deep/v1.2"]
+
+
+def test_a_glob_comes_to_an_end_in_folders_with_several_loops(tree: Path) -> None:
+    for link in ("again", "b/back", "a/back", "a/deep/back"):
+        Path(link).symlink_to(tree)
+    assert stems("**/*.png") == ["a/1", "a/deep/v1.2", "b/1"]
+    assert stems("**") == ["a/1", "a/1-2", "a/deep/v1.2", "b/1"]
 
 
 def test_a_file_with_a_glob_in_its_name_is_that_file(tree: Path) -> None:
