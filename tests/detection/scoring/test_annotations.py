@@ -358,6 +358,13 @@ def test_classes_that_a_file_does_not_know_are_said(tmp_path):
     assert read_coco(write_json(tmp_path, nothing), ["tv", "bus"]).annotated == ("tv", "bus")
 
 
+def test_a_class_was_looked_for_where_all_its_objects_are_left_out(tmp_path):
+    write_xml(tmp_path, voc(voc_object("person"), voc_object("tv", "9 9 9 30")))
+    truth = read_voc(tmp_path, NAMES)
+    assert truth.objects["a"].class_names == ("person",)
+    assert truth.annotated == ("person", "tv")
+
+
 def test_one_based_boxes_of_the_devkit(tmp_path):
     write_xml(tmp_path, voc(voc_object(box="1 2 100 80")))
     assert read_voc(tmp_path, NAMES, one_based=True).objects["a"].boxes.tolist() == [[0, 1, 100, 80]]
