@@ -84,7 +84,8 @@ def find_sources(arguments: Sequence[str]) -> tuple[list[Source], list[str]]:
     ``a.png``, or ``a/000001.png`` and a frame of ``a.mp4``) get ``a``, ``a-2``, ...
 
     Args:
-        arguments: at least one; a whole number that is no file's name is a camera, as is ``/dev/video`` with one.
+        arguments: at least one; a whole number that is no file's name is a camera, as is ``/dev/video`` with one or a
+            link there.
 
     Returns:
         The sources in their order, and notes for the user: one line for each output that is not named as its source.
@@ -218,7 +219,7 @@ def _expand(argument: str, *, is_one_of_several: bool) -> list[Source]:
         if not path.stem.strip("."):
             raise DeblurError(f"{argument} has no name before its suffix for results to be called by: rename it")
         return [Source(argument, PurePosixPath(path.stem), path)]
-    camera = _CAMERA.fullmatch(argument)
+    camera = _CAMERA.fullmatch(argument) or _CAMERA.fullmatch(os.path.realpath(argument))
     if camera is not None:
         number = int(camera[1])
         return [Source(f"camera:{number}", PurePosixPath(f"camera{number}"), number)]

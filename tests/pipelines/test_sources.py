@@ -133,6 +133,8 @@ def test_a_number_is_a_camera_unless_a_file_has_that_name(tree: Path) -> None:
     (source,), _ = find_sources(["0"])
     assert (source.file, source.origin, source.is_video) == ("camera:0", 0, True)
     assert find_sources(["/dev/video0"])[0] == [source]
+    Path("by-id").symlink_to("/dev/video0")
+    assert find_sources(["by-id"])[0] == [source]
     Path("a/1.png").rename("0")
     (source,), _ = find_sources(["0"])
     assert source.origin == Path("0")
