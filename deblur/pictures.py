@@ -27,13 +27,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from deblur.errors import DeblurError
 from deblur.runs import make_folder, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -59,6 +59,8 @@ _BROKEN_FILE = (
     struct.error,
     zlib.error,
 )
+_PNG_TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
+_SAYS_ORIENTATION = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0", b"exif\0")  # what such a text begins with
 _TIFF_HEADS = {b"II*\0", b"MM\0*"}
 _NO_WHITE = "samples of 32 bits, with a sign or in floating point have no agreed white; save it with 8 or 16 bits"
 # Pillow also logs what it dislikes in a file; without a handler Python would print that on stderr.
@@ -138,7 +140,7 @@ def read_upright(path: Path) -> Upright:
 
 
 def orientation_of(path: Path) -> int:
-    """EXIF's number by which ``read_picture`` turns a file, of most formats from its header alone; see ``Upright``.
+    """EXIF's number by which ``read_picture`` turns a file, of nearly all from the header alone; see ``Upright``.
 
     Raises:
         DeblurError: as ``picture_size``.
@@ -148,7 +150,7 @@ def orientation_of(path: Path) -> int:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture as ``read_picture`` would return it, from the file's header alone.
+    """Width and height of a picture as ``read_picture`` would return it, of nearly all files from the header alone.
 
     Raises:
         DeblurError: as ``read_picture``, but a file that is cut off behind its header passes.
@@ -157,10 +159,7 @@ def picture_size(path: Path) -> tuple[int, int]:
         width, height = image.size
         if isinstance(image, TiffImagePlugin.TiffImageFile):  # versions of Pillow differ in whether this is turned yet
             width, height = (image.tag_v2[tag] for tag in (TiffImagePlugin.IMAGEWIDTH, TiffImagePlugin.IMAGELENGTH))
-        # Pillow decodes a whole PNG to look for an orientation behind the pixels, where hardly any program writes it.
-        in_header = image.format != "PNG" or "exif" in image.info
-        turned = in_header and _orientation(image) >= 5
-        return (height, width) if turned else (width, height)
+        return (height, width) if _orientation(image) >= 5 else (width, height)
 
 
 @contextlib.contextmanager
@@ -260,7 +259,8 @@ def list_pictures(folder: Path) -> list[Path]:
         raise DeblurError(f"{folder} {'is not a folder' if folder.exists() else 'does not exist'}")
     found = [
         (path.relative_to(folder).as_posix(), path)
-        for path in _files_below(folder)
+        for place, names in folders_below(folder, onerror=_refuse)  # Path.rglob passes over what may not be read
+        for path in (place / name for name in names)
         if path.suffix.lower() in PICTURE_SUFFIXES and (path.is_file() or not path.exists())
     ]
     if not found:
@@ -268,12 +268,18 @@ def list_pictures(folder: Path) -> list[Path]:
     return [path for _, path in sorted(found)]
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    """What is no folder and not hidden, each real folder once: by its own path first, then by links."""
-    waiting, entered = [folder], set()
+def folders_below(*starts: Path, onerror: Callable[[OSError], None] | None = None) -> Iterator[tuple[Path, list[str]]]:
+    """The folders, and those below them that are not hidden, each with the names of its files, hidden ones left out.
+
+    Each real folder comes once: by its own path first, then by links.
+
+    Args:
+        starts: where to begin.
+        onerror: is told of a folder that may not be read; None to pass over it.
+    """
+    waiting, entered = [*starts], set()
     while waiting:
-        # Path.rglob passes over what may not be read.
-        for name_of_place, folders, names in os.walk(waiting.pop(0), onerror=_refuse):
+        for name_of_place, folders, names in os.walk(waiting.pop(0), onerror=onerror):
             real = os.path.realpath(name_of_place)
             if real in entered:
                 folders.clear()
@@ -282,7 +288,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
             place = Path(name_of_place)
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             waiting += [place / name for name in folders if (place / name).is_symlink()]
-            yield from (place / name for name in names if not name.startswith("."))
+            yield place, [name for name in names if not name.startswith(".")]
 
 
 def match_pictures(a: Path, b: Path) -> list[tuple[str, Path, Path]]:
@@ -332,10 +338,31 @@ def _refuse(error: OSError) -> None:
 def _orientation(image: Image.Image) -> int:
     """EXIF's number, 1 where there is none, none that says anything or none to be read: pixels may be whole."""
     try:
-        number = image.getexif().get(ExifTags.Base.Orientation, 1)
+        # Pillow decodes a whole PNG to look behind its pixels too, where hardly any program writes an orientation.
+        in_header = isinstance(image, PngImagePlugin.PngImageFile) and not _is_turned_behind_pixels(image)
+        exif = Image.Image.getexif(image) if in_header else image.getexif()
+        number = exif.get(ExifTags.Base.Orientation, 1)
     except _BROKEN_FILE:
         return 1
     return number if number in range(1, 9) else 1
+
+
+def _is_turned_behind_pixels(image: PngImagePlugin.PngImageFile) -> bool:
+    """Whether a PNG that is not decoded yet has a chunk behind its pixels that may hold an orientation."""
+    stream = image.fp
+    assert stream is not None
+    place = stream.tell()
+    stream.seek(8)  # behind the signature
+    are_pixels_passed = is_turned = False
+    while not is_turned and len(head := stream.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        start = stream.tell()
+        are_pixels_passed |= kind == b"IDAT"
+        if are_pixels_passed:
+            is_turned = kind == b"eXIf" or (kind in _PNG_TEXTS and stream.read(32).startswith(_SAYS_ORIENTATION))
+        stream.seek(start + length + 4)  # behind its checksum
+    stream.seek(place)
+    return is_turned
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:

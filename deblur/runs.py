@@ -99,7 +99,7 @@ def check_options(config: Path, options: dict[str, Any]) -> None:
         recorded = read_yaml(config)
     except (OSError, YamlError) as error:
         raise DeblurError(f"cannot read {config}: {' '.join(str(error).split())}") from error
-    if not isinstance(recorded, dict):
+    if not isinstance(recorded, dict) or not all(isinstance(key, str) for key in recorded):
         raise DeblurError(f"{config} is not the configuration of a run: choose another --output")
     keys = {*recorded, *options}
     differing = sorted(f"--{key.replace('_', '-')}" for key in keys if recorded.get(key) != options.get(key))

@@ -18,12 +18,14 @@ def parse_yaml(text: str) -> Any:
     """What a text says; None for an empty one.
 
     Raises:
-        YamlError: it is no YAML, has a date that cannot be, or nests too deep.
+        YamlError: it is no YAML, has a date that cannot be or a tag that is not of its value, or nests too deep.
     """
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:  # ValueError of dates
         raise YamlError(" ".join(str(error).split())) from error
+    except (LookupError, AttributeError):  # as of !!bool maybe
+        raise YamlError("a value is not of the kind that its tag says") from None
     except RecursionError:
         raise YamlError("it nests too deep") from None
 

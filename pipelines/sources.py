@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
-from deblur.pictures import PICTURE_SUFFIXES, list_pictures, read_upright
+from deblur.pictures import PICTURE_SUFFIXES, folders_below, list_pictures, read_upright
 from pipelines.video import VIDEO_SUFFIXES, VideoReader
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def find_sources(arguments: Sequence[str]) -> tuple[list[Source], list[str]]:
     ``a.png``, or ``a/000001.png`` and a frame of ``a.mp4``) get ``a``, ``a-2``, ...
 
     Args:
-        arguments: at least one; a whole number that is no file's name is a camera, as is ``/dev/video`` with one.
+        arguments: at least one; a whole number that is no file's name is a camera, as is ``/dev/video`` with one or a
+            link there.
 
     Returns:
         The sources in their order, and notes for the user: one line for each output that is not named as its source.
@@ -218,7 +219,7 @@ def _expand(argument: str, *, is_one_of_several: bool) -> list[Source]:
         if not path.stem.strip("."):
             raise DeblurError(f"{argument} has no name before its suffix for results to be called by: rename it")
         return [Source(argument, PurePosixPath(path.stem), path)]
-    camera = _CAMERA.fullmatch(argument)
+    camera = _CAMERA.fullmatch(argument) or _CAMERA.fullmatch(os.path.realpath(argument))
     if camera is not None:
         number = int(camera[1])
         return [Source(f"camera:{number}", PurePosixPath(f"camera{number}"), number)]
@@ -231,23 +232,29 @@ def _expand(argument: str, *, is_one_of_several: bool) -> list[Source]:
 
 def _matches(pattern: str, *, is_one_of_several: bool) -> list[Source]:
     base, rest = _split(pattern)
-    # Not Path.glob: `*` there matches hidden files too, which no shell does.
-    matches = glob.glob(str(rest), root_dir=base, recursive=True)  # noqa: PTH207
-    # As of a folder, each real folder's files once, by the shortest way there: `**` goes round a loop of links.
-    files = list(
-        {
-            (os.path.realpath(file.parent), file.name): file
-            for match in sorted(matches, key=lambda match: -len(Path(match).parts))
-            if (file := base / match).is_file()
-        }.values()
-    )
-    files.sort(key=str)
+    by_place: dict[tuple[str, str], Path] = {}  # each real folder's files once, as of a folder
+    for match in _expand_glob(base, rest):
+        if match.is_file():
+            by_place.setdefault((os.path.realpath(match.parent), match.name), match)
+    files = sorted(by_place.values(), key=str)
     suffixes = PICTURE_SUFFIXES | VIDEO_SUFFIXES
     known = [file for file in files if file.suffix.lower() in suffixes and file.stem.strip(".")]
     if not known:
         what = f"{len(files)} files, none of them a picture or video by its suffix" if files else "no file"
         raise DeblurError(f"{pattern} matches {what}")
     return _below(base, known, is_one_of_several=is_one_of_several)
+
+
+def _expand_glob(base: Path, rest: Path) -> list[Path]:
+    """What matches a glob below a folder. ``**`` is each real folder once: that of `glob` goes round loops of links."""
+    places = [base]
+    for part in (*rest.parts, "*") if rest.name == "**" else rest.parts:
+        if part == "**":
+            places = [folder for folder, _ in folders_below(*places)]
+        else:
+            # Not Path.glob: `*` there matches hidden files too, which no shell does.
+            places = [place / name for place in places for name in sorted(glob.glob(part, root_dir=place))]  # noqa: PTH207
+    return places
 
 
 def _split(pattern: str) -> tuple[Path, Path]:

@@ -54,6 +54,7 @@ class TruthBuilder:
         self._pictures: dict[str, TruthPicture] = {}
         self._rows: dict[str, list[tuple[Box, str, float, bool, bool]]] = {}
         self._seen: set[tuple[str, str, Box]] = set()
+        self._named: set[str] = set()
         self._degenerate: list[str] = []
         self._clipped: list[str] = []
         self._duplicates: list[str] = []
@@ -104,6 +105,7 @@ class TruthBuilder:
         name = self.names.resolve(raw_name)
         if name is None:
             return
+        self._named.add(name)
         picture = self._pictures[stem]
         said = f"{stem}: {name} {', '.join(f'{edge:g}' for edge in box)}"
         x1, y1, x2, y2 = box
@@ -141,7 +143,8 @@ class TruthBuilder:
         Args:
             strict: Refuse class names that the detector does not have, in place of leaving the objects out.
             category_ids: The file's own numbers of some of the detector's classes.
-            annotated: Those of the detector's classes that were looked for; None for those of the objects.
+            annotated: Those of the detector's classes that were looked for; None for those of the objects, also of
+                objects that are left out.
 
         Raises:
             DetectionError: no pictures, or (if strict) unknown class names.
@@ -176,7 +179,7 @@ class TruthBuilder:
         annotated: Collection[str] | None,
     ) -> dict[str, Any]:
         if annotated is None:
-            annotated = {name for each in objects.values() for name in each.class_names}
+            annotated = self._named
         return {
             "format": self._kind,
             "n_pictures": len(pictures),

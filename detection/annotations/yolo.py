@@ -73,6 +73,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise DetectionError(f"cannot read {path}: {error.strerror}") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError of dates that cannot be, and of bytes
         raise DetectionError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    except (LookupError, AttributeError):  # as of !!bool maybe
+        raise DetectionError(f"{path} is not YAML: a value is not of the kind that its tag says") from None
     except RecursionError:
         raise DetectionError(f"{path} is not YAML that can be read: it nests too deep") from None
     if not isinstance(content, dict):

@@ -87,6 +87,8 @@ def test_empty_configuration_is_fine(parser, tmp_path):
         ("a: [", "is not YAML"),
         ("count: 2026-13-45", "is not YAML: month must be in 1..12"),
         ("a: " + "[" * 5000, "is not YAML: it nests too deep"),
+        ("a: !!bool maybe", "is not YAML: a value is not of the kind that its tag says"),
+        ("a: !!timestamp now", "is not YAML: a value is not of the kind that its tag says"),
         ("count:", "count has no value"),
         ("share: null", "share has no value"),
         ("items: [x, null]", "items has no value"),

@@ -7,18 +7,20 @@ import os
 import struct
 import threading
 import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from deblur import pictures
 from deblur.errors import DeblurError
 from deblur.pictures import (
     list_pictures,
     match_pictures,
+    orientation_of,
     picture_size,
     read_picture,
     read_upright,
@@ -470,6 +472,36 @@ def test_the_size_in_the_header_is_the_size_that_is_read(tmp_path, suffix, orien
     Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(file, exif=exif)
     height, width = read_picture(file).shape[:2]
     assert picture_size(file) == (width, height)
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["before the pixels", "behind them"])
+@pytest.mark.parametrize("kind", ["eXIf", "iTXt", "zTXt"])
+def test_a_png_is_turned_wherever_it_says_so(tmp_path: Path, kind: str, behind: bool) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    hexadecimal = exif.tobytes().hex().encode()
+    content = {
+        "eXIf": exif.tobytes()[6:],
+        "iTXt": b'XML:com.adobe.xmp\0\0\0\0\0<rdf:Description tiff:Orientation="6"/>',
+        "zTXt": b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n%8d\n%s" % (len(hexadecimal) // 2, hexadecimal)),
+    }[kind]
+    named = kind.encode() + content
+    chunk = struct.pack(">I", len(content)) + named + struct.pack(">I", zlib.crc32(named))
+    file = tmp_path / "a.png"
+    Image.new("RGB", (30, 20)).save(file)
+    png = file.read_bytes()
+    at = len(png) - 12 if behind else 33  # before IEND, or behind IHDR
+    file.write_bytes(png[:at] + chunk + png[at:])
+    assert read_picture(file).shape == (30, 20, 3)
+    assert picture_size(file) == (20, 30)
+    assert orientation_of(file) == 6
+
+
+def test_the_size_of_a_png_is_had_without_decoding_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", lambda _: pytest.fail("it was decoded"))
+    assert picture_size(tmp_path / "a.png") == (30, 20)
+    assert orientation_of(tmp_path / "a.png") == 1
 
 
 def test_a_size_that_cannot_be_had_is_a_one_line_error(tmp_path):

@@ -12,6 +12,7 @@ import torch
 from deblur.devices import numbered, resolve_device
 from deblur.errors import DeblurError
 from deblur.runs import (
+    check_options,
     create_run,
     describe_environment,
     git_commit,
@@ -55,6 +56,25 @@ def test_room_for_a_file_is_made_or_refused_before_the_work(tmp_path, monkeypatc
     make_room(tmp_path / "a" / "b" / "c.csv")
     with pytest.raises(DeblurError, match=r"cannot write to the folder .*a; choose another --output"):
         make_room(tmp_path / "a" / "c.csv")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "says"),
+    [
+        ("seed: 1\n", r"other options \(--max-side, --seed\)"),
+        ("date: 2026-13-45", r"cannot read .*config\.yaml: month must be in 1\.\.12"),
+        ("seed: " + "[" * 5000, r"cannot read .*config\.yaml: it nests too deep"),
+        ("seed: !!bool maybe", r"cannot read .*config\.yaml: a value is not of the kind"),
+        ("1: seed", r"config\.yaml is not the configuration of a run"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_options_or_without_its_own(tmp_path, recorded, says):
+    config = tmp_path / "config.yaml"
+    config.write_text("seed: 0\nmax_side: 640\n")
+    check_options(config, {"seed": 0, "max_side": 640})
+    config.write_text(recorded)
+    with pytest.raises(DeblurError, match=says):
+        check_options(config, {"seed": 0, "max_side": 640})
 
 
 def test_json_is_strict_and_replaces_in_one_step(tmp_path):

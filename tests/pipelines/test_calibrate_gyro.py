@@ -155,6 +155,17 @@ def test_a_rolling_shutter_reads_pictures_that_stand_too(capsys: pytest.CaptureF
     assert json.loads(capsys.readouterr().out)["offset"] == pytest.approx(AHEAD - 0.002, abs=0.0012)
 
 
+def test_a_picture_that_is_white_all_over_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    write_record("drive.csv", turning(3), AHEAD)
+    write_picture(Path("robot/6.png"), np.full((256, 320, 3), 255, np.uint8))
+    with Path("times.csv").open("a") as times:
+        times.write("\n6,4.7,4.72")
+    assert main(["robot", *GIVEN, "--keep-axes", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["offset"] == pytest.approx(AHEAD, abs=0.0012)
+    assert found["focal_length"] == pytest.approx(FOCAL_LENGTH, rel=0.04)
+
+
 @pytest.mark.usefixtures("roughly")
 def test_a_camera_upside_down_is_seen_by_what_it_restores(capsys: pytest.CaptureFixture[str]) -> None:
     write_record("drive.csv", turning(3) * (-1, -1, 1))

@@ -114,6 +114,14 @@ def test_a_glob_takes_a_folder_once_however_many_links_lead_there(tree: Path) ->
     Path("a/same.png").symlink_to("1.png")
     assert stems("a/**/*.png") == ["1", "also/1", "deep/v1.2", "same"]
     assert stems("a/deep/up/*.png") == ["1", "same"]
+    assert stems("a/**/deep/*.png") == ["deep/v1.2"]
+
+
+def test_a_glob_comes_to_an_end_in_folders_with_several_loops(tree: Path) -> None:
+    for link in ("again", "b/back", "a/back", "a/deep/back"):
+        Path(link).symlink_to(tree)
+    assert stems("**/*.png") == ["a/1", "a/deep/v1.2", "b/1"]
+    assert stems("**") == ["a/1", "a/1-2", "a/deep/v1.2", "b/1"]
 
 
 def test_a_file_with_a_glob_in_its_name_is_that_file(tree: Path) -> None:
@@ -125,6 +133,8 @@ def test_a_number_is_a_camera_unless_a_file_has_that_name(tree: Path) -> None:
     (source,), _ = find_sources(["0"])
     assert (source.file, source.origin, source.is_video) == ("camera:0", 0, True)
     assert find_sources(["/dev/video0"])[0] == [source]
+    Path("by-id").symlink_to("/dev/video0")
+    assert find_sources(["by-id"])[0] == [source]
     Path("a/1.png").rename("0")
     (source,), _ = find_sources(["0"])
     assert source.origin == Path("0")

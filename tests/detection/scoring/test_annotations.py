@@ -358,6 +358,13 @@ def test_classes_that_a_file_does_not_know_are_said(tmp_path):
     assert read_coco(write_json(tmp_path, nothing), ["tv", "bus"]).annotated == ("tv", "bus")
 
 
+def test_a_class_was_looked_for_where_all_its_objects_are_left_out(tmp_path):
+    write_xml(tmp_path, voc(voc_object("person"), voc_object("tv", "9 9 9 30")))
+    truth = read_voc(tmp_path, NAMES)
+    assert truth.objects["a"].class_names == ("person",)
+    assert truth.annotated == ("person", "tv")
+
+
 def test_one_based_boxes_of_the_devkit(tmp_path):
     write_xml(tmp_path, voc(voc_object(box="1 2 100 80")))
     assert read_voc(tmp_path, NAMES, one_based=True).objects["a"].boxes.tolist() == [[0, 1, 100, 80]]
@@ -563,6 +570,8 @@ def test_yolo_labels_may_lie_beside_the_pictures(tmp_path):
         ("", "val: [", "is not YAML"),
         ("", "val: 2026-13-45", "is not YAML: month must be in 1..12"),
         ("", "val: " + "[" * 5000, "nests too deep"),
+        ("", "val: !!bool maybe", "is not YAML: a value is not of the kind that its tag says"),
+        ("", "val: !!timestamp now", "is not YAML: a value is not of the kind that its tag says"),
     ],
 )
 def test_a_bad_yolo_file_is_one_clear_line(tmp_path, labels, data, message):
