@@ -121,8 +121,9 @@ def make_parser() -> argparse.ArgumentParser:
     models.add_argument(
         "--fuse",
         action=argparse.BooleanOptionalAction,
-        help="detect in the picture as it came, too, and fuse the boxes: finds more, and the detector takes twice as "
-        "long (default: --fuse, unless --deblurrer none)",
+        help="look twice, at the picture as it came (told --motion, at the restored one) and at the restored one's mirror "
+        "image, and fuse the boxes: finds more, and the detector takes twice as long (default: --fuse, unless "
+        "--deblurrer none)",
     )
     models.add_argument(
         "--conf",
