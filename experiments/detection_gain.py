@@ -94,8 +94,8 @@ def build_parser() -> argparse.ArgumentParser:
     arms.add_argument(
         "--fuse",
         action="store_true",
-        help="also look twice, at the blurred and the mirrored restored picture (told the path, at the restored and the "
-        "mirrored one), and fuse the boxes; the blurred and the mirrored blurred one are the control",
+        help="also look twice, at the blurred and the mirrored restored picture (told the path, at the restored and "
+        "the mirrored one), and fuse the boxes; the blurred and the mirrored blurred one are the control",
     )
     arms.add_argument(
         "--detector",

@@ -121,9 +121,9 @@ def make_parser() -> argparse.ArgumentParser:
     models.add_argument(
         "--fuse",
         action=argparse.BooleanOptionalAction,
-        help="look twice, at the picture as it came (told --motion, at the restored one) and at the mirror image of the "
-        "restored one, and fuse the boxes: finds more, and the detector takes twice as long (default: --fuse, unless "
-        "--deblurrer none)",
+        help="look twice, at the picture as it came (told --motion, at the restored one) and at the mirror image of "
+        "the restored one, and fuse the boxes: finds more, and the detector takes twice as long (default: --fuse, "
+        "unless --deblurrer none)",
     )
     models.add_argument(
         "--conf",
