@@ -130,7 +130,7 @@ def _cover(arguments: argparse.Namespace) -> int:
 def _matches(arguments: argparse.Namespace) -> tuple[Matches, int]:
     """What each arm's boxes hit, and the number of pictures."""
     from detection.matching import match_classes, prepare
-    from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm, fused_before, fused_name
+    from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm, fused_names
     from experiments.rescore import read_run
 
     saved = read_run(arguments.run, arguments.annotations)
@@ -145,7 +145,7 @@ def _matches(arguments: argparse.Namespace) -> tuple[Matches, int]:
         "deblurred": (blur, deblurred_arm(deblurrer)),
     }
     found = saved.found.get(detector, {})
-    for name in (fused_name(deblurrer), fused_before(deblurrer)):
+    for name in fused_names(deblurrer):
         if (blur, deblurred_arm(name)) in found:  # not without --fuse, nor where the boxes asked for are fused ones
             keys |= {"fused": (blur, deblurred_arm(name)), "control": (blur, deblurred_arm(CONTROL))}
     missing = [arm for arm, key in keys.items() if key not in found]

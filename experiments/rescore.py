@@ -183,15 +183,16 @@ def _class_names(old: GainRun, predictions: Predictions) -> dict[str, tuple[str,
 
 def _refuse_part(file: Path, old: GainRun, truths: Truths, predictions: Predictions) -> None:
     """Refuse predictions that lack a picture of what the metrics have: arms that are not there are not scored."""
-    from experiments.gain.records import is_sharp_arm
-
-    for result in old.results:
-        for arm in result.arms:
-            blur = "" if is_sharp_arm(arm) else result.blur
-            for stem in truths.stems:
-                if (result.detector, blur, arm, stem) not in predictions.predicted:
-                    of = " ".join(filter(None, (result.detector, blur, arm, stem)))
-                    raise DeblurError(f"{file} has no boxes of {of}, which metrics.json scores: it is not whole")
+    scored = (
+        predictions.key(result.detector, result.blur, arm, stem)
+        for result in old.results
+        for arm in result.arms
+        for stem in truths.stems
+    )
+    missing = next((key for key in scored if key not in predictions.predicted), None)
+    if missing is not None:
+        of = " ".join(filter(None, missing))
+        raise DeblurError(f"{file} has no boxes of {of}, which metrics.json scores: it is not whole")
 
 
 def _found(predictions: Predictions, detector: str) -> Found:

@@ -69,9 +69,9 @@ def fused_name(deblurrer: str) -> str:
     return f"{deblurrer}+{MIRRORED}"
 
 
-def fused_before(deblurrer: str) -> str:
-    """What earlier results call boxes of the blurred and of the restored picture, neither of them mirrored."""
-    return f"{deblurrer}+{BLURRED}"
+def fused_names(deblurrer: str) -> tuple[str, str]:
+    """`fused_name`, and what results from before call boxes of the blurred and the restored picture, none mirrored."""
+    return fused_name(deblurrer), f"{deblurrer}+{BLURRED}"
 
 
 CONTROL = f"{MIRRORED}+{BLURRED}"

@@ -23,8 +23,7 @@ from experiments.gain.records import (
     Result,
     deblurred_arm,
     deblurrer_of,
-    fused_before,
-    fused_name,
+    fused_names,
     sharp_through_arm,
 )
 from experiments.gain.restoration import pictures_with
@@ -173,8 +172,7 @@ def _harm(draws: BootstrapResult, deblurrer: str) -> Interval:
 
 def _beyond_control(draws: BootstrapResult, blur: str, deblurrers: Sequence[str]) -> dict[str, Interval]:
     control = _label((blur, deblurred_arm(CONTROL)))
-    called = (name for deblurrer in deblurrers for name in (fused_name(deblurrer), fused_before(deblurrer)))
-    fused = [name for name in called if name in deblurrers]
+    fused = [name for deblurrer in deblurrers for name in fused_names(deblurrer) if name in deblurrers]
     return {name: draws.difference(_label((blur, deblurred_arm(name))), control) for name in fused}
 
 

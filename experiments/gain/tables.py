@@ -111,6 +111,11 @@ class Predictions:
     truths: list[PictureTruth]
     predicted: dict[tuple[str, str, str, str], Boxes]
 
+    @staticmethod
+    def key(detector: str, blur: str, arm: str, picture: str) -> tuple[str, str, str, str]:
+        """Of ``predicted``; any ``blur`` will do for an arm that does not depend on it."""
+        return detector, "" if is_sharp_arm(arm) else blur, arm, picture
+
     def boxes(self, detector: str, blur: str, arm: str, picture: str) -> Boxes:
-        """One picture's predictions; any ``blur`` will do for an arm that does not depend on it."""
-        return self.predicted[detector, "" if is_sharp_arm(arm) else blur, arm, picture]
+        """One picture's predictions; arguments as for ``key``."""
+        return self.predicted[self.key(detector, blur, arm, picture)]

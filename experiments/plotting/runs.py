@@ -74,8 +74,8 @@ class OpenRun:
 
     def has_boxes(self, detector: str, blur: str, arm: str, picture: str) -> bool:
         """Whether ``predictions.json`` has an entry for a picture, be it without boxes."""
-        key = (detector, "" if is_sharp_arm(arm) else blur, arm, picture)
-        return self.predictions is not None and key in self.predictions.predicted
+        saved = self.predictions
+        return saved is not None and saved.key(detector, blur, arm, picture) in saved.predicted
 
     def sha256_of(self, deblurrer: str) -> str | None:
         """Hash of a deblurrer's record; None where this run has none of that name."""

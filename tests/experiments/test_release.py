@@ -129,21 +129,31 @@ def test_whether_what_is_restored_is_made_consistent_stays_in_the_card(trained, 
         assert deblurrer.consistent is (said is not False)
 
 
-@pytest.mark.parametrize("scored", [None, True, False])
-def test_scores_of_another_way_to_restore_are_refused(trained, settings, fakes, tmp_path, scored, capsys):
-    folders = [tmp_path / "gain", tmp_path / "pairs"]
-    for folder in folders:
-        folder.mkdir()
+def _measure_told(settings, fakes, folder):
+    """A detection-gain run of a network by itself and told the path."""
+    folder.mkdir()
     blur = {"blurred": None, "blurs": (parse_blur("straight:200"),)}
     told = dataclasses.replace(settings, **blur, deblurrers=("unmove", "unmove+gyro"))
-    content = measure(plan(told, fakes.tools), folders[0], Narrator(silent=True))
-    untold, one = content.deblurrers
-    records = [untold, dataclasses.replace(one, consistent=scored)]
-    write_metrics(folders[0], dataclasses.replace(content, deblurrers=records))
+    return measure(plan(told, fakes.tools), folder, Narrator(silent=True))
+
+
+def _write_told(content, trained, tmp_path, record, method):
+    """Runs in ``gain`` and ``pairs`` that say so of the network that is told the path."""
+    untold, told = content.deblurrers
+    write_metrics(
+        tmp_path / "gain", dataclasses.replace(content, deblurrers=[untold, dataclasses.replace(told, **record)])
+    )
     methods = restoration_of(trained)["methods"]
-    methods |= {"unmove+gyro": methods["unmove"] | ({} if scored is None else {"consistent": scored})}
-    (folders[1] / "metrics.json").write_text(json.dumps(RESTORATION | {"methods": methods}))
-    for option, folder in zip(("--gain", "--restoration"), folders, strict=True):
+    methods |= {"unmove+gyro": methods["unmove"] | method}
+    (tmp_path / "pairs").mkdir(exist_ok=True)
+    (tmp_path / "pairs" / "metrics.json").write_text(json.dumps(RESTORATION | {"methods": methods}))
+
+
+@pytest.mark.parametrize("scored", [None, True, False])
+def test_scores_of_another_way_to_restore_are_refused(trained, settings, fakes, tmp_path, scored, capsys):
+    content = _measure_told(settings, fakes, tmp_path / "gain")
+    _write_told(content, trained, tmp_path, {"consistent": scored}, {} if scored is None else {"consistent": scored})
+    for option, folder in (("--gain", tmp_path / "gain"), ("--restoration", tmp_path / "pairs")):
         given = [str(trained), "unmove", *WORDS, option, str(folder), "--output", str(tmp_path / "out")]
         refused = scored is False
         assert release.main([*given, "--consistent"]) == int(refused)
@@ -151,21 +161,11 @@ def test_scores_of_another_way_to_restore_are_refused(trained, settings, fakes, 
 
 
 def test_scores_of_a_path_believed_otherwise_are_refused(trained, settings, fakes, tmp_path, capsys):
-    folders = [tmp_path / "gain", tmp_path / "pairs"]
-    for folder in folders:
-        folder.mkdir()
-    blur = {"blurred": None, "blurs": (parse_blur("straight:200"),)}
-    told = dataclasses.replace(settings, **blur, deblurrers=("unmove", "unmove+gyro"))
-    content = measure(plan(told, fakes.tools), folders[0], Narrator(silent=True))
-    untold, one = content.deblurrers
+    content = _measure_told(settings, fakes, tmp_path / "gain")
     # Nothing has learnt from restorations by these weights, so that paths are believed everywhere.
     for scored in (None, "5" * 64):
-        records = [untold, dataclasses.replace(one, trust=scored)]
-        write_metrics(folders[0], dataclasses.replace(content, deblurrers=records))
-        methods = restoration_of(trained)["methods"]
-        methods |= {"unmove+gyro": methods["unmove"] | {"trust": scored}}
-        (folders[1] / "metrics.json").write_text(json.dumps(RESTORATION | {"methods": methods}))
-        for option, folder in zip(("--gain", "--restoration"), folders, strict=True):
+        _write_told(content, trained, tmp_path, {"trust": scored}, {"trust": scored})
+        for option, folder in (("--gain", tmp_path / "gain"), ("--restoration", tmp_path / "pairs")):
             given = [str(trained), "unmove", *WORDS, option, str(folder), "--output", str(tmp_path / "out")]
             assert release.main(given) == int(scored is not None)
             said = f"{folder} scored unmove+gyro with the path believed as {'5' * 12} says"
@@ -448,12 +448,7 @@ def test_runs_stand_in_order_of_their_names_and_numbers(tmp_path):
 
 @pytest.mark.parametrize("scored", [True, False])
 def test_a_card_of_what_is_not_made_consistent_takes_scores_of_that_alone(trained, settings, fakes, tmp_path, scored):
-    (tmp_path / "gain").mkdir()
-    blurs = (parse_blur("straight:200"),)
-    told = dataclasses.replace(settings, blurred=None, blurs=blurs, deblurrers=("unmove", "unmove+gyro"))
-    content = measure(plan(told, fakes.tools), tmp_path / "gain", Narrator(silent=True))
-    untold, one = content.deblurrers
-    records = [untold, dataclasses.replace(one, consistent=scored)]
-    write_metrics(tmp_path / "gain", dataclasses.replace(content, deblurrers=records))
+    content = _measure_told(settings, fakes, tmp_path / "gain")
+    _write_told(content, trained, tmp_path, {"consistent": scored}, {})
     given = [str(trained), "unmove", *WORDS, "--no-consistent", "--gain", str(tmp_path / "gain")]
     assert release.main([*given, "--output", str(tmp_path / "out")]) == int(scored)
