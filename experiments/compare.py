@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from detection.bootstrap import Interval
     from experiments.gain.records import GainRun
 
-GAINS = ("recovered", "ap_difference", "harm", "beyond_control")
+GAINS = ("recovered", "ap_difference", "harm", "beyond_control", "recovered_looking_twice")
 
 
 def build_parser() -> argparse.ArgumentParser:

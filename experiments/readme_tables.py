@@ -20,13 +20,14 @@ from experiments.gain.table import number, with_interval
 from experiments.release import detection_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from experiments.gain.records import GainRun
 
     Run = tuple[Path, GainRun | dict[str, Any]]
 
 PROJECT = Path(__file__).resolve().parent.parent
+_ONCE, _TWICE = "recovered", "recovered_looking_twice"  # of the scores of a run
 _ROUNDING = 0.01  # of a recovered share, by which runs of the same on two machines may differ
 BEGIN, END = "<!-- results -->\n", "<!-- /results -->\n"
 
@@ -79,34 +80,42 @@ def replace_between_markers(text: str, content: str, file: Path) -> str:
 
 
 def overview(runs: Sequence[Run]) -> list[str]:
-    """The lines of a table of what every deblurrer wins back for one detector, the first of the first run.
+    """The lines of two tables of what every deblurrer wins back for one detector, the first of the first run.
 
+    One is of a detector that looks once, one of fused boxes, where it looks twice at sharp and blurred pictures too.
     A run of a part of its pictures (``--limit``) stays out: its figures are not those of the whole set. Of what stands
     in several runs the first is shown, and where another says otherwise a line below the table says that.
     """
-    detector = None
-    shares: dict[str, dict[str, str]] = {}
-    shown: dict[tuple[str, str], float | None] = {}
-    harm: dict[str, str] = {}
-    others = []
-    for folder, content in runs:
-        if isinstance(content, dict) or content.data["limit"] is not None:
-            continue
-        for record in content.deblurrers:
-            for score in detection_scores(folder, content, record.name):
-                detector = detector or score["detector"]
-                if score["detector"] == detector:
-                    value = shown.setdefault((record.name, score["blur"]), score["recovered"])
-                    if abs((value or 0) - (score["recovered"] or 0)) > _ROUNDING:
-                        others.append(f"{record.name} on {score['blur']} {_share(score)} ({folder.name})")
-                    shares.setdefault(record.name, {}).setdefault(score["blur"], _share(score))
-                    harm.setdefault(record.name, number(score["harm"], 3))
-    if detector is None:
+    whole = [(folder, gain) for folder, gain in runs if not isinstance(gain, dict) and gain.data["limit"] is None]
+    once: list[dict[str, Any]] = []
+    twice: list[dict[str, Any]] = []
+    for folder, gain in whole:
+        for record in gain.deblurrers:
+            scores = [row | {"name": record.name} for row in detection_scores(folder, gain, record.name)]
+            of_first = [row for row in scores if row["detector"] == whole[0][1].detectors[0].name]
+            if record.kind != "fused":
+                once += of_first
+            twice += [row for row in of_first if row[_TWICE] is not None]
+    lines = _overview_table(once, _ONCE, "{} looks once at what is restored by")
+    return lines + _overview_table(twice, _TWICE, "{} looks twice, at what is restored by")
+
+
+def _overview_table(scores: Sequence[dict[str, Any]], figure: str, title: str) -> list[str]:
+    if not scores:
         return []
-    blurs = list(dict.fromkeys(blur for row in shares.values() for blur in row))
-    lines = _header(f"{detector} sees what is restored by", *blurs, "AP that sharp pictures lose")
-    for name in sorted(shares, key=lambda name: GYROSCOPE in name):
-        lines.append(_row(name, *(shares[name].get(blur, "") for blur in blurs), harm[name]))
+    shown: dict[str, dict[str, dict[str, Any]]] = {}
+    others = []
+    for score in scores:
+        first = shown.setdefault(score["name"], {}).setdefault(score["blur"], score)
+        if abs((first[figure] or 0) - (score[figure] or 0)) > _ROUNDING:
+            others.append(f"{score['name']} on {score['blur']} {_share(score, figure)} ({score['run']})")
+    blurs = list(dict.fromkeys(score["blur"] for score in scores))
+    harm = ["AP that sharp pictures lose"] if figure == _ONCE else []
+    lines = _header(title.format(scores[0]["detector"]), *blurs, *harm)
+    for name in sorted(shown, key=lambda name: GYROSCOPE in name):
+        row = shown[name]
+        cells = [_share(row[blur], figure) if blur in row else "" for blur in blurs]
+        lines.append(_row(name, *cells, *(number(next(iter(row.values()))["harm"], 3) for _ in harm)))
     return [*lines, "", *([f"Measured otherwise before or since: {', '.join(others)}.", ""] if others else [])]
 
 
@@ -144,32 +153,45 @@ def read_runs(results: Path) -> list[Run]:
 
 
 def _gain_table(folder: Path, content: GainRun) -> list[str]:
-    """What each deblurrer recovers, and below it what sharp pictures lose."""
-    link = _link(folder.name)
+    """What each deblurrer recovers, also of a detector that looks twice, and what sharp pictures lose."""
+    data = content.data
+    pictures = f"{data['n_pictures']} pictures" + ("" if data["limit"] is None else f" of {data['n_annotated']}")
     lines: list[str] = []
     for told, what in ((False, ""), (True, " the camera's path told with a sensor's errors,")):
         names = [record.name for record in content.deblurrers if (GYROSCOPE in record.name) == told]
         if not names:
             continue
-        data = content.data
-        pictures = f"{data['n_pictures']} pictures" + ("" if data["limit"] is None else f" of {data['n_annotated']}")
-        lines += [f"**Recovered share of the AP lost to blur [95 %]**,{what} {pictures} ({link})", ""]
-        lines += _header("detector", "blur", "AP sharp", "AP blurred", *names)
-        harm: dict[str, list[str]] = {}
-        for scores in zip(*(detection_scores(folder, content, name) for name in names), strict=True):
-            first = scores[0]
-            figures = [number(first[key], 3) for key in ("ap_sharp", "ap_blurred")]
-            lines.append(_row(first["detector"], first["blur"], *figures, *map(_share, scores)))
-            harm[first["detector"]] = [number(score["harm"], 3) for score in scores]
-        lines += ["", "**AP that sharp pictures lose** when they are put through", "", *_header("detector", *names)]
-        lines += [_row(detector, *figures) for detector, figures in harm.items()]
-        lines.append("")
+        scores = {name: detection_scores(folder, content, name) for name in names}
+        lines += [f"**Recovered share of the AP lost to blur [95 %]**,{what} {pictures} ({_link(folder.name)})", ""]
+        lines += _shares(scores, _ONCE)
+        fused = {name: rows for name, rows in scores.items() if all(row[_TWICE] is not None for row in rows)}
+        if fused:
+            lines += ["**The same of a detector that looks twice** at sharp and blurred pictures as well", ""]
+            lines += _shares(fused, _TWICE)
+        lines += ["**AP that sharp pictures lose** when they are put through", "", *_header("detector", *names)]
+        harm = {rows[0]["detector"]: [number(row["harm"], 3) for row in rows] for rows in _by_row(scores)}
+        lines += [*(_row(detector, *figures) for detector, figures in harm.items()), ""]
     return lines
 
 
-def _share(score: dict[str, Any]) -> str:
-    low, high = score["recovered_interval"]
-    return with_interval(score["recovered"], low, high, 2)
+def _shares(scores: Mapping[str, Sequence[dict[str, Any]]], figure: str) -> list[str]:
+    """A row for each detector and blur with a figure of each deblurrer, beside it the AP that one look finds."""
+    aps = {"AP sharp": "ap_sharp", "AP blurred": "ap_blurred"} if figure == _ONCE else {}
+    lines = _header("detector", "blur", *aps, *scores)
+    for rows in _by_row(scores):
+        first = rows[0]
+        found = [number(first[key], 3) for key in aps.values()]
+        lines.append(_row(first["detector"], first["blur"], *found, *(_share(row, figure) for row in rows)))
+    return [*lines, ""]
+
+
+def _by_row(scores: Mapping[str, Sequence[dict[str, Any]]]) -> list[tuple[dict[str, Any], ...]]:
+    return list(zip(*scores.values(), strict=True))
+
+
+def _share(score: dict[str, Any], figure: str) -> str:
+    low, high = score[f"{figure}_interval"]
+    return with_interval(score[figure], low, high, 2)
 
 
 def _restoration_table(folder: Path, content: dict[str, Any]) -> list[str]:

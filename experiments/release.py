@@ -227,6 +227,7 @@ def detection_scores(folder: Path, content: GainRun, name: str) -> list[dict[str
 
     def row(result: Result) -> dict[str, Any]:
         recovered, harm = result.recovered[name], result.harm[name]
+        twice = (result.recovered_looking_twice or {}).get(name)
         return {
             "run": folder.name,
             "detector": result.detector,
@@ -236,6 +237,8 @@ def detection_scores(folder: Path, content: GainRun, name: str) -> list[dict[str
             "ap_deblurred": result.arms[deblurred_arm(name)].ap,
             "recovered": recovered.value,
             "recovered_interval": [recovered.low, recovered.high],
+            "recovered_looking_twice": None if twice is None else twice.value,
+            "recovered_looking_twice_interval": None if twice is None else [twice.low, twice.high],
             "harm": harm.value,
         }
 

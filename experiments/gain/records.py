@@ -165,6 +165,8 @@ class Result:
         ap_difference: deblurrer to AP deblurred - AP blurred.
         beyond_control: fused deblurrer to its AP - that of `CONTROL`, where nothing is restored: what of its gain is
             the restoration's. None where the run was scored before this was measured; ``experiments.rescore`` adds it.
+        recovered_looking_twice: the same to (fused - control) / (sharp control - control), in AP, where all three are
+            of two looks: what the second look is worth by itself is in none of it. Null values and None as above.
         harm: deblurrer to AP sharp - AP sharp-through: positive where the deblurrer costs a sharp picture AP.
         consistency: arm other than ``sharp`` to agreement with the detector's own sharp boxes
             (`detection.consistency`), which is not accuracy; empty where there are no sharp pictures.
@@ -180,6 +182,7 @@ class Result:
     consistency: dict[str, Consistency]
     examples: list[Example] = field(default_factory=list)
     beyond_control: dict[str, Interval] | None = None
+    recovered_looking_twice: dict[str, Interval] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +336,7 @@ def _result(content: dict[str, Any]) -> Result:
         consistency={name: Consistency(**score) for name, score in content["consistency"].items()},
         examples=[Example(**example) for example in content["examples"]],
         beyond_control=_intervals(content.get("beyond_control")),
+        recovered_looking_twice=_intervals(content.get("recovered_looking_twice")),
     )
 
 

@@ -96,6 +96,7 @@ def score_detector(
     for blur in (blur for blur, arm in scored if arm == BLURRED):
         keys = [key for key in scored if key[0] in {"", blur}]
         deblurrers = [name for of, arm in scored if of == blur and (name := deblurrer_of(arm)) is not None]
+        fused = [name for deblurrer in deblurrers for name in fused_names(deblurrer) if name in deblurrers]
         difference = {
             deblurrer: draws.difference(_label((blur, deblurred_arm(deblurrer))), _label((blur, BLURRED)))
             for deblurrer in deblurrers
@@ -109,7 +110,8 @@ def score_detector(
                 ap_difference=difference,
                 harm={deblurrer: _harm(draws, deblurrer) for deblurrer in deblurrers},
                 consistency={key[1]: agreement[key] for key in keys if key in agreement},
-                beyond_control=_beyond_control(draws, blur, deblurrers),
+                beyond_control={name: _beyond_control(draws, blur, name) for name in fused},
+                recovered_looking_twice={name: _recovered_looking_twice(draws, blur, name) for name in fused},
             )
         )
     curves = [_curve(detector, key, scores[key]) for key in scores]
@@ -159,10 +161,20 @@ def _draws(
 
 
 def _recovered(draws: BootstrapResult, blur: str, deblurrer: str) -> Interval:
-    sharp = _label(("", SHARP))
-    if sharp not in draws.arms:
+    return _share(draws, SHARP, (blur, BLURRED), (blur, deblurred_arm(deblurrer)))
+
+
+def _recovered_looking_twice(draws: BootstrapResult, blur: str, fused: str) -> Interval:
+    control = (blur, deblurred_arm(CONTROL))
+    return _share(draws, sharp_through_arm(CONTROL), control, (blur, deblurred_arm(fused)))
+
+
+def _share(draws: BootstrapResult, sharp: str, blurred: Key, deblurred: Key) -> Interval:
+    """The share recovered of the AP between two arms, ``sharp`` of which may be missing."""
+    of_sharp = _label(("", sharp))
+    if of_sharp not in draws.arms:
         return _undefined(draws)
-    return draws.recovered(sharp, _label((blur, BLURRED)), _label((blur, deblurred_arm(deblurrer))))
+    return draws.recovered(of_sharp, _label(blurred), _label(deblurred))
 
 
 def _harm(draws: BootstrapResult, deblurrer: str) -> Interval:
@@ -170,10 +182,8 @@ def _harm(draws: BootstrapResult, deblurrer: str) -> Interval:
     return draws.difference(_label(("", SHARP)), through) if through in draws.arms else _undefined(draws)
 
 
-def _beyond_control(draws: BootstrapResult, blur: str, deblurrers: Sequence[str]) -> dict[str, Interval]:
-    control = _label((blur, deblurred_arm(CONTROL)))
-    fused = [name for deblurrer in deblurrers for name in fused_names(deblurrer) if name in deblurrers]
-    return {name: draws.difference(_label((blur, deblurred_arm(name))), control) for name in fused}
+def _beyond_control(draws: BootstrapResult, blur: str, fused: str) -> Interval:
+    return draws.difference(_label((blur, deblurred_arm(fused))), _label((blur, deblurred_arm(CONTROL))))
 
 
 def _undefined(draws: BootstrapResult) -> Interval:

@@ -69,21 +69,21 @@ def _block(result: Result) -> str:
     ]
     parts = [f"{result.detector}, {result.blur}{_left_out(result)}", aligned(arms)]
     if result.recovered:
-        beyond = result.beyond_control or {}
-        heads = ("deblurrer", "recovered fraction", "AP difference", "harm to sharp pictures", f"beyond {CONTROL}")
-        gains: list[tuple[str, ...]] = [heads]
+        beyond, twice = result.beyond_control or {}, result.recovered_looking_twice or {}
+        of_fused = (f"beyond {CONTROL}", "recovered looking twice") if beyond else ()
+        gains: list[tuple[str, ...]] = [
+            ("deblurrer", "recovered fraction", "AP difference", "harm to sharp pictures", *of_fused)
+        ]
         gains += [
             (
                 name,
                 _shown(result.recovered[name]),
                 _shown(result.ap_difference[name]),
                 _shown(result.harm[name]),
-                _shown(beyond[name]) if name in beyond else number(None),
+                *(_shown(of.get(name)) for of in (beyond, twice) if beyond),
             )
             for name in result.recovered
         ]
-        if not beyond:
-            gains = [row[:-1] for row in gains]
         parts.append(aligned(gains))
     if result.consistency:
         agreement = [("consistency with own sharp boxes", "mean", "IoU .50")]
@@ -102,5 +102,5 @@ def _left_out(result: Result) -> str:
     return f"; PSNR over the {blurred.n_psnr} of {blurred.n_pictures} pictures that no arm has exactly"
 
 
-def _shown(interval: Interval) -> str:
-    return with_interval(interval.value, interval.low, interval.high)
+def _shown(interval: Interval | None) -> str:
+    return number(None) if interval is None else with_interval(interval.value, interval.low, interval.high)

@@ -64,12 +64,13 @@ def _gains(runs: Runs) -> Table:
         "What restoring gives",
         f"Intervals: {runs.confidence_percent} %, paired bootstrap over pictures. Recovered: share of the AP lost to"
         " blur. Harm: AP that a sharp picture loses by going through the deblurrer. Beyond mirror: AP of fused boxes"
-        " beyond that of the blurred picture fused with its mirror image.",
+        " beyond that of the blurred picture fused with its mirror image. Looking twice: the share that fused boxes"
+        " recover where the detector looks twice at sharp and blurred pictures as well.",
         [
             *_names("Detector", "Blur", "Deblurrer"),
             *(
                 Column(name)
-                for figure in ("Recovered", "AP change", "Harm", "Beyond mirror")
+                for figure in ("Recovered", "AP change", "Harm", "Beyond mirror", "Looking twice")
                 for name in (figure, "from", "to")
             ),
         ],
@@ -87,6 +88,7 @@ def _gains(runs: Runs) -> Table:
                         *_interval(result.ap_difference[name], signed),
                         *_interval(result.harm.get(name), signed),
                         *_interval((result.beyond_control or {}).get(name), signed),
+                        *_interval((result.recovered_looking_twice or {}).get(name), percent),
                     ]
                 )
     return table

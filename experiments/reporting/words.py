@@ -114,6 +114,7 @@ def _finding(result: Result, deblurrer: str, where: str, is_fused: bool) -> Find
         parts.append(_decision_words(difference, verdict))
     if is_fused:
         parts.append(_control_words(result.ap_difference[CONTROL], beyond))
+        parts += _looking_twice_words((result.recovered_looking_twice or {}).get(deblurrer))
     bar = None
     if recovered is not None and recovered.value is not None:
         headline, interval = percent(recovered.value), "of the lost AP recovered, no interval"
@@ -169,6 +170,15 @@ def _control_words(control: Interval, beyond: Interval | None) -> str:
         "open": "and the interval includes 0: nothing here says that restoring adds to asking twice.",
     }
     return text + words[verdict_of(beyond)]
+
+
+def _looking_twice_words(share: Interval | None) -> list[str]:
+    if share is None or share.value is None:
+        return []
+    text = f"Asked twice about the sharp pictures too, {percent(share.value)} of what blur takes is recovered"
+    if share.low is None or share.high is None:
+        return [f"{text}."]
+    return [f"{text} ({percent(share.low)} to {percent(share.high)})."]
 
 
 def _harm_words(result: Result, deblurrer: str) -> list[str]:

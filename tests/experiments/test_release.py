@@ -207,10 +207,12 @@ def test_a_card_and_the_readme_keep_apart_what_a_network_is_told(trained, settin
     readme, page = pages(tmp_path)
     assert readme_tables.main(tables_of(tmp_path, tmp_path / "results")) == 0
     rows = [line.split(" | ")[0] for line in readme.read_text().splitlines() if line.startswith("| ")]
-    assert rows[0] == "| finder sees what is restored by"
-    untold = ["| unmove", "| unmove+mirrored", "| mirrored+blurred"]
-    assert rows[2:] == [*untold, "| unmove+gyro", "| unmove+gyro+mirrored"]
+    once = ["| finder looks once at what is restored by", "| ---", "| unmove", "| unmove+gyro"]
+    twice = ["| finder looks twice, at what is restored by", "| ---", "| unmove+mirrored", "| unmove+gyro+mirrored"]
+    assert rows == once + twice
     text = page.read_text()
+    assert "| detector | blur | unmove+mirrored |\n" in text
+    assert "| detector | blur | unmove+gyro+mirrored |\n" in text
     assert "| AP blurred | unmove | unmove+mirrored | mirrored+blurred |" in text
     assert "the camera's path told with a sensor's errors, 4 pictures" in text
     assert "| AP blurred | unmove+gyro | unmove+gyro+mirrored |" in text

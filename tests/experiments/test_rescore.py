@@ -63,7 +63,7 @@ def test_what_older_code_did_not_measure_is_added(
     old = json.loads((measured / "metrics.json").read_text())
     old["protocol"]["bootstrap"] = {"resamples": 7}
     for result in old["results"]:
-        del result["beyond_control"]
+        del result["beyond_control"], result["recovered_looking_twice"]
         result["arms"]["blurred"] |= {"ap": 0.9, "ap_low": 0.8}
     (measured / "metrics.json").write_text(json.dumps(old))
     (measured / "curves.json").write_text("old")
@@ -76,7 +76,9 @@ def test_what_older_code_did_not_measure_is_added(
     shutil.copytree(measured, other)
     capsys.readouterr()
     assert compare.main([str(measured), str(other)]) == 0
-    assert "beyond_control unmove+mirrored" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "beyond_control unmove+mirrored" in out
+    assert "recovered_looking_twice unmove+mirrored" in out
 
 
 @pytest.mark.usefixtures("blue_object")

@@ -203,6 +203,7 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
     names = {"net+blurred": 0.1, CONTROL: 0.02}
     gains = {name: Interval(gain, gain - 0.01, gain + 0.01, 0.95, 1000, 0) for name, gain in names.items()}
     arms = {deblurred_arm(name): result.arms["deblurred:net"] for name in names}
+    share = Interval(0.3, *((0.2, 0.4) if beyond and beyond[1] is not None else (None, None)), 0.95, 1000, 0)
     of_control_too = [replace(example, deblurrer=CONTROL) for example in result.examples]
     result = replace(
         result,
@@ -210,6 +211,7 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
         ap_difference=result.ap_difference | gains,
         examples=[*result.examples, *of_control_too],
         beyond_control=beyond and {"net+blurred": Interval(*beyond, 0.95, 1000, 0)},
+        recovered_looking_twice=beyond and {"net+blurred": share},
     )
     records = [*run.deblurrers, *(DeblurrerRecord(name, "fused", name) for name in names)]
     write_metrics(tmp_path / "run", replace(run, deblurrers=records, results=[result]))
@@ -217,11 +219,13 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
     by_name = {finding.deblurrer: finding for finding in findings(runs)}
     assert list(by_name) == ["net", "net+blurred"]
     gain_rows = next(table for table in tables(runs) if table.name == "gains").rows
-    beyond_cells = {row[2].text: [cell.number for cell in row[12:]] for row in gain_rows}
-    assert beyond_cells["net+blurred"] == list(beyond or (None,) * 3)
+    of_fused = {row[2].text: [cell.number for cell in row[12:]] for row in gain_rows}["net+blurred"]
+    assert of_fused == [*(beyond or (None,) * 3), *((share.value, share.low, share.high) if beyond else (None,) * 3)]
     assert (by_name["net"].verdict, by_name["net+blurred"].verdict) == ("better", verdict)
     of_control = "in its mirror image, the detector changes by +2.0 points"
-    for part in (of_control, words):
+    ends = " (20 % to 40 %)" if share.low is not None else ""
+    of_twice = [f"Asked twice about the sharp pictures too, 30 % of what blur takes is recovered{ends}."]
+    for part in (of_control, words, *(of_twice if beyond else [])):
         assert part in by_name["net+blurred"].sentences
         assert part not in by_name["net"].sentences
     assert ("restoring helps this detector" in by_name["net+blurred"].sentences) == (verdict == "better")
@@ -240,7 +244,7 @@ def test_tables_sort_by_numbers_and_have_dashes_for_what_is_missing(tmp_path: Pa
     (gains,) = found["gains"].rows
     assert [cell.text for cell in gains[3:6]] == ["50 %", "25 %", "75 %"]
     assert [cell.number for cell in gains[3:6]] == [0.5, 0.25, 0.75]
-    assert [cell.text for cell in gains[12:]] == ["\N{EN DASH}"] * 3  # of fused boxes alone
+    assert [cell.text for cell in gains[12:]] == ["\N{EN DASH}"] * 6  # of fused boxes alone
     exact = next(place for place, column in enumerate(found["arms"].columns) if column.name == "Exact")
     assert {row[exact].number for row in found["arms"].rows} == {0.0}
     small = next(place for place, column in enumerate(found["arms"].columns) if column.name == "AP small")
