@@ -205,6 +205,8 @@ def parse_resumable(parser: argparse.ArgumentParser, argv: Sequence[str] | None 
     finder.add_argument("--resume", type=Path)
     resumed: Path | None = finder.parse_known_args(arguments)[0].resume
     if resumed is not None:
+        if not (resumed / "config.yaml").is_file():
+            parser.error(f"--resume {resumed} is no run of this command: there is no config.yaml in it")
         arguments = ["--config", str(resumed / "config.yaml"), *arguments]
     options = parse_args(parser, arguments)
     if options.resume and options.output:

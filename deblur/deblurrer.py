@@ -167,7 +167,10 @@ class Deblurrer:
         where = resolve_device(device)
         asked = parse_deblurrer(str(name_or_file))
         if asked.told:
-            raise DeblurError(f"{name_or_file}: {GYROSCOPE} is for synthetic blur, whose path is known; leave it out")
+            raise DeblurError(
+                f"{name_or_file}: {GYROSCOPE} is what results call a network that is told the camera's path: leave it "
+                "out, and give the path beside each picture, a command by --motion"
+            )
         network, card = load_released(asked.weights)
         if asked.searches and not isinstance(network, GuidedNetwork):
             raise DeblurError(f"{name_or_file}: {asked.weights} has no guide that could be told a path that is found")

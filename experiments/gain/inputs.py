@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
-from deblur.pictures import pictures_by_key
+from deblur.pictures import picture_size, pictures_by_key
 from deblur.runs import printable
 from detection.truth import GroundTruth, read_truth
 
@@ -100,6 +100,33 @@ def match_folder(folder: Path, truths: Truths) -> tuple[dict[str, Path], int]:
             f"{missing[0]!r}: add them, or give the annotations of the pictures that are there"
         )
     return {stem: files[keys[stem]] for stem in truths.stems}, len(files) - len(keys)
+
+
+def check_sizes(folders: Iterable[Mapping[str, Path]], sizes: Mapping[str, tuple[int, int]]) -> None:
+    """Compare the sizes of all pictures, of nearly all by their headers alone: hours may pass until one's turn comes.
+
+    Args:
+        folders: stem to file, of each folder.
+        sizes: (width, height) by stem as far as the annotations give them; elsewhere the first folder decides.
+
+    Raises:
+        DeblurError: a file is no picture, or `check_size` refuses it.
+    """
+    known = dict(sizes)
+    for files in folders:
+        for stem, file in files.items():
+            size = picture_size(file)
+            check_size(file, stem, size, known.setdefault(stem, size))
+
+
+def check_size(file: Path, stem: str, size: tuple[int, int], expected: tuple[int, int]) -> None:
+    """Refuse a picture of another (width, height) than the others of its stem: boxes would not fit."""
+    if size != expected:
+        (width, height), (expected_width, expected_height) = size, expected
+        raise DeblurError(
+            f"{file} is {width}x{height} pixels, but {stem} is {expected_width}x{expected_height} in the annotations "
+            "or the pictures it is compared with: give them all in one size"
+        )
 
 
 def hash_of_set(hashes: Mapping[str, str]) -> str:

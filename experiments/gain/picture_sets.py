@@ -12,6 +12,7 @@ import numpy as np
 from deblur.errors import DeblurError
 from deblur.pictures import read_picture, write_picture
 from experiments.gain.cache import Cache, key_of
+from experiments.gain.inputs import check_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -83,12 +84,7 @@ class FolderSet:
         """
         picture = read_picture(self._files[stem])
         height, width = picture.shape[:2]
-        expected = self._sizes.setdefault(stem, (width, height))
-        if (width, height) != expected:
-            raise DeblurError(
-                f"{self._files[stem]} is {width}x{height} pixels, but {stem} is {expected[0]}x{expected[1]} in the "
-                "annotations or the pictures it is compared with: give them all in one size"
-            )
+        check_size(self._files[stem], stem, (width, height), self._sizes.setdefault(stem, (width, height)))
         self._hashes[stem] = pixel_hash(picture)
         return picture
 

@@ -16,6 +16,7 @@ def charts(drawing: Drawing) -> Iterator[Plot | Skipped]:
     """Draw every chart, or say why there is none."""
     yield from scores.ap_by_arm(drawing)
     yield from scores.recovered(drawing)
+    yield from scores.recovered_looking_twice(drawing)
     yield from scores.ap_by_size(drawing)
     yield from scores.per_class(drawing)
     yield from curves.precision_recall(drawing)

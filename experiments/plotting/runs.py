@@ -122,10 +122,10 @@ class Series:
         results = (run.result(detector, blur) for run in self.runs)
         return next((result.arms[self.arm] for result in results if result and self.arm in result.arms), None)
 
-    def recovered(self, detector: str, blur: str) -> Interval | None:
-        """Recovered fraction of the deblurrer; None where no run asked for it."""
-        results = (run.result(detector, blur) for run in self.runs)
-        known = (result.recovered for result in results if result)
+    def recovered(self, detector: str, blur: str, *, looking_twice: bool = False) -> Interval | None:
+        """Recovered fraction of the deblurrer, of a detector that looks once or twice; None where no run has it."""
+        results = [result for run in self.runs if (result := run.result(detector, blur))]
+        known = [(result.recovered_looking_twice or {}) if looking_twice else result.recovered for result in results]
         return next((entry[self.deblurrer] for entry in known if self.deblurrer in entry), None)
 
     def curve(self, detector: str, blur: str) -> Curve | None:

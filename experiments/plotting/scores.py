@@ -65,31 +65,55 @@ def ap_by_arm(drawing: Drawing) -> Iterator[Plot | Skipped]:
 
 def recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
     """Recovered fraction of each deblurrer at each severity, with its interval; one panel a detector."""
-    runs = drawing.runs
-    rows = [(blur, series) for blur in runs.blurs for series in runs.deblurred]
-    known = [
-        detector for detector in runs.detectors if any(_fraction(s, detector, blur) is not None for blur, s in rows)
-    ]
-    if not known:
-        yield Skipped("recovered", "no recovered fraction: it needs a deblurrer, sharp pictures, and AP lost to blur")
-        return
-    columns = min(MAX_COLUMNS, len(known))
-    grid_rows = -(-len(known) // columns)
-    intervals = [series.recovered(detector, blur) for detector in known for blur, series in rows]
-    any_cut = any(any(is_beyond(interval)) for interval in intervals if interval is not None)
-    plot, body = drawing.sheet(
-        "recovered",
+    yield _recovered(
+        drawing,
         "How much of what blur took does restoring give back?",
         "Recovered fraction: (AP restored - AP blurred) / (AP sharp - AP blurred). 0 %: as bad as blurred; 100 %: as"
-        f" good as sharp. Bars: {runs.confidence_percent} % paired bootstrap intervals over pictures; hollow: the"
-        f" interval includes 0, or there is none.{_ARROWHEAD if any_cut else ''}",
-        (max(6.2, 3.2 * columns + 1.4), grid_rows * (0.9 + 0.34 * len(rows) + 0.15 * len(runs.blurs))),
-        runs.deblurred,
+        " good as sharp.",
+    ) or Skipped("recovered", "no recovered fraction: it needs a deblurrer, sharp pictures, and AP lost to blur")
+
+
+def recovered_looking_twice(drawing: Drawing) -> Iterator[Plot | Skipped]:
+    """The same of fused boxes, if there are any; the detector looks twice at sharp and blurred pictures as well."""
+    if all(record.kind != "fused" for run in drawing.runs.runs for record in run.record.deblurrers):
+        return
+    yield _recovered(
+        drawing,
+        "How much does restoring give back to a detector that looks twice?",
+        "Recovered fraction of fused boxes: (AP restored - AP blurred) / (AP sharp - AP blurred), each of two looks,"
+        " the second at a mirror image. 0 %: as bad as blurred; 100 %: as good as sharp.",
+        looking_twice=True,
+    ) or Skipped("recovered_looking_twice", "no recovered fraction of two looks: it needs sharp pictures")
+
+
+def _recovered(drawing: Drawing, title: str, caption: str, *, looking_twice: bool = False) -> Plot | None:
+    runs = drawing.runs
+
+    def fraction(series: Series, detector: str, blur: str) -> Interval | None:
+        interval = series.recovered(detector, blur, looking_twice=looking_twice)
+        return None if interval is None or interval.value is None else interval
+
+    known = [d for d in runs.detectors if any(fraction(s, d, blur) for s in runs.deblurred for blur in runs.blurs)]
+    if not known:
+        return None
+    shown = [s for s in runs.deblurred if not looking_twice or any(fraction(s, *pair) for pair in runs.pairs)]
+    panels = {d: {blur: [(s, fraction(s, d, blur)) for s in shown] for blur in runs.blurs} for d in known}
+    intervals = [interval for panel in panels.values() for rows in panel.values() for _, interval in rows if interval]
+    columns = min(MAX_COLUMNS, len(known))
+    panel_height = 0.9 + (0.34 * len(shown) + 0.15) * len(runs.blurs)
+    plot, body = drawing.sheet(
+        "recovered_looking_twice" if looking_twice else "recovered",
+        title,
+        f"{caption} Bars: {runs.confidence_percent} % paired bootstrap intervals over pictures; hollow: the interval"
+        f" includes 0, or there is none.{_ARROWHEAD if any(any(is_beyond(each)) for each in intervals) else ''}",
+        (max(6.2, 3.2 * columns + 1.4), -(-len(known) // columns) * panel_height),
+        shown,
     )
-    for ax, detector in zip(drawing.panels(body, known, sharey=True, sharex=True), known, strict=True):
-        _recovered_rows(drawing, ax, detector, rows)
+    axes = drawing.panels(body, known, sharey=True, sharex=True)
+    for ax, panel in zip(axes, panels.values(), strict=True):
+        _recovered_rows(drawing, ax, panel)
     body.supxlabel("Recovered fraction (%)", size=9)
-    yield plot
+    return plot
 
 
 def ap_by_size(drawing: Drawing) -> Iterator[Plot | Skipped]:
@@ -213,19 +237,18 @@ def _spread(place: int, count: int) -> float:
     return place - (count - 1) / 2
 
 
-def _recovered_rows(drawing: Drawing, ax: Axes, detector: str, rows: list[tuple[str, Series]]) -> None:
+def _recovered_rows(drawing: Drawing, ax: Axes, panel: dict[str, list[tuple[Series, Interval | None]]]) -> None:
+    """One detector's fractions, a row for each series within each blur."""
     palette, runs = drawing.palette, drawing.runs
     low, high = RECOVERED_VIEW
     ax.axvline(0, color=palette.ink, linewidth=0.9, zorder=1)
     ax.axvline(100, color=palette.ink, linewidth=0.9, linestyle="--", zorder=1)
     ticks, y = {}, 0.0
-    for number, blur in enumerate(runs.blurs):
-        of_blur = [series for row_blur, series in rows if row_blur == blur]
-        if number % 2 == 0 and len(runs.blurs) > 1:
-            ax.axhspan(y - 0.6, y + len(of_blur) - 0.4, color=palette.band, zorder=0, linewidth=0)
-        ticks[y + (len(of_blur) - 1) / 2] = runs.blur_label(blur, narrow=True)
-        for series in of_blur:
-            interval = series.recovered(detector, blur)
+    for number, (blur, rows) in enumerate(panel.items()):
+        if number % 2 == 0 and len(panel) > 1:
+            ax.axhspan(y - 0.6, y + len(rows) - 0.4, color=palette.band, zorder=0, linewidth=0)
+        ticks[y + (len(rows) - 1) / 2] = runs.blur_label(blur, narrow=True)
+        for series, interval in rows:
             text = _fraction_text(interval)
             if interval is not None and interval.value is not None:
                 value = float(np.clip(interval.value, low, high))
@@ -319,8 +342,3 @@ def _scores(arms: list[Series], detector: str, blur: str) -> list[ArmScore]:
 def _ap(series: Series, detector: str, blur: str) -> bool:
     score = series.score(detector, blur)
     return score is not None and score.ap is not None
-
-
-def _fraction(series: Series, detector: str, blur: str) -> float | None:
-    interval = series.recovered(detector, blur)
-    return None if interval is None else interval.value

@@ -231,7 +231,7 @@ def test_load_takes_hash_and_limit_from_the_card_and_the_name_from_the_file(tmp_
     assert Deblurrer.load(renamed, "cpu").name == "renamed"
     said = {"name": "other", "sha256": loaded.sha256, "max_pixels": loaded.max_pixels}
     assert Deblurrer.load(f"other={renamed}", "cpu").describe() == said
-    with pytest.raises(DeblurError, match=r"\+gyro is for synthetic blur"):
+    with pytest.raises(DeblurError, match=r"\+gyro is what results call .* told the camera's path: leave it out"):
         Deblurrer.load(f"{renamed}+gyro", "cpu")
     with pytest.raises(DeblurError, match="unknown device 'gpu'"):
         Deblurrer.load(path, device="gpu")

@@ -134,7 +134,7 @@ def test_none_is_no_network_and_lists_may_be_given_in_parts(command: Command) ->
         (["--annotations", "x", "--detector", "y", "--blurred", "b", "--blur", "none", "--sharp", "s"], "give either"),
         (["--annotations", "x", "--detector", "y", "--blurred", "b", "--deblurred", "peer"], "is not NAME=DIR"),
         (["--annotations", "x", "--detector", "y", "--blurred", "b", "--limit", "0"], "at least 1"),
-        (["--resume", "a", "--output", "b"], "cannot read --config"),
+        (["--resume", "a", "--output", "b"], "--resume a is no run of this command: there is no config.yaml in it"),
     ],
 )
 def test_usage_errors(command: Command, arguments: list[str], message: str) -> None:
@@ -162,12 +162,19 @@ def test_a_users_mistake_is_one_line_and_exit_1(command: Command, tmp_path: Path
         (["--deblurred", "theirs=nowhere"], "nowhere does not exist"),
         (["--deblurrer", "unmove", "unmove"], "two deblurrers are called 'unmove'"),
         (["--sharp", "few"], "4 of 4 annotated pictures have no file in few"),
+        (["--sharp", "small"], "d.png is 32x24 pixels, but d is 64x48"),
+        (["--sharp", "empty"], "empty/a.png"),
     ],
 )
 def test_a_start_that_fails_leaves_no_folder(
     command: Command, tmp_path: Path, changes: list[str], message: str
 ) -> None:
     write_picture(tmp_path / "few" / "z.png", np.zeros((48, 64, 3), np.uint8))
+    for stem in "abcd":
+        size = (24, 32, 3) if stem == "d" else (48, 64, 3)
+        write_picture(tmp_path / "small" / f"{stem}.png", np.zeros(size, np.uint8))
+        write_picture(tmp_path / "empty" / f"{stem}.png", np.zeros((48, 64, 3), np.uint8))
+    (tmp_path / "empty" / "a.png").write_bytes(b"")
     code, out, err = command(*command.base, *changes)
     assert (code, out) == (1, "")
     assert message in err.splitlines()[-1]

@@ -540,9 +540,11 @@ def test_a_picture_without_file_is_named(settings: Settings, folder: Path, data:
 
 
 def test_pictures_of_another_size_are_refused(settings: Settings, folder: Path, data: Path, fakes: Any) -> None:
+    planned = plan(settings, fakes.tools)
     write_picture(data / "blurred" / "c.png", np.zeros((24, 32, 3), np.uint8))
-    with pytest.raises(DeblurError, match=r"c\.png is 32x24 pixels, but c is 64x48"):
-        run(settings, folder, fakes)
+    for refuse in (lambda: plan(settings, fakes.tools), lambda: measure(planned, folder, Narrator(silent=True))):
+        with pytest.raises(DeblurError, match=r"c\.png is 32x24 pixels, but c is 64x48"):
+            refuse()
 
 
 @pytest.mark.parametrize(

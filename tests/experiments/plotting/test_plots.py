@@ -22,7 +22,7 @@ from experiments.plots import main
 from experiments.plotting.boxes import found_in, iou, selected
 from experiments.plotting.figures import charts
 from experiments.plotting.runs import OpenRun, Runs, run_names
-from experiments.plotting.scores import ap_by_arm, ap_by_size, recovered
+from experiments.plotting.scores import ap_by_arm, ap_by_size, recovered, recovered_looking_twice
 from experiments.plotting.sheet import Drawing, Plot, Skipped, _legend_columns, text_width, wrapped
 from experiments.plotting.strips import _CROP_SIDE, _TITLE_SIZE, _label_places, _title
 from experiments.plotting.style import CONTROL_LOOK, INK, deblurrer_look, styled
@@ -377,6 +377,34 @@ def test_boxes_of_the_same_pictures_stand_side_by_side(tmp_path: Path, make_run:
             ends = sorted(line.get_xdata()[-1] for line in ax.lines if list(line.get_ydata()) == [0, 50])
         assert ends == pytest.approx(places)
         assert ("side by side" in plot.caption) == (len(places) > 1)
+
+
+def test_what_fused_boxes_recover_looking_twice_has_a_figure_of_its_own(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", blurs=(8,))
+    (result,) = run.results
+    names = ("net", fused_name("net"), CONTROL)
+    arms = result.arms | {deblurred_arm(name): result.arms[deblurred_arm("net")] for name in names}
+    once = {name: replace(result.recovered["net"], value=0.5) for name in names}
+    twice = {fused_name("net"): Interval(0.3, 0.2, 0.4, 0.95, 1000, 0)}
+    both = replace(result, arms=arms, recovered=once, recovered_looking_twice=twice)
+    deblurrers = [replace(run.deblurrers[0], name=name, kind="fused" if "+" in name else "network") for name in names]
+    write_metrics(tmp_path / "run", replace(run, results=[both], deblurrers=deblurrers))
+    with styled() as palette:
+        drawing = Drawing(Runs([tmp_path / "run"]), palette)
+        (of_one,) = recovered(drawing)
+        (of_two,) = recovered_looking_twice(drawing)
+    assert isinstance(of_one, Plot)
+    assert isinstance(of_two, Plot)
+    assert (of_one.name, of_two.name) == ("recovered", "recovered_looking_twice")
+    undefined = replace(both, recovered_looking_twice=None)
+    write_metrics(tmp_path / "run", replace(run, results=[undefined], deblurrers=deblurrers))
+    with styled() as palette:
+        (skipped,) = recovered_looking_twice(Drawing(Runs([tmp_path / "run"]), palette))
+    assert skipped.name == "recovered_looking_twice"
+    assert _words(of_one).count("50 % [25, 75]") == 3
+    assert _words(of_two).count("30 % [20, 40]") == 1
+    assert "50 %" not in _words(of_two)
+    assert "each of two looks" in of_two.caption
 
 
 def test_the_caption_says_where_psnr_is_not_of_all_pictures(tmp_path: Path, make_run: MakeRun) -> None:
