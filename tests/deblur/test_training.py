@@ -33,6 +33,7 @@ from deblur.released import load_released
 from deblur.train import build_parser, main, parse_training_args
 from deblur.training.checkpoint import load_checkpoint, save_checkpoint
 from deblur.training.loop import Trainer, train
+from deblur.training.schedule import Progress
 from deblur.training.setup import find_resumable, network_config, network_name
 from deblur.training.validation import ValidationSet, sets_digest
 
@@ -170,11 +171,18 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(tmp_path, phot
     told = str(stopped.value)
     assert told.startswith("saved at step 3; go on with --config ")
     assert shlex.split(told.partition("; go on with ")[2])[1::2] == [str(folder / "config.yaml"), str(folder)]
+    before = load_checkpoint(folder / "weights" / "state.pt")
     options.resume = "auto"
-    assert train(options)["step"] == 6
+    trainer = Trainer(options, None)
+    assert trainer.progress == Progress(3, before["seconds"], before["best"]), "the clock of --max-minutes goes on too"
+    assert trainer.run()["step"] == 6
     runs = tmp_path / "runs" / "train"
     assert sorted(folder.name for folder in runs.iterdir()) == ["in parts", "whole"]
-    assert_same(weights_of(runs / "whole"), weights_of(runs / "in parts"))
+    whole, resumed = (load_checkpoint(runs / name / "weights" / "state.pt") for name in ("whole", "in parts"))
+    for part in ("network", "ema"):
+        assert_same(whole[part], resumed[part])
+    for part in ("step", "best"):
+        assert whole[part] == resumed[part]
     rows = [(row["step"], row["name"]) for row in rows_of(runs / "in parts")]
     assert len(rows) == len(set(rows))
 
@@ -540,6 +548,18 @@ def test_a_best_score_on_other_pictures_is_none(tmp_path, photos):
     earlier = {key: value for key, value in on_sharp.items() if key != "validated_on"}
     save_checkpoint(config.parent / "weights" / "state.pt", earlier)
     assert Trainer(parse_training_args(build_parser(), again), None).progress.best is None
+
+
+def test_a_best_distance_to_another_teacher_is_none(tmp_path, photos):
+    def trainer(teacher, *more):
+        options = build_parser().parse_args(arguments(tmp_path, photos, "--steps", "1", *more))
+        options.detector_weight, options.detector_from = 0.5, 0
+        return Trainer(options, lambda restored, sharp: (restored - sharp).abs().mean(), teacher)
+
+    best = trainer("yolo26n").run()["best"]
+    assert best > 0
+    assert trainer("yolo26n", "--resume", "auto").progress.best == best
+    assert trainer("yolo26s", "--resume", "auto").progress.best is None
 
 
 def test_what_is_validated_on_does_not_depend_on_the_threads():
