@@ -22,6 +22,7 @@ from deblur.path_search import PathSearch
 from deblur.pictures import read_picture, write_picture
 from deblur.released import save_released
 from detection.bootstrap import FEWEST_PICTURES
+from experiments import restoration_pairs
 from experiments.restoration import main
 from experiments.restoration_differences import differences
 from experiments.restoration_methods import NetworkMethod, Output
@@ -251,6 +252,62 @@ def test_a_stopped_run_goes_on_where_it_was(
     assert restored[0] == "d"
     assert main([*goes_on, "--align"]) == 1
     assert "other options (--align)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changed", "anew"),
+    [
+        ("nothing", []),
+        ("a sharp picture", ["d"]),
+        ("a picture that was saved", ["d"]),
+        ("the code that restores", ["c", "d", "walk/a", "walk/b"]),
+        ("the code that scores", ["c", "d", "walk/a", "walk/b"]),
+    ],
+)
+def test_what_has_changed_since_is_restored_again(
+    data: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str, anew: list[str]
+) -> None:
+    restored: list[str] = []
+    restore = NetworkMethod.restore
+
+    def counted(self: NetworkMethod, key: str, blurred: NDArray[np.uint8]) -> Output:
+        restored.append(key)
+        return restore(self, key, blurred)
+
+    monkeypatch.setattr(NetworkMethod, "restore", counted)
+    code = tmp_path / "code"
+    code.mkdir()
+    for name in restoration_pairs._SCORING:
+        (code / name).write_text("# one way to score")
+    monkeypatch.setattr(restoration_pairs, "__file__", str(code / "restoration_pairs.py"))
+    assert run(data, "--deblurrer", str(weights), "--save-restored") == 0
+    restored.clear()
+    if changed == "a sharp picture":
+        write_picture(data / "sharp" / "d.png", noisy(read_picture(data / "sharp" / "d.png"), 3))
+    elif changed == "a picture that was saved":
+        (tmp_path / "run" / "restored" / "tiny" / "d.png").unlink()
+    elif changed == "the code that restores":
+        monkeypatch.setattr(restoration_pairs, "state_of_code", lambda: "another")
+    elif changed == "the code that scores":
+        (code / "restoration_scores.py").write_text("# another way")
+    assert main(["--resume", str(tmp_path / "run")]) == 0
+    assert restored == anew
+
+
+def test_one_picture_under_two_keys_is_restored_along_the_path_of_each(tmp_path: Path, data: Path) -> None:
+    for kind in ("blur", "sharp"):
+        for file in (data / kind).rglob("*.png"):
+            if file.name != "c.png":
+                file.unlink()
+        (data / kind / "e.png").write_bytes((data / kind / "c.png").read_bytes())
+    for key, shift in (("c", 3), ("e", 9)):
+        record = tmp_path / "gyro" / f"{key}.csv"
+        record.parent.mkdir(exist_ok=True)
+        record.write_text(f"t,x,y\n0,0,0\n1,{shift},0\n")
+    assert run(data, "--deblurrer", "mstsgm-guided+gyro", "--motion", str(tmp_path / "gyro")) == 0
+    scores = pd.read_csv(tmp_path / "run" / "per_image.csv").set_index(["method", "picture"])["psnr"]
+    assert scores["input", "c"] == scores["input", "e"]
+    assert scores["mstsgm-guided+gyro", "c"] != scores["mstsgm-guided+gyro", "e"]
 
 
 def test_a_picture_that_lost_is_no_best_one(data: Path, tmp_path: Path) -> None:
