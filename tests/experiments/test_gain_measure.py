@@ -455,7 +455,7 @@ def test_the_second_look_is_at_a_mirror_image(settings: Settings, folder: Path, 
 
     def looks(pictures: PictureSet) -> tuple[NDArray[np.uint8], ...]:
         assert isinstance(pictures, FusedSet)
-        return tuple(part.pixels("a") for part in pictures.parts)
+        return tuple(part.pixels("a") for part in (pictures.first("a")[0], pictures.mirrored))
 
     came, mirrored = looks(arms.deblurred[blur, "unmove+mirrored"])
     np.testing.assert_array_equal(came, arms.blurred[blur].pixels("a"))
@@ -467,6 +467,35 @@ def test_the_second_look_is_at_a_mirror_image(settings: Settings, folder: Path, 
     assert arms.sharp is not None
     np.testing.assert_array_equal(came, arms.sharp.pixels("a"))
     np.testing.assert_array_equal(mirrored[:, ::-1], arms.through["unmove"].pixels("a"))
+
+
+@pytest.mark.parametrize(
+    ("believed", "at_restored", "share"), [(0.49, False, 0.6), (0.5, True, 0.5), (None, True, 0.5)]
+)
+def test_a_path_that_is_not_believed_is_not_looked_at_either(
+    settings: Settings, folder: Path, fakes: Any, believed: float | None, at_restored: bool, share: float
+) -> None:
+    class Doubting:
+        def __call__(self, *_: Any) -> NDArray[np.uint8]:
+            raise AssertionError("how far the path is believed is asked for")
+
+        def restore_along(self, picture: NDArray[np.uint8], _: Any) -> tuple[NDArray[np.uint8], float | None]:
+            return np.full_like(picture, 9), believed
+
+    def load(name: str) -> LoadedDeblurrer:
+        return dataclasses.replace(fakes.tools.load_deblurrer(name), restore=Doubting())
+
+    blurs = (parse_blur("straight:200"),)
+    told = dataclasses.replace(settings, blurred=None, blurs=blurs, deblurrers=("unmove+gyro",), fuse=True)
+    for _ in range(2):  # and as the cache remembers it
+        planned = plan(told, dataclasses.replace(fakes.tools, load_deblurrer=load))
+        arms = build_arms(planned, Cache(folder, "code"), folder)
+        (blur,) = arms.blurred
+        fused = arms.deblurred[blur, "unmove+gyro+mirrored"]
+        assert isinstance(fused, FusedSet)
+        first, weight = fused.first("a")
+        assert first is (arms.deblurred[blur, "unmove+gyro"] if at_restored else arms.blurred[blur])
+        assert weight == share
 
 
 def test_real_blur_is_fused_without_a_sharp_arm(settings: Settings, folder: Path, fakes: Any) -> None:
