@@ -30,7 +30,8 @@ def read_yolo(path: Path, class_names: Sequence[str], *, split: str = "val", str
     The split is a folder of pictures, a text file that lists them, or a list of such; relative to the data file's
     ``path``, itself relative to the data file. The labels of ``images/a.jpg`` are ``labels/a.txt``, or ``a.txt`` beside
     it; a picture without that file has no objects. A row is ``class cx cy w h`` as fractions of the upright picture, or
-    ``class x1 y1 x2 y2 x3 y3 ...``, a polygon, of which the box around it is taken.
+    ``class x1 y1 x2 y2 x3 y3 ...``, a polygon, of which the box around it is taken. Where the data file has
+    ``kpt_shape``, every row is a box with keypoints behind it, which are not read.
 
     Args:
         path: ``data.yaml``, with ``names`` as a list or a mapping of numbers to names.
@@ -43,6 +44,7 @@ def read_yolo(path: Path, class_names: Sequence[str], *, split: str = "val", str
     """
     content = _read_yaml(path)
     names = _names(path, content.get("names"))
+    keypoints = _keypoint_numbers(path, content.get("kpt_shape"))
     root = path.parent / str(content.get("path") or "")
     builder = TruthBuilder(path, "yolo", class_names, repair=True)
     unlabelled = []
@@ -56,7 +58,7 @@ def read_yolo(path: Path, class_names: Sequence[str], *, split: str = "val", str
         for number, line in enumerate(_lines(label), start=1):
             row = line.split()
             if row:
-                index, box = _parse(f"{label}:{number}", row, width, height)
+                index, box = _parse(f"{label}:{number}", row, keypoints, width, height)
                 if index not in names:
                     raise DetectionError(f"{label}:{number}: class {index} is not among the names of {path}")
                 builder.add_object(stem, names[index], box)
@@ -94,6 +96,20 @@ def _names(path: Path, entry: Any) -> dict[int, str]:
     if len(names) < len(mapping):
         raise DetectionError(f"{path}: 'names' holds a number twice, as 0 and \"0\" are: keep one name for each")
     return names
+
+
+def _keypoint_numbers(path: Path, shape: Any) -> int | None:
+    """How many numbers of keypoints follow the box in every row; None where rows have none."""
+    if shape is None:
+        return None
+    if isinstance(shape, list) and len(shape) == 2 and all(type(number) is int for number in shape):
+        count, each = shape
+        if count > 0 and each in {2, 3}:
+            return count * each
+    raise DetectionError(
+        f"{path}: kpt_shape is {shape!r:.60}, not two whole numbers: how many keypoints, and 2 or 3 for the numbers of "
+        "each"
+    )
 
 
 def _pictures(path: Path, root: Path, content: dict[str, Any], split: str) -> list[tuple[str, Path]]:
@@ -172,12 +188,20 @@ def _orientation(picture: Image.Image) -> int:
         return 1
 
 
-def _parse(place: str, row: list[str], width: int, height: int) -> tuple[int, Box]:
+def _parse(place: str, row: list[str], keypoints: int | None, width: int, height: int) -> tuple[int, Box]:
+    """Number of the class and box in pixels; ``keypoints`` as of `_keypoint_numbers`."""
     try:
         index = int(row[0])
         numbers = [float(text) for text in row[1:]]
     except ValueError as error:
         raise DetectionError(f"{place}: {' '.join(row)[:60]!r} is not 'class cx cy w h'") from error
+    if keypoints is not None:
+        if len(numbers) != 4 + keypoints:
+            raise DetectionError(
+                f"{place}: {len(numbers)} numbers after the class, but with the kpt_shape of the data file a row has "
+                f"{4 + keypoints}: cx cy w h and the keypoints"
+            )
+        numbers = numbers[:4]
     if not all(map(math.isfinite, numbers)) or (len(numbers) != 4 and (len(numbers) < 6 or len(numbers) % 2)):
         raise DetectionError(f"{place}: {len(numbers)} finite numbers after the class, 4 or a polygon are needed")
     if len(numbers) == 4:

@@ -533,6 +533,19 @@ def test_a_yolo_polygon_is_read_as_its_box(tmp_path):
     assert truth.objects["a"].boxes == pytest.approx(np.array([[20, 10, 100, 90]]))
 
 
+@pytest.mark.parametrize(
+    ("shape", "keypoints"),
+    [
+        ("[2, 3]", "0.9 0.9 2 0 0 0"),
+        ("[1, 2]", "0.9 0.9"),  # as many numbers as a polygon of three points
+        ("[2, 2]", "nan nan 700 0.1"),
+    ],
+)
+def test_yolo_keypoints_leave_the_box_as_it_is(tmp_path, shape, keypoints):
+    truth = read_truth(yolo(tmp_path, f"0 0.5 0.5 0.2 0.4 {keypoints}", f"{DATA}kpt_shape: {shape}\n"), NAMES)
+    assert truth.objects["a"].boxes == pytest.approx(np.array([[80, 30, 120, 70]]))
+
+
 def test_a_yolo_picture_without_labels_has_no_objects(tmp_path):
     truth = read_truth(yolo(tmp_path, None, DATA), NAMES)
     assert truth.report["pictures_without_label_file"] == ["a"]
@@ -560,6 +573,13 @@ def test_yolo_labels_may_lie_beside_the_pictures(tmp_path):
         ("0 0.5 0.5 0.2 0.4\nperson 1 1 1 1", DATA, r"a\.txt:2: 'person 1 1 1 1' is not"),
         ("0 0.5 0.5 0.2 nan", DATA, r"a\.txt:1: 4 finite numbers"),
         ("5 0.5 0.5 0.2 0.4", DATA, r"a\.txt:1: class 5 is not among the names"),
+        ("0 0.5 0.5 0.2 0.4", DATA + "kpt_shape: [17, 3]", r"a\.txt:1: 4 numbers after the class, .* a row has 55: "),
+        ("0 0.1 0.2 0.5 0.1 0.3 0.9", DATA + "kpt_shape: [2, 2]", r"a\.txt:1: 6 numbers after the class, .* has 8: "),
+        ("", DATA + "kpt_shape: 17", r"data\.yaml: kpt_shape is 17, not two whole numbers"),
+        ("", DATA + "kpt_shape: [17]", r"kpt_shape is \[17\], not two whole numbers"),
+        ("", DATA + "kpt_shape: [17, 4]", r"kpt_shape is \[17, 4\], not two whole numbers"),
+        ("", DATA + "kpt_shape: [0, 2]", r"kpt_shape is \[0, 2\], not two whole numbers"),
+        ("", DATA + "kpt_shape: [1.5, 2]", r"kpt_shape is \[1\.5, 2\], not two whole numbers"),
         ("", "names: [person]\n", "has no split 'val'"),
         ("", "val: nowhere\nnames: [person]\n", "there is no .*nowhere"),
         ("", "val: labels\nnames: [person]\n", "holds no pictures"),
