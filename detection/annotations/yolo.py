@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _DAMAGED = (OSError, SyntaxError, ValueError, LookupError, struct.error)  # what Pillow raises on a damaged header
+_OVERSHOOT = 0.01  # beyond 0 and 1, as rounding leaves it; ultralytics allows as much
 _ORIENTATION = 0x0112  # EXIF tag; 5 to 8 turn the picture by a quarter
 
 
@@ -30,8 +31,9 @@ def read_yolo(path: Path, class_names: Sequence[str], *, split: str = "val", str
     The split is a folder of pictures, a text file that lists them, or a list of such; relative to the data file's
     ``path``, itself relative to the data file. The labels of ``images/a.jpg`` are ``labels/a.txt``, or ``a.txt`` beside
     it; a picture without that file has no objects. A row is ``class cx cy w h`` as fractions of the upright picture, or
-    ``class x1 y1 x2 y2 x3 y3 ...``, a polygon, of which the box around it is taken. Where the data file has
-    ``kpt_shape``, every row is a box with keypoints behind it, which are not read.
+    ``class x1 y1 x2 y2 x3 y3 ...``, a polygon, of which the box around it is taken; a number further than 0.01 beyond 0
+    or 1 is no fraction and refused. Where the data file has ``kpt_shape``, every row is a box with keypoints behind it,
+    which are not read.
 
     Args:
         path: ``data.yaml``, with ``names`` as a list or a mapping of numbers to names.
@@ -204,6 +206,12 @@ def _parse(place: str, row: list[str], keypoints: int | None, width: int, height
         numbers = numbers[:4]
     if not all(map(math.isfinite, numbers)) or (len(numbers) != 4 and (len(numbers) < 6 or len(numbers) % 2)):
         raise DetectionError(f"{place}: {len(numbers)} finite numbers after the class, 4 or a polygon are needed")
+    strange = next((number for number in numbers if not -_OVERSHOOT <= number <= 1 + _OVERSHOOT), None)
+    if strange is not None:
+        raise DetectionError(
+            f"{place}: the row has numbers {'above 1' if strange > 1 else 'below 0'} ({strange:g}): YOLO rows are "
+            "fractions of the picture; divide pixels by its width and height"
+        )
     if len(numbers) == 4:
         center_x, center_y, box_width, box_height = numbers
         edges = (

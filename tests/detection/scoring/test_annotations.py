@@ -534,6 +534,22 @@ def test_a_yolo_polygon_is_read_as_its_box(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("row", "box"),
+    [
+        ("0 1.01 0.5 0.2 0.4", [182, 30, 200, 70]),
+        ("0 0.5 -0.01 1.01 0.4", [0, 0, 200, 19]),
+        ("0 0.95 0.5 0.2 0.4", [170, 30, 200, 70]),  # nothing is beyond 0..1 but the corner that follows
+        ("0 0.5 0.1 0.5 1", [50, 0, 150, 60]),
+        ("0 -0.01 0.2 0.5 0.1 0.3 1.005", [0, 10, 100, 100]),
+    ],
+)
+def test_yolo_rows_that_reach_a_little_beyond_the_picture_are_clipped(tmp_path, row, box):
+    truth = read_truth(yolo(tmp_path, row, DATA), NAMES)
+    assert truth.objects["a"].boxes == pytest.approx(np.array([box]))
+    assert len(truth.report["clipped_boxes"]) == 1
+
+
+@pytest.mark.parametrize(
     ("shape", "keypoints"),
     [
         ("[2, 3]", "0.9 0.9 2 0 0 0"),
@@ -573,6 +589,12 @@ def test_yolo_labels_may_lie_beside_the_pictures(tmp_path):
         ("0 0.5 0.5 0.2 0.4\nperson 1 1 1 1", DATA, r"a\.txt:2: 'person 1 1 1 1' is not"),
         ("0 0.5 0.5 0.2 nan", DATA, r"a\.txt:1: 4 finite numbers"),
         ("5 0.5 0.5 0.2 0.4", DATA, r"a\.txt:1: class 5 is not among the names"),
+        ("0 100 100 50 50", DATA, r"a\.txt:1: the row has numbers above 1 \(100\): YOLO rows are fractions"),
+        ("0 0.5 0.5 1.02 0.4", DATA, r"numbers above 1 \(1\.02\)"),
+        ("0 0.5 0.5 0.2 0.4\n0 0.5 -0.4 0.2 0.4", DATA, r"a\.txt:2: the row has numbers below 0 \(-0\.4\)"),
+        ("0 10 10 90 10 90 90 10 90", DATA, r"a\.txt:1: the row has numbers above 1 \(10\)"),
+        ("0 0.1 0.2 0.5 0.1 0.3 1.02", DATA, r"numbers above 1 \(1\.02\)"),
+        ("0 100 100 50 50 0 0", DATA + "kpt_shape: [1, 2]", r"a\.txt:1: the row has numbers above 1 \(100\)"),
         ("0 0.5 0.5 0.2 0.4", DATA + "kpt_shape: [17, 3]", r"a\.txt:1: 4 numbers after the class, .* a row has 55: "),
         ("0 0.1 0.2 0.5 0.1 0.3 0.9", DATA + "kpt_shape: [2, 2]", r"a\.txt:1: 6 numbers after the class, .* has 8: "),
         ("", DATA + "kpt_shape: 17", r"data\.yaml: kpt_shape is 17, not two whole numbers"),
