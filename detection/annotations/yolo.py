@@ -193,8 +193,9 @@ def _orientation(picture: Image.Image) -> int:
 def _parse(place: str, row: list[str], keypoints: int | None, width: int, height: int) -> tuple[int, Box]:
     """Number of the class and box in pixels; ``keypoints`` as of `_keypoint_numbers`."""
     try:
-        index = int(row[0])
-        numbers = [float(text) for text in row[1:]]
+        number, *numbers = map(float, row)
+        if not number.is_integer():
+            raise ValueError(f"{number} is no class")
     except ValueError as error:
         raise DetectionError(f"{place}: {' '.join(row)[:60]!r} is not 'class cx cy w h'") from error
     if keypoints is not None:
@@ -204,6 +205,11 @@ def _parse(place: str, row: list[str], keypoints: int | None, width: int, height
                 f"{4 + keypoints}: cx cy w h and the keypoints"
             )
         numbers = numbers[:4]
+    elif len(numbers) == 5 and 0 <= numbers[4] <= 1:
+        raise DetectionError(
+            f"{place}: a sixth number looks like a score: these are detections, which are no annotations; "
+            "a row of truth is 'class cx cy w h'"
+        )
     if not all(map(math.isfinite, numbers)) or (len(numbers) != 4 and (len(numbers) < 6 or len(numbers) % 2)):
         raise DetectionError(f"{place}: {len(numbers)} finite numbers after the class, 4 or a polygon are needed")
     strange = next((number for number in numbers if not -_OVERSHOOT <= number <= 1 + _OVERSHOOT), None)
@@ -223,4 +229,4 @@ def _parse(place: str, row: list[str], keypoints: int | None, width: int, height
     else:
         xs, ys = numbers[::2], numbers[1::2]
         edges = (min(xs), min(ys), max(xs), max(ys))
-    return index, (edges[0] * width, edges[1] * height, edges[2] * width, edges[3] * height)
+    return int(number), (edges[0] * width, edges[1] * height, edges[2] * width, edges[3] * height)

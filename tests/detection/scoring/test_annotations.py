@@ -533,6 +533,12 @@ def test_a_yolo_polygon_is_read_as_its_box(tmp_path):
     assert truth.objects["a"].boxes == pytest.approx(np.array([[20, 10, 100, 90]]))
 
 
+@pytest.mark.parametrize("number", ["1.0", "1.000000000000000000e+00"])  # the latter as of numpy.savetxt
+def test_yolo_classes_are_whole_numbers_however_they_are_written(tmp_path, number):
+    truth = read_truth(yolo(tmp_path, f"{number} 0.5 0.5 0.2 0.4", DATA), NAMES)
+    assert truth.objects["a"].class_names == ("tv",)
+
+
 @pytest.mark.parametrize(
     ("row", "box"),
     [
@@ -589,6 +595,12 @@ def test_yolo_labels_may_lie_beside_the_pictures(tmp_path):
         ("0 0.5 0.5 0.2 0.4\nperson 1 1 1 1", DATA, r"a\.txt:2: 'person 1 1 1 1' is not"),
         ("0 0.5 0.5 0.2 nan", DATA, r"a\.txt:1: 4 finite numbers"),
         ("5 0.5 0.5 0.2 0.4", DATA, r"a\.txt:1: class 5 is not among the names"),
+        ("0.5 0.5 0.5 0.2 0.4", DATA, r"a\.txt:1: '0\.5 0\.5 0\.5 0\.2 0\.4' is not"),
+        ("nan 0.5 0.5 0.2 0.4", DATA, r"a\.txt:1: 'nan 0\.5"),
+        ("inf 0.5 0.5 0.2 0.4", DATA, r"a\.txt:1: 'inf 0\.5"),
+        ("-1.0 0.5 0.5 0.2 0.4", DATA, r"a\.txt:1: class -1 is not among the names"),
+        ("0 0.5 0.5 0.2 0.4 0.87", DATA, r"a\.txt:1: a sixth number looks like a score: .* are no annotations"),
+        ("0 0.5 0.5 0.2 0.4 87", DATA, r"a\.txt:1: 5 finite numbers"),
         ("0 100 100 50 50", DATA, r"a\.txt:1: the row has numbers above 1 \(100\): YOLO rows are fractions"),
         ("0 0.5 0.5 1.02 0.4", DATA, r"numbers above 1 \(1\.02\)"),
         ("0 0.5 0.5 0.2 0.4\n0 0.5 -0.4 0.2 0.4", DATA, r"a\.txt:2: the row has numbers below 0 \(-0\.4\)"),
