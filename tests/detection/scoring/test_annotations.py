@@ -151,6 +151,20 @@ def test_coco_objects_are_left_out_only_with_a_word(tmp_path):
     assert truth.report["n_objects"] == 3
 
 
+def test_coco_numbers_may_be_written_as_pandas_does(tmp_path):
+    content = coco(
+        images=[{"id": 5.0, "file_name": "a.jpg"}, {"id": 6, "file_name": "b.jpg"}],
+        categories=[{"id": 3.0, "name": "person"}, {"id": 963, "name": "tv"}],
+        annotations=[annotation(), annotation(id=2, image_id=6.0, category_id=963.0)],
+    )
+    truth = read_coco(write_json(tmp_path, content), NAMES)
+    assert [truth.objects[stem].class_names for stem in truth.stems] == [("person",), ("tv",)]
+    written = truth.to_coco()
+    numbers = [image["id"] for image in written["images"]] + [entry["id"] for entry in written["categories"][:1]]
+    assert numbers == [5, 6, 3]
+    assert all(type(number) is int for number in numbers)
+
+
 def test_coco_class_numbers_stay_apart_from_new_ones(tmp_path):
     truth = read_coco(
         write_json(tmp_path, coco(categories=[{"id": 2, "name": "tv"}, {"id": 3, "name": "person"}])), NAMES
@@ -191,9 +205,18 @@ def test_annotation_numbers_that_break_pycocotools_are_made_anew(tmp_path, rows,
         (coco(images=[{"id": 5}]), "file_name is None"),
         (coco(images=[{"id": "5", "file_name": "a.jpg"}]), "id is '5', not a whole number"),
         (coco(images=[{"id": 5, "file_name": "a.jpg"}, {"id": 5, "file_name": "b.jpg"}]), "a second picture"),
+        (coco(images=[{"id": 5, "file_name": "a.jpg"}, {"id": 5.0, "file_name": "b.jpg"}]), "a second picture"),
         (coco(categories=[{"id": 3, "name": "person"}, {"id": 3, "name": "tv"}]), "a second category"),
         (coco(annotations=[annotation(category_id=8)]), "category_id 8 is not among 'categories'"),
         (coco(annotations=[annotation(image_id=None)]), "image_id is None"),
+        (coco(annotations=[annotation(category_id=3.5)]), r"annotations\[0\]: category_id is 3\.5, not a whole number"),
+        (coco(annotations=[annotation(category_id="3")]), "category_id is '3', not a whole number"),
+        (coco(annotations=[annotation(image_id=float("nan"))]), "image_id is nan, not a whole number"),
+        (coco(annotations=[annotation(image_id=float("inf"))]), "image_id is inf, not a whole number"),
+        (coco(annotations=[annotation(image_id=-5.0)]), r"image_id is -5\.0, not a whole number"),
+        (coco(annotations=[annotation(image_id=True)]), "image_id is True, not a whole number"),
+        (coco(annotations=[annotation(bbox=None, segmentation=[[1, 2, 9, 2, 9, 9]])]), "but no bbox, which is needed"),
+        (coco(annotations=[annotation(bbox=None)]), "bbox is None, not"),
         (coco(annotations=[annotation(bbox=[1, 2, 3])]), r"bbox is \[1, 2, 3\]"),
         (coco(annotations=[annotation(bbox=[1, 2, 3, float("nan")])]), "not a finite number"),
         (coco(annotations=[annotation(bbox=[1, 2, 10**400, 4])]), "not a finite number"),
