@@ -29,11 +29,13 @@ def read_yolo(path: Path, class_names: Sequence[str], *, split: str = "val", str
     """Read one split of a YOLO data file.
 
     The split is a folder of pictures, a text file that lists them, or a list of such; relative to the data file's
-    ``path``, itself relative to the data file. The labels of ``images/a.jpg`` are ``labels/a.txt``, or ``a.txt`` beside
-    it; a picture without that file has no objects. A row is ``class cx cy w h`` as fractions of the upright picture, or
-    ``class x1 y1 x2 y2 x3 y3 ...``, a polygon, of which the box around it is taken; a number further than 0.01 beyond 0
-    or 1 is no fraction and refused. Where the data file has ``kpt_shape``, every row is a box with keypoints behind it,
-    which are not read.
+    ``path``, itself relative to the data file. A path that is not there is read without the ``../`` it begins with, as
+    Roboflow's data files mean it.
+
+    The labels of ``images/a.jpg`` are ``labels/a.txt``, or ``a.txt`` beside it; a picture without that file has no
+    objects. A row is ``class cx cy w h`` as fractions of the upright picture, or ``class x1 y1 x2 y2 x3 y3 ...``, a
+    polygon, of which the box around it is taken; a number further than 0.01 beyond 0 or 1 is no fraction and refused.
+    Where the data file has ``kpt_shape``, every row is a box with keypoints behind it, which are not read.
 
     Args:
         path: ``data.yaml``, with ``names`` as a list or a mapping of numbers to names.
@@ -50,7 +52,8 @@ def read_yolo(path: Path, class_names: Sequence[str], *, split: str = "val", str
     root = path.parent / str(content.get("path") or "")
     builder = TruthBuilder(path, "yolo", class_names, repair=True)
     unlabelled = []
-    for relative, picture in _pictures(path, root, content, split):
+    pictures, nearer = _pictures(path, root, content, split)
+    for relative, picture in pictures:
         width, height = _upright_size(picture)
         stem = builder.add_picture(relative, width, height)
         label = _label_file(picture)
@@ -64,6 +67,8 @@ def read_yolo(path: Path, class_names: Sequence[str], *, split: str = "val", str
                 if index not in names:
                     raise DetectionError(f"{label}:{number}: class {index} is not among the names of {path}")
                 builder.add_object(stem, names[index], box)
+    if nearer:
+        builder.note("split_paths_without_parent", nearer)
     if unlabelled:
         builder.note("pictures_without_label_file", unlabelled)
     annotated = {name for raw in names.values() if (name := builder.names.find(raw)) is not None}
@@ -114,14 +119,20 @@ def _keypoint_numbers(path: Path, shape: Any) -> int | None:
     )
 
 
-def _pictures(path: Path, root: Path, content: dict[str, Any], split: str) -> list[tuple[str, Path]]:
+def _pictures(path: Path, root: Path, content: dict[str, Any], split: str) -> tuple[list[tuple[str, Path]], list[str]]:
+    """The name and file of every picture of a split, and the paths that were read without their first ``../``."""
     entry = content.get(split)
     if not entry:
         raise DetectionError(f"{path} has no split {split!r}")
     found: list[tuple[str, Path]] = []
+    nearer: list[str] = []
     for each in entry if isinstance(entry, list) else [entry]:
         place = root / str(each)
+        below = root / str(each).removeprefix("../")
         try:
+            if not place.exists() and below.exists():
+                place = below
+                nearer.append(str(each))
             is_folder = place.is_dir()
         except OSError as error:  # no path at all
             raise DetectionError(f"{path}: {split} is {each!r:.60}...: {error.strerror}") from error
@@ -135,7 +146,7 @@ def _pictures(path: Path, root: Path, content: dict[str, Any], split: str) -> li
             raise DetectionError(f"{path}: {split} is {each!r}, but there is no {place}")
     if not found:
         raise DetectionError(f"{path}: split {split!r} holds no pictures")
-    return found
+    return found, nearer
 
 
 def _below_images(line: str) -> str:

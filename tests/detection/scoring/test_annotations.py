@@ -605,6 +605,26 @@ def test_a_yolo_split_may_be_a_list_of_files(tmp_path):
     assert len(truth.objects["val/a"]) == 1
 
 
+@pytest.mark.parametrize("split", ["../images/val", "[../images/val]", "../val.txt"])
+def test_a_yolo_split_that_is_not_there_is_read_without_its_first_step_up(tmp_path, split):
+    """Roboflow writes ``../valid/images`` for the folder ``valid/images`` beside its data file."""
+    folder = yolo(tmp_path / "set", "0 0.5 0.5 0.2 0.4", f"val: {split}\nnames: [person]\n")
+    (folder / "val.txt").write_text("images/val/a.jpg\n")
+    truth = read_truth(folder, NAMES)
+    assert [len(objects) for objects in truth.objects.values()] == [1]
+    named = split.strip("[]")
+    said = f"paths of the split that are not there, read without their first ../: 1 ({named})"
+    assert said in report_lines(truth.report)
+
+
+def test_a_yolo_split_that_is_there_keeps_its_step_up(tmp_path):
+    yolo(tmp_path, "0 0.5 0.5 0.2 0.4\n1 0.5 0.5 0.2 0.4", DATA)
+    folder = yolo(tmp_path / "set", "0 0.5 0.5 0.2 0.4", "val: ../images/val\nnames: [person, tv]\n")
+    truth = read_truth(folder, NAMES)
+    assert truth.objects["a"].class_names == ("person", "tv")
+    assert "split_paths_without_parent" not in truth.report
+
+
 def test_yolo_labels_may_lie_beside_the_pictures(tmp_path):
     folder = yolo(tmp_path, None, DATA)
     (folder / "images" / "val" / "a.txt").write_text("0 0.5 0.5 0.2 0.4")
@@ -639,6 +659,7 @@ def test_yolo_labels_may_lie_beside_the_pictures(tmp_path):
         ("", DATA + "kpt_shape: [1.5, 2]", r"kpt_shape is \[1\.5, 2\], not two whole numbers"),
         ("", "names: [person]\n", "has no split 'val'"),
         ("", "val: nowhere\nnames: [person]\n", "there is no .*nowhere"),
+        ("", "val: ../nowhere\nnames: [person]\n", r"there is no .*\.\./nowhere"),
         ("", "val: labels\nnames: [person]\n", "holds no pictures"),
         ("", "val: images/val\n", "'names' is a list"),
         ("", "val: images/val\nnames: {first: person}\n", "'names' is a list"),
