@@ -51,14 +51,15 @@ def read_yolo(path: Path, class_names: Sequence[str], *, split: str = "val", str
     keypoints = _keypoint_numbers(path, content.get("kpt_shape"))
     root = path.parent / str(content.get("path") or "")
     builder = TruthBuilder(path, "yolo", class_names, repair=True)
-    unlabelled = []
+    unlabelled: dict[str, Path] = {}
     pictures, nearer = _pictures(path, root, content, split)
     for relative, picture in pictures:
         width, height = _upright_size(picture)
         stem = builder.add_picture(relative, width, height)
-        label = _label_file(picture)
+        places = _label_places(picture)
+        label = next((place for place in places if place.is_file()), None)
         if label is None:
-            unlabelled.append(stem)
+            unlabelled[stem] = places[0]
             continue
         for number, line in enumerate(_lines(label), start=1):
             row = line.split()
@@ -70,7 +71,8 @@ def read_yolo(path: Path, class_names: Sequence[str], *, split: str = "val", str
     if nearer:
         builder.note("split_paths_without_parent", nearer)
     if unlabelled:
-        builder.note("pictures_without_label_file", unlabelled)
+        builder.note("pictures_without_label_file", list(unlabelled))
+        builder.note("label_file_looked_for", str(next(iter(unlabelled.values()))))
     annotated = {name for raw in names.values() if (name := builder.names.find(raw)) is not None}
     return builder.finish(strict=strict, annotated=annotated)
 
@@ -156,16 +158,15 @@ def _below_images(line: str) -> str:
     return "/".join(parts[places[-1] + 1 :]) if places else parts[-1]
 
 
-def _label_file(picture: Path) -> Path | None:
+def _label_places(picture: Path) -> list[Path]:
+    """Where the label file of a picture may lie, the likeliest first."""
     parts = list(picture.parts)
     places = [index for index, part in enumerate(parts[:-1]) if part == "images"]
-    if places:
-        parts[places[-1]] = "labels"
-        label = Path(*parts).with_suffix(".txt")
-        if label.is_file():
-            return label
     beside = picture.with_suffix(".txt")
-    return beside if beside.is_file() else None
+    if not places:
+        return [beside]
+    parts[places[-1]] = "labels"
+    return [Path(*parts).with_suffix(".txt"), beside]
 
 
 def _lines(path: Path) -> list[str]:

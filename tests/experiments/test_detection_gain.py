@@ -161,6 +161,8 @@ def test_a_users_mistake_is_one_line_and_exit_1(command: Command, tmp_path: Path
         (["--annotations", "nowhere.json"], "no annotations at nowhere.json"),
         (["--deblurred", "theirs=nowhere"], "nowhere does not exist"),
         (["--deblurrer", "unmove", "unmove"], "two deblurrers are called 'unmove'"),
+        (["--classes", "blue"], "has no object of blue to score finder on"),
+        (["--annotations", "unlabelled.yaml"], "none has a label file, the first looked for is few/z.txt"),
         (["--sharp", "few"], "4 of 4 annotated pictures have no file in few"),
         (["--sharp", "small"], "d.png is 32x24 pixels, but d is 64x48"),
         (["--sharp", "empty"], "empty/a.png"),
@@ -175,6 +177,7 @@ def test_a_start_that_fails_leaves_no_folder(
         write_picture(tmp_path / "small" / f"{stem}.png", np.zeros(size, np.uint8))
         write_picture(tmp_path / "empty" / f"{stem}.png", np.zeros((48, 64, 3), np.uint8))
     (tmp_path / "empty" / "a.png").write_bytes(b"")
+    (tmp_path / "unlabelled.yaml").write_text("val: few\nnames: [red]\n")
     code, out, err = command(*command.base, *changes)
     assert (code, out) == (1, "")
     assert message in err.splitlines()[-1]

@@ -548,10 +548,11 @@ def test_a_limit_takes_the_first_pictures_and_is_marked(
     assert set(gain.data["n_without_annotation"].values()) == {0}
 
 
+@pytest.mark.usefixtures("blue_object")
 def test_classes_restrict_truth_and_boxes(settings: Settings, folder: Path, fakes: Any) -> None:
     gain = run(dataclasses.replace(settings, classes=("blue",)), folder, fakes)
     arm = gain.results[0].arms["sharp"]
-    assert (arm.ap, arm.n_truths, arm.n_predictions, list(arm.per_class)) == (None, 0, 0, ["blue"])
+    assert (arm.ap, arm.n_truths, arm.n_predictions, list(arm.per_class)) == (0, 1, 0, ["blue"])
     assert gain.data["classes"] == ["blue"]
 
 
@@ -596,6 +597,10 @@ def test_pictures_of_another_size_are_refused(settings: Settings, folder: Path, 
         ({"sharp": Path("nowhere")}, "nowhere does not exist"),
         ({"annotations": Path("nowhere.json")}, "no annotations at nowhere.json"),
         ({"classes": ("dragon",)}, "dragon"),
+        (
+            {"classes": ("blue",)},
+            r"truth\.json has no object of blue to score finder on in the 4 pictures .*: there are objects of red$",
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_one_line(
@@ -605,6 +610,36 @@ def test_what_cannot_be_measured_is_one_line(
         run(dataclasses.replace(settings, **changes), folder, fakes)
     assert "\n" not in str(caught.value)
     assert not (folder / "metrics.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"annotations": []}, "they are without objects"),
+        ({"categories": [{"id": 7, "name": "kart"}]}, "the annotations have classes that it does not know: kart"),
+        ({"iscrowd": 1}, "there are only crowd regions and difficult ones, which do not count"),
+    ],
+)
+def test_annotations_without_an_object_that_counts_are_refused_before_any_work(
+    settings: Settings, data: Path, change: dict[str, Any], why: str, fakes: Any
+) -> None:
+    content = json.loads((data / "truth.json").read_text())
+    for annotation in content["annotations"]:
+        annotation["iscrowd"] = change.get("iscrowd", 0)
+    (data / "truth.json").write_text(json.dumps(content | change))
+    with pytest.raises(DeblurError, match=rf"no object to score finder on in the 4 pictures measured: {why}$"):
+        plan(settings, fakes.tools)
+
+
+@pytest.mark.usefixtures("blue_object")
+def test_an_object_beyond_the_limit_or_unknown_to_one_detector_does_not_count(settings: Settings, fakes: Any) -> None:
+    content = json.loads(settings.annotations.read_text())
+    content["annotations"] = content["annotations"][3:]  # a red object on d, and a blue one on a
+    settings.annotations.write_text(json.dumps(content))
+    both = dataclasses.replace(settings, detectors=("finder", "narrow"))
+    plan(both, fakes.tools)
+    with pytest.raises(DeblurError, match="no object to score narrow on in the 3 pictures measured"):
+        plan(dataclasses.replace(both, limit=3), fakes.tools)
 
 
 def test_the_cost_of_a_network_is_counted_for_a_1280x720_picture() -> None:

@@ -595,6 +595,14 @@ def test_a_yolo_picture_without_labels_has_no_objects(tmp_path):
     truth = read_truth(yolo(tmp_path, None, DATA), NAMES)
     assert truth.report["pictures_without_label_file"] == ["a"]
     assert truth.report["pictures_without_truth"] == ["a"]
+    assert truth.report["label_file_looked_for"] == str(tmp_path / "labels" / "val" / "a.txt")
+    assert "pictures without a label file, taken as empty: 1 (a)" in report_lines(truth.report)
+
+
+def test_an_empty_yolo_label_file_is_none_that_is_missing(tmp_path):
+    report = read_truth(yolo(tmp_path, "", DATA), NAMES).report
+    assert report["pictures_without_truth"] == ["a"]
+    assert "label file" not in "\n".join(report_lines(report))
 
 
 def test_a_yolo_split_may_be_a_list_of_files(tmp_path):
