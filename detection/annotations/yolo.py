@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from PIL import Image, TiffImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from detection.annotations.builder import Box, TruthBuilder, files_below
 from detection.errors import DetectionError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _DAMAGED = (OSError, SyntaxError, ValueError, LookupError, struct.error)  # what Pillow raises on a damaged header
 _OVERSHOOT = 0.01  # beyond 0 and 1, as rounding leaves it; ultralytics allows as much
+_PNG_MARKS = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")  # the chunks that may hold an orientation
 _ORIENTATION = 0x0112  # EXIF tag; 5 to 8 turn the picture by a quarter
 
 
@@ -189,10 +190,18 @@ def _upright_size(path: Path) -> tuple[int, int]:
                     width, height = (
                         picture.tag_v2[tag] for tag in (TiffImagePlugin.IMAGEWIDTH, TiffImagePlugin.IMAGELENGTH)
                     )
-                turned = _orientation(picture) in {5, 6, 7, 8}
+                turned = _says_orientation(path, picture) and _orientation(picture) in {5, 6, 7, 8}
     except (*_DAMAGED, Image.DecompressionBombError) as error:
         raise DetectionError(f"cannot read the picture {path}: {error}") from error
     return (height, width) if turned else (width, height)
+
+
+def _says_orientation(path: Path, picture: Image.Image) -> bool:
+    """Whether Pillow should look for an orientation: of a PNG it would decode all pixels to look behind them too."""
+    if not isinstance(picture, PngImagePlugin.PngImageFile):
+        return True
+    content = path.read_bytes()
+    return any(mark in content for mark in _PNG_MARKS)
 
 
 def _orientation(picture: Image.Image) -> int:

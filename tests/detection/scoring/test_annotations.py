@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from detection.annotations.class_names import NameMap
 from detection.annotations.coco import read_coco
@@ -514,6 +514,26 @@ def test_yolo_rows_are_fractions_of_the_picture(tmp_path, names):
 def test_yolo_pictures_are_upright(tmp_path, suffix):
     truth = read_truth(yolo(tmp_path, "0 0.5 0.5 1 1", DATA, orientation=6, suffix=suffix), NAMES)
     assert truth.objects["a"].boxes.tolist() == [[0, 0, 100, 200]]
+
+
+@pytest.mark.parametrize(("behind", "says"), [(True, True), (False, True), (False, False)])
+def test_a_yolo_png_is_upright_and_decoded_only_where_an_orientation_lies_behind_its_pixels(
+    tmp_path, monkeypatch, behind, says
+):
+    folder = yolo(tmp_path, "0 0.5 0.5 1 1", DATA, orientation=6 if says else 1, suffix=".png")
+    picture = folder / "images" / "val" / "a.png"
+    png = picture.read_bytes()
+    at = png.find(b"eXIf") - 4
+    if says:
+        chunk = png[at : at + 12 + int.from_bytes(png[at : at + 4])]
+        rest = png[:at] + png[at + len(chunk) :]
+        end = rest.rindex(b"IEND") - 4
+        picture.write_bytes(rest[:end] + chunk + rest[end:] if behind else png)
+    decoded = []
+    load = ImageFile.ImageFile.load
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: (decoded.append(image), load(image))[1])
+    assert read_truth(folder, NAMES).objects["a"].boxes.tolist() == [[0, 0, *((100, 200) if says else (200, 100))]]
+    assert bool(decoded) is behind
 
 
 @pytest.mark.filterwarnings("error")
