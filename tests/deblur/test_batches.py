@@ -11,6 +11,7 @@ from skimage import data as photographs
 from deblur.blur import BlurSpec
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import kernels_along
+from deblur.prepare import main as prepare
 from deblur.train import build_parser
 from deblur.training.batches import make_batch
 from deblur.training.mix import BlurMix, BlurRange, parse_blur_range
@@ -75,6 +76,74 @@ def test_sources_list_what_is_there_and_weigh_it(folder):
 def test_bad_sources_are_refused(folder, text):
     with pytest.raises(DeblurError):
         parse_source("sharp", str(folder / text))
+
+
+@pytest.fixture
+def prepared(folder):
+    """What `deblur.prepare` makes of pairs and of photographs, each with pictures set aside."""
+    assert prepare(["pairs", str(folder / "pairs"), str(folder / "dest"), "--scene-pattern", ".+"]) == 0
+    assert prepare(["sharp", str(folder / "sharp"), str(folder / "photos")]) == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("given", "found", "instead"),
+    [
+        ("dest", "dest/train (and 1 more) holds blur/ beside sharp/", "dest/train"),
+        ("dest/train", "dest/train holds blur/ beside sharp/", "dest/train"),
+        (".", "dest/train (and 2 more) holds blur/ beside sharp/", "dest/train"),
+        ("photos", "photos was prepared as train, val, which are not to be mixed", "photos/train"),
+        ("all", "all/linked was prepared as train, val, which are not to be mixed", "all/linked/train"),
+    ],
+)
+def test_a_prepared_set_as_a_whole_is_not_taken_for_sharp_pictures(prepared, monkeypatch, given, found, instead):
+    (prepared / "all").mkdir()
+    (prepared / "all" / "linked").symlink_to(prepared / "photos")
+    monkeypatch.chdir(prepared)
+    with pytest.raises(DeblurError) as refused:
+        parse_source("sharp", f"{given}=2")
+    assert str(refused.value).startswith(f"--sharp {given}: {found}")
+    pairs = f", or as pairs: --pairs {instead}" if "blur/" in found else ""
+    assert str(refused.value).endswith(f"; give {instead}/sharp{pairs}")
+
+
+def test_of_a_prepared_set_its_parts_are_taken(prepared):
+    assert len(parse_source("sharp", str(prepared / "dest" / "train" / "sharp")).examples) == 2
+    assert len(parse_source("sharp", str(prepared / "photos" / "train" / "sharp")).examples) == 3
+    assert len(parse_source("sharp", str(prepared / "photos" / "train")).examples) == 3
+    assert len(parse_source("pairs", str(prepared / "dest" / "train")).examples) == 2
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("blur/a.png", "b.png"),
+        ("sharp/a.png", "b.png"),
+        ("one/blur/a.png", "two/sharp/b.png"),
+        ("train/sharp/a.png", "val/sharp/b.png"),
+        ("train/sharp/a.png", "photos/manifest.png"),
+    ],
+)
+def test_folders_of_ones_own_may_be_called_anything(tmp_path, names):
+    for name in names:
+        save(tmp_path / name, np.zeros((8, 8, 3), np.uint8))
+    assert len(parse_source("sharp", str(tmp_path)).examples) == 2
+    (tmp_path / "blur").mkdir(exist_ok=True)  # with no picture in it
+    assert len(parse_source("sharp", str(tmp_path)).examples) == 2
+
+
+def test_a_set_prepared_without_any_set_aside_is_taken_as_a_whole(folder):
+    assert prepare(["sharp", str(folder / "sharp"), str(folder / "photos"), "--val-fraction", "0"]) == 0
+    assert len(parse_source("sharp", str(folder / "photos")).examples) == 4
+
+
+@pytest.mark.parametrize(("option", "part"), [("--pairs", "train"), ("--val-pairs", "val")])
+def test_of_pairs_that_were_prepared_a_part_is_asked_for(prepared, monkeypatch, option, part):
+    monkeypatch.chdir(prepared)
+    with pytest.raises(DeblurError, match=rf"^{option} dest: dest/blur does not exist, .*; give dest/{part}$"):
+        parse_source("pairs", "dest", option)
+    with pytest.raises(DeblurError, match=r"^nowhere/blur does not exist$"):
+        parse_source("pairs", "nowhere", option)
 
 
 def test_unmatched_pair_is_named(folder):
