@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from skimage import data as photographs
 from deblur.blur import BlurSpec
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import kernels_along
+from deblur.exposure.paths import as_measured, camera_path, felt
 from deblur.prepare import main as prepare
 from deblur.train import build_parser
 from deblur.training.batches import make_batch
@@ -468,7 +471,7 @@ def test_of_a_video_an_odd_number_of_frames_is_averaged(frames):
 
 def test_kernels_that_are_told_are_those_of_the_crop(monkeypatch):
     # A sensor that does not err.
-    monkeypatch.setattr("deblur.training.planning.as_measured", lambda motion, generator: motion)
+    monkeypatch.setattr("deblur.exposure.paths.as_measured", lambda motion, generator: motion)
     draws = draw_examples([some()], 0, 0, range(4))
     recipe = Recipe(BlurMix((parse_blur_range("shake:40"),)), path_share=1.0)
     for plan in plan_crops(draws, [(640, 480)] * 4, recipe, 64):
@@ -481,6 +484,40 @@ def test_a_guide_is_told_nothing_of_an_object_that_moves_by_itself():
     (plan,) = plan_crops(draw_examples([some()], 0, 0, range(1)), [(640, 480)], recipe, 64)
     kernel = plan.told.kernels[0, 0]
     assert kernel[len(kernel) // 2, len(kernel) // 2] == 1
+
+
+@pytest.mark.parametrize("kind", ["shake", "rolling", "curved", "straight", "object", "background", "measured", "none"])
+def test_of_a_camera_that_does_not_move_ahead_all_of_its_path_is_told(kind, tmp_path, monkeypatch):
+    np.savez(tmp_path / "kernels.npz", np.tri(9, dtype=np.float32))
+    named = {"rolling": "shake", "measured": f"measured@{tmp_path / 'kernels.npz'}"}.get(kind, kind)
+    told = []
+
+    def compared(motion, generator):
+        own = copy.deepcopy(generator)
+        whole = as_measured(camera_path(motion), own)
+        told.append(felt(motion, generator))
+        assert (told[-1].path.tobytes(), told[-1].weights.tobytes()) == (whole.path.tobytes(), whole.weights.tobytes())
+        assert (told[-1].shutter, told[-1].region) == (whole.shutter, whole.region)
+        assert generator.bit_generator.state == own.bit_generator.state
+        return told[-1]
+
+    monkeypatch.setattr("deblur.training.planning.felt", compared)
+    mix = BlurMix((parse_blur_range(f"{named}:24"),), rolling=float(kind == "rolling"))
+    draws = draw_examples([some()], 0, 0, range(4))
+    plan_crops(draws, [(640, 480)] * 4, Recipe(mix, path_share=1.0), 64)
+    assert len(told) == 4
+    assert any(motion.path.any() for motion in told) == (kind not in {"object", "none"})
+
+
+def test_of_a_camera_that_moves_ahead_its_turns_are_told(monkeypatch):
+    monkeypatch.setattr("deblur.exposure.paths.as_measured", lambda motion, generator: motion)
+    draws = draw_examples([some()], 0, 0, range(4))
+    recipe = Recipe(BlurMix((parse_blur_range("forward:40"),)), path_share=1.0)
+    for plan in plan_crops(draws, [(640, 480)] * 4, recipe, 64):
+        whole = plan.motion.cropped(*plan.corner)
+        turns = replace(whole, path=whole.path * (1, 1, 1, 0))
+        np.testing.assert_array_equal(plan.told.kernels, kernels_along(turns, 64, 64).kernels)
+        assert not np.array_equal(plan.told.kernels, kernels_along(whole, 64, 64).kernels)
 
 
 def test_a_mix_adds_what_its_shares_say():
