@@ -1,8 +1,9 @@
 """The training loop behind ``python -m deblur.train``.
 
 A step is: draw the batch (a pure function of seed and step), cut and blur it on the device, one forward and backward
-pass, clip, step, average. Everything that a later step depends on is in the checkpoint, so a run that was killed ends
-with the same weights as one that was not.
+pass, clip, step, average. Everything that a later step depends on is in the checkpoint, so a run by ``--steps`` that
+was killed ends with the same weights as one that was not. By ``--max-minutes`` the learning rate, the size of crops and
+the end follow the clock, and no two runs are the same.
 """
 
 from __future__ import annotations
