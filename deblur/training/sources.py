@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 Kind = Literal["sharp", "pairs", "frames"]
 FEWEST_FRAMES = 5
 """Of a part of a video that is worth averaging."""
+_CHECKS_WHOLE = (
+    "; only headers were read so far: python -m deblur.prepare sharp (or pairs) DIR DEST reads every file whole and "
+    "lists all that are broken"
+)
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,8 @@ def check_readable(examples: Iterable[Example], max_side: int | None) -> int:
     """Read every file's header; return the bytes that all pictures take in memory as uint8 RGB.
 
     Raises:
-        DeblurError: names the files that cannot be opened, up to ten, before training starts.
+        DeblurError: names the files that cannot be opened, up to ten, before training starts, and what finds the others
+            that are broken: to decode all files of a large set takes many minutes.
     """
     total, broken = 0, []
     for example in examples:
@@ -208,14 +213,14 @@ def check_readable(examples: Iterable[Example], max_side: int | None) -> int:
             total += round(3 * width * height * scale**2)
         if len(sizes) > 1:
             broken.append(f"{example.files[0]} and {example.files[-1]} (sizes differ: {sorted(sizes)})")
-    _refuse(broken)
+    _refuse(broken, _CHECKS_WHOLE)
     return total
 
 
-def _refuse(broken: Sequence[str]) -> None:
+def _refuse(broken: Sequence[str], further: str = "") -> None:
     if broken:
         more = f" and {len(broken) - 10} more" if len(broken) > 10 else ""
-        raise DeblurError(f"{len(broken)} training files cannot be used: {'; '.join(broken[:10])}{more}")
+        raise DeblurError(f"{len(broken)} training files cannot be used: {'; '.join(broken[:10])}{more}{further}")
 
 
 class PictureStore:

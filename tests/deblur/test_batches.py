@@ -159,8 +159,21 @@ def test_unreadable_and_unequal_files_are_named_before_training(folder):
     (folder / "sharp" / "0.png").write_bytes(b"")
     save(folder / "pairs" / "blur" / "2.png", np.zeros((9, 9, 3), np.uint8))
     examples = [example for source in sources_of(folder) for example in source.examples]
-    with pytest.raises(DeblurError, match=r"2 training files.*0\.png.*2\.png.*sizes differ"):
+    with pytest.raises(DeblurError, match=r"2 training files.*0\.png.*2\.png.*sizes differ.*only headers were read"):
         check_readable(examples, None)
+
+
+def test_what_reads_every_file_whole_is_named_and_lists_all_that_are_broken(folder, capsys):
+    (folder / "sharp" / "0.png").write_bytes(b"")
+    cut = folder / "sharp" / "1.png"
+    cut.write_bytes(cut.read_bytes()[:-3000])
+    with pytest.raises(DeblurError, match=r"1 training files .*: python -m deblur.prepare sharp .* lists all") as told:
+        check_readable(parse_source("sharp", str(folder / "sharp")).examples, None)
+    assert "1.png" not in str(told.value)
+    assert prepare(["sharp", str(folder / "sharp"), str(folder / "photos")]) == 1
+    problems = [line for line in capsys.readouterr().err.splitlines() if line.startswith("problem: ")]
+    assert [Path(line.partition(": ")[2].partition(".png")[0]).name[-1] for line in problems] == ["0", "1"]
+    assert not (folder / "photos").exists()
 
 
 def test_hold_out_keeps_apart_and_stays_the_same(folder):
