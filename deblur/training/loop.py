@@ -216,7 +216,7 @@ class Trainer:
             if self.stop_requested:
                 self._save()
                 self.accelerator.wait_for_everyone()
-                again = shlex.join(["--config", str(self.folder / "config.yaml"), "--resume", str(self.folder)])
+                again = shlex.join(["--resume", str(self.folder)])
                 says = [f"saved at step {progress.step}; go on with {again}"] * self.accelerator.is_main_process
                 raise KeyboardInterrupt(*says)
             if scores is None:
