@@ -213,7 +213,7 @@ def deblur_detect(args: argparse.Namespace) -> int:
     record_run(folder, args, device, [] if deblurrer is None else [deblurrer], detector)
     kinds = {kind for group in args.save for kind in group} - ({"deblurred"} if deblurrer is None else set())
     pictures = PictureSink(folder, kinds, detector.class_names)
-    coco = CocoSink(detector.class_names)
+    coco = CocoSink(detector.class_names) if "coco" in kinds else None
     document: dict[str, Any] = {
         "run": printable(str(folder)),
         "deblurrer": None if deblurrer is None else deblurrer.name,
@@ -239,7 +239,7 @@ def deblur_detect(args: argparse.Namespace) -> int:
             if not is_whole:
                 document["interrupted"] = True
             write_json(folder / "detections.json", document)
-            if "coco" in kinds:
+            if coco is not None:
                 coco.write(folder)
             if args.json:
                 print(json.dumps(document, allow_nan=False), flush=True)

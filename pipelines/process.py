@@ -50,7 +50,7 @@ class Process:
         self,
         chain: DeblurDetect,
         pictures: PictureSink,
-        coco: CocoSink,
+        coco: CocoSink | None,
         log: TextIO,
         motions: Motions | None = None,
         *,
@@ -61,7 +61,7 @@ class Process:
         Args:
             chain: restores and detects.
             pictures: writes pictures, videos and label files.
-            coco: collects detections.
+            coco: collects detections; None where nobody asked for it, since it keeps them all in memory.
             log: gets one line a picture.
             motions: the camera's paths, where they are known.
             searches: whether the chain searches for them where they are not.
@@ -126,7 +126,8 @@ class Process:
         entry["time_ms"] |= {"deblur": _rounded(result.times.deblur), "detect": _rounded(result.times.detect)}
         self._submit(item, result, entry, writers)  # first: Ctrl-C while it waits leaves no trace of a picture
         self.entries.append(entry)
-        self._coco.add(item, result.detections)
+        if self._coco is not None:
+            self._coco.add(item, result.detections)
         self._note(f"{_title(entry)}: {counted(Counter(result.detections.class_names))}")
 
     def _submit(self, item: Item, result: DeblurDetectResult | None, entry: Entry, writers: WriteBehind) -> None:

@@ -667,6 +667,17 @@ def test_coco_results_say_what_their_numbers_mean(photos: Path) -> None:
     assert {"id": 2, "name": "bus"} in meaning["categories"]
 
 
+def test_detections_are_collected_for_coco_only_where_it_is_asked_for(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+    monkeypatch.setattr("pipelines.sinks.CocoSink.add", lambda _, item, detections: taken.append(item.source.file))
+    assert main(["photos", "--save", "txt"]) == 0
+    assert taken == []
+    assert main(["photos", "--save", "txt,coco"]) == 0
+    assert taken == ["photos/dark.png", "photos/deep/bright.jpg"]
+
+
 def test_coco_uses_the_numbers_of_coco_pictures_and_classes(
     tmp_path: Path, flat: Flat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
