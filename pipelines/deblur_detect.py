@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +28,10 @@ from pipelines.motion_options import add_motion_options, check_motion_options, m
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from pipelines.account import Tally
+
 SAVED = ("annotated", "deblurred", "side-by-side", "json", "txt", "coco")
 SAVED_BY_DEFAULT = ("annotated", "deblurred")
-MOST_LINES = 20  # of pictures in the printed summary; log.txt has all
 CONFIDENCE, FUSED_CONFIDENCE = 0.25, 0.2
 FOR_A_DEBLURRER = {"full_size": False, "trust_motion": False} | dict.fromkeys(
     ("fuse", "motion", "exposures", "focal_length", "readout")
@@ -179,9 +178,10 @@ def deblur_detect(args: argparse.Namespace) -> int:
     """
     from deblur.devices import resolve_device
     from deblur.naming import parse_deblurrer
-    from deblur.runs import printable, write_json
+    from deblur.runs import printable
     from detection.fusion import LOWEST_CONFIDENCE
     from detection.yolo import YoloDetector
+    from pipelines.account import Account, json_pieces
     from pipelines.chain import DeblurDetect
     from pipelines.process import Process, stopped_like_ctrl_c
     from pipelines.run_folder import check_output, output_folder, record_run
@@ -221,9 +221,10 @@ def deblur_detect(args: argparse.Namespace) -> int:
         "fused": fuse,
         "confidence": confidence,
     }
-    with (folder / "log.txt").open("w", encoding="utf-8") as log, stopped_like_ctrl_c():
+    with (folder / "log.txt").open("w", encoding="utf-8") as log, stopped_like_ctrl_c(), Account(folder) as account:
         chain = DeblurDetect(deblurrer, detector, fuse=fuse, confidence=confidence)
-        process = Process(chain, pictures, coco, log, motions, searches=parse_deblurrer(args.deblurrer).searches)
+        searches = parse_deblurrer(args.deblurrer).searches
+        process = Process(chain, pictures, coco, account, log, motions, searches=searches)
         for note in notes:
             process.say(note)
         is_whole = False
@@ -231,62 +232,55 @@ def deblur_detect(args: argparse.Namespace) -> int:
             process.run(sources, args.limit)
             is_whole = True
         finally:  # also after Ctrl-C and SIGTERM: what was done is kept
-            failures = [entry["error"] for entry in process.entries if entry["error"] is not None]
-            n_ok = len(process.entries) - len(failures)
-            document |= {"pictures": process.entries, "n_ok": n_ok, "n_failed": len(failures)}
+            account.settle()
+            tally = account.tally
+            document |= {"pictures": [], "n_ok": tally.n_ok, "n_failed": tally.n_failed}
             if args.limit is not None:
                 document["limit"] = args.limit
             if not is_whole:
                 document["interrupted"] = True
-            write_json(folder / "detections.json", document)
+            account.write(document)
             if coco is not None:
                 coco.write(folder)
             if args.json:
-                print(json.dumps(document, allow_nan=False), flush=True)
+                for piece in json_pieces(document, account.entries()):
+                    print(piece, end="")
+                print(flush=True)
             else:
-                print_summary(document, told=motions is not None)
-        if failures:
-            process.say(f"{len(failures)} of {len(process.entries)} failed:")
-            for failure in failures:
-                process.say(f"  {failure}")
-    return EXIT_FAILED if failures else EXIT_DONE
+                print_summary(tally, document["run"], told=motions is not None)
+        if tally.n_failed:
+            process.say(f"{tally.n_failed} of {account.n_added} failed:")
+            for error in account.errors():
+                process.say(f"  {error}")
+    return EXIT_FAILED if tally.n_failed else EXIT_DONE
 
 
-def print_summary(document: dict[str, Any], *, told: bool) -> None:
+def print_summary(tally: Tally, results: str, *, told: bool) -> None:
     """What was found, for a person, on stdout.
 
     Args:
-        document: what ``detections.json`` holds.
+        tally: what the pictures come to.
+        results: the run's folder.
         told: whether paths were told, which may be mistaken, rather than searched for.
     """
-    from pipelines.process import counted
+    from pipelines.account import counted
 
-    entries = [entry for entry in document["pictures"] if entry["error"] is None]
-    total: Counter[str] = Counter()
-    n_stills = 0
-    for entry in entries:
-        names = Counter(detection["class"] for detection in entry["detections"])
-        total += names
-        if "frame" not in entry:
-            n_stills += 1
-            if n_stills <= MOST_LINES:
-                print(f"{entry['file']}: {counted(names)}")
-    if n_stills > MOST_LINES:
-        print(f"... and {n_stills - MOST_LINES} more pictures")
-    print(f"{len(entries)} done, found in all: {counted(total)}")
-    print(_summary_of_paths(entries, told=told), end="")
-    print(f"results: {document['run']}")
+    for still in tally.stills:
+        print(still)
+    if tally.n_stills > len(tally.stills):
+        print(f"... and {tally.n_stills - len(tally.stills)} more pictures")
+    print(f"{tally.n_ok} done, found in all: {counted(tally.found)}")
+    print(_summary_of_paths(tally, told=told), end="")
+    print(f"results: {results}")
 
 
-def _summary_of_paths(entries: Sequence[dict[str, Any]], *, told: bool) -> str:
+def _summary_of_paths(tally: Tally, *, told: bool) -> str:
     """How far camera paths were believed, in a line; nothing where none was told or searched for."""
-    shares = [entry["path_believed"] for entry in entries if "path_believed" in entry]
-    believed = [share for share in shares if share is not None]
-    mean = sum(believed) / len(believed) if believed else 0.0
-    if not told and shares:
-        came = f", and {mean:.0%} of what was restored there came of it" if believed else ""
-        return f"a camera path was found in {len(believed)} of {len(shares)} pictures{came}\n"
-    if believed:
+    mean = tally.believed / tally.n_believed if tally.n_believed else 0.0
+    if not told and tally.n_paths:
+        came = f", and {mean:.0%} of what was restored there came of it" if tally.n_believed else ""
+        return f"a camera path was found in {tally.n_believed} of {tally.n_paths} pictures{came}\n"
+    if tally.n_believed:
         return f"of what was restored {mean:.0%} came of the camera's paths{DOUBTS * (mean < LEAST_BELIEVED)}\n"
     return ""
 
