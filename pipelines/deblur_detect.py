@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,13 @@ from pipelines.motion_options import add_motion_options, check_motion_options, m
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from typing import TextIO
 
-    from pipelines.account import Tally
+    from deblur import Deblurrer
+    from detection.yolo import YoloDetector
+    from pipelines.account import Account, Tally
+    from pipelines.motions import Motions
+    from pipelines.sources import Source
 
 SAVED = ("annotated", "deblurred", "side-by-side", "json", "txt", "coco")
 SAVED_BY_DEFAULT = ("annotated", "deblurred")
@@ -169,6 +175,31 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """All that may turn out not to be there or not to go together, before a run has a folder.
+
+    Attributes:
+        sources: what is taken.
+        notes: lines for the user about them.
+        motions: the camera's paths, where they are told.
+        device: that the models are on.
+        deblurrer: None where nothing is restored.
+        detector: reports boxes down to the score that fusing needs.
+        fuse: whether it looks twice.
+        confidence: least score of the boxes that are kept.
+    """
+
+    sources: list[Source]
+    notes: list[str]
+    motions: Motions | None
+    device: str
+    deblurrer: Deblurrer | None
+    detector: YoloDetector
+    fuse: bool
+    confidence: float
+
+
 def deblur_detect(args: argparse.Namespace) -> int:
     """Do what the options say; see `main`.
 
@@ -176,17 +207,26 @@ def deblur_detect(args: argparse.Namespace) -> int:
         DeblurError: a source, the deblurrer, the device or the output folder is not there or cannot be used.
         DetectionError: the detector or one of its classes is not there.
     """
+    from pipelines.account import Account
+    from pipelines.process import stopped_like_ctrl_c
+    from pipelines.run_folder import output_folder, record_run
+    from pipelines.sources import name_of
+
+    loaded = _load(args)
+    folder = output_folder(args.output, "deblur_detect", name_of(args.source[0], loaded.sources[0]))
+    record_run(folder, args, loaded.device, [] if loaded.deblurrer is None else [loaded.deblurrer], loaded.detector)
+    with (folder / "log.txt").open("w", encoding="utf-8") as log, stopped_like_ctrl_c(), Account(folder) as account:
+        _run(args, loaded, folder, account, log)
+    return EXIT_FAILED if account.tally.n_failed else EXIT_DONE
+
+
+def _load(args: argparse.Namespace) -> _Loaded:
+    """Find the sources and load the models; as cheap mistakes as can be come first."""
     from deblur.devices import resolve_device
-    from deblur.naming import parse_deblurrer
-    from deblur.runs import printable
     from detection.fusion import LOWEST_CONFIDENCE
     from detection.yolo import YoloDetector
-    from pipelines.account import Account, json_pieces
-    from pipelines.chain import DeblurDetect
-    from pipelines.process import Process, stopped_like_ctrl_c
-    from pipelines.run_folder import check_output, output_folder, record_run
-    from pipelines.sinks import CocoSink, PictureSink
-    from pipelines.sources import find_sources, name_of
+    from pipelines.run_folder import check_output
+    from pipelines.sources import find_sources
 
     sources, notes = find_sources(args.source)
     check_output(args.output)
@@ -209,50 +249,66 @@ def deblur_detect(args: argparse.Namespace) -> int:
         confidence = FUSED_CONFIDENCE if fuse else CONFIDENCE
     lowest = min(confidence, LOWEST_CONFIDENCE) if fuse else confidence
     detector = YoloDetector(args.detector, device=device, image_size=args.imgsz, confidence=lowest, classes=classes)
-    folder = output_folder(args.output, "deblur_detect", name_of(args.source[0], sources[0]))
-    record_run(folder, args, device, [] if deblurrer is None else [deblurrer], detector)
-    kinds = {kind for group in args.save for kind in group} - ({"deblurred"} if deblurrer is None else set())
-    pictures = PictureSink(folder, kinds, detector.class_names)
-    coco = CocoSink(detector.class_names) if "coco" in kinds else None
+    return _Loaded(sources, notes, motions, device, deblurrer, detector, fuse, confidence)
+
+
+def _run(args: argparse.Namespace, loaded: _Loaded, folder: Path, account: Account, log: TextIO) -> None:
+    """Process the sources, and write and print what came of it, also after Ctrl-C and SIGTERM."""
+    from deblur.naming import parse_deblurrer
+    from pipelines.account import json_pieces
+    from pipelines.chain import DeblurDetect
+    from pipelines.process import Process
+    from pipelines.sinks import CocoSink, PictureSink
+
+    kinds = {kind for group in args.save for kind in group} - ({"deblurred"} if loaded.deblurrer is None else set())
+    pictures = PictureSink(folder, kinds, loaded.detector.class_names)
+    coco = CocoSink(loaded.detector.class_names) if "coco" in kinds else None
+    chain = DeblurDetect(loaded.deblurrer, loaded.detector, fuse=loaded.fuse, confidence=loaded.confidence)
+    searches = parse_deblurrer(args.deblurrer).searches
+    process = Process(chain, pictures, coco, account, log, loaded.motions, searches=searches)
+    for note in loaded.notes:
+        process.say(note)
+    is_whole = False
+    try:
+        process.run(loaded.sources, args.limit)
+        is_whole = True
+    finally:
+        account.settle()
+        document = _document(loaded, folder, account.tally, args.limit, is_whole=is_whole)
+        account.write(document)
+        if coco is not None:
+            coco.write(folder)
+        if args.json:
+            for piece in json_pieces(document, account.entries()):
+                print(piece, end="")
+            print(flush=True)
+        else:
+            print_summary(account.tally, document["run"], told=loaded.motions is not None)
+    if account.tally.n_failed:
+        process.say(f"{account.tally.n_failed} of {account.n_added} failed:")
+        for error in account.errors():
+            process.say(f"  {error}")
+
+
+def _document(loaded: _Loaded, folder: Path, tally: Tally, limit: int | None, *, is_whole: bool) -> dict[str, Any]:
+    """What ``detections.json`` holds, but for the entries, which are not in memory: ``pictures`` is empty."""
+    from deblur.runs import printable
+
     document: dict[str, Any] = {
         "run": printable(str(folder)),
-        "deblurrer": None if deblurrer is None else deblurrer.name,
-        "detector": detector.name,
-        "fused": fuse,
-        "confidence": confidence,
+        "deblurrer": None if loaded.deblurrer is None else loaded.deblurrer.name,
+        "detector": loaded.detector.name,
+        "fused": loaded.fuse,
+        "confidence": loaded.confidence,
+        "pictures": [],
+        "n_ok": tally.n_ok,
+        "n_failed": tally.n_failed,
     }
-    with (folder / "log.txt").open("w", encoding="utf-8") as log, stopped_like_ctrl_c(), Account(folder) as account:
-        chain = DeblurDetect(deblurrer, detector, fuse=fuse, confidence=confidence)
-        searches = parse_deblurrer(args.deblurrer).searches
-        process = Process(chain, pictures, coco, account, log, motions, searches=searches)
-        for note in notes:
-            process.say(note)
-        is_whole = False
-        try:
-            process.run(sources, args.limit)
-            is_whole = True
-        finally:  # also after Ctrl-C and SIGTERM: what was done is kept
-            account.settle()
-            tally = account.tally
-            document |= {"pictures": [], "n_ok": tally.n_ok, "n_failed": tally.n_failed}
-            if args.limit is not None:
-                document["limit"] = args.limit
-            if not is_whole:
-                document["interrupted"] = True
-            account.write(document)
-            if coco is not None:
-                coco.write(folder)
-            if args.json:
-                for piece in json_pieces(document, account.entries()):
-                    print(piece, end="")
-                print(flush=True)
-            else:
-                print_summary(tally, document["run"], told=motions is not None)
-        if tally.n_failed:
-            process.say(f"{tally.n_failed} of {account.n_added} failed:")
-            for error in account.errors():
-                process.say(f"  {error}")
-    return EXIT_FAILED if tally.n_failed else EXIT_DONE
+    if limit is not None:
+        document["limit"] = limit
+    if not is_whole:
+        document["interrupted"] = True
+    return document
 
 
 def print_summary(tally: Tally, results: str, *, told: bool) -> None:
