@@ -33,6 +33,7 @@ RECORDED_PACKAGES = (
     "torchvision",
     "ultralytics",
     "opencv-python",
+    "Pillow",
     "pycocotools",
     "numpy",
     "scikit-image",

@@ -77,6 +77,16 @@ def test_tiles_that_change_nothing_give_the_picture_back(height: int, width: int
     assert max(sizes) <= MIN_SIDE**2 + 8 * max(height, width, MIN_SIDE)
 
 
+@pytest.mark.parametrize(("more", "rounded"), [(0.3, 0), (0.7, 1)])
+def test_what_tiles_give_between_two_levels_is_rounded_to_the_nearest(more: float, rounded: int) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (MIN_SIDE, 700, 3), np.uint8)
+
+    def restore(tile: np.ndarray, left: int, top: int) -> np.ndarray:
+        return tile.astype(np.float32) + np.float32(more)
+
+    np.testing.assert_array_equal(restore_in_tiles(picture, restore, MIN_SIDE**2, 8), picture + rounded)
+
+
 def test_tiles_that_disagree_meet_without_a_step() -> None:
     picture = np.zeros((MIN_SIDE, 1200, 3), np.uint8)
     levels = iter([100, 140, 90, 150, 110, 130])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detection.fusion import SAME_OBJECT, fuse
+from detection.fusion import fuse
 from detection.types import Detections
 
 
@@ -28,8 +28,9 @@ def test_boxes_elsewhere_or_of_another_class_stay_apart_at_half_their_score(othe
     assert fused.class_names == ("car", *other.class_names)
 
 
-def test_an_overlap_of_just_more_than_the_threshold_is_one_object() -> None:
-    assert len(fuse(one([0, 0, 10, 10], 0.8), one([0, 0, 10, 10 * SAME_OBJECT + 0.01], 0.5))) == 1
+@pytest.mark.parametrize(("height", "objects"), [(5.4, 2), (5.6, 1)])
+def test_an_overlap_of_more_than_55_percent_is_one_object(height: float, objects: int) -> None:
+    assert len(fuse(one([0, 0, 10, 10], 0.8), one([0, 0, 10, height], 0.5))) == objects
 
 
 def test_neighbours_in_one_picture_are_not_fused_with_each_other() -> None:

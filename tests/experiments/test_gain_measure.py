@@ -26,17 +26,15 @@ from detection.errors import DetectionError
 from detection.scoring import score
 from detection.truth import read_truth
 from detection.types import Detections
-from experiments.gain import cache
 from experiments.gain.arms import build_arms
 from experiments.gain.cache import Cache
 from experiments.gain.files import read_curves, read_metrics, read_predictions
-from experiments.gain.fused import FusedSet
+from experiments.gain.fused import FusedSet, fused_boxes
 from experiments.gain.inputs import read_truths
 from experiments.gain.loading import tools_on
 from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
 from experiments.gain.plan import plan
-from experiments.gain.settings import Tools
 from experiments.gain.table import run_table, with_interval
 from pipelines.motions import Motions
 
@@ -256,48 +254,6 @@ def test_a_deblurrer_that_hurts_has_hurt_examples(settings: Settings, folder: Pa
     assert result.ap_difference["unmove"].value == pytest.approx(-1)
 
 
-def test_nothing_is_computed_twice(settings: Settings, folder: Path, fakes: Any, more_fakes: Any) -> None:
-    before = run(settings, folder, fakes)
-    # "unmove" gives sharp pictures and "idle" gives its input: seen once, since their pixels are the same.
-    assert fakes.seen == 4 * 3
-    assert fakes.restored == 4 * 4
-    assert run(settings, folder, more_fakes) == before
-    assert (more_fakes.seen, more_fakes.restored) == (0, 0)
-
-
-def test_a_run_goes_on_after_a_kill(
-    settings: Settings, folder: Path, tmp_path: Path, fakes: Any, more_fakes: Any
-) -> None:
-    fakes.stop_after = 6
-    with pytest.raises(KeyboardInterrupt):
-        run(settings, folder, fakes)
-    assert not (folder / "metrics.json").exists()
-    gain = run(settings, folder, more_fakes)
-    assert fakes.restored + more_fakes.restored == 4 * 4
-    whole = tmp_path / "whole"
-    fakes.stop_after = None
-    whole.mkdir()
-    assert gain.results == run(settings, whole, fakes).results
-
-
-@pytest.mark.parametrize("damage", ["cut", "other pixels", "gone"])
-def test_a_damaged_picture_of_the_cache_is_made_again(
-    settings: Settings, folder: Path, damage: str, fakes: Any
-) -> None:
-    before = run(settings, folder, fakes)
-    path = folder / "cache" / "deblurred-unmove" / "blurred" / "b.png"
-    if damage == "cut":
-        path.write_bytes(path.read_bytes()[:60])
-    elif damage == "other pixels":
-        write_picture(path, np.zeros((48, 64, 3), np.uint8))
-    else:
-        path.unlink()
-    for entry in (folder / "cache" / "detections").rglob("*.json"):
-        entry.write_text("{")
-    assert run(settings, folder, fakes).results == before.results
-    assert (read_picture(path) == read_picture(settings.sharp / "b.png")).all()
-
-
 def test_real_blur_has_no_sharp_arm_and_no_recovered_fraction(settings: Settings, folder: Path, fakes: Any) -> None:
     gain = run(dataclasses.replace(settings, sharp=None), folder, fakes)
     (result,) = gain.results
@@ -496,6 +452,49 @@ def test_a_path_that_is_not_believed_is_not_looked_at_either(
         first, weight = fused.first("a")
         assert first is (arms.deblurred[blur, "unmove+gyro"] if at_restored else arms.blurred[blur])
         assert weight == share
+
+
+def test_two_looks_at_one_picture_weigh_the_same(
+    settings: Settings, tmp_path: Path, folder: Path, fakes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finder = type(fakes.tools.load_detector("finder").detector)
+    find = finder._find
+
+    def surer_on_the_left(self: Any, picture: NDArray[np.uint8]) -> Detections:
+        red = find(self, picture)
+        return Detections.ordered(red.boxes, [0.8 if red.boxes[0, [0, 2]].mean() < 32 else 0.3], red.class_names)
+
+    monkeypatch.setattr(finder, "_find", surer_on_the_left)
+    for stem in STEMS:
+        (tmp_path / f"{stem}.csv").write_text("t,x,y\n0,0,0\n1,3,0\n")
+    names = ("unmove", "idle", "unmove+gyro")
+    told = dataclasses.replace(settings, deblurrers=names, motions=Motions(tmp_path, None, None), fuse=True)
+    run(told, folder, fakes)
+    # A square is on the left of sharp and restored pictures, on the right of blurred ones, mirrored the other way.
+    saved = read_predictions(folder)
+    for arm, scores in {
+        "deblurred:unmove+mirrored": [0.6 * 0.3, 0.4 * 0.3],  # of two places
+        "deblurred:idle+mirrored": [0.4 * 0.3 + 0.6 * 0.8],
+        "deblurred:unmove+gyro+mirrored": [0.5 * 0.8 + 0.5 * 0.3],
+        "deblurred:mirrored+blurred": [0.5 * 0.3 + 0.5 * 0.8],
+        "sharp-through:idle+mirrored": [0.4 * 0.8 + 0.6 * 0.3],
+        "sharp-through:unmove+gyro+mirrored": [0.5 * 0.8 + 0.5 * 0.3],
+        "sharp-through:mirrored+blurred": [0.5 * 0.8 + 0.5 * 0.3],
+    }.items():
+        for stem in STEMS:
+            assert saved.boxes("finder", "blurred", arm, stem).scores == pytest.approx(scores), (arm, stem)
+
+
+def test_of_two_looks_no_more_boxes_are_kept_than_of_one() -> None:
+    def look(top: int, scores: NDArray[np.float64]) -> Detections:
+        boxes = [[4 * column, top, 4 * column + 3, top + 3] for column in range(200)]
+        return Detections.ordered(boxes, scores, ["red"] * 200)
+
+    scores = np.arange(400, 0, -1) / 400
+    kept = fused_boxes(look(0, scores[::2]), look(9, scores[1::2]), 0.5)
+    assert len(kept) == 300
+    assert kept.scores == pytest.approx(scores[:300] / 2)
+    assert set(kept.boxes[:, 1]) == {0, 9}
 
 
 def test_real_blur_is_fused_without_a_sharp_arm(settings: Settings, folder: Path, fakes: Any) -> None:
@@ -697,18 +696,6 @@ def test_gains_and_agreement_are_of_the_chosen_classes_alone(settings: Settings,
     assert {row["f1"] for row in rows if row["picture"] != "a"} == {"1.0"}
 
 
-def test_one_network_restoring_in_two_ways_is_measured_in_both(settings: Settings, folder: Path, fakes: Any) -> None:
-    def two_ways(name: str) -> LoadedDeblurrer:
-        return dataclasses.replace(fakes.tools.load_deblurrer(name), sha256="the same weights", settings={"way": name})
-
-    tools = Tools(fakes.tools.load_detector, two_ways)
-    for _ in ("made", "taken out of the cache"):
-        gain = measure(plan(settings, tools), folder, Narrator(silent=True))
-        assert gain is not None
-        recovered = {name: one.value for name, one in gain.results[0].recovered.items()}
-        assert recovered == {"unmove": pytest.approx(1), "idle": 0}
-
-
 def test_examples_begin_with_the_greatest_change(settings: Settings, folder: Path, data: Path, fakes: Any) -> None:
     for stem in STEMS:
         sharp = read_picture(data / "sharp" / f"{stem}.png")
@@ -737,15 +724,3 @@ def test_an_interval_that_holds_zero_never_looks_as_if_it_did_not() -> None:
     assert with_interval(0.1, -0.004, 0.2, 2) == "0.10 [-0.00, 0.20]"
     assert with_interval(-0.001, -0.2, -0.003, 2) == "0.00 [-0.20, -0.00]"
     assert with_interval(0.0, -0.0, 0.0, 2) == "0.00 [0.00, 0.00]"
-
-
-def test_a_change_of_what_reads_recorded_paths_makes_values_anew(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    shutil.copytree(cache._PROJECT / "pipelines", tmp_path / "pipelines")
-    monkeypatch.setattr(cache, "_PROJECT", tmp_path)
-    before = cache.state_of_code.__wrapped__()
-    (tmp_path / "pipelines" / "sinks.py").write_text("# another way to write")
-    assert cache.state_of_code.__wrapped__() == before
-    (tmp_path / "pipelines" / "motions.py").write_text("# another way to read")
-    assert cache.state_of_code.__wrapped__() != before

@@ -63,6 +63,33 @@ def test_fusing_looks_twice(flat: Flat, monkeypatch: pytest.MonkeyPatch) -> None
         DeblurDetect(None, YoloDetector(), fuse=True)
 
 
+@pytest.mark.parametrize(
+    ("told", "believed", "score"),
+    [
+        (False, 0.62, 0.4 * 0.8 + 0.6 * 0.3),
+        (True, 0.25, 0.4 * 0.8 + 0.6 * 0.3),
+        (True, 0.62, 0.5 * 0.8 + 0.5 * 0.3),
+        (True, None, 0.5 * 0.8 + 0.5 * 0.3),
+    ],
+)
+def test_two_looks_at_one_picture_weigh_the_same(
+    flat: Flat, monkeypatch: pytest.MonkeyPatch, told: bool, believed: float | None, score: float
+) -> None:
+    from deblur import Deblurrer
+    from detection.yolo import YoloDetector
+
+    class Unsure(YoloDetector):
+        """Is surer of a bus in the first picture than in the second."""
+
+        def __call__(self, pictures: Any) -> list[Detections]:
+            return [Detections.ordered([[2, 2, 6, 6]], [sure], ["bus"]) for sure in (0.8, 0.3)]
+
+    monkeypatch.setattr(Deblurrer, "believed", believed)
+    chain = DeblurDetect(Deblurrer.load(), Unsure(), fuse=True)
+    found = chain(flat(95, 8, 8), still(8, 8) if told else None).detections
+    assert found.scores == pytest.approx([score])
+
+
 def test_the_second_look_is_at_a_mirror_image_whose_boxes_are_turned_back() -> None:
     from detection.yolo import YoloDetector
 

@@ -1,0 +1,200 @@
+"""What a detection-gain run does not compute again: nothing that is as it was, and all that depends on a change."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from deblur import runs
+from deblur.blur import parse_blur
+from deblur.blur.motion import read_kernels
+from deblur.pictures import read_picture, write_picture
+from experiments.gain import cache
+from experiments.gain.measure import measure
+from experiments.gain.narrator import Narrator
+from experiments.gain.plan import plan
+from experiments.gain.settings import Tools
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from experiments.gain.records import GainRun
+    from experiments.gain.settings import LoadedDeblurrer, Settings
+
+    Change = Callable[[Settings, Tools], tuple[Settings, Tools]]
+
+
+def run(settings: Settings, folder: Path, tools: Tools) -> GainRun:
+    gain = measure(plan(settings, tools), folder, Narrator(silent=True))
+    assert gain is not None
+    return gain
+
+
+def test_nothing_is_computed_twice(settings: Settings, folder: Path, fakes: Any, more_fakes: Any) -> None:
+    before = run(settings, folder, fakes.tools)
+    # "unmove" gives sharp pictures and "idle" gives its input: seen once, since their pixels are the same.
+    assert fakes.seen == 4 * 3
+    assert fakes.restored == 4 * 4
+    assert run(settings, folder, more_fakes.tools) == before
+    assert (more_fakes.seen, more_fakes.restored) == (0, 0)
+
+
+def test_a_run_goes_on_after_a_kill(
+    settings: Settings, folder: Path, tmp_path: Path, fakes: Any, more_fakes: Any
+) -> None:
+    fakes.stop_after = 6
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, folder, fakes.tools)
+    assert not (folder / "metrics.json").exists()
+    gain = run(settings, folder, more_fakes.tools)
+    assert fakes.restored + more_fakes.restored == 4 * 4
+    whole = tmp_path / "whole"
+    fakes.stop_after = None
+    whole.mkdir()
+    assert gain.results == run(settings, whole, fakes.tools).results
+
+
+@pytest.mark.parametrize("damage", ["cut", "other pixels", "gone"])
+def test_a_damaged_picture_of_the_cache_is_made_again(
+    settings: Settings, folder: Path, damage: str, fakes: Any
+) -> None:
+    before = run(settings, folder, fakes.tools)
+    path = folder / "cache" / "deblurred-unmove" / "blurred" / "b.png"
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:60])
+    elif damage == "other pixels":
+        write_picture(path, np.zeros((48, 64, 3), np.uint8))
+    else:
+        path.unlink()
+    for entry in (folder / "cache" / "detections").rglob("*.json"):
+        entry.write_text("{")
+    assert run(settings, folder, fakes.tools).results == before.results
+    assert (read_picture(path) == read_picture(settings.sharp / "b.png")).all()
+
+
+def test_one_network_restoring_in_two_ways_is_measured_in_both(settings: Settings, folder: Path, fakes: Any) -> None:
+    def two_ways(name: str) -> LoadedDeblurrer:
+        return dataclasses.replace(fakes.tools.load_deblurrer(name), sha256="the same weights", settings={"way": name})
+
+    tools = Tools(fakes.tools.load_detector, two_ways)
+    for _ in ("made", "taken out of the cache"):
+        recovered = {name: one.value for name, one in run(settings, folder, tools).results[0].recovered.items()}
+        assert recovered == {"unmove": pytest.approx(1), "idle": 0}
+
+
+def kept(settings: Settings, tools: Tools) -> tuple[Settings, Tools]:
+    return settings, tools
+
+
+def with_settings(**changes: Any) -> Change:
+    return lambda settings, tools: (dataclasses.replace(settings, **changes), tools)
+
+
+def with_detector(**changes: Any) -> Change:
+    def changed(settings: Settings, tools: Tools) -> tuple[Settings, Tools]:
+        return settings, Tools(
+            lambda name: dataclasses.replace(tools.load_detector(name), **changes), tools.load_deblurrer
+        )
+
+    return changed
+
+
+def with_deblurrer(**changes: Any) -> Change:
+    def changed(settings: Settings, tools: Tools) -> tuple[Settings, Tools]:
+        return settings, Tools(
+            tools.load_detector, lambda name: dataclasses.replace(tools.load_deblurrer(name), **changes)
+        )
+
+    return changed
+
+
+def with_other_kernels(settings: Settings, tools: Tools) -> tuple[Settings, Tools]:
+    """Of the same file, which another process reads."""
+    (spec,) = settings.blurs
+    np.savez(spec.kernels, np.eye(15)[::-1])
+    read_kernels.cache_clear()
+    return settings, tools
+
+
+def with_another_picture(settings: Settings, tools: Tools) -> tuple[Settings, Tools]:
+    assert settings.sharp is not None
+    write_picture(settings.sharp / "b.png", read_picture(settings.sharp / "a.png")[::-1])
+    return settings, tools
+
+
+@pytest.mark.parametrize(
+    ("change", "restored", "seen"),
+    [
+        (kept, 0, 0),
+        (with_settings(resamples=20, classes=("red",)), 0, 0),
+        (with_other_kernels, 4, 4),
+        (with_settings(seed=1), 4, 4),
+        (with_another_picture, 2, 2),
+        (with_deblurrer(sha256="of other weights"), 8, 0),
+        (with_deblurrer(settings={"way": "another"}), 8, 0),
+        (with_settings(detectors=("another",)), 0, 8),
+        (with_detector(settings={"head": "another"}), 0, 8),
+        (with_settings(image_size=320), 0, 8),
+    ],
+    ids=[
+        "nothing",
+        "what is scored",
+        "the content of a file of kernels",
+        "the seed",
+        "a sharp picture",
+        "the deblurrer's weights",
+        "the deblurrer's settings",
+        "the detector",
+        "the detector's settings",
+        "the size that the detector sees",
+    ],
+)
+def test_only_what_depends_on_a_change_is_made_anew(
+    settings: Settings,
+    tmp_path: Path,
+    folder: Path,
+    fakes: Any,
+    more_fakes: Any,
+    change: Change,
+    restored: int,
+    seen: int,
+) -> None:
+    file = tmp_path / "kernels.npz"
+    np.savez(file, np.eye(15))
+    blurs = (parse_blur(f"measured:200,kernels={file}"),)
+    settings = dataclasses.replace(settings, blurred=None, blurs=blurs, deblurrers=("idle",))
+    run(settings, folder, fakes.tools)
+    assert (fakes.restored, fakes.seen) == (4 + 4, 4 + 4), "sharp and blurred ones, which it leaves as they are"
+    changed, tools = change(settings, more_fakes.tools)
+    run(changed, folder, tools)
+    assert (more_fakes.restored, more_fakes.seen) == (restored, seen)
+
+
+@pytest.mark.parametrize("package", ["torch", "torchvision", "ultralytics", "opencv-python", "numpy", "Pillow"])
+def test_of_another_version_of_what_makes_pictures_and_boxes_all_is_made_anew(
+    settings: Settings, folder: Path, fakes: Any, more_fakes: Any, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setattr("experiments.gain.measure.state_of_code", cache.state_of_code.__wrapped__)
+    run(settings, folder, fakes.tools)
+    version = runs.metadata.version
+    monkeypatch.setattr(runs.metadata, "version", lambda name: "99" if name == package else version(name))
+    run(settings, folder, more_fakes.tools)
+    assert (more_fakes.restored, more_fakes.seen) == (fakes.restored, fakes.seen)
+    assert fakes.seen > 0
+
+
+def test_a_change_of_what_reads_recorded_paths_makes_values_anew(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree(cache._PROJECT / "pipelines", tmp_path / "pipelines")
+    monkeypatch.setattr(cache, "_PROJECT", tmp_path)
+    before = cache.state_of_code.__wrapped__()
+    (tmp_path / "pipelines" / "sinks.py").write_text("# another way to write")
+    assert cache.state_of_code.__wrapped__() == before
+    (tmp_path / "pipelines" / "motions.py").write_text("# another way to read")
+    assert cache.state_of_code.__wrapped__() != before
