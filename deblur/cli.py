@@ -173,11 +173,10 @@ def parse_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None = Non
 def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     parser.allow_abbrev = False
     arguments = list(sys.argv[1:] if argv is None else argv)
-    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    finder.add_argument("--config", type=Path)
-    config: Path | None = finder.parse_known_args(arguments)[0].config
-    if config is None:
+    given = typed_value(arguments, "--config")
+    if given is None:
         return parser.parse_args(arguments)
+    config = Path(given)
     actions = {action.dest: action for action in parser._actions if action.dest not in {"help", "config"}}
     defaults = {}
     for key, value in _read_mapping(parser, config).items():
@@ -201,17 +200,28 @@ def add_resumable_options(parser: argparse._ActionsContainer, task: str) -> None
 def parse_resumable(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
     """As ``parse_args``, over the options of the run whose folder ``--resume RUN`` names; ``--output`` goes without."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    finder.add_argument("--resume", type=Path)
-    resumed: Path | None = finder.parse_known_args(arguments)[0].resume
+    resumed = typed_value(arguments, "--resume")
     if resumed is not None:
-        if not (resumed / "config.yaml").is_file():
+        if not (Path(resumed) / "config.yaml").is_file():
             parser.error(f"--resume {resumed} is no run of this command: there is no config.yaml in it")
-        arguments = ["--config", str(resumed / "config.yaml"), *arguments]
+        arguments = over_options_of(Path(resumed), arguments)
     options = parse_args(parser, arguments)
     if options.resume and options.output:
         parser.error("--resume and --output both name the run's folder: give one")
     return options
+
+
+def over_options_of(run: Path, arguments: Sequence[str]) -> list[str]:
+    """A command line over the options of a run that goes on, or over those of its own ``--config`` if it has one."""
+    return ["--config", str(run / "config.yaml"), *arguments]
+
+
+def typed_value(arguments: Sequence[str], option: str) -> str | None:
+    """What a command line says of an option of one value, before the whole of it is parsed; None for nothing."""
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder.add_argument(option, dest="value")
+    value: str | None = finder.parse_known_args(arguments)[0].value
+    return value
 
 
 def given_options(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> set[str]:

@@ -14,13 +14,16 @@ import threading
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
 
 from deblur.errors import DeblurError
 from deblur.yaml_text import YamlError, read_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 RUNS = Path("runs")
 """Where runs lie that are told no other folder."""
@@ -226,20 +229,30 @@ def write_yaml(path: Path, content: dict[str, Any]) -> None:
     write_atomically(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode("utf-8"))
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside ``path`` and rename over it, so that a kill at any moment leaves a whole file."""
+def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Write beside ``path`` and rename over it, so that a kill at any moment leaves a whole file.
+
+    Args:
+        path: the file.
+        content: all of it, or its pieces in their order, where all would take much memory.
+
+    Raises:
+        DeblurError: it cannot be written.
+    """
     # Not made of the file's name, which may be as long as a name can be.
     part = path.with_name(f".{os.getpid()}-{threading.get_ident()}.part")
     try:
         with part.open("wb") as stream:
-            stream.write(content)
+            stream.writelines([content] if isinstance(content, bytes) else content)
             stream.flush()
             os.fsync(stream.fileno())
         part.replace(path)
-    except OSError as error:
+    except BaseException as error:  # also what makes the pieces may fail, or be stopped by Ctrl-C
         with contextlib.suppress(OSError):
             part.unlink()
-        raise DeblurError(f"cannot write {path}: {error.strerror}") from error
+        if isinstance(error, OSError):
+            raise DeblurError(f"cannot write {path}: {error.strerror}") from error
+        raise
 
 
 def _command() -> str:

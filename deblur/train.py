@@ -4,7 +4,7 @@
     python -m deblur.train --config experiments/configs/paper.yaml --pairs data/gopro/train --val-pairs data/gopro/val
     accelerate launch --num_processes 4 -m deblur.train --config experiments/configs/modern.yaml --sharp photographs \
         --steps 100000
-    python -m deblur.train --config runs/train/first/config.yaml --resume runs/train/first
+    python -m deblur.train --resume runs/train/first
 
 The run's folder is ``runs/train/NAME``: config.yaml, env.json, results.csv, metrics.json, samples/, and in weights/ the
 training state (state.pt) and the released weights (best and last, safetensors with a JSON card), which
@@ -31,15 +31,19 @@ from deblur.cli import (
     given_options,
     not_negative,
     option_list,
+    over_options_of,
     parse_args,
     positive_int,
     run,
+    typed_value,
     unit_interval,
     whole_number,
 )
+from deblur.errors import DeblurError
+from deblur.yaml_text import YamlError, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 DEFAULT_NETWORK = "mstsgm-nano"
 DEFAULT_BLUR = (
@@ -66,13 +70,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m deblur.train",
         description=(__doc__ or "").partition("\n")[0],
-        usage="%(prog)s [--config FILE] [--sharp|--pairs|--frames DIR ...] [--steps N] [--max-minutes N] [option ...]",
+        usage="%(prog)s [--config FILE] [--sharp|--pairs|--frames DIR ...] [--steps N] [--max-minutes N] [option ...]\n"
+        "       %(prog)s --resume RUN [option ...]",
         formatter_class=_HelpFormatter,
     )
     add_config_option(parser)
     parser.add_argument("--name", type=folder_name, default="deblur", help="name of the run")
     parser.add_argument("--output", type=Path, default=Path("runs"), help="folder that holds runs")
-    parser.add_argument("--resume", default="never", help="never, auto (newest run of this name) or a run's folder")
+    parser.add_argument(
+        "--resume",
+        default="never",
+        help="never, auto (newest run of this name, else a new one) or a run's folder; options that are not given are "
+        "then those of the run, unless --config is",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as one JSON document on stdout")
 
     network = parser.add_argument_group("network")
@@ -226,16 +236,37 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def parse_training_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse ``argv`` by a parser that has training's options.
+def parse_training_args(
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None = None,
+    newest: Callable[[str, Path], Path | None] | None = None,
+) -> argparse.Namespace:
+    """Parse ``argv`` by a parser that has training's options, over those of the run that ``--resume`` goes on with.
 
     A usage error where they do not say what or how long, or where one on the command line would do nothing.
+
+    Args:
+        parser: of the command.
+        argv: the command line.
+        newest: the folder of the run that ``--resume auto`` means by ``--name`` and ``--output``, if there is one; by
+            default the newest training run.
     """
-    options = parse_args(parser, argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    resumed = _resumed_run(parser, arguments, newest or _newest_run)
+    recorded = None if resumed is None else _recorded_options(resumed)
+    unsaid = ""
+    if resumed is None or recorded is None:
+        options = parse_args(parser, arguments)
+        if resumed is not None:
+            unsaid = f"; {resumed / 'config.yaml'}, which would say so, is missing or damaged"
+    else:
+        _refuse_foreign(parser, resumed, recorded)
+        options = parse_args(parser, over_options_of(resumed, arguments))
+        options.resume = str(resumed)  # the --output of a run that was moved is not where auto has found it
     if options.steps is None and options.max_minutes is None:
-        parser.error("say how long: --steps, --max-minutes or both")
+        parser.error(f"say how long: --steps, --max-minutes or both{unsaid}")
     if not (options.pairs or options.sharp or options.frames):
-        parser.error("nothing to train on: give --pairs, --sharp or --frames")
+        parser.error(f"nothing to train on: give --pairs, --sharp or --frames{unsaid}")
     if options.network is None and options.init is None:
         options.network = DEFAULT_NETWORK
     given = given_options(parser, argv)
@@ -244,6 +275,51 @@ def parse_training_args(parser: argparse.ArgumentParser, argv: Sequence[str] | N
         if idle:
             parser.error(f"{option_list(idle)} would do nothing: needed is {needed}")
     return options
+
+
+def _resumed_run(
+    parser: argparse.ArgumentParser, arguments: Sequence[str], newest: Callable[[str, Path], Path | None]
+) -> Path | None:
+    """The folder of the run whose options a command line stands over; None for a new run, or where it has others."""
+    resume = typed_value(arguments, "--resume")
+    if resume in {None, "never"} or typed_value(arguments, "--config") is not None:
+        return None
+    if resume != "auto":
+        return Path(resume)
+    name, output = typed_value(arguments, "--name"), typed_value(arguments, "--output")
+    return newest(
+        parser.get_default("name") if name is None else name,
+        parser.get_default("output") if output is None else Path(output),
+    )
+
+
+def _newest_run(name: str, output: Path) -> Path | None:
+    """The newest training run of a name that has been saved; None where there is none, or one that is damaged."""
+    from deblur.training.setup import newest_saved
+
+    try:
+        return newest_saved(name, output)
+    except DeblurError:
+        return None  # which is said when the run is opened, with what to do
+
+
+def _recorded_options(run_folder: Path) -> dict[str, Any] | None:
+    """What a run's ``config.yaml`` says; None where it is missing or damaged, which is no mistake if all is typed."""
+    try:
+        content = read_yaml(run_folder / "config.yaml")
+    except (OSError, YamlError):
+        return None
+    return content if isinstance(content, dict) and all(isinstance(key, str) for key in content) else None
+
+
+def _refuse_foreign(parser: argparse.ArgumentParser, resumed: Path, recorded: Mapping[str, Any]) -> None:
+    """A usage error where the run is another command's, as one with a detector that teaches."""
+    foreign = sorted({key.replace("-", "_") for key in recorded} - {action.dest for action in parser._actions})
+    if foreign:
+        parser.error(
+            f"--resume {resumed}: the run has options that this command lacks ({option_list(foreign)}); go on by the "
+            "command that began it, or give --config"
+        )
 
 
 def _companions(options: argparse.Namespace) -> list[tuple[bool, tuple[str, ...], str]]:

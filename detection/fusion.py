@@ -8,7 +8,7 @@ image, so that the second look is at one. What is found in both is there; what i
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from pycocotools import mask
@@ -24,8 +24,34 @@ RESTORED_SHARE = 0.6
 """Weight of the restored picture's mirror image beside the blurred picture (docs/training-log.md)."""
 EVEN_SHARE = 0.5
 """Weight of the mirror image beside the very picture."""
+BELIEVED = 0.5
+"""What share of a restored picture a camera's path has to have made; a right one mostly makes more."""
 LOWEST_CONFIDENCE = 0.001
 """What a detector should still report, so that a box is there to confirm one of the other picture."""
+
+
+class Looks(NamedTuple):
+    """Which two pictures are looked at; the second one is the mirror image of the restored picture.
+
+    Attributes:
+        first_restored: whether the first one is the restored picture, in place of the picture as it came.
+        share: weight of the second look.
+    """
+
+    first_restored: bool
+    share: float
+
+
+def two_looks(*, told: bool, believed: float | None) -> Looks:
+    """How a detector looks twice at a picture and what was restored of it.
+
+    Args:
+        told: whether it was restored along a path that was measured.
+        believed: share of it, from 0 to 1, that came of that path; None where nobody says, or nothing moved.
+    """
+    if told and (believed is None or believed >= BELIEVED):
+        return Looks(True, EVEN_SHARE)  # so good that the picture as it came has little to add
+    return Looks(False, RESTORED_SHARE)
 
 
 def fuse(one: Detections, other: Detections, share: float = 0.5) -> Detections:

@@ -71,7 +71,9 @@ def report_lines(report: dict[str, Any]) -> list[str]:
             ("n_difficult", "difficult objects, ignored in scoring"),
             ("n_crowd", "crowd regions, ignored in scoring"),
             ("pictures_without_truth", "pictures without objects, where every box counts as false"),
+            ("pictures_without_label_file", "pictures without a label file, taken as empty"),
             ("pictures_without_size", "pictures without a size"),
+            ("split_paths_without_parent", "paths of the split that are not there, read without their first ../"),
             ("renumbered_annotations", "annotations numbered anew from 1"),
             ("renamed_pictures", "files whose <filename> is another, matched by their own name"),
         )

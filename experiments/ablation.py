@@ -5,8 +5,8 @@
 It takes every option of ``python -m deblur.train``; all variants share data, seed and length (``--max-minutes`` or
 ``--steps``). The run's folder ``runs/ablation/NAME`` holds a training run for each variant, ``ablation.csv`` and a
 plot.
-With ``--resume auto``, or a run's folder, and the same options a variant that is done is not trained again, one that
-was interrupted goes on, and others join the table.
+With ``--resume auto``, or a run's folder, a variant that is done is not trained again, one that was interrupted goes
+on, and others join the table; options that are not given are those of the run, and others are refused.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train the variants and compare them; returns the exit code."""
-    options = parse_training_args(build_parser(), argv)
+    options = parse_training_args(build_parser(), argv, _folder_named)
 
     def body() -> int:
         folder, table = ablate(options)
@@ -111,7 +111,7 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
             try:
                 done[name] = train(variant_options(options, name, folder))
             except KeyboardInterrupt:  # goes on with all of them, not with this one alone
-                again = ["--config", str(config), "--resume", str(folder), "--variants", *wanted]
+                again = ["--resume", str(folder), "--variants", *wanted]
                 raise KeyboardInterrupt(f"go on with {shlex.join(again)}") from None
             # What hours have gone into is kept, whatever becomes of the variants to come.
             table = write_table(folder, done)
@@ -144,9 +144,14 @@ def run_folder(options: argparse.Namespace) -> Path:
         if not (folder / "config.yaml").is_file():
             raise DeblurError(f"--resume {folder}: no config.yaml there; name an ablation's folder, or auto")
         return folder
-    folder = options.output / "ablation" / options.name
-    goes_on = options.resume == "auto" and folder.is_dir()
-    return folder if goes_on else create_run("ablation", options.name, options.output)
+    found = _folder_named(options.name, options.output) if options.resume == "auto" else None
+    return found or create_run("ablation", options.name, options.output)
+
+
+def _folder_named(name: str, output: Path) -> Path | None:
+    """The folder that ``--resume auto`` goes on with, or None."""
+    folder = output / "ablation" / name
+    return folder if folder.is_dir() else None
 
 
 def write_table(folder: Path, done: Mapping[str, dict[str, Any]]) -> pd.DataFrame:
@@ -209,8 +214,11 @@ def _differs(options: argparse.Namespace, name: str) -> bool:
 
 def variant_options(options: argparse.Namespace, name: str, folder: Path) -> argparse.Namespace:
     """The options of one variant's training."""
+    from deblur.runs import runs_named
+
     changed = copy.deepcopy(options)
-    changed.name, changed.output, changed.resume = name, folder, "auto"
+    begun = any(runs_named("train", name, folder))
+    changed.name, changed.output, changed.resume = name, folder, "auto" if begun else "never"
     part = name.removeprefix("no-")
     if part in SUBNETWORKS:
         changed.set = [*options.set, f"{part}=false"]

@@ -12,7 +12,6 @@ import safetensors.torch
 from tqdm import tqdm
 
 from deblur.errors import DeblurError
-from deblur.pictures import list_pictures
 from deblur.released import SUFFIX
 from deblur.runs import (
     check_options,
@@ -23,6 +22,7 @@ from deblur.runs import (
     write_json,
     write_yaml,
 )
+from deblur.training.sources import list_sharp
 
 if TYPE_CHECKING:
     import argparse
@@ -45,8 +45,12 @@ def output_of(options: argparse.Namespace, name: str, what: str) -> Path:
 
 
 def pictures_of(folders: Sequence[Path]) -> list[Path]:
-    """The pictures of folders, each once, in order of their paths."""
-    return sorted({file.resolve(): file for folder in folders for file in list_pictures(folder)}.values())
+    """The pictures of the folders of ``--sharp``, each once, in order of their paths.
+
+    Raises:
+        DeblurError: as ``list_sharp``.
+    """
+    return sorted({file.resolve(): file for folder in folders for file in list_sharp(folder)}.values())
 
 
 def begin(options: argparse.Namespace, output: Path, files: list[Path], facts: dict[str, Any]) -> dict[str, Any]:

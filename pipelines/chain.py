@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from detection.fusion import EVEN_SHARE, RESTORED_SHARE, fuse
+from detection.fusion import fuse, two_looks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from detection.types import Detections, Detector
 
     Restorer = Callable[..., NDArray[np.uint8]]
-
-_BELIEVED = 0.5  # a right path mostly comes to more
 
 
 @runtime_checkable
@@ -40,6 +38,16 @@ class RestoresAlong(Protocol):
 
         A path that is not given may be searched for.
         """
+
+
+def restore_with(
+    deblurrer: Restorer, picture: NDArray[np.uint8], path: CameraPath | None
+) -> tuple[NDArray[np.uint8], float | None]:
+    """The picture restored, and where the deblurrer says it how far a path was believed (`RestoresAlong`)."""
+    if isinstance(deblurrer, RestoresAlong):
+        return deblurrer.restore_along(picture, path)
+    # One that knows nothing of paths need not take one.
+    return (deblurrer(picture) if path is None else deblurrer(picture, path)), None
 
 
 class Times(NamedTuple):
@@ -104,18 +112,14 @@ class DeblurDetect:
         """
         start = time.perf_counter()
         restored, believed = picture, None
-        if isinstance(self.deblurrer, RestoresAlong):
-            restored, believed = self.deblurrer.restore_along(picture, path)
-        elif self.deblurrer is not None:
-            # A deblurrer that knows nothing of paths need not take one.
-            restored = self.deblurrer(picture) if path is None else self.deblurrer(picture, path)
+        if self.deblurrer is not None:
+            restored, believed = restore_with(self.deblurrer, picture, path)
         between = time.perf_counter()
         if self.fuse:
-            first, share = picture, RESTORED_SHARE
-            if path is not None and (believed is None or believed >= _BELIEVED):
-                first, share = restored, EVEN_SHARE  # so good that the blurred picture has little to add
+            looks = two_looks(told=path is not None, believed=believed)
+            first = restored if looks.first_restored else picture
             detections, mirrored = self.detector([first, np.ascontiguousarray(restored[:, ::-1])])
-            detections = fuse(detections, mirrored.mirrored(restored.shape[1]), share)
+            detections = fuse(detections, mirrored.mirrored(restored.shape[1]), looks.share)
         else:
             (detections,) = self.detector([restored])
         detections = detections.select(self.confidence)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +28,16 @@ from pipelines.motion_options import add_motion_options, check_motion_options, m
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from typing import TextIO
+
+    from deblur import Deblurrer
+    from detection.yolo import YoloDetector
+    from pipelines.account import Account, Tally
+    from pipelines.motions import Motions
+    from pipelines.sources import Source
 
 SAVED = ("annotated", "deblurred", "side-by-side", "json", "txt", "coco")
 SAVED_BY_DEFAULT = ("annotated", "deblurred")
-MOST_LINES = 20  # of pictures in the printed summary; log.txt has all
 CONFIDENCE, FUSED_CONFIDENCE = 0.25, 0.2
 FOR_A_DEBLURRER = {"full_size": False, "trust_motion": False} | dict.fromkeys(
     ("fuse", "motion", "exposures", "focal_length", "readout")
@@ -170,6 +175,31 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """All that may turn out not to be there or not to go together, before a run has a folder.
+
+    Attributes:
+        sources: what is taken.
+        notes: lines for the user about them.
+        motions: the camera's paths, where they are told.
+        device: that the models are on.
+        deblurrer: None where nothing is restored.
+        detector: reports boxes down to the score that fusing needs.
+        fuse: whether it looks twice.
+        confidence: least score of the boxes that are kept.
+    """
+
+    sources: list[Source]
+    notes: list[str]
+    motions: Motions | None
+    device: str
+    deblurrer: Deblurrer | None
+    detector: YoloDetector
+    fuse: bool
+    confidence: float
+
+
 def deblur_detect(args: argparse.Namespace) -> int:
     """Do what the options say; see `main`.
 
@@ -177,16 +207,26 @@ def deblur_detect(args: argparse.Namespace) -> int:
         DeblurError: a source, the deblurrer, the device or the output folder is not there or cannot be used.
         DetectionError: the detector or one of its classes is not there.
     """
+    from pipelines.account import Account
+    from pipelines.process import stopped_like_ctrl_c
+    from pipelines.run_folder import output_folder, record_run
+    from pipelines.sources import name_of
+
+    loaded = _load(args)
+    folder = output_folder(args.output, "deblur_detect", name_of(args.source[0], loaded.sources[0]))
+    record_run(folder, args, loaded.device, [] if loaded.deblurrer is None else [loaded.deblurrer], loaded.detector)
+    with (folder / "log.txt").open("w", encoding="utf-8") as log, stopped_like_ctrl_c(), Account(folder) as account:
+        _run(args, loaded, folder, account, log)
+    return EXIT_FAILED if account.tally.n_failed else EXIT_DONE
+
+
+def _load(args: argparse.Namespace) -> _Loaded:
+    """Find the sources and load the models; as cheap mistakes as can be come first."""
     from deblur.devices import resolve_device
-    from deblur.naming import parse_deblurrer
-    from deblur.runs import printable, write_json
     from detection.fusion import LOWEST_CONFIDENCE
     from detection.yolo import YoloDetector
-    from pipelines.chain import DeblurDetect
-    from pipelines.process import Process, stopped_like_ctrl_c
-    from pipelines.run_folder import check_output, output_folder, record_run
-    from pipelines.sinks import CocoSink, PictureSink
-    from pipelines.sources import find_sources, name_of
+    from pipelines.run_folder import check_output
+    from pipelines.sources import find_sources
 
     sources, notes = find_sources(args.source)
     check_output(args.output)
@@ -209,84 +249,94 @@ def deblur_detect(args: argparse.Namespace) -> int:
         confidence = FUSED_CONFIDENCE if fuse else CONFIDENCE
     lowest = min(confidence, LOWEST_CONFIDENCE) if fuse else confidence
     detector = YoloDetector(args.detector, device=device, image_size=args.imgsz, confidence=lowest, classes=classes)
-    folder = output_folder(args.output, "deblur_detect", name_of(args.source[0], sources[0]))
-    record_run(folder, args, device, [] if deblurrer is None else [deblurrer], detector)
-    kinds = {kind for group in args.save for kind in group} - ({"deblurred"} if deblurrer is None else set())
-    pictures = PictureSink(folder, kinds, detector.class_names)
-    coco = CocoSink(detector.class_names)
+    return _Loaded(sources, notes, motions, device, deblurrer, detector, fuse, confidence)
+
+
+def _run(args: argparse.Namespace, loaded: _Loaded, folder: Path, account: Account, log: TextIO) -> None:
+    """Process the sources, and write and print what came of it, also after Ctrl-C and SIGTERM."""
+    from deblur.naming import parse_deblurrer
+    from pipelines.account import json_pieces
+    from pipelines.chain import DeblurDetect
+    from pipelines.process import Process
+    from pipelines.sinks import CocoSink, PictureSink
+
+    kinds = {kind for group in args.save for kind in group} - ({"deblurred"} if loaded.deblurrer is None else set())
+    pictures = PictureSink(folder, kinds, loaded.detector.class_names)
+    coco = CocoSink(loaded.detector.class_names) if "coco" in kinds else None
+    chain = DeblurDetect(loaded.deblurrer, loaded.detector, fuse=loaded.fuse, confidence=loaded.confidence)
+    searches = parse_deblurrer(args.deblurrer).searches
+    process = Process(chain, pictures, coco, account, log, loaded.motions, searches=searches)
+    for note in loaded.notes:
+        process.say(note)
+    is_whole = False
+    try:
+        process.run(loaded.sources, args.limit)
+        is_whole = True
+    finally:
+        account.settle()
+        document = _document(loaded, folder, account.tally, args.limit, is_whole=is_whole)
+        account.write(document)
+        if coco is not None:
+            coco.write(folder)
+        if args.json:
+            for piece in json_pieces(document, account.entries()):
+                print(piece, end="")
+            print(flush=True)
+        else:
+            print_summary(account.tally, document["run"], told=loaded.motions is not None)
+    if account.tally.n_failed:
+        process.say(f"{account.tally.n_failed} of {account.n_added} failed:")
+        for error in account.errors():
+            process.say(f"  {error}")
+
+
+def _document(loaded: _Loaded, folder: Path, tally: Tally, limit: int | None, *, is_whole: bool) -> dict[str, Any]:
+    """What ``detections.json`` holds, but for the entries, which are not in memory: ``pictures`` is empty."""
+    from deblur.runs import printable
+
     document: dict[str, Any] = {
         "run": printable(str(folder)),
-        "deblurrer": None if deblurrer is None else deblurrer.name,
-        "detector": detector.name,
-        "fused": fuse,
-        "confidence": confidence,
+        "deblurrer": None if loaded.deblurrer is None else loaded.deblurrer.name,
+        "detector": loaded.detector.name,
+        "fused": loaded.fuse,
+        "confidence": loaded.confidence,
+        "pictures": [],
+        "n_ok": tally.n_ok,
+        "n_failed": tally.n_failed,
     }
-    with (folder / "log.txt").open("w", encoding="utf-8") as log, stopped_like_ctrl_c():
-        chain = DeblurDetect(deblurrer, detector, fuse=fuse, confidence=confidence)
-        process = Process(chain, pictures, coco, log, motions, searches=parse_deblurrer(args.deblurrer).searches)
-        for note in notes:
-            process.say(note)
-        is_whole = False
-        try:
-            process.run(sources, args.limit)
-            is_whole = True
-        finally:  # also after Ctrl-C and SIGTERM: what was done is kept
-            failures = [entry["error"] for entry in process.entries if entry["error"] is not None]
-            n_ok = len(process.entries) - len(failures)
-            document |= {"pictures": process.entries, "n_ok": n_ok, "n_failed": len(failures)}
-            if args.limit is not None:
-                document["limit"] = args.limit
-            if not is_whole:
-                document["interrupted"] = True
-            write_json(folder / "detections.json", document)
-            if "coco" in kinds:
-                coco.write(folder)
-            if args.json:
-                print(json.dumps(document, allow_nan=False), flush=True)
-            else:
-                print_summary(document, told=motions is not None)
-        if failures:
-            process.say(f"{len(failures)} of {len(process.entries)} failed:")
-            for failure in failures:
-                process.say(f"  {failure}")
-    return EXIT_FAILED if failures else EXIT_DONE
+    if limit is not None:
+        document["limit"] = limit
+    if not is_whole:
+        document["interrupted"] = True
+    return document
 
 
-def print_summary(document: dict[str, Any], *, told: bool) -> None:
+def print_summary(tally: Tally, results: str, *, told: bool) -> None:
     """What was found, for a person, on stdout.
 
     Args:
-        document: what ``detections.json`` holds.
+        tally: what the pictures come to.
+        results: the run's folder.
         told: whether paths were told, which may be mistaken, rather than searched for.
     """
-    from pipelines.process import counted
+    from pipelines.account import counted
 
-    entries = [entry for entry in document["pictures"] if entry["error"] is None]
-    total: Counter[str] = Counter()
-    n_stills = 0
-    for entry in entries:
-        names = Counter(detection["class"] for detection in entry["detections"])
-        total += names
-        if "frame" not in entry:
-            n_stills += 1
-            if n_stills <= MOST_LINES:
-                print(f"{entry['file']}: {counted(names)}")
-    if n_stills > MOST_LINES:
-        print(f"... and {n_stills - MOST_LINES} more pictures")
-    print(f"{len(entries)} done, found in all: {counted(total)}")
-    print(_summary_of_paths(entries, told=told), end="")
-    print(f"results: {document['run']}")
+    for still in tally.stills:
+        print(still)
+    if tally.n_stills > len(tally.stills):
+        print(f"... and {tally.n_stills - len(tally.stills)} more pictures")
+    print(f"{tally.n_ok} done, found in all: {counted(tally.found)}")
+    print(_summary_of_paths(tally, told=told), end="")
+    print(f"results: {results}")
 
 
-def _summary_of_paths(entries: Sequence[dict[str, Any]], *, told: bool) -> str:
+def _summary_of_paths(tally: Tally, *, told: bool) -> str:
     """How far camera paths were believed, in a line; nothing where none was told or searched for."""
-    shares = [entry["path_believed"] for entry in entries if "path_believed" in entry]
-    believed = [share for share in shares if share is not None]
-    mean = sum(believed) / len(believed) if believed else 0.0
-    if not told and shares:
-        came = f", and {mean:.0%} of what was restored there came of it" if believed else ""
-        return f"a camera path was found in {len(believed)} of {len(shares)} pictures{came}\n"
-    if believed:
+    mean = tally.believed / tally.n_believed if tally.n_believed else 0.0
+    if not told and tally.n_paths:
+        came = f", and {mean:.0%} of what was restored there came of it" if tally.n_believed else ""
+        return f"a camera path was found in {tally.n_believed} of {tally.n_paths} pictures{came}\n"
+    if tally.n_believed:
         return f"of what was restored {mean:.0%} came of the camera's paths{DOUBTS * (mean < LEAST_BELIEVED)}\n"
     return ""
 

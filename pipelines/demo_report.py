@@ -14,7 +14,7 @@ from detection.consistency import references
 from detection.drawing import BAR, draw_detections, side_by_side
 from detection.picture_scores import score_pictures
 from detection.types import Detections
-from pipelines.process import counted
+from pipelines.account import counted
 from pipelines.sinks import detection_entries
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ def read_ahead(items: Generator[T], depth: int) -> Generator[T]:
 class WriteBehind:
     """Runs jobs in threads, those of a video in one of their own; a context manager that waits for the last.
 
-    What a job raises is raised by a later ``submit`` or at the end. Ctrl-C may come at any wait: what was submitted is
+    What a job raises is raised by a later wait, here or at the end. Ctrl-C may come at any wait: what was submitted is
     done all the same, in its order.
     """
 
@@ -44,21 +44,31 @@ class WriteBehind:
         self._most = n_threads
         self._pending: deque[Future[Any]] = deque()
 
-    def submit(self, job: Callable[[], None], *, in_order: bool = False) -> None:
+    def submit(self, job: Callable[[], T], *, in_order: bool = False) -> Future[T]:
         """Run ``job``; waits while as many are not done as there are threads, for each holds a picture.
 
         Args:
             job: what to do.
             in_order: one at a time and in the order of their coming, as the frames of one video need it.
         """
-        while len(self._pending) >= self._most:
-            self._take_first()
-        self._pending.append((self._lane if in_order else self._pool).submit(job))
+        self.make_room()
+        self._pending.append(submitted := (self._lane if in_order else self._pool).submit(job))
+        return submitted
 
     def follow_up(self, job: Callable[[], T]) -> Future[T]:
         """Have ``job`` run behind all that are ``in_order``, without a wait for room."""
         self._pending.append(follower := self._lane.submit(job))
         return follower
+
+    def make_room(self) -> None:
+        """Wait while as many are not done as there are threads."""
+        while self._pending and (len(self._pending) >= self._most or self._pending[0].done()):
+            self._take_first()
+
+    def settle(self) -> None:
+        """Wait until all are done."""
+        while self._pending:
+            self._take_first()
 
     def _take_first(self) -> None:
         wait([self._pending[0]])  # it stays in the queue meanwhile, or Ctrl-C would make it forgotten
@@ -72,5 +82,5 @@ class WriteBehind:
     ) -> None:
         self._pool.shutdown()
         self._lane.shutdown()
-        while kind is None and self._pending:
-            self._take_first()
+        if kind is None:
+            self.settle()

@@ -1,4 +1,4 @@
-"""The conveyor belt: read ahead, restore and detect, write behind, and keep an account of every picture."""
+"""The conveyor belt: read ahead, restore and detect, write behind, and give an account of every picture."""
 
 from __future__ import annotations
 
@@ -13,44 +13,42 @@ from contextlib import closing, contextmanager
 from functools import partial
 from itertools import groupby, islice
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from deblur.errors import DeblurError
 from deblur.runs import printable
 from detection.errors import DetectionError
+from pipelines.account import counted
 from pipelines.overlap import WriteBehind, read_ahead
 from pipelines.sinks import detection_entries
 from pipelines.sources import count_pictures, read_items
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from concurrent.futures import Future
     from typing import TextIO
 
+    from pipelines.account import Account, Entry
     from pipelines.chain import DeblurDetect, DeblurDetectResult
     from pipelines.motions import Motions
     from pipelines.sinks import CocoSink, PictureSink
     from pipelines.sources import Item, Source
 
-Entry = dict[str, Any]
 READ_AHEAD = 2  # pictures; the network is the slow part, so more would only take memory
 WRITERS = min(4, os.cpu_count() or 1)
 
 
 class Process:
-    """Takes sources through the chain.
-
-    Attributes:
-        entries: one for each picture or frame that is done, in order, as ``detections.json`` holds them: ``file``,
-            ``frame`` (videos only), ``deblurred``, ``detections``, ``time_ms``, ``error``.
-    """
+    """Takes sources through the chain."""
 
     def __init__(
         self,
         chain: DeblurDetect,
         pictures: PictureSink,
-        coco: CocoSink,
+        coco: CocoSink | None,
+        account: Account,
         log: TextIO,
         motions: Motions | None = None,
         *,
@@ -61,15 +59,16 @@ class Process:
         Args:
             chain: restores and detects.
             pictures: writes pictures, videos and label files.
-            coco: collects detections.
+            coco: collects detections; None where nobody asked for it, since it keeps them all in memory.
+            account: gets one entry a picture or frame that is done, in order.
             log: gets one line a picture.
             motions: the camera's paths, where they are known.
             searches: whether the chain searches for them where they are not.
         """
-        self.entries: list[Entry] = []
         self._chain = chain
         self._pictures = pictures
         self._coco = coco
+        self._account = account
         self._log = log
         self._motions = motions
         self._searches = searches
@@ -95,7 +94,7 @@ class Process:
             tqdm(total=total, unit=f" {unit}s", desc="deblur, detect", file=sys.stderr, dynamic_ncols=True) as bar,
         ):
             for source, items_of_source in groupby(islice(items, limit), attrgetter("source")):
-                begin = len(self.entries)
+                begin = self._account.n_added
                 try:
                     for item in items_of_source:
                         self._process(item, writers)
@@ -105,33 +104,39 @@ class Process:
                         self._finish_videos(source, begin, writers)
 
     def _process(self, item: Item, writers: WriteBehind) -> None:
+        self._account.make_room()
         entry = _new_entry(item.source, item.frame, item.read_ms)
         if item.picture is None:
             assert item.error is not None
             self._fail(entry, item.error)
-            self.entries.append(entry)
+            self._account.add(entry)
             return
         try:
             path = None if self._motions is None else self._motions.path_of(item)
             result = self._chain(item.picture, path)
         except (DeblurError, DetectionError) as error:
             self._fail(entry, f"{_title(entry)}: {error}")
-            if item.frame is not None:
-                self._submit(item, None, entry, writers)
-            self.entries.append(entry)
+            written = None if item.frame is None else self._submit(item, None, entry, writers)
+            self._account.add(entry, written)
             return
         if self._motions is not None or self._searches:
             entry["path_believed"] = None if result.believed is None else round(result.believed, 3)
         entry["detections"] = detection_entries(result.detections)
         entry["time_ms"] |= {"deblur": _rounded(result.times.deblur), "detect": _rounded(result.times.detect)}
-        self._submit(item, result, entry, writers)  # first: Ctrl-C while it waits leaves no trace of a picture
-        self.entries.append(entry)
-        self._coco.add(item, result.detections)
+        written = self._submit(
+            item, result, entry, writers
+        )  # first: Ctrl-C while it waits leaves no trace of a picture
+        self._account.add(entry, written)
+        if self._coco is not None:
+            self._coco.add(item, result.detections)
         self._note(f"{_title(entry)}: {counted(Counter(result.detections.class_names))}")
 
-    def _submit(self, item: Item, result: DeblurDetectResult | None, entry: Entry, writers: WriteBehind) -> None:
-        if self._pictures.writes_anything:
-            writers.submit(partial(self._write, item, result, entry), in_order=item.frame is not None)
+    def _submit(
+        self, item: Item, result: DeblurDetectResult | None, entry: Entry, writers: WriteBehind
+    ) -> Future[None] | None:
+        if not self._pictures.writes_anything:
+            return None
+        return writers.submit(partial(self._write, item, result, entry), in_order=item.frame is not None)
 
     def _write(self, item: Item, result: DeblurDetectResult | None, entry: Entry) -> None:
         start = time.perf_counter()
@@ -150,16 +155,15 @@ class Process:
         try:
             wait([closed])
         finally:  # also where Ctrl-C comes while the last frames are written
-            self._account(source, begin, closed.result())
+            self._tell_of_videos(source, begin, closed.result())
 
-    def _account(self, source: Source, begin: int, failures: Mapping[str, str]) -> None:
+    def _tell_of_videos(self, source: Source, begin: int, failures: Mapping[str, str]) -> None:
         if "deblurred" in failures:
-            for entry in self.entries[begin:]:
-                entry["deblurred"] = None
+            self._account.lose_video(begin)
         if failures:
             entry = _new_entry(source)
             self._fail(entry, f"{_title(entry)}: {'; '.join(failures.values())}")
-            self.entries.append(entry)
+            self._account.add(entry)
 
     def _fail(self, entry: Entry, error: str) -> None:
         entry["error"] = printable(error)
@@ -180,11 +184,6 @@ def stopped_like_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def counted(names: Counter[str]) -> str:
-    """For example ``4 person, 1 bus``, most frequent first; ``nothing`` where there is none."""
-    return ", ".join(f"{count} {name}" for name, count in names.most_common()) or "nothing"
 
 
 def _title(entry: Entry) -> str:

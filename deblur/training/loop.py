@@ -1,8 +1,9 @@
 """The training loop behind ``python -m deblur.train``.
 
 A step is: draw the batch (a pure function of seed and step), cut and blur it on the device, one forward and backward
-pass, clip, step, average. Everything that a later step depends on is in the checkpoint, so a run that was killed ends
-with the same weights as one that was not.
+pass, clip, step, average. Everything that a later step depends on is in the checkpoint, so a run by ``--steps`` that
+was killed ends with the same weights as one that was not. By ``--max-minutes`` the learning rate, the size of crops and
+the end follow the clock, and no two runs are the same.
 """
 
 from __future__ import annotations
@@ -215,7 +216,7 @@ class Trainer:
             if self.stop_requested:
                 self._save()
                 self.accelerator.wait_for_everyone()
-                again = shlex.join(["--config", str(self.folder / "config.yaml"), "--resume", str(self.folder)])
+                again = shlex.join(["--resume", str(self.folder)])
                 says = [f"saved at step {progress.step}; go on with {again}"] * self.accelerator.is_main_process
                 raise KeyboardInterrupt(*says)
             if scores is None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from deblur.blur import BlurSpec, Motion, draw_motion
 from deblur.exposure.kernels import PlacedKernels, kernels_along
-from deblur.exposure.paths import as_measured, camera_path
+from deblur.exposure.paths import felt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -133,8 +133,8 @@ def _plan(draw: Draw, width: int, height: int, recipe: Recipe, crop: int) -> Cro
         motion = draw_motion(spec, generator, max(width, crop), max(height, crop))
     blur = PlannedBlur(spec, int(generator.integers(2**31)), gain)
     if motion is not None and recipe.path_share and generator.uniform() < recipe.path_share:
-        # As a sensor measures the path, with its errors.
-        told = kernels_along(as_measured(camera_path(motion.cropped(*corner)), generator), crop, crop)
+        # As a gyroscope measures the path, with its errors, which is what a network is told in use.
+        told = kernels_along(felt(motion.cropped(*corner), generator), crop, crop)
     return replace(plan, blur=blur, motion=motion, told=told)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -239,6 +240,9 @@ def open_run(options: argparse.Namespace, accelerator: Accelerator) -> tuple[Pat
         else:
             found[0] = folder = create_run("train", options.name, options.output)
             (folder / "weights").mkdir()
+            if options.resume == "auto":
+                none = f"no run named {options.name} in {folder.parent} was saved"
+                print(f"--resume auto: {none}, and {folder} is a new one", file=sys.stderr)
     folder, state_file = broadcast_object_list(found)
     return folder, load_checkpoint(state_file) if state_file is not None else None
 
@@ -271,8 +275,17 @@ def find_resumable(options: argparse.Namespace) -> Path | None:
         if not (folder / "weights" / "state.pt").is_file():
             raise DeblurError(f"--resume {folder}: no weights/state.pt there; name the folder of a training run")
         return folder
-    folders = runs_named("train", options.name, options.output)
-    states = [folder / "weights" / "state.pt" for folder in folders if _recorded_name(folder) == options.name]
+    return newest_saved(options.name, options.output)
+
+
+def newest_saved(name: str, output: Path) -> Path | None:
+    """The folder of the newest training run of a name that has a training state, or None.
+
+    Raises:
+        DeblurError: what says which run a folder holds is damaged.
+    """
+    folders = runs_named("train", name, output)
+    states = [folder / "weights" / "state.pt" for folder in folders if _recorded_name(folder) == name]
     resumable = [state for state in states if state.is_file()]
     return max(resumable, key=lambda file: file.stat().st_mtime).parent.parent if resumable else None
 

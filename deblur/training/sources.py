@@ -22,6 +22,8 @@ from tqdm import tqdm
 
 from deblur.errors import DeblurError
 from deblur.pictures import list_pictures, match_pictures, picture_size, read_picture, scale_down, scaled_size
+from deblur.prepare.data_sets import SPLITS
+from deblur.prepare.placing import MANIFEST
 from deblur.scenes import by_numbers, scene_of, take_scenes
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 Kind = Literal["sharp", "pairs", "frames"]
 FEWEST_FRAMES = 5
 """Of a part of a video that is worth averaging."""
+_CHECKS_WHOLE = (
+    "; only headers were read so far: python -m deblur.prepare sharp (or pairs) DIR DEST reads every file whole and "
+    "lists all that are broken"
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,8 @@ def parse_source(kind: Kind, text: str, option: str = "") -> Source:
     frames a video.
 
     Raises:
-        DeblurError: a folder is missing or empty, a blurred picture has no sharp one, or the weight is not above 0.
+        DeblurError: a folder is missing or empty, a blurred picture has no sharp one, pictures given as sharp are not
+            all so, or the weight is not above 0.
     """
     option = option or f"--{kind}"
     path, equals, number = text.rpartition("=")
@@ -72,11 +79,12 @@ def parse_source(kind: Kind, text: str, option: str = "") -> Source:
         raise DeblurError(f"{option} {text}: the weight must be above 0")
     folder = Path(path if equals else text)
     if kind == "pairs":
+        _refuse_whole_set(folder, option)
         examples = [
             Example(kind, (blurred, sharp)) for _, blurred, sharp in match_pictures(folder / "blur", folder / "sharp")
         ]
     elif kind == "sharp":
-        examples = [Example(kind, (file,)) for file in list_pictures(folder)]
+        examples = [Example(kind, (file,)) for file in list_sharp(folder)]
     else:
         videos: dict[Path, list[Path]] = {}
         for file in list_pictures(folder):
@@ -91,6 +99,43 @@ def parse_source(kind: Kind, text: str, option: str = "") -> Source:
             Example(kind, tuple(sorted(files, key=lambda file: by_numbers(file.stem)))) for files in videos.values()
         ]
     return Source(kind, folder, weight, tuple(examples))
+
+
+def list_sharp(folder: Path) -> list[Path]:
+    """The pictures below a folder that ``--sharp`` names, as ``list_pictures`` lists them.
+
+    Raises:
+        DeblurError: as ``list_pictures``; or by where they lie some are blurred, beside the sharp ones of pairs, or are
+            those that `deblur.prepare` set aside.
+    """
+    files = list_pictures(folder)
+    places = {file.parent.relative_to(folder).parts for file in files}
+    blur, sharp = (
+        {parts[:at] for parts in places for at, part in enumerate(parts) if part == side} for side in ("blur", "sharp")
+    )
+    both = sorted(blur & sharp, key=lambda parts: ("train" not in parts, parts))
+    if both:
+        place, more = folder.joinpath(*both[0]), f" (and {len(both) - 1} more)" if len(both) > 1 else ""
+        raise DeblurError(
+            f"--sharp {folder}: {place}{more} holds blur/ beside sharp/, and what is blurred is not to be learnt as "
+            f"sharp; give {place / 'sharp'}, or as pairs: --pairs {place}"
+        )
+    splits = [parts for parts in sorted(sharp) if parts and parts[-1] in SPLITS]
+    for above in sorted({parts[:-1] for parts in splits}):
+        place, found = folder.joinpath(*above), [split for split in SPLITS if (*above, split) in splits]
+        if len(found) > 1 and (place / MANIFEST).is_file():
+            raise DeblurError(
+                f"--sharp {folder}: {place} was prepared as {', '.join(found)}, which are not to be mixed; give "
+                f"{place / found[0] / 'sharp'}"
+            )
+    return files
+
+
+def _refuse_whole_set(folder: Path, option: str) -> None:
+    """Refuse a folder of pairs that is the whole of what `deblur.prepare` wrote, and say which part is meant."""
+    part = folder / ("val" if option == "--val-pairs" else "train")
+    if not (folder / "blur").exists() and (part / "blur").is_dir():
+        raise DeblurError(f"{option} {folder}: {folder / 'blur'} does not exist, {part / 'blur'} does; give {part}")
 
 
 def hold_out(source: Source, share: float, seed: int) -> tuple[Source, tuple[Example, ...]]:
@@ -151,7 +196,8 @@ def check_readable(examples: Iterable[Example], max_side: int | None) -> int:
     """Read every file's header; return the bytes that all pictures take in memory as uint8 RGB.
 
     Raises:
-        DeblurError: names the files that cannot be opened, up to ten, before training starts.
+        DeblurError: names the files that cannot be opened, up to ten, before training starts, and what finds the others
+            that are broken: to decode all files of a large set takes many minutes.
     """
     total, broken = 0, []
     for example in examples:
@@ -167,14 +213,14 @@ def check_readable(examples: Iterable[Example], max_side: int | None) -> int:
             total += round(3 * width * height * scale**2)
         if len(sizes) > 1:
             broken.append(f"{example.files[0]} and {example.files[-1]} (sizes differ: {sorted(sizes)})")
-    _refuse(broken)
+    _refuse(broken, _CHECKS_WHOLE)
     return total
 
 
-def _refuse(broken: Sequence[str]) -> None:
+def _refuse(broken: Sequence[str], further: str = "") -> None:
     if broken:
         more = f" and {len(broken) - 10} more" if len(broken) > 10 else ""
-        raise DeblurError(f"{len(broken)} training files cannot be used: {'; '.join(broken[:10])}{more}")
+        raise DeblurError(f"{len(broken)} training files cannot be used: {'; '.join(broken[:10])}{more}{further}")
 
 
 class PictureStore:

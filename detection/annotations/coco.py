@@ -20,7 +20,8 @@ def read_coco(path: Path, class_names: Sequence[str], *, strict: bool = False) -
 
     Boxes and areas are taken as they are, also where a box leaves its picture; a box without width or height is left
     out. Pictures and categories keep their numbers, annotations are counted anew from 1 (number 0, or one number
-    twice, makes pycocotools lose matches), and the report says where that was needed.
+    twice, makes pycocotools lose matches), and the report says where that was needed. Numbers of pictures and
+    categories are whole, at least 0, and may be written ``963.0``, as pandas does.
 
     Args:
         path: The JSON file.
@@ -104,9 +105,10 @@ def _entries(path: Path, content: dict[str, Any], key: str) -> list[tuple[str, d
 
 def _whole(place: str, entry: dict[str, Any], key: str) -> int:
     value = entry.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    number = int(value) if isinstance(value, float) and value.is_integer() else value
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
         raise DetectionError(f"{place}: {key} is {value!r}, not a whole number")
-    return value
+    return number
 
 
 def _text(place: str, entry: dict[str, Any], key: str) -> str:
@@ -132,6 +134,10 @@ def _number(place: str, value: Any) -> float:
 
 def _box(place: str, entry: dict[str, Any]) -> list[float]:
     box = entry.get("bbox")
+    if box is None and entry.get("segmentation"):
+        raise DetectionError(
+            f"{place}: it has a segmentation but no bbox, which is needed: add the box around it, [x, y, width, height]"
+        )
     if not isinstance(box, list) or len(box) != 4:
         raise DetectionError(f"{place}: bbox is {box!r}, not [x, y, width, height]")
     return [_number(f"{place}: bbox", edge) for edge in box]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from PIL import Image, TiffImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from detection.annotations.builder import Box, TruthBuilder, files_below
 from detection.errors import DetectionError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _DAMAGED = (OSError, SyntaxError, ValueError, LookupError, struct.error)  # what Pillow raises on a damaged header
+_OVERSHOOT = 0.01  # beyond 0 and 1, as rounding leaves it; ultralytics allows as much
+_PNG_MARKS = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")  # the chunks that may hold an orientation
 _ORIENTATION = 0x0112  # EXIF tag; 5 to 8 turn the picture by a quarter
 
 
@@ -28,9 +30,13 @@ def read_yolo(path: Path, class_names: Sequence[str], *, split: str = "val", str
     """Read one split of a YOLO data file.
 
     The split is a folder of pictures, a text file that lists them, or a list of such; relative to the data file's
-    ``path``, itself relative to the data file. The labels of ``images/a.jpg`` are ``labels/a.txt``, or ``a.txt`` beside
-    it; a picture without that file has no objects. A row is ``class cx cy w h`` as fractions of the upright picture, or
-    ``class x1 y1 x2 y2 x3 y3 ...``, a polygon, of which the box around it is taken.
+    ``path``, itself relative to the data file. A path that is not there is read without the ``../`` it begins with, as
+    Roboflow's data files mean it.
+
+    The labels of ``images/a.jpg`` are ``labels/a.txt``, or ``a.txt`` beside it; a picture without that file has no
+    objects. A row is ``class cx cy w h`` as fractions of the upright picture, or ``class x1 y1 x2 y2 x3 y3 ...``, a
+    polygon, of which the box around it is taken; a number further than 0.01 beyond 0 or 1 is no fraction and refused.
+    Where the data file has ``kpt_shape``, every row is a box with keypoints behind it, which are not read.
 
     Args:
         path: ``data.yaml``, with ``names`` as a list or a mapping of numbers to names.
@@ -43,25 +49,31 @@ def read_yolo(path: Path, class_names: Sequence[str], *, split: str = "val", str
     """
     content = _read_yaml(path)
     names = _names(path, content.get("names"))
+    keypoints = _keypoint_numbers(path, content.get("kpt_shape"))
     root = path.parent / str(content.get("path") or "")
     builder = TruthBuilder(path, "yolo", class_names, repair=True)
-    unlabelled = []
-    for relative, picture in _pictures(path, root, content, split):
+    unlabelled: dict[str, Path] = {}
+    pictures, nearer = _pictures(path, root, content, split)
+    for relative, picture in pictures:
         width, height = _upright_size(picture)
         stem = builder.add_picture(relative, width, height)
-        label = _label_file(picture)
+        places = _label_places(picture)
+        label = next((place for place in places if place.is_file()), None)
         if label is None:
-            unlabelled.append(stem)
+            unlabelled[stem] = places[0]
             continue
         for number, line in enumerate(_lines(label), start=1):
             row = line.split()
             if row:
-                index, box = _parse(f"{label}:{number}", row, width, height)
+                index, box = _parse(f"{label}:{number}", row, keypoints, width, height)
                 if index not in names:
                     raise DetectionError(f"{label}:{number}: class {index} is not among the names of {path}")
                 builder.add_object(stem, names[index], box)
+    if nearer:
+        builder.note("split_paths_without_parent", nearer)
     if unlabelled:
-        builder.note("pictures_without_label_file", unlabelled)
+        builder.note("pictures_without_label_file", list(unlabelled))
+        builder.note("label_file_looked_for", str(next(iter(unlabelled.values()))))
     annotated = {name for raw in names.values() if (name := builder.names.find(raw)) is not None}
     return builder.finish(strict=strict, annotated=annotated)
 
@@ -96,14 +108,34 @@ def _names(path: Path, entry: Any) -> dict[int, str]:
     return names
 
 
-def _pictures(path: Path, root: Path, content: dict[str, Any], split: str) -> list[tuple[str, Path]]:
+def _keypoint_numbers(path: Path, shape: Any) -> int | None:
+    """How many numbers of keypoints follow the box in every row; None where rows have none."""
+    if shape is None:
+        return None
+    if isinstance(shape, list) and len(shape) == 2 and all(type(number) is int for number in shape):
+        count, each = shape
+        if count > 0 and each in {2, 3}:
+            return count * each
+    raise DetectionError(
+        f"{path}: kpt_shape is {shape!r:.60}, not two whole numbers: how many keypoints, and 2 or 3 for the numbers of "
+        "each"
+    )
+
+
+def _pictures(path: Path, root: Path, content: dict[str, Any], split: str) -> tuple[list[tuple[str, Path]], list[str]]:
+    """The name and file of every picture of a split, and the paths that were read without their first ``../``."""
     entry = content.get(split)
     if not entry:
         raise DetectionError(f"{path} has no split {split!r}")
     found: list[tuple[str, Path]] = []
+    nearer: list[str] = []
     for each in entry if isinstance(entry, list) else [entry]:
         place = root / str(each)
+        below = root / str(each).removeprefix("../")
         try:
+            if not place.exists() and below.exists():
+                place = below
+                nearer.append(str(each))
             is_folder = place.is_dir()
         except OSError as error:  # no path at all
             raise DetectionError(f"{path}: {split} is {each!r:.60}...: {error.strerror}") from error
@@ -117,7 +149,7 @@ def _pictures(path: Path, root: Path, content: dict[str, Any], split: str) -> li
             raise DetectionError(f"{path}: {split} is {each!r}, but there is no {place}")
     if not found:
         raise DetectionError(f"{path}: split {split!r} holds no pictures")
-    return found
+    return found, nearer
 
 
 def _below_images(line: str) -> str:
@@ -127,16 +159,15 @@ def _below_images(line: str) -> str:
     return "/".join(parts[places[-1] + 1 :]) if places else parts[-1]
 
 
-def _label_file(picture: Path) -> Path | None:
+def _label_places(picture: Path) -> list[Path]:
+    """Where the label file of a picture may lie, the likeliest first."""
     parts = list(picture.parts)
     places = [index for index, part in enumerate(parts[:-1]) if part == "images"]
-    if places:
-        parts[places[-1]] = "labels"
-        label = Path(*parts).with_suffix(".txt")
-        if label.is_file():
-            return label
     beside = picture.with_suffix(".txt")
-    return beside if beside.is_file() else None
+    if not places:
+        return [beside]
+    parts[places[-1]] = "labels"
+    return [Path(*parts).with_suffix(".txt"), beside]
 
 
 def _lines(path: Path) -> list[str]:
@@ -159,10 +190,18 @@ def _upright_size(path: Path) -> tuple[int, int]:
                     width, height = (
                         picture.tag_v2[tag] for tag in (TiffImagePlugin.IMAGEWIDTH, TiffImagePlugin.IMAGELENGTH)
                     )
-                turned = _orientation(picture) in {5, 6, 7, 8}
+                turned = _says_orientation(path, picture) and _orientation(picture) in {5, 6, 7, 8}
     except (*_DAMAGED, Image.DecompressionBombError) as error:
         raise DetectionError(f"cannot read the picture {path}: {error}") from error
     return (height, width) if turned else (width, height)
+
+
+def _says_orientation(path: Path, picture: Image.Image) -> bool:
+    """Whether Pillow should look for an orientation: of a PNG it would decode all pixels to look behind them too."""
+    if not isinstance(picture, PngImagePlugin.PngImageFile):
+        return True
+    content = path.read_bytes()
+    return any(mark in content for mark in _PNG_MARKS)
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -172,14 +211,34 @@ def _orientation(picture: Image.Image) -> int:
         return 1
 
 
-def _parse(place: str, row: list[str], width: int, height: int) -> tuple[int, Box]:
+def _parse(place: str, row: list[str], keypoints: int | None, width: int, height: int) -> tuple[int, Box]:
+    """Number of the class and box in pixels; ``keypoints`` as of `_keypoint_numbers`."""
     try:
-        index = int(row[0])
-        numbers = [float(text) for text in row[1:]]
+        number, *numbers = map(float, row)
+        if not number.is_integer():
+            raise ValueError(f"{number} is no class")
     except ValueError as error:
         raise DetectionError(f"{place}: {' '.join(row)[:60]!r} is not 'class cx cy w h'") from error
+    if keypoints is not None:
+        if len(numbers) != 4 + keypoints:
+            raise DetectionError(
+                f"{place}: {len(numbers)} numbers after the class, but with the kpt_shape of the data file a row has "
+                f"{4 + keypoints}: cx cy w h and the keypoints"
+            )
+        numbers = numbers[:4]
+    elif len(numbers) == 5 and 0 <= numbers[4] <= 1:
+        raise DetectionError(
+            f"{place}: a sixth number looks like a score: these are detections, which are no annotations; "
+            "a row of truth is 'class cx cy w h'"
+        )
     if not all(map(math.isfinite, numbers)) or (len(numbers) != 4 and (len(numbers) < 6 or len(numbers) % 2)):
         raise DetectionError(f"{place}: {len(numbers)} finite numbers after the class, 4 or a polygon are needed")
+    strange = next((number for number in numbers if not -_OVERSHOOT <= number <= 1 + _OVERSHOOT), None)
+    if strange is not None:
+        raise DetectionError(
+            f"{place}: the row has numbers {'above 1' if strange > 1 else 'below 0'} ({strange:g}): YOLO rows are "
+            "fractions of the picture; divide pixels by its width and height"
+        )
     if len(numbers) == 4:
         center_x, center_y, box_width, box_height = numbers
         edges = (
@@ -191,4 +250,4 @@ def _parse(place: str, row: list[str], width: int, height: int) -> tuple[int, Bo
     else:
         xs, ys = numbers[::2], numbers[1::2]
         edges = (min(xs), min(ys), max(xs), max(ys))
-    return index, (edges[0] * width, edges[1] * height, edges[2] * width, edges[3] * height)
+    return int(number), (edges[0] * width, edges[1] * height, edges[2] * width, edges[3] * height)

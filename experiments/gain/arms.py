@@ -20,6 +20,7 @@ from experiments.gain.plan import peer_folder
 from experiments.gain.protocol import rounded
 from experiments.gain.records import BLURRED, SHARP, BlurRecord, deblurred_arm, sharp_through_arm
 from experiments.gain.restoration import restoration_scores
+from pipelines.chain import restore_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -98,11 +99,10 @@ def build_arms(plan: Plan, cache: Cache, folder: Path) -> Arms:
             path_of = plan.paths
             ingredients["paths"] = plan.paths.sha256
 
-        def make(pixels: NDArray[np.uint8], stem: str) -> NDArray[np.uint8]:
-            if not deblurrer.takes_path:
-                return deblurrer.restore(pixels)
+        def make(pixels: NDArray[np.uint8], stem: str) -> tuple[NDArray[np.uint8], float | None]:
             height, width = pixels.shape[:2]
-            return deblurrer.restore(pixels, path_of(stem, width, height))
+            path = path_of(stem, width, height) if deblurrer.takes_path else None
+            return restore_with(deblurrer.restore, pixels, path)
 
         return MadeSet(arm, source.blur, source, place, cache, ingredients, make)
 
@@ -117,13 +117,14 @@ def build_arms(plan: Plan, cache: Cache, folder: Path) -> Arms:
         for blur in blurred:
             deblurred[blur, name] = there(deblurred_arm(name), blur, peer_folder(settings, peer, blur))
     if settings.fuse:
-        add_fused(sharp, through, blurred, deblurred)
+        told = {deblurrer.name for deblurrer in plan.deblurrers if deblurrer.takes_path}
+        add_fused(sharp, through, blurred, deblurred, told)
     return Arms(sharp, through, blurred, deblurred, sizes)
 
 
 def _synthetic(spec: BlurSpec, seed: int, sharp: PictureSet, folder: Path, cache: Cache) -> MadeSet:
-    def make(pixels: NDArray[np.uint8], stem: str) -> NDArray[np.uint8]:
-        return synthesize(pixels, spec, seed, stem)
+    def make(pixels: NDArray[np.uint8], stem: str) -> tuple[NDArray[np.uint8], None]:
+        return synthesize(pixels, spec, seed, stem), None
 
     place = folder / BLURRED / file_name_of(str(spec))
     return MadeSet(BLURRED, str(spec), sharp, place, cache, {"blur": _blur_ingredients(spec), "seed": seed}, make)
@@ -170,10 +171,10 @@ class Bench:
         for start in range(0, len(stems), CHUNK):
             chunk = stems[start : start + CHUNK]
             for pictures in self._arms.sets:
-                seen = pictures.parts if isinstance(pictures, FusedSet) else (pictures,)
+                # What else is looked at for fused boxes is the picture set of another arm.
+                seen = pictures.mirrored if isinstance(pictures, FusedSet) else pictures
                 for loaded in self._detectors:
-                    for part in seen:
-                        self._detect(loaded, part, chunk)
+                    self._detect(loaded, seen, chunk)
                 if self._arms.sharp is not None and pictures is not self._arms.sharp:
                     for stem in chunk:
                         self._against_sharp(pictures, stem)
@@ -182,8 +183,9 @@ class Bench:
     def detections(self, loaded: LoadedDetector, pictures: PictureSet, stem: str) -> Detections:
         """The boxes on one picture, boxes rounded to 0.001 pixels and scores to 0.000001, as they are saved."""
         if isinstance(pictures, FusedSet):
-            first, second = (self.detections(loaded, part, stem) for part in pictures.parts)
-            return fused_boxes(first, second, pictures.share)
+            first, share = pictures.first(stem)
+            one, other = (self.detections(loaded, seen, stem) for seen in (first, pictures.mirrored))
+            return fused_boxes(one, other, share)
         value = self._cache.get("detections", self._detection_key(loaded, pictures, stem))
         if value is None:
             self._detect(loaded, pictures, [stem])

@@ -14,6 +14,7 @@ _PROJECT = Path(__file__).resolve().parents[2]
 _CODE = (
     *(f"{folder}/**/*.py" for folder in ("deblur", "detection", "experiments/gain")),
     "experiments/recorded_paths.py",
+    "pipelines/chain.py",
     "pipelines/motions.py",
 )
 

@@ -1,7 +1,8 @@
 """Arms whose boxes come from two looks at a scene, the second one at a mirror image.
 
-The first look is at the picture as it came, and where a network was told the camera's path at what it restored; the
-second one is at the mirror image of what was restored. Of the control both are at the picture as it came.
+The second look is at the mirror image of what was restored, the first one at the picture as it came, or at what was
+restored along a path that was told and believed (`detection.fusion.two_looks`). Of the control both are at the picture
+as it came.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deblur.exposure.paths import GYROSCOPE
-from detection.fusion import EVEN_SHARE, RESTORED_SHARE, SAME_OBJECT, fuse
+from detection.fusion import EVEN_SHARE, SAME_OBJECT, Looks, fuse, two_looks
 from detection.types import Detections
 from experiments.gain.cache import key_of
-from experiments.gain.picture_sets import pixel_hash
+from experiments.gain.picture_sets import MadeSet, pixel_hash
 from experiments.gain.protocol import MAX_DETECTIONS, rounded
 from experiments.gain.records import (
     CONTROL,
@@ -26,7 +26,7 @@ from experiments.gain.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -54,29 +54,35 @@ class MirroredSet:
 
 
 class FusedSet:
-    """An arm without pictures of its own: what a detector finds in two sets is fused.
+    """An arm without pictures of its own: what a detector finds in two looks is fused.
 
     Args:
         arm: whose boxes they are.
-        parts: the two sets that are detected in.
-        shown: the set to look at, and to compare with sharp pictures.
-        share: weight of the second part.
+        came: the pictures as they came.
+        restored: what was restored of them: the pictures to show, and to compare with sharp ones.
+        looks: how a picture is looked at, by stem.
     """
 
-    def __init__(self, arm: str, parts: tuple[PictureSet, PictureSet], shown: PictureSet, share: float) -> None:
+    def __init__(self, arm: str, came: PictureSet, restored: PictureSet, looks: Callable[[str], Looks]) -> None:
         self.arm = arm
-        self.blur = shown.blur
-        self.parts = parts
-        self.share = share
-        self._shown = shown
+        self.blur = restored.blur
+        self.mirrored = MirroredSet(restored)
+        self._came = came
+        self._restored = restored
+        self._looks = looks
+
+    def first(self, stem: str) -> tuple[PictureSet, float]:
+        """Where the first look at a picture is; and the weight of the second one, which is at ``mirrored``."""
+        looks = self._looks(stem)
+        return (self._restored if looks.first_restored else self._came), looks.share
 
     def sha256(self, stem: str) -> str:
-        """`pixel_hash` of the picture shown."""
-        return self._shown.sha256(stem)
+        """`pixel_hash` of the restored picture."""
+        return self._restored.sha256(stem)
 
     def pixels(self, stem: str) -> NDArray[np.uint8]:
-        """The picture shown."""
-        return self._shown.pixels(stem)
+        """The restored picture."""
+        return self._restored.pixels(stem)
 
 
 def add_fused(
@@ -84,6 +90,7 @@ def add_fused(
     through: dict[str, PictureSet],
     blurred: Mapping[str, PictureSet],
     deblurred: dict[tuple[str, str], PictureSet],
+    told: Collection[str],
 ) -> None:
     """Put beside every deblurrer the boxes of two looks; two at the picture as it came are the control.
 
@@ -92,33 +99,34 @@ def add_fused(
         through: deblurrer to sharp pictures put through it; added to.
         blurred: blur to pictures.
         deblurred: (blur, deblurrer) to restored pictures; added to.
+        told: the deblurrers that are told the camera's path.
     """
     restored = dict(deblurred)
     for (blur, name), pictures in restored.items():
         arm = deblurred_arm(fused_name(name))
-        deblurred[blur, fused_name(name)] = _two_looks(arm, name, blurred[blur], pictures)
+        looks = _looks_of(pictures, told=name in told)
+        deblurred[blur, fused_name(name)] = FusedSet(arm, blurred[blur], pictures, looks)
     for blur, source in blurred.items():
-        deblurred[blur, CONTROL] = FusedSet(deblurred_arm(CONTROL), (source, MirroredSet(source)), source, EVEN_SHARE)
+        deblurred[blur, CONTROL] = FusedSet(deblurred_arm(CONTROL), source, source, _alike)
     if sharp is None:
         return
     for name, pictures in list(through.items()):
         arm = sharp_through_arm(fused_name(name))
-        through[fused_name(name)] = _two_looks(arm, name, sharp, pictures)
-    through[CONTROL] = FusedSet(sharp_through_arm(CONTROL), (sharp, MirroredSet(sharp)), sharp, EVEN_SHARE)
+        through[fused_name(name)] = FusedSet(arm, sharp, pictures, _looks_of(pictures, told=name in told))
+    through[CONTROL] = FusedSet(sharp_through_arm(CONTROL), sharp, sharp, _alike)
 
 
-def _two_looks(arm: str, deblurrer: str, came: PictureSet, restored: PictureSet) -> FusedSet:
-    first = restored if _is_told(deblurrer) else came
-    return FusedSet(arm, (first, MirroredSet(restored)), restored, _share_of(deblurrer))
+def _looks_of(restored: PictureSet, *, told: bool) -> Callable[[str], Looks]:
+    def looks(stem: str) -> Looks:
+        believed = restored.believed(stem) if told and isinstance(restored, MadeSet) else None
+        return two_looks(told=told, believed=believed)
+
+    return looks
 
 
-def _is_told(deblurrer: str) -> bool:
-    return deblurrer.endswith(GYROSCOPE)
-
-
-def _share_of(deblurrer: str) -> float:
-    """Weight of the second look."""
-    return EVEN_SHARE if _is_told(deblurrer) else RESTORED_SHARE
+def _alike(_: str) -> Looks:
+    """Of the control: nothing was restored."""
+    return Looks(False, EVEN_SHARE)
 
 
 def fused_boxes(one: Detections, other: Detections, share: float) -> Detections:
@@ -128,19 +136,18 @@ def fused_boxes(one: Detections, other: Detections, share: float) -> Detections:
     return Detections.ordered(boxes[:MAX_DETECTIONS], scores[:MAX_DETECTIONS], names[:MAX_DETECTIONS])
 
 
-def fused_records(records: Sequence[DeblurrerRecord]) -> list[DeblurrerRecord]:
+def fused_records(records: Sequence[DeblurrerRecord], told: Collection[str]) -> list[DeblurrerRecord]:
     """What metrics say of fused boxes, beside what restores.
 
     Args:
         records: of what restores.
+        told: the names of those that are told the camera's path.
     """
-    fused = [
-        DeblurrerRecord(
-            fused_name(record.name),
-            "fused",
-            key_of(part=record.identity, iou=SAME_OBJECT, share=_share_of(record.name), told=_is_told(record.name)),
-        )
-        for record in records
-    ]
+    fused = []
+    for record in records:
+        is_told = record.name in told
+        share = two_looks(told=is_told, believed=None).share
+        digest = key_of(part=record.identity, iou=SAME_OBJECT, share=share, told=is_told)
+        fused.append(DeblurrerRecord(fused_name(record.name), "fused", digest))
     # Of the control what it was called by before others were looked at mirrored: nothing about it has changed.
     return [*fused, DeblurrerRecord(CONTROL, "fused", key_of(part=MIRRORED, iou=SAME_OBJECT))]

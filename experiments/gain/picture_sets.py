@@ -100,7 +100,8 @@ class MadeSet:
         cache: where it is kept how each was made; a picture without such a record, or with other pixels than the
             record says, is made again.
         ingredients: what the result depends on beside the source's pixels and the stem.
-        make: (source pixels, stem) to pixels of the same size.
+        make: (source pixels, stem) to pixels of the same size, and how far a camera's path was believed in making them
+            (`pipelines.chain.RestoresAlong`).
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class MadeSet:
         folder: Path,
         cache: Cache,
         ingredients: Mapping[str, Any],
-        make: Callable[[NDArray[np.uint8], str], NDArray[np.uint8]],
+        make: Callable[[NDArray[np.uint8], str], tuple[NDArray[np.uint8], float | None]],
     ) -> None:
         self.arm = arm
         self.blur = blur
@@ -149,6 +150,14 @@ class MadeSet:
         record = self._record(stem)
         return None if record is None else record["ms"]
 
+    def believed(self, stem: str) -> float | None:
+        """How far a camera's path was believed in making one picture, which is made if need be."""
+        record = self._record(stem)
+        if record is None:
+            self._made(stem)
+            record = self._record(stem)
+        return None if record is None else record["believed"]
+
     def _record(self, stem: str) -> dict[str, Any] | None:
         return self._cache.get("pictures", self._key(stem)) if self.path(stem).is_file() else None
 
@@ -158,10 +167,11 @@ class MadeSet:
     def _made(self, stem: str) -> NDArray[np.uint8]:
         source = self._source.pixels(stem)
         start = time.perf_counter()
-        picture = self._make(source, stem)
+        picture, believed = self._make(source, stem)
         milliseconds = 1000 * (time.perf_counter() - start)
         if picture.shape != source.shape or picture.dtype != np.uint8:
             raise TypeError(f"{self.arm} made {picture.dtype} {picture.shape} of a picture {source.shape}")
         write_picture(self.path(stem), picture)
-        self._cache.put("pictures", self._key(stem), {"sha256": pixel_hash(picture), "ms": milliseconds})
+        record = {"sha256": pixel_hash(picture), "ms": milliseconds, "believed": believed}
+        self._cache.put("pictures", self._key(stem), record)
         return picture

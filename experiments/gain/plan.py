@@ -11,12 +11,14 @@ from detection.class_choice import check_classes
 from experiments.gain.inputs import Truths, check_sizes, match_folder, read_truths
 from experiments.gain.picture_sets import file_name_of
 from experiments.gain.records import CONTROL, fused_name
+from experiments.gain.scores import truths_by_class
 from experiments.recorded_paths import NO_PATHS, TELLS_NOBODY, RecordedPaths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from detection.truth import GroundTruth
     from experiments.gain.settings import LoadedDeblurrer, LoadedDetector, Settings, Tools
 
 
@@ -47,7 +49,7 @@ def plan(settings: Settings, tools: Tools) -> Plan:
     """Load what the settings name and find every file, as far as that can be done without making anything.
 
     Raises:
-        DeblurError: pictures, folders or names that do not fit together.
+        DeblurError: pictures, folders or names that do not fit together, or no object to score a detector on.
         DetectionError: annotations, weights or classes that cannot be used.
     """
     detectors = [tools.load_detector(name) for name in settings.detectors]
@@ -61,6 +63,8 @@ def plan(settings: Settings, tools: Tools) -> Plan:
     _check_blurs(settings, deblurrers)
     class_names = {loaded.detector.name: loaded.detector.class_names for loaded in detectors}
     truths = read_truths(settings.annotations, class_names, settings.limit)
+    for name, truth in truths.by_detector.items():
+        _check_objects(settings, name, truth)
     given = [folder for folder in (settings.sharp, settings.blurred) if folder is not None]
     given += [peer_folder(settings, peer, blur) for _, peer in settings.peers for blur in settings.blur_names]
     found = {folder: match_folder(folder, truths) for folder in given}
@@ -90,6 +94,34 @@ def _check_names(what: str, names: Sequence[str], remedy: str) -> None:
     if twice:
         raise DeblurError(f"two {what} are called {twice[0]!r}: results go by name, so {remedy}")
     _check_files(what, names, remedy)
+
+
+def _check_objects(settings: Settings, detector: str, truth: GroundTruth) -> None:
+    """Refuse annotations without an object that counts: every figure of the detector would be undefined."""
+    counts = truths_by_class(truth)
+    if any(counts[name] for name in settings.classes or counts):
+        return
+    unlabelled = truth.report.get("pictures_without_label_file", ())
+    if set(truth.stems) <= set(unlabelled):
+        why = f"none has a label file, the first looked for is {truth.report['label_file_looked_for']}"
+    elif counts:
+        why = f"there are objects of {_listed([name for name, _ in counts.most_common()])}"
+    elif any(map(len, truth.objects.values())):
+        why = "there are only crowd regions and difficult ones, which do not count"
+    elif truth.report["unknown_names"]:
+        why = f"the annotations have classes that it does not know: {_listed(list(truth.report['unknown_names']))}"
+    else:
+        why = "they are without objects"
+    asked = "" if settings.classes is None else f" of {_listed(settings.classes)}"
+    raise DeblurError(
+        f"{settings.annotations} has no object{asked} to score {detector} on in the {len(truth.stems)} pictures "
+        f"measured: {why}"
+    )
+
+
+def _listed(names: Sequence[str], shown: int = 5) -> str:
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return f"{', '.join(names[:shown])}{more}"
 
 
 def _check_files(what: str, names: Sequence[str], remedy: str) -> None:

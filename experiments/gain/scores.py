@@ -88,7 +88,7 @@ def score_detector(
         rows[key] = _rows(detector, truth, counted_classes(settings, truth), key, boxes, restoration)
         done(1)
     draws = _draws(settings, truth, found, scores)
-    counts = _truths_by_class(truth)
+    counts = truths_by_class(truth)
     averaged = _averaged(rows)
     scored = {key: _arm_score(scores[key], draws.ap(_label(key)), rows[key], averaged[key], counts) for key in scores}
     agreement = _consistency(settings, truth, found)
@@ -253,7 +253,7 @@ def _arm_score(
     )
 
 
-def _truths_by_class(truth: GroundTruth) -> Counter[str]:
+def truths_by_class(truth: GroundTruth) -> Counter[str]:
     """How many objects that count each class has."""
     return Counter(
         name

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,8 @@ from skimage import data as photographs
 from deblur.blur import BlurSpec
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import kernels_along
+from deblur.exposure.paths import as_measured, camera_path, felt
+from deblur.prepare import main as prepare
 from deblur.train import build_parser
 from deblur.training.batches import make_batch
 from deblur.training.mix import BlurMix, BlurRange, parse_blur_range
@@ -77,6 +81,74 @@ def test_bad_sources_are_refused(folder, text):
         parse_source("sharp", str(folder / text))
 
 
+@pytest.fixture
+def prepared(folder):
+    """What `deblur.prepare` makes of pairs and of photographs, each with pictures set aside."""
+    assert prepare(["pairs", str(folder / "pairs"), str(folder / "dest"), "--scene-pattern", ".+"]) == 0
+    assert prepare(["sharp", str(folder / "sharp"), str(folder / "photos")]) == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("given", "found", "instead"),
+    [
+        ("dest", "dest/train (and 1 more) holds blur/ beside sharp/", "dest/train"),
+        ("dest/train", "dest/train holds blur/ beside sharp/", "dest/train"),
+        (".", "dest/train (and 2 more) holds blur/ beside sharp/", "dest/train"),
+        ("photos", "photos was prepared as train, val, which are not to be mixed", "photos/train"),
+        ("all", "all/linked was prepared as train, val, which are not to be mixed", "all/linked/train"),
+    ],
+)
+def test_a_prepared_set_as_a_whole_is_not_taken_for_sharp_pictures(prepared, monkeypatch, given, found, instead):
+    (prepared / "all").mkdir()
+    (prepared / "all" / "linked").symlink_to(prepared / "photos")
+    monkeypatch.chdir(prepared)
+    with pytest.raises(DeblurError) as refused:
+        parse_source("sharp", f"{given}=2")
+    assert str(refused.value).startswith(f"--sharp {given}: {found}")
+    pairs = f", or as pairs: --pairs {instead}" if "blur/" in found else ""
+    assert str(refused.value).endswith(f"; give {instead}/sharp{pairs}")
+
+
+def test_of_a_prepared_set_its_parts_are_taken(prepared):
+    assert len(parse_source("sharp", str(prepared / "dest" / "train" / "sharp")).examples) == 2
+    assert len(parse_source("sharp", str(prepared / "photos" / "train" / "sharp")).examples) == 3
+    assert len(parse_source("sharp", str(prepared / "photos" / "train")).examples) == 3
+    assert len(parse_source("pairs", str(prepared / "dest" / "train")).examples) == 2
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("blur/a.png", "b.png"),
+        ("sharp/a.png", "b.png"),
+        ("one/blur/a.png", "two/sharp/b.png"),
+        ("train/sharp/a.png", "val/sharp/b.png"),
+        ("train/sharp/a.png", "photos/manifest.png"),
+    ],
+)
+def test_folders_of_ones_own_may_be_called_anything(tmp_path, names):
+    for name in names:
+        save(tmp_path / name, np.zeros((8, 8, 3), np.uint8))
+    assert len(parse_source("sharp", str(tmp_path)).examples) == 2
+    (tmp_path / "blur").mkdir(exist_ok=True)  # with no picture in it
+    assert len(parse_source("sharp", str(tmp_path)).examples) == 2
+
+
+def test_a_set_prepared_without_any_set_aside_is_taken_as_a_whole(folder):
+    assert prepare(["sharp", str(folder / "sharp"), str(folder / "photos"), "--val-fraction", "0"]) == 0
+    assert len(parse_source("sharp", str(folder / "photos")).examples) == 4
+
+
+@pytest.mark.parametrize(("option", "part"), [("--pairs", "train"), ("--val-pairs", "val")])
+def test_of_pairs_that_were_prepared_a_part_is_asked_for(prepared, monkeypatch, option, part):
+    monkeypatch.chdir(prepared)
+    with pytest.raises(DeblurError, match=rf"^{option} dest: dest/blur does not exist, .*; give dest/{part}$"):
+        parse_source("pairs", "dest", option)
+    with pytest.raises(DeblurError, match=r"^nowhere/blur does not exist$"):
+        parse_source("pairs", "nowhere", option)
+
+
 def test_unmatched_pair_is_named(folder):
     (folder / "pairs" / "sharp" / "1.png").unlink()
     with pytest.raises(DeblurError, match="1"):
@@ -87,8 +159,21 @@ def test_unreadable_and_unequal_files_are_named_before_training(folder):
     (folder / "sharp" / "0.png").write_bytes(b"")
     save(folder / "pairs" / "blur" / "2.png", np.zeros((9, 9, 3), np.uint8))
     examples = [example for source in sources_of(folder) for example in source.examples]
-    with pytest.raises(DeblurError, match=r"2 training files.*0\.png.*2\.png.*sizes differ"):
+    with pytest.raises(DeblurError, match=r"2 training files.*0\.png.*2\.png.*sizes differ.*only headers were read"):
         check_readable(examples, None)
+
+
+def test_what_reads_every_file_whole_is_named_and_lists_all_that_are_broken(folder, capsys):
+    (folder / "sharp" / "0.png").write_bytes(b"")
+    cut = folder / "sharp" / "1.png"
+    cut.write_bytes(cut.read_bytes()[:-3000])
+    with pytest.raises(DeblurError, match=r"1 training files .*: python -m deblur.prepare sharp .* lists all") as told:
+        check_readable(parse_source("sharp", str(folder / "sharp")).examples, None)
+    assert "1.png" not in str(told.value)
+    assert prepare(["sharp", str(folder / "sharp"), str(folder / "photos")]) == 1
+    problems = [line for line in capsys.readouterr().err.splitlines() if line.startswith("problem: ")]
+    assert [Path(line.partition(": ")[2].partition(".png")[0]).name[-1] for line in problems] == ["0", "1"]
+    assert not (folder / "photos").exists()
 
 
 def test_hold_out_keeps_apart_and_stays_the_same(folder):
@@ -399,7 +484,7 @@ def test_of_a_video_an_odd_number_of_frames_is_averaged(frames):
 
 def test_kernels_that_are_told_are_those_of_the_crop(monkeypatch):
     # A sensor that does not err.
-    monkeypatch.setattr("deblur.training.planning.as_measured", lambda motion, generator: motion)
+    monkeypatch.setattr("deblur.exposure.paths.as_measured", lambda motion, generator: motion)
     draws = draw_examples([some()], 0, 0, range(4))
     recipe = Recipe(BlurMix((parse_blur_range("shake:40"),)), path_share=1.0)
     for plan in plan_crops(draws, [(640, 480)] * 4, recipe, 64):
@@ -412,6 +497,40 @@ def test_a_guide_is_told_nothing_of_an_object_that_moves_by_itself():
     (plan,) = plan_crops(draw_examples([some()], 0, 0, range(1)), [(640, 480)], recipe, 64)
     kernel = plan.told.kernels[0, 0]
     assert kernel[len(kernel) // 2, len(kernel) // 2] == 1
+
+
+@pytest.mark.parametrize("kind", ["shake", "rolling", "curved", "straight", "object", "background", "measured", "none"])
+def test_of_a_camera_that_does_not_move_ahead_all_of_its_path_is_told(kind, tmp_path, monkeypatch):
+    np.savez(tmp_path / "kernels.npz", np.tri(9, dtype=np.float32))
+    named = {"rolling": "shake", "measured": f"measured@{tmp_path / 'kernels.npz'}"}.get(kind, kind)
+    told = []
+
+    def compared(motion, generator):
+        own = copy.deepcopy(generator)
+        whole = as_measured(camera_path(motion), own)
+        told.append(felt(motion, generator))
+        assert (told[-1].path.tobytes(), told[-1].weights.tobytes()) == (whole.path.tobytes(), whole.weights.tobytes())
+        assert (told[-1].shutter, told[-1].region) == (whole.shutter, whole.region)
+        assert generator.bit_generator.state == own.bit_generator.state
+        return told[-1]
+
+    monkeypatch.setattr("deblur.training.planning.felt", compared)
+    mix = BlurMix((parse_blur_range(f"{named}:24"),), rolling=float(kind == "rolling"))
+    draws = draw_examples([some()], 0, 0, range(4))
+    plan_crops(draws, [(640, 480)] * 4, Recipe(mix, path_share=1.0), 64)
+    assert len(told) == 4
+    assert any(motion.path.any() for motion in told) == (kind not in {"object", "none"})
+
+
+def test_of_a_camera_that_moves_ahead_its_turns_are_told(monkeypatch):
+    monkeypatch.setattr("deblur.exposure.paths.as_measured", lambda motion, generator: motion)
+    draws = draw_examples([some()], 0, 0, range(4))
+    recipe = Recipe(BlurMix((parse_blur_range("forward:40"),)), path_share=1.0)
+    for plan in plan_crops(draws, [(640, 480)] * 4, recipe, 64):
+        whole = plan.motion.cropped(*plan.corner)
+        turns = replace(whole, path=whole.path * (1, 1, 1, 0))
+        np.testing.assert_array_equal(plan.told.kernels, kernels_along(turns, 64, 64).kernels)
+        assert not np.array_equal(plan.told.kernels, kernels_along(whole, 64, 64).kernels)
 
 
 def test_a_mix_adds_what_its_shares_say():

@@ -101,6 +101,16 @@ def test_a_name_as_long_as_names_may_be_is_written(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_a_file_may_come_in_pieces_and_is_whole_or_not_there(tmp_path):
+    file = tmp_path / "a.txt"
+    write_atomically(file, (piece for piece in (b"in ", b"", b"pieces")))
+    assert file.read_bytes() == b"in pieces"
+    with pytest.raises(ZeroDivisionError):
+        write_atomically(file, (b"%d" % (1 // number) for number in (1, 0)))
+    assert file.read_bytes() == b"in pieces"
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_environment_names_what_a_result_depends_on():
     environment = describe_environment("cpu", seed=3)
     assert environment["seed"] == 3

@@ -5,6 +5,7 @@ import csv
 import json
 import multiprocessing
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -169,8 +170,8 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(tmp_path, phot
         trainer.run()
     folder = trainer.folder
     told = str(stopped.value)
-    assert told.startswith("saved at step 3; go on with --config ")
-    assert shlex.split(told.partition("; go on with ")[2])[1::2] == [str(folder / "config.yaml"), str(folder)]
+    assert told.startswith("saved at step 3; go on with --resume ")
+    assert shlex.split(told.partition("; go on with ")[2]) == ["--resume", str(folder)]
     before = load_checkpoint(folder / "weights" / "state.pt")
     options.resume = "auto"
     trainer = Trainer(options, None)
@@ -341,11 +342,67 @@ def test_a_finished_run_is_resumed_without_changing_its_log(tmp_path, photos):
     before = (run / "results.csv").read_bytes()
     steps = [row["step"] for row in rows_of(run) if row["name"] == "shake:8 input"]
     assert steps == ["2"]
-    # What Ctrl-C prints: the run's own configuration and folder.
-    assert main(["--config", str(run / "config.yaml"), "--resume", str(run)]) == 0
+    assert main(["--resume", str(run)]) == 0  # as Ctrl-C prints it
     assert (run / "results.csv").read_bytes() == before
     environment = json.loads((run / "env.json").read_text())
     assert [sitting["seed"] for sitting in environment["earlier"]] == [0]
+
+
+@pytest.fixture
+def begun(tmp_path, finished) -> Path:
+    """The folder of a run of one step, of the name deblur in runs/."""
+    return Path(shutil.copytree(finished, tmp_path / "runs" / "train" / "deblur"))
+
+
+@pytest.mark.parametrize("resume", ["RUN", "auto", "auto --name deblur"])
+def test_a_run_goes_on_by_its_own_options_and_those_that_are_typed(tmp_path, begun, monkeypatch, resume):
+    monkeypatch.chdir(tmp_path)
+    before = yaml.safe_load((begun / "config.yaml").read_text())
+    assert main(["--resume", *resume.replace("RUN", str(begun)).split(), "--steps", "2", "--clip", "0.5"]) == 0
+    assert rows_of(begun)[-1]["step"] == "2"
+    after = yaml.safe_load((begun / "config.yaml").read_text())
+    assert {key for key in after if after[key] != before[key]} - {"output"} == {"steps", "clip"}
+    assert (after["steps"], after["clip"]) == (2, 0.5)
+    assert [folder.name for folder in begun.parent.iterdir()] == ["deblur"]
+
+
+def test_what_must_stay_is_refused_also_beside_the_options_of_the_run(begun, capsys):
+    assert main(["--resume", str(begun), "--steps", "2", "--seed", "1"]) == 1
+    assert "another network or seed; give the same" in capsys.readouterr().err
+
+
+def test_a_configuration_that_is_typed_stands_for_that_of_the_run(tmp_path, begun, capsys):
+    (tmp_path / "c.yaml").write_text("steps: 7\npairs: x\n")
+    options = parse_training_args(build_parser(), ["--resume", str(begun), "--config", str(tmp_path / "c.yaml")])
+    assert (options.steps, options.pairs, options.sharp, options.crop) == (7, ["x"], [], "256")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (None, "nothing to train on: .*; .*/deblur/config.yaml, which would say so, is missing or damaged"),
+        ("name: [deblur", "nothing to train on: .*; .*/deblur/config.yaml, which would say so, is missing or damaged"),
+        ("steps: 1\ndetector_loss: a.pt\n", "the run has options that this command lacks .--detector-loss.; go on by"),
+    ],
+)
+def test_a_run_that_does_not_say_how_it_goes_on_is_a_usage_error(begun, capsys, damage, message):
+    (begun / "config.yaml").unlink()
+    if damage:
+        (begun / "config.yaml").write_text(damage)
+    with pytest.raises(SystemExit) as stopped:
+        main(["--resume", str(begun), "--steps", "2"])
+    assert stopped.value.code == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_a_new_run_where_auto_finds_none_is_told_of(tmp_path, photos, capsys):
+    given = arguments(tmp_path, photos, "--steps", "1", "--resume", "auto", "--name")
+    told = "--resume auto: no run named {0} in {1} was saved, and {1}/{0} is a new one"
+    for name in ("mine", "mien"):
+        assert main([*given, name]) == 0
+        assert told.format(name, tmp_path / "runs" / "train") in capsys.readouterr().err.splitlines()
+    assert main([*given, "mine"]) == 0
+    assert "--resume auto" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,18 @@ def test_ablation_writes_a_table_and_a_plot_and_goes_on_where_it_stopped(trainin
     assert config["smoothness"] == 0.0
 
 
+def test_an_ablation_goes_on_by_its_own_options(training_arguments, tmp_path, monkeypatch, capsys):
+    assert main([*training_arguments, "--steps", "1", "--variants", "full"]) == 0
+    folder = tmp_path / "runs" / "ablation" / "ablation"
+    assert "--resume auto" not in capsys.readouterr().err  # which is how a variant that was begun goes on
+    monkeypatch.chdir(tmp_path)
+    assert main(["--resume", "auto", "--variants", "no-tcn", "--device", "cpu"]) == 0
+    assert main(["--resume", str(folder), "--variants", "no-smoothness", "--device", "cpu"]) == 0
+    assert list(pd.read_csv(folder / "ablation.csv")["variant"]) == ["full", "no-tcn", "no-smoothness"]
+    assert main(["--resume", str(folder), "--seed", "3", "--variants", "full"]) == 1
+    assert "other options (--seed)" in capsys.readouterr().err
+
+
 def test_variants_of_other_options_do_not_join_a_table(training_arguments, tmp_path, capsys):
     assert main([*training_arguments, "--steps", "1", "--variants", "full"]) == 0
     folder = tmp_path / "runs" / "ablation" / "ablation"
@@ -183,11 +195,8 @@ def test_who_stops_an_ablation_is_told_how_all_of_it_goes_on(training_arguments,
     assert main([*training_arguments, "--steps", "1", "--variants", "full", "no-tcn"]) == 130
     folder = tmp_path / "runs" / "ablation" / "ablation"
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert line.startswith("interrupted: go on with --config ")
-    assert shlex.split(line)[5:] == [
-        *(str(folder / "config.yaml"), "--resume", str(folder)),
-        *("--variants", "full", "no-tcn"),
-    ]
+    assert line.startswith("interrupted: go on with --resume ")
+    assert shlex.split(line)[4:] == ["--resume", str(folder), "--variants", "full", "no-tcn"]
     monkeypatch.undo()
     assert main(shlex.split(line)[4:]) == 0
     assert list(pd.read_csv(folder / "ablation.csv")["variant"]) == ["full", "no-tcn"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,10 +78,11 @@ def test_the_table_compares_fused_boxes_with_their_control(command: Command, set
     code, out, err = command(*command.base, "--fuse", *(f"--{name}={path}" for name, path in six.items()))
     assert code == 0, err
     lines = out.splitlines()
-    start = next(index for index, line in enumerate(lines) if line.endswith("  beyond mirrored+blurred"))
-    shown = {line.split()[0]: line.split("  ")[-1] for line in lines[start + 1 : start + 4]}
-    assert shown["unmove"].strip() == shown["mirrored+blurred"].strip() == "-"
-    assert shown["unmove+mirrored"].strip().startswith("1.000 [")
+    heads = "  beyond mirrored+blurred  recovered looking twice"
+    start = next(index for index, line in enumerate(lines) if line.endswith(heads))
+    shown = {line.split()[0]: re.split(" {2,}", line)[-2:] for line in lines[start + 1 : start + 4]}
+    assert shown["unmove"] == shown["mirrored+blurred"] == ["-", "-"]
+    assert all(cell.startswith("1.000 [") for cell in shown["unmove+mirrored"])
 
 
 def test_resume_takes_the_options_of_the_run_and_repeats_no_work(command: Command, tmp_path: Path) -> None:
@@ -161,6 +163,8 @@ def test_a_users_mistake_is_one_line_and_exit_1(command: Command, tmp_path: Path
         (["--annotations", "nowhere.json"], "no annotations at nowhere.json"),
         (["--deblurred", "theirs=nowhere"], "nowhere does not exist"),
         (["--deblurrer", "unmove", "unmove"], "two deblurrers are called 'unmove'"),
+        (["--classes", "blue"], "has no object of blue to score finder on"),
+        (["--annotations", "unlabelled.yaml"], "none has a label file, the first looked for is few/z.txt"),
         (["--sharp", "few"], "4 of 4 annotated pictures have no file in few"),
         (["--sharp", "small"], "d.png is 32x24 pixels, but d is 64x48"),
         (["--sharp", "empty"], "empty/a.png"),
@@ -175,6 +179,7 @@ def test_a_start_that_fails_leaves_no_folder(
         write_picture(tmp_path / "small" / f"{stem}.png", np.zeros(size, np.uint8))
         write_picture(tmp_path / "empty" / f"{stem}.png", np.zeros((48, 64, 3), np.uint8))
     (tmp_path / "empty" / "a.png").write_bytes(b"")
+    (tmp_path / "unlabelled.yaml").write_text("val: few\nnames: [red]\n")
     code, out, err = command(*command.base, *changes)
     assert (code, out) == (1, "")
     assert message in err.splitlines()[-1]

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from experiments.gain.picture_sets import PictureSet
     from experiments.gain.records import GainRun
-    from experiments.gain.settings import Settings
+    from experiments.gain.settings import LoadedDeblurrer, Settings
 
 STEMS = ("a", "b", "c", "d")
 
@@ -411,7 +411,7 @@ def test_the_second_look_is_at_a_mirror_image(settings: Settings, folder: Path, 
 
     def looks(pictures: PictureSet) -> tuple[NDArray[np.uint8], ...]:
         assert isinstance(pictures, FusedSet)
-        return tuple(part.pixels("a") for part in pictures.parts)
+        return tuple(part.pixels("a") for part in (pictures.first("a")[0], pictures.mirrored))
 
     came, mirrored = looks(arms.deblurred[blur, "unmove+mirrored"])
     np.testing.assert_array_equal(came, arms.blurred[blur].pixels("a"))
@@ -423,6 +423,35 @@ def test_the_second_look_is_at_a_mirror_image(settings: Settings, folder: Path, 
     assert arms.sharp is not None
     np.testing.assert_array_equal(came, arms.sharp.pixels("a"))
     np.testing.assert_array_equal(mirrored[:, ::-1], arms.through["unmove"].pixels("a"))
+
+
+@pytest.mark.parametrize(
+    ("believed", "at_restored", "share"), [(0.49, False, 0.6), (0.5, True, 0.5), (None, True, 0.5)]
+)
+def test_a_path_that_is_not_believed_is_not_looked_at_either(
+    settings: Settings, folder: Path, fakes: Any, believed: float | None, at_restored: bool, share: float
+) -> None:
+    class Doubting:
+        def __call__(self, *_: Any) -> NDArray[np.uint8]:
+            raise AssertionError("how far the path is believed is asked for")
+
+        def restore_along(self, picture: NDArray[np.uint8], _: Any) -> tuple[NDArray[np.uint8], float | None]:
+            return np.full_like(picture, 9), believed
+
+    def load(name: str) -> LoadedDeblurrer:
+        return dataclasses.replace(fakes.tools.load_deblurrer(name), restore=Doubting())
+
+    blurs = (parse_blur("straight:200"),)
+    told = dataclasses.replace(settings, blurred=None, blurs=blurs, deblurrers=("unmove+gyro",), fuse=True)
+    for _ in range(2):  # and as the cache remembers it
+        planned = plan(told, dataclasses.replace(fakes.tools, load_deblurrer=load))
+        arms = build_arms(planned, Cache(folder, "code"), folder)
+        (blur,) = arms.blurred
+        fused = arms.deblurred[blur, "unmove+gyro+mirrored"]
+        assert isinstance(fused, FusedSet)
+        first, weight = fused.first("a")
+        assert first is (arms.deblurred[blur, "unmove+gyro"] if at_restored else arms.blurred[blur])
+        assert weight == share
 
 
 def test_two_looks_at_one_picture_weigh_the_same(
@@ -518,10 +547,11 @@ def test_a_limit_takes_the_first_pictures_and_is_marked(
     assert set(gain.data["n_without_annotation"].values()) == {0}
 
 
+@pytest.mark.usefixtures("blue_object")
 def test_classes_restrict_truth_and_boxes(settings: Settings, folder: Path, fakes: Any) -> None:
     gain = run(dataclasses.replace(settings, classes=("blue",)), folder, fakes)
     arm = gain.results[0].arms["sharp"]
-    assert (arm.ap, arm.n_truths, arm.n_predictions, list(arm.per_class)) == (None, 0, 0, ["blue"])
+    assert (arm.ap, arm.n_truths, arm.n_predictions, list(arm.per_class)) == (0, 1, 0, ["blue"])
     assert gain.data["classes"] == ["blue"]
 
 
@@ -566,6 +596,10 @@ def test_pictures_of_another_size_are_refused(settings: Settings, folder: Path, 
         ({"sharp": Path("nowhere")}, "nowhere does not exist"),
         ({"annotations": Path("nowhere.json")}, "no annotations at nowhere.json"),
         ({"classes": ("dragon",)}, "dragon"),
+        (
+            {"classes": ("blue",)},
+            r"truth\.json has no object of blue to score finder on in the 4 pictures .*: there are objects of red$",
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_one_line(
@@ -575,6 +609,36 @@ def test_what_cannot_be_measured_is_one_line(
         run(dataclasses.replace(settings, **changes), folder, fakes)
     assert "\n" not in str(caught.value)
     assert not (folder / "metrics.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"annotations": []}, "they are without objects"),
+        ({"categories": [{"id": 7, "name": "kart"}]}, "the annotations have classes that it does not know: kart"),
+        ({"iscrowd": 1}, "there are only crowd regions and difficult ones, which do not count"),
+    ],
+)
+def test_annotations_without_an_object_that_counts_are_refused_before_any_work(
+    settings: Settings, data: Path, change: dict[str, Any], why: str, fakes: Any
+) -> None:
+    content = json.loads((data / "truth.json").read_text())
+    for annotation in content["annotations"]:
+        annotation["iscrowd"] = change.get("iscrowd", 0)
+    (data / "truth.json").write_text(json.dumps(content | change))
+    with pytest.raises(DeblurError, match=rf"no object to score finder on in the 4 pictures measured: {why}$"):
+        plan(settings, fakes.tools)
+
+
+@pytest.mark.usefixtures("blue_object")
+def test_an_object_beyond_the_limit_or_unknown_to_one_detector_does_not_count(settings: Settings, fakes: Any) -> None:
+    content = json.loads(settings.annotations.read_text())
+    content["annotations"] = content["annotations"][3:]  # a red object on d, and a blue one on a
+    settings.annotations.write_text(json.dumps(content))
+    both = dataclasses.replace(settings, detectors=("finder", "narrow"))
+    plan(both, fakes.tools)
+    with pytest.raises(DeblurError, match="no object to score narrow on in the 3 pictures measured"):
+        plan(dataclasses.replace(both, limit=3), fakes.tools)
 
 
 def test_the_cost_of_a_network_is_counted_for_a_1280x720_picture() -> None:

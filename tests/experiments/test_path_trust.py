@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from deblur.path_search.squares import CELL
 from deblur.path_search.trust import SEEN, PathTrust, trust_file
 from deblur.released import load_released
 from experiments import path_trust, trust_samples
+from experiments.sample_pool import pictures_of
 from experiments.trust_samples import TELLINGS, TrustSample, trust_sample
 from experiments.trust_training import gains, train_trust
 
@@ -138,6 +140,14 @@ def test_what_cannot_be_learnt_is_refused(
     assert path_trust.main(["--sharp", str(photos), "--samples", str(tmp_path / "samples"), *options]) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "samples").exists()
+
+
+def test_pairs_are_not_learnt_from_as_sharp_pictures(photos: Path, tmp_path: Path) -> None:
+    for side in ("blur", "sharp"):
+        shutil.copytree(photos, tmp_path / "set" / "train" / side)
+    with pytest.raises(DeblurError, match=r"set/train holds blur/ beside sharp/, .*; give .*/set/train/sharp, or"):
+        pictures_of([photos, tmp_path / "set"])
+    assert len(pictures_of([photos, tmp_path / "set" / "train" / "sharp"])) == 6
 
 
 @pytest.mark.parametrize("name", ["mstsgm-guided", "mstsgm-guided-large"])

@@ -94,8 +94,21 @@ def test_without_a_detector_it_is_plain_training(training_arguments, tmp_path):
     assert main([*training_arguments, "--steps", "1"]) == 0
     folder = tmp_path / "runs" / "train" / "deblur"
     assert "distance" not in (folder / "results.csv").read_text()
-    again = ["--config", str(folder / "config.yaml"), "--resume", str(folder), "--steps", "2"]
-    assert plain_training(again) == 0, "also by the command that knows no detector"
+    again = ["--resume", str(folder), "--steps"]
+    assert plain_training([*again, "2"]) == 0, "also by the command that knows no detector"
+    assert main([*again, "3"]) == 0
+
+
+def test_a_run_with_a_detector_goes_on_with_it_by_its_folder_alone(training_arguments, tmp_path, shared, capsys):
+    teacher = ["--detector-loss", str(shared / "weights" / "yolo26n.pt"), "--detector-weight", "0.2"]
+    assert main([*training_arguments, *teacher, "--steps", "1", "--log-every", "1"]) == 0
+    folder = tmp_path / "runs" / "train" / "deblur"
+    assert main(["--resume", str(folder), "--steps", "2"]) == 0
+    with (folder / "results.csv").open(newline="") as stream:
+        assert [row["step"] for row in csv.DictReader(stream) if row["name"] == "detector"] == ["1", "2"]
+    with pytest.raises(SystemExit):
+        plain_training(["--resume", str(folder), "--steps", "3"])
+    assert "--detector-loss, --detector-term, --detector-weight); go on by the command" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import pytest
 import deblur
 import deblur.deblurrer
 import detection.yolo
+from deblur.pictures import write_picture
 from detection.types import Detections
 
 if TYPE_CHECKING:
@@ -130,6 +132,26 @@ def _turn_video(path: Path, degrees: int) -> None:
 def flat() -> Callable[..., NDArray[np.uint8]]:
     """Makes a grey picture of one level."""
     return _flat
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with a dark and a bright picture, one of them deeper."""
+    write_picture(tmp_path / "photos" / "dark.png", _flat(40))
+    write_picture(tmp_path / "photos" / "deep" / "bright.jpg", _flat(200, 40, 80))
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def document(capsys: pytest.CaptureFixture[str]) -> Callable[[], dict[str, Any]]:
+    """Reads the one JSON document on stdout."""
+    return lambda: json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture
+def files() -> Callable[[Path], list[str]]:
+    """Lists the files of a folder at any depth."""
+    return lambda folder: sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.fixture

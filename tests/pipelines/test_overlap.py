@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import wait
 from typing import TYPE_CHECKING
 
 import pytest
@@ -89,6 +90,22 @@ def test_jobs_overlap_otherwise() -> None:
 def test_what_a_job_raises_is_not_lost() -> None:
     with pytest.raises(ZeroDivisionError), WriteBehind(2) as writers:
         writers.submit(lambda: 1 // 0 and None)
+
+
+def test_what_a_job_raises_is_raised_as_soon_as_somebody_asks_for_room() -> None:
+    writers = WriteBehind(8)
+    failed = writers.submit(lambda: 1 // 0)
+    wait([failed])
+    with pytest.raises(ZeroDivisionError):
+        writers.make_room()
+    writers.__exit__(None, None, None)
+
+
+def test_settling_waits_for_all() -> None:
+    with WriteBehind(4) as writers:
+        jobs = [writers.follow_up(lambda: time.sleep(0.01)) for _ in range(6)]
+        writers.settle()
+        assert all(job.done() for job in jobs)
 
 
 def test_reading_working_and_writing_overlap() -> None:

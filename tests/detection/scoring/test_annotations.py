@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from detection.annotations.class_names import NameMap
 from detection.annotations.coco import read_coco
@@ -151,6 +151,20 @@ def test_coco_objects_are_left_out_only_with_a_word(tmp_path):
     assert truth.report["n_objects"] == 3
 
 
+def test_coco_numbers_may_be_written_as_pandas_does(tmp_path):
+    content = coco(
+        images=[{"id": 5.0, "file_name": "a.jpg"}, {"id": 6, "file_name": "b.jpg"}],
+        categories=[{"id": 3.0, "name": "person"}, {"id": 963, "name": "tv"}],
+        annotations=[annotation(), annotation(id=2, image_id=6.0, category_id=963.0)],
+    )
+    truth = read_coco(write_json(tmp_path, content), NAMES)
+    assert [truth.objects[stem].class_names for stem in truth.stems] == [("person",), ("tv",)]
+    written = truth.to_coco()
+    numbers = [image["id"] for image in written["images"]] + [entry["id"] for entry in written["categories"][:1]]
+    assert numbers == [5, 6, 3]
+    assert all(type(number) is int for number in numbers)
+
+
 def test_coco_class_numbers_stay_apart_from_new_ones(tmp_path):
     truth = read_coco(
         write_json(tmp_path, coco(categories=[{"id": 2, "name": "tv"}, {"id": 3, "name": "person"}])), NAMES
@@ -191,9 +205,18 @@ def test_annotation_numbers_that_break_pycocotools_are_made_anew(tmp_path, rows,
         (coco(images=[{"id": 5}]), "file_name is None"),
         (coco(images=[{"id": "5", "file_name": "a.jpg"}]), "id is '5', not a whole number"),
         (coco(images=[{"id": 5, "file_name": "a.jpg"}, {"id": 5, "file_name": "b.jpg"}]), "a second picture"),
+        (coco(images=[{"id": 5, "file_name": "a.jpg"}, {"id": 5.0, "file_name": "b.jpg"}]), "a second picture"),
         (coco(categories=[{"id": 3, "name": "person"}, {"id": 3, "name": "tv"}]), "a second category"),
         (coco(annotations=[annotation(category_id=8)]), "category_id 8 is not among 'categories'"),
         (coco(annotations=[annotation(image_id=None)]), "image_id is None"),
+        (coco(annotations=[annotation(category_id=3.5)]), r"annotations\[0\]: category_id is 3\.5, not a whole number"),
+        (coco(annotations=[annotation(category_id="3")]), "category_id is '3', not a whole number"),
+        (coco(annotations=[annotation(image_id=float("nan"))]), "image_id is nan, not a whole number"),
+        (coco(annotations=[annotation(image_id=float("inf"))]), "image_id is inf, not a whole number"),
+        (coco(annotations=[annotation(image_id=-5.0)]), r"image_id is -5\.0, not a whole number"),
+        (coco(annotations=[annotation(image_id=True)]), "image_id is True, not a whole number"),
+        (coco(annotations=[annotation(bbox=None, segmentation=[[1, 2, 9, 2, 9, 9]])]), "but no bbox, which is needed"),
+        (coco(annotations=[annotation(bbox=None)]), "bbox is None, not"),
         (coco(annotations=[annotation(bbox=[1, 2, 3])]), r"bbox is \[1, 2, 3\]"),
         (coco(annotations=[annotation(bbox=[1, 2, 3, float("nan")])]), "not a finite number"),
         (coco(annotations=[annotation(bbox=[1, 2, 10**400, 4])]), "not a finite number"),
@@ -493,6 +516,26 @@ def test_yolo_pictures_are_upright(tmp_path, suffix):
     assert truth.objects["a"].boxes.tolist() == [[0, 0, 100, 200]]
 
 
+@pytest.mark.parametrize(("behind", "says"), [(True, True), (False, True), (False, False)])
+def test_a_yolo_png_is_upright_and_decoded_only_where_an_orientation_lies_behind_its_pixels(
+    tmp_path, monkeypatch, behind, says
+):
+    folder = yolo(tmp_path, "0 0.5 0.5 1 1", DATA, orientation=6 if says else 1, suffix=".png")
+    picture = folder / "images" / "val" / "a.png"
+    png = picture.read_bytes()
+    at = png.find(b"eXIf") - 4
+    if says:
+        chunk = png[at : at + 12 + int.from_bytes(png[at : at + 4])]
+        rest = png[:at] + png[at + len(chunk) :]
+        end = rest.rindex(b"IEND") - 4
+        picture.write_bytes(rest[:end] + chunk + rest[end:] if behind else png)
+    decoded = []
+    load = ImageFile.ImageFile.load
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: (decoded.append(image), load(image))[1])
+    assert read_truth(folder, NAMES).objects["a"].boxes.tolist() == [[0, 0, *((100, 200) if says else (200, 100))]]
+    assert bool(decoded) is behind
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
 def test_a_yolo_picture_whose_exif_is_damaged_counts_as_it_is_stored(tmp_path, suffix):
@@ -533,10 +576,53 @@ def test_a_yolo_polygon_is_read_as_its_box(tmp_path):
     assert truth.objects["a"].boxes == pytest.approx(np.array([[20, 10, 100, 90]]))
 
 
+@pytest.mark.parametrize("number", ["1.0", "1.000000000000000000e+00"])  # the latter as of numpy.savetxt
+def test_yolo_classes_are_whole_numbers_however_they_are_written(tmp_path, number):
+    truth = read_truth(yolo(tmp_path, f"{number} 0.5 0.5 0.2 0.4", DATA), NAMES)
+    assert truth.objects["a"].class_names == ("tv",)
+
+
+@pytest.mark.parametrize(
+    ("row", "box"),
+    [
+        ("0 1.01 0.5 0.2 0.4", [182, 30, 200, 70]),
+        ("0 0.5 -0.01 1.01 0.4", [0, 0, 200, 19]),
+        ("0 0.95 0.5 0.2 0.4", [170, 30, 200, 70]),  # nothing is beyond 0..1 but the corner that follows
+        ("0 0.5 0.1 0.5 1", [50, 0, 150, 60]),
+        ("0 -0.01 0.2 0.5 0.1 0.3 1.005", [0, 10, 100, 100]),
+    ],
+)
+def test_yolo_rows_that_reach_a_little_beyond_the_picture_are_clipped(tmp_path, row, box):
+    truth = read_truth(yolo(tmp_path, row, DATA), NAMES)
+    assert truth.objects["a"].boxes == pytest.approx(np.array([box]))
+    assert len(truth.report["clipped_boxes"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "keypoints"),
+    [
+        ("[2, 3]", "0.9 0.9 2 0 0 0"),
+        ("[1, 2]", "0.9 0.9"),  # as many numbers as a polygon of three points
+        ("[2, 2]", "nan nan 700 0.1"),
+    ],
+)
+def test_yolo_keypoints_leave_the_box_as_it_is(tmp_path, shape, keypoints):
+    truth = read_truth(yolo(tmp_path, f"0 0.5 0.5 0.2 0.4 {keypoints}", f"{DATA}kpt_shape: {shape}\n"), NAMES)
+    assert truth.objects["a"].boxes == pytest.approx(np.array([[80, 30, 120, 70]]))
+
+
 def test_a_yolo_picture_without_labels_has_no_objects(tmp_path):
     truth = read_truth(yolo(tmp_path, None, DATA), NAMES)
     assert truth.report["pictures_without_label_file"] == ["a"]
     assert truth.report["pictures_without_truth"] == ["a"]
+    assert truth.report["label_file_looked_for"] == str(tmp_path / "labels" / "val" / "a.txt")
+    assert "pictures without a label file, taken as empty: 1 (a)" in report_lines(truth.report)
+
+
+def test_an_empty_yolo_label_file_is_none_that_is_missing(tmp_path):
+    report = read_truth(yolo(tmp_path, "", DATA), NAMES).report
+    assert report["pictures_without_truth"] == ["a"]
+    assert "label file" not in "\n".join(report_lines(report))
 
 
 def test_a_yolo_split_may_be_a_list_of_files(tmp_path):
@@ -545,6 +631,26 @@ def test_a_yolo_split_may_be_a_list_of_files(tmp_path):
     truth = read_truth(folder / "data.yaml", NAMES, split="test")
     assert truth.stems == ("val/a",)
     assert len(truth.objects["val/a"]) == 1
+
+
+@pytest.mark.parametrize("split", ["../images/val", "[../images/val]", "../val.txt"])
+def test_a_yolo_split_that_is_not_there_is_read_without_its_first_step_up(tmp_path, split):
+    """Roboflow writes ``../valid/images`` for the folder ``valid/images`` beside its data file."""
+    folder = yolo(tmp_path / "set", "0 0.5 0.5 0.2 0.4", f"val: {split}\nnames: [person]\n")
+    (folder / "val.txt").write_text("images/val/a.jpg\n")
+    truth = read_truth(folder, NAMES)
+    assert [len(objects) for objects in truth.objects.values()] == [1]
+    named = split.strip("[]")
+    said = f"paths of the split that are not there, read without their first ../: 1 ({named})"
+    assert said in report_lines(truth.report)
+
+
+def test_a_yolo_split_that_is_there_keeps_its_step_up(tmp_path):
+    yolo(tmp_path, "0 0.5 0.5 0.2 0.4\n1 0.5 0.5 0.2 0.4", DATA)
+    folder = yolo(tmp_path / "set", "0 0.5 0.5 0.2 0.4", "val: ../images/val\nnames: [person, tv]\n")
+    truth = read_truth(folder, NAMES)
+    assert truth.objects["a"].class_names == ("person", "tv")
+    assert "split_paths_without_parent" not in truth.report
 
 
 def test_yolo_labels_may_lie_beside_the_pictures(tmp_path):
@@ -560,8 +666,28 @@ def test_yolo_labels_may_lie_beside_the_pictures(tmp_path):
         ("0 0.5 0.5 0.2 0.4\nperson 1 1 1 1", DATA, r"a\.txt:2: 'person 1 1 1 1' is not"),
         ("0 0.5 0.5 0.2 nan", DATA, r"a\.txt:1: 4 finite numbers"),
         ("5 0.5 0.5 0.2 0.4", DATA, r"a\.txt:1: class 5 is not among the names"),
+        ("0.5 0.5 0.5 0.2 0.4", DATA, r"a\.txt:1: '0\.5 0\.5 0\.5 0\.2 0\.4' is not"),
+        ("nan 0.5 0.5 0.2 0.4", DATA, r"a\.txt:1: 'nan 0\.5"),
+        ("inf 0.5 0.5 0.2 0.4", DATA, r"a\.txt:1: 'inf 0\.5"),
+        ("-1.0 0.5 0.5 0.2 0.4", DATA, r"a\.txt:1: class -1 is not among the names"),
+        ("0 0.5 0.5 0.2 0.4 0.87", DATA, r"a\.txt:1: a sixth number looks like a score: .* are no annotations"),
+        ("0 0.5 0.5 0.2 0.4 87", DATA, r"a\.txt:1: 5 finite numbers"),
+        ("0 100 100 50 50", DATA, r"a\.txt:1: the row has numbers above 1 \(100\): YOLO rows are fractions"),
+        ("0 0.5 0.5 1.02 0.4", DATA, r"numbers above 1 \(1\.02\)"),
+        ("0 0.5 0.5 0.2 0.4\n0 0.5 -0.4 0.2 0.4", DATA, r"a\.txt:2: the row has numbers below 0 \(-0\.4\)"),
+        ("0 10 10 90 10 90 90 10 90", DATA, r"a\.txt:1: the row has numbers above 1 \(10\)"),
+        ("0 0.1 0.2 0.5 0.1 0.3 1.02", DATA, r"numbers above 1 \(1\.02\)"),
+        ("0 100 100 50 50 0 0", DATA + "kpt_shape: [1, 2]", r"a\.txt:1: the row has numbers above 1 \(100\)"),
+        ("0 0.5 0.5 0.2 0.4", DATA + "kpt_shape: [17, 3]", r"a\.txt:1: 4 numbers after the class, .* a row has 55: "),
+        ("0 0.1 0.2 0.5 0.1 0.3 0.9", DATA + "kpt_shape: [2, 2]", r"a\.txt:1: 6 numbers after the class, .* has 8: "),
+        ("", DATA + "kpt_shape: 17", r"data\.yaml: kpt_shape is 17, not two whole numbers"),
+        ("", DATA + "kpt_shape: [17]", r"kpt_shape is \[17\], not two whole numbers"),
+        ("", DATA + "kpt_shape: [17, 4]", r"kpt_shape is \[17, 4\], not two whole numbers"),
+        ("", DATA + "kpt_shape: [0, 2]", r"kpt_shape is \[0, 2\], not two whole numbers"),
+        ("", DATA + "kpt_shape: [1.5, 2]", r"kpt_shape is \[1\.5, 2\], not two whole numbers"),
         ("", "names: [person]\n", "has no split 'val'"),
         ("", "val: nowhere\nnames: [person]\n", "there is no .*nowhere"),
+        ("", "val: ../nowhere\nnames: [person]\n", r"there is no .*\.\./nowhere"),
         ("", "val: labels\nnames: [person]\n", "holds no pictures"),
         ("", "val: images/val\n", "'names' is a list"),
         ("", "val: images/val\nnames: {first: person}\n", "'names' is a list"),

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import yaml
+
+from deblur.blur.motion import still
+from deblur.pictures import write_picture
+from detection.types import Detections
+from pipelines.chain import DeblurDetect
+from pipelines.deblur_detect import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Document = Callable[[], dict[str, Any]]
+    Flat = Callable[..., NDArray[np.uint8]]
+
+pytestmark = pytest.mark.usefixtures("fakes")
+
+
+def test_the_chain_detects_on_the_restored_picture(flat: Flat) -> None:
+    from deblur import Deblurrer
+    from detection.yolo import YoloDetector
+
+    picture = flat(95)
+    restored, detections, times, believed = DeblurDetect(Deblurrer.load(), YoloDetector())(picture)
+    assert believed is None
+    np.testing.assert_array_equal(restored, flat(105))
+    np.testing.assert_array_equal(picture, flat(95))
+    assert detections.class_names == ("bus", "person"), "the person is seen in bright pictures only"
+    assert times.deblur is not None
+    assert times.deblur > 0
+    assert times.detect > 0
+    untouched = DeblurDetect(None, YoloDetector())(picture)
+    assert untouched.restored is picture
+    assert untouched.detections.class_names == ("bus",)
+    assert untouched.times.deblur is None
+
+
+def test_fusing_looks_twice(flat: Flat, monkeypatch: pytest.MonkeyPatch) -> None:
+    from deblur import Deblurrer
+    from detection.yolo import YoloDetector
+
+    chain = DeblurDetect(Deblurrer.load(), YoloDetector(), fuse=True)
+    detections = chain(flat(95)).detections
+    assert detections.class_names == ("bus", "person")
+    assert detections.scores == pytest.approx([0.9, 0.3]), "the person is in the restored picture only"
+    told = chain(flat(95), still(8, 8)).detections
+    assert told.scores == pytest.approx([0.9, 0.5]), "of what is restored along a path it is in both looks"
+    monkeypatch.setattr(Deblurrer, "believed", 0.25)
+    assert chain(flat(95), still(8, 8)).detections.scores == pytest.approx([0.9, 0.3]), "but not of one not believed"
+    surer = DeblurDetect(Deblurrer.load(), YoloDetector(), fuse=True, confidence=0.35)
+    assert surer(flat(95)).detections.class_names == ("bus",)
+    assert surer(flat(150)).detections.class_names == ("bus", "person")
+    with pytest.raises(ValueError, match="fuse needs a deblurrer"):
+        DeblurDetect(None, YoloDetector(), fuse=True)
+
+
+@pytest.mark.parametrize(
+    ("told", "believed", "score"),
+    [
+        (False, 0.62, 0.4 * 0.8 + 0.6 * 0.3),
+        (True, 0.25, 0.4 * 0.8 + 0.6 * 0.3),
+        (True, 0.62, 0.5 * 0.8 + 0.5 * 0.3),
+        (True, None, 0.5 * 0.8 + 0.5 * 0.3),
+    ],
+)
+def test_two_looks_at_one_picture_weigh_the_same(
+    flat: Flat, monkeypatch: pytest.MonkeyPatch, told: bool, believed: float | None, score: float
+) -> None:
+    from deblur import Deblurrer
+    from detection.yolo import YoloDetector
+
+    class Unsure(YoloDetector):
+        """Is surer of a bus in the first picture than in the second."""
+
+        def __call__(self, pictures: Any) -> list[Detections]:
+            return [Detections.ordered([[2, 2, 6, 6]], [sure], ["bus"]) for sure in (0.8, 0.3)]
+
+    monkeypatch.setattr(Deblurrer, "believed", believed)
+    chain = DeblurDetect(Deblurrer.load(), Unsure(), fuse=True)
+    found = chain(flat(95, 8, 8), still(8, 8) if told else None).detections
+    assert found.scores == pytest.approx([score])
+
+
+def test_the_second_look_is_at_a_mirror_image_whose_boxes_are_turned_back() -> None:
+    from detection.yolo import YoloDetector
+
+    class Leftmost(YoloDetector):
+        """Finds a bus where the brightest column is."""
+
+        def __call__(self, pictures: Any) -> list[Detections]:
+            asked.append([int(picture.mean((0, 2)).argmax()) for picture in pictures])
+            return [Detections.ordered([[column, 0, column + 1, 40]], [0.5], ["bus"]) for column in asked[-1]]
+
+    asked: list[list[int]] = []
+    picture = np.zeros((40, 80, 3), np.uint8)
+    picture[:, 10] = 200
+    found = DeblurDetect(np.copy, Leftmost(), fuse=True)(picture).detections
+    assert asked == [[10, 69]]
+    np.testing.assert_allclose(found.boxes, [[10, 0, 11, 40]])
+    assert found.scores == pytest.approx([0.5]), "of one place"
+
+
+def test_fused_boxes_are_kept_by_their_own_score(tmp_path: Path, flat: Flat, document: Document) -> None:
+    write_picture(tmp_path / "dusk.png", flat(95))
+    assert main(["dusk.png", "--conf", "0.25", "--json"]) == 0
+    content = document()
+    assert (content["fused"], content["confidence"]) == (True, 0.25)
+    assert [found["score"] for found in content["pictures"][0]["detections"]] == pytest.approx([0.9, 0.3])
+    env = json.loads(Path(content["run"], "env.json").read_text())
+    assert env["detector"]["confidence"] == 0.001, "faint boxes are needed to confirm others"
+    assert main(["dusk.png", "--fuse", "--conf", "0.35", "--json"]) == 0
+    assert [found["class"] for found in document()["pictures"][0]["detections"]] == ["bus"]
+    # Without fusing the person keeps all of its score. What a run writes down is what it did.
+    assert main(["dusk.png", "--no-fuse", "--conf", "0.35", "--json"]) == 0
+    content = document()
+    assert content["fused"] is False
+    assert [found["score"] for found in content["pictures"][0]["detections"]] == pytest.approx([0.9, 0.5])
+    assert yaml.safe_load(Path(content["run"], "config.yaml").read_text())["fuse"] is False
+    assert main(["dusk.png", "--deblurrer", "none", "--json"]) == 0
+    content = document()
+    assert (content["fused"], content["confidence"]) == (False, 0.25)
+    config = Path(content["run"], "config.yaml")
+    assert not {"fuse", "conf"} & yaml.safe_load(config.read_text()).keys(), "nobody chose"
+    assert main(["--config", str(config), "--deblurrer", "default", "--json"]) == 0
+    content = document()
+    assert (content["fused"], content["confidence"]) == (True, 0.2)
+
+
+def test_fusing_needs_a_deblurrer(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["dusk.png", "--fuse", "--deblurrer", "none"])
+    assert stopped.value.code == 2
+    assert "--fuse needs a deblurrer" in capsys.readouterr().err
+
+
+def test_the_configuration_of_a_run_that_fused_takes_no_deblurrer_as_well(
+    tmp_path: Path, flat: Flat, capsys: pytest.CaptureFixture[str], document: Document
+) -> None:
+    write_picture(tmp_path / "dusk.png", flat(95))
+    assert main(["dusk.png", "--json"]) == 0
+    content = document()
+    assert content["fused"] is True
+    config = Path(content["run"], "config.yaml")
+    assert main(["--config", str(config), "--deblurrer", "none", "--json"]) == 0
+    content = document()
+    assert (content["fused"], content["confidence"]) == (False, 0.25)
+    # One that chose, and has more that is about restoring.
+    (tmp_path / "gyro").mkdir()
+    chosen = (
+        "fuse: true\nfull-size: true\nmotion: gyro\nfocal-length: 100\nreadout: 0.01\ntrust-motion: true\nconf: 0.6\n"
+    )
+    config.write_text(f"source: [dusk.png]\n{chosen}")
+    none = ["--config", str(config), "--deblurrer", "none"]
+    assert main([*none, "--json"]) == 0
+    content = document()
+    assert (content["fused"], content["confidence"]) == (False, 0.6)
+    written = yaml.safe_load(Path(content["run"], "config.yaml").read_text())
+    assert not {"fuse", "motion", "exposures", "focal_length", "readout"} & written.keys()
+    assert (written["full_size"], written["trust_motion"]) == (False, False)
+    for typed in (["--fuse"], ["--motion", "gyro"], ["--full-size"]):
+        with pytest.raises(SystemExit) as stopped:
+            main([*none, *typed])
+        assert stopped.value.code == 2
+        assert f"{typed[0]} needs a deblurrer" in capsys.readouterr().err

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pytest
+
+import detection.yolo
+from detection.types import Detections
+from pipelines.deblur_detect import main
+from pipelines.video import VideoReader, VideoWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Document = Callable[[], dict[str, Any]]
+    Files = Callable[[Path], list[str]]
+
+pytestmark = pytest.mark.usefixtures("fakes")
+
+
+def test_a_video_becomes_videos(
+    tmp_path: Path, make_video: Callable[..., None], document: Document, files: Files
+) -> None:
+    make_video(tmp_path / "clip.mp4", [40, 80, 180, 220])
+    assert main(["clip.mp4", "--save", "annotated,deblurred,side-by-side,txt,coco", "--json"]) == 0
+    content = document()
+    assert [(entry["file"], entry["frame"]) for entry in content["pictures"]] == [("clip.mp4", n) for n in range(4)]
+    assert [len(entry["detections"]) for entry in content["pictures"]] == [1, 1, 2, 2]
+    run = Path(content["run"])
+    assert content["pictures"][3]["deblurred"] == str(run / "deblurred" / "clip.mp4")
+    for kind in ("annotated", "deblurred", "side-by-side"):
+        with VideoReader(run / kind / "clip.mp4") as video:
+            assert (video.fps, video.n_frames) == (12.5, 4)
+            frames = list(video)
+        if kind == "deblurred":
+            for frame, level in zip(frames, [50, 90, 190, 230], strict=True):
+                assert abs(float(frame.mean()) - level) < 9
+    assert files(run / "txt") == [f"clip/{number:06d}.txt" for number in range(4)]
+    images = json.loads((run / "coco_images.json").read_text())["images"]
+    assert images[2] == {"id": 3, "file_name": "clip.mp4", "width": 64, "height": 48, "frame": 2}
+
+
+def test_a_frame_that_fails_goes_into_the_videos_as_it_came(
+    tmp_path: Path, make_video: Callable[..., None], monkeypatch: pytest.MonkeyPatch, document: Document, files: Files
+) -> None:
+    import deblur
+    from deblur.errors import DeblurError
+
+    def refuse_dark_ones(_: object, picture: NDArray[np.uint8], path: object) -> NDArray[np.uint8]:
+        if picture.mean() < 60:
+            raise DeblurError("too dark")
+        return picture + 30
+
+    monkeypatch.setattr(deblur.Deblurrer, "__call__", refuse_dark_ones)
+    make_video(tmp_path / "clip.mp4", [40, 180, 40, 90])
+    assert main(["clip.mp4", "--save", "annotated,deblurred,side-by-side,txt", "--json"]) == 1
+    content = document()
+    errors = [entry["error"] for entry in content["pictures"]]
+    assert errors == ["clip.mp4 frame 0: too dark", None, "clip.mp4 frame 2: too dark", None]
+    run = Path(content["run"])
+    assert [entry["deblurred"] is None for entry in content["pictures"]] == [True, False, True, False]
+    for kind in ("annotated", "deblurred", "side-by-side"):
+        with VideoReader(run / kind / "clip.mp4") as video:
+            frames = list(video)
+        assert len(frames) == 4
+        if kind == "deblurred":
+            assert [float(frame.mean()) for frame in frames] == pytest.approx([40, 210, 40, 120], abs=9)
+    assert files(run / "txt") == ["clip/000001.txt", "clip/000003.txt"], "nothing is known of frames that failed"
+
+
+def test_a_video_that_cannot_be_written_is_a_failure_of_its_source(
+    tmp_path: Path, make_video: Callable[..., None], file_limit: Callable[..., Any], document: Document
+) -> None:
+    writer = VideoWriter(tmp_path / "noise.mp4", 10)
+    for seed in range(8):
+        writer.write(np.random.default_rng(seed).integers(0, 256, (48, 64, 3), np.uint8))
+    writer.close()
+    make_video(tmp_path / "grey.mp4", [40, 80])
+    with file_limit(20_000):
+        assert main(["noise.mp4", "grey.mp4", "--save", "deblurred", "--output", "out", "--json"]) == 1
+    content = document()
+    entries = content["pictures"]
+    assert (content["n_ok"], content["n_failed"]) == (10, 1)
+    assert [entry.get("frame") for entry in entries] == [*range(8), None, 0, 1]
+    assert (
+        entries[8]["error"]
+        == "noise.mp4: cannot write out/deblurred/noise.mp4: it holds 0 of 8 frames; is the disk full?"
+    )
+    assert [entry["deblurred"] for entry in entries] == [None] * 9 + ["out/deblurred/grey.mp4"] * 2
+    with VideoReader(Path("out/deblurred/grey.mp4")) as video:
+        assert len(list(video)) == 2
+
+
+def test_a_video_that_is_cut_off_fails_and_keeps_what_is_done(tmp_path: Path, document: Document) -> None:
+    writer = cv2.VideoWriter("clip.avi", cv2.VideoWriter.fourcc(*"MJPG"), 12.5, (64, 48))
+    for seed in range(10):
+        writer.write(np.random.default_rng(seed).integers(0, 256, (48, 64, 3), np.uint8))
+    writer.release()
+    content = Path("clip.avi").read_bytes()
+    Path("clip.avi").write_bytes(content[: len(content) * 55 // 100])
+    assert main(["clip.avi", "--save", "annotated", "--output", "out", "--json"]) == 1
+    *frames, end = document()["pictures"]
+    assert [(entry["frame"], entry["error"]) for entry in frames] == [(number, None) for number in range(5)]
+    assert end["error"].startswith("clip.avi ends after 5 of the 10 frames that it announces")
+    with VideoReader(Path("out/annotated/clip.mp4")) as video:
+        assert len(list(video)) == 5
+    assert main(["clip.avi", "--save", "annotated", "--limit", "5"]) == 0
+
+
+def test_frames_are_never_all_in_memory(
+    tmp_path: Path, make_video: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import weakref
+
+    make_video(tmp_path / "clip.mp4", range(0, 240, 4))
+    alive: list[weakref.ref[Any]] = []
+    most = 0
+
+    def watch(self: object, pictures: list[NDArray[np.uint8]]) -> list[Detections]:
+        nonlocal most
+        alive.append(weakref.ref(pictures[0]))
+        most = max(most, sum(reference() is not None for reference in alive))
+        return [Detections.empty()]
+
+    monkeypatch.setattr(detection.yolo.YoloDetector, "__call__", watch)
+    assert main(["clip.mp4", "--deblurrer", "none", "--save", "annotated"]) == 0
+    assert len(alive) == 60
+    assert most <= 8
+
+
+def test_several_videos_and_pictures_in_one_run(
+    photos: Path, make_video: Callable[..., None], document: Document, files: Files
+) -> None:
+    make_video(Path("one.mp4"), [40] * 3)
+    make_video(Path("two.mp4"), [40] * 2)
+    Path("bad.mp4").write_text("no video")
+    assert main(["one.mp4", "photos/dark.png", "bad.mp4", "two.mp4", "--json"]) == 1
+    content = document()
+    assert (content["n_ok"], content["n_failed"]) == (6, 1)
+    run = Path(content["run"])
+    assert files(run / "annotated") == ["dark.jpg", "one.mp4", "two.mp4"]
+    for name, count in (("one.mp4", 3), ("two.mp4", 2)):
+        with VideoReader(run / "annotated" / name) as video:
+            assert len(list(video)) == count
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_the_end_of_a_service_keep_what_is_done(
+    how: signal.Signals,
+    tmp_path: Path,
+    make_video: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make_video(tmp_path / "clip.mp4", [40] * 30)
+    n_seen = 0
+
+    def stop_at_the_sixth(self: object, pictures: list[NDArray[np.uint8]]) -> list[Detections]:
+        nonlocal n_seen
+        n_seen += 1
+        if n_seen == 6:
+            os.kill(os.getpid(), how)
+        return [Detections.empty() for _ in pictures]
+
+    monkeypatch.setattr(detection.yolo.YoloDetector, "__call__", stop_at_the_sixth)
+    # A shell starts what runs in its background with Ctrl-C ignored; this must not depend on how tests were started.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    ends = signal.getsignal(signal.SIGTERM)
+    try:
+        assert main(["clip.mp4", "--json"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert signal.getsignal(signal.SIGTERM) is ends
+    printed = capsys.readouterr()
+    content = json.loads(printed.out)
+    assert printed.err.splitlines()[-1] == "interrupted"
+    assert content["interrupted"] is True
+    assert content["n_ok"] == len(content["pictures"]) == 5
+    with VideoReader(Path(content["run"], "deblurred/clip.mp4")) as video:
+        assert len(list(video)) == 5
+
+
+@pytest.mark.parametrize("n_frames", [30, 3])  # main waits for room, or for the video's last frame
+def test_ctrl_c_while_a_frame_is_written_keeps_the_video(
+    n_frames: int,
+    tmp_path: Path,
+    make_video: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make_video(tmp_path / "clip.mp4", [40] * n_frames)
+    write = VideoWriter.write
+    n_written = 0
+
+    def stop_at_the_second(self: VideoWriter, frame: NDArray[np.uint8]) -> None:
+        nonlocal n_written
+        n_written += 1
+        if n_written == 2:
+            time.sleep(0.5)  # whoever has something to do meanwhile has done it
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+        write(self, frame)
+
+    monkeypatch.setattr(VideoWriter, "write", stop_at_the_second)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main(["clip.mp4", "--save", "deblurred", "--json"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    content = json.loads(capsys.readouterr().out)
+    assert content["interrupted"] is True
+    assert content["n_ok"] == len(content["pictures"]) == n_written
+    with VideoReader(Path(content["run"], "deblurred/clip.mp4")) as video:
+        assert len(list(video)) == n_written
