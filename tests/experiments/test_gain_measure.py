@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -296,6 +297,27 @@ def test_a_damaged_picture_of_the_cache_is_made_again(
         entry.write_text("{")
     assert run(settings, folder, fakes).results == before.results
     assert (read_picture(path) == read_picture(settings.sharp / "b.png")).all()
+
+
+@pytest.mark.parametrize("left", [b"", b"\0" * 20, b'{"x":', b"[1]"])
+def test_a_value_that_a_loss_of_power_damaged_is_none(tmp_path: Path, left: bytes) -> None:
+    kept = Cache(tmp_path, "code")
+    kept.put("kind", "key", {"x": 1})
+    (file,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert kept.get("kind", "key") == {"x": 1}
+    file.write_bytes(left)
+    assert kept.get("kind", "key") is None
+
+
+def test_values_do_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[int] = []
+    monkeypatch.setattr(os, "fsync", waited.append)
+    kept = Cache(tmp_path, "code")
+    kept.put("kind", "key", {"x": 1})
+    kept.put("kind", "key", {"x": 2})
+    assert kept.get("kind", "key") == {"x": 2}
+    assert waited == []
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["key.json"]
 
 
 def test_real_blur_has_no_sharp_arm_and_no_recovered_fraction(settings: Settings, folder: Path, fakes: Any) -> None:
