@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import platform
@@ -23,7 +24,7 @@ from deblur.errors import DeblurError
 from deblur.yaml_text import YamlError, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterator
 
 RUNS = Path("runs")
 """Where runs lie that are told no other folder."""
@@ -39,6 +40,7 @@ RECORDED_PACKAGES = (
     "scikit-image",
     "accelerate",
 )
+_numbers = itertools.count()  # of files that are being written
 
 
 def create_run(task: str, name: str, root: Path = RUNS) -> Path:
@@ -229,30 +231,64 @@ def write_yaml(path: Path, content: dict[str, Any]) -> None:
     write_atomically(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode("utf-8"))
 
 
-def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
+def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write beside ``path`` and rename over it, so that a kill at any moment leaves a whole file.
 
     Args:
-        path: the file.
-        content: all of it, or its pieces in their order, where all would take much memory.
+        path: of the file.
+        content: all of it.
+        durable: wait until the disk holds it, which on a busy one takes ten times as long. Else a loss of power may
+            leave a damaged file: good enough for what its reader checks and can make anew.
 
     Raises:
-        DeblurError: it cannot be written.
+        DeblurError: it cannot be written; what was there before stays.
     """
-    # Not made of the file's name, which may be as long as a name can be.
-    part = path.with_name(f".{os.getpid()}-{threading.get_ident()}.part")
+    with writing_atomically(path, durable=durable) as write:
+        write(content)
+
+
+@contextlib.contextmanager
+def writing_atomically(path: Path, *, durable: bool = True) -> Iterator[Callable[[bytes], None]]:
+    """`write_atomically` piece by piece, for what need not be in memory as a whole.
+
+    The block is given a function that writes one piece. The file appears when the block ends, and not at all where it
+    ends by an exception.
+    """
+    # Not made of the file's name, which may be as long as a name can be; numbered, since several may be open at a time.
+    part = path.with_name(f".{os.getpid()}-{threading.get_ident()}-{next(_numbers)}.part")
     try:
-        with part.open("wb") as stream:
-            stream.writelines([content] if isinstance(content, bytes) else content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    except BaseException as error:  # also what makes the pieces may fail, or be stopped by Ctrl-C
+        with _refusing(path):
+            stream = part.open("wb")
+
+        def write(content: bytes) -> None:
+            with _refusing(path):
+                stream.write(content)
+
+        try:
+            yield write
+            with _refusing(path):
+                stream.flush()
+                if durable:
+                    os.fsync(stream.fileno())
+                stream.close()
+        finally:
+            with contextlib.suppress(OSError):  # a full disk would complain once more
+                stream.close()
+        with _refusing(path):
+            part.replace(path)
+    except BaseException:
         with contextlib.suppress(OSError):
             part.unlink()
-        if isinstance(error, OSError):
-            raise DeblurError(f"cannot write {path}: {error.strerror}") from error
         raise
+
+
+@contextlib.contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """What the system complains of, as one line; not around the caller's block, whose complaints are its own."""
+    try:
+        yield
+    except OSError as error:
+        raise DeblurError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _command() -> str:

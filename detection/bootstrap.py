@@ -14,6 +14,8 @@ Bootstrap Methods and their Application, 1997, section 5.2). docs/scoring.md has
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -36,6 +38,8 @@ FEWEST_PICTURES = 6
 """That an interval of 95 % needs: of fewer not even differences of one sign all through tell that much, and of one all
 draws are the same."""
 _THREADS = 8  # each holds some hundred megabytes
+_CELLS = 2**21  # of one array of hits, pictures and draws: more draws than that are looked at in several parts
+_RANKS = 64  # hits at the least that boxes are added up to in one go
 _RECALL_LEVELS = np.linspace(0.0, 1.0, 101)  # pycocotools' recThrs, to the bit
 
 
@@ -277,6 +281,34 @@ def class_average_precision(
         return precision_sums, present
     # A box is at the same rank at every threshold, so boxes are added up once, at the ranks of hits at any of them.
     ranks = np.flatnonzero(matches.hits.any(axis=0))
+    for draws in _parts(copies.shape[1], max(len(ranks), len(copies))):
+        precision_sums[:, draws] = _precision_sums(matches, ranks, positives[draws], copies[:, draws])
+    return precision_sums / len(_RECALL_LEVELS), present
+
+
+def _parts(n_draws: int, length: int) -> list[slice]:
+    """The draws in parts, as few as keep ``length`` numbers of each draw to `_CELLS`.
+
+    A part of one draw is none of several: of a single column numpy adds up in another order, and AP would depend on
+    the parts in its last digits.
+    """
+    n_parts = min(math.ceil(n_draws * length / _CELLS), n_draws // 2)
+    ends = np.linspace(0, n_draws, max(1, n_parts) + 1).astype(int).tolist()
+    return [slice(first, last) for first, last in itertools.pairwise(ends)]
+
+
+def _precision_sums(
+    matches: ClassMatches, ranks: NDArray[np.intp], positives: NDArray[np.float64], copies: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(T, R): interpolated precision of each draw, added up over the recall levels.
+
+    Args:
+        matches: as for `class_average_precision`.
+        ranks: of the boxes that are a hit at any threshold.
+        positives: (R,) objects that count in each draw.
+        copies: as for `class_average_precision`.
+    """
+    sums = np.zeros((len(matches.hits), copies.shape[1]))
     all_boxes = _copies_up_to(ranks, np.arange(len(matches.pictures)), matches.pictures, copies)
     for threshold, (hits, counted) in enumerate(zip(matches.hits, matches.counted, strict=True)):
         hit_ranks = np.flatnonzero(hits)
@@ -286,24 +318,35 @@ def class_average_precision(
         found = np.cumsum(copies[matches.pictures[hit_ranks]], axis=0)
         precision = found / (boxes + np.spacing(1))
         best_from_here = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
-        levels = np.searchsorted(_RECALL_LEVELS, found / np.where(present, positives, 1.0), side="right")
+        levels = np.searchsorted(_RECALL_LEVELS, found / np.where(positives > 0, positives, 1.0), side="right")
         gained = np.diff(levels, axis=0, prepend=0)
-        precision_sums[threshold] = np.einsum("hr,hr->r", best_from_here, gained)
-    return precision_sums / len(_RECALL_LEVELS), present
+        sums[threshold] = np.einsum("hr,hr->r", best_from_here, gained)
+    return sums
 
 
 def _copies_up_to(
     ranks: NDArray[np.intp], boxes: NDArray[np.intp], pictures: NDArray[np.intp], copies: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(len(ranks), R): how many copies of ``boxes``, given by rank, each draw has up to each of ``ranks``."""
+    """(len(ranks), R): how many copies of ``boxes``, given by rank, each draw has up to each of ``ranks``.
+
+    Block by block of ranks, each of which goes on from the sum of those before: a matrix of all ranks and all pictures
+    would grow with the square of the pictures. Sums of whole numbers are exact however they are cut.
+    """
     row = np.searchsorted(ranks, boxes)
-    inside = row < len(ranks)
-    involved, column = np.unique(pictures[boxes[inside]], return_inverse=True)
-    cells = row[inside] * len(involved) + column
-    # float32 holds these small whole numbers exactly and multiplies twice as fast.
-    steps = np.bincount(cells, minlength=len(ranks) * len(involved)).reshape(len(ranks), len(involved))
-    drawn = steps.astype(np.float32) @ copies[involved].astype(np.float32)
-    return np.cumsum(drawn, axis=0, dtype=np.float64)
+    drawn = np.empty((len(ranks), copies.shape[1]))
+    size = max(_RANKS, _CELLS // len(copies))
+    for start in range(0, len(ranks), size):
+        block = drawn[start : start + size]
+        first, last = np.searchsorted(row, (start, start + len(block)))
+        involved, column = np.unique(pictures[boxes[first:last]], return_inverse=True)
+        cells = (row[first:last] - start) * len(involved) + column
+        # float32 holds these small whole numbers exactly and multiplies twice as fast.
+        steps = np.bincount(cells, minlength=len(block) * len(involved)).reshape(len(block), len(involved))
+        summed = steps.astype(np.float32) @ copies[involved].astype(np.float32)
+        np.cumsum(summed, axis=0, dtype=np.float64, out=block)
+        if start:
+            block += drawn[start - 1]
+    return drawn
 
 
 def _known(value: float) -> float | None:

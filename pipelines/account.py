@@ -8,11 +8,10 @@ from collections import Counter
 from concurrent.futures import wait
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
 
 from deblur.errors import DeblurError
-from deblur.runs import to_utf8, write_atomically
+from deblur.runs import to_utf8, writing_atomically
 from pipelines.overlap import WriteBehind
 
 if TYPE_CHECKING:
@@ -146,8 +145,10 @@ class Account:
         Raises:
             DeblurError: it cannot be written.
         """
-        pieces = json_pieces(document, self.entries(), indent=2)
-        write_atomically(self._document, map(to_utf8, chain(pieces, ["\n"])))
+        with writing_atomically(self._document) as write:
+            for piece in json_pieces(document, self.entries(), indent=2):
+                write(to_utf8(piece))
+            write(b"\n")
         self._is_written = True
 
     def _take(self, entry: Entry, written: Future[None] | None) -> None:

@@ -36,7 +36,8 @@ def state_of_code() -> str:
 class Cache:
     """A folder of JSON values, by the state of the code that made them, kind and key.
 
-    A value is written whole or not at all, so processes may share the folder and die at any moment.
+    A value is written whole or not at all, so processes may share the folder and die at any moment. A loss of power may
+    leave damaged ones, which are computed anew.
     """
 
     def __init__(self, folder: Path, code: str) -> None:
@@ -49,7 +50,7 @@ class Cache:
         except FileNotFoundError:
             return None
         except (json.JSONDecodeError, UnicodeDecodeError):
-            return None  # not written by `put`, which writes whole files: computed anew
+            return None  # no whole file, as after a loss of power: computed anew
         return value if isinstance(value, dict) else None
 
     def put(self, kind: str, key: str, value: dict[str, Any]) -> None:
@@ -61,7 +62,8 @@ class Cache:
         path = self._path(kind, key)
         make_folder(path.parent)
         content = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        write_atomically(path, content.encode("utf-8"))
+        # There are many, and small: waiting for the disk would cost more than the few that a loss of power damages.
+        write_atomically(path, content.encode("utf-8"), durable=False)
 
     def _path(self, kind: str, key: str) -> Path:
         return self.folder / kind / key[:2] / f"{key}.json"

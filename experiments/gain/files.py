@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
+import itertools
 import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from deblur.errors import DeblurError
-from deblur.runs import write_atomically, write_json
+from deblur.runs import write_atomically, write_json, writing_atomically
 from experiments.gain.records import FORMAT, TASK, GainRun
 from experiments.gain.tables import Boxes, Curve, PictureRow, PictureTruth, Predictions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
+
+    from experiments.gain.tables import PictureKey
 
 Content = TypeVar("Content")
 
@@ -51,8 +55,9 @@ def write_per_image(folder: Path, rows: Iterable[PictureRow]) -> None:
 
 def write_curves(folder: Path, curves: Iterable[Curve]) -> None:
     """Write ``curves.json``."""
-    lines = (_line(dataclasses.asdict(curve)) for curve in curves)
-    _write_document(folder / "curves.json", {}, {"curves": lines})
+    with _writing_document(folder / "curves.json", {}, {}, "curves") as add:
+        for curve in curves:
+            add(dataclasses.asdict(curve))
 
 
 def read_curves(folder: Path) -> list[Curve]:
@@ -68,15 +73,29 @@ def read_curves(folder: Path) -> list[Curve]:
 
 def write_predictions(folder: Path, predictions: Predictions) -> None:
     """Write ``predictions.json``, one picture of one arm a line."""
+    with writing_predictions(folder, predictions.class_names, predictions.truths) as add:
+        for key, boxes in predictions.predicted.items():
+            add(key, boxes)
+
+
+@contextlib.contextmanager
+def writing_predictions(
+    folder: Path, class_names: list[str], truths: Iterable[PictureTruth]
+) -> Iterator[Callable[[PictureKey, Boxes], None]]:
+    """`write_predictions` while boxes come, so that those of a large run need not be in memory together.
+
+    The block is given a function that adds the boxes of one picture, in the order of the file. The file appears when
+    the block ends, and not at all where it ends by an exception.
+    """
     keys = ("detector", "blur", "arm", "picture")
-    lists = {
-        "truths": (_line(dataclasses.asdict(truth)) for truth in predictions.truths),
-        "predictions": (
-            _line(dict(zip(keys, key, strict=True)) | dataclasses.asdict(boxes))
-            for key, boxes in predictions.predicted.items()
-        ),
-    }
-    _write_document(folder / "predictions.json", {"class_names": predictions.class_names}, lists)
+    lists = {"truths": (dataclasses.asdict(truth) for truth in truths)}
+    head = {"class_names": class_names}
+    with _writing_document(folder / "predictions.json", head, lists, "predictions") as add_entry:
+
+        def add(key: PictureKey, boxes: Boxes) -> None:
+            add_entry(dict(zip(keys, key, strict=True)) | dataclasses.asdict(boxes))
+
+        yield add
 
 
 def read_predictions(folder: Path) -> Predictions:
@@ -169,13 +188,31 @@ def _line(content: Any) -> str:
     return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def _write_document(path: Path, head: dict[str, Any], lists: Mapping[str, Iterator[str]]) -> None:
-    """A JSON object whose long lists have one entry a line: half the size of indented JSON, and still readable."""
-    parts = [f"{json.dumps(key)}: {_line(value)}" for key, value in head.items()]
-    for key, lines in lists.items():
-        entries = ",\n".join(lines)
-        parts.append(f"{json.dumps(key)}: [\n{entries}\n]")
-    write_atomically(path, ("{" + ",\n".join(parts) + "}\n").encode("utf-8"))
+@contextlib.contextmanager
+def _writing_document(
+    path: Path, head: Mapping[str, Any], lists: Mapping[str, Iterable[Any]], last: str
+) -> Iterator[Callable[[Any], None]]:
+    """Write a JSON object whose long lists have one entry a line: half the size of indented JSON, and still readable.
+
+    The block is given a function that adds an entry to the ``last`` list.
+    """
+    with writing_atomically(path) as write:
+
+        def begin(key: str) -> Callable[[Any], None]:
+            write(f"{json.dumps(key)}: [\n".encode())
+            separators = itertools.chain([""], itertools.repeat(",\n"))
+            return lambda entry: write(f"{next(separators)}{_line(entry)}".encode())
+
+        write(b"{")
+        for key, value in head.items():
+            write(f"{json.dumps(key)}: {_line(value)},\n".encode())
+        for key, entries in lists.items():
+            add = begin(key)
+            for entry in entries:
+                add(entry)
+            write(b"\n],\n")
+        yield begin(last)
+        write(b"\n]}\n")
 
 
 def _read_text(path: Path) -> str:

@@ -10,7 +10,7 @@ from detection.truth import report_lines
 from experiments.gain.arms import Arms, Bench, build_arms, describe_blurs
 from experiments.gain.cache import Cache, key_of, state_of_code
 from experiments.gain.examples import ExampleWriter
-from experiments.gain.files import write_curves, write_metrics, write_per_image, write_predictions
+from experiments.gain.files import write_curves, write_metrics, write_per_image, writing_predictions
 from experiments.gain.fused import fused_records
 from experiments.gain.inputs import hash_of_set
 from experiments.gain.picture_sets import MadeSet, PictureSet
@@ -18,7 +18,7 @@ from experiments.gain.processes import Processes
 from experiments.gain.protocol import detection_protocol, protocol_of
 from experiments.gain.records import DeblurrerRecord, DetectorRecord, GainRun
 from experiments.gain.scores import counted_classes, score_detector
-from experiments.gain.tables import Boxes, PictureTruth, Predictions
+from experiments.gain.tables import Boxes, PictureTruth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -68,32 +68,41 @@ def measure(plan: Plan, run: Path, narrator: Narrator, processes: Processes | No
         return None
     for line in _not_blurred(arms, truths.stems):
         narrator.say(line)
-    scores: list[DetectorScores] = []
-    found: list[Found] = []
-    with narrator.progress(len(detectors) * len(arms.sets), "scoring", "arm") as done:
-        for loaded in detectors:
-            truth = truths.by_detector[loaded.detector.name]
-            found.append(_boxes(loaded, arms, bench, truths.stems))
-            scores.append(score_detector(settings, loaded.detector.name, truth, found[-1], bench.restoration, done))
+    blurs = describe_blurs(arms, settings.blurs, truths.stems)  # of every picture, so that all sizes are known
+    index_of = _places(detectors)
     counted = {name: counted_classes(settings, truth) for name, truth in truths.by_detector.items()}
     examples = ExampleWriter(run, arms, counted)
-    results = [
-        dataclasses.replace(result, examples=examples.save(result, scored.rows, boxes))
-        for scored, boxes in zip(scores, found, strict=True)
-        for result in scored.results
-    ]
-    blurs = describe_blurs(arms, settings.blurs, truths.stems)
+    truth_boxes = _truth_boxes(truths.by_detector.values(), arms.sizes, index_of)
+
+    with (
+        narrator.progress(len(detectors) * len(arms.sets), "scoring", "arm") as done,
+        writing_predictions(run, list(index_of), truth_boxes) as save,
+    ):
+
+        def scored(loaded: LoadedDetector) -> DetectorScores:
+            """One detector's scores; its boxes are saved here, so that they are let go of before the next one's."""
+            name = loaded.detector.name
+            found = _boxes(loaded, arms, bench, truths.stems)
+            own = score_detector(settings, name, truths.by_detector[name], found, bench.restoration, done)
+            results = [
+                dataclasses.replace(result, examples=examples.save(result, own.rows, found)) for result in own.results
+            ]
+            for (blur, arm), by_stem in found.items():
+                for stem, detections in by_stem.items():
+                    save((name, blur, arm, stem), Boxes.of(detections, index_of))
+            return dataclasses.replace(own, results=results)
+
+        scores = [scored(loaded) for loaded in detectors]
     gain = GainRun(
         protocol=protocol_of(settings, detectors),
         data=_data(plan, arms, {blur.name: blur.sha256 for blur in blurs}),
         detectors=[_detector_record(loaded.detector, truths) for loaded in detectors],
         deblurrers=_deblurrer_records(plan, arms),
         blurs=blurs,
-        results=results,
+        results=[result for each in scores for result in each.results],
     )
-    write_per_image(run, (row for scored in scores for row in scored.rows))
-    write_curves(run, (curve for scored in scores for curve in scored.curves))
-    write_predictions(run, _predictions(truths, arms.sizes, detectors, found))
+    write_per_image(run, (row for each in scores for row in each.rows))
+    write_curves(run, (curve for each in scores for curve in each.curves))
     write_metrics(run, gain)  # last: a run that has this file is whole
     return gain
 
@@ -178,22 +187,10 @@ def _sets_of(arms: Arms, deblurrer: str) -> list[PictureSet]:
     return [pictures for (_, name), pictures in arms.deblurred.items() if name == deblurrer]
 
 
-def _predictions(
-    truths: Truths,
-    sizes: Mapping[str, tuple[int, int]],
-    detectors: Sequence[LoadedDetector],
-    found: Sequence[Found],
-) -> Predictions:
-    names = list(dict.fromkeys(name for loaded in detectors for name in loaded.detector.class_names))
-    index_of = {name: index for index, name in enumerate(names)}
-
-    predicted = {
-        (loaded.detector.name, blur, arm, stem): Boxes.of(detections, index_of)
-        for loaded, of_detector in zip(detectors, found, strict=True)
-        for (blur, arm), by_stem in of_detector.items()
-        for stem, detections in by_stem.items()
-    }
-    return Predictions(names, _truth_boxes(truths.by_detector.values(), sizes, index_of), predicted)
+def _places(detectors: Sequence[LoadedDetector]) -> dict[str, int]:
+    """The place of every class of the detectors in `experiments.gain.tables.Predictions`."""
+    names = dict.fromkeys(name for loaded in detectors for name in loaded.detector.class_names)
+    return {name: index for index, name in enumerate(names)}
 
 
 def _truth_boxes(

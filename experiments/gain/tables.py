@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from detection.types import Detections
 
+PictureKey = tuple[str, str, str, str]  # (detector, blur, arm, picture), as of `Predictions.predicted`
+
 
 @dataclass(frozen=True, slots=True)
 class PictureRow:
@@ -109,10 +111,10 @@ class Predictions:
 
     class_names: list[str]
     truths: list[PictureTruth]
-    predicted: dict[tuple[str, str, str, str], Boxes]
+    predicted: dict[PictureKey, Boxes]
 
     @staticmethod
-    def key(detector: str, blur: str, arm: str, picture: str) -> tuple[str, str, str, str]:
+    def key(detector: str, blur: str, arm: str, picture: str) -> PictureKey:
         """Of ``predicted``; any ``blur`` will do for an arm that does not depend on it."""
         return detector, "" if is_sharp_arm(arm) else blur, arm, picture
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ from deblur.runs import (
     runs_named,
     write_atomically,
     write_json,
+    writing_atomically,
 )
 
 
@@ -101,14 +103,54 @@ def test_a_name_as_long_as_names_may_be_is_written(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_file_may_come_in_pieces_and_is_whole_or_not_there(tmp_path):
+@pytest.mark.parametrize("durable", [True, False])
+def test_only_a_file_that_must_outlast_a_loss_of_power_waits_for_the_disk(tmp_path, monkeypatch, durable):
+    waited = []
+    monkeypatch.setattr(os, "fsync", waited.append)
     file = tmp_path / "a.txt"
-    write_atomically(file, (piece for piece in (b"in ", b"", b"pieces")))
-    assert file.read_bytes() == b"in pieces"
-    with pytest.raises(ZeroDivisionError):
-        write_atomically(file, (b"%d" % (1 // number) for number in (1, 0)))
-    assert file.read_bytes() == b"in pieces"
+    file.write_bytes(b"old")
+    write_atomically(file, b"new", durable=durable)
+    assert file.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [file]
+    assert len(waited) == durable
+
+
+def test_a_file_written_in_pieces_appears_when_it_is_whole(tmp_path):
+    one, other = tmp_path / "one.txt", tmp_path / "other.txt"
+    with writing_atomically(one) as write, writing_atomically(other) as write_other:
+        write(b"a")
+        write_other(b"x")
+        write(b"b")
+        write_atomically(tmp_path / "meanwhile.txt", b"m")
+        assert not one.exists()
+    assert (one.read_bytes(), other.read_bytes()) == (b"ab", b"x")
+    assert {path.name for path in tmp_path.iterdir()} == {"one.txt", "other.txt", "meanwhile.txt"}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, FileNotFoundError])
+def test_what_stops_a_file_in_the_middle_leaves_the_one_before(tmp_path, error):
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"old")
+
+    def stopped() -> None:
+        with writing_atomically(file) as write:
+            write(b"new")
+            raise error
+
+    with pytest.raises(error):
+        stopped()
+    assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_disk_that_is_full_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DeblurError, match=r"cannot write .*a\.txt: No space left on device"):
+        write_atomically(tmp_path / "a.txt", b"new")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_environment_names_what_a_result_depends_on():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -198,3 +199,24 @@ def test_a_change_of_what_reads_recorded_paths_makes_values_anew(
     assert cache.state_of_code.__wrapped__() == before
     (tmp_path / "pipelines" / "motions.py").write_text("# another way to read")
     assert cache.state_of_code.__wrapped__() != before
+
+
+@pytest.mark.parametrize("left", [b"", b"\0" * 20, b'{"x":', b"[1]"])
+def test_a_value_that_a_loss_of_power_damaged_is_none(tmp_path: Path, left: bytes) -> None:
+    kept = cache.Cache(tmp_path, "code")
+    kept.put("kind", "key", {"x": 1})
+    (file,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert kept.get("kind", "key") == {"x": 1}
+    file.write_bytes(left)
+    assert kept.get("kind", "key") is None
+
+
+def test_values_do_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[int] = []
+    monkeypatch.setattr(os, "fsync", waited.append)
+    kept = cache.Cache(tmp_path, "code")
+    kept.put("kind", "key", {"x": 1})
+    kept.put("kind", "key", {"x": 2})
+    assert kept.get("kind", "key") == {"x": 2}
+    assert waited == []
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["key.json"]

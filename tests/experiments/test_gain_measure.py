@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import shutil
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from detection.errors import DetectionError
 from detection.scoring import score
 from detection.truth import read_truth
 from detection.types import Detections
+from experiments.gain import measure as measuring
 from experiments.gain.arms import build_arms
 from experiments.gain.cache import Cache
 from experiments.gain.files import read_curves, read_metrics, read_predictions
@@ -208,6 +210,51 @@ def test_what_is_saved_scores_the_same_again(settings: Settings, folder: Path, f
     curves = {curve.arm: curve for curve in read_curves(folder)}
     assert curves["sharp"].precision50 == pytest.approx([1.0] * 101)
     assert curves["blurred"].precision == pytest.approx([0.0] * 101)
+
+
+def test_boxes_of_one_detector_are_let_go_of_before_the_next(
+    settings: Settings, folder: Path, fakes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before: list[weakref.ref[NDArray[np.float32]]] = []
+    left: list[int] = []
+    boxes_of, score_of = measuring._boxes, measuring.score_detector
+
+    def boxes(*arguments: Any) -> Any:
+        left.append(sum(ref() is not None for ref in before))
+        return boxes_of(*arguments)
+
+    def scored(*arguments: Any) -> Any:
+        found = arguments[3]
+        before.extend(weakref.ref(each.boxes) for by_stem in found.values() for each in by_stem.values())
+        return score_of(*arguments)
+
+    monkeypatch.setattr(measuring, "_boxes", boxes)
+    monkeypatch.setattr(measuring, "score_detector", scored)
+    run(dataclasses.replace(settings, detectors=("one", "two", "narrow")), folder, fakes)
+    assert left == [0, 0, 0]
+    assert len(before) == 3 * 6 * 4
+    saved = read_predictions(folder)
+    arms = [("", "sharp"), ("", "sharp-through:unmove"), ("", "sharp-through:idle")]
+    arms += [("blurred", arm) for arm in ("blurred", "deblurred:unmove", "deblurred:idle")]
+    expected = [(name, *arm, stem) for name in ("one", "two", "narrow") for arm in arms for stem in STEMS]
+    assert list(saved.predicted) == expected
+    assert (saved.class_names, saved.predicted["narrow", "", "sharp", "a"].classes) == (["blue", "red"], [1])
+
+
+def test_a_run_that_fails_while_it_scores_leaves_no_part_of_predictions(
+    settings: Settings, folder: Path, fakes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score_of = measuring.score_detector
+
+    def second_fails(*arguments: Any) -> Any:
+        if arguments[1] == "two":
+            raise DetectionError("as it may be")
+        return score_of(*arguments)
+
+    monkeypatch.setattr(measuring, "score_detector", second_fails)
+    with pytest.raises(DetectionError, match="as it may be"):
+        run(dataclasses.replace(settings, detectors=("one", "two")), folder, fakes)
+    assert {path.name for path in folder.iterdir()} == {"cache", "pictures"}
 
 
 def test_examples_show_where_restoring_helped_and_hurt(settings: Settings, folder: Path, fakes: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +21,7 @@ from experiments.gain.files import (
     write_metrics,
     write_per_image,
     write_predictions,
+    writing_predictions,
 )
 from experiments.gain.records import (
     ArmScore,
@@ -151,10 +153,55 @@ def test_predictions_and_curves_come_back(tmp_path: Path) -> None:
     assert read_curves(tmp_path) == curves
 
 
+def test_predictions_have_one_picture_of_one_arm_a_line(tmp_path: Path) -> None:
+    truths = [PictureTruth(stem, f"{stem}.jpg", 64, 48, Boxes([[1.0, 2.0, 3.0, 4.0]], [1]), [True]) for stem in "aü"]
+    with writing_predictions(tmp_path, ["cat", "Zürich"], truths) as add:
+        add(("d", "", "sharp", "a"), Boxes([[1.0, 2.0, 3.5, 4.25], [0.0, 0.0, 1.0, 1.0]], [0, 1], [0.75, 1e-06]))
+        assert not (tmp_path / "predictions.json").exists()
+        add(("d", "shake:8", "blurred", "ü"), Boxes([], [], []))
+    assert (tmp_path / "predictions.json").read_text(encoding="utf-8") == (
+        '{"class_names": ["cat","Zürich"],\n'
+        '"truths": [\n'
+        '{"picture":"a","file_name":"a.jpg","width":64,"height":48,'
+        '"truth":{"boxes":[[1.0,2.0,3.0,4.0]],"classes":[1],"scores":[]},"ignored":[true]},\n'
+        '{"picture":"ü","file_name":"ü.jpg","width":64,"height":48,'
+        '"truth":{"boxes":[[1.0,2.0,3.0,4.0]],"classes":[1],"scores":[]},"ignored":[true]}\n'
+        "],\n"
+        '"predictions": [\n'
+        '{"detector":"d","blur":"","arm":"sharp","picture":"a",'
+        '"boxes":[[1.0,2.0,3.5,4.25],[0.0,0.0,1.0,1.0]],"classes":[0,1],"scores":[0.75,1e-06]},\n'
+        '{"detector":"d","blur":"shake:8","arm":"blurred","picture":"ü","boxes":[],"classes":[],"scores":[]}\n'
+        "]}\n"
+    )
+
+
+def test_lists_without_entries_are_written(tmp_path: Path) -> None:
+    write_predictions(tmp_path, Predictions([], [], {}))
+    content = (tmp_path / "predictions.json").read_bytes()
+    assert content == b'{"class_names": [],\n"truths": [\n\n],\n"predictions": [\n\n]}\n'
+    write_curves(tmp_path, [])
+    assert (tmp_path / "curves.json").read_bytes() == b'{"curves": [\n\n]}\n'
+
+
+def test_predictions_take_no_more_memory_the_more_there_are(tmp_path: Path) -> None:
+    boxes = Boxes([[100.123, 200.456, 300.789, 400.012]] * 300, [1] * 300, [0.123456] * 300)
+
+    def peak(n_pictures: int) -> int:
+        tracemalloc.start()
+        with writing_predictions(tmp_path, ["cat"], []) as add:
+            for number in range(n_pictures):
+                add(("d", "", "sharp", f"{number}"), boxes)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    assert peak(40) < 1.2 * peak(4)
+
+
 def test_not_a_number_is_never_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_curves(tmp_path, [Curve("d", "", "sharp", [0.0], [float("nan")], None, None)])
-    assert not (tmp_path / "curves.json").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

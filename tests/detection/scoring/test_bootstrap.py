@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import sys
+import tracemalloc
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from detection import bootstrap
 from detection.annotations.builder import TruthBuilder
 from detection.annotations.coco import read_coco
 from detection.bootstrap import (
@@ -24,7 +26,7 @@ from detection.bootstrap import (
     recovered_fraction,
     recovered_fractions,
 )
-from detection.matching import match_classes, prepare
+from detection.matching import ClassMatches, match_classes, prepare
 from detection.scoring import score
 from detection.types import Detections
 
@@ -334,3 +336,50 @@ def test_boxes_of_one_score_are_ranked_as_pycocotools_ranks_them(make_truth, fou
     }
     result = paired_bootstrap(truth, {"arm": predictions}, resamples=1)
     assert result.arms["arm"].ap == pytest.approx(score(truth, predictions).ap, abs=1e-9)
+
+
+def made_matches(n_pictures: int, n_boxes: int) -> ClassMatches:
+    """Matches of one class: a hit is one at all thresholds up to some, a tenth of the other boxes do not count."""
+    generator = np.random.default_rng(3)
+    thresholds = np.arange(10)[:, None]
+    hits = thresholds < generator.integers(-10, 11, n_boxes)
+    counted = hits | (generator.random(n_boxes) < 0.9)
+    pictures = generator.integers(0, n_pictures, n_boxes)
+    positives = np.bincount(pictures[hits[0]], minlength=n_pictures) + 1
+    return ClassMatches(np.linspace(1, 0, n_boxes), pictures, hits, counted, positives)
+
+
+@pytest.mark.parametrize(("cells", "ranks"), [(1, 1), (500, 1), (2_000, 7), (20_000, 64), (2**21, 1)])
+def test_figures_are_the_same_to_the_bit_in_blocks_of_any_size(monkeypatch, cells, ranks):
+    matches, copies = made_matches(60, 700), draw_copies(60, 41, seed=2)
+    monkeypatch.setattr(bootstrap, "_CELLS", 2**40)
+    at_once, present = class_average_precision(matches, copies)
+    assert present.all()
+    assert 0 < at_once.min() < at_once.max() < 1
+    monkeypatch.setattr(bootstrap, "_CELLS", cells)
+    monkeypatch.setattr(bootstrap, "_RANKS", ranks)
+    np.testing.assert_array_equal(class_average_precision(matches, copies)[0], at_once)
+
+
+def test_boxes_are_added_up_in_blocks_as_one_by_one(monkeypatch):
+    monkeypatch.setattr(bootstrap, "_CELLS", 1)
+    monkeypatch.setattr(bootstrap, "_RANKS", 3)
+    matches, copies = made_matches(9, 80), draw_copies(9, 5, seed=1)
+    ranks = np.array([0, 4, 5, 6, 30, 31, 70])
+    boxes = np.flatnonzero(matches.counted[0])
+    expected = [copies[matches.pictures[boxes[boxes <= rank]]].sum(axis=0) for rank in ranks]
+    np.testing.assert_array_equal(bootstrap._copies_up_to(ranks, boxes, matches.pictures, copies), expected)
+    none = bootstrap._copies_up_to(ranks, boxes[:0], matches.pictures, copies)
+    np.testing.assert_array_equal(none, np.zeros((7, 5)))
+
+
+def test_memory_does_not_grow_with_pictures_times_hits():
+    n_pictures, n_boxes = 20_000, 40_000
+    matches, copies = made_matches(n_pictures, n_boxes), draw_copies(n_pictures, 8, seed=0)
+    n_hits = int(matches.hits[0].sum())
+    tracemalloc.start()
+    class_average_precision(matches, copies)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert n_pictures * n_hits > 3e8  # 4 bytes and 8 of each would be 4 GB
+    assert peak < 120e6
