@@ -30,6 +30,7 @@ from deblur.cli import (
     plain_options,
     positive_int,
     run,
+    whole_number,
 )
 from deblur.errors import DeblurError
 from detection.errors import DetectionError
@@ -109,7 +110,7 @@ def build_parser() -> argparse.ArgumentParser:
     how.add_argument("--imgsz", type=detector_side, default=640, help="side of the detector's square (default: 640)")
     how.add_argument(
         "--bootstrap",
-        type=_count,
+        type=whole_number,
         default=1000,
         metavar="N",
         help="resamples for intervals, 0 for none (default: 1000)",
@@ -217,10 +218,6 @@ def _peer(text: str) -> tuple[str, Path]:
     if not (name and equals and folder):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=DIR")
     return name, Path(folder)
-
-
-def _count(text: str) -> int:
-    return 0 if text == "0" else positive_int(text)
 
 
 if __name__ == "__main__":

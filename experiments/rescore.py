@@ -5,7 +5,8 @@
 It needs the run's ``config.yaml``, ``env.json``, ``metrics.json``, ``per_image.csv`` and ``predictions.json``, and the
 annotations. It writes ``metrics.json``, ``per_image.csv`` and ``curves.json`` again, of which tables, plots and report
 are made, and adds to ``env.json`` what scored; `experiments.gain.records` describes the files. PSNR and SSIM of each
-picture, times and examples stay those that were found when the pictures were there.
+picture, times and examples stay those that were found when the pictures were there. ``--bootstrap N`` gives the
+intervals another number of resamples than the run had, and writes it into ``config.yaml``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from deblur.cli import EXIT_DONE, parse_args, run
+from deblur.cli import EXIT_DONE, parse_args, run, whole_number
 from deblur.errors import DeblurError
 from detection.errors import DetectionError
 
@@ -42,6 +43,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--annotations", type=Path, metavar="PATH", help="where they lie now (default: where the run found them)"
     )
+    parser.add_argument(
+        "--bootstrap",
+        type=whole_number,
+        metavar="N",
+        help="resamples for intervals, 0 for none; config.yaml says it from then on (default: as many as the run has)",
+    )
     parser.add_argument("--json", action="store_true", help="print metrics.json on stdout in place of the table")
     return parser
 
@@ -58,7 +65,7 @@ def _rescore(arguments: argparse.Namespace) -> int:
 
     folder: Path = arguments.run
     narrator = Narrator(folder / "log.txt" if folder.is_dir() else None)
-    gain = rescore(folder, arguments.annotations, narrator)
+    gain = rescore(folder, arguments.annotations, narrator, arguments.bootstrap)
     print(json.dumps(gain.to_json(), ensure_ascii=False, allow_nan=False) if arguments.json else run_table(gain))
     narrator.say(f"scored anew: {folder}")
     return EXIT_DONE
@@ -108,19 +115,21 @@ def read_run(folder: Path, annotations: Path | None) -> SavedRun:
     return SavedRun(old, settings, truths, found)
 
 
-def rescore(folder: Path, annotations: Path | None, narrator: Narrator) -> GainRun:
+def rescore(folder: Path, annotations: Path | None, narrator: Narrator, resamples: int | None = None) -> GainRun:
     """Score a run's boxes, and write what depends on it.
 
     Args:
         folder: of the run.
         annotations: where they lie now; None for where the run found them.
         narrator: told how far it is.
+        resamples: of the bootstrap; None for as many as the run has.
 
     Raises:
         DeblurError: as `read_run`.
         DetectionError: as `read_run`.
     """
-    from deblur.runs import describe_environment, write_json
+    from deblur.runs import describe_environment, write_json, write_yaml
+    from deblur.yaml_text import read_yaml
     from experiments.gain.files import (
         read_environment,
         read_restoration,
@@ -134,6 +143,8 @@ def rescore(folder: Path, annotations: Path | None, narrator: Narrator) -> GainR
     environment = read_environment(folder)
     compared = read_restoration(folder)
     old, settings, truths, found = read_run(folder, annotations)
+    if resamples is not None:
+        settings = dataclasses.replace(settings, resamples=resamples)
     # Before anything is written: a committed run would make its own checkout look changed.
     rescored = [*environment.get("rescored", []), describe_environment("cpu", settings.seed)]
 
@@ -158,6 +169,9 @@ def rescore(folder: Path, annotations: Path | None, narrator: Narrator) -> GainR
     gain = dataclasses.replace(old, protocol=old.protocol | scoring_protocol(settings), results=results)
     write_per_image(folder, (row for scored in scores for row in scored.rows))
     write_curves(folder, (curve for scored in scores for curve in scored.curves))
+    if resamples is not None:
+        config = folder / "config.yaml"
+        write_yaml(config, read_yaml(config) | {"bootstrap": resamples})
     write_json(folder / "env.json", environment | {"rescored": rescored})
     write_metrics(folder, gain)
     return gain

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deblur.runs import write_yaml
+from deblur.yaml_text import read_yaml
 from experiments import compare, rescore
 from experiments.gain.files import read_metrics
 from experiments.gain.measure import measure
@@ -79,6 +80,25 @@ def test_what_older_code_did_not_measure_is_added(
     out = capsys.readouterr().out
     assert "beyond_control unmove+mirrored" in out
     assert "recovered_looking_twice unmove+mirrored" in out
+
+
+def test_intervals_may_be_of_another_number_of_draws(settings_of_six: Settings, folder: Path, fakes: Any) -> None:
+    drawn, none = (dataclasses.replace(settings_of_six, fuse=True, resamples=number) for number in (40, 0))
+    whole = folder / "whole"
+    for place, settings in ((whole, drawn), (folder, none)):
+        place.mkdir(exist_ok=True)
+        measure(plan(settings, fakes.tools), place, Narrator(silent=True))
+    _write_config(folder, none)
+    write_yaml(folder / "config.yaml", read_yaml(folder / "config.yaml") | {"bootstrap": 0})
+    (folder / "env.json").write_text("{}")
+    assert read_metrics(folder).results[0].recovered["unmove"].low is None
+    assert rescore.main([str(folder), "--bootstrap", "40"]) == 0
+    rescored, expected = read_metrics(folder), read_metrics(whole)
+    assert rescored.protocol == expected.protocol
+    assert rescored.results[0].recovered == expected.results[0].recovered
+    assert read_yaml(folder / "config.yaml")["bootstrap"] == 40
+    assert rescore.main([str(folder)]) == 0
+    assert read_metrics(folder) == rescored
 
 
 @pytest.mark.usefixtures("blue_object")
