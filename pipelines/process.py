@@ -123,9 +123,8 @@ class Process:
             entry["path_believed"] = None if result.believed is None else round(result.believed, 3)
         entry["detections"] = detection_entries(result.detections)
         entry["time_ms"] |= {"deblur": _rounded(result.times.deblur), "detect": _rounded(result.times.detect)}
-        written = self._submit(
-            item, result, entry, writers
-        )  # first: Ctrl-C while it waits leaves no trace of a picture
+        # First: Ctrl-C while it waits leaves no trace of a picture.
+        written = self._submit(item, result, entry, writers)
         self._account.add(entry, written)
         if self._coco is not None:
             self._coco.add(item, result.detections)
