@@ -110,12 +110,15 @@ def _overview_table(scores: Sequence[dict[str, Any]], figure: str, title: str) -
         if abs((first[figure] or 0) - (score[figure] or 0)) > _ROUNDING:
             others.append(f"{score['name']} on {score['blur']} {_share(score, figure)} ({score['run']})")
     blurs = list(dict.fromkeys(score["blur"] for score in scores))
-    harm = ["AP that sharp pictures lose"] if figure == _ONCE else []
-    lines = _header(title.format(scores[0]["detector"]), *blurs, *harm)
+    shows_harm = figure == _ONCE  # which is of one look
+    columns = [*blurs, "AP that sharp pictures lose"] if shows_harm else blurs
+    lines = _header(title.format(scores[0]["detector"]), *columns)
     for name in sorted(shown, key=lambda name: GYROSCOPE in name):
         row = shown[name]
         cells = [_share(row[blur], figure) if blur in row else "" for blur in blurs]
-        lines.append(_row(name, *cells, *(number(next(iter(row.values()))["harm"], 3) for _ in harm)))
+        if shows_harm:
+            cells.append(number(next(iter(row.values()))["harm"], 3))
+        lines.append(_row(name, *cells))
     return [*lines, "", *([f"Measured otherwise before or since: {', '.join(others)}.", ""] if others else [])]
 
 

@@ -117,8 +117,7 @@ def build_arms(plan: Plan, cache: Cache, folder: Path) -> Arms:
         for blur in blurred:
             deblurred[blur, name] = there(deblurred_arm(name), blur, peer_folder(settings, peer, blur))
     if settings.fuse:
-        told = {deblurrer.name for deblurrer in plan.deblurrers if deblurrer.takes_path}
-        add_fused(sharp, through, blurred, deblurred, told)
+        add_fused(sharp, through, blurred, deblurred, plan.told)
     return Arms(sharp, through, blurred, deblurred, sizes)
 
 

@@ -179,8 +179,7 @@ def _deblurrer_records(plan: Plan, arms: Arms) -> list[DeblurrerRecord]:
             f"{pictures.blur}/{stem}": pictures.sha256(stem) for pictures in _sets_of(arms, name) for stem in stems
         }
         records.append(DeblurrerRecord(name, "folder", hash_of_set(hashes)))
-    told = {loaded.name for loaded in plan.deblurrers if loaded.takes_path}
-    return [*records, *fused_records(records, told)] if settings.fuse else records
+    return [*records, *fused_records(records, plan.told)] if settings.fuse else records
 
 
 def _sets_of(arms: Arms, deblurrer: str) -> list[PictureSet]:

@@ -44,6 +44,11 @@ class Plan:
     n_unannotated: Mapping[Path, int]
     paths: RecordedPaths | None
 
+    @property
+    def told(self) -> set[str]:
+        """The names of the networks that are told the camera's path."""
+        return {deblurrer.name for deblurrer in self.deblurrers if deblurrer.takes_path}
+
 
 def plan(settings: Settings, tools: Tools) -> Plan:
     """Load what the settings name and find every file, as far as that can be done without making anything.
