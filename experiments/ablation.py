@@ -138,6 +138,7 @@ def run_folder(options: argparse.Namespace) -> Path:
     from pathlib import Path
 
     from deblur.runs import create_run
+    from deblur.training.setup import note_nothing_to_resume
 
     if options.resume not in {"auto", "never"}:
         folder = Path(options.resume)
@@ -145,7 +146,12 @@ def run_folder(options: argparse.Namespace) -> Path:
             raise DeblurError(f"--resume {folder}: no config.yaml there; name an ablation's folder, or auto")
         return folder
     found = _folder_named(options.name, options.output) if options.resume == "auto" else None
-    return found or create_run("ablation", options.name, options.output)
+    if found is not None:
+        return found
+    folder = create_run("ablation", options.name, options.output)
+    if options.resume == "auto":
+        note_nothing_to_resume(options, folder)
+    return folder
 
 
 def _folder_named(name: str, output: Path) -> Path | None:
@@ -169,8 +175,8 @@ def write_table(folder: Path, done: Mapping[str, dict[str, Any]]) -> pd.DataFram
 def _check_networks(options: argparse.Namespace, variants: Sequence[str]) -> None:
     """Refuse before the first training what would end a later one: a variant that cannot be made, begun or learn."""
     from deblur.networks import build
+    from deblur.training.checks import check_fit, check_training
     from deblur.training.initial import load_initial
-    from deblur.training.loop import check_fit, check_training
     from deblur.training.setup import network_config
 
     errors = {}

@@ -8,21 +8,18 @@ the end follow the clock, and no two runs are the same.
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
 import signal
 import sys
 import time
 from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
-from deblur.blur import parse_blur
 from deblur.devices import numbered, resolve_device, synchronize
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import together
@@ -34,6 +31,7 @@ from deblur.runs import write_json
 from deblur.training.averaging import AveragedWeights
 from deblur.training.batches import Batch, make_batch
 from deblur.training.checkpoint import another_way, save_checkpoint
+from deblur.training.checks import check_fit, check_statistics, check_training
 from deblur.training.guard import FiniteGuard
 from deblur.training.initial import load_initial
 from deblur.training.loader import BatchLoader, pays_ahead, workers_beside
@@ -42,7 +40,6 @@ from deblur.training.mix import BlurMix, parse_blur_range
 from deblur.training.planning import Planner, Recipe, draw_examples
 from deblur.training.schedule import Progress, Schedule, crop_at, parse_crops
 from deblur.training.setup import (
-    NEEDS_ESTIMATOR,
     fill_store,
     network_config,
     network_name,
@@ -56,7 +53,7 @@ from deblur.training.validation import DISTANCE, PSNR, sets_digest, validate
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from pathlib import Path
     from types import FrameType
 
     from torch import Tensor, nn
@@ -125,12 +122,10 @@ class Trainer:
             options.highlight_share,
             options.rolling_share,
         )
-        if options.sharp and mix.rolling and all(entry.spec.kind != "shake" for entry in mix.ranges):
-            raise DeblurError("--rolling-share is of --blur shake, and none is given: add it, or --rolling-share 0")
         self.config, self.bare = _new_network(options)
         if feature_distance is not None and isinstance(self.bare, KernelEstimator):
             raise DeblurError("a detector teaches what restores pictures: leave --detector-loss out for an estimator")
-        self._refuse_lone_pixels()
+        check_statistics(options, self.bare, self.crops, len(self.places))
         self.sources, self.sets = read_sources(options, partial(self.accelerator.print, file=sys.stderr))
         self.store = PictureStore(self.device, options.memory_gb * 1e9, options.max_side)
         workers = workers_beside(self.device, processes) if options.workers is None else options.workers
@@ -158,16 +153,6 @@ class Trainer:
         self.network, self.optimizer = self.accelerator.prepare(self.bare, optimizer)
         self.guard = FiniteGuard(self.folder)
         self.stop_requested = False
-
-    def _refuse_lone_pixels(self) -> None:
-        """Refuse crops of which the coarsest scale has one pixel a step: batch norm cannot learn from that."""
-        crop, lone = min(side for _, side in self.crops), len(self.places) == self.options.accumulate
-        learns = has_batch_norm(self.bare) and not self.options.freeze_norm
-        if lone and learns and crop <= cast("int", self.bare.multiple):
-            raise DeblurError(
-                f"--crop {crop}, one at a time, leaves batch norm a single pixel to learn from: give larger ones, "
-                "more of them at once (--batch, --accumulate), or --freeze-norm"
-            )
 
     def run(self) -> dict[str, Any]:
         """Train until the steps or the minutes are over, or until someone asks to stop."""
@@ -418,11 +403,6 @@ def _new_network(options: argparse.Namespace) -> tuple[NetworkConfig, nn.Module]
     return config, network
 
 
-def has_batch_norm(network: nn.Module) -> bool:
-    """Whether statistics of batches are learnt."""
-    return any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
-
-
 def learning_mode(network: nn.Module, *, freeze_norm: bool) -> None:
     """Put a network into training mode, batch norm too unless its statistics are to stay what they are."""
     network.train()
@@ -445,53 +425,6 @@ def guide_channels(guide: ExposureGuide, batch: Batch) -> Tensor:
         made = guide(batch.blurred[places], together(told) if told else None)
         channels.update(zip(places, made, strict=True))
     return torch.stack([channels[place] for place in range(len(channels))])
-
-
-def check_training(options: argparse.Namespace) -> None:
-    """Refuse what would only fail after the data has been read.
-
-    Raises:
-        DeblurError: the options leave nothing to learn from, validate on one thing twice, or need a package that is not
-            there.
-    """
-    if not (options.content or options.frequency):
-        raise DeblurError("--content 0 --frequency 0 leaves nothing that ties pictures to sharp ones; set one of them")
-    if not options.blur and (options.sharp or options.frames):
-        raise DeblurError("--blur is empty: --sharp and --frames need at least one kind, such as shake:1-32")
-    _refuse_twice("--val-blur", [str(parse_blur(text)) for text in options.val_blur if options.sharp])
-    _refuse_twice("--val-pairs", [str(Path(text)) for text in options.val_pairs])
-    if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
-        raise DeblurError("--tensorboard needs the package tensorboard: install it, or leave the option out")
-
-
-def _refuse_twice(option: str, names: Sequence[str]) -> None:
-    """Scores and samples go by these names, and a set that is validated on twice counts twice."""
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise DeblurError(f"{option} {twice} is there twice: leave one out")
-
-
-def check_fit(options: argparse.Namespace, network: nn.Module) -> None:
-    """Refuse options that the network has no use for, or that it lacks.
-
-    Raises:
-        DeblurError: it is guided and has no estimator, or is not and has options of one, and so on.
-    """
-    guided = isinstance(network, GuidedNetwork)
-    if guided and not (options.estimator or options.init):
-        raise DeblurError(NEEDS_ESTIMATOR)
-    if not guided and (options.estimator or options.context or options.path_share):
-        raise DeblurError(
-            "--estimator, --context and --path-share are for guided networks, and "
-            f"{options.network or options.init} here is none"
-        )
-    config: Any = network.config
-    if not guided and getattr(config, "guide_channels", 0) > 0:
-        raise DeblurError("--set guide_channels asks for a guide and names none: write --set guide=true, --estimator")
-    if options.freeze_norm and not has_batch_norm(network):
-        raise DeblurError("--freeze-norm: this network has no batch norm, which only EAGR brings; leave the option out")
-    if isinstance(network, KernelEstimator) and (options.pairs or options.frames):
-        raise DeblurError("an estimator learns from kernels that are known: give it --sharp pictures alone")
 
 
 def _restorer(network: nn.Module) -> nn.Module:

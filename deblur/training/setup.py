@@ -241,10 +241,15 @@ def open_run(options: argparse.Namespace, accelerator: Accelerator) -> tuple[Pat
             found[0] = folder = create_run("train", options.name, options.output)
             (folder / "weights").mkdir()
             if options.resume == "auto":
-                none = f"no run named {options.name} in {folder.parent} was saved"
-                print(f"--resume auto: {none}, and {folder} is a new one", file=sys.stderr)
+                note_nothing_to_resume(options, folder)
     folder, state_file = broadcast_object_list(found)
     return folder, load_checkpoint(state_file) if state_file is not None else None
+
+
+def note_nothing_to_resume(options: argparse.Namespace, folder: Path) -> None:
+    """Say that ``--resume auto`` found no run, and which new folder was made for it."""
+    none = f"no run named {options.name} in {folder.parent} was saved"
+    print(f"--resume auto: {none}, and {folder} is a new one", file=sys.stderr)
 
 
 def record_sitting(folder: Path, options: argparse.Namespace, accelerator: Accelerator) -> None:

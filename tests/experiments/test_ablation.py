@@ -148,6 +148,18 @@ def test_a_variant_killed_before_its_first_checkpoint_begins_anew_and_stays(trai
     assert sorted(path.name for path in (folder / "train").iterdir()) == ["full", "full-2", "no-smoothness"]
 
 
+def test_an_ablation_says_that_it_found_none_to_go_on_with(training_arguments, tmp_path, monkeypatch, capsys):
+    score = {"step": 1, "minutes": 0.1, "parameters": 2, "validation": {"shake:8": {"gain": 0.5}}}
+    monkeypatch.setattr("deblur.training.loop.train", lambda _: score)
+    folder = tmp_path / "runs" / "ablation"
+    given = [*training_arguments, "--steps", "1", "--resume", "auto", "--variants", "full"]
+    assert main(given) == 0
+    told = f"--resume auto: no run named ablation in {folder} was saved, and {folder / 'ablation'} is a new one"
+    assert told in capsys.readouterr().err
+    assert main(given) == 0
+    assert "is a new one" not in capsys.readouterr().err
+
+
 def test_every_part_of_the_paper_can_be_switched_off():
     assert set(VARIANTS) == {
         "full",
