@@ -270,7 +270,7 @@ def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (Deblur
             raise
         return EXIT_FAILED
     except (MemoryError, RuntimeError) as error:
-        if not _lacks_memory(error):
+        if not lacks_memory(error):
             raise
         reason = str(error).partition("\n")[0] or "this machine has no more"
         print(f"error: not enough memory, give smaller batches, crops or pictures: {reason}", file=sys.stderr)
@@ -282,7 +282,8 @@ def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (Deblur
         _let_go_of_stdout()
 
 
-def _lacks_memory(error: Exception) -> bool:
+def lacks_memory(error: Exception) -> bool:
+    """Whether an exception says that memory does not suffice, the machine's or a GPU's, in whatever words."""
     if isinstance(error, MemoryError) or any(words in str(error) for words in _LACKS_MEMORY):
         return True
     torch = sys.modules.get("torch")  # not every command needs it

@@ -181,7 +181,7 @@ class _Loaded:
 
     Attributes:
         sources: what is taken.
-        notes: lines for the user about them.
+        notes: lines for the user about them and the models.
         motions: the camera's paths, where they are told.
         device: that the models are on.
         deblurrer: None where nothing is restored.
@@ -242,6 +242,11 @@ def _load(args: argparse.Namespace) -> _Loaded:
         deblurrer = Deblurrer.load(args.deblurrer, device=device, seen_side=seen_side, doubting=not args.trust_motion)
     if motions is not None and deblurrer is not None and not deblurrer.takes_path:
         raise DeblurError(f"--motion: {deblurrer.name} has no guide to be told the camera's path")
+    if motions is not None and deblurrer is not None and deblurrer.trust is None and not args.trust_motion:
+        notes.append(
+            f"{deblurrer.name} has not learnt to doubt a path: --motion is believed all over every picture "
+            "(docs/training.md, where to believe a path)"
+        )
     classes = None if args.classes is None else [name for group in args.classes for name in group]
     fuse = deblurrer is not None if args.fuse is None else args.fuse
     confidence = args.conf

@@ -39,7 +39,7 @@ def add_motion_options(parser: argparse._ActionsContainer, otherwise: str) -> No
         "--focal-length",
         type=above_zero,
         metavar="PIXELS",
-        help="of the pictures as they are; a gyroscope's path needs it",
+        help="of the pictures as they are; a gyroscope's path needs it, one in pixels makes no use of it",
     )
     parser.add_argument(
         "--readout",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from deblur.cli import lacks_memory
 from deblur.errors import DeblurError
 from deblur.runs import printable
 from detection.errors import DetectionError
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from typing import TextIO
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from deblur.exposure.paths import CameraPath
     from pipelines.account import Account, Entry
     from pipelines.chain import DeblurDetect, DeblurDetectResult
     from pipelines.motions import Motions
@@ -106,6 +111,8 @@ class Process:
     def _process(self, item: Item, writers: WriteBehind) -> None:
         self._account.make_room()
         entry = _new_entry(item.source, item.frame, item.read_ms)
+        if item.taken is not None:
+            entry["taken"] = item.taken
         if item.picture is None:
             assert item.error is not None
             self._fail(entry, item.error)
@@ -113,7 +120,7 @@ class Process:
             return
         try:
             path = None if self._motions is None else self._motions.path_of(item)
-            result = self._chain(item.picture, path)
+            result = self._restore_and_detect(item.picture, path)
         except (DeblurError, DetectionError) as error:
             self._fail(entry, f"{_title(entry)}: {error}")
             written = None if item.frame is None else self._submit(item, None, entry, writers)
@@ -129,6 +136,21 @@ class Process:
         if self._coco is not None:
             self._coco.add(item, result.detections)
         self._note(f"{_title(entry)}: {counted(Counter(result.detections.class_names))}")
+
+    def _restore_and_detect(self, picture: NDArray[np.uint8], path: CameraPath | None) -> DeblurDetectResult:
+        """What the chain makes of a picture.
+
+        Raises:
+            DeblurError, DetectionError: as the chain does, and where there is too little memory for a picture so large:
+                that is no reason to leave out those that follow.
+        """
+        try:
+            return self._chain(picture, path)
+        except (MemoryError, RuntimeError) as error:
+            if not lacks_memory(error):
+                raise
+            height, width = picture.shape[:2]
+            raise DeblurError(f"not enough memory for {width}x{height} pixels: scale the picture down") from error
 
     def _submit(
         self, item: Item, result: DeblurDetectResult | None, entry: Entry, writers: WriteBehind

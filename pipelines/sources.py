@@ -59,6 +59,7 @@ class Item:
         orientation: how it was turned for that; see ``deblur.pictures.Upright``.
         error: one line; None where the picture is there.
         read_ms: time that reading and decoding took.
+        taken: when a camera had given the frame, in seconds since 1970; None of files.
     """
 
     source: Source
@@ -68,6 +69,7 @@ class Item:
     orientation: int
     error: str | None
     read_ms: float
+    taken: float | None = None
 
     @property
     def stem(self) -> PurePosixPath:
@@ -193,7 +195,8 @@ def _read_video(source: Source) -> Generator[Item]:
         with VideoReader(source.origin) as video:
             number = -1
             for number, picture in enumerate(video):
-                yield Item(source, number, video.fps, picture, video.orientation, None, _since(start))
+                taken = time.time() if isinstance(source.origin, int) else None
+                yield Item(source, number, video.fps, picture, video.orientation, None, _since(start), taken)
                 start = time.perf_counter()
             if number < 0:
                 raise DeblurError(f"{source.file} holds no frame that can be read")

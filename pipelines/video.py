@@ -74,7 +74,8 @@ class VideoReader:
         """Each next frame, RGB uint8 (H, W, 3), until the file ends or the camera gives none.
 
         Raises:
-            DeblurError: after the last frame, of a file that ends before what it announces.
+            DeblurError: after the last frame, of a file that ends before what it announces, and of a camera, which has
+                no end of its own.
         """
         n_read = 0
         while True:
@@ -83,6 +84,8 @@ class VideoReader:
                 break
             n_read += 1
             yield _swapped(np.asarray(bgr, np.uint8))
+        if isinstance(self._source, int):
+            raise DeblurError(f"camera {self._source} gave {n_read} frames and then none: is it still connected?")
         if self.n_frames is not None and n_read < self.n_frames and self._is_cut_off():
             raise DeblurError(
                 f"{self._source} ends after {n_read} of the {self.n_frames} frames that it announces: it is cut off,"

@@ -55,11 +55,34 @@ class Record:
         file: where it was read from.
         times: (N,) seconds, rising, N at least 2.
         columns: (N,) each, by name; those of a gyroscope or of a path in pixels are among them.
+
+    Raises:
+        DeblurError: times or columns are not that.
     """
 
     file: Path
     times: NDArray[np.float64]
     columns: Mapping[str, NDArray[np.float64]]
+
+    def __post_init__(self) -> None:
+        if not any(set(kind) <= set(self.columns) for kind in (RATES, _PLACES)):
+            raise DeblurError(
+                f"{self.file} has the columns {', '.join(self.columns) or 'none'} beside its times; a camera's path "
+                "needs wx, wy and wz of a gyroscope or x and y in pixels"
+            )
+        for name, values in {"t": self.times, **self.columns}.items():
+            if np.ndim(values) != 1 or len(values) != len(self.times):
+                raise DeblurError(f"{self.file}: {name} has the shape {np.shape(values)}, with {len(self.times)} times")
+            if not np.isfinite(values).all():
+                raise DeblurError(f"{self.file}: {name} holds what is no finite number")
+        if len(self.times) < 2:
+            raise DeblurError(
+                f"{self.file} holds {len(self.times)} samples: from the shutter's opening to its closing 2 are the "
+                "least"
+            )
+        falls = np.flatnonzero(np.diff(self.times) <= 0)
+        if len(falls):
+            raise DeblurError(f"{self.file}: t does not rise from {clock(self.times[falls[0]])} on, put it in order")
 
     @property
     def of_gyroscope(self) -> bool:
@@ -258,7 +281,7 @@ def read_record(file: Path) -> Record:
 
 
 def _read_columns(file: Path) -> dict[str, NDArray[np.float64]]:
-    """The columns by name, all of one length of 2 or more, ``t`` rising among them."""
+    """The columns by name, ``t`` among them."""
     rows: list[list[float]] = []
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
@@ -293,11 +316,7 @@ def _read_columns(file: Path) -> dict[str, NDArray[np.float64]]:
         raise DeblurError(f"{file} is not UTF-8: save it as CSV in UTF-8") from None
     except (ValueError, csv.Error) as error:
         raise DeblurError(f"{file}, line {reader.line_num}: {error}") from None
-    if len(rows) < 2:
-        raise DeblurError(
-            f"{file} holds {len(rows)} samples: from the shutter's opening to its closing 2 are the least"
-        )
-    columns = dict(zip(used, np.array(rows).T, strict=True))
+    columns = dict(zip(used, np.array(rows).reshape(-1, len(used)).T, strict=True))
     if log:
         columns = {name: columns[name] * _scale(file, header, name) for name in ("t", *RATES)}
     return columns

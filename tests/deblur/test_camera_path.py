@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,7 +18,7 @@ from deblur.blur.motion import RollingShutter, scaled_point, still
 from deblur.errors import DeblurError
 from deblur.exposure import kernels
 from deblur.exposure.kernels import KERNEL, LARGEST_REACH, exposure_along, spread
-from deblur.exposure.path_files import read_path, read_record
+from deblur.exposure.path_files import Record, read_path, read_record
 from deblur.exposure.paths import Rotation, as_measured, camera_path, felt_path
 from deblur.metrics import psnr
 from deblur.networks.guided import CORRECTIONS, ExposureGuide, GuidedNetwork
@@ -314,6 +316,21 @@ def test_a_file_that_is_no_path_is_named_in_one_line(tmp_path, content, message)
         read_path(file, 640, 480)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("times", "columns", "message"),
+    [
+        ([0, 1, 2], {"gx": [0, 0, 0]}, "imu has the columns gx beside its times; a camera's path needs wx, wy and wz"),
+        ([0, 1, 2], {"x": [0, 1, 2], "y": [0, 1]}, "imu: y has the shape (2,), with 3 times"),
+        ([0, 1, 2], {"x": [0, 1, 2], "y": [0, 1, np.nan]}, "imu: y holds what is no finite number"),
+        ([0, 2, 1], {"x": [0, 1, 2], "y": [0, 1, 2]}, "imu: t does not rise from 2 on"),
+        ([0], {"x": [0], "y": [0]}, "imu holds 1 samples"),
+    ],
+)
+def test_a_record_made_in_python_is_checked_as_one_of_a_file_is(times, columns, message):
+    with pytest.raises(DeblurError, match=f"^{re.escape(message)}"):
+        Record(Path("imu"), np.array(times), {name: np.array(values) for name, values in columns.items()})
 
 
 def test_columns_that_no_path_needs_may_hold_anything(tmp_path):

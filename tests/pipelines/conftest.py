@@ -36,6 +36,7 @@ class FakeDeblurrer:
     doubting: bool | None = None
     """How the last one was loaded."""
     believed: float | None = 0.62
+    trust: object | None = "learnt"
 
     def __init__(self, name: str = "brighter") -> None:
         self.name = name

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import detection.yolo
+from deblur.errors import DeblurError
 from deblur.pictures import read_picture, write_picture
 from pipelines import deblur_detect
 from pipelines.deblur_detect import main
@@ -229,20 +230,40 @@ def test_a_restored_picture_that_was_not_written_is_not_named(
     assert Path("out/txt/dark.txt").is_file()
 
 
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (DeblurError("too wide"), "too wide"),
+        (MemoryError(), "not enough memory for 80x40 pixels: scale the picture down"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "not enough memory for 80x40"),
+    ],
+)
 def test_a_picture_that_cannot_be_restored_fails_alone(
-    photos: Path, document: Document, monkeypatch: pytest.MonkeyPatch
+    photos: Path, document: Document, monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
 ) -> None:
     import deblur
-    from deblur.errors import DeblurError
 
     def refuse(_: object, picture: NDArray[np.uint8], path: object) -> NDArray[np.uint8]:
         if picture.shape[1] == 80:
-            raise DeblurError("too wide")
+            raise error
         return picture
 
     monkeypatch.setattr(deblur.Deblurrer, "__call__", refuse)
-    assert main(["photos", "--json"]) == 1
-    assert [entry["error"] for entry in document()["pictures"]] == [None, "photos/deep/bright.jpg: too wide"]
+    assert main(["photos/deep", "photos/dark.png", "--json"]) == 1
+    wide, dark = document()["pictures"]
+    assert wide["error"].startswith(f"photos/deep/bright.jpg: {says}")
+    assert dark["error"] is None
+
+
+def test_a_defect_ends_the_run_with_its_traceback(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import deblur
+
+    def fail(_: object, picture: NDArray[np.uint8], path: object) -> NDArray[np.uint8]:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(deblur.Deblurrer, "__call__", fail)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        main(["photos"])
 
 
 @pytest.mark.parametrize(

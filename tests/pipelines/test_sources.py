@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -353,6 +354,40 @@ def test_frames_are_missing_by_their_number_and_by_their_time(
     items = list(read_items([Source("clip.mp4", PurePosixPath("clip"), Path("clip.mp4"))]))
     assert [item.error for item in items[:-1]] == [None] * (len(items) - 1)
     assert (items[-1].error is None) == is_whole
+
+
+def test_a_camera_says_when_a_frame_was_taken_and_that_it_gives_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Capture:
+        """Gives two frames, and then none: somebody has pulled the cable."""
+
+        def __init__(self, number: int) -> None:
+            self.left = 2
+
+        def isOpened(self) -> bool:  # noqa: N802
+            return True
+
+        def set(self, which: int, value: float) -> None:
+            pass
+
+        def get(self, which: int) -> float:
+            return 0.0
+
+        def read(self) -> tuple[bool, object]:
+            self.left -= 1
+            return self.left >= 0, np.zeros((4, 6, 3), np.uint8)
+
+        def release(self) -> None:
+            pass
+
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+    before = time.time()
+    first, second, end = read_items([Source("camera:0", PurePosixPath("camera0"), 0)])
+    assert first.taken is not None
+    assert second.taken is not None
+    assert before <= first.taken <= second.taken <= time.time()
+    assert [item.error for item in (first, second)] == [None, None]
+    assert end.frame is None
+    assert end.error == "camera 0 gave 2 frames and then none: is it still connected?"
 
 
 @pytest.mark.parametrize(("degrees", "orientation"), [(90, 6), (180, 3), (270, 8)])

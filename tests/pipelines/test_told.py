@@ -120,6 +120,20 @@ def test_a_record_is_believed_everywhere_where_that_is_asked_for(capsys: pytest.
     assert "--trust-motion is for --motion" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("photos", "motion")
+def test_weights_that_have_learnt_nothing_of_wrong_paths_are_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import deblur
+
+    told = ["photos", "--motion", "gyro", "--focal-length", "100"]
+    says = "brighter has not learnt to doubt a path: --motion is believed all over every picture"
+    for trust, options, is_said in (("learnt", [], False), (None, [], True), (None, ["--trust-motion"], False)):
+        monkeypatch.setattr(deblur.Deblurrer, "trust", trust, raising=False)
+        assert main([*told, *options]) == 0
+        assert (says in capsys.readouterr().err) is is_said
+
+
 @pytest.fixture
 def reaches(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How far the pictures that a Deblurrer is given move, at their first row, as it is told."""
