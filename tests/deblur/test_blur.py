@@ -304,6 +304,17 @@ def test_srgb_and_linear_are_inverse_and_fix_black_and_white():
     assert to_linear(torch.tensor(0.5)).item() == pytest.approx(0.21404, abs=1e-4)
 
 
+@pytest.mark.parametrize("light", [0.05, 0.2, 0.6])
+@pytest.mark.parametrize(("shot", "read"), [(0.02, 0.01), (0.03, 0), (0, 0.01)])
+def test_noise_has_a_part_that_grows_with_the_light_and_one_that_does_not(light, shot, read):
+    level = round(255 * float(to_srgb(torch.tensor(light))))
+    grey = np.full((300, 400, 3), level, np.uint8)
+    noisy = synthesize(grey, BlurSpec("none", shot=shot, read=read, jpeg=0), 0, "grey")
+    taken = to_linear(torch.from_numpy(noisy) / 255)
+    assert float(taken.mean()) == pytest.approx(light, rel=0.02)
+    assert float(taken.std()) == pytest.approx((read**2 + shot**2 * light) ** 0.5, rel=0.03)
+
+
 def test_noise_is_standard_normal_and_depends_on_the_seed_alone():
     values = noise(torch.Size((2, 3, 200, 200)), torch.tensor([1, 2]))
     assert values.mean().abs() < 0.01
