@@ -148,9 +148,9 @@ def _measure(arguments: argparse.Namespace) -> int:
     from experiments.gain.measure import measure
     from experiments.gain.narrator import Narrator
     from experiments.gain.plan import plan
+    from experiments.gain.printed_table import run_table
     from experiments.gain.processes import join_processes
     from experiments.gain.run_folder import open_run
-    from experiments.gain.table import run_table
 
     settings = settings_of(arguments)
     processes = join_processes()

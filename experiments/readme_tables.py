@@ -16,7 +16,7 @@ from deblur.cli import parse_args, run
 from deblur.errors import DeblurError
 from deblur.exposure.paths import GYROSCOPE
 from deblur.scenes import by_numbers
-from experiments.gain.table import number, with_interval
+from experiments.gain.printed_table import number, with_interval
 from experiments.release import detection_scores
 
 if TYPE_CHECKING:

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from experiments.gain.inputs import Truths
     from experiments.gain.narrator import Narrator
+    from experiments.gain.picture_tables import Predictions
     from experiments.gain.records import GainRun
     from experiments.gain.scores import Found, Key
     from experiments.gain.settings import Settings
-    from experiments.gain.tables import Predictions
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _rescore(arguments: argparse.Namespace) -> int:
     from experiments.gain.narrator import Narrator
-    from experiments.gain.table import run_table
+    from experiments.gain.printed_table import run_table
 
     folder: Path = arguments.run
     narrator = Narrator(folder / "log.txt" if folder.is_dir() else None)

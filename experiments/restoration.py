@@ -304,7 +304,7 @@ def _table(metrics: dict[str, Any]) -> str:
 
 
 def _table_of_differences(found: Sequence[dict[str, Any]]) -> str:
-    from experiments.gain.table import aligned, number, with_interval
+    from experiments.gain.printed_table import aligned, number, with_interval
 
     rows = [("PSNR gained", "over", "mean [95 %]", "better", "worse", "least")]
     for each in found:

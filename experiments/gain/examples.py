@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from detection.types import Detections
     from experiments.gain.arms import Arms
+    from experiments.gain.picture_tables import PictureRow
     from experiments.gain.scores import Key
-    from experiments.gain.tables import PictureRow
 
 N_EXAMPLES = 3  # of each effect, for each detector, blur and deblurrer
 QUALITY = 92  # of the JPEGs, which are to look at and never scored

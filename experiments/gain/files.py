@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from deblur.errors import DeblurError
 from deblur.runs import write_atomically, write_json, writing_atomically
+from experiments.gain.picture_tables import Boxes, Curve, PictureRow, PictureTruth, Predictions
 from experiments.gain.records import FORMAT, TASK, GainRun
-from experiments.gain.tables import Boxes, Curve, PictureRow, PictureTruth, Predictions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from experiments.gain.tables import PictureKey
+    from experiments.gain.picture_tables import PictureKey
 
 Content = TypeVar("Content")
 

@@ -14,11 +14,11 @@ from experiments.gain.files import write_curves, write_metrics, write_per_image,
 from experiments.gain.fused import fused_records
 from experiments.gain.inputs import hash_of_set
 from experiments.gain.picture_sets import MadeSet, PictureSet
+from experiments.gain.picture_tables import Boxes, PictureTruth
 from experiments.gain.processes import Processes
 from experiments.gain.protocol import detection_protocol, protocol_of
 from experiments.gain.records import DeblurrerRecord, DetectorRecord, GainRun
 from experiments.gain.scores import counted_classes, score_detector
-from experiments.gain.tables import Boxes, PictureTruth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -187,7 +187,7 @@ def _sets_of(arms: Arms, deblurrer: str) -> list[PictureSet]:
 
 
 def _places(detectors: Sequence[LoadedDetector]) -> dict[str, int]:
-    """The place of every class of the detectors in `experiments.gain.tables.Predictions`."""
+    """The place of every class of the detectors in `experiments.gain.picture_tables.Predictions`."""
     names = dict.fromkeys(name for loaded in detectors for name in loaded.detector.class_names)
     return {name: index for index, name in enumerate(names)}
 

@@ -8,9 +8,9 @@ A run is a folder of plain files, from which tables, plots and the report are re
     env.json           versions, commit, machine, command (`deblur.runs.describe_environment`); the same of every time
                        that ``experiments.rescore`` scored the boxes anew in ``rescored``, the last one at the end
     metrics.json       every score: a `GainRun`, see below; the document that ``--json`` prints
-    per_image.csv      one `experiments.gain.tables.PictureRow` a line
-    predictions.json   truth and every detector's boxes: `experiments.gain.tables.Predictions`
-    curves.json        precision over recall: one `experiments.gain.tables.Curve` an arm
+    per_image.csv      one `experiments.gain.picture_tables.PictureRow` a line
+    predictions.json   truth and every detector's boxes: `experiments.gain.picture_tables.Predictions`
+    curves.json        precision over recall: one `experiments.gain.picture_tables.Curve` an arm
     pictures/          `Example.file` and `Example.pictures`: where restoring helped and hurt most
     cache/             everything computed once, by content hash; needed only to resume, never to read a result
     log.txt            progress and warnings

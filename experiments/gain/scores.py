@@ -14,6 +14,7 @@ from detection.consistency import Consistency, consistency
 from detection.picture_scores import score_pictures
 from detection.scoring import FIGURES, CocoScores, score
 from detection.types import Detections
+from experiments.gain.picture_tables import Curve, PictureRow
 from experiments.gain.protocol import CONFIDENCE_OF_INTERVALS, CONFIDENT
 from experiments.gain.records import (
     BLURRED,
@@ -27,7 +28,6 @@ from experiments.gain.records import (
     sharp_through_arm,
 )
 from experiments.gain.restoration import pictures_with
-from experiments.gain.tables import Curve, PictureRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from detection.annotations.records import annotated_classes
-from experiments.gain.tables import Boxes
+from experiments.gain.picture_tables import Boxes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from detection.bootstrap import Interval
+    from experiments.gain.picture_tables import Curve, Predictions
     from experiments.gain.records import ArmScore, BlurRecord, DeblurrerRecord, Example, GainRun, Result
-    from experiments.gain.tables import Curve, Predictions
 
 # What a kind of synthetic blur is called on an axis.
 _KIND_WORDS = {"shake": "camera shake", "object": "moving object", "measured": "measured kernel"}

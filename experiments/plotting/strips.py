@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from experiments.gain.picture_tables import Boxes, PictureTruth
     from experiments.gain.records import Example
-    from experiments.gain.tables import Boxes, PictureTruth
     from experiments.plotting.runs import OpenRun
 
     Window = tuple[float, float, float, float]

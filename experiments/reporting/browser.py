@@ -16,8 +16,8 @@ from experiments.plotting.runs import restored_examples
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from experiments.gain.picture_tables import Boxes, PictureTruth
     from experiments.gain.records import Example, Result
-    from experiments.gain.tables import Boxes, PictureTruth
     from experiments.plotting.runs import OpenRun, Runs
 
 LONG_SIDE = 640  # pixels; to look at on a screen

@@ -37,7 +37,7 @@ from experiments.gain.loading import tools_on
 from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
 from experiments.gain.plan import plan
-from experiments.gain.table import run_table, with_interval
+from experiments.gain.printed_table import run_table, with_interval
 from pipelines.motions import Motions
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ from experiments.gain.files import (
     write_predictions,
     writing_predictions,
 )
+from experiments.gain.picture_tables import Boxes, Curve, PictureRow, PictureTruth, Predictions
 from experiments.gain.records import (
     ArmScore,
     BlurRecord,
@@ -35,7 +36,6 @@ from experiments.gain.records import (
     is_sharp_arm,
     sharp_through_arm,
 )
-from experiments.gain.tables import Boxes, Curve, PictureRow, PictureTruth, Predictions
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,6 +14,7 @@ from deblur.runs import write_json
 from detection.bootstrap import Interval
 from detection.consistency import Consistency
 from experiments.gain.files import write_curves, write_metrics, write_per_image, write_predictions
+from experiments.gain.picture_tables import Boxes, Curve, PictureRow, PictureTruth, Predictions
 from experiments.gain.records import (
     ArmScore,
     BlurRecord,
@@ -26,7 +27,6 @@ from experiments.gain.records import (
     is_sharp_arm,
     sharp_through_arm,
 )
-from experiments.gain.tables import Boxes, Curve, PictureRow, PictureTruth, Predictions
 
 if TYPE_CHECKING:
     from collections.abc import Callable

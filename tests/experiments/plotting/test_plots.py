@@ -16,8 +16,8 @@ from deblur.errors import DeblurError
 from detection.bootstrap import Interval
 from experiments import report
 from experiments.gain.files import write_metrics
+from experiments.gain.picture_tables import Boxes
 from experiments.gain.records import CONTROL, DetectorRecord, deblurred_arm, fused_name
-from experiments.gain.tables import Boxes
 from experiments.plots import main
 from experiments.plotting.boxes import found_in, iou, selected
 from experiments.plotting.figures import charts
