@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from deblur.blur import BlurSpec
     from experiments.gain.narrator import Narrator
-    from experiments.recorded_paths import PathOf
+    from experiments.gain.recorded_paths import PathOf
     from experiments.restoration_methods import Method
     from experiments.restoration_pairs import Pairs
     from experiments.restoration_scores import PictureScore
@@ -124,7 +124,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _paths(args: argparse.Namespace, spec: BlurSpec | None, blurred: Mapping[str, Path]) -> PathOf | None:
     """What says the camera's path of each of the pictures that are scored; None where nobody knows."""
     from deblur.exposure.paths import GYROSCOPE, felt_path
-    from experiments.recorded_paths import TELLS_NOBODY, RecordedPaths
+    from experiments.gain.recorded_paths import TELLS_NOBODY, RecordedPaths
 
     if spec is not None:
         return partial(felt_path, spec, args.seed)

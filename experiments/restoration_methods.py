@@ -12,7 +12,7 @@ from deblur.devices import synchronize
 from deblur.errors import DeblurError
 from deblur.naming import parse_deblurrer
 from deblur.pictures import match_pictures, picture_size, read_picture
-from experiments.recorded_paths import NO_PATHS, RecordedPaths
+from experiments.gain.recorded_paths import NO_PATHS, RecordedPaths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deblur import Deblurrer
-    from experiments.recorded_paths import PathOf
+    from experiments.gain.recorded_paths import PathOf
 
 
 class Output(NamedTuple):

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from experiments.gain.plan import Plan
+    from experiments.gain.recorded_paths import PathOf
     from experiments.gain.scores import Key
     from experiments.gain.settings import LoadedDeblurrer, LoadedDetector
-    from experiments.recorded_paths import PathOf
 
 NO_BLUR = BlurSpec(kind="none", length=0)
 CHUNK = 8  # pictures in memory at a time, and handed to a detector together

@@ -13,7 +13,6 @@ from deblur.runs import make_folder, package_versions, write_atomically
 _PROJECT = Path(__file__).resolve().parents[2]
 _CODE = (
     *(f"{folder}/**/*.py" for folder in ("deblur", "detection", "experiments/gain")),
-    "experiments/recorded_paths.py",
     "pipelines/chain.py",
     "pipelines/motions.py",
 )

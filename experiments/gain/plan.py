@@ -10,9 +10,9 @@ from deblur.errors import DeblurError
 from detection.class_choice import check_classes
 from experiments.gain.inputs import Truths, check_sizes, match_folder, read_truths
 from experiments.gain.picture_sets import file_name_of
+from experiments.gain.recorded_paths import NO_PATHS, TELLS_NOBODY, RecordedPaths
 from experiments.gain.records import CONTROL, fused_name
 from experiments.gain.scores import truths_by_class
-from experiments.recorded_paths import NO_PATHS, TELLS_NOBODY, RecordedPaths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
