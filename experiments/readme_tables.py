@@ -240,7 +240,7 @@ def _differences(per_image: Path) -> list[dict[str, Any]]:
     import pandas as pd
 
     from experiments.gain.files import decoded
-    from experiments.restoration_differences import differences
+    from experiments.restoring.differences import differences
 
     try:
         # A picture may be called 01, or null.

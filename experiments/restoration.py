@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     from deblur.blur import BlurSpec
     from experiments.gain.narrator import Narrator
     from experiments.gain.recorded_paths import PathOf
-    from experiments.restoration_methods import Method
-    from experiments.restoration_pairs import Pairs
-    from experiments.restoration_scores import PictureScore
+    from experiments.restoring.methods import Method
+    from experiments.restoring.pairs import Pairs
+    from experiments.restoring.scores import PictureScore
 
 INPUT = "input"
 
@@ -150,9 +150,9 @@ def _score(args: argparse.Namespace) -> int:
     from deblur.pictures import match_pictures
     from deblur.runs import describe_environment, to_utf8, write_environment, write_json
     from experiments.gain.narrator import Narrator
-    from experiments.restoration_differences import differences
-    from experiments.restoration_methods import load_methods
-    from experiments.restoration_pairs import score_pairs
+    from experiments.restoring.differences import differences
+    from experiments.restoring.methods import load_methods
+    from experiments.restoring.pairs import score_pairs
     from pipelines.run_folder import open_resumable
 
     device = str(resolve_device(args.device))
@@ -206,8 +206,8 @@ def _blur_here(pairs: Pairs, spec: BlurSpec, seed: int, folder: Path, narrator: 
 def _check_sizes(pairs: Pairs, methods: Sequence[Method]) -> None:
     """Refuse pairs of two sizes, and restored files of another, before hours are spent on those before them."""
     from deblur.pictures import picture_size
-    from experiments.restoration_methods import FolderMethod
-    from experiments.restoration_pairs import check_pair_sizes
+    from experiments.restoring.methods import FolderMethod
+    from experiments.restoring.pairs import check_pair_sizes
 
     check_pair_sizes(pairs)
     for method in methods:
@@ -225,7 +225,7 @@ def _metrics(
     digest: str,
 ) -> dict[str, Any]:
     from experiments.gain.restoration import pictures_with
-    from experiments.restoration_scores import ALIGNED_PROTOCOL, PROTOCOL, summarize
+    from experiments.restoring.scores import ALIGNED_PROTOCOL, PROTOCOL, summarize
 
     summaries = summarize(scores, INPUT)
     data_set, manifest_blur = _from_manifest(args.blurred) if args.blurred else (None, args.blur)
@@ -269,7 +269,7 @@ def _rows(pairs: Pairs, scores: dict[str, list[PictureScore]]) -> pd.DataFrame:
     """A row for each picture and method, the input's first: ``per_image.csv``."""
     import pandas as pd
 
-    from experiments.restoration_scores import difference
+    from experiments.restoring.scores import difference
 
     rows = []
     for index, (key, _, _) in enumerate(pairs):

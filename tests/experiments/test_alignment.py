@@ -8,7 +8,7 @@ import pytest
 from skimage.data import astronaut
 from skimage.metrics import structural_similarity
 
-from experiments.alignment import SSIM_BORDER, Aligned, align, masked_psnr, masked_ssim
+from experiments.restoring.alignment import SSIM_BORDER, Aligned, align, masked_psnr, masked_ssim
 
 
 def photograph(height: int = 160, width: int = 200) -> np.ndarray:

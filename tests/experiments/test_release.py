@@ -450,7 +450,7 @@ def test_the_pages_say_what_the_committed_results_say():
 
 
 def test_pictures_may_be_called_by_numbers_and_by_what_means_nothing_elsewhere(tmp_path):
-    from experiments.restoration_differences import differences
+    from experiments.restoring.differences import differences
 
     names, draw = ["null", "NA", "01", "1", *map(str, range(3, 13))], np.random.default_rng(0)
     rows = pd.DataFrame(

@@ -22,11 +22,11 @@ from deblur.path_search import PathSearch
 from deblur.pictures import read_picture, write_picture
 from deblur.released import save_released
 from detection.bootstrap import FEWEST_PICTURES
-from experiments import restoration_pairs
 from experiments.restoration import main
-from experiments.restoration_differences import differences
-from experiments.restoration_methods import NetworkMethod, Output
-from experiments.restoration_scores import score_picture, summarize
+from experiments.restoring import pairs as restoring_pairs
+from experiments.restoring.differences import differences
+from experiments.restoring.methods import NetworkMethod, Output
+from experiments.restoring.scores import score_picture, summarize
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -277,9 +277,9 @@ def test_what_has_changed_since_is_restored_again(
     monkeypatch.setattr(NetworkMethod, "restore", counted)
     code = tmp_path / "code"
     code.mkdir()
-    for name in restoration_pairs._SCORING:
+    for name in restoring_pairs._SCORING:
         (code / name).write_text("# one way to score")
-    monkeypatch.setattr(restoration_pairs, "__file__", str(code / "restoration_pairs.py"))
+    monkeypatch.setattr(restoring_pairs, "__file__", str(code / "pairs.py"))
     assert run(data, "--deblurrer", str(weights), "--save-restored") == 0
     restored.clear()
     if changed == "a sharp picture":
@@ -287,9 +287,9 @@ def test_what_has_changed_since_is_restored_again(
     elif changed == "a picture that was saved":
         (tmp_path / "run" / "restored" / "tiny" / "d.png").unlink()
     elif changed == "the code that restores":
-        monkeypatch.setattr(restoration_pairs, "state_of_code", lambda: "another")
+        monkeypatch.setattr(restoring_pairs, "state_of_code", lambda: "another")
     elif changed == "the code that scores":
-        (code / "restoration_scores.py").write_text("# another way")
+        (code / "scores.py").write_text("# another way")
     assert main(["--resume", str(tmp_path / "run")]) == 0
     assert restored == anew
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from deblur.errors import DeblurError
 from deblur.pictures import picture_size, read_picture, write_picture
 from experiments.gain.cache import Cache, key_of, state_of_code
-from experiments.restoration_examples import Example, Extremes
-from experiments.restoration_methods import NetworkMethod
-from experiments.restoration_scores import PictureScore, score_picture
+from experiments.restoring.examples import Example, Extremes
+from experiments.restoring.methods import NetworkMethod
+from experiments.restoring.scores import PictureScore, score_picture
 
 if TYPE_CHECKING:
     import argparse
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from experiments.gain.narrator import Narrator
-    from experiments.restoration_methods import Method
+    from experiments.restoring.methods import Method
 
 Pairs = list[tuple[str, Path, Path]]
 """(key, blurred, sharp), sorted by key."""
 # What a score depends on beside the code whose state `experiments.gain.cache` knows.
-_SCORING = ("alignment.py", "restoration_methods.py", "restoration_scores.py")
+_SCORING = ("alignment.py", "methods.py", "scores.py")
 
 
 def score_pairs(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from experiments.restoration_scores import PictureScore
+    from experiments.restoring.scores import PictureScore
 
 
 class Example(NamedTuple):

@@ -68,7 +68,7 @@ def score_picture(
         picture: RGB uint8 (H, W, 3), restored or blurred.
         sharp: RGB uint8 (H, W, 3).
         unrounded: what ``picture`` was before rounding, (H, W, 3) in [0, 255], where there is such a thing.
-        aligned: lay the picture over the sharp one first, see ``experiments.alignment``.
+        aligned: lay the picture over the sharp one first, see ``experiments.restoring.alignment``.
         milliseconds: the time the picture took, kept with its scores.
 
     Raises:
@@ -135,7 +135,7 @@ def _score_aligned(
     milliseconds: float | None,
 ) -> PictureScore:
     # OpenCV is imported only where pictures are aligned.
-    from experiments.alignment import align, masked_psnr, masked_ssim
+    from experiments.restoring.alignment import align, masked_psnr, masked_ssim
 
     reference = _to_unit(sharp)
     laid = align(_to_unit(picture), reference)
