@@ -24,14 +24,14 @@ import numpy as np
 
 from deblur.cli import Collect, parse_args, positive_int, run
 from deblur.errors import DeblurError
-from experiments.sample_options import add_sample_options
+from experiments.path_learning.sample_options import add_sample_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from deblur.path_search.critic import Critic
-    from experiments.critic_samples import Samples
+    from experiments.path_learning.critic_samples import Samples
 
 _KINDS = ("shake", "shake", "shake", "shake", "curved", "shake", "straight")
 _SHORTEST, _LONGEST = 3.0, 32.0  # pixels of a picture of 640
@@ -84,8 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from deblur.pictures import picture_size, scaled_size
         from deblur.released import SUFFIX, load_released
         from deblur.runs import write_atomically
-        from experiments.critic_training import gains, train_critic
-        from experiments.sample_pool import begin, output_of, pictures_of, write_learnt
+        from experiments.path_learning.critic_training import gains, train_critic
+        from experiments.path_learning.sample_pool import begin, output_of, pictures_of, write_learnt
 
         network, card = load_released(options.judges or "default")
         if not isinstance(network, GuidedNetwork):
@@ -141,8 +141,8 @@ def _round(
     options: argparse.Namespace, files: Sequence[Path], places: range, critic: Critic | None, led_by: str
 ) -> Iterator[tuple[int, Samples]]:
     """The samples of a round with their numbers: those that are kept, and the others made and kept."""
-    from experiments.critic_samples import COPIES, Samples, keep_judged_sample, keep_sample
-    from experiments.sample_pool import make_all
+    from experiments.path_learning.critic_samples import COPIES, Samples, keep_judged_sample, keep_sample
+    from experiments.path_learning.sample_pool import make_all
 
     led = f"-led-by-{led_by}" if led_by else ""  # other rounds before make others of the same number
     kept = {place: options.samples / f"sample-{place}{led}.npz" for place in places}

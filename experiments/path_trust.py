@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 from deblur.cli import parse_args, positive_int, run
 from deblur.errors import DeblurError
-from experiments.sample_options import add_sample_options
+from experiments.path_learning.sample_options import add_sample_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from experiments.trust_samples import TrustSample
+    from experiments.path_learning.trust_samples import TrustSample
 
 _SET_ASIDE = 9  # one picture in so many is not learnt from
 
@@ -56,8 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from deblur.networks.guided import GuidedNetwork
         from deblur.path_search.trust import trust_file
         from deblur.released import load_released
-        from experiments.sample_pool import begin, output_of, pictures_of, write_learnt
-        from experiments.trust_training import gains, train_trust
+        from experiments.path_learning.sample_pool import begin, output_of, pictures_of, write_learnt
+        from experiments.path_learning.trust_training import gains, train_trust
 
         network, card = load_released(options.network)
         if not isinstance(network, GuidedNetwork):
@@ -92,8 +92,8 @@ def _samples(options: argparse.Namespace, files: Sequence[Path]) -> list[TrustSa
     """All samples: those that are kept, and the others made and kept."""
     import numpy as np
 
-    from experiments.sample_pool import make_all
-    from experiments.trust_samples import TrustSample, keep_trust_sample
+    from experiments.path_learning.sample_pool import make_all
+    from experiments.path_learning.trust_samples import TrustSample, keep_trust_sample
 
     kept = [options.samples / f"sample-{place}.npz" for place in range(options.count)]
     tasks = []

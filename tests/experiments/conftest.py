@@ -17,8 +17,8 @@ from skimage.data import astronaut
 from deblur.errors import DeblurError
 from deblur.pictures import write_picture
 from detection.types import Detections
-from experiments import sample_pool
 from experiments.gain.settings import LoadedDeblurrer, LoadedDetector, Settings, Tools
+from experiments.path_learning import sample_pool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

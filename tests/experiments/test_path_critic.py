@@ -19,9 +19,10 @@ from deblur.path_search.evidence import NAMES
 from deblur.path_search.search import Effort
 from deblur.path_search.squares import CELL, STATISTICS
 from deblur.released import load_released
-from experiments import critic_samples, critic_training, path_critic
-from experiments.critic_samples import Samples, judged_sample, sample
-from experiments.critic_training import gains, train_critic
+from experiments import path_critic
+from experiments.path_learning import critic_samples, critic_training
+from experiments.path_learning.critic_samples import Samples, judged_sample, sample
+from experiments.path_learning.critic_training import gains, train_critic
 
 if TYPE_CHECKING:
     from pathlib import Path

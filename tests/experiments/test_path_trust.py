@@ -14,10 +14,11 @@ from deblur.errors import DeblurError
 from deblur.path_search.squares import CELL
 from deblur.path_search.trust import SEEN, PathTrust, trust_file
 from deblur.released import load_released
-from experiments import path_trust, trust_samples
-from experiments.sample_pool import pictures_of
-from experiments.trust_samples import TELLINGS, TrustSample, trust_sample
-from experiments.trust_training import gains, train_trust
+from experiments import path_trust
+from experiments.path_learning import trust_samples
+from experiments.path_learning.sample_pool import pictures_of
+from experiments.path_learning.trust_samples import TELLINGS, TrustSample, trust_sample
+from experiments.path_learning.trust_training import gains, train_trust
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from experiments.critic_samples import Samples
+    from experiments.path_learning.critic_samples import Samples
 
 _STEPS, _RATE, _DECAY = 1500, 0.003, 0.03  # of AdamW, for each member that weighs numbers
 _WEIGHED = 48  # windows in a step of a member

@@ -9,14 +9,14 @@ import torch
 from tqdm import tqdm
 
 from deblur.path_search.trust import TrustNetwork
-from experiments.trust_samples import TELLINGS
+from experiments.path_learning.trust_samples import TELLINGS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-    from experiments.trust_samples import TrustSample
+    from experiments.path_learning.trust_samples import TrustSample
 
 _BATCH = 16
 _RATE, _DECAY = 0.0015, 0.02  # of AdamW

@@ -1,0 +1,1 @@
+"""The parts of ``python -m experiments.path_critic`` and ``path_trust``: samples, and how networks learn from them."""
