@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from deblur.blur import BlurSpec
     from experiments.gain.narrator import Narrator
-    from experiments.timing import Program
+    from experiments.timing.alternating import Program
 
 PROTOCOL = {
     "clock": "time.perf_counter, the device synchronised before each reading",
@@ -130,7 +130,7 @@ def _measure(args: argparse.Namespace) -> int:
     from deblur.naming import parse_deblurrer
     from deblur.runs import describe_environment, write_json, write_yaml
     from experiments.gain.narrator import Narrator
-    from experiments.speed_programs import KINDS, load_program
+    from experiments.timing.programs import KINDS, load_program
     from pipelines.run_folder import output_folder
 
     if args.threads:
@@ -200,9 +200,9 @@ def _measure_size(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The rows of ``speed.csv`` and of ``samples.csv`` of one picture size."""
     from deblur.networks.cost import count_macs
-    from experiments.peak_memory import measure_peak
-    from experiments.speed_programs import photograph
-    from experiments.timing import summarize_times, time_alternating
+    from experiments.timing.alternating import summarize_times, time_alternating
+    from experiments.timing.peak_memory import measure_peak
+    from experiments.timing.programs import photograph
 
     width, height = map(int, size.split("x"))
     picture = photograph(width, height)

@@ -16,8 +16,10 @@ from deblur.blur import BlurSpec, parse_blur
 from deblur.naming import parse_deblurrer
 from deblur.networks.cost import count_macs
 from deblur.released import DEFAULT_NAME
-from experiments import peak_memory, speed, speed_programs
-from experiments.timing import Program, summarize_times, time_alternating
+from experiments import speed
+from experiments.timing import peak_memory
+from experiments.timing import programs as speed_programs
+from experiments.timing.alternating import Program, summarize_times, time_alternating
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,8 +52,8 @@ def test_the_clock_is_read_after_the_device_is_done(monkeypatch: pytest.MonkeyPa
         events.append("clock")
         return float(len(events))
 
-    monkeypatch.setattr("experiments.timing.synchronize", lambda device: events.append("wait"))
-    monkeypatch.setattr("experiments.timing.time.perf_counter", clock)
+    monkeypatch.setattr("experiments.timing.alternating.synchronize", lambda device: events.append("wait"))
+    monkeypatch.setattr("experiments.timing.alternating.time.perf_counter", clock)
     times = time_alternating([program("a", lambda _: events.append("run"))], [None], repeat=1, warm_up=0)
     assert events == ["wait", "clock", "run", "wait", "clock"]
     assert times == [[3000.0]]

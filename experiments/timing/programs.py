@@ -9,7 +9,7 @@ import torch
 
 from deblur.devices import resolve_device
 from deblur.errors import DeblurError
-from experiments.timing import Program
+from experiments.timing.alternating import Program
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,8 +1,8 @@
 """How much memory one run of a program takes beside what it holds once loaded.
 
 On CUDA it is what torch's allocator had in use at most. On Linux it is the growth of the resident memory of a process
-of its own (``python -m experiments.peak_memory KIND SOURCE WIDTH HEIGHT DEVICE THREADS BLUR``), since an allocator that
-has grown once hides what the next run needs.
+of its own (``python -m experiments.timing.peak_memory KIND SOURCE WIDTH HEIGHT DEVICE THREADS BLUR``), since an
+allocator that has grown once hides what the next run needs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from deblur.cli import EXIT_USAGE
 
 if TYPE_CHECKING:
     from deblur.blur import BlurSpec
-    from experiments.timing import Program
+    from experiments.timing.alternating import Program
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
@@ -45,9 +45,9 @@ def _peak_of_process(program: Program, width: int, height: int, blur: BlurSpec) 
     if not _CLEAR.is_file():
         return None
     arguments = [program.kind, program.source, width, height, program.device, torch.get_num_threads(), blur]
-    project = Path(__file__).resolve().parent.parent
+    project = Path(__file__).resolve().parents[2]
     done = subprocess.run(
-        [sys.executable, "-m", "experiments.peak_memory", *map(str, arguments)],
+        [sys.executable, "-m", "experiments.timing.peak_memory", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
@@ -74,7 +74,7 @@ def _main() -> int:
     import torch
 
     from deblur.blur import parse_blur
-    from experiments.speed_programs import load_program, photograph
+    from experiments.timing.programs import load_program, photograph
 
     torch.set_num_threads(int(threads))
     program = load_program(kind, name, device, parse_blur(blur))
