@@ -84,7 +84,24 @@ def build_parser() -> argparse.ArgumentParser:
         "then those of the run, unless --config is",
     )
     parser.add_argument("--json", action="store_true", help="print the result as one JSON document on stdout")
+    _add_network(parser)
+    _add_data(parser)
+    _add_blur(parser)
+    _add_recipe(parser)
+    _add_validation(parser)
+    add_device_option(parser)
+    parser.add_argument("--threads", type=positive_int, help="CPU threads")
+    parser.add_argument(
+        "--workers",
+        type=whole_number,
+        help="processes that draw crops and blurs ahead (default: none on a CPU, the spare cores beside a GPU)",
+    )
+    add_seed_option(parser)
+    return parser
 
+
+def _add_network(parser: argparse.ArgumentParser) -> None:
+    """What is trained, and from what on."""
     network = parser.add_argument_group("network")
     network.add_argument(
         "--network",
@@ -106,6 +123,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--estimator", metavar="NAME|FILE", help="weights of the kernel estimator that guides a guided network"
     )
 
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    """What is learnt from, and how it is cut."""
     data = parser.add_argument_group("data", "each takes DIR or DIR=WEIGHT, as often as wanted")
     data.add_argument(
         "--pairs", nargs="*", action=Collect, default=[], metavar="DIR", help="folders with blur/ and sharp/"
@@ -150,6 +170,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="turn crops by quarters at random; left and right are swapped in any case",
     )
 
+
+def _add_blur(parser: argparse.ArgumentParser) -> None:
+    """How sharp pictures are blurred."""
     blur = parser.add_argument_group("blur", "of sharp pictures")
     blur.add_argument(
         "--blur",
@@ -165,6 +188,9 @@ def build_parser() -> argparse.ArgumentParser:
     blur.add_argument("--highlight-share", type=unit_interval, default=0.2, help="share with lamps brighter than white")
     blur.add_argument("--rolling-share", type=unit_interval, default=0.0, help="share of shake under a rolling shutter")
 
+
+def _add_recipe(parser: argparse.ArgumentParser) -> None:
+    """How long and by what steps."""
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument("--steps", type=positive_int, help="optimiser steps")
     recipe.add_argument("--max-minutes", type=above_zero, help="minutes of training, over all sittings")
@@ -193,6 +219,9 @@ def build_parser() -> argparse.ArgumentParser:
     recipe.add_argument("--frequency", type=not_negative, default=0.09, help="weight of the frequency loss")
     recipe.add_argument("--smoothness", type=not_negative, default=0.01, help="weight of the temporal smoothness loss")
 
+
+def _add_validation(parser: argparse.ArgumentParser) -> None:
+    """What is watched while training, and what is saved."""
     watch = parser.add_argument_group("validation and saving")
     watch.add_argument(
         "--val-pairs",
@@ -225,15 +254,6 @@ def build_parser() -> argparse.ArgumentParser:
     watch.add_argument("--log-every", type=positive_int, default=50, metavar="STEPS", help="means over so many")
     watch.add_argument("--samples", type=whole_number, default=4, help="validation pictures saved each time")
     watch.add_argument("--tensorboard", action="store_true", help="also write TensorBoard curves")
-    add_device_option(parser)
-    parser.add_argument("--threads", type=positive_int, help="CPU threads")
-    parser.add_argument(
-        "--workers",
-        type=whole_number,
-        help="processes that draw crops and blurs ahead (default: none on a CPU, the spare cores beside a GPU)",
-    )
-    add_seed_option(parser)
-    return parser
 
 
 def parse_training_args(

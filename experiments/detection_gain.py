@@ -55,6 +55,20 @@ def build_parser() -> argparse.ArgumentParser:
         usage="%(prog)s --annotations PATH {--blurred DIR [--sharp DIR] | --sharp DIR --blur SPEC ...} [option ...]\n"
         "       %(prog)s --resume RUN [option ...]",
     )
+    _add_data(parser)
+    _add_arms(parser)
+    _add_protocol(parser)
+    add_seed_option(parser)
+    add_device_option(parser)
+    where = parser.add_argument_group("where")
+    add_resumable_options(where, "detection_gain")
+    where.add_argument("--json", action="store_true", help="print metrics.json on stdout in place of the table")
+    add_config_option(parser)
+    return parser
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    """Pictures, their blur and their truth."""
     data = parser.add_argument_group("pictures and truth")
     data.add_argument(
         "--annotations", type=Path, metavar="PATH", help="needed: COCO .json, folder of VOC .xml, YOLO data.yaml"
@@ -73,6 +87,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     data.add_argument("--classes", nargs="+", action=Collect, metavar="NAME", help="score these classes only")
     data.add_argument("--limit", type=positive_int, metavar="N", help="first N pictures only; the result says so")
+
+
+def _add_arms(parser: argparse.ArgumentParser) -> None:
+    """Networks and detectors."""
     arms = parser.add_argument_group("what is measured")
     arms.add_argument(
         "--deblurrer",
@@ -106,6 +124,10 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME|FILE|NAME=FILE",
         help=f"detectors; NAME=FILE calls a .pt file NAME, as training calls all of them best (default: {DETECTOR})",
     )
+
+
+def _add_protocol(parser: argparse.ArgumentParser) -> None:
+    """How it is scored."""
     how = parser.add_argument_group("how")
     how.add_argument("--imgsz", type=detector_side, default=640, help="side of the detector's square (default: 640)")
     how.add_argument(
@@ -118,13 +140,6 @@ def build_parser() -> argparse.ArgumentParser:
     how.add_argument(
         "--backend", choices=["pycocotools", "faster-coco-eval"], default="pycocotools", help="COCO library"
     )
-    add_seed_option(parser)
-    add_device_option(parser)
-    where = parser.add_argument_group("where")
-    add_resumable_options(where, "detection_gain")
-    where.add_argument("--json", action="store_true", help="print metrics.json on stdout in place of the table")
-    add_config_option(parser)
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:

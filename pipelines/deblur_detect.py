@@ -94,6 +94,15 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="SOURCE",
         help="picture, folder (pictures at any depth), glob in quotes, video file, or number of a camera",
     )
+    _add_models(parser)
+    add_device_option(parser)
+    _add_results(parser)
+    add_config_option(parser)
+    return parser
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    """What restores, what detects, and how."""
     models = parser.add_argument_group("models")
     models.add_argument(
         "--deblurrer",
@@ -152,7 +161,10 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="find these only; spaces or commas between, e.g. person,'traffic light'",
     )
-    add_device_option(parser)
+
+
+def _add_results(parser: argparse.ArgumentParser) -> None:
+    """What is written, and where."""
     results = parser.add_argument_group("results")
     results.add_argument(
         "--output", type=Path, metavar="DIR", help="a new or empty folder (default: runs/deblur_detect/SOURCE[-N])"
@@ -171,8 +183,6 @@ def make_parser() -> argparse.ArgumentParser:
         "--limit", type=positive_int, metavar="N", help="stop after N pictures or frames in all; marked in the results"
     )
     results.add_argument("--json", action="store_true", help="print detections.json on stdout, and nothing else there")
-    add_config_option(parser)
-    return parser
 
 
 @dataclass(frozen=True, slots=True)
