@@ -72,69 +72,93 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Learn and write a critic; returns the exit code."""
     options = parse_args(build_parser(), argv)
+    return run(lambda: _learn(options))
 
-    def body() -> int:
-        import safetensors.torch
 
-        from deblur.networks.guided import GuidedNetwork
-        from deblur.path_search.critic import RELEASED, Critic
-        from deblur.path_search.evidence import WINDOW
-        from deblur.path_search.judging import judge_file
-        from deblur.path_search.search import LEAST_SIDE
-        from deblur.pictures import picture_size, scaled_size
-        from deblur.released import SUFFIX, load_released
-        from deblur.runs import write_atomically
-        from experiments.path_learning.critic_training import gains, train_critic
-        from experiments.path_learning.sample_pool import begin, output_of, pictures_of, write_learnt
+def _learn(options: argparse.Namespace) -> int:
+    """Do what the options say: check, learn round by round, write what was learnt."""
+    from deblur.networks.guided import GuidedNetwork
+    from deblur.path_search.critic import RELEASED
+    from deblur.path_search.judging import judge_file
+    from deblur.released import load_released
+    from experiments.path_learning.sample_pool import begin, output_of, pictures_of, write_learnt
 
-        network, card = load_released(options.judges or "default")
-        if not isinstance(network, GuidedNetwork):
-            raise DeblurError(f"--judges {options.judges}: {card['name']} has no guide that could be told a path")
-        released = judge_file(card["name"]) if options.judges else RELEASED
-        output = output_of(options, released.name, "a critic is")
-        files = pictures_of(options.sharp)
-        if len(files) < 2:
-            raise DeblurError(f"--sharp has {len(files)} picture(s): at least one is learnt from and one set aside")
-        for file in files:
-            if min(scaled_size(*picture_size(file), WINDOW)) < LEAST_SIDE:
-                raise DeblurError(f"{file} is too small or too narrow to be searched: leave it out of --sharp")
-        if options.rounds[0] < _LEAST_FIRST:
-            raise DeblurError(f"--rounds {options.rounds[0]}: the first round needs {_LEAST_FIRST} samples or more")
-        facts = {"looks": options.looks, "network": card["sha256"]}
-        environment = begin(options, output, files, facts | ({"judges": card["name"]} if options.judges else {}))
-        learnt: list[Samples] = []
-        unseen: list[Samples] = []
-        critic: Critic | None = None
-        rounds = []
-        first, led_by = 0, ""
-        for number, count in enumerate(options.rounds, 1):
-            for place, samples in _round(options, files, range(first, first + count), critic, led_by):
-                aside = place % len(files) % _SET_ASIDE == 0
-                (unseen if aside else learnt).append(samples)
-            first += count
-            led_by = f"critic-{'-'.join(map(str, options.rounds[:number]))}"
-            kept = options.samples / f"{led_by}{SUFFIX}"
-            if kept.is_file():
-                critic = Critic.load(kept)
-            else:
-                before = Critic.load() if options.judges and critic is None else critic
-                critic = train_critic(learnt, options.looks, options.seed, before)
-                write_atomically(kept, safetensors.torch.save(critic.state_dict()))
-            scores = gains(critic, unseen)
-            rounds.append({"samples": count, "set_aside": len(unseen)} | scores)
-            print(
-                f"round {number}: of {len(unseen)} samples of pictures set aside the restoration that is chosen gains "
-                f"{scores['chosen_db']:.2f} dB, the best {scores['best_db']:.2f} dB, the true path's "
-                f"{scores['true_db']:.2f} dB, the network's own {scores['itself_db']:.2f} dB",
-                file=sys.stderr if options.json else sys.stdout,
-                flush=True,
-            )
-        assert critic is not None
-        record = write_learnt(output, critic, card, {"rounds": rounds}, environment)
-        print(json.dumps({"file": str(output)} | record, allow_nan=False) if options.json else output)
-        return 0
+    network, card = load_released(options.judges or "default")
+    if not isinstance(network, GuidedNetwork):
+        raise DeblurError(f"--judges {options.judges}: {card['name']} has no guide that could be told a path")
+    released = judge_file(card["name"]) if options.judges else RELEASED
+    output = output_of(options, released.name, "a critic is")
+    files = pictures_of(options.sharp)
+    _check_enough(options, files)
+    facts = {"looks": options.looks, "network": card["sha256"]}
+    environment = begin(options, output, files, facts | ({"judges": card["name"]} if options.judges else {}))
+    critic, rounds = _learn_rounds(options, files)
+    record = write_learnt(output, critic, card, {"rounds": rounds}, environment)
+    print(json.dumps({"file": str(output)} | record, allow_nan=False) if options.json else output)
+    return 0
 
-    return run(body)
+
+def _check_enough(options: argparse.Namespace, files: Sequence[Path]) -> None:
+    """Refuse what nothing can be learnt from: too few pictures or samples, or a picture that cannot be searched."""
+    from deblur.path_search.evidence import WINDOW
+    from deblur.path_search.search import LEAST_SIDE
+    from deblur.pictures import picture_size, scaled_size
+
+    if len(files) < 2:
+        raise DeblurError(f"--sharp has {len(files)} picture(s): at least one is learnt from and one set aside")
+    for file in files:
+        if min(scaled_size(*picture_size(file), WINDOW)) < LEAST_SIDE:
+            raise DeblurError(f"{file} is too small or too narrow to be searched: leave it out of --sharp")
+    if options.rounds[0] < _LEAST_FIRST:
+        raise DeblurError(f"--rounds {options.rounds[0]}: the first round needs {_LEAST_FIRST} samples or more")
+
+
+def _learn_rounds(options: argparse.Namespace, files: Sequence[Path]) -> tuple[Critic, list[dict[str, Any]]]:
+    """The critic of the last round, and of every round how many samples it had and what its critic gains."""
+    from experiments.path_learning.critic_training import gains
+
+    learnt: list[Samples] = []
+    unseen: list[Samples] = []
+    critic: Critic | None = None
+    rounds = []
+    first, led_by = 0, ""
+    for number, count in enumerate(options.rounds, 1):
+        for place, samples in _round(options, files, range(first, first + count), critic, led_by):
+            aside = place % len(files) % _SET_ASIDE == 0
+            (unseen if aside else learnt).append(samples)
+        first += count
+        led_by = f"critic-{'-'.join(map(str, options.rounds[:number]))}"
+        critic = _kept_critic(options, led_by, learnt, critic)
+        scores = gains(critic, unseen)
+        rounds.append({"samples": count, "set_aside": len(unseen)} | scores)
+        print(
+            f"round {number}: of {len(unseen)} samples of pictures set aside the restoration that is chosen gains "
+            f"{scores['chosen_db']:.2f} dB, the best {scores['best_db']:.2f} dB, the true path's "
+            f"{scores['true_db']:.2f} dB, the network's own {scores['itself_db']:.2f} dB",
+            file=sys.stderr if options.json else sys.stdout,
+            flush=True,
+        )
+    assert critic is not None
+    return critic, rounds
+
+
+def _kept_critic(options: argparse.Namespace, name: str, learnt: Sequence[Samples], before: Critic | None) -> Critic:
+    """The critic of a round: the one that is kept in --samples by this name, or else one that learns and is kept."""
+    import safetensors.torch
+
+    from deblur.path_search.critic import Critic
+    from deblur.released import SUFFIX
+    from deblur.runs import write_atomically
+    from experiments.path_learning.critic_training import train_critic
+
+    kept = options.samples / f"{name}{SUFFIX}"
+    if kept.is_file():
+        return Critic.load(kept)
+    if options.judges and before is None:
+        before = Critic.load()
+    critic = train_critic(learnt, options.looks, options.seed, before)
+    write_atomically(kept, safetensors.torch.save(critic.state_dict()))
+    return critic
 
 
 def _round(

@@ -29,7 +29,7 @@ from deblur.errors import DeblurError
 from detection.errors import DetectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -118,18 +118,15 @@ def demo(args: argparse.Namespace) -> int:
         DeblurError: the blur, the deblurrer, the device or the output folder is not there or cannot be used.
         DetectionError: the detector is not there.
     """
-    from tqdm import tqdm
-
     from deblur.blur import parse_blur
     from deblur.blur.motion import check_kernels
     from deblur.deblurrer import load_told
     from deblur.devices import resolve_device
     from deblur.exposure.paths import GYROSCOPE
-    from deblur.pictures import write_picture
     from deblur.runs import printable, write_atomically, write_json
     from detection.yolo import YoloDetector
     from pipelines.chain import DeblurDetect
-    from pipelines.demo_report import report_lines, sheet, summarise
+    from pipelines.demo_report import report_lines, summarise
     from pipelines.run_folder import check_output, output_folder, record_run
 
     spec = parse_blur(args.blur)
@@ -138,27 +135,19 @@ def demo(args: argparse.Namespace) -> int:
     device = str(resolve_device(args.device))
     loaded = [load_told(name, device) for name in args.deblurrer]
     names = [deblurrer.name + GYROSCOPE * told for deblurrer, told in loaded]
-    if len({*names, *NOT_RESTORED}) < len(names) + len(NOT_RESTORED):
-        copies = ", ".join([*names, *NOT_RESTORED])
-        raise DeblurError(f"the copies would be called {copies}: give each network once, or a name, NAME=FILE")
-    lost = next((name for name in names if name in BESIDE_COPIES), None)
-    if lost is not None:
-        raise DeblurError(f"the demo writes a {lost} itself: give the network another name, NAME=FILE")
+    _check_names(names)
     detector = YoloDetector(args.detector, device=device, confidence=CONFIDENCE)
     chains = {
         name: (DeblurDetect(deblurrer, detector), told) for name, (deblurrer, told) in zip(names, loaded, strict=True)
     }
     folder = output_folder(args.output, "", "demo")
     record_run(folder, args, device, [deblurrer for deblurrer, _ in loaded], detector)
-    chosen = PHOTOGRAPHS[: args.limit]
-    trials = []
-    for photograph in tqdm(chosen, desc="demo", unit=" photographs", file=sys.stderr, dynamic_ncols=True):
-        trial = try_photograph(photograph, spec, args.seed, chains, DeblurDetect(None, detector))
-        for copy, picture in trial.pictures.items():
-            write_picture(folder / copy / f"{trial.name}.png", picture)
-        write_picture(folder / "side-by-side" / f"{trial.name}.jpg", trial.panels())
-        trials.append(trial)
-    write_picture(folder / "demo.jpg", sheet(trials), quality=90)
+    detect_only = DeblurDetect(None, detector)
+    trials = _try_and_write(
+        PHOTOGRAPHS[: args.limit],
+        lambda photograph: try_photograph(photograph, spec, args.seed, chains, detect_only),
+        folder,
+    )
     document = {
         "run": printable(str(folder)),
         "blur": str(spec),
@@ -175,6 +164,36 @@ def demo(args: argparse.Namespace) -> int:
     write_atomically(folder / "table.txt", f"{report}\n".encode())
     print(json.dumps(document, allow_nan=False) if args.json else report)
     return EXIT_DONE
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Refuse networks whose copies would be called as one another's, or as what the demo writes beside them."""
+    if len({*names, *NOT_RESTORED}) < len(names) + len(NOT_RESTORED):
+        copies = ", ".join([*names, *NOT_RESTORED])
+        raise DeblurError(f"the copies would be called {copies}: give each network once, or a name, NAME=FILE")
+    lost = next((name for name in names if name in BESIDE_COPIES), None)
+    if lost is not None:
+        raise DeblurError(f"the demo writes a {lost} itself: give the network another name, NAME=FILE")
+
+
+def _try_and_write(
+    photographs: Sequence[Photograph], try_one: Callable[[Photograph], Trial], folder: Path
+) -> list[Trial]:
+    """Try each photograph and write its copies, side by side too, and then the sheet of all of them."""
+    from tqdm import tqdm
+
+    from deblur.pictures import write_picture
+    from pipelines.demo_report import sheet
+
+    trials = []
+    for photograph in tqdm(photographs, desc="demo", unit=" photographs", file=sys.stderr, dynamic_ncols=True):
+        trial = try_one(photograph)
+        for copy, picture in trial.pictures.items():
+            write_picture(folder / copy / f"{trial.name}.png", picture)
+        write_picture(folder / "side-by-side" / f"{trial.name}.jpg", trial.panels())
+        trials.append(trial)
+    write_picture(folder / "demo.jpg", sheet(trials), quality=90)
+    return trials
 
 
 def read_photograph(photograph: Photograph) -> NDArray[np.uint8]:

@@ -17,7 +17,7 @@ from deblur.exposure.paths import Rotation, Turned
 from deblur.working_size import LOOK_SIDE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -282,7 +282,6 @@ def read_record(file: Path) -> Record:
 
 def _read_columns(file: Path) -> dict[str, NDArray[np.float64]]:
     """The columns by name, ``t`` among them."""
-    rows: list[list[float]] = []
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream)
@@ -291,25 +290,8 @@ def _read_columns(file: Path) -> dict[str, NDArray[np.float64]]:
             log = names in _LOGS
             if log:
                 names = [_LOG_NAMES.get(name, name) for name in _read_log_header(reader, header)]
-            kinds = (RATES,) if log else (RATES, _PLACES)
-            if "t" not in names or not any(set(kind) <= set(names) for kind in kinds):
-                raise DeblurError(
-                    f"{file} begins with {','.join(names)!r}; a camera's path needs the columns t,wx,wy,wz of a "
-                    "gyroscope or t,x,y[,roll] in pixels, or a Gyroflow log"
-                )
-            twice = [name for name in _USED if names.count(name) > 1]
-            if twice:
-                raise DeblurError(f"{file} has more than one column {twice[0]!r}: leave one of them")
-            used = {name: names.index(name) for name in _USED if name in names}
-            for row in reader:
-                if row:
-                    if len(row) != len(names):
-                        raise ValueError(f"{len(names)} values are needed, as the first line names")
-                    rows.append([float(row[place]) for place in used.values()])
-                    if not np.isfinite(rows[-1]).all():
-                        raise ValueError(f"{', '.join(used)} are finite numbers")
-                    if len(rows) > 1 and rows[-1][0] <= rows[-2][0]:
-                        raise ValueError("t does not rise from line to line")
+            used = _used_columns(file, names, (RATES,) if log else (RATES, _PLACES))
+            rows = _read_rows(reader, len(names), used)
     except OSError as error:
         raise DeblurError(f"cannot read the camera's path {file}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -320,6 +302,38 @@ def _read_columns(file: Path) -> dict[str, NDArray[np.float64]]:
     if log:
         columns = {name: columns[name] * _scale(file, header, name) for name in ("t", *RATES)}
     return columns
+
+
+def _used_columns(file: Path, names: Sequence[str], kinds: Sequence[Sequence[str]]) -> dict[str, int]:
+    """Where in a row each column lies that is read; one of these kinds must be there in full, beside ``t``."""
+    if "t" not in names or not any(set(kind) <= set(names) for kind in kinds):
+        raise DeblurError(
+            f"{file} begins with {','.join(names)!r}; a camera's path needs the columns t,wx,wy,wz of a "
+            "gyroscope or t,x,y[,roll] in pixels, or a Gyroflow log"
+        )
+    twice = [name for name in _USED if names.count(name) > 1]
+    if twice:
+        raise DeblurError(f"{file} has more than one column {twice[0]!r}: leave one of them")
+    return {name: names.index(name) for name in _USED if name in names}
+
+
+def _read_rows(reader: Iterator[list[str]], width: int, used: Mapping[str, int]) -> list[list[float]]:
+    """The numbers of the columns that are used, ``t`` first, from rows that have ``width`` values each.
+
+    Raises:
+        ValueError: a row is no such row, or ``t`` does not rise; the last row that was read is at fault.
+    """
+    rows: list[list[float]] = []
+    for row in reader:
+        if row:
+            if len(row) != width:
+                raise ValueError(f"{width} values are needed, as the first line names")
+            rows.append([float(row[place]) for place in used.values()])
+            if not np.isfinite(rows[-1]).all():
+                raise ValueError(f"{', '.join(used)} are finite numbers")
+            if len(rows) > 1 and rows[-1][0] <= rows[-2][0]:
+                raise ValueError("t does not rise from line to line")
+    return rows
 
 
 def _read_log_header(reader: Iterator[list[str]], header: dict[str, str]) -> list[str]:

@@ -11,11 +11,14 @@ from experiments.plotting.scores import MINUS, RECOVERED_VIEW, is_beyond
 from experiments.plotting.sheet import MAX_COLUMNS, Drawing, Ends, Plot, Skipped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from matplotlib.axes import Axes
 
     from experiments.plotting.runs import Runs, Series
+
+    Place = tuple[Series, str, float, float, Ends]
+    """(deblurrer, blur, PSNR, recovered fraction in percent, its interval)."""
 
 RECOVERED_LABEL = "Recovered fraction (%)"
 _APART = 0.24  # between the blurs of one deblurrer; from one deblurrer to the next it is 1
@@ -31,16 +34,7 @@ _COSTS = {
 def psnr_recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
     """PSNR of the pictures against recovered fraction; one panel a detector."""
     runs = drawing.runs
-    places = {
-        detector: [
-            (series, blur, score.psnr, value, ends)
-            for blur in runs.blurs
-            for series in runs.deblurred
-            if (score := series.score(detector, blur)) is not None and score.psnr is not None
-            for value, ends in _recovered(series, detector, blur)
-        ]
-        for detector in runs.detectors
-    }
+    places = {detector: _psnr_places(runs, detector) for detector in runs.detectors}
     detectors = [detector for detector, points in places.items() if points]
     if not detectors:
         yield Skipped("psnr_recovered", "no deblurrer has both a PSNR and a recovered fraction")
@@ -65,18 +59,8 @@ def psnr_recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
     axes = drawing.panels(body, detectors, side=RECOVERED_LABEL, sharex=True, sharey=True)
     for ax, detector in zip(axes, detectors, strict=True):
         ax.axhline(0, color=drawing.palette.ink, linewidth=0.8, zorder=1)
-        beside = _side_by_side(pictures[detector], step)
-        for x, (series, blur, _, value, ends) in zip(beside, places[detector], strict=True):
-            for start in _blurred_psnr(drawing, detector, blur):
-                ax.plot([start, x], [0, value], color=drawing.palette.of(series.look), lw=0.9, alpha=0.5, zorder=2)
-            drawing.point(ax, series, (x, value), y_interval=ends)
-        starts = {
-            blur: start
-            for blur in dict.fromkeys(blur for _, blur, *_ in places[detector])
-            for start in _blurred_psnr(drawing, detector, blur)
-        }
-        for start in starts.values():
-            drawing.point(ax, runs.of(BLURRED)[0], (start, 0))
+        _draw_restored(drawing, ax, detector, places[detector], _side_by_side(pictures[detector], step))
+        starts = _draw_starts(drawing, ax, detector, dict.fromkeys(blur for _, blur, *_ in places[detector]))
         if len(runs.blurs) > 1:
             labelled.append((ax, {runs.short_label(blur): start for blur, start in starts.items()}))
         ax.grid()
@@ -129,6 +113,33 @@ def cost_recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
             ax.set_xlabel(_COSTS[cost])
         ax.grid(axis="y")
     yield plot
+
+
+def _psnr_places(runs: Runs, detector: str) -> list[Place]:
+    """Where restored pictures lie in a detector's panel: those that have both a PSNR and a recovered fraction."""
+    return [
+        (series, blur, score.psnr, value, ends)
+        for blur in runs.blurs
+        for series in runs.deblurred
+        if (score := series.score(detector, blur)) is not None and score.psnr is not None
+        for value, ends in _recovered(series, detector, blur)
+    ]
+
+
+def _draw_restored(drawing: Drawing, ax: Axes, detector: str, places: Sequence[Place], beside: Sequence[float]) -> None:
+    """Draw the restored pictures at the PSNR of ``beside``, each with a line from the blurred ones."""
+    for x, (series, blur, _, value, ends) in zip(beside, places, strict=True):
+        for start in _blurred_psnr(drawing, detector, blur):
+            ax.plot([start, x], [0, value], color=drawing.palette.of(series.look), lw=0.9, alpha=0.5, zorder=2)
+        drawing.point(ax, series, (x, value), y_interval=ends)
+
+
+def _draw_starts(drawing: Drawing, ax: Axes, detector: str, blurs: Iterable[str]) -> dict[str, float]:
+    """Draw the blurred pictures, at 0 % by definition; returns their PSNR by blur."""
+    starts = {blur: start for blur in blurs for start in _blurred_psnr(drawing, detector, blur)}
+    for start in starts.values():
+        drawing.point(ax, drawing.runs.of(BLURRED)[0], (start, 0))
+    return starts
 
 
 def _name_starts(drawing: Drawing, labelled: list[tuple[Axes, dict[str, float]]], width: float) -> None:
