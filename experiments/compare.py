@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from detection.bootstrap import Interval
     from experiments.gain.records import GainRun
 
-GAINS = ("recovered", "ap_difference", "harm", "beyond_control", "recovered_looking_twice")
+GAINS = ("recovered", "ap_difference", "harm", "beyond_control", "recovered_looking_twice", "harm_looking_twice")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -77,6 +77,9 @@ def differences(first: GainRun, second: GainRun) -> list[str]:
     # Runs of older code do not have this key, which is about exact pictures alone.
     if not _has_exact(first) and not _has_exact(second):
         differing = [key for key in differing if key != "protocol.psnr_mean"]
+    # Runs of older code have neither this key nor its figures.
+    if any("harm_looking_twice" not in gain.protocol for gain in (first, second)):
+        differing = [key for key in differing if key != "protocol.harm_looking_twice"]
     # How boxes are fused stands in every run, and is nothing to one that has none.
     if not _has_fused(first) or not _has_fused(second):
         differing = [key for key in differing if key.split(".")[:2] != ["protocol", "fusion"]]

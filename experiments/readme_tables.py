@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parent.parent
 _ONCE, _TWICE = "recovered", "recovered_looking_twice"  # of the scores of a run
+_HARM = {_ONCE: "harm", _TWICE: "harm_looking_twice"}
 _ROUNDING = 0.01  # of a recovered share, by which runs of the same on two machines may differ
 BEGIN, END = "<!-- results -->\n", "<!-- /results -->\n"
 
@@ -110,15 +111,12 @@ def _overview_table(scores: Sequence[dict[str, Any]], figure: str, title: str) -
         if abs((first[figure] or 0) - (score[figure] or 0)) > _ROUNDING:
             others.append(f"{score['name']} on {score['blur']} {_share(score, figure)} ({score['run']})")
     blurs = list(dict.fromkeys(score["blur"] for score in scores))
-    shows_harm = figure == _ONCE  # which is of one look
-    columns = [*blurs, "AP that sharp pictures lose"] if shows_harm else blurs
-    lines = _header(title.format(scores[0]["detector"]), *columns)
+    lines = _header(title.format(scores[0]["detector"]), *blurs, "AP that sharp pictures lose")
     for name in sorted(shown, key=lambda name: GYROSCOPE in name):
         row = shown[name]
         cells = [_share(row[blur], figure) if blur in row else "" for blur in blurs]
-        if shows_harm:
-            cells.append(number(next(iter(row.values()))["harm"], 3))
-        lines.append(_row(name, *cells))
+        first = next(iter(row.values()))
+        lines.append(_row(name, *cells, number(first[_HARM[figure]]) if _has_harm(first, figure) else ""))
     return [*lines, "", *([f"Measured otherwise before or since: {', '.join(others)}.", ""] if others else [])]
 
 
@@ -171,9 +169,12 @@ def _gain_table(folder: Path, content: GainRun) -> list[str]:
         if fused:
             lines += ["**The same of a detector that looks twice** at sharp and blurred pictures as well", ""]
             lines += _shares(fused, _TWICE)
-        lines += ["**AP that sharp pictures lose** when they are put through", "", *_header("detector", *names)]
-        harm = {rows[0]["detector"]: [number(row["harm"], 3) for row in rows] for rows in _by_row(scores)}
-        lines += [*(_row(detector, *figures) for detector, figures in harm.items()), ""]
+        lines += ["**AP that sharp pictures lose** when they are put through", ""]
+        lines += _losses(scores, _ONCE)
+        harmed = {name: rows for name, rows in fused.items() if all(_has_harm(row, _TWICE) for row in rows)}
+        if harmed:
+            lines += ["**The same of a detector that looks twice** at sharp pictures as they are, too", ""]
+            lines += _losses(harmed, _TWICE)
     return lines
 
 
@@ -186,6 +187,17 @@ def _shares(scores: Mapping[str, Sequence[dict[str, Any]]], figure: str) -> list
         found = [number(first[key], 3) for key in aps.values()]
         lines.append(_row(first["detector"], first["blur"], *found, *(_share(row, figure) for row in rows)))
     return [*lines, ""]
+
+
+def _losses(scores: Mapping[str, Sequence[dict[str, Any]]], figure: str) -> list[str]:
+    """A row for each detector with the AP that sharp pictures lose by each deblurrer, which no blur changes."""
+    lost = {rows[0]["detector"]: [number(row[_HARM[figure]]) for row in rows] for rows in _by_row(scores)}
+    return [*_header("detector", *scores), *(_row(detector, *figures) for detector, figures in lost.items()), ""]
+
+
+def _has_harm(score: dict[str, Any], figure: str) -> bool:
+    """Whether the run was scored since harm was measured; of a detector that looks once it always was."""
+    return figure == _ONCE or score[f"{_HARM[figure]}_interval"] is not None
 
 
 def _by_row(scores: Mapping[str, Sequence[dict[str, Any]]]) -> list[tuple[dict[str, Any], ...]]:

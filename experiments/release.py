@@ -228,6 +228,7 @@ def detection_scores(folder: Path, content: GainRun, name: str) -> list[dict[str
     def row(result: Result) -> dict[str, Any]:
         recovered, harm = result.recovered[name], result.harm[name]
         twice = (result.recovered_looking_twice or {}).get(name)
+        harm_twice = (result.harm_looking_twice or {}).get(name)
         return {
             "run": folder.name,
             "detector": result.detector,
@@ -240,6 +241,8 @@ def detection_scores(folder: Path, content: GainRun, name: str) -> list[dict[str
             "recovered_looking_twice": None if twice is None else twice.value,
             "recovered_looking_twice_interval": None if twice is None else [twice.low, twice.high],
             "harm": harm.value,
+            "harm_looking_twice": None if harm_twice is None else harm_twice.value,
+            "harm_looking_twice_interval": None if harm_twice is None else [harm_twice.low, harm_twice.high],
         }
 
     return decoded(folder / "metrics.json", lambda: [row(result) for result in content.results])

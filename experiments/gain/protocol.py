@@ -88,6 +88,7 @@ def scoring_protocol(settings: Settings) -> dict[str, Any]:
         },
         "recovered": "(deblurred - blurred) / (sharp - blurred) in AP; null where sharp <= blurred",
         "harm": "AP sharp - AP sharp-through",
+        "harm_looking_twice": "AP sharp - AP sharp-through, each of two looks and fused; of the first, of the control",
         "bootstrap": {
             "resamples": settings.resamples,
             "confidence": CONFIDENCE_OF_INTERVALS,

@@ -168,6 +168,8 @@ class Result:
         recovered_looking_twice: the same to (fused - control) / (sharp control - control), in AP, where all three are
             of two looks: what the second look is worth by itself is in none of it. Null values and None as above.
         harm: deblurrer to AP sharp - AP sharp-through: positive where the deblurrer costs a sharp picture AP.
+        harm_looking_twice: fused deblurrer to AP of the sharp control - its AP sharp-through, both of two looks: what
+            the second look gains sharp pictures hides nothing in it. Null values without sharp pictures, None as above.
         consistency: arm other than ``sharp`` to agreement with the detector's own sharp boxes
             (`detection.consistency`), which is not accuracy; empty where there are no sharp pictures.
         examples: where restoring helped most and hurt most, for each deblurrer.
@@ -183,6 +185,7 @@ class Result:
     examples: list[Example] = field(default_factory=list)
     beyond_control: dict[str, Interval] | None = None
     recovered_looking_twice: dict[str, Interval] | None = None
+    harm_looking_twice: dict[str, Interval] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +340,7 @@ def _result(content: dict[str, Any]) -> Result:
         examples=[Example(**example) for example in content["examples"]],
         beyond_control=_intervals(content.get("beyond_control")),
         recovered_looking_twice=_intervals(content.get("recovered_looking_twice")),
+        harm_looking_twice=_intervals(content.get("harm_looking_twice")),
     )
 
 

@@ -112,6 +112,7 @@ def score_detector(
                 consistency={key[1]: agreement[key] for key in keys if key in agreement},
                 beyond_control={name: _beyond_control(draws, blur, name) for name in fused},
                 recovered_looking_twice={name: _recovered_looking_twice(draws, blur, name) for name in fused},
+                harm_looking_twice={name: _harm(draws, name, of=sharp_through_arm(CONTROL)) for name in fused},
             )
         )
     curves = [_curve(detector, key, scores[key]) for key in scores]
@@ -177,9 +178,10 @@ def _share(draws: BootstrapResult, sharp: str, blurred: Key, deblurred: Key) -> 
     return draws.recovered(of_sharp, _label(blurred), _label(deblurred))
 
 
-def _harm(draws: BootstrapResult, deblurrer: str) -> Interval:
-    through = _label(("", sharp_through_arm(deblurrer)))
-    return draws.difference(_label(("", SHARP)), through) if through in draws.arms else _undefined(draws)
+def _harm(draws: BootstrapResult, deblurrer: str, of: str = SHARP) -> Interval:
+    """What is lost of the AP of the sharp arm ``of``; it and what is put through may be missing."""
+    sharp, through = (_label(("", arm)) for arm in (of, sharp_through_arm(deblurrer)))
+    return draws.difference(sharp, through) if {sharp, through} <= draws.arms.keys() else _undefined(draws)
 
 
 def _beyond_control(draws: BootstrapResult, blur: str, fused: str) -> Interval:

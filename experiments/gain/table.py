@@ -70,7 +70,8 @@ def _block(result: Result) -> str:
     parts = [f"{result.detector}, {result.blur}{_left_out(result)}", aligned(arms)]
     if result.recovered:
         beyond, twice = result.beyond_control or {}, result.recovered_looking_twice or {}
-        of_fused = (f"beyond {CONTROL}", "recovered looking twice") if beyond else ()
+        harm_twice = result.harm_looking_twice or {}
+        of_fused = (f"beyond {CONTROL}", "recovered looking twice", "harm looking twice") if beyond else ()
         gains: list[tuple[str, ...]] = [
             ("deblurrer", "recovered fraction", "AP difference", "harm to sharp pictures", *of_fused)
         ]
@@ -80,7 +81,7 @@ def _block(result: Result) -> str:
                 _shown(result.recovered[name]),
                 _shown(result.ap_difference[name]),
                 _shown(result.harm[name]),
-                *(_shown(of.get(name)) for of in (beyond, twice) if beyond),
+                *(_shown(of.get(name)) for of in (beyond, twice, harm_twice) if beyond),
             )
             for name in result.recovered
         ]

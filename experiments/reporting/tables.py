@@ -65,12 +65,13 @@ def _gains(runs: Runs) -> Table:
         f"Intervals: {runs.confidence_percent} %, paired bootstrap over pictures. Recovered: share of the AP lost to"
         " blur. Harm: AP that a sharp picture loses by going through the deblurrer. Beyond mirror: AP of fused boxes"
         " beyond that of the blurred picture fused with its mirror image. Looking twice: the share that fused boxes"
-        " recover where the detector looks twice at sharp and blurred pictures as well.",
+        " recover where the detector looks twice at sharp and blurred pictures as well. Harm looking twice: AP that a"
+        " sharp picture loses there by going through the deblurrer.",
         [
             *_names("Detector", "Blur", "Deblurrer"),
             *(
                 Column(name)
-                for figure in ("Recovered", "AP change", "Harm", "Beyond mirror", "Looking twice")
+                for figure in ("Recovered", "AP change", "Harm", "Beyond mirror", "Looking twice", "Harm looking twice")
                 for name in (figure, "from", "to")
             ),
         ],
@@ -89,6 +90,7 @@ def _gains(runs: Runs) -> Table:
                         *_interval(result.harm.get(name), signed),
                         *_interval((result.beyond_control or {}).get(name), signed),
                         *_interval((result.recovered_looking_twice or {}).get(name), percent),
+                        *_interval((result.harm_looking_twice or {}).get(name), signed),
                     ]
                 )
     return table

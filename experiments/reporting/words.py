@@ -130,7 +130,10 @@ def _finding(result: Result, deblurrer: str, where: str, is_fused: bool) -> Find
         headline, interval = signed(difference.value), "points of AP; no recovered fraction"
         if sharp is not None:
             parts.append("Blur cost no AP here, so there is no fraction of it to recover.")
-    parts += _harm_words(result, deblurrer)
+    parts += _harm_words("Sharp pictures put through it", result.harm.get(deblurrer))
+    if is_fused:
+        words = "Beside sharp pictures that are looked at twice as well, those put through it"
+        parts += _harm_words(words, (result.harm_looking_twice or {}).get(deblurrer))
     return Finding(where, deblurrer, verdict, _VERDICT_WORDS[verdict], headline, interval, " ".join(parts), bar)
 
 
@@ -181,13 +184,12 @@ def _looking_twice_words(share: Interval | None) -> list[str]:
     return [f"{text} ({percent(share.low)} to {percent(share.high)})."]
 
 
-def _harm_words(result: Result, deblurrer: str) -> list[str]:
-    harm = result.harm.get(deblurrer)
+def _harm_words(pictures: str, harm: Interval | None) -> list[str]:
     if harm is None or harm.value is None:
         return []
     if harm.value == harm.low == harm.high == 0:
-        return ["Sharp pictures put through it keep their AP."]
-    text = f"Sharp pictures put through it change AP by {signed(-harm.value)} points"
+        return [f"{pictures} keep their AP."]
+    text = f"{pictures} change AP by {signed(-harm.value)} points"
     if harm.low is None or harm.high is None:
         return [f"{text}."]
     text += f" ({signed(-harm.high)} to {signed(-harm.low)})"

@@ -104,6 +104,28 @@ def test_other_options_are_refused_by_name(
     assert captured.err == f"error: {first} and {second} do not compare: they differ in {differing}\n"
 
 
+def test_a_run_from_before_harm_of_two_looks_was_measured_compares_with_one_that_has_it(
+    settings: Settings, fakes: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new, old = tmp_path / "new", tmp_path / "old"
+    _run(dataclasses.replace(settings, deblurrers=("unmove",), fuse=True), fakes, new)
+    shutil.copytree(new, old)
+    content = json.loads((old / "metrics.json").read_text())
+    del content["protocol"]["harm_looking_twice"]
+    for result in content["results"]:
+        del result["harm_looking_twice"]
+    (old / "metrics.json").write_text(json.dumps(content))
+    for pair in ((old, new), (new, old)):
+        assert compare.main([*map(str, pair)]) == 0
+        measured = ["not measured", "0.500"] if pair[0] == old else ["0.500", "not measured"]
+        table = " ".join(capsys.readouterr().out.split())
+        assert f"harm_looking_twice unmove+mirrored {' '.join(measured)}" in table
+    content["protocol"]["harm_looking_twice"] = "something else"
+    (old / "metrics.json").write_text(json.dumps(content))
+    assert compare.main([str(old), str(new)]) == 1
+    assert "they differ in protocol.harm_looking_twice\n" in capsys.readouterr().err
+
+
 def test_how_exact_pictures_are_averaged_matters_only_where_there_are_some(
     first: Path, settings: Settings, fakes: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -432,6 +432,9 @@ def test_boxes_of_two_looks_are_fused(settings: Settings, folder: Path, fakes: A
     assert result.recovered["unmove+mirrored"].value == pytest.approx(1)
     assert result.harm["unmove+mirrored"].value == pytest.approx(0.5)  # there the wrong box of each picture is first
     assert result.harm["mirrored+blurred"].value == 0
+    assert set(result.harm_looking_twice or {}) == {"unmove+mirrored", "idle+mirrored"}
+    assert result.harm_looking_twice["unmove+mirrored"].value == pytest.approx(0.5)
+    assert result.harm_looking_twice["idle+mirrored"].value == 0
     assert set(result.beyond_control or {}) == {"unmove+mirrored", "idle+mirrored"}
     assert result.beyond_control["unmove+mirrored"].value == pytest.approx(1)  # the control finds nothing
     # The picture beside fused boxes is the restored one, of the control the blurred one.
@@ -553,6 +556,7 @@ def test_real_blur_is_fused_without_a_sharp_arm(settings: Settings, folder: Path
         "deblurred:mirrored+blurred",
     ]
     assert gain.results[0].harm["unmove+mirrored"].value is None
+    assert gain.results[0].harm_looking_twice["unmove+mirrored"].value is None
 
 
 def test_several_detectors_and_severities(settings: Settings, folder: Path, data: Path, fakes: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from detection.truth import read_truth
@@ -41,6 +42,7 @@ def test_where_the_second_look_helps_without_restoring_that_is_no_part_of_what_i
         ("", "sharp"): 5,
         ("", "sharp-through:mirrored+blurred"): 6,
         ("", "sharp-through:net"): 5,
+        ("", "sharp-through:net+mirrored"): 4,
         ("x", "blurred"): 1,
         ("x", "deblurred:net"): 3,
         ("x", "deblurred:net+mirrored"): 5,
@@ -51,13 +53,22 @@ def test_where_the_second_look_helps_without_restoring_that_is_no_part_of_what_i
     (result,) = score_detector(settings_of_six, "finder", truth, found, no_pixels, done.append).results
     ap = {arm: score.ap or 0 for arm, score in result.arms.items()}
     assert list(ap) == [arm for _, arm in hits]
-    assert len(set(ap.values())) == 5
+    assert len(set(ap.values())) == 6
     assert result.recovered["net+mirrored"].value == 1  # of one look: of sharp pictures it finds as much
     assert set(result.recovered_looking_twice or {}) == {"net+mirrored"}
     twice = (result.recovered_looking_twice or {})["net+mirrored"]
     fused, control = ap["deblurred:net+mirrored"], ap["deblurred:mirrored+blurred"]
     assert twice.value == pytest.approx((fused - control) / (ap["sharp-through:mirrored+blurred"] - control))
     assert 0.7 < (twice.value or 0) < 0.8
+    assert set(result.harm_looking_twice or {}) == {"net+mirrored"}
+    lost = (result.harm_looking_twice or {})["net+mirrored"]
+    assert lost.value == pytest.approx(ap["sharp-through:mirrored+blurred"] - ap["sharp-through:net+mirrored"])
+    assert (lost.value or 0) > (result.harm["net+mirrored"].value or 0) > 0  # beside sharp pictures looked at once
+    assert lost.low is not None
+    assert lost.high is not None
+    # In each draw what is put through finds a part of what the control does: less by two pictures, or the same.
+    assert 0 <= lost.low <= (lost.value or 0) <= lost.high
+    assert lost.high - lost.low < 1
     assert len(done) == len(hits)
 
 
@@ -72,5 +83,50 @@ def test_without_sharp_pictures_or_any_that_lose_by_blur_nothing_says_what_two_l
         found = {key: found_in(truth, count) for key, count in (sharp | arms).items()}
         (result,) = score_detector(settings, "finder", truth, found, no_pixels, lambda _: None).results
         (twice,) = (result.recovered_looking_twice or {}).values()
-        assert twice.value is None
+        (lost,) = (result.harm_looking_twice or {}).values()
+        assert (twice.value, lost.value) == (None, None)
         assert (result.beyond_control or {})["net+mirrored"].value is not None
+
+
+@pytest.mark.parametrize(("through", "sign"), [(2, 1), (5, 0), (6, -1)])
+def test_what_sharp_pictures_lose_in_two_looks_has_the_sign_of_the_loss(
+    settings_of_six: Settings, through: int, sign: int
+) -> None:
+    truth = read_truth(settings_of_six.annotations, ("blue", "red"))
+    hits = {
+        ("", "sharp"): 4,
+        ("", "sharp-through:mirrored+blurred"): 5,
+        ("", "sharp-through:net+mirrored"): through,
+        ("x", "blurred"): 1,
+        ("x", "deblurred:net"): 1,
+        ("x", "deblurred:net+mirrored"): 1,
+        ("x", "deblurred:mirrored+blurred"): 1,
+    }
+    found = {key: found_in(truth, count) for key, count in hits.items()}
+    (result,) = score_detector(settings_of_six, "finder", truth, found, no_pixels, lambda _: None).results
+    (lost,) = (result.harm_looking_twice or {}).values()
+    assert np.sign(lost.value) == sign
+    if not sign:
+        assert (lost.low, lost.high) == (0, 0)  # the same draws for both, so that what is the same differs in none
+
+
+@pytest.mark.parametrize("missing", ["sharp-through:mirrored+blurred", "sharp-through:net+mirrored"])
+def test_where_one_side_was_not_looked_at_twice_nothing_says_what_sharp_pictures_lose_so(
+    settings_of_six: Settings, missing: str
+) -> None:
+    truth = read_truth(settings_of_six.annotations, ("blue", "red"))
+    sharp = ("sharp", "sharp-through:mirrored+blurred", "sharp-through:net+mirrored")
+    restored = ("deblurred:net", "deblurred:net+mirrored", "deblurred:mirrored+blurred")
+    keys = [("", arm) for arm in sharp if arm != missing] + [("x", arm) for arm in ("blurred", *restored)]
+    found = {key: found_in(truth, 3) for key in keys}
+    (result,) = score_detector(settings_of_six, "finder", truth, found, no_pixels, lambda _: None).results
+    (lost,) = (result.harm_looking_twice or {}).values()
+    assert (lost.value, lost.low, lost.high) == (None, None, None)
+
+
+def test_without_fused_boxes_nothing_is_said_of_two_looks(settings_of_six: Settings) -> None:
+    truth = read_truth(settings_of_six.annotations, ("blue", "red"))
+    keys = [("", "sharp"), ("", "sharp-through:net"), ("x", "blurred"), ("x", "deblurred:net")]
+    found = {key: found_in(truth, 3) for key in keys}
+    (result,) = score_detector(settings_of_six, "finder", truth, found, no_pixels, lambda _: None).results
+    assert (result.harm_looking_twice, result.recovered_looking_twice) == ({}, {})

@@ -181,6 +181,9 @@ def test_a_card_says_what_fusing_recovers_where_the_run_fused(trained, settings,
     assert [row["fused"] for row in rows] == [False, True]
     assert [row["recovered"] for row in rows] == [pytest.approx(1)] * 2
     assert [row["harm"] for row in rows] == pytest.approx([1, 0.5])  # boxes of the sharp picture are the fainter ones
+    assert [row["harm_looking_twice"] for row in rows] == [None, pytest.approx(0.5)]
+    # Of four pictures there is no interval.
+    assert [row["harm_looking_twice_interval"] for row in rows] == [None, [None, None]]
 
 
 def test_a_card_and_the_readme_keep_apart_what_a_network_is_told(trained, settings, fakes, tmp_path):
@@ -216,6 +219,27 @@ def test_a_card_and_the_readme_keep_apart_what_a_network_is_told(trained, settin
     assert "| AP blurred | unmove | unmove+mirrored | mirrored+blurred |" in text
     assert "the camera's path told with a sensor's errors, 4 pictures" in text
     assert "| AP blurred | unmove+gyro | unmove+gyro+mirrored |" in text
+
+
+def test_what_sharp_pictures_lose_in_two_looks_is_shown_once_it_was_measured(settings, fakes, tmp_path):
+    gain = tmp_path / "results" / "gain"
+    gain.mkdir(parents=True)
+    measure(plan(dataclasses.replace(settings, fuse=True), fakes.tools), gain, Narrator(silent=True))
+    content = read_metrics(gain)
+    older = [dataclasses.replace(result, harm_looking_twice=None) for result in content.results]
+    readme, page = pages(tmp_path)
+    for results, lost, tables in ((content.results, "0.500", 2), (older, "", 1)):
+        write_metrics(gain, dataclasses.replace(content, results=results))
+        assert readme_tables.main(tables_of(tmp_path, tmp_path / "results")) == 0
+        once, twice = (line for line in readme.read_text().splitlines() if line.startswith("| unmove"))
+        assert (once.split(" | ")[0], once.split(" | ")[-1]) == ("| unmove", "1.000 |")
+        assert (twice.split(" | ")[0], twice.split(" | ")[-1]) == ("| unmove+mirrored", f"{lost} |")
+        assert readme.read_text().count("| AP that sharp pictures lose |") == 2
+        text = page.read_text()
+        assert ("**The same of a detector that looks twice** at sharp pictures as they are, too" in text) == bool(lost)
+        assert text.count("| detector | unmove+mirrored | idle+mirrored |\n") == bool(lost)
+        assert ("| finder | 0.500 | 0.000 |\n" in text) == bool(lost)
+        assert text.count("**The same of a detector that looks twice**") == tables
 
 
 def test_a_run_of_a_part_of_its_pictures_is_on_the_page_and_not_in_the_overview(results, settings, fakes, tmp_path):

@@ -63,8 +63,9 @@ def test_what_older_code_did_not_measure_is_added(
     whole = json.loads((measured / "metrics.json").read_text())
     old = json.loads((measured / "metrics.json").read_text())
     old["protocol"]["bootstrap"] = {"resamples": 7}
+    del old["protocol"]["harm_looking_twice"]
     for result in old["results"]:
-        del result["beyond_control"], result["recovered_looking_twice"]
+        del result["beyond_control"], result["recovered_looking_twice"], result["harm_looking_twice"]
         result["arms"]["blurred"] |= {"ap": 0.9, "ap_low": 0.8}
     (measured / "metrics.json").write_text(json.dumps(old))
     (measured / "curves.json").write_text("old")
@@ -80,6 +81,9 @@ def test_what_older_code_did_not_measure_is_added(
     out = capsys.readouterr().out
     assert "beyond_control unmove+mirrored" in out
     assert "recovered_looking_twice unmove+mirrored" in out
+    assert "harm_looking_twice unmove+mirrored" in out
+    values = [result["harm_looking_twice"]["unmove+mirrored"]["value"] for result in whole["results"]]
+    assert values == pytest.approx([0.5] * 2)
 
 
 def test_intervals_may_be_of_another_number_of_draws(settings_of_six: Settings, folder: Path, fakes: Any) -> None:

@@ -20,7 +20,7 @@ from experiments.plotting.runs import Runs, restored_examples
 from experiments.plotting.style import CONTROL_LOOK
 from experiments.report import main
 from experiments.reporting.tables import tables
-from experiments.reporting.words import findings, summary
+from experiments.reporting.words import MINUS, findings, summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -204,6 +204,7 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
     gains = {name: Interval(gain, gain - 0.01, gain + 0.01, 0.95, 1000, 0) for name, gain in names.items()}
     arms = {deblurred_arm(name): result.arms["deblurred:net"] for name in names}
     share = Interval(0.3, *((0.2, 0.4) if beyond and beyond[1] is not None else (None, None)), 0.95, 1000, 0)
+    lost = Interval(0.012, *((-0.01, 0.02) if share.low is not None else (None, None)), 0.95, 1000, 0)
     of_control_too = [replace(example, deblurrer=CONTROL) for example in result.examples]
     result = replace(
         result,
@@ -211,7 +212,9 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
         ap_difference=result.ap_difference | gains,
         examples=[*result.examples, *of_control_too],
         beyond_control=beyond and {"net+blurred": Interval(*beyond, 0.95, 1000, 0)},
+        harm=result.harm | {"net+blurred": Interval(-0.017, -0.02, -0.01, 0.95, 1000, 0)},
         recovered_looking_twice=beyond and {"net+blurred": share},
+        harm_looking_twice=beyond and {"net+blurred": lost},
     )
     records = [*run.deblurrers, *(DeblurrerRecord(name, "fused", name) for name in names)]
     write_metrics(tmp_path / "run", replace(run, deblurrers=records, results=[result]))
@@ -220,14 +223,21 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
     assert list(by_name) == ["net", "net+blurred"]
     gain_rows = next(table for table in tables(runs) if table.name == "gains").rows
     of_fused = {row[2].text: [cell.number for cell in row[12:]] for row in gain_rows}["net+blurred"]
-    assert of_fused == [*(beyond or (None,) * 3), *((share.value, share.low, share.high) if beyond else (None,) * 3)]
+    of_twice = [value for each in (share, lost) for value in (each.value, each.low, each.high)]
+    assert of_fused == [*(beyond or (None,) * 3), *(of_twice if beyond else (None,) * 6)]
     assert (by_name["net"].verdict, by_name["net+blurred"].verdict) == ("better", verdict)
     of_control = "in its mirror image, the detector changes by +2.0 points"
     ends = " (20 % to 40 %)" if share.low is not None else ""
-    of_twice = [f"Asked twice about the sharp pictures too, 30 % of what blur takes is recovered{ends}."]
-    for part in (of_control, words, *(of_twice if beyond else [])):
+    of_harm = f" ({MINUS}2.0 to +1.0), which may be chance" if share.low is not None else ""
+    said_of_twice = [
+        f"Asked twice about the sharp pictures too, 30 % of what blur takes is recovered{ends}.",
+        f"looked at twice as well, those put through it change AP by {MINUS}1.2 points{of_harm}.",
+    ]
+    for part in (of_control, words, *(said_of_twice if beyond else [])):
         assert part in by_name["net+blurred"].sentences
         assert part not in by_name["net"].sentences
+    assert "Sharp pictures put through it change AP by +1.7 points (+1.0 to +2.0)." in by_name["net+blurred"].sentences
+    assert ("looked at twice" in by_name["net+blurred"].sentences) == (beyond is not None)
     assert ("restoring helps this detector" in by_name["net+blurred"].sentences) == (verdict == "better")
     assert summary(list(by_name.values()), "95").startswith("Of 2 comparisons")
     assert {example.deblurrer for example in restored_examples(result)} == {"net"}
@@ -244,7 +254,7 @@ def test_tables_sort_by_numbers_and_have_dashes_for_what_is_missing(tmp_path: Pa
     (gains,) = found["gains"].rows
     assert [cell.text for cell in gains[3:6]] == ["50 %", "25 %", "75 %"]
     assert [cell.number for cell in gains[3:6]] == [0.5, 0.25, 0.75]
-    assert [cell.text for cell in gains[12:]] == ["\N{EN DASH}"] * 6  # of fused boxes alone
+    assert [cell.text for cell in gains[12:]] == ["\N{EN DASH}"] * 9  # of fused boxes alone
     exact = next(place for place, column in enumerate(found["arms"].columns) if column.name == "Exact")
     assert {row[exact].number for row in found["arms"].rows} == {0.0}
     small = next(place for place, column in enumerate(found["arms"].columns) if column.name == "AP small")
