@@ -430,3 +430,15 @@ def test_only_what_is_clipped_in_all_colours_was_brighter_than_white():
     ours, plain = (expose(lamps, [motion] * 2, [spec] * 2, [0] * 2, gains) for gains in ([3.0, 3.0], None))
     assert ours[0].max() > plain[0].max()
     assert torch.equal(ours[1], plain[1])
+
+
+@pytest.mark.parametrize("light", ["linear", "srgb"])
+@pytest.mark.parametrize(("shot", "read"), [(0.04, 0.01), (0.04, 0), (0, 0.01)])
+@pytest.mark.parametrize("level", [80, 130, 188])
+def test_noise_is_that_of_a_sensor_and_of_the_light_that_falls_on_it(level, shot, read, light):
+    grey = np.full((128, 128, 3), level, np.uint8)
+    noisy = synthesize(grey, BlurSpec("none", shot=shot, read=read, jpeg=0, light=light), 0, "grey")
+    seen = to_linear(torch.from_numpy(noisy).double() / 255)
+    fallen = float(to_linear(torch.tensor(level / 255, dtype=torch.float64)))
+    assert float(seen.std()) == pytest.approx(np.sqrt(read**2 + shot**2 * fallen), rel=0.02)
+    assert float(seen.mean()) == pytest.approx(fallen, abs=5e-4)
