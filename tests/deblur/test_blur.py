@@ -442,3 +442,11 @@ def test_noise_is_that_of_a_sensor_and_of_the_light_that_falls_on_it(level, shot
     fallen = float(to_linear(torch.tensor(level / 255, dtype=torch.float64)))
     assert float(seen.std()) == pytest.approx(np.sqrt(read**2 + shot**2 * fallen), rel=0.02)
     assert float(seen.mean()) == pytest.approx(fallen, abs=5e-4)
+
+
+def test_a_rolling_shutter_goes_from_the_first_step_to_the_last():
+    shutter = RollingShutter(10, 4)
+    windows = [shutter.window(y, 110) for y in (-5, 0, 1, 2, 3, 9)]
+    assert [window.start for window in windows] == [0, 0, 33, 67, 100, 100]
+    assert {window.stop - window.start for window in windows} == {10}
+    assert shutter.cropped(2).window(1, 110) == windows[4]
