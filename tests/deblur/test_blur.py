@@ -304,17 +304,6 @@ def test_srgb_and_linear_are_inverse_and_fix_black_and_white():
     assert to_linear(torch.tensor(0.5)).item() == pytest.approx(0.21404, abs=1e-4)
 
 
-@pytest.mark.parametrize("light", [0.05, 0.2, 0.6])
-@pytest.mark.parametrize(("shot", "read"), [(0.02, 0.01), (0.03, 0), (0, 0.01)])
-def test_noise_has_a_part_that_grows_with_the_light_and_one_that_does_not(light, shot, read):
-    level = round(255 * float(to_srgb(torch.tensor(light))))
-    grey = np.full((300, 400, 3), level, np.uint8)
-    noisy = synthesize(grey, BlurSpec("none", shot=shot, read=read, jpeg=0), 0, "grey")
-    taken = to_linear(torch.from_numpy(noisy) / 255)
-    assert float(taken.mean()) == pytest.approx(light, rel=0.02)
-    assert float(taken.std()) == pytest.approx((read**2 + shot**2 * light) ** 0.5, rel=0.03)
-
-
 def test_noise_is_standard_normal_and_depends_on_the_seed_alone():
     values = noise(torch.Size((2, 3, 200, 200)), torch.tensor([1, 2]))
     assert values.mean().abs() < 0.01
@@ -441,3 +430,23 @@ def test_only_what_is_clipped_in_all_colours_was_brighter_than_white():
     ours, plain = (expose(lamps, [motion] * 2, [spec] * 2, [0] * 2, gains) for gains in ([3.0, 3.0], None))
     assert ours[0].max() > plain[0].max()
     assert torch.equal(ours[1], plain[1])
+
+
+@pytest.mark.parametrize("light", ["linear", "srgb"])
+@pytest.mark.parametrize(("shot", "read"), [(0.04, 0.01), (0.04, 0), (0, 0.01)])
+@pytest.mark.parametrize("level", [80, 130, 188])
+def test_noise_is_that_of_a_sensor_and_of_the_light_that_falls_on_it(level, shot, read, light):
+    grey = np.full((128, 128, 3), level, np.uint8)
+    noisy = synthesize(grey, BlurSpec("none", shot=shot, read=read, jpeg=0, light=light), 0, "grey")
+    seen = to_linear(torch.from_numpy(noisy).double() / 255)
+    fallen = float(to_linear(torch.tensor(level / 255, dtype=torch.float64)))
+    assert float(seen.std()) == pytest.approx(np.sqrt(read**2 + shot**2 * fallen), rel=0.02)
+    assert float(seen.mean()) == pytest.approx(fallen, abs=5e-4)
+
+
+def test_a_rolling_shutter_goes_from_the_first_step_to_the_last():
+    shutter = RollingShutter(10, 4)
+    windows = [shutter.window(y, 110) for y in (-5, 0, 1, 2, 3, 9)]
+    assert [window.start for window in windows] == [0, 0, 33, 67, 100, 100]
+    assert {window.stop - window.start for window in windows} == {10}
+    assert shutter.cropped(2).window(1, 110) == windows[4]

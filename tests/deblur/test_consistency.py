@@ -11,6 +11,7 @@ from skimage import data as photographs
 
 from deblur import Deblurrer
 from deblur.blur import BlurSpec, Motion, parse_blur, synthesize_with_motion
+from deblur.blur.rendering import render
 from deblur.devices import to_batch
 from deblur.exposure.consistency import make_consistent
 from deblur.exposure.paths import as_measured
@@ -94,6 +95,17 @@ def test_clipped_light_may_have_been_more():
     clipped[..., 50:70, 60:100] = 1  # the streak of a lamp that is much lighter than the sensor can tell
     restored = make_consistent(lamp, clipped, motion)
     assert restored[..., 55:65, 76:84].min() > 0.999
+
+
+def test_clipped_light_is_not_taken_for_less_than_what_was_restored():
+    path = np.column_stack([np.linspace(-4, 4, 9), np.zeros((9, 3))])
+    motion = Motion(path, np.full(9, 1 / 9), (47.5, 31.5))
+    white = torch.ones(1, 3, 64, 96)
+    white[..., :48] = torch.rand(1, 3, 64, 48, generator=torch.Generator().manual_seed(0)) * 0.8
+    seen = render(white, [motion])
+    seen[..., 56:] = 0.985  # as bright as the sensor tells, beside a texture that the path explains
+    restored = make_consistent(white, seen, motion, as_light=False)
+    assert restored[..., 60:].min() > 0.999
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 7), (64, 33)])

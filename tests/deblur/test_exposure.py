@@ -20,6 +20,7 @@ from deblur.exposure.kernels import (
     Belief,
     expected_error,
     half_turned,
+    kernels_along,
     known,
     left_share,
     spread,
@@ -350,3 +351,20 @@ def test_no_motion_has_a_point_for_a_kernel():
     regions = lag_maps(torch.rand(1, 1, 300, 300))
     kernels = true_kernels([still(300, 300)], regions)
     assert torch.equal(kernels[..., CENTER, CENTER], torch.ones_like(kernels[..., 0, 0]))
+
+
+def test_kernels_along_a_path_hold_its_ends():
+    path = np.column_stack([np.linspace(-23.5, 23.5, 48), np.zeros((48, 3))])
+    kernels = kernels_along(Motion(path, np.full(48, 1 / 48), (31.5, 31.5)), 64, 64).kernels
+    places = np.arange(kernels.shape[-1]) - kernels.shape[-1] // 2
+    profile = kernels[0, 0].sum(0)
+    assert profile[places == 24] == pytest.approx(1 / 96, rel=1e-4)  # half of the last point lies beyond it
+    assert profile @ places == pytest.approx(0, abs=1e-4)
+
+
+def test_how_far_a_kernel_spreads_does_not_hang_on_where_it_lies():
+    kernel = torch.zeros(48, 48)
+    kernel[24, 20:29] = 1 / 9
+    expected = np.sqrt(np.mean(np.arange(-4, 5) ** 2))
+    for moved in ((0, 0), (5, -7)):
+        assert spread(kernel.roll(moved, (0, 1))).item() == pytest.approx(expected, rel=1e-5)

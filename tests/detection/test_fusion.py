@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detection.fusion import fuse
+from detection.fusion import EVEN_SHARE, RESTORED_SHARE, Looks, fuse, two_looks
 from detection.types import Detections
 
 
@@ -31,6 +31,22 @@ def test_boxes_elsewhere_or_of_another_class_stay_apart_at_half_their_score(othe
 @pytest.mark.parametrize(("height", "objects"), [(5.4, 2), (5.6, 1)])
 def test_an_overlap_of_more_than_55_percent_is_one_object(height: float, objects: int) -> None:
     assert len(fuse(one([0, 0, 10, 10], 0.8), one([0, 0, 10, height], 0.5))) == objects
+
+
+@pytest.mark.parametrize(
+    ("told", "believed", "looks"),
+    [
+        (True, None, Looks(True, EVEN_SHARE)),
+        (True, 0.5, Looks(True, EVEN_SHARE)),
+        (True, 0.499, Looks(False, RESTORED_SHARE)),
+        (False, None, Looks(False, RESTORED_SHARE)),
+        (False, 1.0, Looks(False, RESTORED_SHARE)),
+    ],
+)
+def test_both_looks_are_at_the_restored_picture_where_at_least_half_of_it_came_of_the_path(
+    told: bool, believed: float | None, looks: Looks
+) -> None:
+    assert two_looks(told=told, believed=believed) == looks
 
 
 def test_neighbours_in_one_picture_are_not_fused_with_each_other() -> None:

@@ -78,11 +78,12 @@ def test_the_table_compares_fused_boxes_with_their_control(command: Command, set
     code, out, err = command(*command.base, "--fuse", *(f"--{name}={path}" for name, path in six.items()))
     assert code == 0, err
     lines = out.splitlines()
-    heads = "  beyond mirrored+blurred  recovered looking twice"
-    start = next(index for index, line in enumerate(lines) if line.endswith(heads))
-    shown = {line.split()[0]: re.split(" {2,}", line)[-2:] for line in lines[start + 1 : start + 4]}
-    assert shown["unmove"] == shown["mirrored+blurred"] == ["-", "-"]
-    assert all(cell.startswith("1.000 [") for cell in shown["unmove+mirrored"])
+    heads = ["beyond mirrored+blurred", "recovered looking twice", "harm looking twice"]
+    start = next(index for index, line in enumerate(lines) if re.split(" {2,}", line)[-3:] == heads)
+    shown = {line.split()[0]: re.split(" {2,}", line)[-3:] for line in lines[start + 1 : start + 4]}
+    assert shown["unmove"] == shown["mirrored+blurred"] == ["-", "-", "-"]
+    assert [cell.partition(" [")[0] for cell in shown["unmove+mirrored"]] == ["1.000", "1.000", "0.500"]
+    assert all(cell.endswith("]") for cell in shown["unmove+mirrored"])
 
 
 def test_resume_takes_the_options_of_the_run_and_repeats_no_work(command: Command, tmp_path: Path) -> None:

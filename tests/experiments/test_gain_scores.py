@@ -10,6 +10,7 @@ import pytest
 
 from detection.truth import read_truth
 from detection.types import Detections
+from experiments.gain.inputs import read_truths
 from experiments.gain.scores import score_detector
 
 if TYPE_CHECKING:
@@ -130,3 +131,32 @@ def test_without_fused_boxes_nothing_is_said_of_two_looks(settings_of_six: Setti
     found = {key: found_in(truth, 3) for key in keys}
     (result,) = score_detector(settings_of_six, "finder", truth, found, no_pixels, lambda _: None).results
     assert (result.harm_looking_twice, result.recovered_looking_twice) == ({}, {})
+
+
+@pytest.mark.usefixtures("blue_object")
+def test_one_truth_has_one_hash_however_many_detectors_know_it_and_in_which_order(settings: Settings) -> None:
+    both, red = ("blue", "red"), ("red",)
+
+    def read(**names: tuple[str, ...]) -> str:
+        return read_truths(settings.annotations, names, None).sha256
+
+    assert read(a=both, b=both) == read(a=both) != read(a=red)
+    assert read(a=both, b=red) == read(a=red, b=both) == read(a=red, b=both, c=red) != read(a=both)
+
+
+def test_sharp_pictures_that_one_network_leaves_alone_are_averaged_for_another(settings_of_six: Settings) -> None:
+    truth = read_truth(settings_of_six.annotations, ("blue", "red"))
+    through = ("sharp-through:calm", "sharp-through:net")
+    restored = ("blurred", "deblurred:calm", "deblurred:net")
+    keys = [*(("", arm) for arm in ("sharp", *through)), *(("x", arm) for arm in restored)]
+    found = {key: found_in(truth, 3) for key in keys}
+
+    def restoration(key: Key, _stem: str) -> Mapping[str, float | None]:
+        if key[1] == "sharp":
+            return {"psnr": None, "ssim": None}
+        return {"psnr": None, "ssim": 1.0} if key[1] == "sharp-through:calm" else {"psnr": 40.0, "ssim": 0.9}
+
+    (result,) = score_detector(settings_of_six, "finder", truth, found, restoration, lambda _: None).results
+    calm, net = (result.arms[arm] for arm in through)
+    assert (calm.psnr, calm.n_psnr, calm.n_exact) == (None, 0, 6)
+    assert (net.psnr, net.n_psnr, net.n_exact) == (40, 6, 0)
