@@ -97,8 +97,8 @@ def overview(runs: Sequence[Run]) -> list[str]:
             if record.kind != "fused":
                 once += of_first
             twice += [row for row in of_first if row[_TWICE] is not None]
-    lines = _overview_table(once, _ONCE, "{} looks once at what is restored by")
-    return lines + _overview_table(twice, _TWICE, "{} looks twice, at what is restored by")
+    lines = _overview_table(once, _ONCE, "{} in one pass, pictures restored by")
+    return lines + _overview_table(twice, _TWICE, "{} in two passes, pictures restored by")
 
 
 def _overview_table(scores: Sequence[dict[str, Any]], figure: str, title: str) -> list[str]:

@@ -210,8 +210,8 @@ def test_a_card_and_the_readme_keep_apart_what_a_network_is_told(trained, settin
     readme, page = pages(tmp_path)
     assert readme_tables.main(tables_of(tmp_path, tmp_path / "results")) == 0
     rows = [line.split(" | ")[0] for line in readme.read_text().splitlines() if line.startswith("| ")]
-    once = ["| finder looks once at what is restored by", "| ---", "| unmove", "| unmove+gyro"]
-    twice = ["| finder looks twice, at what is restored by", "| ---", "| unmove+mirrored", "| unmove+gyro+mirrored"]
+    once = ["| finder in one pass, pictures restored by", "| ---", "| unmove", "| unmove+gyro"]
+    twice = ["| finder in two passes, pictures restored by", "| ---", "| unmove+mirrored", "| unmove+gyro+mirrored"]
     assert rows == once + twice
     text = page.read_text()
     assert "| detector | blur | unmove+mirrored |\n" in text
