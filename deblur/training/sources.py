@@ -6,6 +6,7 @@ any step with the very crops and blurs that it would have had, and n processes s
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import sys
 import threading
@@ -15,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -24,10 +24,10 @@ from deblur.errors import DeblurError
 from deblur.pictures import list_pictures, match_pictures, picture_size, read_picture, scale_down, scaled_size
 from deblur.prepare.data_sets import SPLITS
 from deblur.prepare.placing import MANIFEST
-from deblur.scenes import by_numbers, scene_of, take_scenes
+from deblur.scenes import by_numbers, scene_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 Kind = Literal["sharp", "pairs", "frames"]
 FEWEST_FRAMES = 5
@@ -142,20 +142,38 @@ def hold_out(source: Source, share: float, seed: int) -> tuple[Source, tuple[Exa
     """Split off about ``share`` of the pictures of a ``sharp`` source for validation, whichever they are by ``seed``.
 
     Whole scenes go, as far as names tell scenes: a frame whose neighbours are trained on tells what was memorised. At
-    least one goes and, of several, one stays.
+    least one goes and, of several, one stays. They go in an order by the seed and their names, so that a larger share
+    only adds scenes and a picture more or fewer hardly moves others: what a run was trained on must not be validated on
+    when it goes on. Scenes of more than a tenth of the pictures come last, the smallest first.
     """
     scenes = _scenes_of(source)
     if share == 0 or len(source.examples) < 2:
         return source, ()
     sizes = Counter(scenes)
-    names = list(sizes)
-    order = np.random.Generator(np.random.PCG64([seed, len(names)])).permutation(len(names))
-    aside = set(take_scenes([names[index] for index in order], sizes, max(1, round(share * len(scenes)))))
+    aside = _first_scenes(sizes, share * len(scenes), seed)
     kept, held = (
         tuple(example for example, scene in zip(source.examples, scenes, strict=True) if (scene in aside) is goes)
         for goes in (False, True)
     )
     return replace(source, examples=kept), held
+
+
+def _first_scenes(sizes: Mapping[str, int], wanted: float, seed: int) -> set[str]:
+    """The scenes that hold about ``wanted`` pictures, from the front of an order that does not depend on it."""
+    small = sum(sizes.values()) / 10
+
+    def place(scene: str) -> tuple[float, bytes]:
+        digest = hashlib.sha256(f"{seed}\n{scene}".encode("utf-8", "surrogateescape")).digest()
+        return max(sizes[scene], small), digest
+
+    first, *others = sorted(sizes, key=place)
+    aside, taken = {first}, sizes[first]
+    for scene in others[:-1]:
+        if taken + sizes[scene] / 2 >= wanted:  # with this one there would be too many by more than there lack
+            break
+        aside.add(scene)
+        taken += sizes[scene]
+    return aside
 
 
 def _scenes_of(source: Source) -> list[str]:

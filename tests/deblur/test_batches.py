@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -210,10 +211,38 @@ def test_pictures_whose_names_tell_no_scenes_are_held_out_one_by_one(tmp_path, n
         save(tmp_path / f"{name.format(7 * number)}.png", np.zeros((8, 8, 3), np.uint8))
     source = parse_source("sharp", str(tmp_path))
     kept, held = hold_out(source, 0.15, seed=4)
-    # Runs that were begun before scenes were looked at go on with the pictures that they had.
-    order = np.random.Generator(np.random.PCG64([4, 20])).permutation(20)
-    assert held == tuple(source.examples[index] for index in sorted(order[:3]))
+    assert len(held) == 3
     assert len(kept.examples) == 17
+    assert hold_out(source, 0.15, seed=5)[1] != held
+
+
+def source_of(sizes):
+    """A source of scenes of so many frames each, as names tell them."""
+    files = [Path("videos", f"{scene}_{frame:04}.png") for scene, size in sizes.items() for frame in range(size)]
+    return Source("sharp", Path("videos"), 1.0, tuple(Example("sharp", (file,)) for file in files))
+
+
+def scenes_held(sizes, share, seed):
+    return {file.stem.partition("_")[0] for file in files_of(hold_out(source_of(sizes), share, seed)[1])}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_was_trained_on_is_not_held_out_when_pictures_come_or_go(seed):
+    sizes = {f"{letter}x": 1 + place % 3 for place, letter in enumerate("abcdefghijklmnopqrstuvwxyz")}
+    held = scenes_held(sizes, 0.1, seed)
+    assert len(held) > 1
+    assert scenes_held(sizes | {"newx": 1}, 0.1, seed) <= held | {"newx"}
+    for gone in set(sizes) - held:
+        assert scenes_held({scene: size for scene, size in sizes.items() if scene != gone}, 0.1, seed) <= held
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_larger_share_only_adds_to_what_is_held_out(seed):
+    sizes = {f"{letter}x": size for letter, size in zip("abcdefghij", (1, 9, 3, 30, 2, 2, 5, 1, 14, 1), strict=True)}
+    held = [scenes_held(sizes, share / 100, seed) for share in range(1, 101)]
+    assert all(fewer <= more for fewer, more in itertools.pairwise(held))
+    assert len(held[0]) == 1
+    assert held[-1] == set(sizes) - {"dx"}, "the largest stays to the last"
 
 
 def test_a_scene_that_is_much_more_than_the_share_is_told_of(folder):
