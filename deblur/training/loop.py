@@ -35,7 +35,7 @@ from deblur.training.checks import check_fit, check_statistics, check_training
 from deblur.training.guard import FiniteGuard
 from deblur.training.initial import load_initial
 from deblur.training.loader import BatchLoader, pays_ahead, workers_beside
-from deblur.training.log import TrainingLog, release, save_samples
+from deblur.training.log import TrainingLog, keep_best, release, save_samples
 from deblur.training.mix import BlurMix, parse_blur_range
 from deblur.training.planning import Planner, Recipe, draw_examples
 from deblur.training.schedule import Progress, Schedule, crop_at, parse_crops
@@ -99,6 +99,7 @@ class Trainer:
         self.teacher = teacher
         check_training(options)
         self.accelerator = _accelerator(options)
+        self.note = partial(self.accelerator.print, file=sys.stderr)
         # Pictures are read and batches made in other threads.
         self.device = numbered(self.accelerator.device)
         processes = self.accelerator.num_processes
@@ -126,7 +127,7 @@ class Trainer:
         if feature_distance is not None and isinstance(self.bare, KernelEstimator):
             raise DeblurError("a detector teaches what restores pictures: leave --detector-loss out for an estimator")
         check_statistics(options, self.bare, self.crops, len(self.places))
-        self.sources, self.sets = read_sources(options, partial(self.accelerator.print, file=sys.stderr))
+        self.sources, self.sets = read_sources(options, self.note)
         self.store = PictureStore(self.device, options.memory_gb * 1e9, options.max_side)
         workers = workers_beside(self.device, processes) if options.workers is None else options.workers
         recipe = Recipe(mix, options.quarter_turns, options.path_share)
@@ -145,10 +146,11 @@ class Trainer:
         fill_store(self.store, self.sources, options.max_side)
         self.folder, state = open_run(options, self.accelerator)
         self.validated_on = sets_digest(self.sets)
-        if state is not None:
-            self._restore(optimizer, state)
+        counts = state is None or self._restore(optimizer, state)
         self.log = TrainingLog(self.folder, self.progress.step, options.tensorboard, self.accelerator.is_main_process)
         record_sitting(self.folder, options, self.accelerator)
+        if not counts:
+            self._keep_former_best()
         self.network: nn.Module
         self.network, self.optimizer = self.accelerator.prepare(self.bare, optimizer)
         self.guard = FiniteGuard(self.folder)
@@ -361,7 +363,8 @@ class Trainer:
         self.guard.check()
         self.guard.check_weights(self.bare, self.progress.step)
 
-    def _restore(self, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    def _restore(self, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> bool:
+        """Go on from a training state; returns whether the best score in it, if any, counts from here on."""
         if config_from_dict(state["config"]) != self.config or state["seed"] != self.options.seed:
             raise DeblurError(
                 f"{self.folder} was trained with another network or seed; give the same --network, --set and --seed, "
@@ -381,9 +384,24 @@ class Trainer:
         for group, kept in zip(optimizer.param_groups, given, strict=True):
             group.update(kept)
         # States of earlier versions do not say how they chose, and had other pictures.
-        chosen = state.get("best_by"), state.get("validated_on")
-        best = state["best"] if chosen == (self._comparable(), self.validated_on) else None
-        self.progress = Progress(state["step"], state["seconds"], best)
+        alike = state.get("validated_on") == self.validated_on
+        if not alike:
+            self.note(
+                f"{self.folder} is validated on other pictures or blurs than before step {state['step']}: the scores "
+                "do not compare, and it may have been trained on what is set aside now"
+            )
+        counts = alike and state.get("best_by") == self._comparable()
+        self.progress = Progress(state["step"], state["seconds"], state["best"] if counts else None)
+        return counts or state["best"] is None
+
+    def _keep_former_best(self) -> None:
+        """Copy the best weights so far, whose score does not count from here on, before others take their name."""
+        name = f"best-before-step-{self.progress.step}"
+        if self.accelerator.is_main_process and keep_best(self.folder, name):
+            self.note(
+                f"{self.folder}: the best score so far was measured otherwise and does not count; its weights are kept "
+                f"as weights/{name}.safetensors"
+            )
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         self.stop_requested = True

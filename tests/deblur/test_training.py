@@ -36,6 +36,7 @@ from deblur.training.checkpoint import load_checkpoint, save_checkpoint
 from deblur.training.loop import Trainer, train
 from deblur.training.schedule import Progress
 from deblur.training.setup import find_resumable, network_config, network_name
+from deblur.training.sources import hold_out, parse_source
 from deblur.training.validation import ValidationSet, sets_digest
 
 TINY = ["--network", "mstsgm-nano", "--set", "widths=[16,20,24]", "encoder_blocks=[1,1,1]", "decoder_blocks=[1,1,1]"]
@@ -605,6 +606,38 @@ def test_a_best_score_on_other_pictures_is_none(tmp_path, photos):
     earlier = {key: value for key, value in on_sharp.items() if key != "validated_on"}
     save_checkpoint(config.parent / "weights" / "state.pt", earlier)
     assert Trainer(parse_training_args(build_parser(), again), None).progress.best is None
+
+
+def test_a_best_that_no_longer_counts_is_kept_and_told_of(tmp_path, photos, capsys):
+    given = arguments(tmp_path, photos)
+    assert main([*given, "--steps", "1", "--val-blur", "none"]) == 0
+    run = tmp_path / "runs" / "train" / "deblur"
+    before = (run / "weights" / "best.safetensors").read_bytes()
+    capsys.readouterr()
+    assert main([*given, "--steps", "2", "--resume", "auto", "--val-blur", "shake:28"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    told = f"{run} is validated on other pictures or blurs than before step 1: the scores do not compare"
+    assert sum(line.startswith(told) for line in lines) == 1
+    assert sum("weights are kept as weights/best-before-step-1.safetensors" in line for line in lines) == 1
+    assert (run / "weights" / "best.safetensors").read_bytes() != before
+    kept = run / "weights" / "best-before-step-1.safetensors"
+    assert kept.read_bytes() == before
+    assert load_released(kept)[1]["scores"]["validation"].keys() == {"shake:8", "none"}
+    assert main([*given, "--steps", "3", "--resume", "auto", "--val-blur", "shake:28"]) == 0
+    assert "before step" not in capsys.readouterr().err
+    assert len(list((run / "weights").glob("best*.json"))) == 2
+
+
+def test_a_photograph_more_is_told_of_where_it_changes_what_is_held_out(tmp_path, photos, capsys):
+    assert main([*arguments(tmp_path, photos), "--steps", "1"]) == 0
+    held = hold_out(parse_source("sharp", str(photos)), 0.05, 0)[1][0].files[0]
+    Image.fromarray(photographs.astronaut()[:120, :180]).save(photos / "another.png")
+    again = ["--resume", str(tmp_path / "runs" / "train" / "deblur"), "--steps"]
+    assert main([*again, "2"]) == 0
+    assert "validated on other pictures" not in capsys.readouterr().err
+    held.unlink()
+    assert main([*again, "3"]) == 0
+    assert "validated on other pictures" in capsys.readouterr().err
 
 
 def test_a_best_distance_to_another_teacher_is_none(tmp_path, photos):
