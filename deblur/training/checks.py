@@ -42,6 +42,11 @@ def check_training(options: argparse.Namespace) -> None:
         raise DeblurError("--tensorboard needs the package tensorboard: install it, or leave the option out")
 
 
+def validates(options: argparse.Namespace) -> bool:
+    """Whether the options ask for pictures to validate on."""
+    return bool(options.val_pairs or (options.sharp and options.hold_out and options.val_blur))
+
+
 def _refuse_twice(option: str, names: Sequence[str]) -> None:
     """Scores and samples go by these names, and a set that is validated on twice counts twice."""
     twice = next((name for name in names if names.count(name) > 1), None)
