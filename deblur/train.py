@@ -259,6 +259,8 @@ def parse_training_args(
         options = parse_args(parser, arguments)
         if resumed is not None:
             unsaid = f"; {resumed / 'config.yaml'}, which would say so, is missing or damaged"
+            if not ((resumed / "config.yaml").exists() or (resumed / "weights" / "state.pt").exists()):
+                unsaid = f"; --resume {resumed} names no run, in which a config.yaml would say so"
     else:
         _refuse_foreign(parser, resumed, recorded)
         options = parse_args(parser, over_options_of(resumed, arguments))
@@ -381,7 +383,8 @@ def describe(metrics: Mapping[str, Any]) -> str:
     length = f"{metrics['step']} steps, {metrics['minutes']:.1f} minutes"
     measure = "{:.2f} dB" if metrics["best_by"] == PSNR else "distance {:.4f}"
     best = "" if metrics["best"] is None else f", best mean {measure.format(metrics['best'])}"
-    return "\n".join([*lines, f"{length}{best}: {metrics['run']}/weights/best.safetensors"])
+    weights = "best" if metrics["validation"] else "last"
+    return "\n".join([*lines, f"{length}{best}: {metrics['run']}/weights/{weights}.safetensors"])
 
 
 if __name__ == "__main__":

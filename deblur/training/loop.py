@@ -41,6 +41,7 @@ from deblur.training.planning import Planner, Recipe, draw_examples
 from deblur.training.schedule import Progress, Schedule, crop_at, parse_crops
 from deblur.training.setup import (
     fill_store,
+    find_resumable,
     network_config,
     network_name,
     open_run,
@@ -98,6 +99,7 @@ class Trainer:
         self.feature_distance = feature_distance
         self.teacher = teacher
         check_training(options)
+        find_resumable(options)  # or a mistyped folder would be refused after all pictures have been read
         self.accelerator = _accelerator(options)
         self.note = partial(self.accelerator.print, file=sys.stderr)
         # Pictures are read and batches made in other threads.
@@ -128,6 +130,11 @@ class Trainer:
             raise DeblurError("a detector teaches what restores pictures: leave --detector-loss out for an estimator")
         check_statistics(options, self.bare, self.crops, len(self.places))
         self.sources, self.sets = read_sources(options, self.note)
+        if not self.sets:
+            self.note(
+                "nothing is validated on: no score chooses, and weights/best is the same as weights/last; give "
+                "--val-pairs, or --sharp with --hold-out"
+            )
         self.store = PictureStore(self.device, options.memory_gb * 1e9, options.max_side)
         workers = workers_beside(self.device, processes) if options.workers is None else options.workers
         recipe = Recipe(mix, options.quarter_turns, options.path_share)
@@ -170,6 +177,8 @@ class Trainer:
         )
         handlers = {number: signal.signal(number, self._ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
         scores = None
+        began = progress.step
+        self._note_what_is_over()
         try:
             clock = time.perf_counter()
             while self._goes_on():
@@ -192,7 +201,7 @@ class Trainer:
                 bar.update()
                 self.log.count(terms, elapsed, waited, options.batch, crop)
                 if logs:
-                    rate = self.schedule.rate(self._share())
+                    rate = self.optimizer.param_groups[0]["lr"]  # of the step that was made, not of the next
                     self.log.write(progress.step, progress.seconds / 60, rate, _restorer(self.ema.module))
                 if validates:
                     scores = self._validate()
@@ -202,6 +211,8 @@ class Trainer:
                     clock = time.perf_counter()
             if self.stop_requested:
                 self._save()
+                if scores is None:
+                    self._release_unscored(began)
                 self.accelerator.wait_for_everyone()
                 again = shlex.join(["--resume", str(self.folder)])
                 says = [f"saved at step {progress.step}; go on with {again}"] * self.accelerator.is_main_process
@@ -229,6 +240,20 @@ class Trainer:
             write_json(self.folder / "metrics.json", metrics)
         self.accelerator.end_training()
         return metrics
+
+    def _note_what_is_over(self) -> None:
+        """Say which limit leaves nothing to train."""
+        options, progress = self.options, self.progress
+        reached = {}
+        if options.steps is not None and progress.step >= options.steps:
+            reached["--steps"] = f"step {progress.step} of --steps {options.steps}"
+        if options.max_minutes is not None and progress.seconds >= 60 * options.max_minutes:
+            reached["--max-minutes"] = f"minute {progress.seconds / 60:.2f} of --max-minutes {options.max_minutes:g}"
+        if reached:
+            self.note(
+                f"{self.folder} is over, nothing is left to train: {' and '.join(reached.values())} reached; to go on "
+                f"give a larger {' and '.join(reached)}"
+            )
 
     def _goes_on(self) -> bool:
         """Whether to make another step.
@@ -323,6 +348,13 @@ class Trainer:
         self._save()
         self.accelerator.wait_for_everyone()
         return scores
+
+    def _release_unscored(self, began: int) -> None:
+        """Write ``weights/last`` as a run is stopped, unless that of the sitting before is of the same step."""
+        there = (self.folder / "weights" / "last.safetensors").is_file()
+        if self.accelerator.is_main_process and (self.progress.step > began or not there):
+            module, device = self.ema.module, self.device
+            release(self.folder, "last", module, self.config, self.options, self.progress, {}, device)
 
     def _chosen_by(self) -> str:
         """The score that the best weights are chosen by.
