@@ -206,7 +206,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--hold-out",
         type=unit_interval,
         default=0.05,
-        help="share of each --sharp folder set aside, by whole scenes where names tell them",
+        help="share of each --sharp folder set aside, by whole scenes where names tell them, --val-limit at most",
     )
     watch.add_argument(
         "--val-blur",

@@ -24,7 +24,7 @@ from deblur.errors import DeblurError
 from deblur.pictures import list_pictures, match_pictures, picture_size, read_picture, scale_down, scaled_size
 from deblur.prepare.data_sets import SPLITS
 from deblur.prepare.placing import MANIFEST
-from deblur.scenes import by_numbers, scene_of
+from deblur.scenes import by_numbers, names_a_scene, scene_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -138,19 +138,20 @@ def _refuse_whole_set(folder: Path, option: str) -> None:
         raise DeblurError(f"{option} {folder}: {folder / 'blur'} does not exist, {part / 'blur'} does; give {part}")
 
 
-def hold_out(source: Source, share: float, seed: int) -> tuple[Source, tuple[Example, ...]]:
+def hold_out(source: Source, share: float, seed: int, most: int | None = None) -> tuple[Source, tuple[Example, ...]]:
     """Split off about ``share`` of the pictures of a ``sharp`` source for validation, whichever they are by ``seed``.
 
     Whole scenes go, as far as names tell scenes: a frame whose neighbours are trained on tells what was memorised. At
     least one goes and, of several, one stays. They go in an order by the seed and their names, so that a larger share
     only adds scenes and a picture more or fewer hardly moves others: what a run was trained on must not be validated on
-    when it goes on. Scenes of more than a tenth of the pictures come last, the smallest first.
+    when it goes on. Scenes of more than a tenth of the pictures come last, the smallest first. No more than ``most``
+    scenes go, the number of pictures that are looked at: the others would be of no use.
     """
     scenes = _scenes_of(source)
     if share == 0 or len(source.examples) < 2:
         return source, ()
     sizes = Counter(scenes)
-    aside = _first_scenes(sizes, share * len(scenes), seed)
+    aside = _first_scenes(sizes, share * len(scenes), len(sizes) if most is None else most, seed)
     kept, held = (
         tuple(example for example, scene in zip(source.examples, scenes, strict=True) if (scene in aside) is goes)
         for goes in (False, True)
@@ -158,8 +159,8 @@ def hold_out(source: Source, share: float, seed: int) -> tuple[Source, tuple[Exa
     return replace(source, examples=kept), held
 
 
-def _first_scenes(sizes: Mapping[str, int], wanted: float, seed: int) -> set[str]:
-    """The scenes that hold about ``wanted`` pictures, from the front of an order that does not depend on it."""
+def _first_scenes(sizes: Mapping[str, int], wanted: float, most: int, seed: int) -> set[str]:
+    """At most ``most`` scenes that hold about ``wanted`` pictures, first in an order that depends on neither."""
     small = sum(sizes.values()) / 10
 
     def place(scene: str) -> tuple[float, bytes]:
@@ -168,12 +169,26 @@ def _first_scenes(sizes: Mapping[str, int], wanted: float, seed: int) -> set[str
 
     first, *others = sorted(sizes, key=place)
     aside, taken = {first}, sizes[first]
-    for scene in others[:-1]:
+    for scene in others[: min(len(others), most) - 1]:
         if taken + sizes[scene] / 2 >= wanted:  # with this one there would be too many by more than there lack
             break
         aside.add(scene)
         taken += sizes[scene]
     return aside
+
+
+def shared_scenes(sources: Iterable[Source], references: Iterable[Source]) -> list[str]:
+    """The scenes, by their names, of which both hold pictures; names that only count tell none."""
+    trained, validated = (
+        {scene_of(_key(example, one)) for one in each for example in one.examples} for each in (sources, references)
+    )
+    return sorted(scene for scene in trained & validated if names_a_scene(scene))
+
+
+def _key(example: Example, source: Source) -> str:
+    """The path below the folder of its kind, without suffix, that names an example's picture."""
+    folder = source.folder / "blur" if example.kind == "pairs" else source.folder
+    return example.files[0].relative_to(folder).with_suffix("").as_posix()
 
 
 def _scenes_of(source: Source) -> list[str]:

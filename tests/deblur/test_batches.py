@@ -245,6 +245,44 @@ def test_a_larger_share_only_adds_to_what_is_held_out(seed):
     assert held[-1] == set(sizes) - {"dx"}, "the largest stays to the last"
 
 
+def test_no_more_scenes_are_held_out_than_are_looked_at():
+    sizes = {f"{letter}x": 1 for letter in "abcdefghij"}
+    source = source_of(sizes)
+    held = [set(files_of(hold_out(source, 0.5, 2, most)[1])) for most in range(1, 8)]
+    assert [len(files) for files in held] == [1, 2, 3, 4, 5, 5, 5]
+    assert all(fewer <= more for fewer, more in itertools.pairwise(held))
+
+
+def test_what_is_held_out_beyond_the_limit_is_trained_on(folder):
+    options = build_parser().parse_args(["--hold-out", "0.75", "--val-blur", "shake:8", "--val-limit", "1"])
+    options.sharp = [str(folder / "sharp")]
+    (source,), (validated,) = read_sources(options, print)
+    assert len(source.examples) == 3
+    assert len(validated.pairs) == 1
+
+
+@pytest.mark.parametrize(
+    ("trained", "validated", "told"),
+    [
+        ("GOPR0372_07_00_000001", "GOPR0372_07_00_000002", "GOPR0372"),
+        ("kitchen/0001", "kitchen/0002", "kitchen"),
+        ("GOPR0372_07_00_000001", "GOPR0384_07_00_000001", ""),
+        ("IMG_0001", "IMG_0002", ""),
+        ("000001", "000001", ""),
+    ],
+)
+def test_a_scene_that_is_trained_and_validated_on_is_told_of(tmp_path, trained, validated, told):
+    for part, name in (("train", trained), ("val", validated)):
+        for side in ("blur", "sharp"):
+            save(tmp_path / part / side / f"{name}.png", np.full((70, 70, 3), len(part), np.uint8))
+    options = build_parser().parse_args(["--val-blur", "shake:8"])
+    options.pairs, options.val_pairs = [str(tmp_path / "train")], [str(tmp_path / "val")]
+    notes = []
+    read_sources(options, notes.append)
+    scenes = [note.partition("of the scene ")[2].partition(",")[0] for note in notes]
+    assert scenes == ([told] if told else [])
+
+
 def test_a_scene_that_is_much_more_than_the_share_is_told_of(folder):
     for scene, frames in (("IMG", 8), ("DSC", 9)):
         for frame in range(frames):
