@@ -202,6 +202,14 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folders with blur/ and sharp/ to validate on, at the size they have: --max-side does not scale them",
     )
+    # None, which the records of runs and ablations that were begun before this option agree with.
+    watch.add_argument(
+        "--val-sharp",
+        nargs="*",
+        action=Collect,
+        metavar="DIR",
+        help="folders of sharp pictures to validate on, blurred by --val-blur as those of --hold-out",
+    )
     watch.add_argument(
         "--hold-out",
         type=unit_interval,
@@ -331,11 +339,11 @@ def _companions(options: argparse.Namespace) -> list[tuple[bool, tuple[str, ...]
     return [
         (not options.sharp, ("blur", "highlight_share", "rolling_share", "path_share", "hold_out"), "--sharp"),
         (not (options.sharp or options.frames), ("srgb_share", "noise", "jpeg_share"), "--sharp or --frames"),
-        (not held_out, ("val_blur",), "--sharp, and --hold-out above 0"),
+        (not (held_out or options.val_sharp), ("val_blur",), "--val-sharp, or --sharp and --hold-out above 0"),
         (
-            not (held_out or options.val_pairs),
+            not (held_out or options.val_pairs or options.val_sharp),
             ("val_limit", "val_side", "samples"),
-            "--val-pairs, or --sharp and --hold-out above 0",
+            "--val-pairs, --val-sharp, or --sharp and --hold-out above 0",
         ),
         (options.optimizer != "adamw", ("weight_decay",), "--optimizer adamw"),
         (options.schedule != "cosine", ("warmup",), "--schedule cosine"),

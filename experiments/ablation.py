@@ -181,8 +181,8 @@ def _check_networks(options: argparse.Namespace, variants: Sequence[str]) -> Non
 
     if not validates(options):
         raise DeblurError(
-            "nothing is validated on, which is all that an ablation compares: give --val-pairs, or --sharp with "
-            "--hold-out and --val-blur"
+            "nothing is validated on, which is all that an ablation compares: give --val-pairs, --val-sharp, or "
+            "--sharp with --hold-out and --val-blur"
         )
     errors = {}
     for name in variants:

@@ -133,7 +133,7 @@ class Trainer:
         if not self.sets:
             self.note(
                 "nothing is validated on: no score chooses, and weights/best is the same as weights/last; give "
-                "--val-pairs, or --sharp with --hold-out"
+                "--val-pairs, --val-sharp, or --sharp with --hold-out"
             )
         self.store = PictureStore(self.device, options.memory_gb * 1e9, options.max_side)
         workers = workers_beside(self.device, processes) if options.workers is None else options.workers

@@ -189,9 +189,12 @@ def read_sources(
     sources += [parse_source("pairs", text) for text in options.pairs]
     sources += [parse_source("frames", text) for text in options.frames]
     references = [parse_source("pairs", text, "--val-pairs") for text in options.val_pairs]
-    weighted = next((one for one in references if one.weight != 1), None)
+    given = [parse_source("sharp", text, "--val-sharp") for text in options.val_sharp or ()]
+    held += [example for one in given for example in one.examples]
+    weighted = next((one for one in (*references, *given) if one.weight != 1), None)
     if weighted is not None:
-        raise DeblurError(f"--val-pairs {weighted.folder}={weighted.weight:g}: sets are validated on without a weight")
+        option = "--val-pairs" if weighted.kind == "pairs" else "--val-sharp"
+        raise DeblurError(f"{option} {weighted.folder}={weighted.weight:g}: sets are validated on without a weight")
     aside = {file.resolve() for each in (held, *(one.examples for one in references)) for file in files_of(each)}
     sources = [without(source, aside) for source in sources]
     both = shared_scenes([one for one in sources if one.kind == "pairs"], references)

@@ -84,7 +84,7 @@ def parse_source(kind: Kind, text: str, option: str = "") -> Source:
             Example(kind, (blurred, sharp)) for _, blurred, sharp in match_pictures(folder / "blur", folder / "sharp")
         ]
     elif kind == "sharp":
-        examples = [Example(kind, (file,)) for file in list_sharp(folder)]
+        examples = [Example(kind, (file,)) for file in list_sharp(folder, option)]
     else:
         videos: dict[Path, list[Path]] = {}
         for file in list_pictures(folder):
@@ -101,8 +101,8 @@ def parse_source(kind: Kind, text: str, option: str = "") -> Source:
     return Source(kind, folder, weight, tuple(examples))
 
 
-def list_sharp(folder: Path) -> list[Path]:
-    """The pictures below a folder that ``--sharp`` names, as ``list_pictures`` lists them.
+def list_sharp(folder: Path, option: str = "--sharp") -> list[Path]:
+    """The pictures below a folder that ``--sharp`` or another option names, as ``list_pictures`` lists them.
 
     Raises:
         DeblurError: as ``list_pictures``; or by where they lie some are blurred, beside the sharp ones of pairs, or are
@@ -117,16 +117,17 @@ def list_sharp(folder: Path) -> list[Path]:
     if both:
         place, more = folder.joinpath(*both[0]), f" (and {len(both) - 1} more)" if len(both) > 1 else ""
         raise DeblurError(
-            f"--sharp {folder}: {place}{more} holds blur/ beside sharp/, and what is blurred is not to be learnt as "
-            f"sharp; give {place / 'sharp'}, or as pairs: --pairs {place}"
+            f"{option} {folder}: {place}{more} holds blur/ beside sharp/, and what is blurred is not to be learnt as "
+            f"sharp; give {place / 'sharp'}, or as pairs: {option.replace('sharp', 'pairs')} {place}"
         )
     splits = [parts for parts in sorted(sharp) if parts and parts[-1] in SPLITS]
     for above in sorted({parts[:-1] for parts in splits}):
         place, found = folder.joinpath(*above), [split for split in SPLITS if (*above, split) in splits]
         if len(found) > 1 and (place / MANIFEST).is_file():
+            meant = "val" if option == "--val-sharp" and "val" in found else found[0]
             raise DeblurError(
-                f"--sharp {folder}: {place} was prepared as {', '.join(found)}, which are not to be mixed; give "
-                f"{place / found[0] / 'sharp'}"
+                f"{option} {folder}: {place} was prepared as {', '.join(found)}, which are not to be mixed; give "
+                f"{place / meant / 'sharp'}"
             )
     return files
 

@@ -315,6 +315,25 @@ def test_what_is_validated_on_is_trained_on_nowhere(folder):
         read_sources(options, print)
 
 
+def test_sharp_pictures_to_validate_on_are_blurred_and_trained_on_nowhere(prepared):
+    options = build_parser().parse_args(["--hold-out", "0", "--val-blur", "shake:8"])
+    options.sharp = [str(prepared / "sharp")]
+    options.val_sharp = [str(prepared / "photos" / "val" / "sharp")]
+    (source,), (validated,) = read_sources(options, print)
+    assert len(source.examples) == 3, "val/sharp is linked to one of the four"
+    assert (validated.name, len(validated.pairs)) == ("shake:8", 1)
+    options.val_sharp = [f"{prepared / 'photos' / 'val' / 'sharp'}=2"]
+    with pytest.raises(DeblurError, match=r"--val-sharp .*=2: sets are validated on without a weight"):
+        read_sources(options, print)
+    options.val_sharp = [str(prepared / "photos")]
+    with pytest.raises(DeblurError, match=r"^--val-sharp .* not to be mixed; give .*photos/val/sharp$"):
+        read_sources(options, print)
+
+
+def test_records_of_before_an_option_agree_with_its_default():
+    assert build_parser().get_default("val_sharp") is None
+
+
 def test_a_video_goes_on_behind_a_frame_that_is_validated_on(tmp_path):
     for place in range(30):
         save(tmp_path / "videos" / "one" / f"{place:02}.png", np.full((70, 70, 3), place, np.uint8))
