@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 # Numbers at a name's end, each behind a sign, with what says that they count frames or places: -000047_s001, _448x704.
 _COUNTERS = re.compile(r"([\W_]+(?:[a-z]|frame|crop|patch|tile)?[0-9]+(?:x[0-9]+)?)+$", re.IGNORECASE)
 _COUNTER = re.compile(r"[0-9]+$")
+# What only says that pictures are counted, as cameras and programs name them.
+_NO_PLACE = re.compile(
+    r"(?:[a-z]|frame|crop|patch|tile|image|img|picture|pic|photo|dsc[a-z]?)?[\W_]*[0-9]*", re.IGNORECASE
+)
 
 
 def scene_of(key: str) -> str:
@@ -28,6 +32,11 @@ def scene_of(key: str) -> str:
     of_hide = re.fullmatch(r"[0-9]+from(.+)", name)
     recording = _COUNTERS.sub("", of_hide[1] if of_hide else name)
     return (_COUNTER.sub("", name) if recording == name else recording) or name
+
+
+def names_a_scene(scene: str) -> bool:
+    """Whether a scene's name says more than that its pictures are counted, as ``000012``, ``IMG`` and ``frame`` do."""
+    return _NO_PLACE.fullmatch(scene) is None
 
 
 def by_numbers(name: str) -> list[tuple[str, int]]:

@@ -231,11 +231,19 @@ def _add_validation(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folders with blur/ and sharp/ to validate on, at the size they have: --max-side does not scale them",
     )
+    # None, which the records of runs and ablations that were begun before this option agree with.
+    watch.add_argument(
+        "--val-sharp",
+        nargs="*",
+        action=Collect,
+        metavar="DIR",
+        help="folders of sharp pictures to validate on, blurred by --val-blur as those of --hold-out",
+    )
     watch.add_argument(
         "--hold-out",
         type=unit_interval,
         default=0.05,
-        help="share of each --sharp folder set aside, by whole scenes where names tell them",
+        help="share of each --sharp folder set aside, by whole scenes where names tell them, --val-limit at most",
     )
     watch.add_argument(
         "--val-blur",
@@ -279,6 +287,8 @@ def parse_training_args(
         options = parse_args(parser, arguments)
         if resumed is not None:
             unsaid = f"; {resumed / 'config.yaml'}, which would say so, is missing or damaged"
+            if not ((resumed / "config.yaml").exists() or (resumed / "weights" / "state.pt").exists()):
+                unsaid = f"; --resume {resumed} names no run, in which a config.yaml would say so"
     else:
         _refuse_foreign(parser, resumed, recorded)
         options = parse_args(parser, over_options_of(resumed, arguments))
@@ -349,11 +359,11 @@ def _companions(options: argparse.Namespace) -> list[tuple[bool, tuple[str, ...]
     return [
         (not options.sharp, ("blur", "highlight_share", "rolling_share", "path_share", "hold_out"), "--sharp"),
         (not (options.sharp or options.frames), ("srgb_share", "noise", "jpeg_share"), "--sharp or --frames"),
-        (not held_out, ("val_blur",), "--sharp, and --hold-out above 0"),
+        (not (held_out or options.val_sharp), ("val_blur",), "--val-sharp, or --sharp and --hold-out above 0"),
         (
-            not (held_out or options.val_pairs),
+            not (held_out or options.val_pairs or options.val_sharp),
             ("val_limit", "val_side", "samples"),
-            "--val-pairs, or --sharp and --hold-out above 0",
+            "--val-pairs, --val-sharp, or --sharp and --hold-out above 0",
         ),
         (options.optimizer != "adamw", ("weight_decay",), "--optimizer adamw"),
         (options.schedule != "cosine", ("warmup",), "--schedule cosine"),
@@ -401,7 +411,8 @@ def describe(metrics: Mapping[str, Any]) -> str:
     length = f"{metrics['step']} steps, {metrics['minutes']:.1f} minutes"
     measure = "{:.2f} dB" if metrics["best_by"] == PSNR else "distance {:.4f}"
     best = "" if metrics["best"] is None else f", best mean {measure.format(metrics['best'])}"
-    return "\n".join([*lines, f"{length}{best}: {metrics['run']}/weights/best.safetensors"])
+    weights = "best" if metrics["validation"] else "last"
+    return "\n".join([*lines, f"{length}{best}: {metrics['run']}/weights/{weights}.safetensors"])
 
 
 if __name__ == "__main__":

@@ -175,10 +175,15 @@ def write_table(folder: Path, done: Mapping[str, dict[str, Any]]) -> pd.DataFram
 def _check_networks(options: argparse.Namespace, variants: Sequence[str]) -> None:
     """Refuse before the first training what would end a later one: a variant that cannot be made, begun or learn."""
     from deblur.networks import build
-    from deblur.training.checks import check_fit, check_training
+    from deblur.training.checks import check_fit, check_training, validates
     from deblur.training.initial import load_initial
     from deblur.training.setup import network_config
 
+    if not validates(options):
+        raise DeblurError(
+            "nothing is validated on, which is all that an ablation compares: give --val-pairs, --val-sharp, or "
+            "--sharp with --hold-out and --val-blur"
+        )
     errors = {}
     for name in variants:
         changed = variant_options(options, name, options.output)
@@ -257,7 +262,8 @@ def plot(table: pd.DataFrame, folder: Path) -> None:
         for index, column in enumerate(gains):
             look = deblurrer_look(index)
             places = [row + (index - (len(gains) - 1) / 2) * thickness for row in range(len(table))]
-            bars = axes.barh(places, table[column], thickness, label=column.removeprefix("gain "))
+            known = table[column].astype(float)  # no bar where a gain is none
+            bars = axes.barh(places, known, thickness, label=column.removeprefix("gain "))
             for bar in bars:
                 bar.set(facecolor=palette.of(look), hatch=look.hatch, edgecolor=palette.paper)
         axes.set_yticks(range(len(table)), table["variant"])

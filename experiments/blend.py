@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         of_first = training_facts(card, options.first) | {"sha256": card["sha256"]}
         blended = training_facts(second, options.second)
         of_second = {"of": blended["blend"]} if "blend" in blended else {}  # where the second was blended itself
-        blend = {"share": options.share, "with": of_first} | of_second
+        blend = {"share": options.share, "with": of_first, "of_sha256": second["sha256"]} | of_second
         blended |= {"blend": blend, "scores": {"validation": {}}}
         print(save_released(output.parent, output.stem, network, config_from_dict(card["network"]), blended))
         return 0

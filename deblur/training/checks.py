@@ -36,10 +36,17 @@ def check_training(options: argparse.Namespace) -> None:
     kinds = {parse_blur_range(text).spec.kind for text in options.blur}
     if options.sharp and options.rolling_share and "shake" not in kinds:
         raise DeblurError("--rolling-share is of --blur shake, and none is given: add it, or --rolling-share 0")
-    _refuse_twice("--val-blur", [str(parse_blur(text)) for text in options.val_blur if options.sharp])
+    blurred = options.sharp or options.val_sharp
+    _refuse_twice("--val-blur", [str(parse_blur(text)) for text in options.val_blur if blurred])
     _refuse_twice("--val-pairs", [str(Path(text)) for text in options.val_pairs])
+    _refuse_twice("--val-sharp", [str(Path(text)) for text in options.val_sharp or ()])
     if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise DeblurError("--tensorboard needs the package tensorboard: install it, or leave the option out")
+
+
+def validates(options: argparse.Namespace) -> bool:
+    """Whether the options ask for pictures to validate on."""
+    return bool(options.val_pairs or (options.val_blur and (options.val_sharp or (options.sharp and options.hold_out))))
 
 
 def _refuse_twice(option: str, names: Sequence[str]) -> None:

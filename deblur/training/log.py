@@ -181,6 +181,18 @@ def release(
     save_released(folder / "weights", name, network, config, card)
 
 
+def keep_best(folder: Path, name: str) -> bool:
+    """Copy ``weights/best`` with its card to ``weights/NAME``, unless that is there; return whether it now is."""
+    weights = folder / "weights"
+    if not (weights / "best.safetensors").is_file():
+        return False
+    for suffix in (".json", ".safetensors"):
+        best, kept = weights / f"best{suffix}", weights / f"{name}{suffix}"
+        if best.is_file() and not kept.is_file():
+            write_atomically(kept, best.read_bytes())
+    return True
+
+
 def _names_of_files(sets: Sequence[ValidationSet]) -> list[str]:
     """A name for the files of each set: letters and digits of its own, and a hash where these are too many or alike."""
     plain = ["".join(letter if letter.isalnum() else "-" for letter in one.name).strip("-") for one in sets]

@@ -35,12 +35,13 @@ from deblur.training.checks import check_fit, check_statistics, check_training
 from deblur.training.guard import FiniteGuard
 from deblur.training.initial import load_initial
 from deblur.training.loader import BatchLoader, pays_ahead, workers_beside
-from deblur.training.log import TrainingLog, release, save_samples
+from deblur.training.log import TrainingLog, keep_best, release, save_samples
 from deblur.training.mix import BlurMix, parse_blur_range
 from deblur.training.planning import Planner, Recipe, draw_examples
 from deblur.training.schedule import Progress, Schedule, crop_at, parse_crops
 from deblur.training.setup import (
     fill_store,
+    find_resumable,
     network_config,
     network_name,
     open_run,
@@ -98,7 +99,9 @@ class Trainer:
         self.feature_distance = feature_distance
         self.teacher = teacher
         check_training(options)
+        find_resumable(options)  # or a mistyped folder would be refused after all pictures have been read
         self.accelerator = _accelerator(options)
+        self.note = partial(self.accelerator.print, file=sys.stderr)
         # Pictures are read and batches made in other threads.
         self.device = numbered(self.accelerator.device)
         processes = self.accelerator.num_processes
@@ -126,7 +129,12 @@ class Trainer:
         if feature_distance is not None and isinstance(self.bare, KernelEstimator):
             raise DeblurError("a detector teaches what restores pictures: leave --detector-loss out for an estimator")
         check_statistics(options, self.bare, self.crops, len(self.places))
-        self.sources, self.sets = read_sources(options, partial(self.accelerator.print, file=sys.stderr))
+        self.sources, self.sets = read_sources(options, self.note)
+        if not self.sets:
+            self.note(
+                "nothing is validated on: no score chooses, and weights/best is the same as weights/last; give "
+                "--val-pairs, --val-sharp, or --sharp with --hold-out"
+            )
         self.store = PictureStore(self.device, options.memory_gb * 1e9, options.max_side)
         workers = workers_beside(self.device, processes) if options.workers is None else options.workers
         recipe = Recipe(mix, options.quarter_turns, options.path_share)
@@ -145,10 +153,11 @@ class Trainer:
         fill_store(self.store, self.sources, options.max_side)
         self.folder, state = open_run(options, self.accelerator)
         self.validated_on = sets_digest(self.sets)
-        if state is not None:
-            self._restore(optimizer, state)
+        counts = state is None or self._restore(optimizer, state)
         self.log = TrainingLog(self.folder, self.progress.step, options.tensorboard, self.accelerator.is_main_process)
         record_sitting(self.folder, options, self.accelerator)
+        if not counts:
+            self._keep_former_best()
         self.network: nn.Module
         self.network, self.optimizer = self.accelerator.prepare(self.bare, optimizer)
         self.guard = FiniteGuard(self.folder)
@@ -168,6 +177,8 @@ class Trainer:
         )
         handlers = {number: signal.signal(number, self._ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
         scores = None
+        began = progress.step
+        self._note_what_is_over()
         try:
             clock = time.perf_counter()
             while self._goes_on():
@@ -190,7 +201,7 @@ class Trainer:
                 bar.update()
                 self.log.count(terms, elapsed, waited, options.batch, crop)
                 if logs:
-                    rate = self.schedule.rate(self._share())
+                    rate = self.optimizer.param_groups[0]["lr"]  # of the step that was made, not of the next
                     self.log.write(progress.step, progress.seconds / 60, rate, _restorer(self.ema.module))
                 if validates:
                     scores = self._validate()
@@ -200,6 +211,8 @@ class Trainer:
                     clock = time.perf_counter()
             if self.stop_requested:
                 self._save()
+                if scores is None:
+                    self._release_unscored(began)
                 self.accelerator.wait_for_everyone()
                 again = shlex.join(["--resume", str(self.folder)])
                 says = [f"saved at step {progress.step}; go on with {again}"] * self.accelerator.is_main_process
@@ -227,6 +240,20 @@ class Trainer:
             write_json(self.folder / "metrics.json", metrics)
         self.accelerator.end_training()
         return metrics
+
+    def _note_what_is_over(self) -> None:
+        """Say which limit leaves nothing to train."""
+        options, progress = self.options, self.progress
+        reached = {}
+        if options.steps is not None and progress.step >= options.steps:
+            reached["--steps"] = f"step {progress.step} of --steps {options.steps}"
+        if options.max_minutes is not None and progress.seconds >= 60 * options.max_minutes:
+            reached["--max-minutes"] = f"minute {progress.seconds / 60:.2f} of --max-minutes {options.max_minutes:g}"
+        if reached:
+            self.note(
+                f"{self.folder} is over, nothing is left to train: {' and '.join(reached.values())} reached; to go on "
+                f"give a larger {' and '.join(reached)}"
+            )
 
     def _goes_on(self) -> bool:
         """Whether to make another step.
@@ -322,6 +349,13 @@ class Trainer:
         self.accelerator.wait_for_everyone()
         return scores
 
+    def _release_unscored(self, began: int) -> None:
+        """Write ``weights/last`` as a run is stopped, unless that of the sitting before is of the same step."""
+        there = (self.folder / "weights" / "last.safetensors").is_file()
+        if self.accelerator.is_main_process and (self.progress.step > began or not there):
+            module, device = self.ema.module, self.device
+            release(self.folder, "last", module, self.config, self.options, self.progress, {}, device)
+
     def _chosen_by(self) -> str:
         """The score that the best weights are chosen by.
 
@@ -361,7 +395,8 @@ class Trainer:
         self.guard.check()
         self.guard.check_weights(self.bare, self.progress.step)
 
-    def _restore(self, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    def _restore(self, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> bool:
+        """Go on from a training state; returns whether the best score in it, if any, counts from here on."""
         if config_from_dict(state["config"]) != self.config or state["seed"] != self.options.seed:
             raise DeblurError(
                 f"{self.folder} was trained with another network or seed; give the same --network, --set and --seed, "
@@ -381,9 +416,24 @@ class Trainer:
         for group, kept in zip(optimizer.param_groups, given, strict=True):
             group.update(kept)
         # States of earlier versions do not say how they chose, and had other pictures.
-        chosen = state.get("best_by"), state.get("validated_on")
-        best = state["best"] if chosen == (self._comparable(), self.validated_on) else None
-        self.progress = Progress(state["step"], state["seconds"], best)
+        alike = state.get("validated_on") == self.validated_on
+        if not alike:
+            self.note(
+                f"{self.folder} is validated on other pictures or blurs than before step {state['step']}: the scores "
+                "do not compare, and it may have been trained on what is set aside now"
+            )
+        counts = alike and state.get("best_by") == self._comparable()
+        self.progress = Progress(state["step"], state["seconds"], state["best"] if counts else None)
+        return counts or state["best"] is None
+
+    def _keep_former_best(self) -> None:
+        """Copy the best weights so far, whose score does not count from here on, before others take their name."""
+        name = f"best-before-step-{self.progress.step}"
+        if self.accelerator.is_main_process and keep_best(self.folder, name):
+            self.note(
+                f"{self.folder}: the best score so far was measured otherwise and does not count; its weights are kept "
+                f"as weights/{name}.safetensors"
+            )
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         self.stop_requested = True

@@ -26,7 +26,7 @@ from deblur.networks.kernel_estimator import KernelEstimatorConfig
 from deblur.released import load_released, released_card
 from deblur.runs import create_run, describe_environment, runs_named, write_environment, write_yaml
 from deblur.training.checkpoint import load_checkpoint
-from deblur.training.sources import check_readable, files_of, hold_out, parse_source, without
+from deblur.training.sources import check_readable, files_of, hold_out, parse_source, shared_scenes, without
 from deblur.training.validation import blurred_here, pairs_from_files, with_paths
 from deblur.yaml_text import YamlError, parse_yaml, read_yaml
 
@@ -178,7 +178,7 @@ def read_sources(
     held: list[Example] = []
     for text in options.sharp:
         whole = parse_source("sharp", text)
-        source, split_off = hold_out(whole, options.hold_out, options.seed)
+        source, split_off = hold_out(whole, options.hold_out, options.seed, options.val_limit)
         if len(split_off) > 2 * max(1, options.hold_out * len(whole.examples)):
             note(
                 f"{whole.folder}: --hold-out sets aside {len(split_off)} of {len(whole.examples)} pictures, a scene by "
@@ -189,11 +189,21 @@ def read_sources(
     sources += [parse_source("pairs", text) for text in options.pairs]
     sources += [parse_source("frames", text) for text in options.frames]
     references = [parse_source("pairs", text, "--val-pairs") for text in options.val_pairs]
-    weighted = next((one for one in references if one.weight != 1), None)
+    given = [parse_source("sharp", text, "--val-sharp") for text in options.val_sharp or ()]
+    held += [example for one in given for example in one.examples]
+    weighted = next((one for one in (*references, *given) if one.weight != 1), None)
     if weighted is not None:
-        raise DeblurError(f"--val-pairs {weighted.folder}={weighted.weight:g}: sets are validated on without a weight")
+        option = "--val-pairs" if weighted.kind == "pairs" else "--val-sharp"
+        raise DeblurError(f"{option} {weighted.folder}={weighted.weight:g}: sets are validated on without a weight")
     aside = {file.resolve() for each in (held, *(one.examples for one in references)) for file in files_of(each)}
     sources = [without(source, aside) for source in sources]
+    both = shared_scenes([one for one in sources if one.kind == "pairs"], references)
+    if both:
+        more = f" and {len(both) - 1} more" if len(both) > 1 else ""
+        note(
+            f"--pairs and --val-pairs both hold pictures of the scene {both[0]}{more}, by their names: if it is one "
+            "place, what is validated on has been trained on"
+        )
     check_readable([*held, *(example for one in references for example in one.examples)], options.max_side)
     sets = [
         pairs_from_files(str(one.folder), _spread(one.examples, options.val_limit), options.val_side)

@@ -6,6 +6,7 @@ any step with the very crops and blurs that it would have had, and n processes s
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import sys
 import threading
@@ -15,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -24,10 +24,10 @@ from deblur.errors import DeblurError
 from deblur.pictures import list_pictures, match_pictures, picture_size, read_picture, scale_down, scaled_size
 from deblur.prepare.data_sets import SPLITS
 from deblur.prepare.placing import MANIFEST
-from deblur.scenes import by_numbers, scene_of, take_scenes
+from deblur.scenes import by_numbers, names_a_scene, scene_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 Kind = Literal["sharp", "pairs", "frames"]
 FEWEST_FRAMES = 5
@@ -84,7 +84,7 @@ def parse_source(kind: Kind, text: str, option: str = "") -> Source:
             Example(kind, (blurred, sharp)) for _, blurred, sharp in match_pictures(folder / "blur", folder / "sharp")
         ]
     elif kind == "sharp":
-        examples = [Example(kind, (file,)) for file in list_sharp(folder)]
+        examples = [Example(kind, (file,)) for file in list_sharp(folder, option)]
     else:
         videos: dict[Path, list[Path]] = {}
         for file in list_pictures(folder):
@@ -101,8 +101,8 @@ def parse_source(kind: Kind, text: str, option: str = "") -> Source:
     return Source(kind, folder, weight, tuple(examples))
 
 
-def list_sharp(folder: Path) -> list[Path]:
-    """The pictures below a folder that ``--sharp`` names, as ``list_pictures`` lists them.
+def list_sharp(folder: Path, option: str = "--sharp") -> list[Path]:
+    """The pictures below a folder that ``--sharp`` or another option names, as ``list_pictures`` lists them.
 
     Raises:
         DeblurError: as ``list_pictures``; or by where they lie some are blurred, beside the sharp ones of pairs, or are
@@ -117,16 +117,17 @@ def list_sharp(folder: Path) -> list[Path]:
     if both:
         place, more = folder.joinpath(*both[0]), f" (and {len(both) - 1} more)" if len(both) > 1 else ""
         raise DeblurError(
-            f"--sharp {folder}: {place}{more} holds blur/ beside sharp/, and what is blurred is not to be learnt as "
-            f"sharp; give {place / 'sharp'}, or as pairs: --pairs {place}"
+            f"{option} {folder}: {place}{more} holds blur/ beside sharp/, and what is blurred is not to be learnt as "
+            f"sharp; give {place / 'sharp'}, or as pairs: {option.replace('sharp', 'pairs')} {place}"
         )
     splits = [parts for parts in sorted(sharp) if parts and parts[-1] in SPLITS]
     for above in sorted({parts[:-1] for parts in splits}):
         place, found = folder.joinpath(*above), [split for split in SPLITS if (*above, split) in splits]
         if len(found) > 1 and (place / MANIFEST).is_file():
+            meant = "val" if option == "--val-sharp" and "val" in found else found[0]
             raise DeblurError(
-                f"--sharp {folder}: {place} was prepared as {', '.join(found)}, which are not to be mixed; give "
-                f"{place / found[0] / 'sharp'}"
+                f"{option} {folder}: {place} was prepared as {', '.join(found)}, which are not to be mixed; give "
+                f"{place / meant / 'sharp'}"
             )
     return files
 
@@ -138,24 +139,57 @@ def _refuse_whole_set(folder: Path, option: str) -> None:
         raise DeblurError(f"{option} {folder}: {folder / 'blur'} does not exist, {part / 'blur'} does; give {part}")
 
 
-def hold_out(source: Source, share: float, seed: int) -> tuple[Source, tuple[Example, ...]]:
+def hold_out(source: Source, share: float, seed: int, most: int | None = None) -> tuple[Source, tuple[Example, ...]]:
     """Split off about ``share`` of the pictures of a ``sharp`` source for validation, whichever they are by ``seed``.
 
     Whole scenes go, as far as names tell scenes: a frame whose neighbours are trained on tells what was memorised. At
-    least one goes and, of several, one stays.
+    least one goes and, of several, one stays. They go in an order by the seed and their names, so that a larger share
+    only adds scenes and a picture more or fewer hardly moves others: what a run was trained on must not be validated on
+    when it goes on. Scenes of more than a tenth of the pictures come last, the smallest first. No more than ``most``
+    scenes go, the number of pictures that are looked at: the others would be of no use.
     """
     scenes = _scenes_of(source)
     if share == 0 or len(source.examples) < 2:
         return source, ()
     sizes = Counter(scenes)
-    names = list(sizes)
-    order = np.random.Generator(np.random.PCG64([seed, len(names)])).permutation(len(names))
-    aside = set(take_scenes([names[index] for index in order], sizes, max(1, round(share * len(scenes)))))
+    aside = _first_scenes(sizes, share * len(scenes), len(sizes) if most is None else most, seed)
     kept, held = (
         tuple(example for example, scene in zip(source.examples, scenes, strict=True) if (scene in aside) is goes)
         for goes in (False, True)
     )
     return replace(source, examples=kept), held
+
+
+def _first_scenes(sizes: Mapping[str, int], wanted: float, most: int, seed: int) -> set[str]:
+    """At most ``most`` scenes that hold about ``wanted`` pictures, first in an order that depends on neither."""
+    small = sum(sizes.values()) / 10
+
+    def place(scene: str) -> tuple[float, bytes]:
+        digest = hashlib.sha256(f"{seed}\n{scene}".encode("utf-8", "surrogateescape")).digest()
+        return max(sizes[scene], small), digest
+
+    first, *others = sorted(sizes, key=place)
+    aside, taken = {first}, sizes[first]
+    for scene in others[: min(len(others), most) - 1]:
+        if taken + sizes[scene] / 2 >= wanted:  # with this one there would be too many by more than there lack
+            break
+        aside.add(scene)
+        taken += sizes[scene]
+    return aside
+
+
+def shared_scenes(sources: Iterable[Source], references: Iterable[Source]) -> list[str]:
+    """The scenes, by their names, of which both hold pictures; names that only count tell none."""
+    trained, validated = (
+        {scene_of(_key(example, one)) for one in each for example in one.examples} for each in (sources, references)
+    )
+    return sorted(scene for scene in trained & validated if names_a_scene(scene))
+
+
+def _key(example: Example, source: Source) -> str:
+    """The path below the folder of its kind, without suffix, that names an example's picture."""
+    folder = source.folder / "blur" if example.kind == "pairs" else source.folder
+    return example.files[0].relative_to(folder).with_suffix("").as_posix()
 
 
 def _scenes_of(source: Source) -> list[str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -210,10 +211,76 @@ def test_pictures_whose_names_tell_no_scenes_are_held_out_one_by_one(tmp_path, n
         save(tmp_path / f"{name.format(7 * number)}.png", np.zeros((8, 8, 3), np.uint8))
     source = parse_source("sharp", str(tmp_path))
     kept, held = hold_out(source, 0.15, seed=4)
-    # Runs that were begun before scenes were looked at go on with the pictures that they had.
-    order = np.random.Generator(np.random.PCG64([4, 20])).permutation(20)
-    assert held == tuple(source.examples[index] for index in sorted(order[:3]))
+    assert len(held) == 3
     assert len(kept.examples) == 17
+    assert hold_out(source, 0.15, seed=5)[1] != held
+
+
+def source_of(sizes):
+    """A source of scenes of so many frames each, as names tell them."""
+    files = [Path("videos", f"{scene}_{frame:04}.png") for scene, size in sizes.items() for frame in range(size)]
+    return Source("sharp", Path("videos"), 1.0, tuple(Example("sharp", (file,)) for file in files))
+
+
+def scenes_held(sizes, share, seed):
+    return {file.stem.partition("_")[0] for file in files_of(hold_out(source_of(sizes), share, seed)[1])}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_was_trained_on_is_not_held_out_when_pictures_come_or_go(seed):
+    sizes = {f"{letter}x": 1 + place % 3 for place, letter in enumerate("abcdefghijklmnopqrstuvwxyz")}
+    held = scenes_held(sizes, 0.1, seed)
+    assert len(held) > 1
+    assert scenes_held(sizes | {"newx": 1}, 0.1, seed) <= held | {"newx"}
+    for gone in set(sizes) - held:
+        assert scenes_held({scene: size for scene, size in sizes.items() if scene != gone}, 0.1, seed) <= held
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_larger_share_only_adds_to_what_is_held_out(seed):
+    sizes = {f"{letter}x": size for letter, size in zip("abcdefghij", (1, 9, 3, 30, 2, 2, 5, 1, 14, 1), strict=True)}
+    held = [scenes_held(sizes, share / 100, seed) for share in range(1, 101)]
+    assert all(fewer <= more for fewer, more in itertools.pairwise(held))
+    assert len(held[0]) == 1
+    assert held[-1] == set(sizes) - {"dx"}, "the largest stays to the last"
+
+
+def test_no_more_scenes_are_held_out_than_are_looked_at():
+    sizes = {f"{letter}x": 1 for letter in "abcdefghij"}
+    source = source_of(sizes)
+    held = [set(files_of(hold_out(source, 0.5, 2, most)[1])) for most in range(1, 8)]
+    assert [len(files) for files in held] == [1, 2, 3, 4, 5, 5, 5]
+    assert all(fewer <= more for fewer, more in itertools.pairwise(held))
+
+
+def test_what_is_held_out_beyond_the_limit_is_trained_on(folder):
+    options = build_parser().parse_args(["--hold-out", "0.75", "--val-blur", "shake:8", "--val-limit", "1"])
+    options.sharp = [str(folder / "sharp")]
+    (source,), (validated,) = read_sources(options, print)
+    assert len(source.examples) == 3
+    assert len(validated.pairs) == 1
+
+
+@pytest.mark.parametrize(
+    ("trained", "validated", "told"),
+    [
+        ("GOPR0372_07_00_000001", "GOPR0372_07_00_000002", "GOPR0372"),
+        ("kitchen/0001", "kitchen/0002", "kitchen"),
+        ("GOPR0372_07_00_000001", "GOPR0384_07_00_000001", ""),
+        ("IMG_0001", "IMG_0002", ""),
+        ("000001", "000001", ""),
+    ],
+)
+def test_a_scene_that_is_trained_and_validated_on_is_told_of(tmp_path, trained, validated, told):
+    for part, name in (("train", trained), ("val", validated)):
+        for side in ("blur", "sharp"):
+            save(tmp_path / part / side / f"{name}.png", np.full((70, 70, 3), len(part), np.uint8))
+    options = build_parser().parse_args(["--val-blur", "shake:8"])
+    options.pairs, options.val_pairs = [str(tmp_path / "train")], [str(tmp_path / "val")]
+    notes = []
+    read_sources(options, notes.append)
+    scenes = [note.partition("of the scene ")[2].partition(",")[0] for note in notes]
+    assert scenes == ([told] if told else [])
 
 
 def test_a_scene_that_is_much_more_than_the_share_is_told_of(folder):
@@ -246,6 +313,25 @@ def test_what_is_validated_on_is_trained_on_nowhere(folder):
     options.pairs = options.val_pairs = [str(folder / "pairs")]
     with pytest.raises(DeblurError, match="pairs: all of it is validated on"):
         read_sources(options, print)
+
+
+def test_sharp_pictures_to_validate_on_are_blurred_and_trained_on_nowhere(prepared):
+    options = build_parser().parse_args(["--hold-out", "0", "--val-blur", "shake:8"])
+    options.sharp = [str(prepared / "sharp")]
+    options.val_sharp = [str(prepared / "photos" / "val" / "sharp")]
+    (source,), (validated,) = read_sources(options, print)
+    assert len(source.examples) == 3, "val/sharp is linked to one of the four"
+    assert (validated.name, len(validated.pairs)) == ("shake:8", 1)
+    options.val_sharp = [f"{prepared / 'photos' / 'val' / 'sharp'}=2"]
+    with pytest.raises(DeblurError, match=r"--val-sharp .*=2: sets are validated on without a weight"):
+        read_sources(options, print)
+    options.val_sharp = [str(prepared / "photos")]
+    with pytest.raises(DeblurError, match=r"^--val-sharp .* not to be mixed; give .*photos/val/sharp$"):
+        read_sources(options, print)
+
+
+def test_records_of_before_an_option_agree_with_its_default():
+    assert build_parser().get_default("val_sharp") is None
 
 
 def test_a_video_goes_on_behind_a_frame_that_is_validated_on(tmp_path):

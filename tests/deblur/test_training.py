@@ -31,11 +31,12 @@ from deblur.metrics import psnr
 from deblur.networks import build, config_from_dict
 from deblur.networks.mstsgm import MSTSGM
 from deblur.released import load_released
-from deblur.train import build_parser, main, parse_training_args
+from deblur.train import build_parser, describe, main, parse_training_args
 from deblur.training.checkpoint import load_checkpoint, save_checkpoint
 from deblur.training.loop import Trainer, train
 from deblur.training.schedule import Progress
 from deblur.training.setup import find_resumable, network_config, network_name
+from deblur.training.sources import hold_out, parse_source
 from deblur.training.validation import ValidationSet, sets_digest
 
 TINY = ["--network", "mstsgm-nano", "--set", "widths=[16,20,24]", "encoder_blocks=[1,1,1]", "decoder_blocks=[1,1,1]"]
@@ -607,6 +608,38 @@ def test_a_best_score_on_other_pictures_is_none(tmp_path, photos):
     assert Trainer(parse_training_args(build_parser(), again), None).progress.best is None
 
 
+def test_a_best_that_no_longer_counts_is_kept_and_told_of(tmp_path, photos, capsys):
+    given = arguments(tmp_path, photos)
+    assert main([*given, "--steps", "1", "--val-blur", "none"]) == 0
+    run = tmp_path / "runs" / "train" / "deblur"
+    before = (run / "weights" / "best.safetensors").read_bytes()
+    capsys.readouterr()
+    assert main([*given, "--steps", "2", "--resume", "auto", "--val-blur", "shake:28"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    told = f"{run} is validated on other pictures or blurs than before step 1: the scores do not compare"
+    assert sum(line.startswith(told) for line in lines) == 1
+    assert sum("weights are kept as weights/best-before-step-1.safetensors" in line for line in lines) == 1
+    assert (run / "weights" / "best.safetensors").read_bytes() != before
+    kept = run / "weights" / "best-before-step-1.safetensors"
+    assert kept.read_bytes() == before
+    assert load_released(kept)[1]["scores"]["validation"].keys() == {"shake:8", "none"}
+    assert main([*given, "--steps", "3", "--resume", "auto", "--val-blur", "shake:28"]) == 0
+    assert "before step" not in capsys.readouterr().err
+    assert len(list((run / "weights").glob("best*.json"))) == 2
+
+
+def test_a_photograph_more_is_told_of_where_it_changes_what_is_held_out(tmp_path, photos, capsys):
+    assert main([*arguments(tmp_path, photos), "--steps", "1"]) == 0
+    held = hold_out(parse_source("sharp", str(photos)), 0.05, 0)[1][0].files[0]
+    Image.fromarray(photographs.astronaut()[:120, :180]).save(photos / "another.png")
+    again = ["--resume", str(tmp_path / "runs" / "train" / "deblur"), "--steps"]
+    assert main([*again, "2"]) == 0
+    assert "validated on other pictures" not in capsys.readouterr().err
+    held.unlink()
+    assert main([*again, "3"]) == 0
+    assert "validated on other pictures" in capsys.readouterr().err
+
+
 def test_a_best_distance_to_another_teacher_is_none(tmp_path, photos):
     def trainer(teacher, *more):
         options = build_parser().parse_args(arguments(tmp_path, photos, "--steps", "1", *more))
@@ -708,12 +741,12 @@ def test_usage_errors_exit_2(given, capsys):
         (["--frames", "x", "--highlight-share", "0.5"], "--highlight-share", "--sharp"),
         (["--pairs", "x", "--path-share=0.5"], "--path-share", "--sharp"),
         (["--pairs", "x", "--noise", "2"], "--noise", "--sharp or --frames"),
-        (["--pairs", "x", "--val-pairs", "y", "--val-blur", "shake:8"], "--val-blur", "--sharp"),
-        (["--sharp", "x", "--hold-out", "0", "--val-side", "99"], "--val-side", "--val-pairs, or --sharp"),
+        (["--pairs", "x", "--val-pairs", "y", "--val-blur", "shake:8"], "--val-blur", "--val-sharp, or --sharp"),
+        (["--sharp", "x", "--hold-out", "0", "--val-side", "99"], "--val-side", "--val-pairs, --val-sharp, or --sharp"),
         (["--sharp", "x", "--optimizer", "adam", "--weight-decay", "0.1"], "--weight-decay", "--optimizer adamw"),
         (["--sharp", "x", "--schedule", "halving", "--warmup", "0.1"], "--warmup", "--schedule cosine"),
         (["--sharp", "x", "--network", "estimator", "--content", "2"], "--content", "a --network that restores"),
-        (["--sharp", "x", "--hold-out", "0", "--samples", "2"], "--samples", "--val-pairs, or --sharp"),
+        (["--sharp", "x", "--hold-out", "0", "--samples", "2"], "--samples", "--val-pairs, --val-sharp, or --sharp"),
         (["--sharp", "x", "--network", "mimo-unet", "--smoothness", "1"], "--smoothness", "TCN, whose virtual frames"),
         (["--sharp", "x", "--set", "tcn=false", "--smoothness", "1"], "--smoothness", "TCN, whose virtual frames"),
     ],
@@ -769,13 +802,24 @@ def test_committed_recipes_are_read(name):
         assert tuple(getattr(options, key) for key in [*keys.split(), "smoothness", "steps"]) == published
 
 
-def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path, photos):
-    common = ["--steps", "1", "--schedule", "constant", "--set", *TINY[3:], "eagr=false"]
-    for name, parts in (("whole", "1"), ("parts", "2")):
-        train(build_parser().parse_args(arguments(tmp_path, photos, *common, "--name", name, "--accumulate", parts)))
-    runs = tmp_path / "runs" / "train"
-    whole, parts = weights_of(runs / "whole"), weights_of(runs / "parts")
-    assert np.mean([(whole[name] - parts[name]).abs().mean().item() for name in whole]) < 1e-5
+def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path, photos, monkeypatch):
+    # The gradients themselves: Adam's first step is as long whatever their scale.
+    common = ["--steps", "1", "--clip", "0", "--set", *TINY[3:], "eagr=false"]
+    found = {}
+    for parts in ("1", "2"):
+        given = arguments(tmp_path, photos, *common, "--name", parts, "--accumulate", parts)
+        trainer = Trainer(build_parser().parse_args(given), None)
+
+        def keep(trainer=trainer, parts=parts):
+            named = trainer.bare.named_parameters()
+            found[parts] = {name: each.grad.clone() for name, each in named if each.grad is not None}
+
+        monkeypatch.setattr(trainer.optimizer, "step", keep)
+        trainer.run()
+    assert found["1"].keys() == found["2"].keys()
+    assert sum(gradient.abs().sum() for gradient in found["1"].values()) > 0
+    for name, whole in found["1"].items():
+        torch.testing.assert_close(found["2"][name], whole, rtol=1e-3, atol=1e-5 + 1e-3 * whole.abs().max().item())
 
 
 def test_a_state_that_is_none_is_refused(tmp_path):
@@ -809,6 +853,82 @@ def test_a_step_is_as_long_as_the_schedule_and_the_clip_say(tmp_path, photos, mo
     assert rates == [trainer.schedule.rate(done / 4) for done in range(4)]
     assert rates[-1] < rates[0]
     assert max(norms) <= 1.01e-3
+
+
+def test_the_learning_rate_of_a_row_is_that_of_its_last_step(tmp_path, photos):
+    given = arguments(tmp_path, photos, "--steps", "4", "--log-every", "2", "--learning-rate", "0.01")
+    trainer = Trainer(build_parser().parse_args(given), None)
+    trainer.run()
+    rates = [float(row["value"]) for row in rows_of(trainer.folder) if row["name"] == "learning_rate"]
+    assert rates == pytest.approx([trainer.schedule.rate(1 / 4), trainer.schedule.rate(3 / 4)], rel=1e-5)
+
+
+def test_who_stops_before_the_first_validation_has_weights_that_load(tmp_path, photos):
+    trainer = Trainer(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "9")), None)
+    step = trainer._step
+
+    def stopped():
+        trainer.stop_requested = trainer.progress.step == 1
+        return step()
+
+    trainer._step = stopped
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    last = trainer.folder / "weights" / "last.safetensors"
+    card = load_released(last)[1]
+    assert (card["steps"], card["scores"]) == (2, {"validation": {}})
+    assert Deblurrer.load(last, device="cpu")(photographs.astronaut()[:50, :70]).shape == (50, 70, 3)
+    assert not (trainer.folder / "weights" / "best.safetensors").exists()
+
+
+def test_scores_of_the_last_weights_stay_where_no_step_came_behind_them(tmp_path, photos, begun):
+    last = begun / "weights" / "last.json"
+    before = last.read_bytes()
+    trainer = Trainer(parse_training_args(build_parser(), ["--resume", str(begun), "--steps", "9"]), None)
+    trainer.stop_requested = True
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    assert last.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--max-minutes", "1e-6"], "minute 0.0[0-9]* of --max-minutes 1e-06 reached; to go on give a larger --max-mi"),
+        (["--steps", "1"], "step 1 of --steps 1 reached; to go on give a larger --steps"),
+        (["--steps", "1", "--max-minutes", "1e-6"], "step 1 of .* and minute .* give a larger --steps and --max-min"),
+    ],
+)
+def test_a_limit_that_leaves_nothing_to_train_is_told_of(begun, capsys, given, told):
+    assert main(["--resume", str(begun), "--steps", "7", *given]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "nothing is left to train" in line]
+    assert len(lines) == 1
+    assert re.search(told, lines[0])
+    assert load_checkpoint(begun / "weights" / "state.pt")["step"] == 1
+
+
+def test_a_run_that_has_steps_left_says_nothing_of_limits(begun, capsys):
+    assert main(["--resume", str(begun), "--steps", "2"]) == 0
+    assert "nothing is left to train" not in capsys.readouterr().err
+
+
+def test_a_run_that_validates_on_nothing_says_so_and_names_its_last_weights(tmp_path, photos, capsys):
+    metrics = train(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "1", "--hold-out", "0")))
+    assert capsys.readouterr().err.count("nothing is validated on: ") == 1
+    assert describe(metrics).endswith("/weights/last.safetensors")
+    assert describe(metrics | {"validation": {"a": {"input": 1.0, "restored": 2.0}}}).endswith("/best.safetensors")
+
+
+def test_where_there_is_no_run_that_is_said_before_pictures_are_read(tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(b"no picture")
+    (tmp_path / "c.yaml").write_text(f"steps: 1\nsharp: {tmp_path / 'photos'}\n")
+    assert main([*QUICK, "--config", str(tmp_path / "c.yaml"), "--resume", str(tmp_path / "rnu")]) == 1
+    assert f"--resume {tmp_path / 'rnu'}: no weights/state.pt there" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stopped:
+        main(["--resume", str(tmp_path / "rnu")])
+    assert stopped.value.code == 2
+    assert f"--resume {tmp_path / 'rnu'} names no run" in capsys.readouterr().err
 
 
 def test_where_a_detector_teaches_the_best_weights_are_the_nearest(tmp_path, photos, monkeypatch):

@@ -9,7 +9,7 @@ import yaml
 
 from deblur.errors import DeblurError
 from deblur.train import parse_training_args
-from experiments.ablation import VARIANTS, build_parser, default_variants, main, variant_options
+from experiments.ablation import VARIANTS, build_parser, default_variants, main, plot, variant_options
 
 
 def test_variants_share_all_but_one_thing(tmp_path):
@@ -158,6 +158,20 @@ def test_an_ablation_says_that_it_found_none_to_go_on_with(training_arguments, t
     assert told in capsys.readouterr().err
     assert main(given) == 0
     assert "is a new one" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("data", [["--pairs", "x"], ["--sharp", "x", "--hold-out", "0"]])
+def test_an_ablation_that_would_measure_nothing_is_refused(tmp_path, capsys, data):
+    assert main(["--steps", "1", *data, "--output", str(tmp_path / "runs")]) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("error: nothing is validated on, which is all that an ablation compares: give --val-pairs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_gain_that_is_none_leaves_no_bar(tmp_path):
+    rows = [{"variant": "full", "gain a": 0.5, "gain b": None}, {"variant": "no-tcn", "gain a": None, "gain b": None}]
+    plot(pd.DataFrame(rows), tmp_path)
+    assert (tmp_path / "ablation.png").stat().st_size > 1000
 
 
 def test_every_part_of_the_paper_can_be_switched_off():

@@ -40,6 +40,7 @@ def test_a_blend_lies_between_its_two_and_says_so_when_it_is_released(trainings,
     assert card["blend"]["share"] == 0.25
     assert card["blend"]["with"]["steps"] == 0
     assert card["blend"]["with"]["sha256"] == load_released(trainings[0])[1]["sha256"]
+    assert card["blend"]["of_sha256"] == load_released(trainings[1])[1]["sha256"]
     assert card["scores"]["validation"] == {}  # neither training's are the blend's
 
 
