@@ -12,9 +12,9 @@ import shlex
 import signal
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from accelerate import Accelerator
@@ -54,6 +54,7 @@ from deblur.training.validation import DISTANCE, PSNR, sets_digest, validate
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
     from pathlib import Path
     from types import FrameType
 
@@ -117,14 +118,6 @@ class Trainer:
         self.crops = parse_crops(options.crop)
         self.schedule = Schedule(options.schedule, options.learning_rate, options.warmup)
         self.weights = LossWeights(options.content, options.frequency, options.smoothness)
-        mix = BlurMix(
-            tuple(parse_blur_range(text) for text in options.blur),
-            options.srgb_share,
-            options.noise,
-            options.jpeg_share,
-            options.highlight_share,
-            options.rolling_share,
-        )
         self.config, self.bare = _new_network(options)
         if feature_distance is not None and isinstance(self.bare, KernelEstimator):
             raise DeblurError("a detector teaches what restores pictures: leave --detector-loss out for an estimator")
@@ -137,14 +130,12 @@ class Trainer:
             )
         self.store = PictureStore(self.device, options.memory_gb * 1e9, options.max_side)
         workers = workers_beside(self.device, processes) if options.workers is None else options.workers
-        recipe = Recipe(mix, options.quarter_turns, options.path_share)
+        recipe = Recipe(_mix(options), options.quarter_turns, options.path_share)
         self.planner = Planner(self._draw, self.store.size_of, recipe, workers)
         self.loader = BatchLoader(self._make_batch, self.device, ahead=pays_ahead(self.device))
 
         self.bare = self.bare.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        kind = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
-        decay = options.weight_decay if options.optimizer == "adamw" else 0.0
-        optimizer = kind(self.bare.parameters(), lr=options.learning_rate, betas=(0.9, 0.999), weight_decay=decay)
+        optimizer = _optimizer(options, self.bare)
         self.ema = AveragedWeights(self.bare, options.ema)
         if options.compile:
             learning: nn.Module = self.bare.network if isinstance(self.bare, GuidedNetwork) else self.bare
@@ -175,58 +166,14 @@ class Trainer:
             file=sys.stderr,
             mininterval=5,
         )
-        handlers = {number: signal.signal(number, self._ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        scores = None
         began = progress.step
         self._note_what_is_over()
-        try:
-            clock = time.perf_counter()
-            while self._goes_on():
-                crop = crop_at(self.crops, self._share())
-                terms, waited, files = self._step()
-                progress.step += 1
-                scores = None
-                self.guard.add(progress.step, terms, files)
-                logs, validates, saves = (
-                    progress.step % every == 0
-                    for every in (options.log_every, options.validate_every, options.checkpoint_every)
-                )
-                # Waiting for a GPU at every step would leave it idle while the next one is prepared.
-                if self.device.type == "cpu" or logs or validates or saves:
-                    synchronize(self.device)
-                    self.guard.check()
-                elapsed = time.perf_counter() - clock
-                clock += elapsed
-                progress.seconds += elapsed
-                bar.update()
-                self.log.count(terms, elapsed, waited, options.batch, crop)
-                if logs:
-                    rate = self.optimizer.param_groups[0]["lr"]  # of the step that was made, not of the next
-                    self.log.write(progress.step, progress.seconds / 60, rate, _restorer(self.ema.module))
-                if validates:
-                    scores = self._validate()
-                elif saves:
-                    self._save()
-                if logs or validates or saves:
-                    clock = time.perf_counter()
+        with self._stopped_by_signals(), bar, closing(self):
+            scores = self._train(bar)
             if self.stop_requested:
-                self._save()
-                if scores is None:
-                    self._release_unscored(began)
-                self.accelerator.wait_for_everyone()
-                again = shlex.join(["--resume", str(self.folder)])
-                says = [f"saved at step {progress.step}; go on with {again}"] * self.accelerator.is_main_process
-                raise KeyboardInterrupt(*says)
+                self._stop(began, scores)
             if scores is None:
                 scores = self._validate()
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-            bar.close()
-            self.log.close()
-            self.loader.close()
-            self.planner.close()
-            self.store.close()
         metrics = {
             "run": str(self.folder),
             "step": progress.step,
@@ -240,6 +187,71 @@ class Trainer:
             write_json(self.folder / "metrics.json", metrics)
         self.accelerator.end_training()
         return metrics
+
+    def close(self) -> None:
+        """Let go of what works beside the steps."""
+        for helper in (self.log, self.loader, self.planner, self.store):
+            helper.close()
+
+    @contextmanager
+    def _stopped_by_signals(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM ask to stop after the step at work."""
+        handlers = {number: signal.signal(number, self._ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    def _train(self, bar: tqdm[NoReturn]) -> dict[str, dict[str, float | None]] | None:
+        """Make all steps that are left; returns the scores of the last one, None where it was not validated."""
+        options, progress = self.options, self.progress
+        scores = None
+        clock = time.perf_counter()
+        while self._goes_on():
+            crop = crop_at(self.crops, self._share())
+            terms, waited, files = self._step()
+            progress.step += 1
+            scores = None
+            self.guard.add(progress.step, terms, files)
+            logs, validates, saves = (
+                progress.step % every == 0
+                for every in (options.log_every, options.validate_every, options.checkpoint_every)
+            )
+            # Waiting for a GPU at every step would leave it idle while the next one is prepared.
+            if self.device.type == "cpu" or logs or validates or saves:
+                synchronize(self.device)
+                self.guard.check()
+            elapsed = time.perf_counter() - clock
+            clock += elapsed
+            progress.seconds += elapsed
+            bar.update()
+            self.log.count(terms, elapsed, waited, options.batch, crop)
+            if logs:
+                rate = self.optimizer.param_groups[0]["lr"]  # of the step that was made, not of the next
+                self.log.write(progress.step, progress.seconds / 60, rate, _restorer(self.ema.module))
+            if validates:
+                scores = self._validate()
+            elif saves:
+                self._save()
+            if logs or validates or saves:
+                clock = time.perf_counter()
+        return scores
+
+    def _stop(self, began: int, scores: object) -> NoReturn:
+        """Save what somebody asked to stop, and say how to go on.
+
+        Args:
+            began: the step that this sitting began with.
+            scores: of the last step; None where it was not validated.
+        """
+        self._save()
+        if scores is None:
+            self._release_unscored(began)
+        self.accelerator.wait_for_everyone()
+        again = shlex.join(["--resume", str(self.folder)])
+        says = [f"saved at step {self.progress.step}; go on with {again}"] * self.accelerator.is_main_process
+        raise KeyboardInterrupt(*says)
 
     def _note_what_is_over(self) -> None:
         """Say which limit leaves nothing to train."""
@@ -437,6 +449,23 @@ class Trainer:
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         self.stop_requested = True
+
+
+def _mix(options: argparse.Namespace) -> BlurMix:
+    return BlurMix(
+        tuple(parse_blur_range(text) for text in options.blur),
+        options.srgb_share,
+        options.noise,
+        options.jpeg_share,
+        options.highlight_share,
+        options.rolling_share,
+    )
+
+
+def _optimizer(options: argparse.Namespace, network: nn.Module) -> torch.optim.Optimizer:
+    kind = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
+    decay = options.weight_decay if options.optimizer == "adamw" else 0.0
+    return kind(network.parameters(), lr=options.learning_rate, betas=(0.9, 0.999), weight_decay=decay)
 
 
 def _new_network(options: argparse.Namespace) -> tuple[NetworkConfig, nn.Module]:
