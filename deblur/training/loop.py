@@ -100,7 +100,7 @@ class Trainer:
         self.feature_distance = feature_distance
         self.teacher = teacher
         check_training(options)
-        find_resumable(options)  # or a mistyped folder would be refused after all pictures have been read
+        resumable = find_resumable(options)  # or a mistyped folder would be refused after all pictures have been read
         self.accelerator = _accelerator(options)
         self.note = partial(self.accelerator.print, file=sys.stderr)
         # Pictures are read and batches made in other threads.
@@ -142,7 +142,7 @@ class Trainer:
             learning.compile()
         self.progress = Progress()
         fill_store(self.store, self.sources, options.max_side)
-        self.folder, state = open_run(options, self.accelerator)
+        self.folder, state = open_run(options, resumable, self.accelerator)
         self.validated_on = sets_digest(self.sets)
         counts = state is None or self._restore(optimizer, state)
         self.log = TrainingLog(self.folder, self.progress.step, options.tensorboard, self.accelerator.is_main_process)

@@ -236,17 +236,23 @@ def _spread(examples: Sequence[Example], count: int) -> Sequence[Example]:
     return [examples[index * len(examples) // count] for index in range(count)] if count < len(examples) else examples
 
 
-def open_run(options: argparse.Namespace, accelerator: Accelerator) -> tuple[Path, dict[str, Any] | None]:
+def open_run(
+    options: argparse.Namespace, resumable: Path | None, accelerator: Accelerator
+) -> tuple[Path, dict[str, Any] | None]:
     """A new run folder, or the one to resume with its training state; the same on every process.
 
+    Args:
+        options: of training.
+        resumable: as ``find_resumable`` found it.
+        accelerator: of this process.
+
     Raises:
-        DeblurError: there is nothing to resume, or what is there is no training state.
+        DeblurError: what is there to resume is no training state.
     """
     found: list[Path | None] = [None, None]  # the folder, and the training state in it if the run goes on
     if accelerator.is_main_process:
-        folder = find_resumable(options)
-        if folder is not None:
-            found = [folder, folder / "weights" / "state.pt"]
+        if resumable is not None:
+            found = [resumable, resumable / "weights" / "state.pt"]
         else:
             found[0] = folder = create_run("train", options.name, options.output)
             (folder / "weights").mkdir()

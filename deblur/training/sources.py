@@ -181,22 +181,23 @@ def _first_scenes(sizes: Mapping[str, int], wanted: float, most: int, seed: int)
 def shared_scenes(sources: Iterable[Source], references: Iterable[Source]) -> list[str]:
     """The scenes, by their names, of which both hold pictures; names that only count tell none."""
     trained, validated = (
-        {scene_of(_key(example, one)) for one in each for example in one.examples} for each in (sources, references)
+        {_scene(example, one) for one in each for example in one.examples} for each in (sources, references)
     )
     return sorted(scene for scene in trained & validated if names_a_scene(scene))
 
 
-def _key(example: Example, source: Source) -> str:
-    """The path below the folder of its kind, without suffix, that names an example's picture."""
+def _scene(example: Example, source: Source) -> str:
+    """The scene of an example, as far as the path below the folder of its kind tells it."""
     folder = source.folder / "blur" if example.kind == "pairs" else source.folder
-    return example.files[0].relative_to(folder).with_suffix("").as_posix()
+    return scene_of(example.files[0].relative_to(folder).with_suffix("").as_posix())
 
 
 def _scenes_of(source: Source) -> list[str]:
     """The scene of each example; every picture is one where their names tell no two scenes apart."""
-    files = [example.files[0].relative_to(source.folder) for example in source.examples]
-    scenes = [scene_of(file.with_suffix("").as_posix()) for file in files]
-    return scenes if len(set(scenes)) > 1 else [str(file) for file in files]
+    scenes = [_scene(example, source) for example in source.examples]
+    if len(set(scenes)) > 1:
+        return scenes
+    return [str(example.files[0].relative_to(source.folder)) for example in source.examples]
 
 
 def without(source: Source, files: Collection[Path]) -> Source:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -19,7 +20,6 @@ from detection.types import Detections
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -147,6 +147,19 @@ def photos(tmp_path: Path) -> Path:
 def document(capsys: pytest.CaptureFixture[str]) -> Callable[[], dict[str, Any]]:
     """Reads the one JSON document on stdout."""
     return lambda: json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Checks that a mistake was told in one line, with these words in it, and that it left no run behind."""
+
+    def check(says: str) -> None:
+        error = capsys.readouterr().err
+        assert says in error
+        assert error.count("\n") == 1
+        assert not Path("runs").exists()
+
+    return check
 
 
 @pytest.fixture

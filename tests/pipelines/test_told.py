@@ -198,15 +198,12 @@ RECORD = "t,wx,wy,wz\n0,0,0,0\n1,0,0,0\n"
     ],
 )
 def test_times_that_are_none_are_refused_in_one_line(
-    photos: Path, times: str, says: str, capsys: pytest.CaptureFixture[str]
+    photos: Path, times: str, says: str, refused: Callable[[str], None]
 ) -> None:
     Path("drive.csv").write_text(RECORD)
     Path("t.csv").write_text(f"picture,opened,closed\n{times}")
     assert main(["photos", "--motion", "drive.csv", "--exposures", "t.csv", "--focal-length", "100"]) == 1
-    error = capsys.readouterr().err
-    assert says in error
-    assert error.count("\n") == 1
-    assert not Path("runs").exists()
+    refused(says)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +229,7 @@ def test_what_tells_no_path_is_refused_before_anything_is_loaded(
     given: list[str],
     says: str,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    refused: Callable[[str], None],
 ) -> None:
     import deblur
 
@@ -245,10 +242,7 @@ def test_what_tells_no_path_is_refused_before_anything_is_loaded(
     Path("t.csv").write_text(times)
     Path("utf-16.csv").write_text(times, encoding="utf-16")
     assert main(["photos", "--motion", *given]) == 1
-    error = capsys.readouterr().err
-    assert says in error
-    assert error.count("\n") == 1
-    assert not Path("runs").exists()
+    refused(says)
 
 
 @pytest.mark.parametrize(
