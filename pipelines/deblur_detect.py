@@ -45,6 +45,10 @@ FOR_A_DEBLURRER = {"full_size": False, "trust_motion": False} | dict.fromkeys(
 """Options that mean nothing without one, and what they are where they are not given."""
 LEAST_BELIEVED = 0.35  # a right path comes to .7 in the median of pictures, one of another moment to .2
 DOUBTS = ": the pictures speak against them, so check clock, axes and focal length (docs/camera-path.md)"
+CALIBRATE = (
+    ", which are turned by 180 degrees: pictures come out sharper the other way round, so correct the signs "
+    "of --motion, or let pipelines.calibrate_gyro find a gyroscope's axes (docs/camera-path.md)"
+)
 
 EXAMPLES = """\
 examples:
@@ -269,6 +273,7 @@ def _load(args: argparse.Namespace) -> _Loaded:
 
 def _run(args: argparse.Namespace, loaded: _Loaded, folder: Path, account: Account, log: TextIO) -> None:
     """Process the sources, and write and print what came of it, also after Ctrl-C and SIGTERM."""
+    from deblur.exposure.way_round import WayRound
     from deblur.naming import parse_deblurrer
     from pipelines.account import json_pieces
     from pipelines.chain import DeblurDetect
@@ -280,7 +285,9 @@ def _run(args: argparse.Namespace, loaded: _Loaded, folder: Path, account: Accou
     coco = CocoSink(loaded.detector.class_names) if "coco" in kinds else None
     chain = DeblurDetect(loaded.deblurrer, loaded.detector, fuse=loaded.fuse, confidence=loaded.confidence)
     searches = parse_deblurrer(args.deblurrer).searches
-    process = Process(chain, pictures, coco, account, log, loaded.motions, searches=searches)
+    told = loaded.motions is not None
+    way_round = WayRound(loaded.device) if told else None
+    process = Process(chain, pictures, coco, account, log, loaded.motions, way_round, searches=searches)
     for note in loaded.notes:
         process.say(note)
     is_whole = False
@@ -298,7 +305,8 @@ def _run(args: argparse.Namespace, loaded: _Loaded, folder: Path, account: Accou
                 print(piece, end="")
             print(flush=True)
         else:
-            print_summary(account.tally, document["run"], told=loaded.motions is not None)
+            turned = way_round is not None and way_round.turned
+            print_summary(account.tally, document["run"], told=told, turned=turned)
     if account.tally.n_failed:
         process.say(f"{account.tally.n_failed} of {account.n_added} failed:")
         for error in account.errors():
@@ -326,13 +334,14 @@ def _document(loaded: _Loaded, folder: Path, tally: Tally, limit: int | None, *,
     return document
 
 
-def print_summary(tally: Tally, results: str, *, told: bool) -> None:
+def print_summary(tally: Tally, results: str, *, told: bool, turned: bool) -> None:
     """What was found, for a person, on stdout.
 
     Args:
         tally: what the pictures come to.
         results: the run's folder.
         told: whether paths were told, which may be mistaken, rather than searched for.
+        turned: whether they turned out to be the wrong way round.
     """
     from pipelines.account import counted
 
@@ -341,18 +350,19 @@ def print_summary(tally: Tally, results: str, *, told: bool) -> None:
     if tally.n_stills > len(tally.stills):
         print(f"... and {tally.n_stills - len(tally.stills)} more pictures")
     print(f"{tally.n_ok} done, found in all: {counted(tally.found)}")
-    print(_summary_of_paths(tally, told=told), end="")
+    print(_summary_of_paths(tally, told=told, turned=turned), end="")
     print(f"results: {results}")
 
 
-def _summary_of_paths(tally: Tally, *, told: bool) -> str:
+def _summary_of_paths(tally: Tally, *, told: bool, turned: bool) -> str:
     """How far camera paths were believed, in a line; nothing where none was told or searched for."""
     mean = tally.believed / tally.n_believed if tally.n_believed else 0.0
     if not told and tally.n_paths:
         came = f", and {mean:.0%} of what was restored there came of it" if tally.n_believed else ""
         return f"a camera path was found in {tally.n_believed} of {tally.n_paths} pictures{came}\n"
     if tally.n_believed:
-        return f"of what was restored {mean:.0%} came of the camera's paths{DOUBTS * (mean < LEAST_BELIEVED)}\n"
+        doubts = CALIBRATE if turned else DOUBTS * (mean < LEAST_BELIEVED)
+        return f"of what was restored {mean:.0%} came of the camera's paths{doubts}\n"
     return ""
 
 

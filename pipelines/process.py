@@ -35,12 +35,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deblur.exposure.paths import CameraPath
+    from deblur.exposure.way_round import WayRound
     from pipelines.account import Account, Entry
     from pipelines.chain import DeblurDetect, DeblurDetectResult
     from pipelines.motions import Motions
     from pipelines.sinks import CocoSink, PictureSink
     from pipelines.sources import Item, Source
 
+TURNED = "pictures come out sharper along their paths turned by 180 degrees: the signs of --motion are wrong"
 READ_AHEAD = 2  # pictures; the network is the slow part, so more would only take memory
 WRITERS = min(4, os.cpu_count() or 1)
 
@@ -56,6 +58,7 @@ class Process:
         account: Account,
         log: TextIO,
         motions: Motions | None = None,
+        way_round: WayRound | None = None,
         *,
         searches: bool = False,
     ) -> None:
@@ -68,6 +71,7 @@ class Process:
             account: gets one entry a picture or frame that is done, in order.
             log: gets one line a picture.
             motions: the camera's paths, where they are known.
+            way_round: looks at the first pictures whether these are turned, which is said as soon as it is sure.
             searches: whether the chain searches for them where they are not.
         """
         self._chain = chain
@@ -76,6 +80,7 @@ class Process:
         self._account = account
         self._log = log
         self._motions = motions
+        self._way_round = way_round
         self._searches = searches
 
     def say(self, line: str) -> None:
@@ -126,6 +131,8 @@ class Process:
             written = None if item.frame is None else self._submit(item, None, entry, writers)
             self._account.add(entry, written)
             return
+        if path is not None:
+            self._look_which_way_round(item.picture, path)
         if self._motions is not None or self._searches:
             entry["path_believed"] = None if result.believed is None else round(result.believed, 3)
         entry["detections"] = detection_entries(result.detections)
@@ -151,6 +158,13 @@ class Process:
                 raise
             height, width = picture.shape[:2]
             raise DeblurError(f"not enough memory for {width}x{height} pixels: scale the picture down") from error
+
+    def _look_which_way_round(self, picture: NDArray[np.uint8], path: CameraPath) -> None:
+        if self._way_round is None or not self._way_round.wanted:
+            return
+        self._way_round.look(picture, path)
+        if self._way_round.turned:
+            self.say(f"{TURNED} (docs/camera-path.md)")
 
     def _submit(
         self, item: Item, result: DeblurDetectResult | None, entry: Entry, writers: WriteBehind

@@ -18,10 +18,11 @@ import numpy as np
 import torch
 
 from deblur.errors import DeblurError
-from deblur.exposure.deconvolution import CALM, KNOWN, Deconvolution, density
+from deblur.exposure.deconvolution import CALM, KNOWN
 from deblur.exposure.kernels import KERNEL, exposure_along, half_turned
 from deblur.exposure.path_files import RATES, clock
 from deblur.exposure.spectra import luma
+from deblur.exposure.way_round import filters_by, log_density, sparser_than_turned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from deblur.exposure.kernels import Exposure
     from deblur.exposure.path_files import Record
     from deblur.exposure.paths import CameraPath
     from deblur.networks.kernel_estimator import KernelEstimator
@@ -43,7 +45,6 @@ _REFINEMENTS = (  # factors of the focal length, then seconds, around what was f
     (np.linspace(0.9, 1.1, 9), np.arange(-0.002, 0.0025, 0.0005)),
     (np.linspace(0.98, 1.02, 5), np.arange(-0.0005, 0.001, 0.0005)),
 )
-_EMPTY = 1e-12  # of a density of gradients
 _SLACK = 0.01  # seconds that refinements may go beyond the search
 SCALES = (0.72, 1.38)
 """Of the focal length given: one that is found outside may be the end of the search."""
@@ -242,10 +243,7 @@ class _Search:
         for sight in self._sights:
             path = self._path(sight, record)
             if path is not None:
-                filters = _filters(sight, path)
-                gain, upside_down = filters.gain(CALM), torch.ones(1, dtype=torch.bool, device=sight.picture.device)
-                one, other = (_log_density(filters.restore(gain, way)) for way in (None, upside_down))
-                gains.append(other - one)
+                gains.append(sparser_than_turned(sight.picture, _exposure(sight, path), CALM))
         error = np.std(gains, ddof=1) / math.sqrt(len(gains)) if len(gains) > 1 else 0.0
         return float(np.mean(gains) / error) if error else 0.0
 
@@ -266,9 +264,9 @@ class _Search:
             path = self._path(sight, record, guess.scale)
             restored = luma(sight.picture)
             if path is not None:
-                filters = _filters(sight, path)
+                filters = filters_by(sight.picture, _exposure(sight, path))
                 restored = filters.restore(filters.gain(KNOWN))
-            logarithms.append(_log_density(restored))
+            logarithms.append(log_density(restored))
         return float(np.mean(logarithms))
 
     def _told(self, sight: Sight, record: Record, scale: float) -> CameraPath:
@@ -295,11 +293,10 @@ def _near(sights: Sequence[Sight], record: Record, reach: float) -> Record:
     return replace(record, times=record.times[near], columns=columns)
 
 
-def _filters(sight: Sight, path: CameraPath) -> Deconvolution:
-    """What undoes a path in a picture's brightness."""
+def _exposure(sight: Sight, path: CameraPath) -> Exposure:
+    """The kernels of a picture along a path."""
     height, width = sight.picture.shape[-2:]
-    kernels, rows, columns, _ = exposure_along(path, height, width, sight.picture.device)
-    return Deconvolution(luma(sight.picture), kernels, rows, columns)
+    return exposure_along(path, height, width, sight.picture.device)
 
 
 def _all_axes() -> list[NDArray[np.int_]]:
@@ -328,11 +325,6 @@ def _leading(guesses: Iterable[Guess]) -> list[Guess]:
         if len(kept) == _KEPT:
             break
     return kept
-
-
-def _log_density(restored: Tensor) -> float:
-    """Logarithm of how dense gradients are; a picture that is white or black all over has none and says nothing."""
-    return density(restored).clamp_min(_EMPTY).log().item()
 
 
 def _middle(sight: Sight) -> int:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import yaml
 from PIL import ExifTags, Image
+from skimage import data as photographs
 
+from deblur.blur import BlurSpec, synthesize_with_motion
 from deblur.pictures import read_picture
 from pipelines.deblur_detect import main
 from pipelines.video import VideoReader
@@ -132,6 +134,22 @@ def test_weights_that_have_learnt_nothing_of_wrong_paths_are_named(
         monkeypatch.setattr(deblur.Deblurrer, "trust", trust, raising=False)
         assert main([*told, *options]) == 0
         assert (says in capsys.readouterr().err) is is_said
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_paths_that_are_turned_are_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str], sign: int) -> None:
+    for folder in ("shaken", "paths"):
+        (tmp_path / folder).mkdir()
+    for name in ("astronaut", "chelsea", "coffee", "rocket"):
+        blurred, motion = synthesize_with_motion(getattr(photographs, name)()[:300], BlurSpec("shake", 12), 5, name)
+        Image.fromarray(blurred).save(f"shaken/{name}.png")
+        lines = [f"{step},{x},{y},{roll}" for step, (x, y, roll) in enumerate(sign * motion.path[:, :3])]
+        Path(f"paths/{name}.csv").write_text("\n".join(["t,x,y,roll", *lines]))
+    assert main(["shaken", "--motion", "paths", "--output", "out"]) == 0
+    said = capsys.readouterr()
+    says = "pictures come out sharper along their paths turned by 180 degrees: the signs of --motion are wrong"
+    assert said.err.count(says) == Path("out/log.txt").read_text().count(says) == (sign < 0)
+    assert ("came of the camera's paths, which are turned by 180 degrees" in said.out) is (sign < 0)
 
 
 @pytest.fixture

@@ -1,0 +1,92 @@
+"""Which way round camera's paths go, seen in what is restored along them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data as photographs
+
+from deblur.blur import BlurSpec, Motion, synthesize_with_motion
+from deblur.blur.motion import still
+from deblur.devices import to_batch
+from deblur.exposure.deconvolution import KNOWN
+from deblur.exposure.kernels import exposure_along
+from deblur.exposure.paths import as_measured
+from deblur.exposure.way_round import WayRound, sparser_than_turned
+
+NAMES = ("astronaut", "chelsea", "coffee", "rocket")
+
+
+def shaken(length: float) -> list[tuple[np.ndarray, Motion]]:
+    """Four blurred photographs and their paths, with a sensor's errors."""
+    pictures = []
+    for name in NAMES:
+        blurred, motion = synthesize_with_motion(getattr(photographs, name)()[:400], BlurSpec("shake", length), 5, name)
+        pictures.append((blurred, as_measured(motion, np.random.default_rng(0))))
+    return pictures
+
+
+def turned(motion: Motion) -> Motion:
+    """What a gyroscope would say whose signs are all wrong."""
+    return replace(motion, path=-motion.path)
+
+
+@pytest.mark.parametrize("length", [12, 24])
+def test_wrong_signs_are_found_within_four_pictures_and_right_ones_never_doubted(length: float):
+    right, wrong = WayRound(), WayRound()
+    for blurred, motion in shaken(length):
+        right.look(blurred, motion)
+        if wrong.wanted:
+            wrong.look(blurred, turned(motion))
+    assert wrong.turned
+    assert not wrong.wanted
+    assert not right.turned
+    assert right.wanted
+
+
+def test_the_paths_of_other_pictures_are_not_taken_for_turned_ones():
+    pictures = shaken(12)
+    for shift in (1, 2, 3):
+        way_round = WayRound()
+        for index, (blurred, _) in enumerate(pictures):
+            way_round.look(blurred, pictures[(index + shift) % len(pictures)][1])
+        assert not way_round.turned
+
+
+def test_turning_a_path_turns_the_sign():
+    blurred, motion = shaken(12)[0]
+    picture = to_batch(blurred, torch.device("cpu"))
+    gain, other = (
+        sparser_than_turned(picture, exposure_along(path, *blurred.shape[:2], picture.device), KNOWN)
+        for path in (motion, turned(motion))
+    )
+    assert gain > 0.01
+    assert other == pytest.approx(-gain, abs=0.002)
+
+
+def test_a_large_picture_is_looked_at_in_a_smaller_copy():
+    blurred, motion = shaken(12)[0]
+    height, width = blurred.shape[:2]
+    large = np.array(Image.fromarray(blurred).resize((3 * width, 3 * height), Image.Resampling.BICUBIC))
+    way_round = WayRound()
+    for _ in range(8):
+        way_round.look(large, turned(motion.scaled(3)))
+    assert way_round.turned
+
+
+def test_what_tells_nothing_counts_for_nothing():
+    way_round = WayRound()
+    assert not way_round.turned
+    sharp = photographs.astronaut()[:200, :200]
+    way_round.look(sharp, still(200, 200))
+    assert way_round._gains == []
+    _, motion = shaken(12)[0]
+    for _ in range(30):
+        if way_round.wanted:
+            way_round.look(np.full((200, 200, 3), 255, np.uint8), motion)
+    assert not way_round.turned
+    assert not way_round.wanted, "enough was looked at"
