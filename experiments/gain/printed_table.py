@@ -72,8 +72,10 @@ def _block(result: Result) -> str:
         beyond, twice = result.beyond_control or {}, result.recovered_looking_twice or {}
         harm_twice = result.harm_looking_twice or {}
         of_fused = (f"beyond {CONTROL}", "recovered looking twice", "harm looking twice") if beyond else ()
+        over = result.over_first
+        of_several = ("over the first",) if over else ()
         gains: list[tuple[str, ...]] = [
-            ("deblurrer", "recovered fraction", "AP difference", "harm to sharp pictures", *of_fused)
+            ("deblurrer", "recovered fraction", "AP difference", "harm to sharp pictures", *of_fused, *of_several)
         ]
         gains += [
             (
@@ -82,6 +84,7 @@ def _block(result: Result) -> str:
                 _shown(result.ap_difference[name]),
                 _shown(result.harm[name]),
                 *(_shown(of.get(name)) for of in (beyond, twice, harm_twice) if beyond),
+                *(_shown(over[name][1] if name in over else None) for _ in of_several),
             )
             for name in result.recovered
         ]

@@ -173,6 +173,8 @@ class Result:
         consistency: arm other than ``sharp`` to agreement with the detector's own sharp boxes
             (`detection.consistency`), which is not accuracy; empty where there are no sharp pictures.
         examples: where restoring helped most and hurt most, for each deblurrer.
+        over: deblurrer to its AP - that of each one named before it, by their names; fused ones over fused ones. What
+            both gain over ``blurred`` is in neither, so it may be sure where their intervals overlap. None as above.
     """
 
     detector: str
@@ -186,6 +188,12 @@ class Result:
     beyond_control: dict[str, Interval] | None = None
     recovered_looking_twice: dict[str, Interval] | None = None
     harm_looking_twice: dict[str, Interval] | None = None
+    over: dict[str, dict[str, Interval]] | None = None
+
+    @property
+    def over_first(self) -> dict[str, tuple[str, Interval]]:
+        """Of what ``over`` has by deblurrer the first: its name, and the AP beyond its own."""
+        return {name: next(iter(others.items())) for name, others in (self.over or {}).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +337,7 @@ class GainRun:
 
 
 def _result(content: dict[str, Any]) -> Result:
+    over = content.get("over")
     return Result(
         detector=content["detector"],
         blur=content["blur"],
@@ -341,6 +350,7 @@ def _result(content: dict[str, Any]) -> Result:
         beyond_control=_intervals(content.get("beyond_control")),
         recovered_looking_twice=_intervals(content.get("recovered_looking_twice")),
         harm_looking_twice=_intervals(content.get("harm_looking_twice")),
+        over=over and {name: _intervals(others) or {} for name, others in over.items()},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -113,6 +114,7 @@ def score_detector(
                 beyond_control={name: _beyond_control(draws, blur, name) for name in fused},
                 recovered_looking_twice={name: _recovered_looking_twice(draws, blur, name) for name in fused},
                 harm_looking_twice={name: _harm(draws, name, of=sharp_through_arm(CONTROL)) for name in fused},
+                over=_over(draws, blur, deblurrers),
             )
         )
     curves = [_curve(detector, key, scores[key]) for key in scores]
@@ -186,6 +188,22 @@ def _harm(draws: BootstrapResult, deblurrer: str, of: str = SHARP) -> Interval:
 
 def _beyond_control(draws: BootstrapResult, blur: str, fused: str) -> Interval:
     return draws.difference(_label((blur, deblurred_arm(fused))), _label((blur, deblurred_arm(CONTROL))))
+
+
+def _over(draws: BootstrapResult, blur: str, deblurrers: Sequence[str]) -> dict[str, dict[str, Interval]]:
+    """What each deblurrer has more AP than those before it: all of one look, or all of two of one kind."""
+
+    def difference(one: str, other: str) -> Interval:
+        return draws.difference(*(_label((blur, deblurred_arm(name))) for name in (one, other)))
+
+    fused = [[name for name in kind if name in deblurrers] for kind in zip(*map(fused_names, deblurrers), strict=True)]
+    once = [name for name in deblurrers if name not in {CONTROL, *itertools.chain(*fused)}]
+    return {
+        name: {other: difference(name, other) for other in kind[:place]}
+        for kind in (once, *fused)
+        for place, name in enumerate(kind)
+        if place
+    }
 
 
 def _undefined(draws: BootstrapResult) -> Interval:

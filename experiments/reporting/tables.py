@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from experiments.gain.records import ArmScore
     from experiments.plotting.runs import Runs
 
+_GAINS = (
+    "Recovered",
+    "AP change",
+    "Harm",
+    "Beyond mirror",
+    "Looking twice",
+    "Harm looking twice",
+    "Over the first",
+)  # each with its interval
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -66,18 +76,16 @@ def _gains(runs: Runs) -> Table:
         " blur. Harm: AP that a sharp picture loses by going through the deblurrer. Beyond mirror: AP of fused boxes"
         " beyond that of the blurred picture fused with its mirror image. Looking twice: the share that fused boxes"
         " recover where the detector looks twice at sharp and blurred pictures as well. Harm looking twice: AP that a"
-        " sharp picture loses there by going through the deblurrer.",
+        " sharp picture loses there by going through the deblurrer. Over the first: AP beyond that of the first"
+        " deblurrer, of fused boxes beyond that of its fused boxes.",
         [
             *_names("Detector", "Blur", "Deblurrer"),
-            *(
-                Column(name)
-                for figure in ("Recovered", "AP change", "Harm", "Beyond mirror", "Looking twice", "Harm looking twice")
-                for name in (figure, "from", "to")
-            ),
+            *(Column(name) for figure in _GAINS for name in (figure, "from", "to")),
         ],
     )
     for detector, blur in runs.pairs:
         result = runs.runs[0].result(detector, blur)
+        over = result.over_first if result else {}
         for name in result.ap_difference if result else []:
             if result:
                 table.rows.append(
@@ -91,6 +99,7 @@ def _gains(runs: Runs) -> Table:
                         *_interval((result.beyond_control or {}).get(name), signed),
                         *_interval((result.recovered_looking_twice or {}).get(name), percent),
                         *_interval((result.harm_looking_twice or {}).get(name), signed),
+                        *_interval(over[name][1] if name in over else None, signed),
                     ]
                 )
     return table

@@ -112,6 +112,9 @@ def _finding(result: Result, deblurrer: str, where: str, is_fused: bool) -> Find
     parts.append(f"Restored by {deblurrer}, they give {points(restored)}: {_difference_words(difference)}.")
     if verdict == verdict_of(difference):
         parts.append(_decision_words(difference, verdict))
+    if deblurrer in result.over_first:
+        first, more = result.over_first[deblurrer]
+        parts.append(f"Beside those restored by {first} that is a difference of {_difference_words(more)}.")
     if is_fused:
         parts.append(_control_words(result.ap_difference[CONTROL], beyond))
         parts += _looking_twice_words((result.recovered_looking_twice or {}).get(deblurrer))

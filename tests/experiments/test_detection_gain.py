@@ -86,6 +86,15 @@ def test_the_table_compares_fused_boxes_with_their_control(command: Command, set
     assert all(cell.endswith("]") for cell in shown["unmove+mirrored"])
 
 
+def test_the_table_compares_deblurrers_with_the_first(command: Command) -> None:
+    code, out, err = command(*command.base, "--deblurrer", "idle")
+    assert code == 0, err
+    lines = out.splitlines()
+    start = next(index for index, line in enumerate(lines) if line.endswith("  over the first"))
+    shown = {line.split()[0]: re.split(" {2,}", line)[-1] for line in lines[start + 1 : start + 3]}
+    assert shown == {"unmove": "-", "idle": "-1.000"}
+
+
 def test_resume_takes_the_options_of_the_run_and_repeats_no_work(command: Command, tmp_path: Path) -> None:
     command.fakes.stop_after = 2
     code, _, err = command(*command.base, "--output", "x")

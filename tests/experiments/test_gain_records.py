@@ -60,6 +60,7 @@ def _run(detectors: list[str], blurs: list[str]) -> GainRun:
             beyond_control={"net+blurred": Interval(0.05, 0.01, 0.1, 0.95, 1000, 0)},
             recovered_looking_twice={"net+blurred": Interval(0.3, 0.1, 0.4, 0.95, 1000, 0)},
             harm_looking_twice={"net+blurred": Interval(0.01, -0.01, 0.02, 0.95, 1000, 0)},
+            over={"other": {"net": Interval(0.02, 0.01, 0.03, 0.95, 1000, 0)}},
         )
         for detector in detectors
         for blur in blurs
@@ -103,10 +104,13 @@ def test_a_run_from_before_the_control_was_compared_with_can_be_read(tmp_path: P
     run = _run(["d"], ["x"])
     content = run.to_json()
     for result in content["results"]:
-        del result["beyond_control"], result["recovered_looking_twice"], result["harm_looking_twice"]
+        for added in ("beyond_control", "recovered_looking_twice", "harm_looking_twice", "over"):
+            del result[added]
     (tmp_path / "metrics.json").write_text(json.dumps(content))
     (result,) = read_metrics(tmp_path).results
     assert (result.beyond_control, result.recovered_looking_twice, result.harm_looking_twice) == (None, None, None)
+    assert result.over is None
+    assert result.over_first == {}
 
 
 def test_a_result_is_found_by_detector_and_blur() -> None:

@@ -130,7 +130,31 @@ def test_without_fused_boxes_nothing_is_said_of_two_looks(settings_of_six: Setti
     keys = [("", "sharp"), ("", "sharp-through:net"), ("x", "blurred"), ("x", "deblurred:net")]
     found = {key: found_in(truth, 3) for key in keys}
     (result,) = score_detector(settings_of_six, "finder", truth, found, no_pixels, lambda _: None).results
-    assert (result.harm_looking_twice, result.recovered_looking_twice) == ({}, {})
+    assert (result.harm_looking_twice, result.recovered_looking_twice, result.over) == ({}, {}, {})
+
+
+def test_every_deblurrer_is_compared_with_those_before_it_on_the_same_draws(settings_of_six: Settings) -> None:
+    truth = read_truth(settings_of_six.annotations, ("blue", "red"))
+    hits = {"a": 2, "b": 5, "c": 2, "a+mirrored": 1, "b+mirrored": 6, "c+mirrored": 1, "mirrored+blurred": 4}
+    found = {("x", f"deblurred:{name}"): found_in(truth, count) for name, count in hits.items()}
+    found |= {("", "sharp"): found_in(truth, 6), ("x", "blurred"): found_in(truth, 1)}
+    (result,) = score_detector(settings_of_six, "finder", truth, found, no_pixels, lambda _: None).results
+    over = result.over or {}
+    assert {name: list(others) for name, others in over.items()} == {
+        "b": ["a"],
+        "c": ["a", "b"],
+        "b+mirrored": ["a+mirrored"],
+        "c+mirrored": ["a+mirrored", "b+mirrored"],
+    }
+    ap = {name: result.arms[f"deblurred:{name}"].ap or 0 for name in hits}
+    for name, others in over.items():
+        for other, difference in others.items():
+            assert difference.value == pytest.approx(ap[name] - ap[other])
+    same = over["c"]["a"]
+    assert (same.value, same.low, same.high) == (0, 0, 0)  # drawn apart they would differ
+    assert (over["b"]["a"].low or 0) >= 0
+    assert result.over_first["c+mirrored"] == ("a+mirrored", over["c+mirrored"]["a+mirrored"])
+    assert set(result.over_first) == set(over)
 
 
 @pytest.mark.usefixtures("blue_object")

@@ -65,7 +65,8 @@ def test_what_older_code_did_not_measure_is_added(
     old["protocol"]["bootstrap"] = {"resamples": 7}
     del old["protocol"]["harm_looking_twice"]
     for result in old["results"]:
-        del result["beyond_control"], result["recovered_looking_twice"], result["harm_looking_twice"]
+        for added in ("beyond_control", "recovered_looking_twice", "harm_looking_twice", "over"):
+            del result[added]
         result["arms"]["blurred"] |= {"ap": 0.9, "ap_low": 0.8}
     (measured / "metrics.json").write_text(json.dumps(old))
     (measured / "curves.json").write_text("old")

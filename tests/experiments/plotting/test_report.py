@@ -215,6 +215,7 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
         harm=result.harm | {"net+blurred": Interval(-0.017, -0.02, -0.01, 0.95, 1000, 0)},
         recovered_looking_twice=beyond and {"net+blurred": share},
         harm_looking_twice=beyond and {"net+blurred": lost},
+        over={"net+blurred": {"first": Interval(0.034, 0.01, 0.05, 0.95, 1000, 0)}},
     )
     records = [*run.deblurrers, *(DeblurrerRecord(name, "fused", name) for name in names)]
     write_metrics(tmp_path / "run", replace(run, deblurrers=records, results=[result]))
@@ -224,7 +225,10 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
     gain_rows = next(table for table in tables(runs) if table.name == "gains").rows
     of_fused = {row[2].text: [cell.number for cell in row[12:]] for row in gain_rows}["net+blurred"]
     of_twice = [value for each in (share, lost) for value in (each.value, each.low, each.high)]
-    assert of_fused == [*(beyond or (None,) * 3), *(of_twice if beyond else (None,) * 6)]
+    assert of_fused == [*(beyond or (None,) * 3), *(of_twice if beyond else (None,) * 6), 0.034, 0.01, 0.05]
+    over_first = "Beside those restored by first that is a difference of +3.4 points (95 % interval +1.0 to +5.0)."
+    assert over_first in by_name["net+blurred"].sentences
+    assert "Beside" not in by_name["net"].sentences
     assert (by_name["net"].verdict, by_name["net+blurred"].verdict) == ("better", verdict)
     of_control = "in its mirror image, the detector changes by +2.0 points"
     ends = " (20 % to 40 %)" if share.low is not None else ""
@@ -254,7 +258,7 @@ def test_tables_sort_by_numbers_and_have_dashes_for_what_is_missing(tmp_path: Pa
     (gains,) = found["gains"].rows
     assert [cell.text for cell in gains[3:6]] == ["50 %", "25 %", "75 %"]
     assert [cell.number for cell in gains[3:6]] == [0.5, 0.25, 0.75]
-    assert [cell.text for cell in gains[12:]] == ["\N{EN DASH}"] * 9  # of fused boxes alone
+    assert [cell.text for cell in gains[12:]] == ["\N{EN DASH}"] * 12  # of fused boxes or several deblurrers alone
     exact = next(place for place, column in enumerate(found["arms"].columns) if column.name == "Exact")
     assert {row[exact].number for row in found["arms"].rows} == {0.0}
     small = next(place for place, column in enumerate(found["arms"].columns) if column.name == "AP small")
