@@ -45,9 +45,9 @@ def _plots(folders: list[Path], output: Path, overwrite: bool, as_json: bool) ->
     from experiments.plotting.style import styled
 
     runs = Runs(folders)
-    there = sorted(path.name for suffix in FORMATS for path in output.glob(f"*.{suffix}"))
+    there = {path for suffix in FORMATS for path in output.glob(f"*.{suffix}")}
     if there and not overwrite:
-        raise DeblurError(f"{output} holds {there[0]} already; give --overwrite, or another --output")
+        raise DeblurError(f"{output} holds {min(there).name} already; give --overwrite, or another --output")
     make_folder(output, OTHER_OUTPUT)
     written: list[Path] = []
     skipped: list[Skipped] = []
@@ -62,9 +62,13 @@ def _plots(folders: list[Path], output: Path, overwrite: bool, as_json: bool) ->
                 line = f"wrote {' and '.join(map(str, paths))}"
             if not as_json:
                 print(line, flush=True)
+    older = sorted(str(path) for path in there.difference(written))
+    if older and not as_json:
+        print(f"from before, not of these runs: {', '.join(older)}", flush=True)
     if as_json:
         document = {
             "written": [str(path) for path in written],
+            "from_before": older,
             "skipped": [{"figure": figure.name, "reason": figure.reason} for figure in skipped],
         }
         print(json.dumps(document, indent=2, ensure_ascii=False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from experiments.plotting import curves, scores, strips, tradeoffs
+from experiments.plotting import curves, gains, scores, strips, tradeoffs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 def charts(drawing: Drawing) -> Iterator[Plot | Skipped]:
     """Draw every chart, or say why there is none."""
     yield from scores.ap_by_arm(drawing)
-    yield from scores.recovered(drawing)
-    yield from scores.recovered_looking_twice(drawing)
+    yield from gains.recovered(drawing)
+    yield from gains.recovered_looking_twice(drawing)
+    yield from gains.harm(drawing)
     yield from scores.ap_by_size(drawing)
     yield from scores.per_class(drawing)
     yield from curves.precision_recall(drawing)

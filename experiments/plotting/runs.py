@@ -17,7 +17,7 @@ from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm, is_
 from experiments.plotting.style import BLURRED_LOOK, CONTROL_LOOK, SHARP_LOOK, Look, deblurrer_look
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from detection.bootstrap import Interval
@@ -122,10 +122,26 @@ class Series:
         results = (run.result(detector, blur) for run in self.runs)
         return next((result.arms[self.arm] for result in results if result and self.arm in result.arms), None)
 
+    @property
+    def is_fused(self) -> bool:
+        """Whether its boxes are those of two looks at what a deblurrer restored, so that it has a control."""
+        return self.deblurrer not in {None, CONTROL} and self.of_deblurrer.kind == "fused"
+
     def recovered(self, detector: str, blur: str, *, looking_twice: bool = False) -> Interval | None:
         """Recovered fraction of the deblurrer, of a detector that looks once or twice; None where no run has it."""
-        results = [result for run in self.runs if (result := run.result(detector, blur))]
-        known = [(result.recovered_looking_twice or {}) if looking_twice else result.recovered for result in results]
+        return self._interval("recovered_looking_twice" if looking_twice else "recovered", detector, blur)
+
+    def beyond_control(self, detector: str, blur: str) -> Interval | None:
+        """AP of fused boxes beyond that of their control; None where no run has it."""
+        return self._interval("beyond_control", detector, blur)
+
+    def harm(self, detector: str, blur: str) -> Interval | None:
+        """AP that sharp pictures lose by the deblurrer, of fused boxes beside two looks at them; None as above."""
+        return self._interval("harm_looking_twice" if self.is_fused else "harm", detector, blur)
+
+    def _interval(self, figure: str, detector: str, blur: str) -> Interval | None:
+        results = (result for run in self.runs if (result := run.result(detector, blur)))
+        known: Iterator[dict[str, Interval]] = (getattr(result, figure) or {} for result in results)
         return next((entry[self.deblurrer] for entry in known if self.deblurrer in entry), None)
 
     def curve(self, detector: str, blur: str) -> Curve | None:

@@ -1,14 +1,11 @@
-"""Figures of scores: AP by arm and severity, recovered fraction, AP by size of object, AP by class."""
+"""Figures of scores: AP by arm and severity, by size of object, by class."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-from matplotlib.markers import CARETLEFTBASE, CARETRIGHTBASE
-
 from experiments.gain.picture_sets import file_name_of
-from experiments.gain.records import SHARP
+from experiments.gain.records import BLURRED, SHARP
 from experiments.plotting.layout import panel_columns, panel_titles
 from experiments.plotting.sheet import MAX_COLUMNS, Drawing, Plot, Skipped, wrapped
 from experiments.plotting.style import LABEL_SIZE
@@ -17,21 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from matplotlib.axes import Axes
-    from matplotlib.container import ErrorbarContainer
 
-    from detection.bootstrap import Interval
     from experiments.gain.records import ArmScore
-    from experiments.plotting.runs import Series
+    from experiments.plotting.runs import Runs, Series
 
 AP_LABEL = "AP at IoU .50:.95 (points of 100)"
-MINUS = "\N{MINUS SIGN}"
 _AP_SIDE_LABEL = AP_LABEL.replace(" (", "\n(")
 _WIDEST = 13.0  # inches, of panels side by side
 _MOST_CLASSES = 20
 _SIZES = {"small\n< 32² px": "ap_small", "medium\nto 96² px": "ap_medium", "large\n> 96² px": "ap_large"}
-_ARROWHEAD = " An arrowhead: the fraction or its interval goes on beyond."
-RECOVERED_VIEW = (-1.0, 2.0)
-"""Of recovered fractions; beyond it an axis would show nothing but one wide interval."""
 
 
 def ap_by_arm(drawing: Drawing) -> Iterator[Plot | Skipped]:
@@ -49,9 +40,8 @@ def ap_by_arm(drawing: Drawing) -> Iterator[Plot | Skipped]:
     plot, body = drawing.sheet(
         "ap_by_arm",
         "Detection accuracy on sharp, blurred and restored pictures",
-        f"Bars: {runs.confidence_percent} % bootstrap intervals over pictures. All arms share their pictures, so"
-        " overlapping bars do not mean that there is no difference: see the recovered fraction."
-        + (" Dashed: the sharp pictures." if runs.of(SHARP) else ""),
+        (_of_bars(runs) if any(score.ap_low is not None for score in _all_scores(runs)) else "")
+        + ("Dashed: the sharp pictures." if runs.of(SHARP) else ""),
         (max(6.2, columns * panel), 3.1 * rows + 0.4),
         runs.series,
     )
@@ -61,59 +51,6 @@ def ap_by_arm(drawing: Drawing) -> Iterator[Plot | Skipped]:
         _arms_over_blurs(drawing, ax, detector)
         ax.set_xlabel("\n".join(wrapped(words, panel, LABEL_SIZE)))
     yield plot
-
-
-def recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
-    """Recovered fraction of each deblurrer at each severity, with its interval; one panel a detector."""
-    yield _recovered(
-        drawing,
-        "How much of what blur took does restoring give back?",
-        "Recovered fraction: (AP restored - AP blurred) / (AP sharp - AP blurred). 0 %: as bad as blurred; 100 %: as"
-        " good as sharp.",
-    ) or Skipped("recovered", "no recovered fraction: it needs a deblurrer, sharp pictures, and AP lost to blur")
-
-
-def recovered_looking_twice(drawing: Drawing) -> Iterator[Plot | Skipped]:
-    """The same of fused boxes, if there are any; the detector looks twice at sharp and blurred pictures as well."""
-    if all(record.kind != "fused" for run in drawing.runs.runs for record in run.record.deblurrers):
-        return
-    yield _recovered(
-        drawing,
-        "How much does restoring give back to a detector that looks twice?",
-        "Recovered fraction of fused boxes: (AP restored - AP blurred) / (AP sharp - AP blurred), each of two looks,"
-        " the second at a mirror image. 0 %: as bad as blurred; 100 %: as good as sharp.",
-        looking_twice=True,
-    ) or Skipped("recovered_looking_twice", "no recovered fraction of two looks: it needs sharp pictures")
-
-
-def _recovered(drawing: Drawing, title: str, caption: str, *, looking_twice: bool = False) -> Plot | None:
-    runs = drawing.runs
-
-    def fraction(series: Series, detector: str, blur: str) -> Interval | None:
-        interval = series.recovered(detector, blur, looking_twice=looking_twice)
-        return None if interval is None or interval.value is None else interval
-
-    known = [d for d in runs.detectors if any(fraction(s, d, blur) for s in runs.deblurred for blur in runs.blurs)]
-    if not known:
-        return None
-    shown = [s for s in runs.deblurred if not looking_twice or any(fraction(s, *pair) for pair in runs.pairs)]
-    panels = {d: {blur: [(s, fraction(s, d, blur)) for s in shown] for blur in runs.blurs} for d in known}
-    intervals = [interval for panel in panels.values() for rows in panel.values() for _, interval in rows if interval]
-    columns = min(MAX_COLUMNS, len(known))
-    panel_height = 0.9 + (0.34 * len(shown) + 0.15) * len(runs.blurs)
-    plot, body = drawing.sheet(
-        "recovered_looking_twice" if looking_twice else "recovered",
-        title,
-        f"{caption} Bars: {runs.confidence_percent} % paired bootstrap intervals over pictures; hollow: the interval"
-        f" includes 0, or there is none.{_ARROWHEAD if any(any(is_beyond(each)) for each in intervals) else ''}",
-        (max(6.2, 3.2 * columns + 1.4), -(-len(known) // columns) * panel_height),
-        shown,
-    )
-    axes = drawing.panels(body, known, sharey=True, sharex=True)
-    for ax, panel in zip(axes, panels.values(), strict=True):
-        _recovered_rows(drawing, ax, panel)
-    body.supxlabel("Recovered fraction (%)", size=9)
-    return plot
 
 
 def ap_by_size(drawing: Drawing) -> Iterator[Plot | Skipped]:
@@ -155,9 +92,12 @@ def ap_by_size(drawing: Drawing) -> Iterator[Plot | Skipped]:
 
 
 def per_class(drawing: Drawing) -> Iterator[Plot | Skipped]:
-    """AP by class and arm, one panel a blur; one figure a detector."""
+    """AP by class and arm of one look, one panel a blur; one figure a detector."""
     runs = drawing.runs
-    arms = [series for series in runs.series if series.deblurrer is None or not series.is_sharp]
+    once = [series for series in runs.deblurred if series.of_deblurrer.kind != "fused"]
+    # The blurred pictures last, on top: what restoring gives to a class is told from them.
+    arms = [*runs.of(SHARP), *once, *runs.of(BLURRED)]
+    of_one_look = "; two looks are left out" if len(once) < len(runs.deblurred) else ""
     found = False
     for detector in runs.detectors:
         blurs = [blur for blur in runs.blurs if (detector, blur) in runs.pairs]
@@ -175,7 +115,7 @@ def per_class(drawing: Drawing) -> Iterator[Plot | Skipped]:
             "per_class" + (f"_{file_name_of(detector)}" if several else ""),
             "Detection accuracy by class" + (f": {detector}" if several else ""),
             f"{shown} with objects in the truth, by number of objects (in brackets). Thin lines join the arms of a"
-            " class. A class with few objects has a noisy AP.",
+            f" class{of_one_look}. A class with few objects has a noisy AP.",
             (max(6.2, 2.3 * columns + 1.5), -(-len(blurs) // columns) * (0.9 + 0.24 * len(names))),
             arms,
         )
@@ -237,77 +177,6 @@ def _spread(place: int, count: int) -> float:
     return place - (count - 1) / 2
 
 
-def _recovered_rows(drawing: Drawing, ax: Axes, panel: dict[str, list[tuple[Series, Interval | None]]]) -> None:
-    """One detector's fractions, a row for each series within each blur."""
-    palette, runs = drawing.palette, drawing.runs
-    low, high = RECOVERED_VIEW
-    ax.axvline(0, color=palette.ink, linewidth=0.9, zorder=1)
-    ax.axvline(100, color=palette.ink, linewidth=0.9, linestyle="--", zorder=1)
-    ticks, y = {}, 0.0
-    for number, (blur, rows) in enumerate(panel.items()):
-        if number % 2 == 0 and len(panel) > 1:
-            ax.axhspan(y - 0.6, y + len(rows) - 0.4, color=palette.band, zorder=0, linewidth=0)
-        ticks[y + (len(rows) - 1) / 2] = runs.blur_label(blur, narrow=True)
-        for series, interval in rows:
-            text = _fraction_text(interval)
-            if interval is not None and interval.value is not None:
-                value = float(np.clip(interval.value, low, high))
-                lowest, highest = _reach(interval)
-                has_interval = interval.low is not None and interval.high is not None
-                ends, cut = None, is_beyond(interval)
-                if has_interval or any(cut):
-                    ends = (100 * float(np.clip(lowest, low, high)), 100 * float(np.clip(highest, low, high)))
-                sure = has_interval and not lowest <= 0 <= highest
-                bars = drawing.point(ax, series, (100 * value, y), x_interval=ends)
-                bars.lines[0].set_markerfacecolor(palette.of(series.look) if sure else palette.paper)
-                _point_onwards(bars, cut)
-            ax.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center", size=7, color=palette.soft)
-            y += 1
-        y += 0.2
-    ax.set_yticks(list(ticks), list(ticks.values()))
-    ax.tick_params(axis="y", length=0)
-    ax.set_ylim(y - 0.6, -0.6)
-    ax.spines["left"].set_visible(False)
-    ax.grid(axis="x")
-
-
-def is_beyond(interval: Interval) -> tuple[bool, bool]:
-    """Whether an interval, or a fraction that has none, goes on below and above what the axis shows."""
-    low, high = _reach(interval)
-    return low < RECOVERED_VIEW[0], high > RECOVERED_VIEW[1]
-
-
-def _reach(interval: Interval) -> tuple[float, float]:
-    """From where to where an interval goes; of a fraction without one, the fraction itself twice."""
-    value = interval.value or 0.0
-    return (
-        value if interval.low is None else interval.low,
-        value if interval.high is None else interval.high,
-    )
-
-
-def _point_onwards(bars: ErrorbarContainer, cut: tuple[bool, bool]) -> None:
-    """Put arrowheads in the place of caps where an interval is cut, so that caps are ends and nothing else."""
-    for cap, marker, is_cut in zip(bars.lines[1], (CARETLEFTBASE, CARETRIGHTBASE), cut, strict=False):
-        if is_cut:
-            # The base lies on the cut and the tip beyond, past the mark of a fraction that is cut itself.
-            cap.set(marker=marker, markersize=7, clip_on=False)
-
-
-def _fraction_text(interval: Interval | None) -> str:
-    if interval is None or interval.value is None:
-        return "not defined"
-    if interval.low is None or interval.high is None:
-        return f"{_percent(interval.value)} % (no interval)"
-    return f"{_percent(interval.value)} % [{_percent(interval.low)}, {_percent(interval.high)}]"
-
-
-def _percent(fraction: float) -> str:
-    """Whole percents, with decimals where they alone say on which side of 0 the fraction lies."""
-    rounded = (f"{100 * fraction:z.{digits}f}" for digits in range(4))
-    return next((text for text in rounded if float(text)), "0").replace("-", MINUS)
-
-
 def _class_rows(drawing: Drawing, ax: Axes, pair: tuple[str, str], arms: list[Series], names: list[str]) -> None:
     reached: dict[int, list[float]] = {}
     for series in arms:
@@ -333,6 +202,18 @@ def _objects_by_class(arms: list[Series], detector: str, blurs: list[str]) -> di
         for name, entry in score.per_class.items()
         if entry.get("ap") is not None
     }
+
+
+def _of_bars(runs: Runs) -> str:
+    return (
+        f"Bars: {runs.confidence_percent} % basic bootstrap intervals over pictures, which lie mostly below an AP and"
+        " hold it less often than they say (docs/scoring.md). All arms share their pictures, so overlapping bars do not"
+        " mean that there is no difference: see the recovered fraction and the harm. "
+    )
+
+
+def _all_scores(runs: Runs) -> list[ArmScore]:
+    return [score for pair in runs.pairs for score in _scores(runs.series, *pair)]
 
 
 def _scores(arms: list[Series], detector: str, blur: str) -> list[ArmScore]:

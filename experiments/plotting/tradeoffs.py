@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from experiments.gain.records import BLURRED
-from experiments.plotting.scores import MINUS, RECOVERED_VIEW, is_beyond
+from experiments.plotting.gains import MINUS, RECOVERED_VIEW, is_beyond, paired_bars, two_looks
 from experiments.plotting.sheet import MAX_COLUMNS, Drawing, Ends, Plot, Skipped
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
+    from detection.bootstrap import Interval
     from experiments.plotting.runs import Runs, Series
 
     Place = tuple[Series, str, float, float, Ends]
@@ -48,7 +49,7 @@ def psnr_recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
         "Does a higher PSNR mean better detection?",
         f"Blur: {runs.blurs_line}. Each line leads from the blurred pictures (0 % by definition) to the restored ones."
         f"{' Boxes found in the same pictures, fused or not, stand side by side.' if together else ''}"
-        f" Bars: {runs.confidence_percent} % paired bootstrap intervals over pictures. PSNR is of 8-bit RGB, mean over"
+        f"{two_looks(runs)}{paired_bars(runs, _intervals(runs))} PSNR is of 8-bit RGB, mean over"
         f" {_averaged(runs)}.{_beyond(runs)}",
         size,
         [*runs.of(BLURRED)[:1], *runs.deblurred],
@@ -86,9 +87,10 @@ def cost_recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
     plot, body = drawing.sheet(
         "cost_recovered",
         "What does recovered accuracy cost?",
-        f"Blur: {runs.blurs_line}. Each deblurrer at what it costs, the cheapest first, not to scale{points}. Bars:"
-        f" {runs.confidence_percent} % paired bootstrap intervals over pictures. Time is the median of its run, files"
-        f" not included: a rough figure, measured properly by experiments.speed.{_beyond(runs)}",
+        f"Blur: {runs.blurs_line}. Each deblurrer at what it costs, the cheapest first, not to scale{points}."
+        f"{paired_bars(runs, _intervals(runs))} Time is the median of its run, files not included, beside whatever else"
+        " the machine did: near ones may stand the wrong way round. experiments.speed measures it properly."
+        f"{_left_out(runs, costs)}{_beyond(runs)}",
         (
             max(6.2, len(costs) * (_SIDE_WIDTH + _BLUR_WIDTH * len(priced) * (len(runs.blurs) + 1))),
             2.5 * len(detectors) + 0.6,
@@ -201,11 +203,28 @@ def _percent_shown(fraction: float) -> float:
 
 def _beyond(runs: Runs) -> str:
     """A sentence for the caption where something lies beyond the axis."""
-    intervals = (series.recovered(*pair) for series in runs.deblurred for pair in runs.pairs)
-    if not any(any(is_beyond(each)) for each in intervals if each):
+    if not any(any(is_beyond(each)) for each in _intervals(runs)):
         return ""
     low, high = RECOVERED_VIEW
     return f" What lies beyond {100 * low:.0f} or {100 * high:.0f} % is drawn there.".replace("-", MINUS)
+
+
+def _intervals(runs: Runs) -> list[Interval]:
+    """Of every recovered fraction."""
+    known = (series.recovered(*pair) for series in runs.deblurred for pair in runs.pairs)
+    return [interval for interval in known if interval is not None and interval.value is not None]
+
+
+def _left_out(runs: Runs, costs: Sequence[str]) -> str:
+    """A sentence for the caption on deblurrers that a column lacks; empty where none lacks any."""
+    once = [series for series in runs.deblurred if series.of_deblurrer.kind == "network"]
+    uncounted = [series.label for series in once if "gmacs" in costs and not series.of_deblurrer.gmacs]
+    parts = []
+    if uncounted:
+        parts.append(f"multiply-accumulates of {', '.join(uncounted)}, which depend on the picture")
+    if any(series.is_fused for series in runs.deblurred):
+        parts.append("two looks, which take the detector's time twice")
+    return f" Left out: {'; '.join(parts)}." if parts else ""
 
 
 def _averaged(runs: Runs) -> str:

@@ -21,8 +21,9 @@ from experiments.gain.records import CONTROL, DetectorRecord, deblurred_arm, fus
 from experiments.plots import main
 from experiments.plotting.boxes import found_in, iou, selected
 from experiments.plotting.figures import charts
+from experiments.plotting.gains import harm, recovered, recovered_looking_twice
 from experiments.plotting.runs import OpenRun, Runs, run_names
-from experiments.plotting.scores import ap_by_arm, ap_by_size, recovered, recovered_looking_twice
+from experiments.plotting.scores import ap_by_arm, ap_by_size, per_class
 from experiments.plotting.sheet import Drawing, Plot, Skipped, _legend_columns, text_width, wrapped
 from experiments.plotting.strips import _CROP_SIDE, _TITLE_SIZE, _label_places, _title
 from experiments.plotting.style import CONTROL_LOOK, INK, deblurrer_look, styled
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 NAMES = {
     "ap_by_arm",
     "recovered",
+    "harm",
     "ap_by_size",
     "per_class",
     "precision_recall",
@@ -64,7 +66,9 @@ def test_every_figure_is_a_png_and_a_pdf_with_embedded_fonts(
     assert main([str(tmp_path / "run"), "--json"]) == 0
     assert dict(mpl.rcParams) == before
     document = json.loads(capsys.readouterr().out)
-    assert document["skipped"] == []
+    reason = "nothing was looked at twice: it needs --fuse"
+    assert document["skipped"] == [{"figure": "recovered_looking_twice", "reason": reason}]
+    assert document["from_before"] == []
     folder = tmp_path / "run" / "plots"
     assert {path.name for path in folder.iterdir()} == {
         f"{name}.{suffix}" for name in NAMES for suffix in ("png", "pdf")
@@ -107,9 +111,24 @@ def test_what_a_run_lacks_is_skipped_with_a_reason(
     lines = capsys.readouterr().out.splitlines()
     skipped = {line.split()[1].rstrip(":") for line in lines if line.startswith("skipped ")}
     assert skipped == {
-        "recovered", "precision_recall", "precision_recall_iou50", "psnr_recovered", "cost_recovered", "strips",
+        "recovered", "recovered_looking_twice", "precision_recall", "precision_recall_iou50", "psnr_recovered",
+        "cost_recovered", "strips",
     }  # fmt: skip
-    assert {path.stem for path in (tmp_path / "out").iterdir()} == {"ap_by_arm", "ap_by_size", "per_class"}
+    assert {path.stem for path in (tmp_path / "out").iterdir()} == {"ap_by_arm", "harm", "ap_by_size", "per_class"}
+
+
+def test_figures_of_other_runs_that_are_left_are_named(
+    tmp_path: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(tmp_path / "run", blurs=(8,))
+    output = tmp_path / "figures"
+    output.mkdir()
+    for name in ("recovered.png", "recovered_looking_twice.png"):
+        (output / name).write_text("of another run")
+    assert main([str(tmp_path / "run"), "--output", str(output), "--overwrite"]) == 0
+    left = output / "recovered_looking_twice.png"
+    assert capsys.readouterr().out.splitlines()[-1] == f"from before, not of these runs: {left}"
+    assert left.read_text() == "of another run"
 
 
 @pytest.mark.parametrize(
@@ -234,7 +253,8 @@ def test_captions_and_protocol_stand_in_the_picture_and_names_are_no_formulas(
     with styled() as palette:
         for framed in (True, False):
             for plot in charts(Drawing(Runs([tmp_path / "run"]), palette, framed=framed)):
-                assert isinstance(plot, Plot)
+                if isinstance(plot, Skipped):
+                    continue
                 assert "n = 2 pictures, 2 objects (cut by --limit 2: a trial)" in plot.caption
                 words = _words(plot).replace("\n", " ")
                 assert ("confidence 0.001" in words) == framed
@@ -400,11 +420,103 @@ def test_what_fused_boxes_recover_looking_twice_has_a_figure_of_its_own(tmp_path
     write_metrics(tmp_path / "run", replace(run, results=[undefined], deblurrers=deblurrers))
     with styled() as palette:
         (skipped,) = recovered_looking_twice(Drawing(Runs([tmp_path / "run"]), palette))
-    assert skipped.name == "recovered_looking_twice"
+    assert (skipped.name, "experiments.rescore" in skipped.reason) == ("recovered_looking_twice", True)
     assert _words(of_one).count("50 % [25, 75]") == 3
     assert _words(of_two).count("30 % [20, 40]") == 1
     assert "50 %" not in _words(of_two)
     assert "each of two looks" in of_two.caption
+
+
+@pytest.mark.parametrize(
+    ("beyond", "is_filled"),
+    [
+        (Interval(0.05, 0.01, 0.1, 0.95, 1000, 0), True),
+        (Interval(0.05, -0.01, 0.1, 0.95, 1000, 0), False),
+        (None, False),
+    ],
+)
+def test_fused_boxes_are_filled_only_where_they_lie_beyond_their_control(
+    tmp_path: Path, make_run: MakeRun, beyond: Interval | None, is_filled: bool
+) -> None:
+    run = make_run(tmp_path / "run", blurs=(8,))
+    (result,) = run.results
+    names = ("net", fused_name("net"), CONTROL)
+    arms = result.arms | {deblurred_arm(name): result.arms[deblurred_arm("net")] for name in names}
+    sure = dict.fromkeys(names, result.recovered["net"])
+    fused = replace(result, arms=arms, recovered=sure, beyond_control=beyond and {fused_name("net"): beyond})
+    deblurrers = [replace(run.deblurrers[0], name=name, kind="fused" if "+" in name else "network") for name in names]
+    write_metrics(tmp_path / "run", replace(run, results=[fused], deblurrers=deblurrers))
+    with styled() as palette:
+        (plot,) = recovered(Drawing(Runs([tmp_path / "run"]), palette))
+        assert isinstance(plot, Plot)
+        (ax,) = [ax for part in plot.figure.subfigs for ax in part.axes]
+        marks = [line for line in ax.lines if line.get_marker() in {"o", "s", CONTROL_LOOK.marker}]
+        filled = [line.get_markerfacecolor() != palette.paper for line in marks]
+    assert filled == [True, is_filled, False]
+    assert ("or that of the AP beyond mirrored+blurred does" in plot.caption) is not is_filled
+    assert "compares two looks of the detector with one" in plot.caption
+
+
+def test_harm_is_of_as_many_looks_as_it_is_compared_with(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", blurs=(8, 16), harm=Interval(0.004, 0.001, 0.009, 0.95, 1000, 0))
+    names = ("net", fused_name("net"), CONTROL)
+    once = dict.fromkeys(names, Interval(-0.02, -0.03, -0.01, 0.95, 1000, 0)) | {"net": run.results[0].harm["net"]}
+    twice = {fused_name("net"): Interval(-0.0004, -0.002, 0.001, 0.95, 1000, 0)}
+    results = [
+        replace(
+            result,
+            arms=result.arms | {deblurred_arm(name): result.arms[deblurred_arm("net")] for name in names},
+            harm=once,
+            harm_looking_twice=twice,
+        )
+        for result in run.results
+    ]
+    deblurrers = [replace(run.deblurrers[0], name=name, kind="fused" if "+" in name else "network") for name in names]
+    write_metrics(tmp_path / "run", replace(run, results=results, deblurrers=deblurrers))
+    with styled() as palette:
+        (plot,) = harm(Drawing(Runs([tmp_path / "run"]), palette))
+        assert isinstance(plot, Plot)
+        (ax,) = [ax for part in plot.figure.subfigs for ax in part.axes]
+        shown = [text.get_text() for text in ax.texts]
+        filled = [line.get_markerfacecolor() != palette.paper for line in ax.lines if line.get_marker() in {"o", "s"}]
+    assert shown == ["0.4 [0.1, 0.9]", "−0.04 [−0.2, 0.1]"]  # noqa: RUF001
+    assert filled == [True, False]
+    assert CONTROL not in _words(plot)
+    assert "Of NAME+mirrored both are of two looks." in plot.caption
+
+
+def test_captions_name_no_bars_where_there_are_none(tmp_path: Path, make_run: MakeRun) -> None:
+    bare = Interval(0.5, None, None, 0.95, 0, 0)
+    run = make_run(tmp_path / "run", recovered=bare, harm=bare)
+    results = [
+        replace(result, arms={name: replace(arm, ap_low=None, ap_high=None) for name, arm in result.arms.items()})
+        for result in run.results
+    ]
+    write_metrics(tmp_path / "run", replace(run, results=results))
+    make_run(tmp_path / "drawn")
+    for folder, drawn in (("run", False), ("drawn", True)):
+        with styled() as palette:
+            captions = {
+                plot.name: plot.caption
+                for plot in charts(Drawing(Runs([tmp_path / folder]), palette))
+                if isinstance(plot, Plot)
+            }
+        for name in ("ap_by_arm", "recovered", "harm", "psnr_recovered", "cost_recovered"):
+            assert ("Bars: 95 %" in captions[name]) is drawn, name
+
+
+def test_one_class_is_shown_by_one_look_with_the_blurred_pictures_on_top(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", blurs=(8,))
+    (result,) = run.results
+    arms = result.arms | {deblurred_arm(fused_name("net")): result.arms[deblurred_arm("net")]}
+    deblurrers = [*run.deblurrers, replace(run.deblurrers[0], name=fused_name("net"), kind="fused")]
+    write_metrics(tmp_path / "run", replace(run, results=[replace(result, arms=arms)], deblurrers=deblurrers))
+    with styled() as palette:
+        (plot,) = per_class(Drawing(Runs([tmp_path / "run"]), palette))
+        assert isinstance(plot, Plot)
+        (body,) = [part for part in plot.figure.subfigs if part.axes]
+        assert [text.get_text() for text in body.legends[0].get_texts()] == ["sharp", "net", "blurred"]
+    assert "two looks are left out" in plot.caption
 
 
 def test_the_caption_says_where_psnr_is_not_of_all_pictures(tmp_path: Path, make_run: MakeRun) -> None:
@@ -471,8 +583,11 @@ def test_every_chart_names_its_blurs_with_their_options(
 ) -> None:
     make_run(tmp_path / "run", detectors=detectors, blurs=blurs)
     with styled() as palette:
-        for plot in charts(Drawing(Runs([tmp_path / "run"]), palette, framed=False)):
-            assert isinstance(plot, Plot)
+        plots = list(charts(Drawing(Runs([tmp_path / "run"]), palette, framed=False)))
+        assert {plot.name for plot in plots if isinstance(plot, Skipped)} == {"recovered_looking_twice"}
+        for plot in plots:
+            if isinstance(plot, Skipped) or plot.name == "harm":  # of sharp pictures
+                continue
             words = f"{_words(plot)} {plot.caption}"
             assert "readout=2.0" in words, plot.name
             assert "16 px" in words, plot.name
