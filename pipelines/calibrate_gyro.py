@@ -266,6 +266,8 @@ def _read(places: Sequence[Place]) -> Generator[Item]:
         frames = {place.frame for place in chosen}
         with closing(read_items([source])) as items:
             for item in items:
+                if item.note is not None:
+                    continue
                 if item.picture is None:
                     raise DeblurError(item.error)
                 if item.frame in frames:
