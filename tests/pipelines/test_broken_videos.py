@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
+from pipelines.calibrate_gyro import Place, _read
 from pipelines.deblur_detect import main
-from pipelines.sources import find_sources, read_items
+from pipelines.motions import Motions
+from pipelines.sources import Source, find_sources, read_items
 from pipelines.video import VideoReader, VideoWriter
 
 if TYPE_CHECKING:
@@ -158,6 +160,34 @@ def test_notes_are_said_and_are_no_pictures(
     assert "clip.mp4 frame 2 is from 0.40 s, not 0.20" in output.err
     assert "clip.mp4 frame 2 is from 0.40 s, not 0.20" in Path("out/log.txt").read_text()
     assert output.out.count('"seconds"') == 4
+
+
+def test_paths_are_of_the_files_own_times(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake([0, 100, 450, None, 600])
+    for name, line in (("drive", "t,wx,wy,wz\n0,0,1,0\n1,0,1,0"), ("times", "picture,opened,closed\nclip,0.1,0.12")):
+        (tmp_path / f"{name}.csv").write_text(line)
+    asked: list[tuple[float, float]] = []
+    times_of = Motions.times_of
+
+    def note(self: Motions, source: Source, frame: int | None, seconds: float | None) -> tuple[float, float]:
+        asked.append(times_of(self, source, frame, seconds))
+        return asked[-1]
+
+    monkeypatch.setattr(Motions, "times_of", note)
+    (tmp_path / "clip.mp4").touch()
+    motions = Motions(tmp_path / "drive.csv", 100, tmp_path / "times.csv")
+    for item in read_items(find_sources([str(tmp_path / "clip.mp4")])[0]):
+        if item.picture is not None:
+            motions.path_of(item)
+    assert [opened for opened, _ in asked] == pytest.approx([0.1, 0.2, 0.55, 0.7])
+
+
+def test_a_gyroscope_is_calibrated_by_videos_whose_rate_varies(fake: Fake, tmp_path: Path) -> None:
+    fake([0, 100, 450, 550, 600])
+    (tmp_path / "clip.mp4").touch()
+    (source,) = find_sources([str(tmp_path / "clip.mp4")])[0]
+    items = list(_read([Place(source, 1, 0.1), Place(source, 3, 0.3)]))
+    assert [item.seconds for item in items] == pytest.approx([0.1, 0.55])
 
 
 @pytest.mark.parametrize(
