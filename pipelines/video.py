@@ -12,6 +12,7 @@ import numpy as np
 from deblur.errors import DeblurError
 from deblur.runs import make_folder
 from pipelines.frame_times import FrameTimes
+from pipelines.matroska import is_whole_matroska
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,7 +142,7 @@ class VideoReader:
         missing = announced / fps - end
         is_short = n_stored < announced and missing > min(_SLACK, _SLACK_SHARE * announced / fps)
         told = f"{file} gives {n_read} of the {announced} frames that it announces"
-        if is_short:
+        if is_short and not is_whole_matroska(file):
             raise DeblurError(f"{told}: it is cut off or broken, copy or record it anew")
         # What an editor cut without encoding anew is stored and never shown. An AVI counts on over broken frames.
         if not is_broken and (n_read < n_stored or file.suffix.lower() == ".avi"):

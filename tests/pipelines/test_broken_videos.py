@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.calibrate_gyro import Place, _read
 from pipelines.deblur_detect import main
+from pipelines.matroska import is_whole_matroska
 from pipelines.motions import Motions
 from pipelines.sources import Source, find_sources, read_items
 from pipelines.video import VideoReader, VideoWriter
@@ -218,3 +219,40 @@ def test_the_end_of_a_file_that_is_cut_off_is_not_called_undecodable(fake: Fake,
         "anew"
     ]
     assert notes == []
+
+
+def sized(size: bytes, n_bytes: int) -> bytes:
+    return b"\x1a\x45\xdf\xa3\x84abcd\x18\x53\x80\x67" + size + bytes(n_bytes)
+
+
+@pytest.mark.parametrize(
+    ("content", "is_whole"),
+    [
+        (sized(b"\x90", 16), True),
+        (sized(b"\x90", 15), False),
+        (sized(b"\x40\x10", 16), True),
+        (sized(b"\x40\x10", 15), False),
+        (sized(b"\x01\0\0\0\0\0\0\x10", 16), True),
+        (sized(b"\x01\0\0\0\0\0\0\x10", 15), False),
+        (sized(b"\x01" + b"\xff" * 7, 16), False),  # a recording that goes on
+        (sized(b"", 16), False),
+        (sized(b"", 0), False),
+        (b"\x1a\x45\xdf\xa3", False),
+        (b"RIFF" + bytes(60), False),
+        (b"", False),
+    ],
+)
+def test_a_matroska_file_says_how_long_it_is(content: bytes, is_whole: bool, tmp_path: Path) -> None:
+    (tmp_path / "clip.mkv").write_bytes(content)
+    assert is_whole_matroska(tmp_path / "clip.mkv") == is_whole
+
+
+def test_sound_that_lasts_longer_than_a_whole_matroska_file_is_no_failure(tmp_path: Path, fake: Fake) -> None:
+    fake([index * 100 for index in range(10)], announced=40)
+    file = tmp_path / "clip.mkv"
+    file.write_bytes(sized(b"\x90", 16))
+    assert read(str(file))[1:] == ([], [])
+    file.write_bytes(sized(b"\x90", 15))
+    _, (error,), _ = read(str(file))
+    assert error is not None
+    assert "gives 10 of the 40 frames that it announces" in error
