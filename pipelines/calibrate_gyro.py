@@ -55,12 +55,12 @@ class Place(NamedTuple):
     Attributes:
         source: the picture or the video.
         frame: number of the frame; None of a picture.
-        fps: frames a second of the video; None of a picture.
+        seconds: about when it is in the video, by the rate; None of a picture, or where the video names none.
     """
 
     source: Source
     frame: int | None
-    fps: float | None
+    seconds: float | None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -228,7 +228,8 @@ def _spread(sources: Sequence[Source], limit: int) -> list[Place]:
     for index in ((2 * place + 1) * total // (2 * count) for place in range(count)):
         which = bisect.bisect_right(ends, index)
         source, length = sources[which], lengths[which]
-        places.append(Place(source, index - (ends[which] - length) if source.is_video else None, rates[which]))
+        frame, rate = index - (ends[which] - length) if source.is_video else None, rates[which]
+        places.append(Place(source, frame, None if frame is None or rate is None else frame / rate))
     return places
 
 
@@ -251,7 +252,7 @@ def _look(
         assert item.picture is not None
         picture = scale_down(item.picture, LARGEST_SIDE)
         scale = picture.shape[1] / item.picture.shape[1]
-        times = motions.times_of(item.source, item.frame, item.fps)
+        times = motions.times_of(item.source, item.frame, item.seconds)
         sights.append(look(estimator, to_batch(picture, device), args.focal_length * scale, times, item.orientation))
     if len(sights) < FEWEST:  # some videos only estimate how many frames they have
         raise DeblurError(_too_few(len(sights)))
@@ -266,6 +267,8 @@ def _read(places: Sequence[Place]) -> Generator[Item]:
         frames = {place.frame for place in chosen}
         with closing(read_items([source])) as items:
             for item in items:
+                if item.note is not None:
+                    continue
                 if item.picture is None:
                     raise DeblurError(item.error)
                 if item.frame in frames:

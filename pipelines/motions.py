@@ -29,7 +29,7 @@ class Motions:
 
     A video's frames are ``STEM/000000`` and so on; with times ``STEM.csv`` may be the record of all of them. Without
     times a file of the folder is of the exposure exactly. Among times a line of the video itself tells when its first
-    frame was taken; the others follow at its frame rate.
+    frame was taken; the others follow as the file times them.
     """
 
     def __init__(self, motion: Path, focal_length: float | None, exposures: Path | None, readout: float = 0.0) -> None:
@@ -82,7 +82,7 @@ class Motions:
         """
         assert item.picture is not None
         height, width = item.picture.shape[:2]
-        return self.path_in(item.source, (width, height), item.orientation, item.frame, item.fps)
+        return self.path_in(item.source, (width, height), item.orientation, item.frame, item.seconds)
 
     def path_in(
         self,
@@ -90,7 +90,7 @@ class Motions:
         size: tuple[int, int],
         orientation: int,
         frame: int | None = None,
-        fps: float | None = None,
+        seconds: float | None = None,
     ) -> CameraPath:
         """The camera's path of one picture or frame.
 
@@ -99,12 +99,12 @@ class Motions:
             size: width and height of the picture, upright.
             orientation: how it was turned for that; see ``deblur.pictures.Upright``.
             frame: as of ``times_of``.
-            fps: likewise.
+            seconds: likewise.
 
         Raises:
             DeblurError: as ``path_of``.
         """
-        times = None if self._exposures is None else self.times_of(source, frame, fps)
+        times = None if self._exposures is None else self.times_of(source, frame, seconds)
         record = self._read(self._file_of(source, source.stem_of(frame))) if self._is_folder else self.record
         return record.path(*size, self._focal_length, times, self._readout, orientation)
 
@@ -117,13 +117,13 @@ class Motions:
             digest.update(hashlib.sha256(file.read_bytes()).digest())
         return digest.hexdigest()
 
-    def times_of(self, source: Source, frame: int | None, fps: float | None) -> tuple[float, float]:
+    def times_of(self, source: Source, frame: int | None, seconds: float | None) -> tuple[float, float]:
         """When the shutter opened and closed for a picture or a frame, where there are ``exposures``.
 
         Args:
             source: the picture or the video.
             frame: number of the frame; None of a picture.
-            fps: frames a second of the video; None of a picture, or where the video does not say.
+            seconds: how long after the first frame it was; None of a picture, or where the video does not tell.
 
         Raises:
             DeblurError: nothing says so.
@@ -134,13 +134,12 @@ class Motions:
             return own
         if first is None or frame is None:
             raise DeblurError(f"--exposures has no times of {source.stem_of(frame)}")
-        if fps is None:
+        if seconds is None:
             raise DeblurError(
-                f"--exposures has no times of {source.stem_of(frame)}, and {source.file} does not say how many frames "
-                "it has a second: give each of its frames a line"
+                f"--exposures has no times of {source.stem_of(frame)}, and {source.file} does not tell when its frames "
+                "were: give each of them a line"
             )
-        later = frame / fps
-        return first[0] + later, first[1] + later
+        return first[0] + seconds, first[1] + seconds
 
     @property
     def record(self) -> Record:

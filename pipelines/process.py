@@ -11,7 +11,7 @@ from collections import Counter
 from concurrent.futures import wait
 from contextlib import closing, contextmanager
 from functools import partial
-from itertools import groupby, islice
+from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ from pipelines.sinks import detection_entries
 from pipelines.sources import count_pictures, read_items
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from typing import TextIO
 
@@ -103,10 +103,13 @@ class Process:
             WriteBehind(WRITERS) as writers,
             tqdm(total=total, unit=f" {unit}s", desc="deblur, detect", file=sys.stderr, dynamic_ncols=True) as bar,
         ):
-            for source, items_of_source in groupby(islice(items, limit), attrgetter("source")):
+            for source, items_of_source in groupby(_limited(items, limit), attrgetter("source")):
                 begin = self._account.n_added
                 try:
                     for item in items_of_source:
+                        if item.note is not None:
+                            self.say(item.note)
+                            continue
                         self._process(item, writers)
                         bar.update()
                 finally:  # also after Ctrl-C: a video that is not closed is lost
@@ -118,6 +121,8 @@ class Process:
         entry = _new_entry(item.source, item.frame, item.read_ms)
         if item.taken is not None:
             entry["taken"] = item.taken
+        if item.seconds is not None:
+            entry["seconds"] = round(item.seconds, 4)
         if item.picture is None:
             assert item.error is not None
             self._fail(entry, item.error)
@@ -219,6 +224,16 @@ def stopped_like_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _limited(items: Iterable[Item], limit: int | None) -> Iterator[Item]:
+    """The first ``limit`` pictures, frames and failures, with the notes between them."""
+    count = 0
+    for item in items:
+        yield item
+        count += item.note is None
+        if count == limit:
+            return
 
 
 def _title(entry: Entry) -> str:

@@ -113,7 +113,7 @@ class PictureSink:
             return
         if kind not in self._videos:
             self._videos[kind] = VideoWriter(path, item.fps)
-        self._videos[kind].write(picture)
+        self._videos[kind].write(picture, item.frame)
 
     def _write_labels(self, item: Item, detections: Detections) -> None:
         """One line an object, as YOLO tools read predictions: class number, centre and size as shares, score."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from pipelines.video import Frame
+
 _CAMERA = re.compile("(?:/dev/video)?([0-9]+)")  # Linux calls its cameras so; OpenCV counts them alike
 
 
@@ -55,11 +57,13 @@ class Item:
         source: where it comes from.
         frame: number of the frame in its video, from 0; None for a still picture.
         fps: frames a second of its video; None for a still picture.
-        picture: RGB uint8 (H, W, 3), upright; None where ``error`` says why.
+        picture: RGB uint8 (H, W, 3), upright; None where ``error`` says why, and beside a ``note``.
         orientation: how it was turned for that; see ``deblur.pictures.Upright``.
         error: one line; None where the picture is there.
         read_ms: time that reading and decoding took.
         taken: when a camera had given the frame, in seconds since 1970; None of files.
+        seconds: how long after its video's first frame this one was, by the file; None where it does not tell.
+        note: one line for the user about a video, where nothing failed; such an item is no picture.
     """
 
     source: Source
@@ -70,6 +74,8 @@ class Item:
     error: str | None
     read_ms: float
     taken: float | None = None
+    seconds: float | None = None
+    note: str | None = None
 
     @property
     def stem(self) -> PurePosixPath:
@@ -193,15 +199,46 @@ def _read_video(source: Source) -> Generator[Item]:
     start = time.perf_counter()
     try:
         with VideoReader(source.origin) as video:
-            number = -1
-            for number, picture in enumerate(video):
+            frame = None
+            is_even = True
+            for frame in video:
+                if is_even and (note := _uneven(source, frame, video.fps)):
+                    is_even = False
+                    yield _note(source, note)
                 taken = time.time() if isinstance(source.origin, int) else None
-                yield Item(source, number, video.fps, picture, video.orientation, None, _since(start), taken)
+                yield Item(
+                    source,
+                    frame.number,
+                    video.fps,
+                    frame.picture,
+                    video.orientation,
+                    None,
+                    _since(start),
+                    taken,
+                    frame.seconds,
+                )
                 start = time.perf_counter()
-            if number < 0:
+            if frame is None:
                 raise DeblurError(f"{source.file} holds no frame that can be read")
+            if video.doubt is not None:
+                yield _note(source, video.doubt)
     except DeblurError as reason:
         yield Item(source, None, None, None, 1, str(reason), _since(start))
+
+
+def _uneven(source: Source, frame: Frame, fps: float | None) -> str | None:
+    """A line where a frame is half a frame or more away from where the rate puts it."""
+    if fps is None or frame.seconds is None or abs(frame.seconds * fps - frame.number) < 0.5:
+        return None
+    return (
+        f"{source.file} frame {frame.number} is from {frame.seconds:.2f} s, not {frame.number / fps:.2f} as {fps:g} "
+        "frames a second say: its rate varies or frames are lost; entries tell the file's own times, written videos "
+        "play evenly"
+    )
+
+
+def _note(source: Source, note: str) -> Item:
+    return Item(source, None, None, None, 1, None, 0.0, note=note)
 
 
 def _since(start: float) -> float:

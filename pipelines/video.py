@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import cv2
 import numpy as np
 
 from deblur.errors import DeblurError
 from deblur.runs import make_folder
+from pipelines.frame_times import FrameTimes
+from pipelines.matroska import is_whole_matroska
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +26,10 @@ _FALLBACK_FPS = 25.0  # where a camera or a file does not say; any value plays, 
 _ORIENTATIONS = {90.0: 6, 180.0: 3, 270.0: 8}  # EXIF's numbers, by degrees clockwise
 # Some formats announce a time, not frames, and sound or a last frame that stands may be what lasts so long.
 _SLACK, _SLACK_SHARE = 1.0, 0.05  # the smaller one: seconds, and a share of what is announced
+# A read fails for every packet that is broken, and at the end of the file for ever, a thousand times in 0.1 seconds.
+_MOST_FAILED = 1000
+
+_MOST_REPEATED = 1000  # frames in the place of lost ones: a time may be broken too, and disks are not endless
 
 _MOST_TICKS = 65535  # of MPEG-4's clock, in a second
 _MOST_FPS = 999.98  # from 1000 on it is taken for a clock, not a rate
@@ -32,6 +38,20 @@ _MOST_FPS = 999.98  # from 1000 on it is taken for a clock, not a rate
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 # Of 4.13 on it is in a module of its own; both take the number of silence.
 (cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel)(0)
+
+
+class Frame(NamedTuple):
+    """A frame of a video.
+
+    Attributes:
+        number: its place in the video, from 0; see `FrameTimes` where some cannot be decoded.
+        seconds: how long after the first one it was, by the file; None of a camera, and where the file does not tell.
+        picture: RGB uint8 (H, W, 3).
+    """
+
+    number: int
+    seconds: float | None
+    picture: NDArray[np.uint8]
 
 
 class VideoReader:
@@ -44,6 +64,7 @@ class VideoReader:
         orientation: how its frames were turned, as EXIF counts it; see ``deblur.pictures.Upright``.
         n_frames: how many frames a file announces; None for a camera or where it does not say. An estimate in some
             formats, and files that are cut off hold fewer.
+        doubt: one line, behind the last frame, where a file may lack frames and may as well be whole.
     """
 
     def __init__(self, source: Path | int) -> None:
@@ -55,6 +76,7 @@ class VideoReader:
         Raises:
             DeblurError: it does not open, or its path is not UTF-8.
         """
+        self.doubt: str | None = None
         self._source = source
         self._capture = _opened(source)
         if not self._capture.isOpened():
@@ -70,40 +92,61 @@ class VideoReader:
         is_file = not isinstance(source, int)
         self.n_frames = int(count) if is_file and math.isfinite(count) and count > 0 else None
 
-    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        """Each next frame, RGB uint8 (H, W, 3), until the file ends or the camera gives none.
+    def __iter__(self) -> Iterator[Frame]:
+        """Each next frame until the file ends or the camera gives none; those that cannot be decoded are left out.
 
         Raises:
-            DeblurError: after the last frame, of a file that ends before what it announces, and of a camera, which has
-                no end of its own.
+            DeblurError: after the last frame, of a file that ends before what it announces or with frames that cannot
+                be decoded, and of a camera, which has no end of its own.
         """
-        n_read = 0
+        return self._live(self._source) if isinstance(self._source, int) else self._stored(self._source)
+
+    def _live(self, camera: int) -> Iterator[Frame]:
+        number = 0
         while True:
             is_there, bgr = self._capture.read()
             if not is_there:
-                break
-            n_read += 1
-            yield _swapped(np.asarray(bgr, np.uint8))
-        if isinstance(self._source, int):
-            raise DeblurError(f"camera {self._source} gave {n_read} frames and then none: is it still connected?")
-        if self.n_frames is not None and n_read < self.n_frames and self._is_cut_off():
+                raise DeblurError(f"camera {camera} gave {number} frames and then none: is it still connected?")
+            yield Frame(number, None, _swapped(np.asarray(bgr, np.uint8)))
+            number += 1
+
+    def _stored(self, file: Path) -> Iterator[Frame]:
+        times = FrameTimes(self.fps)
+        n_read = n_failed = 0
+        while n_failed < _MOST_FAILED:
+            is_there, bgr = self._capture.read()
+            if not is_there:
+                n_failed += 1
+                continue
+            place = times.place(self._capture.get(cv2.CAP_PROP_POS_MSEC), n_failed)
+            n_failed = 0
+            if place is not None:
+                n_read += 1
+                yield Frame(*place, _swapped(np.asarray(bgr, np.uint8)))
+        if self.n_frames is not None and n_read < self.n_frames:
+            self._explain(file, n_read, self.n_frames, is_broken=times.lost_from is not None)
+        if times.lost_from is not None:
             raise DeblurError(
-                f"{self._source} ends after {n_read} of the {self.n_frames} frames that it announces: it is cut off,"
-                " copy or record it anew"
+                f"{file} has frames that cannot be decoded, about {times.n_lost} from {times.lost_from:.2f} s on: it is"
+                " broken, copy or record it anew"
             )
 
-    def _is_cut_off(self) -> bool:
-        """Whether the file lacks frames, by their number and by their time."""
-        # What an editor cut without encoding anew is stored and never shown, so stored frames are counted.
-        stored = _opened(self._source)
-        stored.set(cv2.CAP_PROP_FORMAT, -1)
-        fps, announced = stored.get(cv2.CAP_PROP_FPS) or _FALLBACK_FPS, stored.get(cv2.CAP_PROP_FRAME_COUNT)
-        ends = []
-        while stored.grab():
-            ends.append(stored.get(cv2.CAP_PROP_POS_MSEC) / 1000 + 1 / fps)
-        stored.release()
-        missing = announced / fps - max(ends, default=0.0)
-        return len(ends) < announced and missing > min(_SLACK, _SLACK_SHARE * announced / fps)
+    def _explain(self, file: Path, n_read: int, announced: int, *, is_broken: bool) -> None:
+        """Find out why there were fewer frames than a file announces.
+
+        Raises:
+            DeblurError: they are missing by their number and by their time, and not only left out where it is shown.
+        """
+        fps = self.fps or _FALLBACK_FPS
+        n_stored, end = _packets(file, fps)
+        missing = announced / fps - end
+        is_short = n_stored < announced and missing > min(_SLACK, _SLACK_SHARE * announced / fps)
+        told = f"{file} gives {n_read} of the {announced} frames that it announces"
+        if is_short and not is_whole_matroska(file):
+            raise DeblurError(f"{told}: it is cut off or broken, copy or record it anew")
+        # What an editor cut without encoding anew is stored and never shown. An AVI counts on over broken frames.
+        if not is_broken and (n_read < n_stored or file.suffix.lower() == ".avi"):
+            self.doubt = f"{told}: the others were cut out by an editor or are broken"
 
     def __enter__(self) -> Self:
         return self
@@ -128,9 +171,15 @@ class VideoWriter:
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
         self._n_frames = 0
+        self._number = -1  # of the last one
 
-    def write(self, frame: NDArray[np.uint8]) -> None:
-        """Append a frame, RGB uint8 (H, W, 3).
+    def write(self, frame: NDArray[np.uint8], number: int | None = None) -> None:
+        """Append a frame.
+
+        Args:
+            frame: RGB uint8 (H, W, 3).
+            number: its place in the video, from 0, by default the next one. Where others before it are missing it
+                stands for them too (up to 1000), so that it keeps its time.
 
         Raises:
             DeblurError: the file cannot be made, or the frame is of another size than the first.
@@ -144,8 +193,12 @@ class VideoWriter:
                 f"cannot append a frame of {width}x{height} to {self._path}, whose frames are"
                 f" {self._size[0]}x{self._size[1]}"
             )
-        self._writer.write(_swapped(np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")))
-        self._n_frames += 1
+        bgr = _swapped(np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge"))
+        number = self._number + 1 if number is None else number
+        for _ in range(max(1, min(number - self._number, _MOST_REPEATED))):
+            self._writer.write(bgr)
+            self._n_frames += 1
+        self._number = number
 
     def close(self) -> None:
         """Finish the file; without a frame there is none.
@@ -189,6 +242,22 @@ def _opened(source: Path | int) -> cv2.VideoCapture:
         return cv2.VideoCapture(source if isinstance(source, int) else _named(source))
     except cv2.error:  # a number that no camera can have
         return cv2.VideoCapture()
+
+
+def _packets(file: Path, fps: float) -> tuple[int, float]:
+    """How many frames a file stores, shown and decodable or not, and when the last one ends, in seconds."""
+    capture = _opened(file)
+    capture.set(cv2.CAP_PROP_FORMAT, -1)
+    count, last, n_failed = 0, -1 / fps, 0
+    while n_failed < _MOST_FAILED:
+        if not capture.grab():
+            n_failed += 1
+            continue
+        n_failed = 0
+        count += 1
+        last = max(last, capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+    capture.release()
+    return count, last + 1 / fps
 
 
 def _named(path: Path) -> str:

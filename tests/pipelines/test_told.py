@@ -322,20 +322,20 @@ def test_frames_of_a_video_follow_its_first_one_or_have_times_of_their_own(
 def test_the_rate_of_a_video_that_does_not_say_it_is_not_made_up(
     make_video: Callable[..., Path], spinning: Path, tmp_path: Path, reaches: list[float], document: Document
 ) -> None:
-    make_video("ride.avi", [40, 60], fps=1000)  # as files do that name a clock
-    (tmp_path / "t.csv").write_text("picture,opened,closed\nride,0.0,0.1\nride/000001,0.85,0.95\n")
+    make_video("ride.avi", [40, 60, 80], fps=1000)  # as files do that name a clock
+    (tmp_path / "t.csv").write_text("picture,opened,closed\nride,0.0,0.1\nride/000002,0.85,0.95\n")
     given = ["ride.avi", "--motion", str(spinning), "--exposures", "t.csv", "--focal-length", "1000"]
     assert main([*given, "--save", "deblurred", "--json"]) == 1
     content = document()
-    first, second = content["pictures"]
-    assert first["error"] == (
-        "ride.avi frame 0: --exposures has no times of ride/000000, and ride.avi does not say how many frames it has a "
-        "second: give each of its frames a line"
+    first, second, third = content["pictures"]
+    assert first["error"] is third["error"] is None
+    assert second["error"] == (
+        "ride.avi frame 1: --exposures has no times of ride/000001, and ride.avi does not tell when its frames were: "
+        "give each of them a line"
     )
-    assert second["error"] is None
-    assert reaches == [pytest.approx(spun(0.85, 0.95), rel=0.02)]
+    assert reaches == [pytest.approx(spun(*times), rel=0.02) for times in [(0.0, 0.1), (0.85, 0.95)]]
     with VideoReader(Path(content["run"], "deblurred/ride.mp4")) as video:
-        assert (video.fps, video.n_frames) == (25, 2)
+        assert (video.fps, video.n_frames) == (25, 3)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".gcsv"])
