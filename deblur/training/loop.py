@@ -145,7 +145,8 @@ class Trainer:
         self.folder, state = open_run(options, resumable, self.accelerator)
         self.validated_on = sets_digest(self.sets)
         counts = state is None or self._restore(optimizer, state)
-        self.log = TrainingLog(self.folder, self.progress.step, options.tensorboard, self.accelerator.is_main_process)
+        writes = self.accelerator.is_main_process
+        self.log = TrainingLog(self.folder, self.progress.step, options.tensorboard, writes, self.words)
         record_sitting(self.folder, options, self.accelerator)
         if not counts:
             self._keep_former_best()

@@ -252,7 +252,8 @@ def test_killed_and_resumed_is_the_same_as_never_killed(tmp_path, photos):
 @pytest.mark.slow
 def test_two_processes_give_what_one_with_twice_the_share_gives(tmp_path, photos):
     # Batch norm sees only its own process' pictures, so the network here has none (EAGR off).
-    common = [*arguments(tmp_path, photos, "--steps", "3", "--learning-rate", "1e-4"), "--set", *TINY[3:], "eagr=false"]
+    common = [*arguments(tmp_path, photos, "--steps", "3", "--learning-rate", "1e-4"), "--log-every", "1"]
+    common += ["--set", *TINY[3:], "eagr=false"]
     subprocess.run(
         [sys.executable, "-m", "deblur.train", *common, "--name", "one"], check=True, capture_output=True, timeout=250
     )
@@ -263,6 +264,12 @@ def test_two_processes_give_what_one_with_twice_the_share_gives(tmp_path, photos
     # Adam steps by about the learning rate whatever the gradient: sums in another order may turn a step whose gradient
     # is all but zero. Other data or another batch size would move every weight by the learning rate, 1e-4.
     assert np.mean([(one[name] - two[name]).abs().mean().item() for name in one]) < 1e-5
+    losses = [
+        [float(row["value"]) for row in rows_of(runs / run) if row["name"] in {"content", "frequency", "loss"}]
+        for run in ("one", "two")
+    ]
+    assert len(losses[0]) == 9
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
 @pytest.mark.slow
