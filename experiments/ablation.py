@@ -22,6 +22,7 @@ from deblur.cli import Collect, plain_options, run
 from deblur.errors import DeblurError
 from deblur.train import build_parser as training_parser
 from deblur.train import parse_training_args
+from deblur.training.sittings import NO_FIGURE
 
 if TYPE_CHECKING:
     import argparse
@@ -33,21 +34,6 @@ if TYPE_CHECKING:
 SUBNETWORKS = ("msfd", "tcn", "eagr", "fam", "msff", "guide")
 LOSS_TERMS = ("frequency", "smoothness")
 VARIANTS = ("full", *(f"no-{part}" for part in (*SUBNETWORKS, *LOSS_TERMS)))
-NOT_SHARED = (
-    "config",
-    "name",
-    "variants",
-    "resume",
-    "json",
-    "output",
-    "device",
-    "threads",
-    "workers",
-    "memory_gb",
-    "samples",
-    "tensorboard",
-)
-"""Options that may differ where a run is gone on with: they change no figure but by rounding."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -102,7 +88,7 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
     _check_networks(options, wanted)
     folder = run_folder(options)
     config = folder / "config.yaml"
-    shared = plain_options(options, without=NOT_SHARED)
+    shared = plain_options(options, without=NO_FIGURE)
     if config.is_file():
         check_options(config, shared)
     elif any(folder.glob("train/*/metrics.json")):

@@ -1,4 +1,4 @@
-"""What training leaves to read: results.csv, curves, sample pictures, and released weights with their cards."""
+"""What training leaves to read: results.csv, curves, sample pictures, and what the cards of its weights say."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ from deblur.devices import to_batch
 from deblur.errors import DeblurError
 from deblur.networks.cost import count_macs
 from deblur.pictures import write_picture
-from deblur.released import save_released
 from deblur.runs import describe_environment, write_atomically
+from deblur.training.sittings import on_card
 from deblur.training.validation import evaluating
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor, nn
     from torch.distributed import ProcessGroup
 
-    from deblur.networks import NetworkConfig
     from deblur.training.schedule import Progress
     from deblur.training.validation import ValidationSet
 
@@ -176,19 +175,16 @@ def save_samples(
             write_picture(file, np.concatenate([blurred, picture, sharp], axis=1))
 
 
-def release(
-    folder: Path,
-    name: str,
-    network: nn.Module,
-    config: NetworkConfig,
+def card_facts(
     options: argparse.Namespace,
     progress: Progress,
+    sittings: Sequence[Mapping[str, Any]],
     scores: dict[str, dict[str, float | None]],
     device: torch.device,
-) -> None:
-    """Write ``weights/NAME.safetensors`` with its card, which ``Deblurrer`` loads."""
+) -> dict[str, Any]:
+    """What training says on the card of its weights; the sittings where they were not all by one recipe."""
     environment = describe_environment(str(device), options.seed)
-    card: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "trained_with": {key: value for key, value in vars(options).items() if _is_plain(value)},
         "steps": progress.step,
         "minutes": round(progress.seconds / 60, 1),
@@ -197,7 +193,7 @@ def release(
         "device": environment["device_name"],
         "date": environment["time"][:10],
     }
-    save_released(folder / "weights", name, network, config, card)
+    return facts | ({"sittings": on_card(sittings)} if len(sittings) > 1 else {})
 
 
 def keep_best(folder: Path, name: str) -> bool:
