@@ -183,6 +183,8 @@ def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argp
         dest = key.replace("-", "_")
         if dest not in actions:
             parser.error(f"{config}: unknown option {key!r}; known: {', '.join(sorted(actions))}")
+        if dest in defaults:
+            parser.error(f"{config}: {key!r} is there twice, with - and with _: leave one out")
         defaults[dest] = _checked(parser, config, key, actions[dest], value)
         actions[dest].required = False
     parser.set_defaults(**defaults)

@@ -71,7 +71,11 @@ def runs_named(task: str, name: str, root: Path = RUNS) -> list[Path]:
 
 
 def describe_environment(device: str, seed: int | None = None) -> dict[str, Any]:
-    """What a result depends on beside its configuration: versions, commit, machine, device, seed, command."""
+    """What a result depends on beside its configuration: versions, commit, machine, device, seed, command.
+
+    ``float32`` says what a GPU computes with where a network is in that format: torch takes TF32 for convolutions
+    unless it is told otherwise. None on other devices, which compute with what they are given.
+    """
     return {
         "command": _command(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -81,9 +85,18 @@ def describe_environment(device: str, seed: int | None = None) -> dict[str, Any]
         "commit": git_commit(),
         "device": device,
         "device_name": torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor(),
+        "float32": _float32_on_gpu() if device.startswith("cuda") else None,
         "threads": torch.get_num_threads(),
         "seed": seed,
     }
+
+
+def _float32_on_gpu() -> dict[str, str]:
+    tf32 = {
+        "convolutions": torch.backends.cudnn.allow_tf32,
+        "matrix_products": torch.backends.cuda.matmul.allow_tf32,
+    }
+    return {kind: "tf32" if allowed else "float32" for kind, allowed in tf32.items()}
 
 
 def package_versions() -> dict[str, str | None]:

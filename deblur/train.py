@@ -43,7 +43,7 @@ from deblur.errors import DeblurError
 from deblur.yaml_text import YamlError, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 DEFAULT_NETWORK = "mstsgm-nano"
 DEFAULT_BLUR = (
@@ -300,7 +300,7 @@ def parse_training_args(
     if options.network is None and options.init is None:
         options.network = DEFAULT_NETWORK
     given = given_options(parser, argv)
-    for useless, names, needed in _companions(options):
+    for useless, names, needed in _companions(options, given):
         idle = [name for name in names if useless and name in given and getattr(options, name)]
         if idle:
             parser.error(f"{option_list(idle)} would do nothing: needed is {needed}")
@@ -352,10 +352,9 @@ def _refuse_foreign(parser: argparse.ArgumentParser, resumed: Path, recorded: Ma
         )
 
 
-def _companions(options: argparse.Namespace) -> list[tuple[bool, tuple[str, ...], str]]:
+def _companions(options: argparse.Namespace, given: Collection[str]) -> list[tuple[bool, tuple[str, ...], str]]:
     """Whether options do nothing as the others are, which ones, and what they need; 0 does as it says in any case."""
     held_out = options.sharp and options.hold_out
-    frameless = str(options.network).startswith("mimo-unet") or "tcn=false" in options.set
     return [
         (not options.sharp, ("blur", "highlight_share", "rolling_share", "path_share", "hold_out"), "--sharp"),
         (not (options.sharp or options.frames), ("srgb_share", "noise", "jpeg_share"), "--sharp or --frames"),
@@ -367,13 +366,28 @@ def _companions(options: argparse.Namespace) -> list[tuple[bool, tuple[str, ...]
         ),
         (options.optimizer != "adamw", ("weight_decay",), "--optimizer adamw"),
         (options.schedule != "cosine", ("warmup",), "--schedule cosine"),
-        (frameless, ("smoothness",), "TCN, whose virtual frames it smooths, and this network has none"),
         (
             options.network == "estimator",
             ("content", "frequency", "smoothness"),
             "a --network that restores pictures, and the estimator learns from kernels",
         ),
+        (
+            "smoothness" in given and _makes_no_frames(options),
+            ("smoothness",),
+            "TCN, whose virtual frames it smooths, and this network has none",
+        ),
     ]
+
+
+def _makes_no_frames(options: argparse.Namespace) -> bool:
+    """Whether the network is without TCN; not where it cannot be made, which training says in its own words."""
+    from deblur.training.setup import network_config
+
+    try:
+        config = network_config(options)
+    except DeblurError:
+        return False
+    return not getattr(getattr(config, "network", config), "tcn", False)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,14 +14,29 @@ class YamlError(ValueError):
     """A text is no YAML; says why, in one line."""
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that a mapping has twice, of which the last would win in silence."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise YamlError(f"{key.value!r} is there twice, again in line {key.start_mark.line + 1}")
+                seen.add((key.tag, key.value))
+        return node
+
+
 def parse_yaml(text: str) -> Any:
     """What a text says; None for an empty one.
 
     Raises:
-        YamlError: it is no YAML, has a date that cannot be or a tag that is not of its value, or nests too deep.
+        YamlError: it is no YAML, has a key twice, a date that cannot be or a tag that is not of its value, or nests
+            too deep.
     """
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError) as error:  # ValueError of dates
         raise YamlError(" ".join(str(error).split())) from error
     except (LookupError, AttributeError):  # as of !!bool maybe

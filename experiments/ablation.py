@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from deblur.cli import Collect, plain_options, run
 from deblur.errors import DeblurError
 from deblur.train import build_parser as training_parser
 from deblur.train import parse_training_args
+from deblur.training.sittings import NO_FIGURE
 
 if TYPE_CHECKING:
     import argparse
@@ -32,21 +34,6 @@ if TYPE_CHECKING:
 SUBNETWORKS = ("msfd", "tcn", "eagr", "fam", "msff", "guide")
 LOSS_TERMS = ("frequency", "smoothness")
 VARIANTS = ("full", *(f"no-{part}" for part in (*SUBNETWORKS, *LOSS_TERMS)))
-NOT_SHARED = (
-    "config",
-    "name",
-    "variants",
-    "resume",
-    "json",
-    "output",
-    "device",
-    "threads",
-    "workers",
-    "memory_gb",
-    "samples",
-    "tensorboard",
-)
-"""Options that may differ where a run is gone on with: they change no figure but by rounding."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -85,17 +72,23 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
     """Train every variant; returns the run's folder and the table, a row a variant.
 
     Raises:
-        DeblurError: as ``deblur.training.loop.train`` does, or the run to go on with had other options.
+        DeblurError: as ``deblur.training.loop.train`` does, several processes were started, or the run to go on with
+            had other options.
     """
     from deblur.devices import resolve_device
     from deblur.runs import check_options, describe_environment, runs_named, write_environment, write_yaml
     from deblur.training.loop import train
 
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1:  # which end their connection with the first variant
+        raise DeblurError(
+            f"an ablation trains in one process, and {processes} were started: leave out torchrun or accelerate launch"
+        )
     wanted = options.variants or default_variants(options)
     _check_networks(options, wanted)
     folder = run_folder(options)
     config = folder / "config.yaml"
-    shared = plain_options(options, without=NOT_SHARED)
+    shared = plain_options(options, without=NO_FIGURE)
     if config.is_file():
         check_options(config, shared)
     elif any(folder.glob("train/*/metrics.json")):
@@ -177,12 +170,13 @@ def _check_networks(options: argparse.Namespace, variants: Sequence[str]) -> Non
     from deblur.networks import build
     from deblur.training.checks import check_fit, check_training, validates
     from deblur.training.initial import load_initial
-    from deblur.training.setup import network_config
+    from deblur.training.setup import network_config, read_sources
 
-    if not validates(options):
+    said_by_training: list[str] = []
+    if not (validates(options) and read_sources(options, said_by_training.append)[1]):
         raise DeblurError(
             "nothing is validated on, which is all that an ablation compares: give --val-pairs, --val-sharp, or "
-            "--sharp with --hold-out and --val-blur"
+            "--sharp, a folder with two pictures at least, with --hold-out and --val-blur"
         )
     errors = {}
     for name in variants:

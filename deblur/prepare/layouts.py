@@ -2,7 +2,7 @@
 
 Layouts, below SOURCE:
 
-- gopro (GOPRO_Large, Nah et al. 2017): ``train|test/<scene>/{blur,blur_gamma,sharp}/NNNNNN.png``
+- gopro (GOPRO_Large, Nah et al. 2017): ``train|test/<part>/{blur,blur_gamma,sharp}/NNNNNN.png``
 - hide (Shen et al. 2019): ``train/*.png``, ``test/test-close-ups/*.png``, ``test/test-long-shot/*.png``, ``GT/*.png``
 - realblur (Rim et al. 2020): ``RealBlur_J_train_list.txt``, ``RealBlur_J_test_list.txt`` (or ``_R_``) with
   ``gt_path blur_path`` a line, relative to SOURCE
@@ -90,9 +90,11 @@ def _read_gopro(layout: Layout, source: Path, blur_folder: str) -> None:
     if not splits:
         raise DeblurError(f"{source} holds neither train/ nor test/: give the folder that GOPRO_Large was unpacked to")
     for split in splits:
-        for scene in sorted(path for path in (source / split).iterdir() if path.is_dir()):
-            for key, blurred, sharp in _matched(layout, scene / blur_folder, scene / "sharp"):
-                layout.pairs.append(Pair(f"{scene.name}_{key}", split, scene.name, blurred, sharp))
+        for folder in sorted(path for path in (source / split).iterdir() if path.is_dir()):
+            for key, blurred, sharp in _matched(layout, folder / blur_folder, folder / "sharp"):
+                name = f"{folder.name}_{key}"
+                # A folder is one part of a recording, and other parts may show the same place.
+                layout.pairs.append(Pair(name, split, scene_of(name), blurred, sharp))
 
 
 def _read_hide(layout: Layout, source: Path) -> None:

@@ -1,4 +1,4 @@
-"""What training leaves to read: results.csv, curves, sample pictures, and released weights with their cards."""
+"""What training leaves to read: results.csv, curves, sample pictures, and what the cards of its weights say."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from deblur.devices import to_batch
 from deblur.errors import DeblurError
 from deblur.networks.cost import count_macs
 from deblur.pictures import write_picture
-from deblur.released import save_released
 from deblur.runs import describe_environment, write_atomically
+from deblur.training.sittings import on_card
 from deblur.training.validation import evaluating
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor, nn
+    from torch.distributed import ProcessGroup
 
-    from deblur.networks import NetworkConfig
     from deblur.training.schedule import Progress
     from deblur.training.validation import ValidationSet
 
@@ -40,13 +40,23 @@ class TrainingLog:
     Rows beyond the step that training resumes from are dropped first: those steps will be made again. So is a last row
     that was cut off.
 
+    Args:
+        folder: of the run.
+        step: that training resumes from.
+        tensorboard: whether to write its curves too.
+        enabled: whether this process writes; all of them count, and call ``write`` at the same steps.
+        words: where there are several processes, how they pass words to each other.
+
     Raises:
         DeblurError: the file that is there is damaged otherwise.
     """
 
-    def __init__(self, folder: Path, step: int, tensorboard: bool, enabled: bool) -> None:
+    def __init__(
+        self, folder: Path, step: int, tensorboard: bool, enabled: bool, words: ProcessGroup | None = None
+    ) -> None:
         self.file = folder / "results.csv"
         self.enabled = enabled
+        self._words = words
         self._sums: dict[str, Tensor] = {}
         self._seconds = self._waited = 0.0
         self._steps = 0
@@ -79,21 +89,21 @@ class TrainingLog:
     def write(self, step: int, minutes: float, rate: float, network: nn.Module) -> None:
         """Write the means since the last call: loss terms, pictures a second, share of time spent on data, FLOP/s.
 
-        ``network`` is the bare one: wrapped for several processes, it would wait for the others.
+        Loss terms are those of all processes, the times those of the one that writes. ``network`` is the bare one:
+        wrapped for several processes, it would wait for the others.
         """
-        if not self.enabled:
-            return
-        values = {name: float(total) / self._steps for name, total in self._sums.items()}
-        values["loss"] = sum(values.values())
-        # A backward pass costs about twice the forward pass.
-        flops = sum(3 * pictures * self._flops_of(network, crop) for crop, pictures in self._crops.items())
-        values |= {
-            "learning_rate": rate,
-            "pictures_per_second": self._crops.total() / self._seconds,
-            "data_share": self._waited / self._seconds,
-            "flop_per_second": flops / self._seconds,
-        }
-        self._append(step, minutes, "train", values)
+        values = self._mean_terms()
+        if self.enabled:
+            values["loss"] = sum(values.values())
+            # A backward pass costs about twice the forward pass.
+            flops = sum(3 * pictures * self._flops_of(network, crop) for crop, pictures in self._crops.items())
+            values |= {
+                "learning_rate": rate,
+                "pictures_per_second": self._crops.total() / self._seconds,
+                "data_share": self._waited / self._seconds,
+                "flop_per_second": flops / self._seconds,
+            }
+            self._append(step, minutes, "train", values)
         self._sums.clear()
         self._crops.clear()
         self._seconds = self._waited = 0.0
@@ -108,6 +118,14 @@ class TrainingLog:
         """Finish the curves."""
         if self._board is not None:
             self._board.close()
+
+    def _mean_terms(self) -> dict[str, float]:
+        """The mean of each loss term over the steps of all processes, which have equal shares of each batch."""
+        means = torch.tensor([float(total) for total in self._sums.values()], dtype=torch.float64) / self._steps
+        if self._words is not None:
+            torch.distributed.all_reduce(means, group=self._words)
+            means /= torch.distributed.get_world_size(self._words)
+        return dict(zip(self._sums, means.tolist(), strict=True))
 
     def _whole_rows(self) -> list[dict[str, str]]:
         if not self.file.is_file():
@@ -157,19 +175,16 @@ def save_samples(
             write_picture(file, np.concatenate([blurred, picture, sharp], axis=1))
 
 
-def release(
-    folder: Path,
-    name: str,
-    network: nn.Module,
-    config: NetworkConfig,
+def card_facts(
     options: argparse.Namespace,
     progress: Progress,
+    sittings: Sequence[Mapping[str, Any]],
     scores: dict[str, dict[str, float | None]],
     device: torch.device,
-) -> None:
-    """Write ``weights/NAME.safetensors`` with its card, which ``Deblurrer`` loads."""
+) -> dict[str, Any]:
+    """What training says on the card of its weights; the sittings where they were not all by one recipe."""
     environment = describe_environment(str(device), options.seed)
-    card: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "trained_with": {key: value for key, value in vars(options).items() if _is_plain(value)},
         "steps": progress.step,
         "minutes": round(progress.seconds / 60, 1),
@@ -178,7 +193,7 @@ def release(
         "device": environment["device_name"],
         "date": environment["time"][:10],
     }
-    save_released(folder / "weights", name, network, config, card)
+    return facts | ({"sittings": on_card(sittings)} if len(sittings) > 1 else {})
 
 
 def keep_best(folder: Path, name: str) -> bool:

@@ -27,6 +27,7 @@ from deblur.losses import LossWeights, estimator_loss, restoration_loss
 from deblur.networks import build, config_from_dict, config_to_dict
 from deblur.networks.guided import GuidedNetwork, InverseFilter
 from deblur.networks.kernel_estimator import KernelEstimator
+from deblur.released import save_released
 from deblur.runs import write_json
 from deblur.training.averaging import AveragedWeights
 from deblur.training.batches import Batch, make_batch
@@ -35,7 +36,7 @@ from deblur.training.checks import check_fit, check_statistics, check_training
 from deblur.training.guard import FiniteGuard
 from deblur.training.initial import load_initial
 from deblur.training.loader import BatchLoader, pays_ahead, workers_beside
-from deblur.training.log import TrainingLog, keep_best, release, save_samples
+from deblur.training.log import TrainingLog, card_facts, keep_best, save_samples
 from deblur.training.mix import BlurMix, parse_blur_range
 from deblur.training.planning import Planner, Recipe, draw_examples
 from deblur.training.schedule import Progress, Schedule, crop_at, parse_crops
@@ -145,8 +146,9 @@ class Trainer:
         self.folder, state = open_run(options, resumable, self.accelerator)
         self.validated_on = sets_digest(self.sets)
         counts = state is None or self._restore(optimizer, state)
-        self.log = TrainingLog(self.folder, self.progress.step, options.tensorboard, self.accelerator.is_main_process)
-        record_sitting(self.folder, options, self.accelerator)
+        writes = self.accelerator.is_main_process
+        self.log = TrainingLog(self.folder, self.progress.step, options.tensorboard, writes, self.words)
+        self.sittings = record_sitting(self.folder, options, self.accelerator, state)
         if not counts:
             self._keep_former_best()
         self.network: nn.Module
@@ -355,7 +357,7 @@ class Trainer:
                 self.progress.best = mean
             self.log.validated(self.progress.step, self.progress.seconds / 60, scores)
             for name in ("best", "last") if better or not found else ("last",):
-                release(self.folder, name, module, self.config, self.options, self.progress, scores, self.device)
+                self._release(name, scores)
             save_samples(self.folder, self.progress.step, restorer, self.sets, self.device, self.options.samples)
         self._save()
         self.accelerator.wait_for_everyone()
@@ -365,8 +367,12 @@ class Trainer:
         """Write ``weights/last`` as a run is stopped, unless that of the sitting before is of the same step."""
         there = (self.folder / "weights" / "last.safetensors").is_file()
         if self.accelerator.is_main_process and (self.progress.step > began or not there):
-            module, device = self.ema.module, self.device
-            release(self.folder, "last", module, self.config, self.options, self.progress, {}, device)
+            self._release("last", {})
+
+    def _release(self, name: str, scores: dict[str, dict[str, float | None]]) -> None:
+        """Write the averaged weights as ``weights/NAME`` with their card."""
+        facts = card_facts(self.options, self.progress, self.sittings, scores, self.device)
+        save_released(self.folder / "weights", name, self.ema.module, self.config, facts)
 
     def _chosen_by(self) -> str:
         """The score that the best weights are chosen by.
@@ -398,6 +404,7 @@ class Trainer:
                 "best": progress.best,
                 "best_by": self._comparable(),
                 "validated_on": self.validated_on,
+                "sittings": self.sittings,
                 "random": torch.get_rng_state(),
             },
         )

@@ -24,8 +24,9 @@ from deblur.networks import (
 from deblur.networks.guided import GuidedConfig, estimator_of, guided_config, without_guide
 from deblur.networks.kernel_estimator import KernelEstimatorConfig
 from deblur.released import load_released, released_card
-from deblur.runs import create_run, describe_environment, runs_named, write_environment, write_yaml
+from deblur.runs import create_run, describe_environment, printable, runs_named, write_environment, write_yaml
 from deblur.training.checkpoint import load_checkpoint
+from deblur.training.sittings import describe_changes, sitting, with_sitting
 from deblur.training.sources import check_readable, files_of, hold_out, parse_source, shared_scenes, without
 from deblur.training.validation import blurred_here, pairs_from_files, with_paths
 from deblur.yaml_text import YamlError, parse_yaml, read_yaml
@@ -268,19 +269,43 @@ def note_nothing_to_resume(options: argparse.Namespace, folder: Path) -> None:
     print(f"--resume auto: {none}, and {folder} is a new one", file=sys.stderr)
 
 
-def record_sitting(folder: Path, options: argparse.Namespace, accelerator: Accelerator) -> None:
+def record_sitting(
+    folder: Path, options: argparse.Namespace, accelerator: Accelerator, state: Mapping[str, Any] | None
+) -> list[dict[str, Any]]:
     """Write what a run is, or goes on, with: ``config.yaml`` and ``env.json``; not before it is sure that it can.
 
+    Which options change where it goes on is said on stderr.
+
+    Args:
+        folder: of the run.
+        options: of training.
+        accelerator: of this process; the main one writes.
+        state: the training state that the run goes on from, if it does.
+
+    Returns:
+        The sittings so far with this one, for the training state; none in another process than the main one.
+
     Raises:
-        DeblurError: one of them is there and damaged; both stay as they are.
+        DeblurError: one of the files is there and damaged; both stay as they are.
     """
-    if accelerator.is_main_process:
-        # Without resume: given back with --config for a new run, the file must not go on with this one.
-        written = plain_options(options, without={"config", "resume"})
-        written["name"] = _recorded_name(folder) or options.name  # by which --resume auto knows the run
-        environment = describe_environment(str(accelerator.device), options.seed)
-        write_environment(folder, environment | {"processes": accelerator.num_processes})
-        write_yaml(folder / "config.yaml", written)
+    if not accelerator.is_main_process:
+        return []
+    recorded = _recorded_config(folder)
+    # Without resume: given back with --config for a new run, the file must not go on with this one.
+    written = plain_options(options, without={"config", "resume", "json"})
+    written["name"] = recorded.get("name") or options.name  # by which --resume auto knows the run
+    environment = describe_environment(str(accelerator.device), options.seed)
+    write_environment(folder, environment | {"processes": accelerator.num_processes})
+    write_yaml(folder / "config.yaml", written)
+    now = sitting(written, state["step"] if state else 0, environment["commit"], accelerator.num_processes)
+    # Where an earlier version saved the state, all that is known is what the run was last trained by.
+    former = state.get("sittings", [sitting(recorded or written, 0, None, None)]) if state else []
+    sittings = with_sitting(former, now)
+    changed = describe_changes(sittings[-2], now) if len(sittings) > 1 and sittings[-1] is now else ""
+    if changed:
+        told = f"{folder} goes on from step {now['first_step'] - 1} with other options: {changed}"
+        print(printable(told), file=sys.stderr)
+    return sittings
 
 
 def find_resumable(options: argparse.Namespace) -> Path | None:
@@ -306,13 +331,13 @@ def newest_saved(name: str, output: Path) -> Path | None:
         DeblurError: what says which run a folder holds is damaged.
     """
     folders = runs_named("train", name, output)
-    states = [folder / "weights" / "state.pt" for folder in folders if _recorded_name(folder) == name]
+    states = [folder / "weights" / "state.pt" for folder in folders if _recorded_config(folder).get("name") == name]
     resumable = [state for state in states if state.is_file()]
     return max(resumable, key=lambda file: file.stat().st_mtime).parent.parent if resumable else None
 
 
-def _recorded_name(folder: Path) -> str | None:
-    """What the run in a folder is called by its ``config.yaml``; None where there is none, or no name in it.
+def _recorded_config(folder: Path) -> dict[str, Any]:
+    """What the ``config.yaml`` of the run in a folder says; nothing where there is none.
 
     Raises:
         DeblurError: the file is damaged.
@@ -321,7 +346,7 @@ def _recorded_name(folder: Path) -> str | None:
     try:
         config = read_yaml(file)
     except FileNotFoundError:
-        return None
+        return {}
     except OSError as error:
         raise DeblurError(f"cannot read {file}: {error.strerror}") from error
     except YamlError:
@@ -331,4 +356,4 @@ def _recorded_name(folder: Path) -> str | None:
             f"{file} is damaged: move it away, and go on by --resume {folder} and the options that the run had, its "
             "--name too"
         )
-    return config.get("name")
+    return config

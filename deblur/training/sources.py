@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import re
 import sys
 import threading
 from collections import Counter, OrderedDict
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 Kind = Literal["sharp", "pairs", "frames"]
 FEWEST_FRAMES = 5
 """Of a part of a video that is worth averaging."""
+# The folders of blurred and of sharp pictures in pairs, as GoPro and REDS have them too: blur_gamma, train_sharp.
+_SIDE = re.compile(r"((?:train|val|test)_)?(blur|sharp)(?:_(?:gamma|bicubic|jpeg|comp))?")
 _CHECKS_WHOLE = (
     "; only headers were read so far: python -m deblur.prepare sharp (or pairs) DIR DEST reads every file whole and "
     "lists all that are broken"
@@ -66,8 +69,8 @@ def parse_source(kind: Kind, text: str, option: str = "") -> Source:
     frames a video.
 
     Raises:
-        DeblurError: a folder is missing or empty, a blurred picture has no sharp one, pictures given as sharp are not
-            all so, or the weight is not above 0.
+        DeblurError: a folder is missing or empty, a blurred picture has no sharp one, pictures or frames given as sharp
+            are not all so, or the weight is not above 0.
     """
     option = option or f"--{kind}"
     path, equals, number = text.rpartition("=")
@@ -87,7 +90,7 @@ def parse_source(kind: Kind, text: str, option: str = "") -> Source:
         examples = [Example(kind, (file,)) for file in list_sharp(folder, option)]
     else:
         videos: dict[Path, list[Path]] = {}
-        for file in list_pictures(folder):
+        for file in list_sharp(folder, option):  # blurred frames, averaged, would be learnt from as blurred once
             videos.setdefault(file.parent, []).append(file)
         short = next((video for video, files in videos.items() if len(files) < FEWEST_FRAMES), None)
         if short is not None:
@@ -105,21 +108,11 @@ def list_sharp(folder: Path, option: str = "--sharp") -> list[Path]:
     """The pictures below a folder that ``--sharp`` or another option names, as ``list_pictures`` lists them.
 
     Raises:
-        DeblurError: as ``list_pictures``; or by where they lie some are blurred, beside the sharp ones of pairs, or are
-            those that `deblur.prepare` set aside.
+        DeblurError: as ``list_pictures`` and ``refuse_blurred``, or they are those that `deblur.prepare` set aside too.
     """
     files = list_pictures(folder)
-    places = {file.parent.relative_to(folder).parts for file in files}
-    blur, sharp = (
-        {parts[:at] for parts in places for at, part in enumerate(parts) if part == side} for side in ("blur", "sharp")
-    )
-    both = sorted(blur & sharp, key=lambda parts: ("train" not in parts, parts))
-    if both:
-        place, more = folder.joinpath(*both[0]), f" (and {len(both) - 1} more)" if len(both) > 1 else ""
-        raise DeblurError(
-            f"{option} {folder}: {place}{more} holds blur/ beside sharp/, and what is blurred is not to be learnt as "
-            f"sharp; give {place / 'sharp'}, or as pairs: {option.replace('sharp', 'pairs')} {place}"
-        )
+    refuse_blurred(folder, files, option, "--val-pairs" if option == "--val-sharp" else "--pairs")
+    sharp = {parts[:at] for parts in _places(folder, files) for at, part in enumerate(parts) if part == "sharp"}
     splits = [parts for parts in sorted(sharp) if parts and parts[-1] in SPLITS]
     for above in sorted({parts[:-1] for parts in splits}):
         place, found = folder.joinpath(*above), [split for split in SPLITS if (*above, split) in splits]
@@ -130,6 +123,40 @@ def list_sharp(folder: Path, option: str = "--sharp") -> list[Path]:
                 f"{place / meant / 'sharp'}"
             )
     return files
+
+
+def refuse_blurred(folder: Path, files: Iterable[Path], option: str, pairs: str = "") -> None:
+    """Refuse pictures for sharp ones that by where they lie are pairs, so that half of them are blurred.
+
+    Args:
+        folder: that ``option`` names.
+        files: the pictures in it, at any depth.
+        option: for the message.
+        pairs: the option that takes a folder with blur/ and sharp/, if there is one.
+
+    Raises:
+        DeblurError: somewhere blurred ones lie in a folder beside that of sharp ones; says what to give.
+    """
+    sides: dict[tuple[tuple[str, ...], str], dict[str, str]] = {}
+    for parts in sorted(_places(folder, files)):
+        for at, part in enumerate(parts):
+            if match := _SIDE.fullmatch(part):
+                sides.setdefault((parts[:at], match[1] or ""), {}).setdefault(match[2], part)
+    both = sorted((at for at, names in sides.items() if len(names) > 1), key=lambda at: ("train" not in at[0], at))
+    if not both:
+        return
+    place, names = folder.joinpath(*both[0][0]), sides[both[0]]
+    more = f" (and {len(both) - 1} more)" if len(both) > 1 else ""
+    as_pairs = f", or as pairs: {pairs} {place}" if pairs and names == {side: side for side in names} else ""
+    raise DeblurError(
+        f"{option} {folder}: {place}{more} holds {names['blur']}/ beside {names['sharp']}/, and what is blurred is not "
+        f"to be taken for sharp; give {place / names['sharp']}{as_pairs}"
+    )
+
+
+def _places(folder: Path, files: Iterable[Path]) -> set[tuple[str, ...]]:
+    """The folders that the files lie in, by their names below ``folder``."""
+    return {file.parent.relative_to(folder).parts for file in files}
 
 
 def _refuse_whole_set(folder: Path, option: str) -> None:

@@ -111,6 +111,29 @@ def test_a_prepared_set_as_a_whole_is_not_taken_for_sharp_pictures(prepared, mon
     assert str(refused.value).endswith(f"; give {instead}/sharp{pairs}")
 
 
+@pytest.mark.parametrize("kind", ["sharp", "frames"])
+@pytest.mark.parametrize(
+    ("blurred", "sharp", "told", "pairs"),
+    [
+        ("train/GOPR1_11_00/blur", "train/GOPR1_11_00/sharp", "blur/ beside sharp/", "train/GOPR1_11_00"),
+        ("train/GOPR1_11_00/blur_gamma", "train/GOPR1_11_00/sharp", "blur_gamma/ beside sharp/", ""),
+        ("train/train_blur/000", "train/train_sharp/000", "train_blur/ beside train_sharp/", ""),
+        ("val_blur_jpeg/000", "val_sharp/000", "val_blur_jpeg/ beside val_sharp/", ""),
+    ],
+)
+def test_the_blurred_half_of_a_data_set_is_not_taken_for_sharp(tmp_path, kind, blurred, sharp, told, pairs):
+    for index in range(5):
+        for place in (blurred, sharp):
+            save(tmp_path / place / f"{index}.png", np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(DeblurError) as refused:
+        parse_source(kind, str(tmp_path))
+    assert told in str(refused.value)
+    instead = sharp.removesuffix("/000")
+    as_pairs = f", or as pairs: --pairs {tmp_path / pairs}" if pairs else ""
+    assert str(refused.value).endswith(f"; give {tmp_path / instead}{as_pairs}")
+    assert len(parse_source(kind, str(tmp_path / instead)).examples) == (5 if kind == "sharp" else 1)
+
+
 def test_of_a_prepared_set_its_parts_are_taken(prepared):
     assert len(parse_source("sharp", str(prepared / "dest" / "train" / "sharp")).examples) == 2
     assert len(parse_source("sharp", str(prepared / "photos" / "train" / "sharp")).examples) == 3

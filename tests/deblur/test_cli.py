@@ -85,6 +85,7 @@ def test_empty_configuration_is_fine(parser, tmp_path):
         ("count: [1, 2]", "takes one value"),
         ("- 1", "a mapping"),
         ("a: [", "is not YAML"),
+        ("count: 1\nshare: 1\ncount: 2", "is not YAML: 'count' is there twice, again in line 3"),
         ("count: 2026-13-45", "is not YAML: month must be in 1..12"),
         ("a: " + "[" * 5000, "is not YAML: it nests too deep"),
         ("a: !!bool maybe", "is not YAML: a value is not of the kind that its tag says"),
@@ -101,6 +102,14 @@ def test_bad_configuration_is_a_usage_error_that_names_the_place(parser, tmp_pat
         parse_args(parser, write(tmp_path, text))
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_key_in_two_spellings_is_a_usage_error(parser, tmp_path, capsys):
+    parser.add_argument("--dry-run", action="store_true")
+    with pytest.raises(SystemExit) as stopped:
+        parse_args(parser, write(tmp_path, "count: 1\ndry_run: true\ndry-run: false"))
+    assert stopped.value.code == 2
+    assert "'dry-run' is there twice, with - and with _: leave one out" in capsys.readouterr().err
 
 
 def test_a_key_without_a_value_is_what_was_not_given(parser, tmp_path):

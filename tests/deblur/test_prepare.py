@@ -78,7 +78,7 @@ def test_gopro_is_flattened_and_described(tmp_path: Path, capsys: pytest.Capture
     record = next(one for one in manifest["pictures"] if one["name"] == "GOPRtest1_11_00_000002")
     original = source / "test" / "GOPRtest1_11_00" / "blur" / "000002.png"
     assert record["blurred"]["sha256"] == hashlib.sha256(original.read_bytes()).hexdigest()
-    assert (record["width"], record["height"], record["scene"]) == (64, 48, "GOPRtest1_11_00")
+    assert (record["width"], record["height"], record["scene"]) == (64, 48, "GOPRtest1")
     assert record["blur"] == "linear"
     assert (dest / record["blurred"]["file"]).read_bytes() == original.read_bytes()
     assert "train has 12 pairs, the published gopro has 2103" in output.err
@@ -95,10 +95,25 @@ def test_no_scene_stands_in_train_and_val(tmp_path: Path) -> None:
     assert not set(scenes["train"]) & set(scenes["val"])
 
 
+def test_the_parts_of_a_gopro_recording_stay_on_one_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, dest = tmp_path / "source", tmp_path / "dest"
+    parts = [f"train/GOPR037{recording}_11_0{part}" for recording in range(3) for part in range(4)]
+    for seed, part in enumerate([*parts, "test/GOPR0370_11_04"]):
+        write_pair(source / part / "blur" / "000047.png", source / part / "sharp" / "000047.png", seed)
+    for seed in range(4):
+        assert main(["gopro", str(source), str(dest / f"{seed}"), "--seed", f"{seed}", "--val-fraction", "0.1"]) == 0
+        manifest = manifest_of(dest / f"{seed}")
+        assert manifest["counts"] == {"train": 8, "val": 4, "test": 1}
+        aside = {one["name"].partition("_")[0] for one in manifest["pictures"] if one["split"] == "val"}
+        assert manifest["scenes"]["val"] == sorted(aside)
+        assert not aside & {one["name"].partition("_")[0] for one in manifest["pictures"] if one["split"] == "train"}
+    assert "1 scenes stand in more than one split: GOPR0370" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("said", "typed", "scenes"),
     [
-        ("val-fraction: 0.4", ["--val-scenes", "GOPRtrain1_11_00"], 1),
+        ("val-fraction: 0.4", ["--val-scenes", "GOPRtrain1"], 1),
         ("val-scenes: [nowhere]", ["--val-fraction", "0.4"], 2),
     ],
 )
@@ -274,7 +289,7 @@ def test_what_has_gone_from_a_source_is_said_before_what_that_changes(
 ) -> None:
     source, dest = make_gopro(tmp_path / "source"), tmp_path / "dest"
     assert main(["gopro", str(source), str(dest), "--val-fraction", "0.5"]) == 0
-    shutil.rmtree(source / "train" / manifest_of(dest)["settings"]["val_scenes"][0] / "blur")
+    shutil.rmtree(source / "train" / f"{manifest_of(dest)['settings']['val_scenes'][0]}_11_00" / "blur")
     assert main(["gopro", str(source), str(dest), "--val-fraction", "0.5"]) == 1
     assert "/blur does not exist; mend them" in capsys.readouterr().err
 
@@ -522,7 +537,7 @@ def test_a_share_of_no_training_pictures_is_refused(tmp_path: Path, capsys: pyte
 def test_an_unknown_val_scene_names_those_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = make_gopro(tmp_path / "source", scenes=2)
     assert main(["gopro", str(source), str(tmp_path / "dest"), "--val-scenes", "nowhere"]) == 1
-    assert "no training scene is named 'nowhere'; there are: GOPRtrain0_11_00, GOPRtrain1" in capsys.readouterr().err
+    assert "no training scene is named 'nowhere'; there are: GOPRtrain0, GOPRtrain1" in capsys.readouterr().err
 
 
 def test_the_choice_of_scenes_depends_on_the_seed_alone(tmp_path: Path) -> None:

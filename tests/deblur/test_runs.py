@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from importlib.machinery import ModuleSpec
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -158,6 +159,15 @@ def test_environment_names_what_a_result_depends_on():
     assert environment["seed"] == 3
     assert environment["packages"]["torch"]
     assert "cores" in environment["device_name"]
+
+
+def test_environment_says_what_a_gpu_computes_float32_with(monkeypatch):
+    assert describe_environment("cpu")["float32"] is None
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a GPU")
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.backends.cuda, "matmul", SimpleNamespace(allow_tf32=False))
+    found = describe_environment("cuda:0")["float32"]
+    assert found == {"convolutions": "tf32", "matrix_products": "float32"}
 
 
 def test_what_is_installed_does_not_take_the_commit_of_the_project_around_it(tmp_path, monkeypatch):

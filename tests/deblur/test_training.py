@@ -252,7 +252,8 @@ def test_killed_and_resumed_is_the_same_as_never_killed(tmp_path, photos):
 @pytest.mark.slow
 def test_two_processes_give_what_one_with_twice_the_share_gives(tmp_path, photos):
     # Batch norm sees only its own process' pictures, so the network here has none (EAGR off).
-    common = [*arguments(tmp_path, photos, "--steps", "3", "--learning-rate", "1e-4"), "--set", *TINY[3:], "eagr=false"]
+    common = [*arguments(tmp_path, photos, "--steps", "3", "--learning-rate", "1e-4"), "--log-every", "1"]
+    common += ["--set", *TINY[3:], "eagr=false"]
     subprocess.run(
         [sys.executable, "-m", "deblur.train", *common, "--name", "one"], check=True, capture_output=True, timeout=250
     )
@@ -263,6 +264,12 @@ def test_two_processes_give_what_one_with_twice_the_share_gives(tmp_path, photos
     # Adam steps by about the learning rate whatever the gradient: sums in another order may turn a step whose gradient
     # is all but zero. Other data or another batch size would move every weight by the learning rate, 1e-4.
     assert np.mean([(one[name] - two[name]).abs().mean().item() for name in one]) < 1e-5
+    losses = [
+        [float(row["value"]) for row in rows_of(runs / run) if row["name"] in {"content", "frequency", "loss"}]
+        for run in ("one", "two")
+    ]
+    assert len(losses[0]) == 9
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
 @pytest.mark.slow
@@ -365,6 +372,41 @@ def test_a_run_goes_on_by_its_own_options_and_those_that_are_typed(tmp_path, beg
     assert {key for key in after if after[key] != before[key]} - {"output"} == {"steps", "clip"}
     assert (after["steps"], after["clip"]) == (2, 0.5)
     assert [folder.name for folder in begun.parent.iterdir()] == ["deblur"]
+
+
+def test_what_a_run_was_trained_by_is_on_its_card_sitting_by_sitting(begun, capsys):
+    card = json.loads((begun / "weights" / "last.json").read_text())
+    assert "sittings" not in card, "one recipe, which trained_with is"
+    assert main(["--resume", str(begun), "--log-every", "1"]) == 0  # no step is made, and nothing that would change one
+    assert "other options" not in capsys.readouterr().err
+    assert main(["--resume", str(begun), "--steps", "2", "--batch", "2"]) == 0
+    told = f"{begun} goes on from step 1 with other options: --batch 2 (was 4), --steps 2 (was 1)"
+    assert told in capsys.readouterr().err.splitlines()
+    assert main(["--resume", str(begun), "--steps", "2", "--clip", "0.3"]) == 0  # which makes no step
+    assert main(["--resume", str(begun), "--steps", "3", "--clip", "0.5"]) == 0
+    card = json.loads((begun / "weights" / "last.json").read_text())
+    assert [(one["first_step"], one["processes"]) for one in card["sittings"]] == [(1, 1), (2, 1), (3, 1)]
+    changed = [{}, {"batch": [4, 2], "steps": [1, 2]}, {"clip": [1.0, 0.5], "steps": [2, 3]}]
+    assert [one["changed"] for one in card["sittings"]] == changed
+    assert card["trained_with"]["clip"] == 0.5
+
+
+def test_a_run_of_an_earlier_version_was_trained_by_the_options_on_record(begun):
+    file = begun / "weights" / "state.pt"
+    state = load_checkpoint(file)
+    del state["sittings"]
+    save_checkpoint(file, state)
+    assert main(["--resume", str(begun), "--steps", "2"]) == 0
+    first, second = json.loads((begun / "weights" / "last.json").read_text())["sittings"]
+    assert first == {"first_step": 1, "commit": None, "processes": None, "changed": {}}
+    assert (second["first_step"], second["changed"]) == (2, {"steps": [1, 2]})
+
+
+def test_json_is_of_one_command_alone(begun, capsys):
+    assert main(["--resume", str(begun), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["step"] == 1
+    assert main(["--resume", str(begun)]) == 0
+    assert capsys.readouterr().out.startswith("shake:8: ")
 
 
 def test_what_must_stay_is_refused_also_beside_the_options_of_the_run(begun, capsys):
@@ -749,6 +791,8 @@ def test_usage_errors_exit_2(given, capsys):
         (["--sharp", "x", "--hold-out", "0", "--samples", "2"], "--samples", "--val-pairs, --val-sharp, or --sharp"),
         (["--sharp", "x", "--network", "mimo-unet", "--smoothness", "1"], "--smoothness", "TCN, whose virtual frames"),
         (["--sharp", "x", "--set", "tcn=false", "--smoothness", "1"], "--smoothness", "TCN, whose virtual frames"),
+        (["--sharp", "x", "--set", "tcn=False", "--smoothness", "1"], "--smoothness", "TCN, whose virtual frames"),
+        (["--sharp", "x", "--set", "tcn= no", "--smoothness", "1"], "--smoothness", "TCN, whose virtual frames"),
     ],
 )
 def test_what_would_do_nothing_is_refused_on_the_command_line(given, idle, needed, capsys):

@@ -307,3 +307,25 @@ def test_means_of_the_log_begin_anew_with_every_row(tmp_path):
     with log.file.open(newline="") as stream:
         rows = [(row["step"], float(row["value"])) for row in csv.DictReader(stream) if row["name"] in means]
     assert rows == [("1", 1.0), ("1", 2.0), ("1", 0.5), ("2", 5.0), ("2", 1.0), ("2", 0.25)]
+
+
+@pytest.mark.parametrize("writes", [True, False])
+def test_means_of_the_log_are_those_of_all_processes(tmp_path, monkeypatch, writes):
+    words, other = object(), [9.0, 4.0]
+
+    def add_the_other(means, group):
+        assert group is words
+        means += torch.tensor(other, dtype=means.dtype)
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", add_the_other)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda _: 2)
+    log = TrainingLog(tmp_path, 0, tensorboard=False, enabled=writes, words=words)
+    for content in (1.0, 5.0):
+        terms = {"content": torch.tensor(content), "frequency": torch.tensor(2.0)}
+        log.count(terms, seconds=1.0, waited=0.5, pictures=2, crop=8)
+    log.write(2, 0.1, 1e-3, nn.Conv2d(3, 4, 1, bias=False))
+    assert log.file.exists() is writes
+    if writes:
+        with log.file.open(newline="") as stream:
+            values = {row["name"]: float(row["value"]) for row in csv.DictReader(stream)}
+        assert (values["content"], values["frequency"], values["loss"]) == (6.0, 3.0, 9.0)

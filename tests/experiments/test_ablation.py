@@ -168,6 +168,23 @@ def test_an_ablation_that_would_measure_nothing_is_refused(tmp_path, capsys, dat
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_lone_picture_of_which_none_can_be_held_out_is_refused(training_arguments, tmp_path, capsys):
+    for file in sorted((tmp_path / "photos").iterdir())[1:]:
+        file.unlink()
+    assert main([*training_arguments, "--steps", "1"]) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("error: nothing is validated on")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_several_processes_are_refused(training_arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main([*training_arguments, "--steps", "1"]) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("error: an ablation trains in one process, and 2 were started: leave out torchrun")
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_gain_that_is_none_leaves_no_bar(tmp_path):
     rows = [{"variant": "full", "gain a": 0.5, "gain b": None}, {"variant": "no-tcn", "gain a": None, "gain b": None}]
     plot(pd.DataFrame(rows), tmp_path)

@@ -119,6 +119,14 @@ def test_weights_rounded_to_half_take_half_the_file_and_stay_the_same_when_relea
         torch.testing.assert_close(rounded[name], value.to(torch.half).to(value.dtype), rtol=0, atol=0)
 
 
+def test_the_sittings_of_training_stay_in_the_card(trained, tmp_path):
+    card = trained.with_suffix(".json")
+    sittings = [{"first_step": 1, "changed": {}}, {"first_step": 3, "changed": {"batch": [4, 8]}}]
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"sittings": sittings}))
+    assert release.main([str(trained), "net", *WORDS, "--output", str(tmp_path / "out")]) == 0
+    assert json.loads((tmp_path / "out" / "net.json").read_text())["sittings"] == sittings
+
+
 def test_whether_what_is_restored_is_made_consistent_stays_in_the_card(trained, tmp_path):
     for options, said in (([], None), (["--no-consistent"], False), ([], False), (["--consistent"], True)):
         given = [str(trained), "unmove", *WORDS, *options, "--output", str(tmp_path / "out")]
