@@ -229,7 +229,11 @@ def deblur_detect(args: argparse.Namespace) -> int:
     loaded = _load(args)
     folder = output_folder(args.output, "deblur_detect", name_of(args.source[0], loaded.sources[0]))
     record_run(folder, args, loaded.device, [] if loaded.deblurrer is None else [loaded.deblurrer], loaded.detector)
-    with (folder / "log.txt").open("w", encoding="utf-8") as log, stopped_like_ctrl_c(), Account(folder) as account:
+    with (
+        (folder / "log.txt").open("w", buffering=1, encoding="utf-8") as log,  # line by line, for who looks on
+        stopped_like_ctrl_c(),
+        Account(folder) as account,
+    ):
         _run(args, loaded, folder, account, log)
     return EXIT_FAILED if account.tally.n_failed else EXIT_DONE
 

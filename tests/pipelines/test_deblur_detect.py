@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from detection.types import Detections
+    from detection.yolo import YoloDetector
+
     Document = Callable[[], dict[str, Any]]
     Files = Callable[[Path], list[str]]
     Flat = Callable[..., NDArray[np.uint8]]
@@ -84,6 +87,19 @@ def test_a_run_leaves_its_pictures_and_records(photos: Path, flat: Flat, files: 
         "photos/dark.png: 1 bus",
         "photos/deep/bright.jpg: 1 bus, 1 person",
     ]
+
+
+def test_the_log_grows_while_a_run_goes_on(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detect = detection.yolo.YoloDetector.__call__
+    logs: list[str] = []
+
+    def look_on(self: YoloDetector, pictures: list[NDArray[np.uint8]]) -> list[Detections]:
+        logs.append(Path("out/log.txt").read_text())
+        return detect(self, pictures)
+
+    monkeypatch.setattr(detection.yolo.YoloDetector, "__call__", look_on)
+    assert main(["photos", "--output", "out"]) == 0
+    assert logs == ["", "photos/dark.png: 1 bus\n"]
 
 
 def test_coco_results_say_what_their_numbers_mean(photos: Path) -> None:
