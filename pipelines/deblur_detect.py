@@ -276,7 +276,7 @@ def _load(args: argparse.Namespace) -> _Loaded:
 
 
 def _run(args: argparse.Namespace, loaded: _Loaded, folder: Path, account: Account, log: TextIO) -> None:
-    """Process the sources, and write and print what came of it, also after Ctrl-C and SIGTERM."""
+    """Process the sources, and write and print what came of it, also where it is stopped."""
     from deblur.exposure.way_round import WayRound
     from deblur.naming import parse_deblurrer
     from pipelines.account import json_pieces

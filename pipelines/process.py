@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from deblur.cli import lacks_memory
+from deblur.cli import hangup, lacks_memory
 from deblur.errors import DeblurError
 from deblur.runs import printable
 from detection.errors import DetectionError
@@ -29,6 +29,7 @@ from pipelines.sources import count_pictures, read_items
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from concurrent.futures import Future
+    from types import FrameType
     from typing import TextIO
 
     import numpy as np
@@ -210,15 +211,24 @@ class Process:
 
 @contextmanager
 def stopped_like_ctrl_c() -> Iterator[None]:
-    """Lets SIGTERM, by which timeout, services and containers stop a program, end it as Ctrl-C does."""
+    """Lets SIGTERM, of timeout, services and containers, and SIGHUP, of a terminal, end a program as Ctrl-C does.
+
+    The first of them counts: a shell and its terminal may both send one, and what is done must then still be written.
+    """
     if threading.current_thread() is not threading.main_thread():  # only there may signals be handled
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {number: signal.signal(number, _stop_once) for number in (signal.SIGTERM, *hangup())}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop_once(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _title(entry: Entry) -> str:

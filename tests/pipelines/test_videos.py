@@ -13,6 +13,7 @@ import pytest
 
 import detection.yolo
 from detection.types import Detections
+from pipelines.account import Account
 from pipelines.deblur_detect import main
 from pipelines.video import VideoReader, VideoWriter
 
@@ -21,10 +22,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from detection.yolo import YoloDetector
+
     Document = Callable[[], dict[str, Any]]
     Files = Callable[[Path], list[str]]
 
 pytestmark = pytest.mark.usefixtures("fakes")
+
+HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)  # Windows has none
 
 
 def test_a_video_becomes_videos(
@@ -153,8 +158,8 @@ def test_several_videos_and_pictures_in_one_run(
             assert len(list(video)) == count
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_and_the_end_of_a_service_keep_what_is_done(
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, HANGUP])
+def test_ctrl_c_and_the_end_of_a_service_or_a_terminal_keep_what_is_done(
     how: signal.Signals,
     tmp_path: Path,
     make_video: Callable[..., None],
@@ -173,12 +178,17 @@ def test_ctrl_c_and_the_end_of_a_service_keep_what_is_done(
 
     monkeypatch.setattr(detection.yolo.YoloDetector, "__call__", stop_at_the_sixth)
     # A shell starts what runs in its background with Ctrl-C ignored; this must not depend on how tests were started.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = {
+        number: signal.signal(number, handler)
+        for number, handler in ((signal.SIGINT, signal.default_int_handler), (HANGUP, signal.SIG_DFL))
+    }
     ends = signal.getsignal(signal.SIGTERM)
     try:
         assert main(["clip.mp4", "--json"]) == 130
+        assert signal.getsignal(HANGUP) is signal.SIG_DFL
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     assert signal.getsignal(signal.SIGTERM) is ends
     printed = capsys.readouterr()
     content = json.loads(printed.out)
@@ -187,6 +197,43 @@ def test_ctrl_c_and_the_end_of_a_service_keep_what_is_done(
     assert content["n_ok"] == len(content["pictures"]) == 5
     with VideoReader(Path(content["run"], "deblurred/clip.mp4")) as video:
         assert len(list(video)) == 5
+
+
+def test_a_run_that_is_stopped_twice_still_writes_what_is_done(
+    tmp_path: Path, make_video: Callable[..., None], monkeypatch: pytest.MonkeyPatch, document: Document
+) -> None:
+    make_video(tmp_path / "clip.mp4", [40] * 30)
+    settle = Account.settle
+
+    def stop(self: object, pictures: list[NDArray[np.uint8]]) -> list[Detections]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return [Detections.empty() for _ in pictures]
+
+    def stop_again(self: Account) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        settle(self)
+
+    monkeypatch.setattr(detection.yolo.YoloDetector, "__call__", stop)
+    monkeypatch.setattr(Account, "settle", stop_again)
+    assert main(["clip.mp4", "--output", "out", "--json"]) == 130
+    assert document()["interrupted"] is True
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no such signal")
+def test_a_run_below_nohup_outlasts_its_terminal(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detect = detection.yolo.YoloDetector.__call__
+
+    def close_the_terminal(self: YoloDetector, pictures: list[NDArray[np.uint8]]) -> list[Detections]:
+        os.kill(os.getpid(), HANGUP)
+        return detect(self, pictures)
+
+    monkeypatch.setattr(detection.yolo.YoloDetector, "__call__", close_the_terminal)
+    before = signal.signal(HANGUP, signal.SIG_IGN)
+    try:
+        assert main(["photos", "--save", "json"]) == 0
+        assert signal.getsignal(HANGUP) is signal.SIG_IGN
+    finally:
+        signal.signal(HANGUP, before)
 
 
 @pytest.mark.parametrize("n_frames", [30, 3])  # main waits for room, or for the video's last frame
