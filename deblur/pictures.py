@@ -67,6 +67,10 @@ _NO_WHITE = "samples of 32 bits, with a sign or in floating point have no agreed
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
+class NoPictureError(DeblurError):
+    """A file is in no picture format that is read."""
+
+
 class _Quietly:
     """Warnings are ignored while at least one thread reads.
 
@@ -120,8 +124,9 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         RGB uint8 of shape (H, W, 3), contiguous, writable.
 
     Raises:
-        DeblurError: the file is missing, cannot be read, is no picture, is cut off, has samples of which nobody knows
-            what is white, or is too large (Pillow's limit against decompression bombs, about 179 million pixels).
+        DeblurError: the file is missing, cannot be read, is no picture (a `NoPictureError`), is cut off, has samples of
+            which nobody knows what is white, or is too large (Pillow's limit against decompression bombs, about 179
+            million pixels).
     """
     return read_upright(path).picture
 
@@ -175,7 +180,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         UnidentifiedImageError,
         ImportError,
     ):  # ultralytics' own Image.open wants a package for what it does not know
-        raise DeblurError(f"{path} is not a picture: {_unidentified(path)}") from None
+        raise NoPictureError(f"{path} is not a picture: {_unidentified(path)}") from None
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
         raise DeblurError(f"{path} is too large: more than {limit} million pixels; scale it down first") from None

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
-from deblur.pictures import PICTURE_SUFFIXES, folders_below, list_pictures, read_upright
+from deblur.pictures import PICTURE_SUFFIXES, NoPictureError, folders_below, list_pictures, read_upright
 from pipelines.video import VIDEO_SUFFIXES, VideoReader
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CAMERA = re.compile("(?:/dev/video)?([0-9]+)")  # Linux calls its cameras so; OpenCV counts them alike
+
+_HOW_VIDEOS_END = f"; a video is known by its suffix, one of {', '.join(sorted(VIDEO_SUFFIXES))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,8 @@ def _read_still(source: Source) -> Item:
     picture, orientation, error = None, 1, None
     try:
         picture, orientation = read_upright(source.origin)
+    except NoPictureError as reason:
+        error = f"{reason}{_HOW_VIDEOS_END * (source.origin.suffix.lower() not in PICTURE_SUFFIXES)}"
     except DeblurError as reason:
         error = str(reason)
     return Item(source, None, None, picture, orientation, error, _since(start))

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"))
+VIDEO_SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in "3gp avi flv m2ts m4v mkv mov mp4 mpeg mpg mts ts webm wmv".split()  # noqa: SIM905
+)
 _FALLBACK_FPS = 25.0  # where a camera or a file does not say; any value plays, none is right
 _ORIENTATIONS = {90.0: 6, 180.0: 3, 270.0: 8}  # EXIF's numbers, by degrees clockwise
 # Some formats announce a time, not frames, and sound or a last frame that stands may be what lasts so long.

@@ -180,6 +180,27 @@ def test_what_cannot_be_read_is_an_item_and_the_rest_follows(tree: Path) -> None
     assert all(item.read_ms > 0 for item in items)
 
 
+@pytest.mark.parametrize("suffix", [".3gp", ".FLV", ".m2ts", ".MTS"])
+def test_videos_of_cameras_are_known_by_their_suffixes(
+    tree: Path, make_video: Callable[..., None], suffix: str
+) -> None:
+    make_video(tree / "clip.mp4", [20, 120])
+    (tree / "clip.mp4").rename(f"clip{suffix}")
+    assert [item.error for item in read_items(find_sources([f"clip{suffix}"])[0])] == [None, None]
+
+
+@pytest.mark.parametrize(("name", "is_told"), [("clip.dav", True), ("clip", True), ("clip.jpg", False)])
+def test_what_is_no_picture_and_has_another_suffix_is_told_how_videos_end(
+    tree: Path, make_video: Callable[..., None], name: str, is_told: bool
+) -> None:
+    make_video(tree / "clip.mp4", [20])
+    (tree / "clip.mp4").rename(name)
+    (item,) = read_items(find_sources([name])[0])
+    assert item.error is not None
+    assert item.error.startswith(f"{name} is not a picture: no known picture format")
+    assert ("a video is known by its suffix, one of .3gp, .avi" in item.error) == is_told
+
+
 def test_a_folder_with_brackets_in_its_name(tree: Path) -> None:
     (tree / "ho [x]").mkdir()
     (tree / "a/1.png").rename(tree / "ho [x]/1.png")
