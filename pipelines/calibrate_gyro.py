@@ -149,7 +149,9 @@ def calibrate_gyro(args: argparse.Namespace) -> int:
     from pipelines.run_folder import check_output, output_folder, write_options
     from pipelines.sources import find_sources
 
-    sources, _ = find_sources(args.source)
+    sources, notes = find_sources(args.source)
+    for note in notes:
+        print(note, file=sys.stderr)
     motions = Motions(args.motion, args.focal_length, args.exposures, args.readout)
     motions.check(sources)
     check_output(args.output)

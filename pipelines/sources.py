@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
 from deblur.pictures import PICTURE_SUFFIXES, NoPictureError, folders_below, list_pictures, read_upright
+from pipelines.run_folder import holds_run
 from pipelines.video import VIDEO_SUFFIXES, VideoReader
 
 if TYPE_CHECKING:
@@ -82,17 +83,19 @@ class Item:
 def find_sources(arguments: Sequence[str]) -> tuple[list[Source], list[str]]:
     """Find out what each SOURCE is.
 
-    A folder gives its pictures at any depth, by suffix; a glob (``**`` included) the pictures and videos it matches. A
-    file that is named alone is taken whatever its suffix. Outputs of a folder or a glob keep their path below it, and
-    begin with its name where there are several SOURCEs. Sources that would still share a place (``a.jpg`` and
-    ``a.png``, or ``a/000001.png`` and a frame of ``a.mp4``) get ``a``, ``a-2``, ...
+    A folder gives its pictures at any depth, by suffix, but not those of earlier runs below it; a glob (``**``
+    included) the pictures and videos it matches. A file that is named alone is taken whatever its suffix. Outputs of a
+    folder or a glob keep their path below it, and begin with its name where there are several SOURCEs. Sources that
+    would still share a place (``a.jpg`` and ``a.png``, or ``a/000001.png`` and a frame of ``a.mp4``) get ``a``,
+    ``a-2``, ...
 
     Args:
         arguments: at least one; a whole number that is no file's name is a camera, as is ``/dev/video`` with one or a
             link there.
 
     Returns:
-        The sources in their order, and notes for the user: one line for each output that is not named as its source.
+        The sources in their order, and notes for the user: one line for each output that is not named as its source,
+        and on what is left out of a folder.
 
     Raises:
         DeblurError: an argument is nothing of these, a folder holds no picture, or a glob matches none.
@@ -101,7 +104,7 @@ def find_sources(arguments: Sequence[str]) -> tuple[list[Source], list[str]]:
     notes: list[str] = []
     taken = _Taken()
     for argument in arguments:
-        for source in _expand(argument, is_one_of_several=len(arguments) > 1):
+        for source in _expand(argument, notes, is_one_of_several=len(arguments) > 1):
             stem = source.stem
             number = 1
             while not taken.add(stem, is_video=source.is_video):
@@ -212,15 +215,15 @@ def _since(start: float) -> float:
     return (time.perf_counter() - start) * 1000
 
 
-def _expand(argument: str, *, is_one_of_several: bool) -> list[Source]:
+def _expand(argument: str, notes: list[str], *, is_one_of_several: bool) -> list[Source]:
     path = Path(argument)
     if path.is_dir():
+        left = _LeftOut(path)
         try:
-            paths = list_pictures(path)
+            paths = list_pictures(path, left.leaves_out)
         except DeblurError as error:
-            videos = sum(file.suffix.lower() in VIDEO_SUFFIXES for file in path.rglob("*"))
-            hint = f"; for its {videos} videos name them, or give a glob in quotes" if videos else ""
-            raise DeblurError(f"{error}{hint}") from None
+            raise DeblurError("; ".join([str(error), *left.notes()])) from None
+        notes += left.notes()
         return _below(path, paths, is_one_of_several=is_one_of_several)
     if path.is_file():
         if not path.stem.strip("."):
@@ -235,6 +238,33 @@ def _expand(argument: str, *, is_one_of_several: bool) -> list[Source]:
     if path.exists():
         raise DeblurError(f"{argument} is neither a file nor a folder: give a copy of it that is")
     raise DeblurError(f"{argument} does not exist: give a picture, folder, glob, video file or the number of a camera")
+
+
+class _LeftOut:
+    """What is left out of a folder that a user names for its pictures: videos, and the folders of earlier runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._n_videos = 0
+        self._runs: list[Path] = []
+
+    def leaves_out(self, place: Path, names: list[str]) -> bool:
+        """Whether a folder below it holds a run, whose pictures would be restored once more; else count its videos."""
+        if place != self._folder and holds_run(names):
+            self._runs.append(place)
+            return True
+        self._n_videos += sum(Path(name).suffix.lower() in VIDEO_SUFFIXES for name in names)
+        return False
+
+    def notes(self) -> list[str]:
+        """A line on the videos and one on the runs, where there are any."""
+        notes, where = [], f"left out of {self._folder}"
+        if self._n_videos:
+            notes.append(f"videos {where}: {self._n_videos} (name them, or give a glob in quotes)")
+        if self._runs:
+            more = f" and {len(self._runs) - 1} more" if len(self._runs) > 1 else ""
+            notes.append(f"earlier runs {where}: {self._runs[0]}{more} (name the pictures of one to take them)")
+        return notes
 
 
 def _matches(pattern: str, *, is_one_of_several: bool) -> list[Source]:

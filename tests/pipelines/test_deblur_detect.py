@@ -346,6 +346,17 @@ def test_a_second_run_gets_a_folder_of_its_own(photos: Path) -> None:
     assert Path("runs/deblur_detect/photos-2/detections.json").is_file()
 
 
+def test_a_run_takes_no_results_of_an_earlier_one(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, document: Document
+) -> None:
+    monkeypatch.chdir(photos)
+    for _ in range(2):
+        assert main([".", "--json"]) == 0
+        assert [entry["file"] for entry in document()["pictures"]] == ["dark.png", "deep/bright.jpg"]
+    log = Path("runs/deblur_detect/photos-2/log.txt").read_text()
+    assert log.startswith("earlier runs left out of .: runs/deblur_detect/photos (name")
+
+
 def test_the_summary_for_a_person(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["photos", "--save", "json"]) == 0
     assert capsys.readouterr().out.splitlines() == [

@@ -91,7 +91,7 @@ def test_frames_of_a_video_share_no_name(
         Path(name).touch()
     sources, notes = find_sources(arguments)
     assert [str(source.stem) for source in sources] == found
-    assert len(notes) == 1
+    assert sum(note.endswith(" is taken") for note in notes) == 1
 
 
 @pytest.mark.parametrize(
@@ -165,8 +165,35 @@ def test_what_is_no_source(tree: Path, argument: str, says: str) -> None:
 def test_a_folder_of_videos_alone_says_what_to_do(tree: Path) -> None:
     Path("clips").mkdir()
     Path("clips/a.mp4").touch()
-    with pytest.raises(DeblurError, match="for its 1 videos name them"):
+    with pytest.raises(DeblurError, match=r"clips holds no picture .*; videos left out of clips: 1 \(name them"):
         find_sources(["clips"])
+
+
+def test_videos_beside_pictures_are_left_out_with_a_word(tree: Path) -> None:
+    for name in ("a/b.mp4", "a/deep/c.MOV", "a/.d.mp4"):
+        Path(name).touch()
+    sources, notes = find_sources(["b", "a"])
+    assert [source.file for source in sources] == ["b/1.png", "a/1.jpg", "a/1.png", "a/deep/v1.2.png"]
+    assert notes[0] == "videos left out of a: 2 (name them, or give a glob in quotes)"
+
+
+def test_earlier_runs_below_a_folder_are_left_out_with_a_word(tree: Path) -> None:
+    for run in ("a/out", "a/runs/deblur_detect/a"):
+        for name in ("config.yaml", "env.json", "deblurred/1.png", "annotated/clip.mp4"):
+            path = Path(run, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    sources, notes = find_sources(["a"])
+    assert [source.file for source in sources] == ["a/1.jpg", "a/1.png", "a/deep/v1.2.png"]
+    says = "earlier runs left out of {}: {} (name the pictures of one to take them)"
+    assert notes[0] == says.format("a", "a/out and 1 more")
+    for named in ("a/out/deblurred", "a/out"):
+        sources, notes = find_sources([named])
+        assert [source.file for source in sources] == ["a/out/deblurred/1.png"]
+        assert not any("runs" in note for note in notes)
+    with pytest.raises(DeblurError) as refusal:
+        find_sources(["a/runs"])
+    assert str(refusal.value).endswith("; " + says.format("a/runs", "a/runs/deblur_detect/a"))
 
 
 def test_what_cannot_be_read_is_an_item_and_the_rest_follows(tree: Path) -> None:
