@@ -218,6 +218,7 @@ def _spread(sources: Sequence[Source], limit: int) -> list[Place]:
             lengths.append(1)
             rates.append(None)
             continue
+        assert isinstance(source.origin, Path)  # cameras are refused: no record tells of what they see
         with VideoReader(source.origin) as video:
             lengths.append(video.n_frames or limit)  # the first ones where a file does not say how many it has
             rates.append(video.fps)

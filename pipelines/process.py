@@ -27,7 +27,7 @@ from pipelines.sinks import detection_entries
 from pipelines.sources import count_pictures, read_items
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from types import FrameType
     from typing import TextIO
@@ -100,7 +100,7 @@ class Process:
             total = limit if total is None else min(total, limit)
         unit = "frame" if all(source.is_video for source in sources) else "picture"
         with (
-            closing(read_ahead(read_items(sources), READ_AHEAD)) as items,
+            closing(_items(sources)) as items,
             WriteBehind(WRITERS) as writers,
             tqdm(total=total, unit=f" {unit}s", desc="deblur, detect", file=sys.stderr, dynamic_ncols=True) as bar,
         ):
@@ -119,6 +119,8 @@ class Process:
         entry = _new_entry(item.source, item.frame, item.read_ms)
         if item.taken is not None:
             entry["taken"] = item.taken
+            if item.frame == 0:
+                self._tell_of_camera(item)
         if item.picture is None:
             assert item.error is not None
             self._fail(entry, item.error)
@@ -144,6 +146,18 @@ class Process:
         if self._coco is not None:
             self._coco.add(item, result.detections)
         self._note(f"{_title(entry)}: {counted(Counter(result.detections.class_names))}")
+
+    def _tell_of_camera(self, item: Item) -> None:
+        """What size its frames have: a camera does not always give the one that is asked for."""
+        assert item.picture is not None
+        height, width = item.picture.shape[:2]
+        wanted = item.source.size
+        remark = ""
+        if wanted is None:
+            remark = ": ask for more by --camera-size WIDTHxHEIGHT"
+        elif wanted != (width, height):
+            remark = f", not the {wanted[0]}x{wanted[1]} that it was asked for"
+        self.say(f"{item.source.file} gives {width}x{height} pixels{remark}")
 
     def _restore_and_detect(self, picture: NDArray[np.uint8], path: CameraPath | None) -> DeblurDetectResult:
         """What the chain makes of a picture.
@@ -229,6 +243,14 @@ def stopped_like_ctrl_c() -> Iterator[None]:
 def _stop_once(number: int, frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _items(sources: Sequence[Source]) -> Generator[Item]:
+    """Pictures and frames, read ahead unless a camera is among them, whose frames would only grow old meanwhile."""
+    items = read_items(sources)
+    if any(isinstance(source.origin, int) for source in sources):
+        return items
+    return read_ahead(items, READ_AHEAD)
 
 
 def _title(entry: Entry) -> str:

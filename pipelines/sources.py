@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import re
 import time
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from deblur.errors import DeblurError
 from deblur.pictures import PICTURE_SUFFIXES, NoPictureError, folders_below, list_pictures, read_upright
 from pipelines.run_folder import holds_run
-from pipelines.video import VIDEO_SUFFIXES, VideoReader
+from pipelines.video import VIDEO_SUFFIXES, Camera, VideoReader
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -34,11 +35,13 @@ class Source:
         file: what results call it: the path as given, or ``camera:0``.
         stem: where its outputs go below a folder of outputs, without suffix; no other source has the same.
         origin: the file, or the number of the camera.
+        size: width and height that are asked of the camera; None takes its own.
     """
 
     file: str
     stem: PurePosixPath
     origin: Path | int
+    size: tuple[int, int] | None = None
 
     @property
     def is_video(self) -> bool:
@@ -62,7 +65,7 @@ class Item:
         orientation: how it was turned for that; see ``deblur.pictures.Upright``.
         error: one line; None where the picture is there.
         read_ms: time that reading and decoding took.
-        taken: when a camera had given the frame, in seconds since 1970; None of files.
+        taken: when the frame came from a camera, in seconds since 1970; None of files.
     """
 
     source: Source
@@ -80,7 +83,9 @@ class Item:
         return self.source.stem_of(self.frame)
 
 
-def find_sources(arguments: Sequence[str]) -> tuple[list[Source], list[str]]:
+def find_sources(
+    arguments: Sequence[str], camera_size: tuple[int, int] | None = None
+) -> tuple[list[Source], list[str]]:
     """Find out what each SOURCE is.
 
     A folder gives its pictures at any depth, by suffix, but not those of earlier runs below it; a glob (``**``
@@ -92,6 +97,7 @@ def find_sources(arguments: Sequence[str]) -> tuple[list[Source], list[str]]:
     Args:
         arguments: at least one; a whole number that is no file's name is a camera, as is ``/dev/video`` with one or a
             link there.
+        camera_size: width and height to ask of cameras; None takes their own.
 
     Returns:
         The sources in their order, and notes for the user: one line for each output that is not named as its source,
@@ -112,8 +118,17 @@ def find_sources(arguments: Sequence[str]) -> tuple[list[Source], list[str]]:
                 stem = source.stem.with_name(f"{source.stem.name}-{number}")
             if stem != source.stem:
                 notes.append(f"outputs of {source.file} are named {stem}: {source.stem} is taken")
-            found.append(replace(source, stem=stem))
+            found.append(replace(source, stem=stem, size=camera_size if isinstance(source.origin, int) else None))
     return found, notes
+
+
+def camera_of(argument: str) -> int | None:
+    """The number of the camera that a SOURCE stands for; None where it is something else."""
+    path = Path(argument)
+    if path.is_dir() or path.is_file():
+        return None
+    match = _CAMERA.fullmatch(argument) or _CAMERA.fullmatch(os.path.realpath(argument))
+    return None if match is None else int(match[1])
 
 
 def name_of(argument: str, first: Source) -> str:
@@ -177,7 +192,9 @@ def count_pictures(sources: Sequence[Source]) -> int | None:
 def read_items(sources: Sequence[Source]) -> Generator[Item]:
     """Read pictures and frames one after the other. What cannot be read gives one item that says so."""
     for source in sources:
-        if source.is_video:
+        if isinstance(source.origin, int):
+            yield from _read_camera(source, source.origin)
+        elif source.is_video:
             yield from _read_video(source)
         else:
             yield _read_still(source)
@@ -196,14 +213,26 @@ def _read_still(source: Source) -> Item:
     return Item(source, None, None, picture, orientation, error, _since(start))
 
 
+def _read_camera(source: Source, camera_number: int) -> Generator[Item]:
+    start = time.perf_counter()
+    try:
+        with Camera(camera_number, source.size) as camera:
+            for number in itertools.count():
+                picture, taken = camera.newest()
+                yield Item(source, number, camera.fps, picture, 1, None, _since(start), taken)
+                start = time.perf_counter()
+    except DeblurError as reason:
+        yield Item(source, None, None, None, 1, str(reason), _since(start))
+
+
 def _read_video(source: Source) -> Generator[Item]:
+    assert isinstance(source.origin, Path)
     start = time.perf_counter()
     try:
         with VideoReader(source.origin) as video:
             number = -1
             for number, picture in enumerate(video):
-                taken = time.time() if isinstance(source.origin, int) else None
-                yield Item(source, number, video.fps, picture, video.orientation, None, _since(start), taken)
+                yield Item(source, number, video.fps, picture, video.orientation, None, _since(start))
                 start = time.perf_counter()
             if number < 0:
                 raise DeblurError(f"{source.file} holds no frame that can be read")
@@ -229,9 +258,8 @@ def _expand(argument: str, notes: list[str], *, is_one_of_several: bool) -> list
         if not path.stem.strip("."):
             raise DeblurError(f"{argument} has no name before its suffix for results to be called by: rename it")
         return [Source(argument, PurePosixPath(path.stem), path)]
-    camera = _CAMERA.fullmatch(argument) or _CAMERA.fullmatch(os.path.realpath(argument))
-    if camera is not None:
-        number = int(camera[1])
+    number = camera_of(argument)
+    if number is not None:
         return [Source(f"camera:{number}", PurePosixPath(f"camera{number}"), number)]
     if glob.has_magic(argument):
         return _matches(argument, is_one_of_several=is_one_of_several)

@@ -323,6 +323,8 @@ def test_mistakes_are_one_line_and_leave_nothing(
         (["photos", "--full-size", "--deblurrer", "none"], "--full-size needs a deblurrer"),
         (["photos", "--focal-length", "800"], "are for --motion"),
         (["photos", "--motion", "gyro", "--focal-length", "0"], "not a number above 0"),
+        (["photos", "--camera-size", "1920x1080"], "--camera-size is for cameras: no SOURCE is the number of one"),
+        (["0", "--camera-size", "1080p"], "'1080p' is not a width and a height in pixels, like 1920x1080"),
     ],
 )
 def test_wrong_usage_exits_2(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

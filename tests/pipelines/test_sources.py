@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import shutil
 import time
+from contextlib import closing
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -404,38 +407,44 @@ def test_frames_are_missing_by_their_number_and_by_their_time(
     assert (items[-1].error is None) == is_whole
 
 
-def test_a_camera_says_when_a_frame_was_taken_and_that_it_gives_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Capture:
-        """Gives two frames, and then none: somebody has pulled the cable."""
-
-        def __init__(self, number: int) -> None:
-            self.left = 2
-
-        def isOpened(self) -> bool:  # noqa: N802
-            return True
-
-        def set(self, which: int, value: float) -> None:
-            pass
-
-        def get(self, which: int) -> float:
-            return 0.0
-
-        def read(self) -> tuple[bool, object]:
-            self.left -= 1
-            return self.left >= 0, np.zeros((4, 6, 3), np.uint8)
-
-        def release(self) -> None:
-            pass
-
-    monkeypatch.setattr(cv2, "VideoCapture", Capture)
-    before = time.time()
-    first, second, end = read_items([Source("camera:0", PurePosixPath("camera0"), 0)])
-    assert first.taken is not None
-    assert second.taken is not None
-    assert before <= first.taken <= second.taken <= time.time()
-    assert [item.error for item in (first, second)] == [None, None]
+def test_a_camera_gives_its_newest_frame_and_says_when_it_came(camera: Any) -> None:
+    times, shown = [time.time()], []
+    with closing(read_items(find_sources(["0"])[0])) as items:
+        for item in itertools.islice(items, 3):
+            assert item.picture is not None
+            assert item.taken is not None
+            shown.append(int(item.picture[0, 0, 0]))
+            times += [item.taken, time.time()]
+            time.sleep(0.05)  # ten frames
+        assert times == sorted(times)
+        assert [(later - earlier) % 200 > 2 for earlier, later in itertools.pairwise(shown)] == [True, True], (
+            "not the next"
+        )
+        camera.opened.is_connected = False
+        *_, end = items
     assert end.frame is None
-    assert end.error == "camera 0 gave 2 frames and then none: is it still connected?"
+    assert end.error is not None
+    assert re.fullmatch("camera 0 gave [34] frames and then none: is it still connected[?]", end.error)
+
+
+def test_a_camera_is_asked_for_a_size_before_its_first_frame(camera: Any) -> None:
+    for size in ((1920, 1080), None):
+        with closing(read_items(find_sources(["0"], size)[0])) as items:
+            next(items)
+        assert camera.opened.asked == [
+            (cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG")),
+            (cv2.CAP_PROP_FRAME_WIDTH, 1920),
+            (cv2.CAP_PROP_FRAME_HEIGHT, 1080),
+        ] * (size is not None)
+
+
+def test_what_goes_wrong_in_a_camera_is_raised(camera: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: object) -> bool:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(camera, "grab", fail)
+    with pytest.raises(ZeroDivisionError):
+        next(read_items(find_sources(["0"])[0]))
 
 
 @pytest.mark.parametrize(("degrees", "orientation"), [(90, 6), (180, 3), (270, 8)])

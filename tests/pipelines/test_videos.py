@@ -105,6 +105,39 @@ def test_a_video_that_cannot_be_written_is_a_failure_of_its_source(
         assert len(list(video)) == 2
 
 
+def test_a_camera_is_seen_as_it_is_and_its_size_is_told(
+    camera: Any, monkeypatch: pytest.MonkeyPatch, document: Document
+) -> None:
+    seen: list[float] = []
+
+    def look(self: object, pictures: list[NDArray[np.uint8]]) -> list[Detections]:
+        time.sleep(0.05)
+        seen.append(time.time())
+        return [Detections.empty() for _ in pictures]
+
+    monkeypatch.setattr(detection.yolo.YoloDetector, "__call__", look)
+    assert main(["0", "--limit", "4", "--camera-size", "1920x1080", "--output", "out", "--json"]) == 0
+    taken = [entry["taken"] for entry in document()["pictures"]]
+    assert all(later > earlier - 0.02 for later, earlier in zip(taken[1:], seen, strict=False)), "none is read ahead"
+    says = "camera:0 gives 64x48 pixels, not the 1920x1080 that it was asked for"
+    assert Path("out/log.txt").read_text().splitlines()[0] == says
+    assert (cv2.CAP_PROP_FRAME_WIDTH, 1920) in camera.opened.asked
+    again = ["--config", "out/config.yaml", "--limit", "1"]
+    assert main([*again, "--output", "again"]) == 0
+    assert Path("again/log.txt").read_text().splitlines()[0] == says
+    assert main([*again, "--output", "fits", "--camera-size", "64x48"]) == 0
+    assert Path("fits/log.txt").read_text().splitlines()[0] == "camera:0 gives 64x48 pixels"
+    assert main(["0", "--limit", "1", "--output", "plain"]) == 0
+    log = Path("plain/log.txt").read_text()
+    assert log.startswith("camera:0 gives 64x48 pixels: ask for more by --camera-size WIDTHxHEIGHT\n")
+
+
+def test_the_camera_of_a_configuration_may_be_another_source(photos: Path, camera: Any) -> None:
+    assert main(["0", "--limit", "1", "--camera-size", "1920x1080", "--output", "out"]) == 0
+    assert main(["photos", "--config", "out/config.yaml", "--output", "photos-out"]) == 0
+    assert "camera_size" not in Path("photos-out/config.yaml").read_text()
+
+
 def test_a_video_that_is_cut_off_fails_and_keeps_what_is_done(tmp_path: Path, document: Document) -> None:
     writer = cv2.VideoWriter("clip.avi", cv2.VideoWriter.fourcc(*"MJPG"), 12.5, (64, 48))
     for seed in range(10):
