@@ -6,6 +6,7 @@ import argparse
 import errno
 import io
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -282,6 +283,12 @@ def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (Deblur
         return EXIT_INTERRUPTED
     finally:
         _let_go_of_stdout()
+
+
+def hangup() -> tuple[signal.Signals, ...]:
+    """SIGHUP, by which a terminal that is closed ends its programs; nothing where nohup lets it be ignored."""
+    number = getattr(signal, "SIGHUP", None)  # Windows has none
+    return () if number is None or signal.getsignal(number) is signal.SIG_IGN else (number,)
 
 
 def lacks_memory(error: Exception) -> bool:

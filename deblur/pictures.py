@@ -67,6 +67,10 @@ _NO_WHITE = "samples of 32 bits, with a sign or in floating point have no agreed
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
+class NoPictureError(DeblurError):
+    """A file is in no picture format that is read."""
+
+
 class _Quietly:
     """Warnings are ignored while at least one thread reads.
 
@@ -120,8 +124,9 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         RGB uint8 of shape (H, W, 3), contiguous, writable.
 
     Raises:
-        DeblurError: the file is missing, cannot be read, is no picture, is cut off, has samples of which nobody knows
-            what is white, or is too large (Pillow's limit against decompression bombs, about 179 million pixels).
+        DeblurError: the file is missing, cannot be read, is no picture (a `NoPictureError`), is cut off, has samples of
+            which nobody knows what is white, or is too large (Pillow's limit against decompression bombs, about 179
+            million pixels).
     """
     return read_upright(path).picture
 
@@ -175,7 +180,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         UnidentifiedImageError,
         ImportError,
     ):  # ultralytics' own Image.open wants a package for what it does not know
-        raise DeblurError(f"{path} is not a picture: {_unidentified(path)}") from None
+        raise NoPictureError(f"{path} is not a picture: {_unidentified(path)}") from None
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
         raise DeblurError(f"{path} is too large: more than {limit} million pixels; scale it down first") from None
@@ -246,11 +251,15 @@ def scaled_size(width: int, height: int, max_side: int | None) -> tuple[int, int
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def list_pictures(folder: Path) -> list[Path]:
+def list_pictures(folder: Path, leaves_out: Callable[[Path, list[str]], bool] | None = None) -> list[Path]:
     """The picture files below ``folder`` at any depth, by suffix, sorted by relative path; hidden ones are left out.
 
     Linked folders are entered, but for those whose pictures are there without the link. A link that leads nowhere is
     listed too: who reads it will say so.
+
+    Args:
+        folder: where to look.
+        leaves_out: see `folders_below`.
 
     Raises:
         DeblurError: the folder is missing, is no folder, holds no picture, or it or one below it may not be read.
@@ -259,7 +268,8 @@ def list_pictures(folder: Path) -> list[Path]:
         raise DeblurError(f"{folder} {'is not a folder' if folder.exists() else 'does not exist'}")
     found = [
         (path.relative_to(folder).as_posix(), path)
-        for place, names in folders_below(folder, onerror=_refuse)  # Path.rglob passes over what may not be read
+        # Path.rglob passes over what may not be read.
+        for place, names in folders_below(folder, onerror=_refuse, leaves_out=leaves_out)
         for path in (place / name for name in names)
         if path.suffix.lower() in PICTURE_SUFFIXES and (path.is_file() or not path.exists())
     ]
@@ -268,7 +278,11 @@ def list_pictures(folder: Path) -> list[Path]:
     return [path for _, path in sorted(found)]
 
 
-def folders_below(*starts: Path, onerror: Callable[[OSError], None] | None = None) -> Iterator[tuple[Path, list[str]]]:
+def folders_below(
+    *starts: Path,
+    onerror: Callable[[OSError], None] | None = None,
+    leaves_out: Callable[[Path, list[str]], bool] | None = None,
+) -> Iterator[tuple[Path, list[str]]]:
     """The folders, and those below them that are not hidden, each with the names of its files, hidden ones left out.
 
     Each real folder comes once: by its own path first, then by links.
@@ -276,6 +290,8 @@ def folders_below(*starts: Path, onerror: Callable[[OSError], None] | None = Non
     Args:
         starts: where to begin.
         onerror: is told of a folder that may not be read; None to pass over it.
+        leaves_out: is asked of each folder, with the names of its files, whether to leave it out with all below it;
+            None enters all.
     """
     waiting, entered = [*starts], set()
     while waiting:
@@ -285,10 +301,13 @@ def folders_below(*starts: Path, onerror: Callable[[OSError], None] | None = Non
                 folders.clear()
                 continue
             entered.add(real)
-            place = Path(name_of_place)
+            place, visible = Path(name_of_place), [name for name in names if not name.startswith(".")]
+            if leaves_out is not None and leaves_out(place, visible):
+                folders.clear()
+                continue
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             waiting += [place / name for name in folders if (place / name).is_symlink()]
-            yield place, [name for name in names if not name.startswith(".")]
+            yield place, visible
 
 
 def match_pictures(a: Path, b: Path) -> list[tuple[str, Path, Path]]:

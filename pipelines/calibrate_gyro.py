@@ -149,7 +149,9 @@ def calibrate_gyro(args: argparse.Namespace) -> int:
     from pipelines.run_folder import check_output, output_folder, write_options
     from pipelines.sources import find_sources
 
-    sources, _ = find_sources(args.source)
+    sources, notes = find_sources(args.source)
+    for note in notes:
+        print(note, file=sys.stderr)
     motions = Motions(args.motion, args.focal_length, args.exposures, args.readout)
     motions.check(sources)
     check_output(args.output)
@@ -216,6 +218,7 @@ def _spread(sources: Sequence[Source], limit: int) -> list[Place]:
             lengths.append(1)
             rates.append(None)
             continue
+        assert isinstance(source.origin, Path)  # cameras are refused: no record tells of what they see
         with VideoReader(source.origin) as video:
             lengths.append(video.n_frames or limit)  # the first ones where a file does not say how many it has
             rates.append(video.fps)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deblur.cli import (
     EXIT_DONE,
@@ -63,6 +64,7 @@ examples:
   python -m pipelines.deblur_detect drone.mp4 --motion flight.csv --exposures times.csv --focal-length 900
   python -m pipelines.deblur_detect ride.mp4 --save side-by-side --output ride-restored
   python -m pipelines.deblur_detect 0 --limit 300     the first camera; Ctrl-C stops it and keeps what is written
+  python -m pipelines.deblur_detect 0 --camera-size 1920x1080    OpenCV opens cameras at 640x480 otherwise
 
 Exit codes: 0 done, 1 a picture (or more) failed, 2 wrong usage, 130 interrupted.
 """
@@ -97,6 +99,13 @@ def make_parser() -> argparse.ArgumentParser:
         type=not_empty,
         metavar="SOURCE",
         help="picture, folder (pictures at any depth), glob in quotes, video file, or number of a camera",
+    )
+    parser.add_argument(
+        "--camera-size",
+        type=_camera_size,
+        metavar="WxH",
+        help="ask cameras for frames of so many pixels, e.g. 1920x1080; a note says which size they give (default: "
+        "OpenCV's, 640x480 of most cameras)",
     )
     _add_models(parser)
     add_device_option(parser)
@@ -189,6 +198,15 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
     results.add_argument("--json", action="store_true", help="print detections.json on stdout, and nothing else there")
 
 
+class _Size(NamedTuple):
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        """As it is typed, also in ``config.yaml``."""
+        return f"{self.width}x{self.height}"
+
+
 @dataclass(frozen=True, slots=True)
 class _Loaded:
     """All that may turn out not to be there or not to go together, before a run has a folder.
@@ -229,7 +247,11 @@ def deblur_detect(args: argparse.Namespace) -> int:
     loaded = _load(args)
     folder = output_folder(args.output, "deblur_detect", name_of(args.source[0], loaded.sources[0]))
     record_run(folder, args, loaded.device, [] if loaded.deblurrer is None else [loaded.deblurrer], loaded.detector)
-    with (folder / "log.txt").open("w", encoding="utf-8") as log, stopped_like_ctrl_c(), Account(folder) as account:
+    with (
+        (folder / "log.txt").open("w", buffering=1, encoding="utf-8") as log,  # line by line, for who looks on
+        stopped_like_ctrl_c(),
+        Account(folder) as account,
+    ):
         _run(args, loaded, folder, account, log)
     return EXIT_FAILED if account.tally.n_failed else EXIT_DONE
 
@@ -242,7 +264,7 @@ def _load(args: argparse.Namespace) -> _Loaded:
     from pipelines.run_folder import check_output
     from pipelines.sources import find_sources
 
-    sources, notes = find_sources(args.source)
+    sources, notes = find_sources(args.source, args.camera_size)
     check_output(args.output)
     motions = motions_of(args)
     if motions is not None:
@@ -272,7 +294,7 @@ def _load(args: argparse.Namespace) -> _Loaded:
 
 
 def _run(args: argparse.Namespace, loaded: _Loaded, folder: Path, account: Account, log: TextIO) -> None:
-    """Process the sources, and write and print what came of it, also after Ctrl-C and SIGTERM."""
+    """Process the sources, and write and print what came of it, also where it is stopped."""
     from deblur.exposure.way_round import WayRound
     from deblur.naming import parse_deblurrer
     from pipelines.account import json_pieces
@@ -379,8 +401,26 @@ def _completed(parser: argparse.ArgumentParser, args: argparse.Namespace, typed:
         parser.error("--trust-motion is for --motion")
     if args.full_size and args.deblurrer == "none":
         parser.error("--full-size needs a deblurrer: it is about what is restored")
+    if args.camera_size is not None and not _has_camera(args.source):
+        if "camera_size" in typed:
+            parser.error("--camera-size is for cameras: no SOURCE is the number of one")
+        args.camera_size = None  # the configuration of a run with a camera may have it
     check_motion_options(parser, args)
     return args
+
+
+def _has_camera(arguments: Sequence[str]) -> bool:
+    from pipelines.sources import camera_of
+
+    return any(camera_of(argument) is not None for argument in arguments)
+
+
+def _camera_size(text: str) -> _Size:
+    """Argument type of ``--camera-size``."""
+    match = re.fullmatch("([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a width and a height in pixels, like 1920x1080")
+    return _Size(int(match[1]), int(match[2]))
 
 
 def _saved_kinds(text: str) -> tuple[str, ...]:

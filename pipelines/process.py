@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from deblur.cli import lacks_memory
+from deblur.cli import hangup, lacks_memory
 from deblur.errors import DeblurError
 from deblur.runs import printable
 from detection.errors import DetectionError
@@ -27,8 +27,9 @@ from pipelines.sinks import detection_entries
 from pipelines.sources import count_pictures, read_items
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
+    from types import FrameType
     from typing import TextIO
 
     import numpy as np
@@ -99,7 +100,7 @@ class Process:
             total = limit if total is None else min(total, limit)
         unit = "frame" if all(source.is_video for source in sources) else "picture"
         with (
-            closing(read_ahead(read_items(sources), READ_AHEAD)) as items,
+            closing(_items(sources)) as items,
             WriteBehind(WRITERS) as writers,
             tqdm(total=total, unit=f" {unit}s", desc="deblur, detect", file=sys.stderr, dynamic_ncols=True) as bar,
         ):
@@ -121,6 +122,8 @@ class Process:
         entry = _new_entry(item.source, item.frame, item.read_ms)
         if item.taken is not None:
             entry["taken"] = item.taken
+            if item.frame == 0:
+                self._tell_of_camera(item)
         if item.seconds is not None:
             entry["seconds"] = round(item.seconds, 4)
         if item.picture is None:
@@ -148,6 +151,18 @@ class Process:
         if self._coco is not None:
             self._coco.add(item, result.detections)
         self._note(f"{_title(entry)}: {counted(Counter(result.detections.class_names))}")
+
+    def _tell_of_camera(self, item: Item) -> None:
+        """What size its frames have: a camera does not always give the one that is asked for."""
+        assert item.picture is not None
+        height, width = item.picture.shape[:2]
+        wanted = item.source.size
+        remark = ""
+        if wanted is None:
+            remark = ": ask for more by --camera-size WIDTHxHEIGHT"
+        elif wanted != (width, height):
+            remark = f", not the {wanted[0]}x{wanted[1]} that it was asked for"
+        self.say(f"{item.source.file} gives {width}x{height} pixels{remark}")
 
     def _restore_and_detect(self, picture: NDArray[np.uint8], path: CameraPath | None) -> DeblurDetectResult:
         """What the chain makes of a picture.
@@ -215,15 +230,32 @@ class Process:
 
 @contextmanager
 def stopped_like_ctrl_c() -> Iterator[None]:
-    """Lets SIGTERM, by which timeout, services and containers stop a program, end it as Ctrl-C does."""
+    """Lets SIGTERM, of timeout, services and containers, and SIGHUP, of a terminal, end a program as Ctrl-C does.
+
+    The first of them counts: a shell and its terminal may both send one, and what is done must then still be written.
+    """
     if threading.current_thread() is not threading.main_thread():  # only there may signals be handled
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {number: signal.signal(number, _stop_once) for number in (signal.SIGTERM, *hangup())}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop_once(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _items(sources: Sequence[Source]) -> Generator[Item]:
+    """Pictures and frames, read ahead unless a camera is among them, whose frames would only grow old meanwhile."""
+    items = read_items(sources)
+    if any(isinstance(source.origin, int) for source in sources):
+        return items
+    return read_ahead(items, READ_AHEAD)
 
 
 def _limited(items: Iterable[Item], limit: int | None) -> Iterator[Item]:

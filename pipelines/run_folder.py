@@ -19,11 +19,18 @@ from deblur.runs import (
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from deblur import Deblurrer
     from detection.yolo import YoloDetector
+
+_RECORDS = frozenset(("config.yaml", "env.json"))
+
+
+def holds_run(names: Iterable[str]) -> bool:
+    """Whether a folder is that of a run, of whatever command, by the names of its files."""
+    return _RECORDS.issubset(names)
 
 
 def output_folder(output: Path | None, task: str, name: str) -> Path:

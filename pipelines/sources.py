@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import re
 import time
@@ -11,8 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
-from deblur.pictures import PICTURE_SUFFIXES, folders_below, list_pictures, read_upright
-from pipelines.video import VIDEO_SUFFIXES, VideoReader
+from deblur.pictures import PICTURE_SUFFIXES, NoPictureError, folders_below, list_pictures, read_upright
+from pipelines.run_folder import holds_run
+from pipelines.video import VIDEO_SUFFIXES, Camera, VideoReader
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 _CAMERA = re.compile("(?:/dev/video)?([0-9]+)")  # Linux calls its cameras so; OpenCV counts them alike
 
+_HOW_VIDEOS_END = f"; a video is known by its suffix, one of {', '.join(sorted(VIDEO_SUFFIXES))}"
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -33,11 +37,13 @@ class Source:
         file: what results call it: the path as given, or ``camera:0``.
         stem: where its outputs go below a folder of outputs, without suffix; no other source has the same.
         origin: the file, or the number of the camera.
+        size: width and height that are asked of the camera; None takes its own.
     """
 
     file: str
     stem: PurePosixPath
     origin: Path | int
+    size: tuple[int, int] | None = None
 
     @property
     def is_video(self) -> bool:
@@ -61,7 +67,7 @@ class Item:
         orientation: how it was turned for that; see ``deblur.pictures.Upright``.
         error: one line; None where the picture is there.
         read_ms: time that reading and decoding took.
-        taken: when a camera had given the frame, in seconds since 1970; None of files.
+        taken: when the frame came from a camera, in seconds since 1970; None of files.
         seconds: how long after its video's first frame this one was, by the file; None where it does not tell.
         note: one line for the user about a video, where nothing failed; such an item is no picture.
     """
@@ -83,20 +89,25 @@ class Item:
         return self.source.stem_of(self.frame)
 
 
-def find_sources(arguments: Sequence[str]) -> tuple[list[Source], list[str]]:
+def find_sources(
+    arguments: Sequence[str], camera_size: tuple[int, int] | None = None
+) -> tuple[list[Source], list[str]]:
     """Find out what each SOURCE is.
 
-    A folder gives its pictures at any depth, by suffix; a glob (``**`` included) the pictures and videos it matches. A
-    file that is named alone is taken whatever its suffix. Outputs of a folder or a glob keep their path below it, and
-    begin with its name where there are several SOURCEs. Sources that would still share a place (``a.jpg`` and
-    ``a.png``, or ``a/000001.png`` and a frame of ``a.mp4``) get ``a``, ``a-2``, ...
+    A folder gives its pictures at any depth, by suffix, but not those of earlier runs below it; a glob (``**``
+    included) the pictures and videos it matches. A file that is named alone is taken whatever its suffix. Outputs of a
+    folder or a glob keep their path below it, and begin with its name where there are several SOURCEs. Sources that
+    would still share a place (``a.jpg`` and ``a.png``, or ``a/000001.png`` and a frame of ``a.mp4``) get ``a``,
+    ``a-2``, ...
 
     Args:
         arguments: at least one; a whole number that is no file's name is a camera, as is ``/dev/video`` with one or a
             link there.
+        camera_size: width and height to ask of cameras; None takes their own.
 
     Returns:
-        The sources in their order, and notes for the user: one line for each output that is not named as its source.
+        The sources in their order, and notes for the user: one line for each output that is not named as its source,
+        and on what is left out of a folder.
 
     Raises:
         DeblurError: an argument is nothing of these, a folder holds no picture, or a glob matches none.
@@ -105,7 +116,7 @@ def find_sources(arguments: Sequence[str]) -> tuple[list[Source], list[str]]:
     notes: list[str] = []
     taken = _Taken()
     for argument in arguments:
-        for source in _expand(argument, is_one_of_several=len(arguments) > 1):
+        for source in _expand(argument, notes, is_one_of_several=len(arguments) > 1):
             stem = source.stem
             number = 1
             while not taken.add(stem, is_video=source.is_video):
@@ -113,8 +124,17 @@ def find_sources(arguments: Sequence[str]) -> tuple[list[Source], list[str]]:
                 stem = source.stem.with_name(f"{source.stem.name}-{number}")
             if stem != source.stem:
                 notes.append(f"outputs of {source.file} are named {stem}: {source.stem} is taken")
-            found.append(replace(source, stem=stem))
+            found.append(replace(source, stem=stem, size=camera_size if isinstance(source.origin, int) else None))
     return found, notes
+
+
+def camera_of(argument: str) -> int | None:
+    """The number of the camera that a SOURCE stands for; None where it is something else."""
+    path = Path(argument)
+    if path.is_dir() or path.is_file():
+        return None
+    match = _CAMERA.fullmatch(argument) or _CAMERA.fullmatch(os.path.realpath(argument))
+    return None if match is None else int(match[1])
 
 
 def name_of(argument: str, first: Source) -> str:
@@ -178,7 +198,9 @@ def count_pictures(sources: Sequence[Source]) -> int | None:
 def read_items(sources: Sequence[Source]) -> Generator[Item]:
     """Read pictures and frames one after the other. What cannot be read gives one item that says so."""
     for source in sources:
-        if source.is_video:
+        if isinstance(source.origin, int):
+            yield from _read_camera(source, source.origin)
+        elif source.is_video:
             yield from _read_video(source)
         else:
             yield _read_still(source)
@@ -190,12 +212,27 @@ def _read_still(source: Source) -> Item:
     picture, orientation, error = None, 1, None
     try:
         picture, orientation = read_upright(source.origin)
+    except NoPictureError as reason:
+        error = f"{reason}{_HOW_VIDEOS_END * (source.origin.suffix.lower() not in PICTURE_SUFFIXES)}"
     except DeblurError as reason:
         error = str(reason)
     return Item(source, None, None, picture, orientation, error, _since(start))
 
 
+def _read_camera(source: Source, camera_number: int) -> Generator[Item]:
+    start = time.perf_counter()
+    try:
+        with Camera(camera_number, source.size) as camera:
+            for number in itertools.count():
+                picture, taken = camera.newest()
+                yield Item(source, number, camera.fps, picture, 1, None, _since(start), taken)
+                start = time.perf_counter()
+    except DeblurError as reason:
+        yield Item(source, None, None, None, 1, str(reason), _since(start))
+
+
 def _read_video(source: Source) -> Generator[Item]:
+    assert isinstance(source.origin, Path)
     start = time.perf_counter()
     try:
         with VideoReader(source.origin) as video:
@@ -205,7 +242,6 @@ def _read_video(source: Source) -> Generator[Item]:
                 if is_even and (note := _uneven(source, frame, video.fps)):
                     is_even = False
                     yield _note(source, note)
-                taken = time.time() if isinstance(source.origin, int) else None
                 yield Item(
                     source,
                     frame.number,
@@ -214,8 +250,7 @@ def _read_video(source: Source) -> Generator[Item]:
                     video.orientation,
                     None,
                     _since(start),
-                    taken,
-                    frame.seconds,
+                    seconds=frame.seconds,
                 )
                 start = time.perf_counter()
             if frame is None:
@@ -245,29 +280,55 @@ def _since(start: float) -> float:
     return (time.perf_counter() - start) * 1000
 
 
-def _expand(argument: str, *, is_one_of_several: bool) -> list[Source]:
+def _expand(argument: str, notes: list[str], *, is_one_of_several: bool) -> list[Source]:
     path = Path(argument)
     if path.is_dir():
+        left = _LeftOut(path)
         try:
-            paths = list_pictures(path)
+            paths = list_pictures(path, left.leaves_out)
         except DeblurError as error:
-            videos = sum(file.suffix.lower() in VIDEO_SUFFIXES for file in path.rglob("*"))
-            hint = f"; for its {videos} videos name them, or give a glob in quotes" if videos else ""
-            raise DeblurError(f"{error}{hint}") from None
+            raise DeblurError("; ".join([str(error), *left.notes()])) from None
+        notes += left.notes()
         return _below(path, paths, is_one_of_several=is_one_of_several)
     if path.is_file():
         if not path.stem.strip("."):
             raise DeblurError(f"{argument} has no name before its suffix for results to be called by: rename it")
         return [Source(argument, PurePosixPath(path.stem), path)]
-    camera = _CAMERA.fullmatch(argument) or _CAMERA.fullmatch(os.path.realpath(argument))
-    if camera is not None:
-        number = int(camera[1])
+    number = camera_of(argument)
+    if number is not None:
         return [Source(f"camera:{number}", PurePosixPath(f"camera{number}"), number)]
     if glob.has_magic(argument):
         return _matches(argument, is_one_of_several=is_one_of_several)
     if path.exists():
         raise DeblurError(f"{argument} is neither a file nor a folder: give a copy of it that is")
     raise DeblurError(f"{argument} does not exist: give a picture, folder, glob, video file or the number of a camera")
+
+
+class _LeftOut:
+    """What is left out of a folder that a user names for its pictures: videos, and the folders of earlier runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._n_videos = 0
+        self._runs: list[Path] = []
+
+    def leaves_out(self, place: Path, names: list[str]) -> bool:
+        """Whether a folder below it holds a run, whose pictures would be restored once more; else count its videos."""
+        if place != self._folder and holds_run(names):
+            self._runs.append(place)
+            return True
+        self._n_videos += sum(Path(name).suffix.lower() in VIDEO_SUFFIXES for name in names)
+        return False
+
+    def notes(self) -> list[str]:
+        """A line on the videos and one on the runs, where there are any."""
+        notes, where = [], f"left out of {self._folder}"
+        if self._n_videos:
+            notes.append(f"videos {where}: {self._n_videos} (name them, or give a glob in quotes)")
+        if self._runs:
+            more = f" and {len(self._runs) - 1} more" if len(self._runs) > 1 else ""
+            notes.append(f"earlier runs {where}: {self._runs[0]}{more} (name the pictures of one to take them)")
+        return notes
 
 
 def _matches(pattern: str, *, is_one_of_several: bool) -> list[Source]:

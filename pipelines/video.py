@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import cv2
@@ -21,7 +25,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"))
+VIDEO_SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in "3gp avi flv m2ts m4v mkv mov mp4 mpeg mpg mts ts webm wmv".split()  # noqa: SIM905
+)
 _FALLBACK_FPS = 25.0  # where a camera or a file does not say; any value plays, none is right
 _ORIENTATIONS = {90.0: 6, 180.0: 3, 270.0: 8}  # EXIF's numbers, by degrees clockwise
 # Some formats announce a time, not frames, and sound or a last frame that stands may be what lasts so long.
@@ -45,7 +52,7 @@ class Frame(NamedTuple):
 
     Attributes:
         number: its place in the video, from 0; see `FrameTimes` where some cannot be decoded.
-        seconds: how long after the first one it was, by the file; None of a camera, and where the file does not tell.
+        seconds: how long after the first one it was, by the file; None where the file does not tell.
         picture: RGB uint8 (H, W, 3).
     """
 
@@ -55,23 +62,20 @@ class Frame(NamedTuple):
 
 
 class VideoReader:
-    """Frames of a video file or a camera, one at a time; a context manager.
+    """Frames of a video file, one at a time; a context manager.
 
     A file's rotation is applied, so that a video taken with a turned telephone stands upright.
 
     Attributes:
-        fps: frames a second of the file or camera; None where it does not say, or says 1000 or more, which is a clock.
+        fps: frames a second; None where the file does not say, or says 1000 or more, which is a clock.
         orientation: how its frames were turned, as EXIF counts it; see ``deblur.pictures.Upright``.
-        n_frames: how many frames a file announces; None for a camera or where it does not say. An estimate in some
-            formats, and files that are cut off hold fewer.
+        n_frames: how many frames a file announces; None where it does not say. An estimate in some formats, and files
+            that are cut off hold fewer.
         doubt: one line, behind the last frame, where a file may lack frames and may as well be whole.
     """
 
-    def __init__(self, source: Path | int) -> None:
-        """Open a video file or a camera.
-
-        Args:
-            source: a file, or the number of a camera, 0 being the first.
+    def __init__(self, source: Path) -> None:
+        """Open a video file.
 
         Raises:
             DeblurError: it does not open, or its path is not UTF-8.
@@ -81,36 +85,20 @@ class VideoReader:
         self._capture = _opened(source)
         if not self._capture.isOpened():
             self._capture.release()
-            if isinstance(source, int):
-                raise DeblurError(f"camera {source} does not open: is it connected, and free of other programs?")
             raise DeblurError(f"{source} is not a video that OpenCV can read")
         self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
         self.orientation = _ORIENTATIONS.get(self._capture.get(cv2.CAP_PROP_ORIENTATION_META), 1)
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = float(fps) if math.isfinite(fps) and 0 < fps < 1000 else None
+        self.fps = _rate(self._capture)
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        is_file = not isinstance(source, int)
-        self.n_frames = int(count) if is_file and math.isfinite(count) and count > 0 else None
+        self.n_frames = int(count) if math.isfinite(count) and count > 0 else None
 
     def __iter__(self) -> Iterator[Frame]:
-        """Each next frame until the file ends or the camera gives none; those that cannot be decoded are left out.
+        """Each next frame until the file ends; those that cannot be decoded are left out.
 
         Raises:
             DeblurError: after the last frame, of a file that ends before what it announces or with frames that cannot
-                be decoded, and of a camera, which has no end of its own.
+                be decoded.
         """
-        return self._live(self._source) if isinstance(self._source, int) else self._stored(self._source)
-
-    def _live(self, camera: int) -> Iterator[Frame]:
-        number = 0
-        while True:
-            is_there, bgr = self._capture.read()
-            if not is_there:
-                raise DeblurError(f"camera {camera} gave {number} frames and then none: is it still connected?")
-            yield Frame(number, None, _swapped(np.asarray(bgr, np.uint8)))
-            number += 1
-
-    def _stored(self, file: Path) -> Iterator[Frame]:
         times = FrameTimes(self.fps)
         n_read = n_failed = 0
         while n_failed < _MOST_FAILED:
@@ -124,28 +112,28 @@ class VideoReader:
                 n_read += 1
                 yield Frame(*place, _swapped(np.asarray(bgr, np.uint8)))
         if self.n_frames is not None and n_read < self.n_frames:
-            self._explain(file, n_read, self.n_frames, is_broken=times.lost_from is not None)
+            self._explain(n_read, self.n_frames, is_broken=times.lost_from is not None)
         if times.lost_from is not None:
             raise DeblurError(
-                f"{file} has frames that cannot be decoded, about {times.n_lost} from {times.lost_from:.2f} s on: it is"
-                " broken, copy or record it anew"
+                f"{self._source} has frames that cannot be decoded, about {times.n_lost} from {times.lost_from:.2f} s"
+                " on: it is broken, copy or record it anew"
             )
 
-    def _explain(self, file: Path, n_read: int, announced: int, *, is_broken: bool) -> None:
+    def _explain(self, n_read: int, announced: int, *, is_broken: bool) -> None:
         """Find out why there were fewer frames than a file announces.
 
         Raises:
             DeblurError: they are missing by their number and by their time, and not only left out where it is shown.
         """
         fps = self.fps or _FALLBACK_FPS
-        n_stored, end = _packets(file, fps)
+        n_stored, end = _packets(self._source, fps)
         missing = announced / fps - end
         is_short = n_stored < announced and missing > min(_SLACK, _SLACK_SHARE * announced / fps)
-        told = f"{file} gives {n_read} of the {announced} frames that it announces"
-        if is_short and not is_whole_matroska(file):
+        told = f"{self._source} gives {n_read} of the {announced} frames that it announces"
+        if is_short and not is_whole_matroska(self._source):
             raise DeblurError(f"{told}: it is cut off or broken, copy or record it anew")
         # What an editor cut without encoding anew is stored and never shown. An AVI counts on over broken frames.
-        if not is_broken and (n_read < n_stored or file.suffix.lower() == ".avi"):
+        if not is_broken and (n_read < n_stored or self._source.suffix.lower() == ".avi"):
             self.doubt = f"{told}: the others were cut out by an editor or are broken"
 
     def __enter__(self) -> Self:
@@ -154,6 +142,89 @@ class VideoReader:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._capture.release()
+
+
+class Camera:
+    """The newest frame of a camera whenever one is asked for; a context manager.
+
+    Drivers keep several frames and give the oldest first: to whoever is slower than the camera, each would be several
+    frames old. So a thread takes them all as they come, which is cheap, and makes a picture of that which is wanted.
+
+    Attributes:
+        fps: frames a second; None where the camera does not say.
+    """
+
+    def __init__(self, number: int, size: tuple[int, int] | None = None) -> None:
+        """Open a camera.
+
+        Args:
+            number: 0 is the first.
+            size: width and height to ask for, of which a camera may make the nearest that it has; None takes OpenCV's,
+                640x480 of most.
+
+        Raises:
+            DeblurError: it does not open.
+        """
+        self._number = number
+        try:
+            self._capture = cv2.VideoCapture(number)
+        except cv2.error:  # a number that no camera can have
+            self._capture = cv2.VideoCapture()
+        if not self._capture.isOpened():
+            self._capture.release()
+            raise DeblurError(f"camera {number} does not open: is it connected, and free of other programs?")
+        if size is not None:
+            # First: without compression USB has no room for many frames of more than 640x480.
+            self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+            self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
+            self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
+        self.fps = _rate(self._capture)
+        self._n_given = 0
+        self._is_wanted, self._is_over = threading.Event(), threading.Event()
+        self._newest: SimpleQueue[tuple[NDArray[np.uint8], float] | None] = SimpleQueue()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="camera")
+        self._work: Future[None] | None = None
+
+    def newest(self) -> tuple[NDArray[np.uint8], float]:
+        """The next frame that comes, RGB uint8 (H, W, 3), and when it came, in seconds since 1970.
+
+        Raises:
+            DeblurError: the camera gives no more.
+        """
+        if self._work is None:
+            self._work = self._pool.submit(self._take_all)
+        self._is_wanted.set()
+        newest = self._newest.get()
+        if newest is None:
+            self._work.result()  # raises what went wrong beside that
+            given = f"camera {self._number} gave {self._n_given} frames"
+            raise DeblurError(f"{given} and then none: is it still connected?")
+        self._n_given += 1
+        return newest
+
+    def _take_all(self) -> None:
+        try:
+            while not self._is_over.is_set() and self._capture.grab():
+                taken = time.time()
+                if not self._is_wanted.is_set():
+                    continue
+                self._is_wanted.clear()
+                is_there, bgr = self._capture.retrieve()
+                if not is_there:
+                    break
+                self._newest.put((_swapped(np.asarray(bgr, np.uint8)), taken))
+        finally:
+            self._newest.put(None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._is_over.set()
+        self._pool.shutdown()
         self._capture.release()
 
 
@@ -236,12 +307,15 @@ class VideoWriter:
         return writer
 
 
-def _opened(source: Path | int) -> cv2.VideoCapture:
-    """The file or camera as OpenCV sees it, which may not be open."""
-    try:
-        return cv2.VideoCapture(source if isinstance(source, int) else _named(source))
-    except cv2.error:  # a number that no camera can have
-        return cv2.VideoCapture()
+def _opened(path: Path) -> cv2.VideoCapture:
+    """The file as OpenCV sees it, which may not be open."""
+    return cv2.VideoCapture(_named(path))
+
+
+def _rate(capture: cv2.VideoCapture) -> float | None:
+    """Frames a second; None where nothing is said, or 1000 or more, which is a clock."""
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    return float(fps) if math.isfinite(fps) and 0 < fps < 1000 else None
 
 
 def _packets(file: Path, fps: float) -> tuple[int, float]:

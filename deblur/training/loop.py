@@ -20,6 +20,7 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
+from deblur.cli import hangup
 from deblur.devices import numbered, resolve_device, synchronize
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import together
@@ -197,8 +198,9 @@ class Trainer:
 
     @contextmanager
     def _stopped_by_signals(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM ask to stop after the step at work."""
-        handlers = {number: signal.signal(number, self._ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        """Ctrl-C, SIGTERM and a terminal that is closed ask to stop after the step at work."""
+        numbers = (signal.SIGINT, signal.SIGTERM, *hangup())
+        handlers = {number: signal.signal(number, self._ask_to_stop) for number in numbers}
         try:
             yield
         finally:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deblur.blur import BlurSpec, Motion, draw_motion
+from deblur.cli import hangup
 from deblur.exposure.kernels import PlacedKernels, kernels_along
 from deblur.exposure.paths import felt
 
@@ -186,5 +187,6 @@ class Planner:
 
 
 def _heed_no_interrupt() -> None:
-    """Leave an interrupt from the keyboard to the training process, which saves and then stops the others."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave Ctrl-C and the end of a terminal to the training process, which saves and then stops the others."""
+    for number in (signal.SIGINT, *hangup()):
+        signal.signal(number, signal.SIG_IGN)

@@ -189,6 +189,30 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(tmp_path, phot
     assert len(rows) == len(set(rows))
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no such signal")
+def test_the_end_of_a_terminal_saves_unless_nohup_has_it_ignored(tmp_path, photos):
+    stopped = {}
+    for handler in (signal.SIG_IGN, signal.SIG_DFL):
+        name = "below nohup" if handler is signal.SIG_IGN else "not"
+        trainer = Trainer(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "2", "--name", name)), None)
+        step = trainer._step
+
+        def hung_up(step=step):
+            os.kill(os.getpid(), signal.SIGHUP)
+            return step()
+
+        trainer._step = hung_up
+        before = signal.signal(signal.SIGHUP, handler)
+        try:
+            trainer.run()
+        except KeyboardInterrupt as end:
+            stopped[name] = str(end)
+        finally:
+            signal.signal(signal.SIGHUP, before)
+    assert list(stopped) == ["not"]
+    assert stopped["not"].startswith("saved at step 1; go on with --resume ")
+
+
 def test_folders_and_pictures_whose_names_are_no_utf8(tmp_path, photos, garbled_name, capsys):
     for file in photos.iterdir():
         file.rename(file.with_stem(garbled_name + file.stem))

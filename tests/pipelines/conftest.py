@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,6 +94,61 @@ class FakeDetector:
                 names.append("person")
             found.append(Detections.ordered(boxes, scores, names))
         return found
+
+
+class FakeCamera:
+    """Has a frame each 5 ms, as bright as its number (up to 200); the driver keeps the three oldest not taken yet."""
+
+    opened: FakeCamera
+    """The last one."""
+
+    def __init__(self, number: int) -> None:
+        self.asked: list[tuple[int, float]] = []
+        self.is_connected = True
+        self._start, self._n_seen = time.monotonic(), 0
+        self._kept: deque[int] = deque()
+        self._taken = 0
+        FakeCamera.opened = self
+
+    def isOpened(self) -> bool:  # noqa: N802
+        return True
+
+    def set(self, which: int, value: float) -> None:
+        self.asked.append((which, value))
+
+    def get(self, which: int) -> float:
+        return 0.0
+
+    def grab(self) -> bool:
+        self._see()
+        while not self._kept:
+            time.sleep(0.001)
+            self._see()
+        self._taken = self._kept.popleft()
+        return self.is_connected
+
+    def retrieve(self) -> tuple[bool, NDArray[np.uint8]]:
+        return True, _flat(self._taken % 200)
+
+    def release(self) -> None:
+        pass
+
+    def _see(self) -> None:
+        n_due = int((time.monotonic() - self._start) / 0.005)
+        self._kept.extend(range(self._n_seen + 1, n_due + 1))
+        self._n_seen = n_due
+        while len(self._kept) > 3:
+            self._kept.pop()
+
+
+@pytest.fixture
+def camera(monkeypatch: pytest.MonkeyPatch) -> type[FakeCamera]:
+    """Every camera is a fake one; files are read."""
+    capture = cv2.VideoCapture
+    monkeypatch.setattr(
+        cv2, "VideoCapture", lambda source: (FakeCamera if isinstance(source, int) else capture)(source)
+    )
+    return FakeCamera
 
 
 @pytest.fixture

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from detection.types import Detections
+    from detection.yolo import YoloDetector
+
     Document = Callable[[], dict[str, Any]]
     Files = Callable[[Path], list[str]]
     Flat = Callable[..., NDArray[np.uint8]]
@@ -84,6 +87,19 @@ def test_a_run_leaves_its_pictures_and_records(photos: Path, flat: Flat, files: 
         "photos/dark.png: 1 bus",
         "photos/deep/bright.jpg: 1 bus, 1 person",
     ]
+
+
+def test_the_log_grows_while_a_run_goes_on(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detect = detection.yolo.YoloDetector.__call__
+    logs: list[str] = []
+
+    def look_on(self: YoloDetector, pictures: list[NDArray[np.uint8]]) -> list[Detections]:
+        logs.append(Path("out/log.txt").read_text())
+        return detect(self, pictures)
+
+    monkeypatch.setattr(detection.yolo.YoloDetector, "__call__", look_on)
+    assert main(["photos", "--output", "out"]) == 0
+    assert logs == ["", "photos/dark.png: 1 bus\n"]
 
 
 def test_coco_results_say_what_their_numbers_mean(photos: Path) -> None:
@@ -307,6 +323,8 @@ def test_mistakes_are_one_line_and_leave_nothing(
         (["photos", "--full-size", "--deblurrer", "none"], "--full-size needs a deblurrer"),
         (["photos", "--focal-length", "800"], "are for --motion"),
         (["photos", "--motion", "gyro", "--focal-length", "0"], "not a number above 0"),
+        (["photos", "--camera-size", "1920x1080"], "--camera-size is for cameras: no SOURCE is the number of one"),
+        (["0", "--camera-size", "1080p"], "'1080p' is not a width and a height in pixels, like 1920x1080"),
     ],
 )
 def test_wrong_usage_exits_2(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -328,6 +346,17 @@ def test_a_second_run_gets_a_folder_of_its_own(photos: Path) -> None:
     assert main(["photos", "--save", "json"]) == 0
     assert Path("runs/deblur_detect/photos/detections.json").read_bytes() == first
     assert Path("runs/deblur_detect/photos-2/detections.json").is_file()
+
+
+def test_a_run_takes_no_results_of_an_earlier_one(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, document: Document
+) -> None:
+    monkeypatch.chdir(photos)
+    for _ in range(2):
+        assert main([".", "--json"]) == 0
+        assert [entry["file"] for entry in document()["pictures"]] == ["dark.png", "deep/bright.jpg"]
+    log = Path("runs/deblur_detect/photos-2/log.txt").read_text()
+    assert log.startswith("earlier runs left out of .: runs/deblur_detect/photos (name")
 
 
 def test_the_summary_for_a_person(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:

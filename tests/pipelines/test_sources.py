@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import shutil
 import time
+from contextlib import closing
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -91,7 +94,7 @@ def test_frames_of_a_video_share_no_name(
         Path(name).touch()
     sources, notes = find_sources(arguments)
     assert [str(source.stem) for source in sources] == found
-    assert len(notes) == 1
+    assert sum(note.endswith(" is taken") for note in notes) == 1
 
 
 @pytest.mark.parametrize(
@@ -165,8 +168,35 @@ def test_what_is_no_source(tree: Path, argument: str, says: str) -> None:
 def test_a_folder_of_videos_alone_says_what_to_do(tree: Path) -> None:
     Path("clips").mkdir()
     Path("clips/a.mp4").touch()
-    with pytest.raises(DeblurError, match="for its 1 videos name them"):
+    with pytest.raises(DeblurError, match=r"clips holds no picture .*; videos left out of clips: 1 \(name them"):
         find_sources(["clips"])
+
+
+def test_videos_beside_pictures_are_left_out_with_a_word(tree: Path) -> None:
+    for name in ("a/b.mp4", "a/deep/c.MOV", "a/.d.mp4"):
+        Path(name).touch()
+    sources, notes = find_sources(["b", "a"])
+    assert [source.file for source in sources] == ["b/1.png", "a/1.jpg", "a/1.png", "a/deep/v1.2.png"]
+    assert notes[0] == "videos left out of a: 2 (name them, or give a glob in quotes)"
+
+
+def test_earlier_runs_below_a_folder_are_left_out_with_a_word(tree: Path) -> None:
+    for run in ("a/out", "a/runs/deblur_detect/a"):
+        for name in ("config.yaml", "env.json", "deblurred/1.png", "annotated/clip.mp4"):
+            path = Path(run, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    sources, notes = find_sources(["a"])
+    assert [source.file for source in sources] == ["a/1.jpg", "a/1.png", "a/deep/v1.2.png"]
+    says = "earlier runs left out of {}: {} (name the pictures of one to take them)"
+    assert notes[0] == says.format("a", "a/out and 1 more")
+    for named in ("a/out/deblurred", "a/out"):
+        sources, notes = find_sources([named])
+        assert [source.file for source in sources] == ["a/out/deblurred/1.png"]
+        assert not any("runs" in note for note in notes)
+    with pytest.raises(DeblurError) as refusal:
+        find_sources(["a/runs"])
+    assert str(refusal.value).endswith("; " + says.format("a/runs", "a/runs/deblur_detect/a"))
 
 
 def test_what_cannot_be_read_is_an_item_and_the_rest_follows(tree: Path) -> None:
@@ -178,6 +208,27 @@ def test_what_cannot_be_read_is_an_item_and_the_rest_follows(tree: Path) -> None
     assert items[1].picture is not None
     assert items[1].picture.shape == (6, 8, 3)
     assert all(item.read_ms > 0 for item in items)
+
+
+@pytest.mark.parametrize("suffix", [".3gp", ".FLV", ".m2ts", ".MTS"])
+def test_videos_of_cameras_are_known_by_their_suffixes(
+    tree: Path, make_video: Callable[..., None], suffix: str
+) -> None:
+    make_video(tree / "clip.mp4", [20, 120])
+    (tree / "clip.mp4").rename(f"clip{suffix}")
+    assert [item.error for item in read_items(find_sources([f"clip{suffix}"])[0])] == [None, None]
+
+
+@pytest.mark.parametrize(("name", "is_told"), [("clip.dav", True), ("clip", True), ("clip.jpg", False)])
+def test_what_is_no_picture_and_has_another_suffix_is_told_how_videos_end(
+    tree: Path, make_video: Callable[..., None], name: str, is_told: bool
+) -> None:
+    make_video(tree / "clip.mp4", [20])
+    (tree / "clip.mp4").rename(name)
+    (item,) = read_items(find_sources([name])[0])
+    assert item.error is not None
+    assert item.error.startswith(f"{name} is not a picture: no known picture format")
+    assert ("a video is known by its suffix, one of .3gp, .avi" in item.error) == is_told
 
 
 def test_a_folder_with_brackets_in_its_name(tree: Path) -> None:
@@ -358,38 +409,44 @@ def test_frames_are_missing_by_their_number_and_by_their_time(
     assert (items[-1].error is None) == is_whole
 
 
-def test_a_camera_says_when_a_frame_was_taken_and_that_it_gives_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Capture:
-        """Gives two frames, and then none: somebody has pulled the cable."""
-
-        def __init__(self, number: int) -> None:
-            self.left = 2
-
-        def isOpened(self) -> bool:  # noqa: N802
-            return True
-
-        def set(self, which: int, value: float) -> None:
-            pass
-
-        def get(self, which: int) -> float:
-            return 0.0
-
-        def read(self) -> tuple[bool, object]:
-            self.left -= 1
-            return self.left >= 0, np.zeros((4, 6, 3), np.uint8)
-
-        def release(self) -> None:
-            pass
-
-    monkeypatch.setattr(cv2, "VideoCapture", Capture)
-    before = time.time()
-    first, second, end = read_items([Source("camera:0", PurePosixPath("camera0"), 0)])
-    assert first.taken is not None
-    assert second.taken is not None
-    assert before <= first.taken <= second.taken <= time.time()
-    assert [item.error for item in (first, second)] == [None, None]
+def test_a_camera_gives_its_newest_frame_and_says_when_it_came(camera: Any) -> None:
+    times, shown = [time.time()], []
+    with closing(read_items(find_sources(["0"])[0])) as items:
+        for item in itertools.islice(items, 3):
+            assert item.picture is not None
+            assert item.taken is not None
+            shown.append(int(item.picture[0, 0, 0]))
+            times += [item.taken, time.time()]
+            time.sleep(0.05)  # ten frames
+        assert times == sorted(times)
+        assert [(later - earlier) % 200 > 2 for earlier, later in itertools.pairwise(shown)] == [True, True], (
+            "not the next"
+        )
+        camera.opened.is_connected = False
+        *_, end = items
     assert end.frame is None
-    assert end.error == "camera 0 gave 2 frames and then none: is it still connected?"
+    assert end.error is not None
+    assert re.fullmatch("camera 0 gave [34] frames and then none: is it still connected[?]", end.error)
+
+
+def test_a_camera_is_asked_for_a_size_before_its_first_frame(camera: Any) -> None:
+    for size in ((1920, 1080), None):
+        with closing(read_items(find_sources(["0"], size)[0])) as items:
+            next(items)
+        assert camera.opened.asked == [
+            (cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG")),
+            (cv2.CAP_PROP_FRAME_WIDTH, 1920),
+            (cv2.CAP_PROP_FRAME_HEIGHT, 1080),
+        ] * (size is not None)
+
+
+def test_what_goes_wrong_in_a_camera_is_raised(camera: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: object) -> bool:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(camera, "grab", fail)
+    with pytest.raises(ZeroDivisionError):
+        next(read_items(find_sources(["0"])[0]))
 
 
 @pytest.mark.parametrize(("degrees", "orientation"), [(90, 6), (180, 3), (270, 8)])

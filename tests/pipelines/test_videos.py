@@ -13,6 +13,7 @@ import pytest
 
 import detection.yolo
 from detection.types import Detections
+from pipelines.account import Account
 from pipelines.deblur_detect import main
 from pipelines.video import VideoReader, VideoWriter
 
@@ -21,10 +22,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from detection.yolo import YoloDetector
+
     Document = Callable[[], dict[str, Any]]
     Files = Callable[[Path], list[str]]
 
 pytestmark = pytest.mark.usefixtures("fakes")
+
+HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)  # Windows has none
 
 
 def test_a_video_becomes_videos(
@@ -100,6 +105,39 @@ def test_a_video_that_cannot_be_written_is_a_failure_of_its_source(
         assert len(list(video)) == 2
 
 
+def test_a_camera_is_seen_as_it_is_and_its_size_is_told(
+    camera: Any, monkeypatch: pytest.MonkeyPatch, document: Document
+) -> None:
+    seen: list[float] = []
+
+    def look(self: object, pictures: list[NDArray[np.uint8]]) -> list[Detections]:
+        time.sleep(0.05)
+        seen.append(time.time())
+        return [Detections.empty() for _ in pictures]
+
+    monkeypatch.setattr(detection.yolo.YoloDetector, "__call__", look)
+    assert main(["0", "--limit", "4", "--camera-size", "1920x1080", "--output", "out", "--json"]) == 0
+    taken = [entry["taken"] for entry in document()["pictures"]]
+    assert all(later > earlier - 0.02 for later, earlier in zip(taken[1:], seen, strict=False)), "none is read ahead"
+    says = "camera:0 gives 64x48 pixels, not the 1920x1080 that it was asked for"
+    assert Path("out/log.txt").read_text().splitlines()[0] == says
+    assert (cv2.CAP_PROP_FRAME_WIDTH, 1920) in camera.opened.asked
+    again = ["--config", "out/config.yaml", "--limit", "1"]
+    assert main([*again, "--output", "again"]) == 0
+    assert Path("again/log.txt").read_text().splitlines()[0] == says
+    assert main([*again, "--output", "fits", "--camera-size", "64x48"]) == 0
+    assert Path("fits/log.txt").read_text().splitlines()[0] == "camera:0 gives 64x48 pixels"
+    assert main(["0", "--limit", "1", "--output", "plain"]) == 0
+    log = Path("plain/log.txt").read_text()
+    assert log.startswith("camera:0 gives 64x48 pixels: ask for more by --camera-size WIDTHxHEIGHT\n")
+
+
+def test_the_camera_of_a_configuration_may_be_another_source(photos: Path, camera: Any) -> None:
+    assert main(["0", "--limit", "1", "--camera-size", "1920x1080", "--output", "out"]) == 0
+    assert main(["photos", "--config", "out/config.yaml", "--output", "photos-out"]) == 0
+    assert "camera_size" not in Path("photos-out/config.yaml").read_text()
+
+
 def test_a_video_that_is_cut_off_fails_and_keeps_what_is_done(tmp_path: Path, document: Document) -> None:
     writer = cv2.VideoWriter("clip.avi", cv2.VideoWriter.fourcc(*"MJPG"), 12.5, (64, 48))
     for seed in range(10):
@@ -153,8 +191,8 @@ def test_several_videos_and_pictures_in_one_run(
             assert len(list(video)) == count
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_and_the_end_of_a_service_keep_what_is_done(
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, HANGUP])
+def test_ctrl_c_and_the_end_of_a_service_or_a_terminal_keep_what_is_done(
     how: signal.Signals,
     tmp_path: Path,
     make_video: Callable[..., None],
@@ -173,12 +211,17 @@ def test_ctrl_c_and_the_end_of_a_service_keep_what_is_done(
 
     monkeypatch.setattr(detection.yolo.YoloDetector, "__call__", stop_at_the_sixth)
     # A shell starts what runs in its background with Ctrl-C ignored; this must not depend on how tests were started.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = {
+        number: signal.signal(number, handler)
+        for number, handler in ((signal.SIGINT, signal.default_int_handler), (HANGUP, signal.SIG_DFL))
+    }
     ends = signal.getsignal(signal.SIGTERM)
     try:
         assert main(["clip.mp4", "--json"]) == 130
+        assert signal.getsignal(HANGUP) is signal.SIG_DFL
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     assert signal.getsignal(signal.SIGTERM) is ends
     printed = capsys.readouterr()
     content = json.loads(printed.out)
@@ -187,6 +230,43 @@ def test_ctrl_c_and_the_end_of_a_service_keep_what_is_done(
     assert content["n_ok"] == len(content["pictures"]) == 5
     with VideoReader(Path(content["run"], "deblurred/clip.mp4")) as video:
         assert len(list(video)) == 5
+
+
+def test_a_run_that_is_stopped_twice_still_writes_what_is_done(
+    tmp_path: Path, make_video: Callable[..., None], monkeypatch: pytest.MonkeyPatch, document: Document
+) -> None:
+    make_video(tmp_path / "clip.mp4", [40] * 30)
+    settle = Account.settle
+
+    def stop(self: object, pictures: list[NDArray[np.uint8]]) -> list[Detections]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return [Detections.empty() for _ in pictures]
+
+    def stop_again(self: Account) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        settle(self)
+
+    monkeypatch.setattr(detection.yolo.YoloDetector, "__call__", stop)
+    monkeypatch.setattr(Account, "settle", stop_again)
+    assert main(["clip.mp4", "--output", "out", "--json"]) == 130
+    assert document()["interrupted"] is True
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no such signal")
+def test_a_run_below_nohup_outlasts_its_terminal(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detect = detection.yolo.YoloDetector.__call__
+
+    def close_the_terminal(self: YoloDetector, pictures: list[NDArray[np.uint8]]) -> list[Detections]:
+        os.kill(os.getpid(), HANGUP)
+        return detect(self, pictures)
+
+    monkeypatch.setattr(detection.yolo.YoloDetector, "__call__", close_the_terminal)
+    before = signal.signal(HANGUP, signal.SIG_IGN)
+    try:
+        assert main(["photos", "--save", "json"]) == 0
+        assert signal.getsignal(HANGUP) is signal.SIG_IGN
+    finally:
+        signal.signal(HANGUP, before)
 
 
 @pytest.mark.parametrize("n_frames", [30, 3])  # main waits for room, or for the video's last frame
