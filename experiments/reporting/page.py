@@ -17,7 +17,7 @@ from experiments.plotting.runs import Runs, flat
 from experiments.plotting.sheet import Drawing, Plot, rendered
 from experiments.plotting.style import DARK, LIGHT, styled
 from experiments.reporting.browser import PictureBook
-from experiments.reporting.tables import tables
+from experiments.reporting.tables import origins, tables
 from experiments.reporting.words import findings, summary
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def build_page(runs: Runs, max_pictures: int) -> str:
         cards=found[:_CARDS],
         more_cards=found[_CARDS:],
         tables=tables(runs),
+        origins=origins(runs),
         figures=figures,
         missing=missing,
         n_pictures=len(book),

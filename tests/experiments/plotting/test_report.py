@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import itertools
 import json
 import re
 import shutil
 import subprocess
-from dataclasses import replace
+from dataclasses import fields, replace
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
+from importlib import resources
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from matplotlib.colors import to_rgb
 
 from detection.bootstrap import Interval
-from experiments.gain.files import write_metrics
-from experiments.gain.records import CONTROL, DeblurrerRecord, deblurred_arm
+from experiments.gain.files import read_predictions, write_metrics, write_predictions
+from experiments.gain.records import CONTROL, DeblurrerRecord, DetectorRecord, deblurred_arm
+from experiments.plotting.figures import charts
 from experiments.plotting.runs import Runs, restored_examples
-from experiments.plotting.style import CONTROL_LOOK
+from experiments.plotting.sheet import Drawing, Plot
+from experiments.plotting.style import (
+    BLURRED_LOOK,
+    CONTROL_LOOK,
+    DARK,
+    LIGHT,
+    SHARP_LOOK,
+    Palette,
+    deblurrer_look,
+    styled,
+)
 from experiments.report import main
-from experiments.reporting.tables import tables
+from experiments.reporting import page as building
+from experiments.reporting.browser import PictureBook
+from experiments.reporting.tables import origins, tables
 from experiments.reporting.words import MINUS, findings, summary
 
 if TYPE_CHECKING:
@@ -63,6 +80,12 @@ class Page(HTMLParser):
 
     def of(self, tag: str) -> list[dict[str, str]]:
         return [attributes for name, attributes in self.elements if name == tag]
+
+
+def without_figures(monkeypatch: pytest.MonkeyPatch, runs: Runs, max_pictures: int = 72) -> str:
+    """The page but for its figures, which take long to draw."""
+    monkeypatch.setattr(building, "charts", lambda drawing: [])
+    return building.build_page(runs, max_pictures)
 
 
 @pytest.fixture(scope="module")
@@ -247,6 +270,32 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
     assert {example.deblurrer for example in restored_examples(result)} == {"net"}
     control = next(series for series in runs.deblurred if series.deblurrer == CONTROL)
     assert control.look == CONTROL_LOOK
+
+
+def test_headings_name_their_column_and_hashes_say_what_made_the_run(
+    tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path / "run", blurs=(8,))
+    told = DeblurrerRecord("told", "network", "5ea1", None, None, 3060221, True, "5ea2", "5ea3", "5ea4")
+    known = DetectorRecord("det", "5ea5", ["person", "dog"], "5ea6")
+    changed = replace(run, detectors=[known], deblurrers=[*run.deblurrers, told])
+    write_metrics(tmp_path / "run", changed)
+    runs = Runs([tmp_path / "run"])
+    made = {table.name: table for table in origins(runs)}
+    deblurrers = [[cell.text for cell in row] for row in made["deblurrers"].rows]
+    dash = "\N{EN DASH}"
+    assert deblurrers == [
+        ["net", "network", "9", "100.00", "12.5", dash, "bb", dash, dash, dash],
+        ["told", "network", "3,060,221", dash, dash, "yes", "5ea1", "5ea2", "5ea4", "5ea3"],
+    ]
+    assert [[cell.text for cell in row] for row in made["detectors"].rows] == [["det", "2", "5ea5", "5ea6"]]
+    for table in [*tables(runs), *made.values()]:
+        headings = [(column.of, column.name) for column in table.columns]
+        assert len(set(headings)) == len(headings)
+    text = without_figures(monkeypatch, runs)
+    assert '<span class="hidden">Over the first </span>to<' in text
+    assert '<td class="hash">5ea4</td>' in text
+    assert text.index("How it was made</h2>") < text.index('id="table-deblurrers"')
 
 
 def test_tables_sort_by_numbers_and_have_dashes_for_what_is_missing(tmp_path: Path, make_run: MakeRun) -> None:
