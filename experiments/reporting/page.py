@@ -43,9 +43,8 @@ def build_page(runs: Runs, max_pictures: int) -> str:
     with styled() as palette:
         for entry in charts(Drawing(runs, palette, framed=False)):
             if isinstance(entry, Plot):
-                figures.append(
-                    {"name": entry.name, "title": entry.title, "caption": entry.caption, "source": _svg_uri(entry)}
-                )
+                words = {"title": entry.title, "caption": entry.caption, "alt": _alt(entry)}
+                figures.append({"source": _svg_uri(entry), **words})
             else:
                 missing.append(f"{entry.name}: {entry.reason}")
     script = (_HERE / "page.js").read_text(encoding="utf-8")
@@ -77,6 +76,13 @@ def build_page(runs: Runs, max_pictures: int) -> str:
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
     )
+
+
+def _alt(plot: Plot) -> str:
+    """What a figure shows, and where to read that: no table holds curves."""
+    is_curve = plot.name.startswith("precision_recall")
+    place = "are in the run's curves.json, not on this page" if is_curve else "stand in the tables below"
+    return f"{plot.title}{'' if plot.title.endswith('?') else '.'} {plot.caption} The numbers {place}."
 
 
 def _svg_uri(plot: Plot) -> str:

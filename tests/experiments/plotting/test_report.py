@@ -298,6 +298,14 @@ def test_headings_name_their_column_and_hashes_say_what_made_the_run(
     assert text.index("How it was made</h2>") < text.index('id="table-deblurrers"')
 
 
+def test_figures_send_their_reader_to_numbers_that_are_there(report: str) -> None:
+    figures = [image["alt"] for image in Page(report).of("img") if image["alt"]]
+    elsewhere = [alt for alt in figures if "tables below" not in alt]
+    assert len(elsewhere) == 2 < len(figures)
+    assert not any("?." in alt for alt in figures)
+    assert all(alt.startswith("Precision over recall") and "curves.json, not on" in alt for alt in elsewhere)
+
+
 def test_tables_sort_by_numbers_and_have_dashes_for_what_is_missing(tmp_path: Path, make_run: MakeRun) -> None:
     make_run(tmp_path / "run", blurs=(8,))
     found = {table.name: table for table in tables(Runs([tmp_path / "run"]))}
