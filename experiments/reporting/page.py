@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 import re
@@ -15,7 +16,7 @@ from deblur.errors import DeblurError
 from experiments.plotting.figures import charts
 from experiments.plotting.runs import Runs, flat
 from experiments.plotting.sheet import Drawing, Plot, rendered
-from experiments.plotting.style import DARK, LIGHT, styled
+from experiments.plotting.style import DARK, LIGHT, Palette, styled
 from experiments.reporting.browser import PictureBook
 from experiments.reporting.tables import origins, tables
 from experiments.reporting.words import findings, summary
@@ -88,7 +89,7 @@ def _alt(plot: Plot) -> str:
 def _svg_uri(plot: Plot) -> str:
     """A figure as a data URI; its neutral colours follow the reader's choice of a light or dark page."""
     text = rendered(plot.figure, "svg", plot.title).decode("utf-8")
-    names = ("ink", "soft", "faint", "paper", "band")
+    names = tuple(field.name for field in dataclasses.fields(Palette))
     for name in names:
         text = re.sub(re.escape(getattr(LIGHT, name)), f"var(--{name})", text, flags=re.IGNORECASE)
     light, dark = ("".join(f"--{name}:{getattr(palette, name)};" for name in names) for palette in (LIGHT, DARK))

@@ -306,6 +306,31 @@ def test_figures_send_their_reader_to_numbers_that_are_there(report: str) -> Non
     assert all(alt.startswith("Precision over recall") and "curves.json, not on" in alt for alt in elsewhere)
 
 
+def test_no_look_is_lost_on_dark_paper() -> None:
+    def luminance(colour: str) -> float:
+        parts = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in to_rgb(colour)]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+    for look in (SHARP_LOOK, BLURRED_LOOK, CONTROL_LOOK, *map(deblurrer_look, range(6))):
+        shown = LIGHT.of(look)
+        for neutral in fields(Palette):
+            if shown == getattr(LIGHT, neutral.name):
+                shown = getattr(DARK, neutral.name)
+        assert (luminance(shown) + 0.05) / (luminance(DARK.paper) + 0.05) >= 3, look
+    names = [field.name for field in fields(Palette)]
+    assert len({getattr(LIGHT, name) for name in names}) == len(names)  # else one would take the other's place
+
+
+def test_figures_follow_the_page_into_the_dark(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path / "run", blurs=(8,), deblurrer=CONTROL)
+    with styled() as palette:
+        plot = next(entry for entry in charts(Drawing(Runs([tmp_path / "run"]), palette, framed=False)))
+        assert isinstance(plot, Plot)
+        figure = base64.b64decode(building._svg_uri(plot).partition(",")[2]).decode()
+    assert "var(--control)" in figure
+    assert figure.lower().count(LIGHT.control.lower()) == 1  # where it is defined
+
+
 def test_tables_sort_by_numbers_and_have_dashes_for_what_is_missing(tmp_path: Path, make_run: MakeRun) -> None:
     make_run(tmp_path / "run", blurs=(8,))
     found = {table.name: table for table in tables(Runs([tmp_path / "run"]))}
