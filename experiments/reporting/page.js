@@ -25,6 +25,16 @@
     });
   }
 
+  // Paper cannot be unfolded: print everything, and fold up again what was.
+  let unfolded = [];
+  addEventListener("beforeprint", () => {
+    unfolded = [...document.querySelectorAll("details:not([open])")];
+    for (const details of unfolded) details.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const details of unfolded) details.open = false;
+  });
+
   // The browser of pictures.
   const browser = byId("browser");
   if (!browser) return;

@@ -331,6 +331,25 @@ def test_figures_follow_the_page_into_the_dark(tmp_path: Path, make_run: MakeRun
     assert figure.lower().count(LIGHT.control.lower()) == 1  # where it is defined
 
 
+def test_print_unfolds_what_is_folded_up(report: str) -> None:
+    node = shutil.which("node")
+    if not node:
+        pytest.skip("Node is not installed: the page's script was not run")
+    assert "<details>" in report
+    script = """
+const calls = {}, closed = [{open: false}, {open: false}], found = {"details:not([open])": closed};
+globalThis.addEventListener = (name, call) => { calls[name] = call; };
+globalThis.document = { querySelectorAll: (what) => found[what] ?? [], getElementById: () => null };
+const seen = () => closed.map((details) => details.open);
+"""
+    own = resources.files("experiments.reporting").joinpath("page.js").read_text(encoding="utf-8")
+    ends = "calls.beforeprint(); const open = seen(); calls.afterprint(); console.log(JSON.stringify([open, seen()]));"
+    done = subprocess.run(
+        [node, "--input-type=commonjs"], input=script + own + ends, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == [[True, True], [False, False]]
+
+
 def test_tables_sort_by_numbers_and_have_dashes_for_what_is_missing(tmp_path: Path, make_run: MakeRun) -> None:
     make_run(tmp_path / "run", blurs=(8,))
     found = {table.name: table for table in tables(Runs([tmp_path / "run"]))}
@@ -369,6 +388,9 @@ fire("split", "20", "input"); out.split = byId("stage").style.getPropertyValue("
 fire("filter-effect", "2", "change"); out.filtered = byId("thumbs").children.length;
 out.title = byId("picture-title").textContent;
 byId("next").click(); out.next = byId("picture-title").textContent;
+const folded = () => document.querySelectorAll("details:not([open])").length, before = folded();
+dispatchEvent(new Event("beforeprint")); out.printed = folded();
+dispatchEvent(new Event("afterprint")); out.again = folded() === before && before > 0;
 out.wide = document.documentElement.scrollWidth <= window.innerWidth;
 out.alerts = window.alerted === true;
 document.documentElement.setAttribute("data-result", JSON.stringify(out));
@@ -414,5 +436,6 @@ def test_the_page_works_in_chromium(tmp_path: Path, report: str, width: int) -> 
     assert result["filtered"] == 2
     assert result["title"].startswith("Hurt #1: two · det ·")
     assert result["next"].startswith("Hurt #1: two · other ·")
+    assert (result["printed"], result["again"]) == (0, True)
     assert result["wide"]
     assert not result["alerts"]
