@@ -64,6 +64,7 @@ def build_page(runs: Runs, max_pictures: int) -> str:
         confidence=runs.confidence_percent,
         summary=summary(found, runs.confidence_percent),
         cards=found[:_CARDS],
+        has_fused=any(finding.is_fused for finding in found),
         more_cards=found[_CARDS:],
         tables=tables(runs),
         origins=origins(runs),

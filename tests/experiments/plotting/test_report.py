@@ -208,8 +208,12 @@ def test_words_say_no_more_than_the_interval(
             "restoring adds +8.0 points (95 % interval +1.0 to +15.0) to that, and the interval"
             " lies above 0: this much is the restoration's",
         ),
-        ((0.08, -0.01, 0.15), "open", "the interval includes 0: nothing here says that restoring adds to asking twice"),
-        ((-0.08, -0.15, -0.01), "open", "the interval lies below 0: the mirror image does more"),
+        (
+            (0.08, -0.01, 0.15),
+            "perhaps-control",
+            "the interval includes 0: nothing here says that restoring adds to asking twice",
+        ),
+        ((-0.08, -0.15, -0.01), "below-control", "the interval lies below 0: the mirror image does more"),
         ((0.08, None, None), "open", "without an interval it stays open"),
         (None, "open", "was not measured when this run was scored; python -m experiments.rescore measures it"),
     ],
@@ -217,6 +221,7 @@ def test_words_say_no_more_than_the_interval(
 def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
     tmp_path: Path,
     make_run: MakeRun,
+    monkeypatch: pytest.MonkeyPatch,
     beyond: tuple[float, float | None, float | None] | None,
     verdict: str,
     words: str,
@@ -266,10 +271,53 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
     assert "Sharp pictures put through it change AP by +1.7 points (+1.0 to +2.0)." in by_name["net+blurred"].sentences
     assert ("looked at twice" in by_name["net+blurred"].sentences) == (beyond is not None)
     assert ("restoring helps this detector" in by_name["net+blurred"].sentences) == (verdict == "better")
-    assert summary(list(by_name.values()), "95").startswith("Of 2 comparisons")
+    text = summary(list(by_name.values()), "95")
+    counts = [2, 0, 0] if verdict == "better" else [1, 0, int(verdict == "open")]
+    head = "Of 2 comparisons (detector, blur, deblurrer), restoring raised AP in {} and lowered it in {}, with a 95 %"
+    assert text.startswith(f"{head} interval that leaves out 0; {{}} are not decided.".format(*counts))
+    assert f"in {int(verdict == 'perhaps-control')} others AP surely changed" in text
+    assert f"in {int(verdict == 'below-control')} it is surely less" in text
+    built = without_figures(monkeypatch, runs)
+    assert "Fused boxes must also beat their control" in Page(built).text.split("Not decided")[0]
+    assert f'<li class="card {verdict}">' in built
     assert {example.deblurrer for example in restored_examples(result)} == {"net"}
     control = next(series for series in runs.deblurred if series.deblurrer == CONTROL)
     assert control.look == CONTROL_LOOK
+
+
+@pytest.mark.parametrize(
+    ("gain", "beyond", "verdict", "words"),
+    [
+        ((-0.1, -0.2, -0.05), (-0.1, -0.2, -0.05), "worse", "Restoring harms"),
+        ((-0.1, -0.2, -0.05), (0.01, -0.1, 0.1), "perhaps-control", "Perhaps the second look alone"),
+        ((-0.1, -0.2, -0.05), (0.1, 0.05, 0.2), "perhaps-control", "Perhaps the second look alone"),
+        ((-0.1, -0.2, -0.05), None, "open", "Not decided"),
+        ((0.01, -0.1, 0.1), (-0.1, -0.2, -0.05), "below-control", "Less than a second look"),
+        ((0.01, -0.1, 0.1), (0.01, -0.1, 0.1), "open", "Not decided"),
+        ((0.01, -0.1, 0.1), (0.1, 0.05, 0.2), "open", "Not decided"),
+        ((0.1, None, None), (0.1, None, None), "open", "Not decided"),
+    ],
+)
+def test_fused_boxes_harm_only_where_they_are_below_their_control_too(
+    tmp_path: Path,
+    make_run: MakeRun,
+    gain: tuple[float, float | None, float | None],
+    beyond: tuple[float, float | None, float | None] | None,
+    verdict: str,
+    words: str,
+) -> None:
+    run = make_run(tmp_path / "run", blurs=(8,), gain=Interval(*gain, 0.95, 1000, 0))
+    (result,) = run.results
+    result = replace(
+        result,
+        ap_difference=result.ap_difference | {CONTROL: Interval(-0.1, -0.2, -0.05, 0.95, 1000, 0)},
+        beyond_control=beyond and {"net": Interval(*beyond, 0.95, 1000, 0)},
+    )
+    records = [DeblurrerRecord(name, "fused", name) for name in ("net", CONTROL)]
+    write_metrics(tmp_path / "run", replace(run, deblurrers=records, results=[result]))
+    (finding,) = findings(Runs([tmp_path / "run"]))
+    assert (finding.verdict, finding.verdict_words) == (verdict, words)
+    assert ("restoring harms this detector" in finding.sentences) == (verdict == "worse")
 
 
 def test_headings_name_their_column_and_hashes_say_what_made_the_run(
