@@ -80,7 +80,9 @@
 
   function refresh() {
     shown = book.examples.filter(matches);
-    byId("count").textContent = `${shown.length} of ${book.examples.length} pictures`;
+    const pictures = new Set(shown.map((example) => example.picture)).size;
+    byId("count").textContent =
+      `${shown.length} of ${book.examples.length} examples, on ${pictures} ${pictures === 1 ? "picture" : "pictures"}`;
     byId("thumbs").replaceChildren(...shown.map(thumb));
     byId("viewer").hidden = shown.length === 0;
     if (shown.length) open(shown.includes(current) ? current : shown[0]);

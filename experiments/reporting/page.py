@@ -33,7 +33,7 @@ def build_page(runs: Runs, max_pictures: int) -> str:
 
     Args:
         runs: one finished detection-gain run.
-        max_pictures: how many pictures the browser carries at most.
+        max_pictures: how many examples the browser carries at most.
 
     Raises:
         DeblurError: one of its files is damaged.
@@ -72,6 +72,7 @@ def build_page(runs: Runs, max_pictures: int) -> str:
         missing=missing,
         n_pictures=len(book),
         n_left_out=book.n_left_out,
+        absent=book.absent,
         book=book.to_json(),
         details=_details(runs.runs[0].folder, record.protocol, record.data),
         style=(_HERE / "page.css").read_text(encoding="utf-8"),

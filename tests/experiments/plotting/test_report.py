@@ -138,6 +138,51 @@ def test_the_pictures_carry_boxes_and_stay_few(tmp_path: Path, make_run: MakeRun
     assert len(book["images"]) == 3
 
 
+def test_few_examples_are_of_every_detector_blur_and_deblurrer(
+    tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path / "run", detectors=("a", "b", "c"), blurs=(8, 16), deblurrer="net")
+    names = ["net", "second", "third"]
+    examples = [
+        replace(example, deblurrer=name, rank=rank, pictures=example.pictures | {deblurred_arm(name): "pictures/2.jpg"})
+        for example in run.results[0].examples
+        for name in names
+        for rank in (1, 2)
+    ]
+    gains = dict.fromkeys(names, Interval(0.1, 0.05, 0.15, 0.95, 1000, 0))
+    results = [replace(result, ap_difference=gains, examples=examples) for result in run.results]
+    write_metrics(tmp_path / "run", replace(run, results=results))
+    saved = read_predictions(tmp_path / "run")
+    for name, (key, boxes) in itertools.product(names, list(saved.predicted.items())):
+        if key[2] == deblurred_arm("net"):
+            saved.predicted[(*key[:2], deblurred_arm(name), key[3])] = boxes
+    write_predictions(tmp_path / "run", saved)
+    runs = Runs([tmp_path / "run"])
+
+    def shown(limit: int) -> tuple[list[dict[str, Any]], list[str]]:
+        book = PictureBook(runs, limit)
+        return book.to_json()["examples"], book.absent
+
+    found, absent = shown(6)
+    assert {(one["detector"], one["blur"]) for one in found} == {
+        (detector, f"camera shake {length} px") for detector in "abc" for length in (8, 16)
+    }
+    assert {one["deblurrer"] for one in found} == set(names)
+    assert {one["effect"] for one in found} == {"helped", "hurt"}
+    assert absent == []
+    found, _ = shown(18)
+    assert len({(one["detector"], one["blur"], one["deblurrer"]) for one in found}) == 18
+    for key in ("detector", "blur", "deblurrer"):
+        for value in {one[key] for one in found}:
+            assert {one["effect"] for one in found if one[key] == value} == {"helped", "hurt"}
+    found, absent = shown(1)
+    left = [f"{detector}, camera shake {length} px" for detector in "abc" for length in (8, 16)]
+    assert absent == [*left[1:], "second", "third"]
+    text = Page(without_figures(monkeypatch, runs, 1)).text
+    left_out = "71 more are left out to keep this page small; --max-pictures carries more. There is none here of:"
+    assert f"{left_out} {left[1]}; {left[2]};" in text
+
+
 def test_a_page_is_not_replaced_in_silence(
     tmp_path: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -475,7 +520,7 @@ def test_the_page_works_in_chromium(tmp_path: Path, report: str, width: int) -> 
     assert numbers == sorted(numbers)
     assert result["down"] == [f"{number:.1f}" for number in sorted(numbers, reverse=True)]
     assert result["sort"] == "ascending"
-    assert (result["shown"], result["count"]) == (4, "4 of 4 pictures")
+    assert (result["shown"], result["count"]) == (4, "4 of 4 examples, on 2 pictures")
     assert result["tags"] == ["blurred: 0 of 0 boxes fit", f"restored by net {EVIL}: 1 of 2 boxes fit"]
     assert result["names"] == [f"{EVIL} 0.40", "person 0.90"]
     assert (result["boxes"], result["hits"], result["confident"], result["off"]) == (2, 1, 1, 0)
