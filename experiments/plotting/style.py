@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 INK = "ink"
 """Stands for the colour of letters."""
 BLURRED_GREY = "#8A8A8A"
+_CONTROL_GREY = "#4D4D4D"
 PANEL_TITLE_SIZE, LABEL_SIZE, LEGEND_SIZE = 9.5, 9, 8.5
 """Of letters, in points."""
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -48,7 +49,7 @@ class Look:
 
 SHARP_LOOK = Look(INK, "*", "", "--")
 BLURRED_LOOK = Look(BLURRED_GREY, "X", "", ":")
-CONTROL_LOOK = Look("#4D4D4D", "p", "\\\\\\\\", "-.")
+CONTROL_LOOK = Look(_CONTROL_GREY, "p", "\\\\\\\\", "-.")
 
 
 def deblurrer_look(place: int) -> Look:
@@ -71,6 +72,7 @@ class Palette:
     faint: str
     paper: str
     band: str
+    control: str = _CONTROL_GREY
 
     def of(self, look: Look) -> str:
         """A look's colour in this theme."""
@@ -78,7 +80,7 @@ class Palette:
 
 
 LIGHT = Palette(ink="#1A1A1A", soft="#555555", faint="#D9D9D9", paper="#FEFEFE", band="#F3F3F3")
-DARK = Palette(ink="#ECECEC", soft="#A9AEB6", faint="#3A3F47", paper="#15181D", band="#1D2127")
+DARK = Palette(ink="#ECECEC", soft="#A9AEB6", faint="#3A3F47", paper="#15181D", band="#1D2127", control="#C0C0C0")
 """What a page of HTML puts in the place of each neutral colour where its reader likes it dark."""
 
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import TYPE_CHECKING, Any
+import itertools
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from PIL import Image
 
 from deblur.pictures import read_picture
-from experiments.gain.records import BLURRED, SHARP, deblurred_arm
+from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm
 from experiments.plotting.boxes import drawn_confidence, selected
 from experiments.plotting.runs import restored_examples
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from experiments.gain.picture_tables import Boxes, PictureTruth
     from experiments.gain.records import Example, Result
     from experiments.plotting.runs import OpenRun, Runs
 
+Item = TypeVar("Item")
 LONG_SIDE = 640  # pixels; to look at on a screen
 QUALITY = 76
 LOWEST_CONFIDENCE = 0.1  # boxes below it are not carried along: the slider cannot show them
@@ -30,7 +34,12 @@ class PictureBook:
 
     Args:
         runs: of which the first run is shown.
-        max_pictures: how many examples at most: the largest changes of every result, helped and hurt in turn.
+        max_pictures: how many examples at most: the largest changes, of every result and deblurrer in turn.
+
+    Attributes:
+        n_left_out: how many examples were too many.
+        absent: detector and blur of every result without an example in the book, and every deblurrer without one, as
+            the page calls them: its filters do not name them.
     """
 
     def __init__(self, runs: Runs, max_pictures: int) -> None:
@@ -46,7 +55,9 @@ class PictureBook:
         ]
         usable.sort(key=lambda pair: pair[1].rank)  # stable: helped and hurt of a deblurrer stay side by side
         self.n_left_out = max(0, len(usable) - max_pictures)
-        self._examples = [self._example(result, example, runs) for result, example in usable[:max_pictures]]
+        taken = [usable[place] for place in sorted(_fair(usable)[:max_pictures])]
+        self._examples = [self._example(result, example, runs) for result, example in taken]
+        self.absent = _absent(self._run.record.results, taken, runs)
         shown = {example["picture"] for example in self._examples}
         self._truths = {name: self._truth(truth) for name, truth in truths.items() if name in shown}
 
@@ -115,6 +126,51 @@ class PictureBook:
             self._places[path] = len(self._images)
             self._images.append(_data_uri(path))
         return self._places[path]
+
+
+def _fair(usable: list[tuple[Result, Example]]) -> list[int]:
+    """Places of examples in the order of taking: a result each in turn, of a result a deblurrer each in turn.
+
+    Each result begins with another deblurrer, so that few examples are not all of the first one; and where there is one
+    of each result and deblurrer, those of every result and of every deblurrer are helped and hurt by turns.
+    """
+    queues: dict[tuple[str, str], dict[str, dict[str, list[int]]]] = {}
+    for place, (result, example) in enumerate(usable):
+        by_deblurrer = queues.setdefault((result.detector, result.blur), {})
+        by_deblurrer.setdefault(example.deblurrer, defaultdict(list))[example.effect].append(place)
+    return _in_turn(
+        _in_turn(
+            _in_turn(_begun_at(list(by_effect.values()), number + turn // 2))
+            for number, by_effect in enumerate(_begun_at(list(by_deblurrer.values()), turn))
+        )
+        for turn, by_deblurrer in enumerate(queues.values())
+    )
+
+
+def _absent(results: list[Result], taken: list[tuple[Result, Example]], runs: Runs) -> list[str]:
+    """What of the comparisons has no example, in words; a deblurrer only where it has none anywhere."""
+    shown = {(result.detector, result.blur) for result, _ in taken}
+    names = dict.fromkeys(name for result in results for name in result.ap_difference if name != CONTROL)
+    having = {example.deblurrer for _, example in taken}
+    return [
+        *(
+            f"{result.detector}, {runs.blur_label(result.blur)}"
+            for result in results
+            if (result.detector, result.blur) not in shown
+        ),
+        *(name for name in names if name not in having),
+    ]
+
+
+def _in_turn(lists: Iterable[list[Item]]) -> list[Item]:
+    """The first of every list, the second of every list, and so on."""
+    return [item for row in itertools.zip_longest(*lists) for item in row if item is not None]
+
+
+def _begun_at(items: list[Item], place: int) -> list[Item]:
+    """The items from a place on, then those before it; the place may lie beyond the end."""
+    start = place % len(items)
+    return items[start:] + items[:start]
 
 
 def _data_uri(path: Path) -> str:

@@ -25,6 +25,16 @@
     });
   }
 
+  // Paper cannot be unfolded: print everything, and fold up again what was.
+  let unfolded = [];
+  addEventListener("beforeprint", () => {
+    unfolded = [...document.querySelectorAll("details:not([open])")];
+    for (const details of unfolded) details.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const details of unfolded) details.open = false;
+  });
+
   // The browser of pictures.
   const browser = byId("browser");
   if (!browser) return;
@@ -70,7 +80,9 @@
 
   function refresh() {
     shown = book.examples.filter(matches);
-    byId("count").textContent = `${shown.length} of ${book.examples.length} pictures`;
+    const pictures = new Set(shown.map((example) => example.picture)).size;
+    byId("count").textContent =
+      `${shown.length} of ${book.examples.length} examples, on ${pictures} ${pictures === 1 ? "picture" : "pictures"}`;
     byId("thumbs").replaceChildren(...shown.map(thumb));
     byId("viewer").hidden = shown.length === 0;
     if (shown.length) open(shown.includes(current) ? current : shown[0]);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 import re
@@ -15,9 +16,9 @@ from deblur.errors import DeblurError
 from experiments.plotting.figures import charts
 from experiments.plotting.runs import Runs, flat
 from experiments.plotting.sheet import Drawing, Plot, rendered
-from experiments.plotting.style import DARK, LIGHT, styled
+from experiments.plotting.style import DARK, LIGHT, Palette, styled
 from experiments.reporting.browser import PictureBook
-from experiments.reporting.tables import tables
+from experiments.reporting.tables import origins, tables
 from experiments.reporting.words import findings, summary
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def build_page(runs: Runs, max_pictures: int) -> str:
 
     Args:
         runs: one finished detection-gain run.
-        max_pictures: how many pictures the browser carries at most.
+        max_pictures: how many examples the browser carries at most.
 
     Raises:
         DeblurError: one of its files is damaged.
@@ -43,9 +44,8 @@ def build_page(runs: Runs, max_pictures: int) -> str:
     with styled() as palette:
         for entry in charts(Drawing(runs, palette, framed=False)):
             if isinstance(entry, Plot):
-                figures.append(
-                    {"name": entry.name, "title": entry.title, "caption": entry.caption, "source": _svg_uri(entry)}
-                )
+                words = {"title": entry.title, "caption": entry.caption, "alt": _alt(entry)}
+                figures.append({"source": _svg_uri(entry), **words})
             else:
                 missing.append(f"{entry.name}: {entry.reason}")
     script = (_HERE / "page.js").read_text(encoding="utf-8")
@@ -64,12 +64,15 @@ def build_page(runs: Runs, max_pictures: int) -> str:
         confidence=runs.confidence_percent,
         summary=summary(found, runs.confidence_percent),
         cards=found[:_CARDS],
+        has_fused=any(finding.is_fused for finding in found),
         more_cards=found[_CARDS:],
         tables=tables(runs),
+        origins=origins(runs),
         figures=figures,
         missing=missing,
         n_pictures=len(book),
         n_left_out=book.n_left_out,
+        absent=book.absent,
         book=book.to_json(),
         details=_details(runs.runs[0].folder, record.protocol, record.data),
         style=(_HERE / "page.css").read_text(encoding="utf-8"),
@@ -78,10 +81,17 @@ def build_page(runs: Runs, max_pictures: int) -> str:
     )
 
 
+def _alt(plot: Plot) -> str:
+    """What a figure shows, and where to read that: no table holds curves."""
+    is_curve = plot.name.startswith("precision_recall")
+    place = "are in the run's curves.json, not on this page" if is_curve else "stand in the tables below"
+    return f"{plot.title}{'' if plot.title.endswith('?') else '.'} {plot.caption} The numbers {place}."
+
+
 def _svg_uri(plot: Plot) -> str:
     """A figure as a data URI; its neutral colours follow the reader's choice of a light or dark page."""
     text = rendered(plot.figure, "svg", plot.title).decode("utf-8")
-    names = ("ink", "soft", "faint", "paper", "band")
+    names = tuple(field.name for field in dataclasses.fields(Palette))
     for name in names:
         text = re.sub(re.escape(getattr(LIGHT, name)), f"var(--{name})", text, flags=re.IGNORECASE)
     light, dark = ("".join(f"--{name}:{getattr(palette, name)};" for name in names) for palette in (LIGHT, DARK))

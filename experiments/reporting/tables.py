@@ -36,10 +36,19 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column's heading."""
+    """A column's heading.
+
+    Attributes:
+        name: what stands above it.
+        of: goes before the name where nobody sees the column to the left: ``Recovered`` of ``from``; may be empty.
+        is_number: whether it sorts by number.
+        is_hash: whether its cells are long and may break anywhere.
+    """
 
     name: str
+    of: str = ""
     is_number: bool = True
+    is_hash: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,57 @@ def tables(runs: Runs) -> list[Table]:
     return [table for table in (_gains(runs), _arms(runs), _classes(runs), _consistency(runs)) if table.rows]
 
 
+def origins(runs: Runs) -> list[Table]:
+    """What the first run was made with: its deblurrers, where it has any, and its detectors."""
+    return [table for table in (_deblurrers(runs), _detectors(runs)) if table.rows]
+
+
+def _deblurrers(runs: Runs) -> Table:
+    table = Table(
+        "deblurrers",
+        "Deblurrers",
+        "Milliseconds: median of a picture of this run, files not included, a rough figure. GMACs: 10^9"
+        " multiply-accumulates of one 1280x720 picture. Consistent: whether what is restored with a camera's path is"
+        " made consistent with its picture. SHA-256: of a network's weights, of all pixels of a folder's pictures, or"
+        " of what is fused and how; Search, Trust and Paths: of what searches for the path, of what tells where a path"
+        " is believed, and of recorded paths. A dash: none, or not known.",
+        [
+            *_names("Name", "Kind"),
+            *(Column(name) for name in ("Parameters", "GMACs", "Milliseconds")),
+            *_names("Consistent"),
+            *_hashes("SHA-256", "Search", "Trust", "Paths"),
+        ],
+    )
+    for record in runs.runs[0].record.deblurrers:
+        table.rows.append(
+            [
+                Cell(record.name),
+                Cell(record.kind),
+                _cell(record.parameters, lambda value: f"{value:,}"),
+                _cell(record.gmacs, lambda value: f"{value:,.2f}"),
+                _cell(record.ms_per_picture, lambda value: f"{value:,.1f}"),
+                Cell(DASH if record.consistent is None else "yes" if record.consistent else "no"),
+                *(Cell(sha256 or DASH) for sha256 in (record.sha256, record.search, record.trust, record.paths)),
+            ]
+        )
+    return table
+
+
+def _detectors(runs: Runs) -> Table:
+    table = Table(
+        "detectors",
+        "Detectors",
+        "Classes: all that it can find. SHA-256: of its weights. Truth: the SHA-256 of the truth in its class names. A"
+        " dash: not written down when this run was made.",
+        [*_names("Name"), Column("Classes"), *_hashes("SHA-256", "Truth")],
+    )
+    for record in runs.runs[0].record.detectors:
+        n_classes = None if record.class_names is None else len(record.class_names)
+        hashes = (Cell(record.sha256), Cell(record.truth_sha256 or DASH))
+        table.rows.append([Cell(record.name), _cell(n_classes, lambda value: f"{value:,}"), *hashes])
+    return table
+
+
 def _gains(runs: Runs) -> Table:
     table = Table(
         "gains",
@@ -80,7 +140,7 @@ def _gains(runs: Runs) -> Table:
         " deblurrer, of fused boxes beyond that of its fused boxes.",
         [
             *_names("Detector", "Blur", "Deblurrer"),
-            *(Column(name) for figure in _GAINS for name in (figure, "from", "to")),
+            *(column for name in _GAINS for column in (Column(name), Column("from", name), Column("to", name))),
         ],
     )
     for detector, blur in runs.pairs:
@@ -218,6 +278,10 @@ def _without_repeats(table: Table) -> Table:
 
 def _names(*names: str) -> list[Column]:
     return [Column(name, is_number=False) for name in names]
+
+
+def _hashes(*names: str) -> list[Column]:
+    return [Column(name, is_number=False, is_hash=True) for name in names]
 
 
 def _interval(interval: Interval | None, text: Callable[[float | None], str]) -> list[Cell]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -14,8 +15,15 @@ if TYPE_CHECKING:
 
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
-Verdict = Literal["better", "worse", "open"]
-_VERDICT_WORDS: dict[Verdict, str] = {"better": "Restoring helps", "worse": "Restoring harms", "open": "Not decided"}
+Side = Literal["better", "worse", "open"]
+Verdict = Literal["better", "worse", "open", "perhaps-control", "below-control"]
+_VERDICT_WORDS: dict[Verdict, str] = {
+    "better": "Restoring helps",
+    "worse": "Restoring harms",
+    "open": "Not decided",
+    "perhaps-control": "Perhaps the second look alone",
+    "below-control": "Less than a second look",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +33,12 @@ class Finding:
     Attributes:
         where: detector and blur.
         deblurrer: its name.
-        verdict: on which side of 0 the interval of the AP difference lies; ``open`` where it includes 0 or is missing,
-            and for fused boxes also where that of the difference to their control does not lie above 0.
+        is_fused: whether it is of fused boxes, which are judged by their control too.
+        verdict: on which side of 0 the interval of the AP difference lies; ``open`` where it includes 0 or is missing.
+            Fused boxes are ``better`` or ``worse`` only where the interval of the difference to their control lies on
+            the same side of 0, and ``open`` where that one is missing. Else they are ``below-control`` where it lies
+            below 0, whatever the difference to the blurred pictures, and ``perhaps-control`` where that difference is
+            sure and may come from the second look.
         verdict_words: the same for a reader.
         headline: the recovered fraction, or the AP difference where there is none.
         interval: its interval in words.
@@ -36,6 +48,7 @@ class Finding:
 
     where: str
     deblurrer: str
+    is_fused: bool
     verdict: Verdict
     verdict_words: str
     headline: str
@@ -59,15 +72,24 @@ def findings(runs: Runs) -> list[Finding]:
 
 
 def summary(found: list[Finding], confidence: str) -> str:
-    """One sentence over all comparisons; empty where there is only one."""
+    """A few sentences over all comparisons; empty where there is only one."""
     if len(found) < 2:
         return ""
-    counts = {verdict: sum(finding.verdict == verdict for finding in found) for verdict in _VERDICT_WORDS}
-    return (
+    counts = Counter(finding.verdict for finding in found)
+    parts = [
         f"Of {len(found)} comparisons (detector, blur, deblurrer), restoring raised AP in {counts['better']} and"
         f" lowered it in {counts['worse']}, with a {confidence} % interval that leaves out 0; {counts['open']} are not"
-        " decided. Each interval stands for itself: among many, some leave out 0 by chance."
-    )
+        " decided."
+    ]
+    if any(finding.is_fused for finding in found):
+        parts.append(
+            "Fused boxes count as raised only where they surely beat their control too, a second look without"
+            f" restoring, and as lowered only where they stay below it: in {counts['perhaps-control']} others AP surely"
+            f" changed, but perhaps by the second look alone, and in {counts['below-control']} it is surely less than"
+            " that look gives."
+        )
+    parts.append("Each interval stands for itself: among many, some leave out 0 by chance.")
+    return " ".join(parts)
 
 
 def points(value: float | None) -> str:
@@ -85,7 +107,7 @@ def signed(value: float | None) -> str:
     return DASH if value is None else f"{100 * value:+z.1f}".replace("-", MINUS)
 
 
-def verdict_of(difference: Interval) -> Verdict:
+def side_of(difference: Interval) -> Side:
     """On which side of 0 an interval lies."""
     if difference.low is not None and difference.low > 0:
         return "better"
@@ -98,9 +120,8 @@ def _finding(result: Result, deblurrer: str, where: str, is_fused: bool) -> Find
     difference = result.ap_difference[deblurrer]
     recovered = result.recovered.get(deblurrer)
     beyond = (result.beyond_control or {}).get(deblurrer) if is_fused else None
-    verdict = verdict_of(difference)
-    if is_fused and verdict == "better" and (beyond is None or verdict_of(beyond) != "better"):
-        verdict = "open"
+    side = side_of(difference)
+    verdict = _fused_verdict(side, beyond) if is_fused else side
     sharp, blurred, restored = (
         result.arms[arm].ap if arm in result.arms else None for arm in (SHARP, BLURRED, deblurred_arm(deblurrer))
     )
@@ -110,8 +131,8 @@ def _finding(result: Result, deblurrer: str, where: str, is_fused: bool) -> Find
     else:
         parts.append(f"AP is {points(blurred)} on the blurred pictures; there are no sharp ones to compare with.")
     parts.append(f"Restored by {deblurrer}, they give {points(restored)}: {_difference_words(difference)}.")
-    if verdict == verdict_of(difference):
-        parts.append(_decision_words(difference, verdict))
+    if verdict == side:
+        parts.append(_decision_words(difference, side))
     if deblurrer in result.over_first:
         first, more = result.over_first[deblurrer]
         parts.append(f"Beside those restored by {first} that is a difference of {_difference_words(more)}.")
@@ -137,7 +158,20 @@ def _finding(result: Result, deblurrer: str, where: str, is_fused: bool) -> Find
     if is_fused:
         words = "Beside sharp pictures that are looked at twice as well, those put through it"
         parts += _harm_words(words, (result.harm_looking_twice or {}).get(deblurrer))
-    return Finding(where, deblurrer, verdict, _VERDICT_WORDS[verdict], headline, interval, " ".join(parts), bar)
+    words, sentences = _VERDICT_WORDS[verdict], " ".join(parts)
+    return Finding(where, deblurrer, is_fused, verdict, words, headline, interval, sentences, bar)
+
+
+def _fused_verdict(side: Side, beyond: Interval | None) -> Verdict:
+    """The verdict on fused boxes: their AP lies on a side of the blurred pictures', and ``beyond`` their control's."""
+    if beyond is None or beyond.low is None:
+        return "open"
+    beside_control = side_of(beyond)
+    if side == beside_control:
+        return side
+    if beside_control == "worse":
+        return "below-control"
+    return "open" if side == "open" else "perhaps-control"
 
 
 def _difference_words(difference: Interval) -> str:
@@ -147,12 +181,12 @@ def _difference_words(difference: Interval) -> str:
     return f"{text} ({100 * difference.confidence:g} % interval {signed(difference.low)} to {signed(difference.high)})"
 
 
-def _decision_words(difference: Interval, verdict: Verdict) -> str:
+def _decision_words(difference: Interval, side: Side) -> str:
     if difference.low is None or difference.high is None:
         return "Without an interval it stays open how much of that is chance."
-    if verdict == "better":
+    if side == "better":
         return "The interval lies above 0: on pictures like these, restoring helps this detector."
-    if verdict == "worse":
+    if side == "worse":
         return "The interval lies below 0: on pictures like these, restoring harms this detector."
     return "The interval includes 0: these pictures do not decide whether restoring helps."
 
@@ -175,7 +209,7 @@ def _control_words(control: Interval, beyond: Interval | None) -> str:
         "worse": "and the interval lies below 0: the mirror image does more for this detector.",
         "open": "and the interval includes 0: nothing here says that restoring adds to asking twice.",
     }
-    return text + words[verdict_of(beyond)]
+    return text + words[side_of(beyond)]
 
 
 def _looking_twice_words(share: Interval | None) -> list[str]:

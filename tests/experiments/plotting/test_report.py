@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import itertools
 import json
 import re
 import shutil
 import subprocess
-from dataclasses import replace
+from dataclasses import fields, replace
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
+from importlib import resources
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from matplotlib.colors import to_rgb
 
 from detection.bootstrap import Interval
-from experiments.gain.files import write_metrics
-from experiments.gain.records import CONTROL, DeblurrerRecord, deblurred_arm
+from experiments.gain.files import read_predictions, write_metrics, write_predictions
+from experiments.gain.records import CONTROL, DeblurrerRecord, DetectorRecord, deblurred_arm
+from experiments.plotting.figures import charts
 from experiments.plotting.runs import Runs, restored_examples
-from experiments.plotting.style import CONTROL_LOOK
+from experiments.plotting.sheet import Drawing, Plot
+from experiments.plotting.style import (
+    BLURRED_LOOK,
+    CONTROL_LOOK,
+    DARK,
+    LIGHT,
+    SHARP_LOOK,
+    Palette,
+    deblurrer_look,
+    styled,
+)
 from experiments.report import main
-from experiments.reporting.tables import tables
+from experiments.reporting import page as building
+from experiments.reporting.browser import PictureBook
+from experiments.reporting.tables import origins, tables
 from experiments.reporting.words import MINUS, findings, summary
 
 if TYPE_CHECKING:
@@ -63,6 +80,12 @@ class Page(HTMLParser):
 
     def of(self, tag: str) -> list[dict[str, str]]:
         return [attributes for name, attributes in self.elements if name == tag]
+
+
+def without_figures(monkeypatch: pytest.MonkeyPatch, runs: Runs, max_pictures: int = 72) -> str:
+    """The page but for its figures, which take long to draw."""
+    monkeypatch.setattr(building, "charts", lambda drawing: [])
+    return building.build_page(runs, max_pictures)
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +136,51 @@ def test_the_pictures_carry_boxes_and_stay_few(tmp_path: Path, make_run: MakeRun
     assert [len(arm["boxes"]) for arm in first["arms"]] == [2, 0, 2]  # the box of score .02 is left behind
     assert {example["effect"] for example in book["examples"]} == {"helped", "hurt"}
     assert len(book["images"]) == 3
+
+
+def test_few_examples_are_of_every_detector_blur_and_deblurrer(
+    tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path / "run", detectors=("a", "b", "c"), blurs=(8, 16), deblurrer="net")
+    names = ["net", "second", "third"]
+    examples = [
+        replace(example, deblurrer=name, rank=rank, pictures=example.pictures | {deblurred_arm(name): "pictures/2.jpg"})
+        for example in run.results[0].examples
+        for name in names
+        for rank in (1, 2)
+    ]
+    gains = dict.fromkeys(names, Interval(0.1, 0.05, 0.15, 0.95, 1000, 0))
+    results = [replace(result, ap_difference=gains, examples=examples) for result in run.results]
+    write_metrics(tmp_path / "run", replace(run, results=results))
+    saved = read_predictions(tmp_path / "run")
+    for name, (key, boxes) in itertools.product(names, list(saved.predicted.items())):
+        if key[2] == deblurred_arm("net"):
+            saved.predicted[(*key[:2], deblurred_arm(name), key[3])] = boxes
+    write_predictions(tmp_path / "run", saved)
+    runs = Runs([tmp_path / "run"])
+
+    def shown(limit: int) -> tuple[list[dict[str, Any]], list[str]]:
+        book = PictureBook(runs, limit)
+        return book.to_json()["examples"], book.absent
+
+    found, absent = shown(6)
+    assert {(one["detector"], one["blur"]) for one in found} == {
+        (detector, f"camera shake {length} px") for detector in "abc" for length in (8, 16)
+    }
+    assert {one["deblurrer"] for one in found} == set(names)
+    assert {one["effect"] for one in found} == {"helped", "hurt"}
+    assert absent == []
+    found, _ = shown(18)
+    assert len({(one["detector"], one["blur"], one["deblurrer"]) for one in found}) == 18
+    for key in ("detector", "blur", "deblurrer"):
+        for value in {one[key] for one in found}:
+            assert {one["effect"] for one in found if one[key] == value} == {"helped", "hurt"}
+    found, absent = shown(1)
+    left = [f"{detector}, camera shake {length} px" for detector in "abc" for length in (8, 16)]
+    assert absent == [*left[1:], "second", "third"]
+    text = Page(without_figures(monkeypatch, runs, 1)).text
+    left_out = "71 more are left out to keep this page small; --max-pictures carries more. There is none here of:"
+    assert f"{left_out} {left[1]}; {left[2]};" in text
 
 
 def test_a_page_is_not_replaced_in_silence(
@@ -185,8 +253,12 @@ def test_words_say_no_more_than_the_interval(
             "restoring adds +8.0 points (95 % interval +1.0 to +15.0) to that, and the interval"
             " lies above 0: this much is the restoration's",
         ),
-        ((0.08, -0.01, 0.15), "open", "the interval includes 0: nothing here says that restoring adds to asking twice"),
-        ((-0.08, -0.15, -0.01), "open", "the interval lies below 0: the mirror image does more"),
+        (
+            (0.08, -0.01, 0.15),
+            "perhaps-control",
+            "the interval includes 0: nothing here says that restoring adds to asking twice",
+        ),
+        ((-0.08, -0.15, -0.01), "below-control", "the interval lies below 0: the mirror image does more"),
         ((0.08, None, None), "open", "without an interval it stays open"),
         (None, "open", "was not measured when this run was scored; python -m experiments.rescore measures it"),
     ],
@@ -194,6 +266,7 @@ def test_words_say_no_more_than_the_interval(
 def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
     tmp_path: Path,
     make_run: MakeRun,
+    monkeypatch: pytest.MonkeyPatch,
     beyond: tuple[float, float | None, float | None] | None,
     verdict: str,
     words: str,
@@ -243,10 +316,131 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
     assert "Sharp pictures put through it change AP by +1.7 points (+1.0 to +2.0)." in by_name["net+blurred"].sentences
     assert ("looked at twice" in by_name["net+blurred"].sentences) == (beyond is not None)
     assert ("restoring helps this detector" in by_name["net+blurred"].sentences) == (verdict == "better")
-    assert summary(list(by_name.values()), "95").startswith("Of 2 comparisons")
+    text = summary(list(by_name.values()), "95")
+    counts = [2, 0, 0] if verdict == "better" else [1, 0, int(verdict == "open")]
+    head = "Of 2 comparisons (detector, blur, deblurrer), restoring raised AP in {} and lowered it in {}, with a 95 %"
+    assert text.startswith(f"{head} interval that leaves out 0; {{}} are not decided.".format(*counts))
+    assert f"in {int(verdict == 'perhaps-control')} others AP surely changed" in text
+    assert f"in {int(verdict == 'below-control')} it is surely less" in text
+    built = without_figures(monkeypatch, runs)
+    assert "Fused boxes must also beat their control" in Page(built).text.split("Not decided")[0]
+    assert f'<li class="card {verdict}">' in built
     assert {example.deblurrer for example in restored_examples(result)} == {"net"}
     control = next(series for series in runs.deblurred if series.deblurrer == CONTROL)
     assert control.look == CONTROL_LOOK
+
+
+@pytest.mark.parametrize(
+    ("gain", "beyond", "verdict", "words"),
+    [
+        ((-0.1, -0.2, -0.05), (-0.1, -0.2, -0.05), "worse", "Restoring harms"),
+        ((-0.1, -0.2, -0.05), (0.01, -0.1, 0.1), "perhaps-control", "Perhaps the second look alone"),
+        ((-0.1, -0.2, -0.05), (0.1, 0.05, 0.2), "perhaps-control", "Perhaps the second look alone"),
+        ((-0.1, -0.2, -0.05), None, "open", "Not decided"),
+        ((0.01, -0.1, 0.1), (-0.1, -0.2, -0.05), "below-control", "Less than a second look"),
+        ((0.01, -0.1, 0.1), (0.01, -0.1, 0.1), "open", "Not decided"),
+        ((0.01, -0.1, 0.1), (0.1, 0.05, 0.2), "open", "Not decided"),
+        ((0.1, None, None), (0.1, None, None), "open", "Not decided"),
+    ],
+)
+def test_fused_boxes_harm_only_where_they_are_below_their_control_too(
+    tmp_path: Path,
+    make_run: MakeRun,
+    gain: tuple[float, float | None, float | None],
+    beyond: tuple[float, float | None, float | None] | None,
+    verdict: str,
+    words: str,
+) -> None:
+    run = make_run(tmp_path / "run", blurs=(8,), gain=Interval(*gain, 0.95, 1000, 0))
+    (result,) = run.results
+    result = replace(
+        result,
+        ap_difference=result.ap_difference | {CONTROL: Interval(-0.1, -0.2, -0.05, 0.95, 1000, 0)},
+        beyond_control=beyond and {"net": Interval(*beyond, 0.95, 1000, 0)},
+    )
+    records = [DeblurrerRecord(name, "fused", name) for name in ("net", CONTROL)]
+    write_metrics(tmp_path / "run", replace(run, deblurrers=records, results=[result]))
+    (finding,) = findings(Runs([tmp_path / "run"]))
+    assert (finding.verdict, finding.verdict_words) == (verdict, words)
+    assert ("restoring harms this detector" in finding.sentences) == (verdict == "worse")
+
+
+def test_headings_name_their_column_and_hashes_say_what_made_the_run(
+    tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path / "run", blurs=(8,))
+    told = DeblurrerRecord("told", "network", "5ea1", None, None, 3060221, True, "5ea2", "5ea3", "5ea4")
+    known = DetectorRecord("det", "5ea5", ["person", "dog"], "5ea6")
+    changed = replace(run, detectors=[known], deblurrers=[*run.deblurrers, told])
+    write_metrics(tmp_path / "run", changed)
+    runs = Runs([tmp_path / "run"])
+    made = {table.name: table for table in origins(runs)}
+    deblurrers = [[cell.text for cell in row] for row in made["deblurrers"].rows]
+    dash = "\N{EN DASH}"
+    assert deblurrers == [
+        ["net", "network", "9", "100.00", "12.5", dash, "bb", dash, dash, dash],
+        ["told", "network", "3,060,221", dash, dash, "yes", "5ea1", "5ea2", "5ea4", "5ea3"],
+    ]
+    assert [[cell.text for cell in row] for row in made["detectors"].rows] == [["det", "2", "5ea5", "5ea6"]]
+    for table in [*tables(runs), *made.values()]:
+        headings = [(column.of, column.name) for column in table.columns]
+        assert len(set(headings)) == len(headings)
+    text = without_figures(monkeypatch, runs)
+    assert '<span class="hidden">Over the first </span>to<' in text
+    assert '<td class="hash">5ea4</td>' in text
+    assert text.index("How it was made</h2>") < text.index('id="table-deblurrers"')
+
+
+def test_figures_send_their_reader_to_numbers_that_are_there(report: str) -> None:
+    figures = [image["alt"] for image in Page(report).of("img") if image["alt"]]
+    elsewhere = [alt for alt in figures if "tables below" not in alt]
+    assert len(elsewhere) == 2 < len(figures)
+    assert not any("?." in alt for alt in figures)
+    assert all(alt.startswith("Precision over recall") and "curves.json, not on" in alt for alt in elsewhere)
+
+
+def test_no_look_is_lost_on_dark_paper() -> None:
+    def luminance(colour: str) -> float:
+        parts = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in to_rgb(colour)]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+    for look in (SHARP_LOOK, BLURRED_LOOK, CONTROL_LOOK, *map(deblurrer_look, range(6))):
+        shown = LIGHT.of(look)
+        for neutral in fields(Palette):
+            if shown == getattr(LIGHT, neutral.name):
+                shown = getattr(DARK, neutral.name)
+        assert (luminance(shown) + 0.05) / (luminance(DARK.paper) + 0.05) >= 3, look
+    names = [field.name for field in fields(Palette)]
+    assert len({getattr(LIGHT, name) for name in names}) == len(names)  # else one would take the other's place
+
+
+def test_figures_follow_the_page_into_the_dark(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path / "run", blurs=(8,), deblurrer=CONTROL)
+    with styled() as palette:
+        plot = next(entry for entry in charts(Drawing(Runs([tmp_path / "run"]), palette, framed=False)))
+        assert isinstance(plot, Plot)
+        figure = base64.b64decode(building._svg_uri(plot).partition(",")[2]).decode()
+    assert "var(--control)" in figure
+    assert figure.lower().count(LIGHT.control.lower()) == 1  # where it is defined
+
+
+def test_print_unfolds_what_is_folded_up(report: str) -> None:
+    node = shutil.which("node")
+    if not node:
+        pytest.skip("Node is not installed: the page's script was not run")
+    assert "<details>" in report
+    script = """
+const calls = {}, closed = [{open: false}, {open: false}], found = {"details:not([open])": closed};
+globalThis.addEventListener = (name, call) => { calls[name] = call; };
+globalThis.document = { querySelectorAll: (what) => found[what] ?? [], getElementById: () => null };
+const seen = () => closed.map((details) => details.open);
+"""
+    own = resources.files("experiments.reporting").joinpath("page.js").read_text(encoding="utf-8")
+    ends = "calls.beforeprint(); const open = seen(); calls.afterprint(); console.log(JSON.stringify([open, seen()]));"
+    done = subprocess.run(
+        [node, "--input-type=commonjs"], input=script + own + ends, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == [[True, True], [False, False]]
 
 
 def test_tables_sort_by_numbers_and_have_dashes_for_what_is_missing(tmp_path: Path, make_run: MakeRun) -> None:
@@ -287,6 +481,9 @@ fire("split", "20", "input"); out.split = byId("stage").style.getPropertyValue("
 fire("filter-effect", "2", "change"); out.filtered = byId("thumbs").children.length;
 out.title = byId("picture-title").textContent;
 byId("next").click(); out.next = byId("picture-title").textContent;
+const folded = () => document.querySelectorAll("details:not([open])").length, before = folded();
+dispatchEvent(new Event("beforeprint")); out.printed = folded();
+dispatchEvent(new Event("afterprint")); out.again = folded() === before && before > 0;
 out.wide = document.documentElement.scrollWidth <= window.innerWidth;
 out.alerts = window.alerted === true;
 document.documentElement.setAttribute("data-result", JSON.stringify(out));
@@ -323,7 +520,7 @@ def test_the_page_works_in_chromium(tmp_path: Path, report: str, width: int) -> 
     assert numbers == sorted(numbers)
     assert result["down"] == [f"{number:.1f}" for number in sorted(numbers, reverse=True)]
     assert result["sort"] == "ascending"
-    assert (result["shown"], result["count"]) == (4, "4 of 4 pictures")
+    assert (result["shown"], result["count"]) == (4, "4 of 4 examples, on 2 pictures")
     assert result["tags"] == ["blurred: 0 of 0 boxes fit", f"restored by net {EVIL}: 1 of 2 boxes fit"]
     assert result["names"] == [f"{EVIL} 0.40", "person 0.90"]
     assert (result["boxes"], result["hits"], result["confident"], result["off"]) == (2, 1, 1, 0)
@@ -332,5 +529,6 @@ def test_the_page_works_in_chromium(tmp_path: Path, report: str, width: int) -> 
     assert result["filtered"] == 2
     assert result["title"].startswith("Hurt #1: two · det ·")
     assert result["next"].startswith("Hurt #1: two · other ·")
+    assert (result["printed"], result["again"]) == (0, True)
     assert result["wide"]
     assert not result["alerts"]
