@@ -225,6 +225,7 @@ def _metrics(
     digest: str,
 ) -> dict[str, Any]:
     from experiments.gain.restoration import pictures_with
+    from experiments.restoring.differences import differences_protocol
     from experiments.restoring.scores import ALIGNED_PROTOCOL, PROTOCOL, summarize
 
     summaries = summarize(scores, INPUT)
@@ -239,7 +240,9 @@ def _metrics(
         "n_exact": {name: summary["n_exact"] for name, summary in summaries.items()},
         "input": untimed,
         "methods": {method.name: summaries[method.name] | method.describe() for method in methods},
-        "protocol": PROTOCOL | (ALIGNED_PROTOCOL if args.align else {}),
+        "protocol": PROTOCOL
+        | (ALIGNED_PROTOCOL if args.align else {})
+        | {"differences": differences_protocol(key for key, _, _ in pairs)},
         "data": {
             "blurred": str(args.blurred) if args.blurred else None,
             "sharp": str(args.sharp),
@@ -283,6 +286,8 @@ def _rows(pairs: Pairs, scores: dict[str, list[PictureScore]]) -> pd.DataFrame:
 
 
 def _table(metrics: dict[str, Any]) -> str:
+    from experiments.gain.printed_table import of_scenes
+
     def cell(value: float | None, form: str) -> str:
         return "-" if value is None else format(value, form)
 
@@ -291,7 +296,7 @@ def _table(metrics: dict[str, Any]) -> str:
     left_out = f"; PSNR over the {metrics['n_psnr']} that no row has exactly" if fewer else ""
     width = max([20, *map(len, metrics["methods"])])
     lines = [
-        f"{metrics['n']} pictures{limited}{left_out}",
+        f"{metrics['n']} pictures{of_scenes(metrics['protocol']['differences'])}{limited}{left_out}",
         f"{'':{width}} {'PSNR':>8} {'gain':>8} {'float':>8} {'SSIM':>8} {'gain':>8} {'ms':>9}",
     ]
     for name, row in ((INPUT, metrics["input"]), *metrics["methods"].items()):

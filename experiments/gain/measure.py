@@ -94,7 +94,7 @@ def measure(plan: Plan, run: Path, narrator: Narrator, processes: Processes | No
 
         scores = [scored(loaded) for loaded in detectors]
     gain = GainRun(
-        protocol=protocol_of(settings, detectors),
+        protocol=protocol_of(settings, detectors, truths.stems),
         data=_data(plan, arms, {blur.name: blur.sha256 for blur in blurs}),
         detectors=[_detector_record(loaded.detector, truths) for loaded in detectors],
         deblurrers=_deblurrer_records(plan, arms),

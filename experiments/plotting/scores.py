@@ -49,8 +49,8 @@ def ap_by_arm(drawing: Drawing) -> Iterator[Plot | Skipped]:
     plot, body = drawing.sheet(
         "ap_by_arm",
         "Detection accuracy on sharp, blurred and restored pictures",
-        f"Bars: {runs.confidence_percent} % bootstrap intervals over pictures. All arms share their pictures, so"
-        " overlapping bars do not mean that there is no difference: see the recovered fraction."
+        f"Bars: {runs.confidence_percent} % bootstrap intervals over {runs.drawn_units}. All arms share their"
+        " pictures, so overlapping bars do not mean that there is no difference: see the recovered fraction."
         + (" Dashed: the sharp pictures." if runs.of(SHARP) else ""),
         (max(6.2, columns * panel), 3.1 * rows + 0.4),
         runs.series,
@@ -104,8 +104,9 @@ def _recovered(drawing: Drawing, title: str, caption: str, *, looking_twice: boo
     plot, body = drawing.sheet(
         "recovered_looking_twice" if looking_twice else "recovered",
         title,
-        f"{caption} Bars: {runs.confidence_percent} % paired bootstrap intervals over pictures; hollow: the interval"
-        f" includes 0, or there is none.{_ARROWHEAD if any(any(is_beyond(each)) for each in intervals) else ''}",
+        f"{caption} Bars: {runs.confidence_percent} % paired bootstrap intervals over {runs.drawn_units}; hollow: the"
+        " interval includes 0, or there is none."
+        f"{_ARROWHEAD if any(any(is_beyond(each)) for each in intervals) else ''}",
         (max(6.2, 3.2 * columns + 1.4), -(-len(known) // columns) * panel_height),
         shown,
     )

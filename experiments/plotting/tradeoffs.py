@@ -48,8 +48,8 @@ def psnr_recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
         "Does a higher PSNR mean better detection?",
         f"Blur: {runs.blurs_line}. Each line leads from the blurred pictures (0 % by definition) to the restored ones."
         f"{' Boxes found in the same pictures, fused or not, stand side by side.' if together else ''}"
-        f" Bars: {runs.confidence_percent} % paired bootstrap intervals over pictures. PSNR is of 8-bit RGB, mean over"
-        f" {_averaged(runs)}.{_beyond(runs)}",
+        f" Bars: {runs.confidence_percent} % paired bootstrap intervals over {runs.drawn_units}. PSNR is of 8-bit RGB,"
+        f" mean over {_averaged(runs)}.{_beyond(runs)}",
         size,
         [*runs.of(BLURRED)[:1], *runs.deblurred],
     )
@@ -87,8 +87,8 @@ def cost_recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
         "cost_recovered",
         "What does recovered accuracy cost?",
         f"Blur: {runs.blurs_line}. Each deblurrer at what it costs, the cheapest first, not to scale{points}. Bars:"
-        f" {runs.confidence_percent} % paired bootstrap intervals over pictures. Time is the median of its run, files"
-        f" not included: a rough figure, measured properly by experiments.speed.{_beyond(runs)}",
+        f" {runs.confidence_percent} % paired bootstrap intervals over {runs.drawn_units}. Time is the median of its"
+        f" run, files not included: a rough figure, measured properly by experiments.speed.{_beyond(runs)}",
         (
             max(6.2, len(costs) * (_SIDE_WIDTH + _BLUR_WIDTH * len(priced) * (len(runs.blurs) + 1))),
             2.5 * len(detectors) + 0.6,
