@@ -161,8 +161,9 @@ def _score(args: argparse.Namespace) -> int:
         check_kernels(spec)
     every_pair = match_pictures(args.sharp if spec else args.blurred, args.sharp)
     pairs = every_pair[: args.limit]
-    path_of = _paths(args, spec, {key: blurred for key, blurred, _ in pairs})
-    methods = load_methods(args.deblurrer, args.restored, args.sharp, args.device, path_of)
+    blurred = {key: file for key, file, _ in pairs}
+    path_of = _paths(args, spec, blurred)
+    methods = load_methods(args.deblurrer, args.restored, list(blurred), args.device, path_of)
     if any(method.name == INPUT for method in methods):
         raise DeblurError(f"{INPUT!r} is what results call the blurred pictures: call a network otherwise by NAME=FILE")
     _check_sizes(pairs, methods)

@@ -183,7 +183,7 @@ def test_rows_are_averaged_over_the_same_pictures(data: Path, capsys: pytest.Cap
     assert gained["mean"] == pytest.approx(other["psnr_gain"])
     assert (over_other["method"], over_other["over"], over_other["better"]) == ("same", "other", 0)
     table = (data.parent.parent / "run" / "table.txt").read_text(encoding="utf-8").splitlines()
-    assert table[0] == "4 pictures; PSNR over the 2 that no row has exactly"
+    assert table[0] == "4 pictures of 3 scenes (too few for intervals); PSNR over the 2 that no row has exactly"
     assert f"{other['psnr_gain']:+.3f}" in table[3]
     assert table[7].split()[:3] == ["other", "input", f"{other['psnr_gain']:.3f}"]
 
@@ -351,6 +351,19 @@ def test_pictures_whose_names_are_no_utf8(data: Path, weights: Path, garbled_nam
     assert r"caf\udce9" in (run / "log.txt").read_text(encoding="utf-8")
 
 
+def test_what_others_restored_is_needed_of_the_pictures_that_are_scored(
+    data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    other = data / "other"
+    for name in ("a", "b"):
+        (other / "walk" / f"{name}.png").unlink()
+    assert run(data, "--limit", "2", "--restored", f"other={other}") == 0
+    assert json.loads(capsys.readouterr().out)["methods"]["other"]["psnr"] > 20
+    assert main(["--blurred", str(data / "blur"), "--sharp", str(data / "sharp"), "--restored", f"other={other}"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"2 of 4 pictures that are scored have no file in {other}, the first is walk/a" in line
+
+
 def test_limit_is_marked(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(data, "--limit", "2") == 0
     result = json.loads(capsys.readouterr().out)
@@ -412,7 +425,7 @@ def test_mistakes_are_named_in_one_line(data: Path, capsys: pytest.CaptureFixtur
         return lines[0]
 
     (data / "other" / "c.png").unlink()
-    assert "c.png" in error_of("--restored", f"other={data / 'other'}")
+    assert "the first is c;" in error_of("--restored", f"other={data / 'other'}")
     assert "two methods are named 'x'" in error_of("--restored", f"x={data / 'sharp'}", f"x={data / 'blur'}")
     assert "no-such" in error_of("--deblurrer", "no-such")
     write_picture(data / "other" / "c.png", np.zeros((30, 40, 3), np.uint8))
