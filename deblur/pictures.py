@@ -33,7 +33,7 @@ from deblur.errors import DeblurError
 from deblur.runs import make_folder, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -310,6 +310,32 @@ def match_pictures(a: Path, b: Path) -> list[tuple[str, Path, Path]]:
                 " match by relative path without suffix"
             )
     return [(key, pictures_a[key], pictures_b[key]) for key in sorted(pictures_a)]
+
+
+def pairs_among(folder: Path, files: Iterable[Path]) -> list[Path]:
+    """The folders, ``folder`` or below it, that hold ``sharp/`` beside a ``blur/`` in which some of its ``files`` lie.
+
+    Whoever takes all pictures of a folder for sharp ones would take these as well. Those in a ``train`` come first.
+    """
+    parents = {file.parent.relative_to(folder).parts for file in files}
+    above = {parts[:at] for parts in parents for at, part in enumerate(parts) if part == "blur"}
+    places = [folder.joinpath(*parts) for parts in sorted(above, key=lambda parts: ("train" not in parts, parts))]
+    return [place for place in places if (place / "sharp").is_dir()]
+
+
+def refuse_pairs(folder: Path, files: Iterable[Path]) -> None:
+    """Refuse ``files`` below a folder of ``--sharp`` that are to be blurred, where some are blurred already.
+
+    Raises:
+        DeblurError: they are by where they lie, beside sharp ones.
+    """
+    pairs = pairs_among(folder, files)
+    if pairs:
+        place = pairs[0]
+        raise DeblurError(
+            f"--sharp {folder}: {place} holds blur/ beside sharp/, and what is blurred is not to be blurred again and "
+            f"taken for sharp; give --sharp {place / 'sharp'}, or score its own blur by --blurred {place / 'blur'}"
+        )
 
 
 def pictures_by_key(folder: Path) -> dict[str, Path]:

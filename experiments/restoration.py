@@ -147,7 +147,7 @@ def _score(args: argparse.Namespace) -> int:
     from deblur.blur import parse_blur
     from deblur.blur.motion import check_kernels
     from deblur.devices import resolve_device
-    from deblur.pictures import match_pictures
+    from deblur.pictures import match_pictures, refuse_pairs
     from deblur.runs import describe_environment, to_utf8, write_environment, write_json
     from experiments.gain.narrator import Narrator
     from experiments.restoring.differences import differences
@@ -160,6 +160,8 @@ def _score(args: argparse.Namespace) -> int:
     if spec:
         check_kernels(spec)
     every_pair = match_pictures(args.sharp if spec else args.blurred, args.sharp)
+    if spec:
+        refuse_pairs(args.sharp, [sharp for _, _, sharp in every_pair])
     pairs = every_pair[: args.limit]
     blurred = {key: file for key, file, _ in pairs}
     path_of = _paths(args, spec, blurred)

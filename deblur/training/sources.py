@@ -21,7 +21,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from deblur.errors import DeblurError
-from deblur.pictures import list_pictures, match_pictures, picture_size, read_picture, scale_down, scaled_size
+from deblur.pictures import (
+    list_pictures,
+    match_pictures,
+    pairs_among,
+    picture_size,
+    read_picture,
+    scale_down,
+    scaled_size,
+)
 from deblur.prepare.data_sets import SPLITS
 from deblur.prepare.placing import MANIFEST
 from deblur.scenes import by_numbers, names_a_scene, scene_of
@@ -109,17 +117,15 @@ def list_sharp(folder: Path, option: str = "--sharp") -> list[Path]:
             those that `deblur.prepare` set aside.
     """
     files = list_pictures(folder)
-    places = {file.parent.relative_to(folder).parts for file in files}
-    blur, sharp = (
-        {parts[:at] for parts in places for at, part in enumerate(parts) if part == side} for side in ("blur", "sharp")
-    )
-    both = sorted(blur & sharp, key=lambda parts: ("train" not in parts, parts))
-    if both:
-        place, more = folder.joinpath(*both[0]), f" (and {len(both) - 1} more)" if len(both) > 1 else ""
+    pairs = pairs_among(folder, files)
+    if pairs:
+        place, more = pairs[0], f" (and {len(pairs) - 1} more)" if len(pairs) > 1 else ""
         raise DeblurError(
             f"{option} {folder}: {place}{more} holds blur/ beside sharp/, and what is blurred is not to be learnt as "
             f"sharp; give {place / 'sharp'}, or as pairs: {option.replace('sharp', 'pairs')} {place}"
         )
+    places = {file.parent.relative_to(folder).parts for file in files}
+    sharp = {parts[:at] for parts in places for at, part in enumerate(parts) if part == "sharp"}
     splits = [parts for parts in sorted(sharp) if parts and parts[-1] in SPLITS]
     for above in sorted({parts[:-1] for parts in splits}):
         place, found = folder.joinpath(*above), [split for split in SPLITS if (*above, split) in splits]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from deblur.blur.motion import check_kernels
 from deblur.errors import DeblurError
+from deblur.pictures import refuse_pairs
 from detection.class_choice import check_classes
 from experiments.gain.inputs import Truths, check_sizes, match_folder, read_truths
 from experiments.gain.picture_sets import file_name_of
@@ -74,6 +75,8 @@ def plan(settings: Settings, tools: Tools) -> Plan:
     given += [peer_folder(settings, peer, blur) for _, peer in settings.peers for blur in settings.blur_names]
     found = {folder: match_folder(folder, truths) for folder in given}
     files = {folder: files for folder, (files, _) in found.items()}
+    if settings.sharp is not None and settings.blurs:
+        refuse_pairs(settings.sharp, files[settings.sharp].values())
     check_sizes(files.values(), truths.sizes)
     paths = None
     if settings.motions is not None and settings.blurred is not None:

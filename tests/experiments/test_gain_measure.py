@@ -619,6 +619,20 @@ def test_a_picture_without_file_is_named(settings: Settings, folder: Path, data:
         run(settings, folder, fakes)
 
 
+def test_blurred_pictures_are_not_blurred_again(settings: Settings, data: Path, fakes: Any) -> None:
+    (data / "blurred").rename(data / "blur")
+    content = json.loads(settings.annotations.read_text())
+    shake = dataclasses.replace(settings, sharp=data, blurred=None, blurs=(parse_blur("shake:8"),))
+    for folder, refused in (("blur", True), ("sharp", False)):
+        named = [image | {"file_name": f"{folder}/{Path(image['file_name']).name}"} for image in content["images"]]
+        settings.annotations.write_text(json.dumps(content | {"images": named}))
+        if refused:
+            with pytest.raises(DeblurError, match=r"holds blur/ beside sharp/.* give --sharp .*/data/sharp, or"):
+                plan(shake, fakes.tools)
+        else:
+            assert plan(shake, fakes.tools).truths.stems[0] == "sharp/a"
+
+
 def test_pictures_of_another_size_are_refused(settings: Settings, folder: Path, data: Path, fakes: Any) -> None:
     planned = plan(settings, fakes.tools)
     write_picture(data / "blurred" / "c.png", np.zeros((24, 32, 3), np.uint8))

@@ -351,6 +351,16 @@ def test_pictures_whose_names_are_no_utf8(data: Path, weights: Path, garbled_nam
     assert r"caf\udce9" in (run / "log.txt").read_text(encoding="utf-8")
 
 
+def test_blurred_pictures_are_not_blurred_again(data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for folder in (data, data.parent):
+        given = ["--sharp", str(folder), "--blur", "shake:8", "--limit", "1", "--output", str(tmp_path / "run")]
+        assert main(given) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"--sharp {folder}: {data} holds blur/ beside sharp/" in line
+        assert f"give --sharp {data / 'sharp'}, or" in line
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_others_restored_is_needed_of_the_pictures_that_are_scored(
     data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
