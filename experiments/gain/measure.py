@@ -138,6 +138,8 @@ def _data(plan: Plan, arms: Arms, blurred: Mapping[str, str]) -> dict[str, Any]:
         "annotations": {"path": str(settings.annotations), "sha256": truths.sha256},
         "sharp": None if settings.sharp is None else {"path": str(settings.sharp), "sha256": sharp},
         "blurred": dict(blurred),
+        "data_set": plan.prepared.data_set,
+        "blur": plan.prepared.blur,
         "n_pictures": len(truths.stems),
         "n_annotated": truths.n_annotated,
         "limit": settings.limit if len(truths.stems) < truths.n_annotated else None,

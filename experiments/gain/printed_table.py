@@ -52,9 +52,15 @@ def of_scenes(bootstrap: Mapping[str, Any]) -> str:
     )
 
 
+def named_data(data: Mapping[str, Any]) -> str:
+    """What stands behind a number of pictures where data set or blur of a folder is known: ``, gopro, blur gamma``."""
+    data_set, blur = data.get("data_set"), data.get("blur")
+    return f", {data_set}" * bool(data_set) + f", blur {blur}" * bool(blur)
+
+
 def run_table(run: GainRun) -> str:
     """All results of a run, a block for each detector and blur."""
-    head = f"{run.data['n_pictures']} pictures{of_scenes(run.protocol.get('bootstrap', {}))}"
+    head = f"{run.data['n_pictures']} pictures{of_scenes(run.protocol.get('bootstrap', {}))}{named_data(run.data)}"
     if run.data["limit"] is not None:
         head += f" (--limit {run.data['limit']} of {run.data['n_annotated']}: not the figures of the whole set)"
     return "\n\n".join([head, *(_block(result) for result in run.results)])

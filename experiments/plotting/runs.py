@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from deblur.errors import DeblurError
 from experiments.compare import differences
 from experiments.gain.files import read_curves, read_metrics, read_predictions
+from experiments.gain.printed_table import named_data
 from experiments.gain.protocol import drawn_scenes
 from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm, is_sharp_arm, sharp_through_arm
 from experiments.plotting.style import BLURRED_LOOK, CONTROL_LOOK, SHARP_LOOK, Look, deblurrer_look
@@ -226,7 +227,7 @@ class Runs:
             return "no picture scored"
         counts = {score.n_truths for score in scores}  # detectors that know different classes have different objects
         objects = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
-        text = f"n = {scores[0].n_pictures:,} pictures, {objects} objects"
+        text = f"n = {scores[0].n_pictures:,} pictures, {objects} objects{named_data(self.runs[0].record.data)}"
         limit = self.runs[0].record.data.get("limit")
         return text if limit is None else f"{text} (cut by --limit {limit}: a trial)"
 

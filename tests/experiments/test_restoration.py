@@ -394,6 +394,10 @@ def test_the_blur_comes_from_the_manifest_or_the_user(
     again = json.loads(capsys.readouterr().out)["data"]
     assert again["blur"] == "linear"
     assert again["sha256"] == said["sha256"]
+    (data.parent / "manifest.json").write_text("[]", encoding="utf-8")
+    assert main([*folders, "--output", str(tmp_path / "third")]) == 1
+    assert "is not a manifest of deblur.prepare" in capsys.readouterr().err
+    assert not (tmp_path / "third").exists()  # found before the first picture was scored
 
 
 def test_the_data_hash_changes_with_one_file(data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
