@@ -19,6 +19,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 import struct
 import threading
 import warnings
@@ -33,7 +34,7 @@ from deblur.errors import DeblurError
 from deblur.runs import make_folder, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -63,6 +64,8 @@ _PNG_TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
 _SAYS_ORIENTATION = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0", b"exif\0")  # what such a text begins with
 _TIFF_HEADS = {b"II*\0", b"MM\0*"}
 _NO_WHITE = "samples of 32 bits, with a sign or in floating point have no agreed white; save it with 8 or 16 bits"
+# The folders of blurred and of sharp pictures in pairs, as GoPro and REDS have them too: blur_gamma, train_sharp.
+_SIDE = re.compile(r"((?:train|val|test)_)?(blur|sharp)(?:_(?:gamma|bicubic|jpeg|comp))?")
 # Pillow also logs what it dislikes in a file; without a handler Python would print that on stderr.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
@@ -329,6 +332,51 @@ def match_pictures(a: Path, b: Path) -> list[tuple[str, Path, Path]]:
                 " match by relative path without suffix"
             )
     return [(key, pictures_a[key], pictures_b[key]) for key in sorted(pictures_a)]
+
+
+class Sides(NamedTuple):
+    """The folders, beside each other, of blurred and of sharp pictures in pairs."""
+
+    blurred: Path
+    sharp: Path
+
+
+def pairs_among(folder: Path, files: Iterable[Path]) -> list[Sides]:
+    """The sides of pairs, in ``folder`` or below it, in whose blurred one some of its ``files`` lie.
+
+    Whoever takes all pictures of a folder for sharp ones would take these as well. Those in a ``train`` come first.
+    """
+    places = {
+        (parts[:at], part, match[1])
+        for parts in {file.parent.relative_to(folder).parts for file in files}
+        for at, part in enumerate(parts)
+        if (match := _SIDE.fullmatch(part)) and match[2] == "blur"
+    }
+    found = []
+    for above, blurred, prefix in sorted(places, key=lambda place: ("train" not in place[0], place[:2])):
+        place = folder.joinpath(*above)
+        for side in sorted(place.iterdir()):
+            match = _SIDE.fullmatch(side.name)
+            if match and (match[1], match[2]) == (prefix, "sharp") and side.is_dir():
+                found.append(Sides(place / blurred, side))
+                break
+    return found
+
+
+def refuse_pairs(folder: Path, files: Iterable[Path]) -> None:
+    """Refuse ``files`` below a folder of ``--sharp`` that are to be blurred, where some are blurred already.
+
+    Raises:
+        DeblurError: they are by where they lie, beside sharp ones.
+    """
+    pairs = pairs_among(folder, files)
+    if pairs:
+        blurred, sharp = pairs[0]
+        raise DeblurError(
+            f"--sharp {folder}: {blurred.parent} holds {blurred.name}/ beside {sharp.name}/, and what is blurred is "
+            f"not to be blurred again and taken for sharp; give --sharp {sharp}, or score its own blur by --blurred "
+            f"{blurred}"
+        )
 
 
 def pictures_by_key(folder: Path) -> dict[str, Path]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 # Numbers at a name's end, each behind a sign, with what says that they count frames or places: -000047_s001, _448x704.
 _COUNTERS = re.compile(r"([\W_]+(?:[a-z]|frame|crop|patch|tile)?[0-9]+(?:x[0-9]+)?)+$", re.IGNORECASE)
 _COUNTER = re.compile(r"[0-9]+$")
 # What only says that pictures are counted, as cameras and programs name them.
-_NO_PLACE = re.compile(
-    r"(?:[a-z]|frame|crop|patch|tile|image|img|picture|pic|photo|dsc[a-z]?)?[\W_]*[0-9]*", re.IGNORECASE
-)
+_NO_PLACE_WORD = r"(?:[a-z]|frame|crop|patch|tile|image|img|picture|pic|photo|dsc[a-z]?)"
+_NO_PLACE = re.compile(rf"{_NO_PLACE_WORD}?[\W_]*[0-9]*", re.IGNORECASE)
+# What tells no scenes apart even within one set: words as above, and the year that names of PASCAL VOC begin with.
+_NO_SCENE = re.compile(rf"{_NO_PLACE_WORD}?|(?:19|20)[0-9]{{2}}", re.IGNORECASE)
 
 
 def scene_of(key: str) -> str:
@@ -37,6 +40,40 @@ def scene_of(key: str) -> str:
 def names_a_scene(scene: str) -> bool:
     """Whether a scene's name says more than that its pictures are counted, as ``000012``, ``IMG`` and ``frame`` do."""
     return _NO_PLACE.fullmatch(scene) is None
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """What a set of pictures consists of where one asks how far its figures hang on which pictures are in it.
+
+    Attributes:
+        of: the unit of each picture by its key, in the order given: its scene, or the key itself.
+    """
+
+    of: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """``scene`` where some unit has several pictures, else ``picture``."""
+        return "picture" if len(self) == len(self.of) else "scene"
+
+    def __len__(self) -> int:
+        """How many units there are."""
+        return len(set(self.of.values()))
+
+
+def units_of(keys: Iterable[str]) -> Units:
+    """The units of a set of pictures: their scenes where names tell at least two apart, else every picture by itself.
+
+    Within one set a scene may be a number (``000_00000012`` of REDS is of ``000``), which between sets says nothing
+    (`names_a_scene`). A folder that all pictures lie in tells none.
+    """
+    parts = {key: key.split("/") for key in keys}
+    levels = zip(*(folders for *folders, _ in parts.values()), strict=False)
+    shared = len(list(itertools.takewhile(lambda names: len(set(names)) == 1, levels)))
+    scenes = {key: scene_of("/".join(own[shared:])) for key, own in parts.items()}
+    units = {key: key if _NO_SCENE.fullmatch(scene) else scene for key, scene in scenes.items()}
+    return Units(units if 1 < len(set(units.values())) < len(units) else {key: key for key in units})
 
 
 def by_numbers(name: str) -> list[tuple[str, int]]:

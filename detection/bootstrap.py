@@ -1,9 +1,10 @@
-"""How sure an AP is, and a difference of two: the paired bootstrap over pictures.
+"""How sure an AP is, and a difference of two: the paired bootstrap over pictures, or over scenes of them.
 
 Pictures are drawn with replacement, the same draw for every arm, and AP is computed anew from the matches that
 pycocotools found once (a picture's matches do not depend on the other pictures). A picture drawn twice counts as two
 pictures, a class without truth in a draw is left out of that draw's mean: each draw is what pycocotools would say of
-the drawn set. The picture, not the box, is what is drawn, since the boxes of one picture go together.
+the drawn set. The picture, not the box, is what is drawn, since the boxes of one picture go together; and so do the
+pictures of one scene, neighbouring frames of a video above all, which are drawn together where the caller tells them.
 
 AP of few pictures lies above that of many, and AP of draws above that of their pictures by as much again: a picture
 drawn twice has a second hit right behind its first, and a rare class is drawn or not. So the interval of an AP is the
@@ -27,16 +28,16 @@ import numpy as np
 from detection.matching import ClassMatches, match_classes, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from detection.annotations.records import GroundTruth
     from detection.types import Detections
 
-FEWEST_PICTURES = 6
-"""That an interval of 95 % needs: of fewer not even differences of one sign all through tell that much, and of one all
-draws are the same."""
+FEWEST_UNITS = 6
+"""Pictures, or scenes where these are drawn, that an interval of 95 % needs: of fewer not even differences of one sign
+all through tell that much, and of one all draws are the same."""
 _THREADS = 8  # each holds some hundred megabytes
 _CELLS = 2**21  # of one array of hits, pictures and draws: more draws than that are looked at in several parts
 _RANKS = 64  # hits at the least that boxes are added up to in one go
@@ -84,21 +85,21 @@ class ArmDraws:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BootstrapResult:
-    """Draws of every arm over the same resampled pictures; figures of fewer than `FEWEST_PICTURES` have no interval.
+    """Draws of every arm over the same resampled pictures; figures of fewer than `FEWEST_UNITS` have no interval.
 
     Attributes:
         arms: By name.
         confidence: Of every interval, for example .95.
         resamples: Draws.
         seed: Of the draws.
-        n_pictures: Pictures in each draw.
+        n_units: Of which each draw is made: pictures, or scenes.
     """
 
     arms: Mapping[str, ArmDraws]
     confidence: float
     resamples: int
     seed: int
-    n_pictures: int
+    n_units: int
 
     def ap(self, arm: str) -> Interval:
         """AP of an arm."""
@@ -130,8 +131,8 @@ class BootstrapResult:
         return interval(value, self._enough(draws), self.confidence)
 
     def _enough(self, draws: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The draws; none of too few pictures."""
-        return draws if self.n_pictures >= FEWEST_PICTURES else draws[:0]
+        """The draws; none of too few units."""
+        return draws if self.n_units >= FEWEST_UNITS else draws[:0]
 
 
 def recovered_fraction(sharp: float | None, blurred: float | None, deblurred: float | None) -> float | None:
@@ -191,27 +192,32 @@ def paired_bootstrap(
     confidence: float = 0.95,
     classes: Collection[str] | None = None,
     picture_keys: Collection[str] | None = None,
+    units: Mapping[str, str] | None = None,
 ) -> BootstrapResult:
-    """Draw pictures with replacement and score every arm on each draw.
+    """Draw pictures with replacement, or whole scenes of them, and score every arm on each draw.
 
     Args:
         truth: As for `detection.scoring.score`.
         arms: Name to predictions, as for `detection.scoring.score`.
         resamples: Draws, at least 1.
-        seed: The draws depend on it and on the number of pictures alone.
+        seed: The draws depend on it and on the number of units alone.
         confidence: Of the intervals, between 0 and 1.
         classes: As for `detection.scoring.score`.
         picture_keys: As for `detection.scoring.score`.
+        units: Stem to what is drawn with it, such as its scene: a draw has as many units as there are, each with all
+            its pictures. None draws every picture by itself.
 
     Raises:
         DetectionError: as `detection.scoring.score`.
     """
     if resamples < 1 or not 0 < confidence < 1:
         raise ValueError(f"resamples {resamples} is at least 1, confidence {confidence} between 0 and 1")
-    n_pictures = len(truth.pictures if picture_keys is None else set(picture_keys))
-    copies = draw_copies(n_pictures, resamples, seed) if n_pictures else np.zeros((0, resamples))
+    chosen = (truth if picture_keys is None else truth.subset(picture_keys)).pictures
+    stems = [picture.stem for picture in sorted(chosen, key=lambda picture: picture.image_id)]  # as matches have them
+    unit_of, n_units = number_units([stem if units is None else units[stem] for stem in stems])
+    copies = draw_copies(n_units, resamples, seed)[unit_of] if n_units else np.zeros((0, resamples))
     # The first column is the set as it is, so that the figure and its draws come out of the same lines.
-    columns = np.concatenate([np.ones((n_pictures, 1)), copies], axis=1)
+    columns = np.concatenate([np.ones((len(stems), 1)), copies], axis=1)
 
     one_at_a_time = Lock()
 
@@ -225,13 +231,22 @@ def paired_bootstrap(
     # Most of the time goes into numpy, which lets other threads run meanwhile.
     with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
         draws = dict(zip(arms, pool.map(drawn, arms.values()), strict=True))
-    return BootstrapResult(draws, confidence, resamples, seed, n_pictures)
+    return BootstrapResult(draws, confidence, resamples, seed, n_units)
 
 
-def draw_copies(n_pictures: int, resamples: int, seed: int) -> NDArray[np.float64]:
-    """(n_pictures, resamples): how often each picture is in each draw of ``n_pictures`` with replacement."""
+def number_units(units: Sequence[str]) -> tuple[NDArray[np.intp], int]:
+    """The number of each picture's unit, (P,), from 0 in the order in which they first come, and how many there are.
+
+    Where every picture is a unit of its own, unit i is picture i.
+    """
+    numbers = {unit: number for number, unit in enumerate(dict.fromkeys(units))}
+    return np.array([numbers[unit] for unit in units], np.intp), len(numbers)
+
+
+def draw_copies(n_units: int, resamples: int, seed: int) -> NDArray[np.float64]:
+    """(n_units, resamples): how often each unit is in each draw of ``n_units`` with replacement."""
     generator = np.random.default_rng(seed)
-    return generator.multinomial(n_pictures, np.full(n_pictures, 1 / n_pictures), size=resamples).T.astype(np.float64)
+    return generator.multinomial(n_units, np.full(n_units, 1 / n_units), size=resamples).T.astype(np.float64)
 
 
 def average_precision(

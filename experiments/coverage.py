@@ -7,6 +7,7 @@ known. Sets of them are drawn, every set gets intervals as if nothing else were 
 the true figure: of 95 % intervals 95 % should. Sets are drawn in two ways, since each is wrong in its own: with
 replacement a set has pictures twice, which real sets have not; without, sets differ less than sets of that size from a
 larger world, by sqrt(1 - size / pictures), and intervals look better than they are. docs/scoring.md says what came out.
+Where names tell scenes, the run's intervals draw these whole, and so do the sets here: ``--size`` counts scenes then.
 """
 
 from __future__ import annotations
@@ -78,7 +79,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--detector", metavar="NAME", help="of the run (default: its first)")
     parser.add_argument("--blur", metavar="NAME", help="of the run (default: its first)")
     parser.add_argument("--deblurrer", metavar="NAME", help="of the run (default: its first)")
-    parser.add_argument("--size", type=positive_int, default=100, metavar="N", help="pictures of a set (default: 100)")
+    parser.add_argument(
+        "--size",
+        type=positive_int,
+        default=100,
+        metavar="N",
+        help="of a set: pictures, or scenes where names tell them (default: 100)",
+    )
     parser.add_argument("--sets", type=positive_int, default=200, metavar="N", help="sets to draw (default: 200)")
     parser.add_argument(
         "--resamples", type=positive_int, default=400, metavar="N", help="draws of each set (default: 400)"
@@ -100,9 +107,11 @@ def _cover(arguments: argparse.Namespace) -> int:
     from deblur.runs import make_room, write_atomically
     from experiments.gain.narrator import Narrator
 
-    matches, n_pictures = _matches(arguments)
-    if arguments.size > n_pictures:
-        raise DeblurError(f"--size {arguments.size}: the run has {n_pictures} pictures, and a set has no more")
+    matches, unit_of = _matches(arguments)
+    n_units = int(unit_of.max()) + 1
+    if arguments.size > n_units:
+        what = "pictures" if n_units == len(unit_of) else "scenes, of which its intervals are"
+        raise DeblurError(f"--size {arguments.size}: the run has {n_units} {what}, and a set has no more")
     if arguments.output:
         make_room(arguments.output)  # before the work, not after it
     narrator = Narrator()
@@ -111,7 +120,7 @@ def _cover(arguments: argparse.Namespace) -> int:
             row
             for drawn in DESIGNS
             for row in coverage(
-                matches, n_pictures, arguments.size, drawn, arguments.sets, arguments.resamples, arguments.seed, done
+                matches, unit_of, arguments.size, drawn, arguments.sets, arguments.resamples, arguments.seed, done
             )
         ]
     counted = {(row.figure, row.drawn) for row in rows}
@@ -127,8 +136,10 @@ def _cover(arguments: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _matches(arguments: argparse.Namespace) -> tuple[Matches, int]:
-    """What each arm's boxes hit, and the number of pictures."""
+def _matches(arguments: argparse.Namespace) -> tuple[Matches, NDArray[np.intp]]:
+    """What each arm's boxes hit, and the number of each picture's unit (`detection.bootstrap.number_units`)."""
+    from deblur.scenes import units_of
+    from detection.bootstrap import number_units
     from detection.matching import match_classes, prepare
     from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm, fused_names
     from experiments.rescore import read_run
@@ -155,18 +166,17 @@ def _matches(arguments: argparse.Namespace) -> tuple[Matches, int]:
             f"{', '.join(':'.join(filter(None, key)) for key in found) or 'no such detector'}"
         )
     truth = saved.truths.by_detector[detector]
-    matches = {
-        arm: list(match_classes(prepare(truth, found[key], classes=saved.settings.classes)))
-        for arm, key in keys.items()
-    }
+    jobs = {arm: prepare(truth, found[key], classes=saved.settings.classes) for arm, key in keys.items()}
+    matches = {arm: list(match_classes(job)) for arm, job in jobs.items()}
     if not any(each.positives.any() for each in matches["sharp"]):
         raise DeblurError(f"{arguments.run} has no object of the classes that were scored: no figure is defined")
-    return matches, len(truth.pictures)
+    unit = units_of(truth.stems).of
+    return matches, number_units([unit[picture.stem] for picture in jobs["sharp"].pictures])[0]
 
 
 def coverage(
     matches: Matches,
-    n_pictures: int,
+    unit_of: NDArray[np.intp],
     size: int,
     drawn: str,
     sets: int,
@@ -178,8 +188,8 @@ def coverage(
 
     Args:
         matches: of every arm: ``sharp``, ``blurred``, ``deblurred``, and ``fused`` with ``control`` or without.
-        n_pictures: all the pictures there are.
-        size: pictures of a set.
+        unit_of: (P,) the number of the unit that each of the pictures there are is drawn with, from 0.
+        size: units of a set.
         drawn: one of `DESIGNS`.
         sets: how many to draw.
         resamples: draws of each.
@@ -190,19 +200,21 @@ def coverage(
 
     generator = np.random.default_rng(seed)
     figures = _figures(matches)
-    everything = _aps(matches, np.ones((n_pictures, 1)))
+    n_units = int(unit_of.max()) + 1
+    everything = _aps(matches, np.ones((len(unit_of), 1)))
     every = {name: float(figure(everything)[0]) for name, figure in figures.items()}
     true = {name: value for name, value in every.items() if not np.isnan(value)}
     values: dict[str, list[float]] = {name: [] for name in true}
     draws: dict[str, list[NDArray[np.float64]]] = {name: [] for name in true}
     for _ in range(sets):
         if drawn == "with replacement":
-            copies = generator.multinomial(size, np.full(n_pictures, 1 / n_pictures))
+            copies = generator.multinomial(size, np.full(n_units, 1 / n_units))
         else:
-            copies = np.zeros(n_pictures, int)
-            copies[generator.choice(n_pictures, size, replace=False)] = 1
+            copies = np.zeros(n_units, int)
+            copies[generator.choice(n_units, size, replace=False)] = 1
         redrawn = generator.multinomial(size, copies / size, size=resamples).T
-        aps = _aps(_those_of(matches, copies > 0), np.column_stack([copies, redrawn]).astype(np.float64))
+        columns = np.column_stack([copies, redrawn]).astype(np.float64)[unit_of]
+        aps = _aps(_those_of(matches, copies[unit_of] > 0), columns)
         for name in true:
             value, *others = figures[name](aps)
             values[name].append(float(value))

@@ -85,6 +85,11 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         metavar="SPEC",
         help="or blur the sharp ones: kind:length, such as shake:16 (docs/blur.md); several are severities of one run",
     )
+    data.add_argument(
+        "--data-blur",
+        metavar="WORD",
+        help="which blur --blurred is, for the result (default: the data set's manifest)",
+    )
     data.add_argument("--classes", nargs="+", action=Collect, metavar="NAME", help="score these classes only")
     data.add_argument("--limit", type=positive_int, metavar="N", help="first N pictures only; the result says so")
 
@@ -151,6 +156,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if (arguments.blurred is None) == (not arguments.blur):
         parser.error("give either --blurred DIR or --blur SPEC")
     check_recorded_options(parser, arguments)
+    if arguments.data_blur and arguments.blur:
+        parser.error("--data-blur says which blur --blurred DIR is; --blur SPEC says it itself")
     if arguments.blur and arguments.sharp is None:
         parser.error("--blur needs --sharp DIR to make blurred pictures from")
     return run(lambda: _measure(arguments), expected=(DeblurError, DetectionError))
@@ -209,6 +216,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         image_size=arguments.imgsz,
         fuse=arguments.fuse,
         motions=motions_of(arguments),
+        data_blur=arguments.data_blur,
     )
 
 

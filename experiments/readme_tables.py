@@ -16,7 +16,7 @@ from deblur.cli import parse_args, run
 from deblur.errors import DeblurError
 from deblur.exposure.paths import GYROSCOPE
 from deblur.scenes import by_numbers
-from experiments.gain.printed_table import number, with_interval
+from experiments.gain.printed_table import named_data, number, of_scenes, with_interval
 from experiments.release import detection_scores
 
 if TYPE_CHECKING:
@@ -157,6 +157,7 @@ def _gain_table(folder: Path, content: GainRun) -> list[str]:
     """What each deblurrer recovers, also of a detector that looks twice, and what sharp pictures lose."""
     data = content.data
     pictures = f"{data['n_pictures']} pictures" + ("" if data["limit"] is None else f" of {data['n_annotated']}")
+    pictures += of_scenes(content.protocol.get("bootstrap", {})) + named_data(data)
     lines: list[str] = []
     for told, what in ((False, ""), (True, " the camera's path told with a sensor's errors,")):
         names = [record.name for record in content.deblurrers if (GYROSCOPE in record.name) == told]
@@ -214,11 +215,12 @@ def _restoration_table(folder: Path, content: dict[str, Any]) -> list[str]:
     from experiments.gain.files import decoded
 
     count, blur, rows = decoded(folder / "metrics.json", lambda: _means(content))
-    what = f"{count} pictures" + (f" blurred by {blur}" if blur else "")
+    found, made = _differences(folder / "per_image.csv")
+    what = f"{count} pictures{of_scenes(made)}" + (f" blurred by {blur}" if blur else "")
     lines = [f"**PSNR and SSIM** of {what} ({_link(folder.name)})", ""]
     methods = list(rows)[1:]
     gained: dict[str, list[str]] = {}
-    for each in _differences(folder / "per_image.csv"):
+    for each in found:
         gained.setdefault(each["method"], []).append(with_interval(each["mean"], each["low"], each["high"], 2))
     over = ["over blurred (dB) [95 %]", *(f"over {first} (dB) [95 %]" for first in methods[:1])][: len(methods)]
     lines += _header("pictures", "PSNR (dB)", "SSIM", *over)
@@ -235,12 +237,12 @@ def _means(content: dict[str, Any]) -> tuple[int, str | None, dict[str, tuple[st
     return content["n"], content["data"]["blur"], means
 
 
-def _differences(per_image: Path) -> list[dict[str, Any]]:
-    """What each method gains, from the pictures' own rows: older runs have no differences in their metrics."""
+def _differences(per_image: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """What each method gains and how intervals are made, from the pictures' rows: older runs' metrics have neither."""
     import pandas as pd
 
     from experiments.gain.files import decoded
-    from experiments.restoring.differences import differences
+    from experiments.restoring.differences import differences, differences_protocol
 
     try:
         # A picture may be called 01, or null.
@@ -250,7 +252,7 @@ def _differences(per_image: Path) -> list[dict[str, Any]]:
         raise DeblurError(f"cannot read {per_image}: {error.strerror}") from error
     except ValueError as error:  # pandas's own are among them
         raise DeblurError(f"{per_image} is no table: {' '.join(str(error).split())}") from error
-    return decoded(per_image, lambda: differences(rows))
+    return decoded(per_image, lambda: (differences(rows), differences_protocol(rows["picture"].unique())))
 
 
 def _link(name: str) -> str:

@@ -187,13 +187,21 @@ def _restoration_rows(folder: Path, of: _Released) -> list[dict[str, Any]]:
 
 
 def restoration_scores(folder: Path, name: str) -> dict[str, Any]:
-    """What one restoration run says of the network ``name``, the input's scores beside it."""
+    """What one restoration run says of the network ``name``, the input's scores beside it, and what was scored how."""
     metrics = read_restoration(folder)
     if name not in metrics["methods"]:
         raise DeblurError(f"{folder}/metrics.json has no method {name}: it scores {', '.join(metrics['methods'])}")
     method = metrics["methods"][name]
     figures = {key: method[key] for key in ("psnr", "psnr_float", "ssim")}
-    return {"run": folder.name, "n": metrics["n"], "input": metrics["input"], **figures}
+    data, alignment = metrics.get("data", {}), metrics.get("protocol", {}).get("alignment")
+    scored = {
+        "n": metrics["n"],
+        "limit": metrics.get("limit"),
+        "data_set": data.get("data_set"),
+        "blur": data.get("blur"),
+        "aligned": None if alignment is None else alignment != "none",
+    }
+    return {"run": folder.name, **scored, "input": metrics["input"], **figures}
 
 
 def _detection_rows(folder: Path, of: _Released) -> list[dict[str, Any]]:
@@ -225,6 +233,9 @@ def detection_scores(folder: Path, content: GainRun, name: str) -> list[dict[str
     if name not in known:
         raise DeblurError(f"{folder}/metrics.json has no deblurrer {name}: it has {', '.join(known) or 'none'}")
 
+    data_set, data_blur = content.data.get("data_set"), content.data.get("blur")
+    named = {"data_set": data_set, "data_blur": data_blur} if data_set or data_blur else {}
+
     def row(result: Result) -> dict[str, Any]:
         recovered, harm = result.recovered[name], result.harm[name]
         twice = (result.recovered_looking_twice or {}).get(name)
@@ -233,6 +244,7 @@ def detection_scores(folder: Path, content: GainRun, name: str) -> list[dict[str
             "run": folder.name,
             "detector": result.detector,
             "blur": result.blur,
+            **named,
             "ap_sharp": result.arms[SHARP].ap if SHARP in result.arms else None,
             "ap_blurred": result.arms[BLURRED].ap,
             "ap_deblurred": result.arms[deblurred_arm(name)].ap,

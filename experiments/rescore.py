@@ -166,7 +166,7 @@ def rescore(folder: Path, annotations: Path | None, narrator: Narrator, resample
         for scored in scores
         for result in scored.results
     ]
-    gain = dataclasses.replace(old, protocol=old.protocol | scoring_protocol(settings), results=results)
+    gain = dataclasses.replace(old, protocol=old.protocol | scoring_protocol(settings, truths.stems), results=results)
     write_per_image(folder, (row for scored in scores for row in scored.rows))
     write_curves(folder, (curve for scored in scores for curve in scored.curves))
     if resamples is not None:

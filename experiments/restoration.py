@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from deblur.blur import BlurSpec
+    from experiments.gain.inputs import Prepared
     from experiments.gain.narrator import Narrator
     from experiments.gain.recorded_paths import PathOf
     from experiments.restoring.methods import Method
@@ -147,8 +148,9 @@ def _score(args: argparse.Namespace) -> int:
     from deblur.blur import parse_blur
     from deblur.blur.motion import check_kernels
     from deblur.devices import resolve_device
-    from deblur.pictures import match_pictures
+    from deblur.pictures import match_pictures, refuse_pairs
     from deblur.runs import describe_environment, to_utf8, write_environment, write_json
+    from experiments.gain.inputs import Prepared, from_manifest
     from experiments.gain.narrator import Narrator
     from experiments.restoring.differences import differences
     from experiments.restoring.methods import load_methods
@@ -160,12 +162,18 @@ def _score(args: argparse.Namespace) -> int:
     if spec:
         check_kernels(spec)
     every_pair = match_pictures(args.sharp if spec else args.blurred, args.sharp)
+    if spec:
+        refuse_pairs(args.sharp, [sharp for _, _, sharp in every_pair])
     pairs = every_pair[: args.limit]
-    path_of = _paths(args, spec, {key: blurred for key, blurred, _ in pairs})
-    methods = load_methods(args.deblurrer, args.restored, args.sharp, args.device, path_of)
+    blurred = {key: file for key, file, _ in pairs}
+    path_of = _paths(args, spec, blurred)
+    methods = load_methods(args.deblurrer, args.restored, list(blurred), args.device, path_of)
     if any(method.name == INPUT for method in methods):
         raise DeblurError(f"{INPUT!r} is what results call the blurred pictures: call a network otherwise by NAME=FILE")
     _check_sizes(pairs, methods)
+    prepared = Prepared(None, args.data_blur or args.blur)
+    if args.blurred:
+        prepared = from_manifest(args.blurred, args.data_blur)
     folder = open_resumable(args, "restoration", "-".join(method.name for method in methods)[:80] or INPUT)
     environment = describe_environment(device, args.seed)
     write_environment(folder, environment)
@@ -176,7 +184,7 @@ def _score(args: argparse.Namespace) -> int:
     scores, examples, digest = score_pairs(args, pairs, methods, INPUT, folder, narrator)
     rows = _rows(pairs, scores)
     rows.to_csv(folder / "per_image.csv", index=False, errors="backslashreplace")
-    metrics = _metrics(args, len(every_pair), pairs, methods, scores, digest)
+    metrics = _metrics(args, len(every_pair), pairs, methods, scores, prepared, digest)
     metrics["differences"] = {score: differences(rows, score) for score in ("psnr", "ssim")}
     metrics |= {key: environment[key] for key in ("device", "device_name", "threads")} | {"run": str(folder)}
     write_json(folder / "metrics.json", metrics)
@@ -222,13 +230,14 @@ def _metrics(
     pairs: Pairs,
     methods: Sequence[Method],
     scores: dict[str, list[PictureScore]],
+    prepared: Prepared,
     digest: str,
 ) -> dict[str, Any]:
     from experiments.gain.restoration import pictures_with
+    from experiments.restoring.differences import differences_protocol
     from experiments.restoring.scores import ALIGNED_PROTOCOL, PROTOCOL, summarize
 
     summaries = summarize(scores, INPUT)
-    data_set, manifest_blur = _from_manifest(args.blurred) if args.blurred else (None, args.blur)
     untimed = {key: value for key, value in summaries[INPUT].items() if key not in {"psnr_float", "ms_per_picture"}}
     return {
         "task": "restoration",
@@ -239,30 +248,17 @@ def _metrics(
         "n_exact": {name: summary["n_exact"] for name, summary in summaries.items()},
         "input": untimed,
         "methods": {method.name: summaries[method.name] | method.describe() for method in methods},
-        "protocol": PROTOCOL | (ALIGNED_PROTOCOL if args.align else {}),
+        "protocol": PROTOCOL
+        | (ALIGNED_PROTOCOL if args.align else {})
+        | {"differences": differences_protocol(key for key, _, _ in pairs)},
         "data": {
             "blurred": str(args.blurred) if args.blurred else None,
             "sharp": str(args.sharp),
-            "data_set": data_set,
-            "blur": args.data_blur or manifest_blur,
+            "data_set": prepared.data_set,
+            "blur": prepared.blur,
             "sha256": digest,
         },
     }
-
-
-def _from_manifest(blurred: Path) -> tuple[str | None, str | None]:
-    """Data set and blur from the manifest that ``deblur.prepare`` wrote above the folder, where there is one."""
-    for folder in blurred.resolve().parents[:2]:
-        path = folder / "manifest.json"
-        if path.is_file():
-            try:
-                content = json.loads(path.read_text(encoding="utf-8"))
-                return content["data_set"], content["blur"]
-            except (ValueError, KeyError, TypeError):
-                raise DeblurError(
-                    f"{path} is not a manifest of deblur.prepare; move it, or name the blur by --data-blur elsewhere"
-                ) from None
-    return None, None
 
 
 def _rows(pairs: Pairs, scores: dict[str, list[PictureScore]]) -> pd.DataFrame:
@@ -283,6 +279,8 @@ def _rows(pairs: Pairs, scores: dict[str, list[PictureScore]]) -> pd.DataFrame:
 
 
 def _table(metrics: dict[str, Any]) -> str:
+    from experiments.gain.printed_table import of_scenes
+
     def cell(value: float | None, form: str) -> str:
         return "-" if value is None else format(value, form)
 
@@ -291,7 +289,7 @@ def _table(metrics: dict[str, Any]) -> str:
     left_out = f"; PSNR over the {metrics['n_psnr']} that no row has exactly" if fewer else ""
     width = max([20, *map(len, metrics["methods"])])
     lines = [
-        f"{metrics['n']} pictures{limited}{left_out}",
+        f"{metrics['n']} pictures{of_scenes(metrics['protocol']['differences'])}{limited}{left_out}",
         f"{'':{width}} {'PSNR':>8} {'gain':>8} {'float':>8} {'SSIM':>8} {'gain':>8} {'ms':>9}",
     ]
     for name, row in ((INPUT, metrics["input"]), *metrics["methods"].items()):

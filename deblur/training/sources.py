@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import re
 import sys
 import threading
 from collections import Counter, OrderedDict
@@ -22,7 +21,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from deblur.errors import DeblurError
-from deblur.pictures import list_pictures, match_pictures, picture_size, read_picture, scale_down, scaled_size
+from deblur.pictures import (
+    list_pictures,
+    match_pictures,
+    pairs_among,
+    picture_size,
+    read_picture,
+    scale_down,
+    scaled_size,
+)
 from deblur.prepare.data_sets import SPLITS
 from deblur.prepare.placing import MANIFEST
 from deblur.scenes import by_numbers, names_a_scene, scene_of
@@ -33,8 +40,6 @@ if TYPE_CHECKING:
 Kind = Literal["sharp", "pairs", "frames"]
 FEWEST_FRAMES = 5
 """Of a part of a video that is worth averaging."""
-# The folders of blurred and of sharp pictures in pairs, as GoPro and REDS have them too: blur_gamma, train_sharp.
-_SIDE = re.compile(r"((?:train|val|test)_)?(blur|sharp)(?:_(?:gamma|bicubic|jpeg|comp))?")
 _CHECKS_WHOLE = (
     "; only headers were read so far: python -m deblur.prepare sharp (or pairs) DIR DEST reads every file whole and "
     "lists all that are broken"
@@ -112,7 +117,8 @@ def list_sharp(folder: Path, option: str = "--sharp") -> list[Path]:
     """
     files = list_pictures(folder)
     refuse_blurred(folder, files, option, "--val-pairs" if option == "--val-sharp" else "--pairs")
-    sharp = {parts[:at] for parts in _places(folder, files) for at, part in enumerate(parts) if part == "sharp"}
+    places = {file.parent.relative_to(folder).parts for file in files}
+    sharp = {parts[:at] for parts in places for at, part in enumerate(parts) if part == "sharp"}
     splits = [parts for parts in sorted(sharp) if parts and parts[-1] in SPLITS]
     for above in sorted({parts[:-1] for parts in splits}):
         place, found = folder.joinpath(*above), [split for split in SPLITS if (*above, split) in splits]
@@ -137,26 +143,16 @@ def refuse_blurred(folder: Path, files: Iterable[Path], option: str, pairs: str 
     Raises:
         DeblurError: somewhere blurred ones lie in a folder beside that of sharp ones; says what to give.
     """
-    sides: dict[tuple[tuple[str, ...], str], dict[str, str]] = {}
-    for parts in sorted(_places(folder, files)):
-        for at, part in enumerate(parts):
-            if match := _SIDE.fullmatch(part):
-                sides.setdefault((parts[:at], match[1] or ""), {}).setdefault(match[2], part)
-    both = sorted((at for at, names in sides.items() if len(names) > 1), key=lambda at: ("train" not in at[0], at))
-    if not both:
+    among = pairs_among(folder, files)
+    if not among:
         return
-    place, names = folder.joinpath(*both[0][0]), sides[both[0]]
-    more = f" (and {len(both) - 1} more)" if len(both) > 1 else ""
-    as_pairs = f", or as pairs: {pairs} {place}" if pairs and names == {side: side for side in names} else ""
+    (blurred, sharp), place = among[0], among[0].sharp.parent
+    more = f" (and {len(among) - 1} more)" if len(among) > 1 else ""
+    as_pairs = f", or as pairs: {pairs} {place}" if pairs and (blurred.name, sharp.name) == ("blur", "sharp") else ""
     raise DeblurError(
-        f"{option} {folder}: {place}{more} holds {names['blur']}/ beside {names['sharp']}/, and what is blurred is not "
-        f"to be taken for sharp; give {place / names['sharp']}{as_pairs}"
+        f"{option} {folder}: {place}{more} holds {blurred.name}/ beside {sharp.name}/, and what is blurred is not to "
+        f"be taken for sharp; give {sharp}{as_pairs}"
     )
-
-
-def _places(folder: Path, files: Iterable[Path]) -> set[tuple[str, ...]]:
-    """The folders that the files lie in, by their names below ``folder``."""
-    return {file.parent.relative_to(folder).parts for file in files}
 
 
 def _refuse_whole_set(folder: Path, option: str) -> None:

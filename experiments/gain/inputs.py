@@ -1,14 +1,18 @@
-"""Which pictures are measured: the annotated ones, each with its file in every folder, and nothing by position."""
+"""Which pictures are measured: the annotated ones, each with its file in every folder, and nothing by position.
+
+And what is known of a folder of them: the data set and blur that its manifest names.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from deblur.errors import DeblurError
 from deblur.pictures import picture_size, pictures_by_key
+from deblur.prepare.placing import MANIFEST
 from deblur.runs import printable
 from detection.truth import GroundTruth, read_truth
 
@@ -100,6 +104,36 @@ def match_folder(folder: Path, truths: Truths) -> tuple[dict[str, Path], int]:
             f"{missing[0]!r}: add them, or give the annotations of the pictures that are there"
         )
     return {stem: files[keys[stem]] for stem in truths.stems}, len(files) - len(keys)
+
+
+class Prepared(NamedTuple):
+    """What blurred pictures are, where anybody says it: GoPro's come with a linear blur or one of gamma 2.2."""
+
+    data_set: str | None
+    blur: str | None
+
+
+def from_manifest(blurred: Path, named: str | None) -> Prepared:
+    """Data set and blur by the manifest that ``deblur.prepare`` wrote above the folder, where there is one.
+
+    Args:
+        blurred: folder of blurred pictures.
+        named: what the user calls the blur, which the manifest does not overrule.
+
+    Raises:
+        DeblurError: there is a file of the manifest's name, and it is none.
+    """
+    for folder in blurred.resolve().parents[:2]:
+        path = folder / MANIFEST
+        if path.is_file():
+            try:
+                content = json.loads(path.read_text(encoding="utf-8"))
+                return Prepared(content["data_set"], named or content["blur"])
+            except (ValueError, KeyError, TypeError):
+                raise DeblurError(
+                    f"{path} is not a manifest of deblur.prepare; move it, or name the blur by --data-blur elsewhere"
+                ) from None
+    return Prepared(None, named)
 
 
 def check_sizes(folders: Iterable[Mapping[str, Path]], sizes: Mapping[str, tuple[int, int]]) -> None:

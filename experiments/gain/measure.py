@@ -94,7 +94,7 @@ def measure(plan: Plan, run: Path, narrator: Narrator, processes: Processes | No
 
         scores = [scored(loaded) for loaded in detectors]
     gain = GainRun(
-        protocol=protocol_of(settings, detectors),
+        protocol=protocol_of(settings, detectors, truths.stems),
         data=_data(plan, arms, {blur.name: blur.sha256 for blur in blurs}),
         detectors=[_detector_record(loaded.detector, truths) for loaded in detectors],
         deblurrers=_deblurrer_records(plan, arms),
@@ -138,6 +138,8 @@ def _data(plan: Plan, arms: Arms, blurred: Mapping[str, str]) -> dict[str, Any]:
         "annotations": {"path": str(settings.annotations), "sha256": truths.sha256},
         "sharp": None if settings.sharp is None else {"path": str(settings.sharp), "sha256": sharp},
         "blurred": dict(blurred),
+        "data_set": plan.prepared.data_set,
+        "blur": plan.prepared.blur,
         "n_pictures": len(truths.stems),
         "n_annotated": truths.n_annotated,
         "limit": settings.limit if len(truths.stems) < truths.n_annotated else None,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from deblur.blur.motion import check_kernels
 from deblur.errors import DeblurError
+from deblur.pictures import refuse_pairs
 from detection.class_choice import check_classes
-from experiments.gain.inputs import Truths, check_sizes, match_folder, read_truths
+from experiments.gain.inputs import Prepared, Truths, check_sizes, from_manifest, match_folder, read_truths
 from experiments.gain.picture_sets import file_name_of
 from experiments.gain.recorded_paths import NO_PATHS, TELLS_NOBODY, RecordedPaths
 from experiments.gain.records import CONTROL, fused_name
@@ -34,6 +35,7 @@ class Plan:
         files: folder of pictures to the file of each stem.
         n_unannotated: folder of pictures to how many have no annotation and are left out.
         paths: recorded ones of the blurred pictures; None where there are none.
+        prepared: data set and blur of the blurred pictures, as far as they are known.
     """
 
     settings: Settings
@@ -43,6 +45,7 @@ class Plan:
     files: Mapping[Path, Mapping[str, Path]]
     n_unannotated: Mapping[Path, int]
     paths: RecordedPaths | None
+    prepared: Prepared
 
     @property
     def told(self) -> set[str]:
@@ -74,7 +77,10 @@ def plan(settings: Settings, tools: Tools) -> Plan:
     given += [peer_folder(settings, peer, blur) for _, peer in settings.peers for blur in settings.blur_names]
     found = {folder: match_folder(folder, truths) for folder in given}
     files = {folder: files for folder, (files, _) in found.items()}
+    if settings.sharp is not None and settings.blurs:
+        refuse_pairs(settings.sharp, files[settings.sharp].values())
     check_sizes(files.values(), truths.sizes)
+    prepared = from_manifest(settings.blurred, settings.data_blur) if settings.blurred else Prepared(None, None)
     paths = None
     if settings.motions is not None and settings.blurred is not None:
         paths = RecordedPaths(settings.motions, files[settings.blurred])
@@ -86,6 +92,7 @@ def plan(settings: Settings, tools: Tools) -> Plan:
         files=files,
         n_unannotated={folder: count for folder, (_, count) in found.items()},
         paths=paths,
+        prepared=prepared,
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from detection.bootstrap import FEWEST_UNITS
+from experiments.gain.protocol import drawn_scenes
 from experiments.gain.records import BLURRED, CONTROL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from detection.bootstrap import Interval
     from experiments.gain.records import GainRun, Result
@@ -40,9 +42,25 @@ def _end(value: float, digits: int) -> str:
     return f"{value or 0.0:.{digits}f}"
 
 
+def of_scenes(bootstrap: Mapping[str, Any]) -> str:
+    """What stands behind a number of pictures where intervals draw scenes, by the protocol of the bootstrap."""
+    scenes = drawn_scenes(bootstrap)
+    if scenes is None:
+        return ""
+    return (
+        f" of {scenes} scenes ({'which intervals draw whole' if scenes >= FEWEST_UNITS else 'too few for intervals'})"
+    )
+
+
+def named_data(data: Mapping[str, Any]) -> str:
+    """What stands behind a number of pictures where data set or blur of a folder is known: ``, gopro, blur gamma``."""
+    data_set, blur = data.get("data_set"), data.get("blur")
+    return f", {data_set}" * bool(data_set) + f", blur {blur}" * bool(blur)
+
+
 def run_table(run: GainRun) -> str:
     """All results of a run, a block for each detector and blur."""
-    head = f"{run.data['n_pictures']} pictures"
+    head = f"{run.data['n_pictures']} pictures{of_scenes(run.protocol.get('bootstrap', {}))}{named_data(run.data)}"
     if run.data["limit"] is not None:
         head += f" (--limit {run.data['limit']} of {run.data['n_annotated']}: not the figures of the whole set)"
     return "\n\n".join([head, *(_block(result) for result in run.results)])

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deblur.scenes import units_of
 from detection.fusion import EVEN_SHARE, RESTORED_SHARE, SAME_OBJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -50,14 +51,14 @@ def fusion_protocol() -> dict[str, Any]:
     }
 
 
-def protocol_of(settings: Settings, detectors: Sequence[LoadedDetector]) -> dict[str, Any]:
-    """The protocol of a run, with what each adapter says of itself: once where all say the same."""
+def protocol_of(settings: Settings, detectors: Sequence[LoadedDetector], stems: Iterable[str]) -> dict[str, Any]:
+    """The protocol of a run on the pictures ``stems``, with what each adapter says: once where all say the same."""
     adapters = {loaded.detector.name: loaded.settings for loaded in detectors}
     first = next(iter(adapters.values()))
     same = all(adapter == first for adapter in adapters.values())
     return {
         "detection": detection_protocol(settings.image_size) | {"adapter": first if same else adapters},
-        **scoring_protocol(settings),
+        **scoring_protocol(settings, stems),
         "fusion": fusion_protocol(),
         "drawn_confidence": CONFIDENT,
         "restoration": {
@@ -78,8 +79,14 @@ def adapters(protocol: Mapping[str, Any], detectors: Collection[str]) -> dict[st
     return said if by_name else dict.fromkeys(detectors, said)
 
 
-def scoring_protocol(settings: Settings) -> dict[str, Any]:
-    """The part of the protocol that says how boxes become figures."""
+def drawn_scenes(bootstrap: Mapping[str, Any]) -> int | None:
+    """How many scenes intervals draw, by the protocol of a bootstrap; None where they draw pictures, as in old runs."""
+    return bootstrap["n_units"] if bootstrap.get("unit", "").startswith("scene") else None
+
+
+def scoring_protocol(settings: Settings, stems: Iterable[str]) -> dict[str, Any]:
+    """The part of the protocol that says how boxes on the pictures ``stems`` become figures."""
+    units = units_of(stems)
     return {
         "scoring": {
             "metric": "COCO AP: IoU .50:.05:.95, at most 100 boxes a class and picture",
@@ -93,7 +100,8 @@ def scoring_protocol(settings: Settings) -> dict[str, Any]:
             "resamples": settings.resamples,
             "confidence": CONFIDENCE_OF_INTERVALS,
             "interval": "percentile, of AP basic",
-            "unit": "picture, the same draws for every arm",
+            "unit": f"{units.name}, the same draws for every arm",
+            "n_units": len(units),
             "seed": settings.seed,
         },
         "consistency": {"confidence": CONFIDENT, "reference": "the detector's own boxes on the sharp pictures"},

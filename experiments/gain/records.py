@@ -277,10 +277,12 @@ class GainRun:
         protocol: how every figure was made; runs compare only where this is equal, ``detection.adapter`` where it is
             equal for the detectors of both (`experiments.gain.protocol.adapters`).
         data: what it was made on. ``sha256`` of truth and pictures together, and of each part in ``annotations``,
-            ``sharp`` (None for real blur) and ``blurred`` (by blur); ``n_pictures`` measured of ``n_annotated``;
-            ``limit`` (the ``--limit`` that cut them, or None); ``n_without_annotation`` pictures left out, by folder;
-            ``classes`` (None for all); ``reports`` by detector of how annotations were read. Runs compare only where
-            the hashes are equal; that of the truth may differ by detectors that only one of them has.
+            ``sharp`` (None for real blur) and ``blurred`` (by blur); ``data_set`` and ``blur``, what the blurred
+            pictures of a folder are (None where nobody says it, neither in earlier runs); ``n_pictures`` measured of
+            ``n_annotated``; ``limit`` (the ``--limit`` that cut them, or None); ``n_without_annotation`` pictures left
+            out, by folder; ``classes`` (None for all); ``reports`` by detector of how annotations were read. Runs
+            compare only where the hashes are equal; that of the truth may differ by detectors that only one of them
+            has.
         detectors: in the order of the command line, as are the other two.
         deblurrers: networks first, then folders, then what is fused.
         blurs: one for each set of blurred pictures.

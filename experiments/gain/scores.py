@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from deblur.scenes import units_of
 from detection.bootstrap import ArmDraws, BootstrapResult, Interval, paired_bootstrap
 from detection.consistency import Consistency, consistency
 from detection.picture_scores import score_pictures
@@ -148,7 +149,8 @@ def _draws(
     found: Found,
     scores: Mapping[Key, CocoScores],
 ) -> BootstrapResult:
-    """The bootstrap of all arms on the same draws; without resamples the figures alone."""
+    """The bootstrap of all arms on the same draws, of scenes where names tell them; without resamples figures alone."""
+    units = units_of(truth.stems)
     if settings.resamples:
         return paired_bootstrap(
             truth,
@@ -157,10 +159,11 @@ def _draws(
             seed=settings.seed,
             confidence=CONFIDENCE_OF_INTERVALS,
             classes=settings.classes,
+            units=units.of,
         )
     none = np.empty(0)
     arms = {_label(key): ArmDraws(scored.ap, scored.ap50, none, none) for key, scored in scores.items()}
-    return BootstrapResult(arms, CONFIDENCE_OF_INTERVALS, 0, settings.seed, len(truth.pictures))
+    return BootstrapResult(arms, CONFIDENCE_OF_INTERVALS, 0, settings.seed, len(units))
 
 
 def _recovered(draws: BootstrapResult, blur: str, deblurrer: str) -> Interval:

@@ -38,6 +38,7 @@ class Settings:
         image_size: side of the square that the detector sees, in pixels.
         fuse: also score the boxes of restored and blurred pictures together.
         motions: recorded paths of the blurred pictures; None where nobody knows them, or ``blurs`` makes them.
+        data_blur: what the blur of ``blurred`` is called; None for what the data set's manifest calls it.
     """
 
     annotations: Path
@@ -55,6 +56,7 @@ class Settings:
     image_size: int = 640
     fuse: bool = False
     motions: Motions | None = None
+    data_blur: str | None = None
 
     @property
     def blur_names(self) -> tuple[str, ...]:

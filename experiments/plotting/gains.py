@@ -139,7 +139,7 @@ def paired_bars(runs: Runs, intervals: Iterable[Interval]) -> str:
     """A sentence for the caption where some of the figures drawn have an interval; empty where none has."""
     if all(interval.low is None for interval in intervals):
         return ""
-    return f" Bars: {runs.confidence_percent} % paired bootstrap intervals over pictures."
+    return f" Bars: {runs.confidence_percent} % paired bootstrap intervals over {runs.drawn_units}."
 
 
 def is_beyond(interval: Interval, view: tuple[float, float] = RECOVERED_VIEW) -> tuple[bool, bool]:

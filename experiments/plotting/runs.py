@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from deblur.errors import DeblurError
 from experiments.compare import differences
 from experiments.gain.files import read_curves, read_metrics, read_predictions
+from experiments.gain.printed_table import named_data
+from experiments.gain.protocol import drawn_scenes
 from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm, is_sharp_arm, sharp_through_arm
 from experiments.plotting.style import BLURRED_LOOK, CONTROL_LOOK, SHARP_LOOK, Look, deblurrer_look
 
@@ -36,6 +38,7 @@ _NOT_ON_FIGURES = (
     "fusion",
     "harm",
     "bootstrap.unit",
+    "bootstrap.n_units",
     "consistency",
     "picture_score",
     "psnr_mean",
@@ -195,6 +198,12 @@ class Runs:
         intervals = (i for run in self.runs for result in run.record.results for i in result.ap_difference.values())
         return f"{100 * next((interval.confidence for interval in intervals), 0.95):g}"
 
+    @property
+    def drawn_units(self) -> str:
+        """What the draws of the intervals are of, as text: ``pictures``, or ``11 scenes`` of them."""
+        scenes = drawn_scenes(self.runs[0].record.protocol.get("bootstrap", {}))
+        return "pictures" if scenes is None else f"{scenes} scenes"
+
     def blur_label(self, blur: str, *, narrow: bool = False) -> str:
         """A blur in words, ``camera shake 16 px, readout=2.0``; ``narrow`` breaks the line."""
         words = self._blur_words[blur]
@@ -234,7 +243,7 @@ class Runs:
             return "no picture scored"
         counts = {score.n_truths for score in scores}  # detectors that know different classes have different objects
         objects = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
-        text = f"n = {scores[0].n_pictures:,} pictures, {objects} objects"
+        text = f"n = {scores[0].n_pictures:,} pictures, {objects} objects{named_data(self.runs[0].record.data)}"
         limit = self.runs[0].record.data.get("limit")
         return text if limit is None else f"{text} (cut by --limit {limit}: a trial)"
 

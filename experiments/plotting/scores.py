@@ -206,9 +206,9 @@ def _objects_by_class(arms: list[Series], detector: str, blurs: list[str]) -> di
 
 def _of_bars(runs: Runs) -> str:
     return (
-        f"Bars: {runs.confidence_percent} % basic bootstrap intervals over pictures, which lie mostly below an AP and"
-        " hold it less often than they say (docs/scoring.md). All arms share their pictures, so overlapping bars do not"
-        " mean that there is no difference: see the recovered fraction and the harm. "
+        f"Bars: {runs.confidence_percent} % basic bootstrap intervals over {runs.drawn_units}, which lie mostly below"
+        " an AP and hold it less often than they say (docs/scoring.md). All arms share their pictures, so overlapping"
+        " bars do not mean that there is no difference: see the recovered fraction and the harm. "
     )
 
 

@@ -132,11 +132,11 @@ def _gains(runs: Runs) -> Table:
     table = Table(
         "gains",
         "What restoring gives",
-        f"Intervals: {runs.confidence_percent} %, paired bootstrap over pictures. Recovered: share of the AP lost to"
-        " blur. Harm: AP that a sharp picture loses by going through the deblurrer. Beyond mirror: AP of fused boxes"
-        " beyond that of the blurred picture fused with its mirror image. Looking twice: the share that fused boxes"
-        " recover where the detector looks twice at sharp and blurred pictures as well. Harm looking twice: AP that a"
-        " sharp picture loses there by going through the deblurrer. Over the first: AP beyond that of the first"
+        f"Intervals: {runs.confidence_percent} %, paired bootstrap over {runs.drawn_units}. Recovered: share of the AP"
+        " lost to blur. Harm: AP that a sharp picture loses by going through the deblurrer. Beyond mirror: AP of fused"
+        " boxes beyond that of the blurred picture fused with its mirror image. Looking twice: the share that fused"
+        " boxes recover where the detector looks twice at sharp and blurred pictures as well. Harm looking twice: AP"
+        " that a sharp picture loses there by going through the deblurrer. Over the first: AP beyond that of the first"
         " deblurrer, of fused boxes beyond that of its fused boxes.",
         [
             *_names("Detector", "Blur", "Deblurrer"),

@@ -2,7 +2,8 @@
 
 All rows are scored on the same pictures, so what one gains over another is known picture by picture. Pictures are drawn
 with replacement and the mean difference taken anew, the same draws for every pair of rows (the percentile interval of
-the paired bootstrap, as `detection.bootstrap` has it for differences of AP).
+the paired bootstrap, as `detection.bootstrap` has it for differences of AP). Where names tell scenes, whole scenes are
+drawn: neighbouring frames gain alike, and drawn one by one they would seem to tell much more than they do.
 """
 
 from __future__ import annotations
@@ -11,13 +12,30 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from detection.bootstrap import FEWEST_PICTURES, interval
+from deblur.scenes import units_of
+from detection.bootstrap import FEWEST_UNITS, interval, number_units
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
 RESAMPLES = 2000
+_CONFIDENCE = 0.95
 _SEED = 0
+
+
+def differences_protocol(keys: Iterable[str]) -> dict[str, Any]:
+    """How `differences` makes its intervals for the pictures of these keys, and of how many units they are."""
+    units = units_of(keys)
+    return {
+        "resamples": RESAMPLES,
+        "confidence": _CONFIDENCE,
+        "interval": "percentile",
+        "unit": f"{units.name}, the same draws for every pair of rows",
+        "n_units": len(units),
+        "seed": _SEED,
+    }
 
 
 def differences(rows: pd.DataFrame, score: Literal["psnr", "ssim"] = "psnr") -> list[dict[str, Any]]:
@@ -28,20 +46,24 @@ def differences(rows: pd.DataFrame, score: Literal["psnr", "ssim"] = "psnr") -> 
         score: which one.
 
     Returns:
-        For each pair of rows ``method``, ``over``, ``mean``, ``low`` and ``high`` (95 %; None for fewer than
-        ``FEWEST_PICTURES``), on how many pictures the method is ``better`` and ``worse``, and ``least``, its difference
-        where that is the lowest. A mean over nothing is None, and so is what is least.
+        For each pair of rows ``method``, ``over``, ``mean``, ``low`` and ``high`` (95 %; None for fewer pictures, or
+        scenes where these are drawn, than ``FEWEST_UNITS``), on how many pictures the method is ``better`` and
+        ``worse``, and ``least``, its difference where that is the lowest. A mean over nothing is None, and so is what
+        is least.
     """
     names = list(dict.fromkeys(rows["method"]))
     by_picture = rows.pivot(index="picture", columns="method", values=score).dropna()
     count = len(by_picture)
-    drawn = np.random.default_rng(_SEED).integers(max(count, 1), size=(RESAMPLES, count))
+    unit = units_of(rows["picture"].unique()).of
+    unit_of, n_units = number_units([unit[key] for key in by_picture.index])
+    drawn = np.random.default_rng(_SEED).integers(max(n_units, 1), size=(RESAMPLES, n_units))
+    n_drawn = np.bincount(unit_of)[drawn].sum(1)
     table = []
     for method in names[1:]:
         for over in names[: min(2, names.index(method))]:
             gained = (by_picture[method] - by_picture[over]).to_numpy(float)
-            draws = gained[drawn].mean(1) if count >= FEWEST_PICTURES else np.empty(0)
-            found = interval(float(gained.mean()) if count else None, draws)
+            draws = np.bincount(unit_of, gained)[drawn].sum(1) / n_drawn if n_units >= FEWEST_UNITS else np.empty(0)
+            found = interval(float(gained.mean()) if count else None, draws, _CONFIDENCE)
             table.append(
                 {
                     "method": method,

@@ -11,7 +11,7 @@ import numpy as np
 from deblur.devices import synchronize
 from deblur.errors import DeblurError
 from deblur.naming import parse_deblurrer
-from deblur.pictures import match_pictures, picture_size, read_picture
+from deblur.pictures import picture_size, pictures_by_key, read_picture
 from experiments.gain.recorded_paths import NO_PATHS, RecordedPaths
 
 if TYPE_CHECKING:
@@ -97,12 +97,22 @@ class NetworkMethod:
 
 
 class FolderMethod:
-    """Pictures that another program restored, under the keys of the data set."""
+    """Pictures that another program restored, under the keys of those that are scored; others may lie beside them.
 
-    def __init__(self, name: str, folder: Path, sharp: Path) -> None:
+    Raises:
+        DeblurError: one that is scored is not there.
+    """
+
+    def __init__(self, name: str, folder: Path, keys: Sequence[str]) -> None:
         self.name = name
         self._folder = folder
-        self._files = {key: path for key, path, _ in match_pictures(folder, sharp)}
+        self._files = pictures_by_key(folder)
+        missing = [key for key in keys if key not in self._files]
+        if missing:
+            raise DeblurError(
+                f"{len(missing)} of {len(keys)} pictures that are scored have no file in {folder}, the first is "
+                f"{missing[0]}; pictures match by relative path without suffix"
+            )
 
     def describe(self) -> dict[str, Any]:
         """Kind and folder."""
@@ -122,14 +132,14 @@ class FolderMethod:
 
 
 def load_methods(
-    deblurrers: Sequence[str], restored: Sequence[str], sharp: Path, device: str, path_of: PathOf | None = None
+    deblurrers: Sequence[str], restored: Sequence[str], keys: Sequence[str], device: str, path_of: PathOf | None = None
 ) -> list[Method]:
     """The methods named on the command line, in that order.
 
     Args:
         deblurrers: as `deblur.naming.parse_deblurrer` reads them, which says what each is called.
         restored: ``NAME=DIR``.
-        sharp: the sharp pictures, which every DIR must match.
+        keys: of the pictures that are scored, which every DIR must have.
         device: of the networks.
         path_of: what a sensor says of the camera's paths; None where nobody knows them.
 
@@ -149,5 +159,5 @@ def load_methods(
         if told and path_of is None:
             raise DeblurError(f"{text}: {NO_PATHS}")
         methods.append(NetworkMethod(name, deblurrer, path_of if told else None))
-    methods += [FolderMethod(name, Path(folder), sharp) for name, _, folder in folders]
+    methods += [FolderMethod(name, Path(folder), keys) for name, _, folder in folders]
     return methods

@@ -18,7 +18,7 @@ from deblur.prepare import checks, main
 from deblur.prepare.checks import find_shift
 from deblur.prepare.layouts import Pair
 from deblur.prepare.splits import choose_scenes
-from deblur.scenes import scene_of
+from deblur.scenes import scene_of, units_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -587,6 +587,42 @@ def test_the_choice_of_scenes_depends_on_the_seed_alone(tmp_path: Path) -> None:
 )
 def test_scene_of(key: str, scene: str) -> None:
     assert scene_of(key) == scene
+
+
+@pytest.mark.parametrize(
+    ("keys", "units"),
+    [
+        (
+            ["GOPR0372_07_00_000047", "GOPR0372_07_00_000048", "GOPR0384_11_00_000001"],
+            ["GOPR0372", "GOPR0372", "GOPR0384"],
+        ),
+        (["test/GOPR0372_1", "test/GOPR0372_2", "test/GOPR0384_1"], ["GOPR0372", "GOPR0372", "GOPR0384"]),
+        (["000_00000012", "000_00000013", "001_00000012"], ["000", "000", "001"]),
+        (["walk/1", "walk/2", "run/1", "3"], ["walk", "walk", "run", "3"]),
+        (["IMG_0001", "IMG_0002", "walk_1", "walk_2"], ["IMG_0001", "IMG_0002", "walk", "walk"]),
+    ],
+)
+def test_scenes_are_units_where_names_tell_them(keys: list[str], units: list[str]) -> None:
+    found = units_of(keys)
+    assert (list(found.of), list(found.of.values())) == (keys, units)
+    assert (found.name, len(found)) == ("scene", len(set(units)))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ["000000000139", "000000000285"],
+        ["val2017/000000000139", "val2017/000000000285"],
+        ["2007_000027", "2007_000032", "2008_000002"],
+        ["IMG_0001", "IMG_0002", "DSC_0001"],
+        ["GOPR0372_07_00_000047", "GOPR0372_07_00_000048"],
+        [],
+    ],
+)
+def test_every_picture_is_a_unit_where_names_tell_no_scenes(keys: list[str]) -> None:
+    found = units_of(keys)
+    assert found.of == {key: key for key in keys}
+    assert (found.name, len(found)) == ("picture", len(keys))
 
 
 def test_crops_of_a_recording_stay_on_one_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 STEMS = ("a", "b", "c", "d")
 SIX = (*STEMS, "e", "f")  # enough for intervals
+SCENES = ("climb", "drive", "ride", "sail", "swim", "walk")
 MOVE = 8
 GREY = 90
 
@@ -148,6 +149,12 @@ def settings(data: Path) -> Settings:
 def settings_of_six(tmp_path: Path) -> Settings:
     """The same with pictures enough for intervals."""
     return _settings(_write_data(tmp_path / "six", SIX))
+
+
+@pytest.fixture
+def settings_of_scenes(tmp_path: Path) -> Settings:
+    """Two pictures of each of six scenes, as their names tell."""
+    return _settings(_write_data(tmp_path / "scenes", [f"{scene}_{n}" for scene in SCENES for n in (1, 2)]))
 
 
 def _settings(data: Path) -> Settings:

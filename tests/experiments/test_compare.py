@@ -18,6 +18,7 @@ from experiments.gain.files import read_metrics, write_metrics
 from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
 from experiments.gain.plan import plan
+from experiments.gain.printed_table import run_table
 from experiments.gain.records import DetectorRecord
 
 if TYPE_CHECKING:
@@ -53,6 +54,22 @@ def test_runs_with_other_deblurrers_compare(
     table = " ".join(capsys.readouterr().out.split())
     assert "finder, blurred" in table
     assert "recovered unmove 1.000 not measured" in table
+
+
+def test_runs_whose_intervals_draw_other_units_do_not_compare(
+    settings_of_scenes: Settings, fakes: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = _run(settings_of_scenes, fakes, tmp_path / "new")
+    assert run_table(read_metrics(new)).startswith("12 pictures of 6 scenes (which intervals draw whole)\n")
+    gain = read_metrics(new)
+    bootstrap = gain.protocol["bootstrap"]
+    for name, unit, code in (("old", "picture", 1), ("uncounted", "scene", 0)):
+        before = {key: value for key, value in bootstrap.items() if key != "n_units"}
+        before["unit"] = f"{unit}, the same draws for every arm"
+        (tmp_path / name).mkdir()
+        write_metrics(tmp_path / name, dataclasses.replace(gain, protocol=gain.protocol | {"bootstrap": before}))
+        assert compare.main([str(new), str(tmp_path / name)]) == code
+    assert "they differ in protocol.bootstrap.unit\n" in capsys.readouterr().err
 
 
 def test_intervals_stand_beside_figures(

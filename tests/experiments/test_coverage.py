@@ -44,7 +44,7 @@ def matches() -> dict[str, list[ClassMatches]]:
 
 
 def _count(matches: Any, drawn: str, size: int, sets: int = 30) -> dict[tuple[str, str], coverage.Row]:
-    rows = coverage.coverage(matches, N_PICTURES, size, drawn, sets, 60, 0, lambda steps: None)
+    rows = coverage.coverage(matches, np.arange(N_PICTURES), size, drawn, sets, 60, 0, lambda steps: None)
     return {(row.figure, row.interval): row for row in rows}
 
 
@@ -134,6 +134,20 @@ def test_the_command_counts_on_a_run(
         assert "drawing" not in captured.err
     assert coverage.main([str(folder), *few, "--output", str(tmp_path / "new" / "table.csv")]) == 0
     assert (tmp_path / "new" / "table.csv").read_bytes() == table.read_bytes()
+
+
+def test_sets_are_of_whole_scenes_where_intervals_draw_them(
+    matches: Any, settings_of_scenes: Settings, folder: Path, fakes: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unit_of = np.arange(N_PICTURES) // 10
+    rows = coverage.coverage(matches, unit_of, 6, "without replacement", 2, 5, 0, lambda steps: None)
+    assert all(row.mean == pytest.approx(row.true) for row in rows)  # all six scenes are all pictures
+    measure(plan(settings_of_scenes, fakes.tools), folder, Narrator(silent=True))
+    given = {"annotations": settings_of_scenes.annotations, "blurred": settings_of_scenes.blurred}
+    write_yaml(folder / "config.yaml", {name: str(path) for name, path in given.items()})
+    assert coverage.main([str(folder), "--size", "7"]) == 1
+    assert "--size 7: the run has 6 scenes, of which its intervals are" in capsys.readouterr().err
+    assert coverage.main([str(folder), "--size", "6", "--sets", "2", "--resamples", "5"]) == 0
 
 
 def test_what_a_run_does_not_define_is_one_line(

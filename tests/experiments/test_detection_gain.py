@@ -142,6 +142,10 @@ def test_none_is_no_network_and_lists_may_be_given_in_parts(command: Command) ->
         (["--annotations", "x", "--detector", "y"], "give either --blurred DIR or --blur SPEC"),
         (["--imgsz", "100"], "--imgsz: 100 is not a multiple of 32"),
         (["--annotations", "x", "--detector", "y", "--blur", "shake:8"], "--blur needs --sharp"),
+        (
+            ["--annotations", "x", "--sharp", "s", "--blur", "shake:8", "--data-blur", "gamma"],
+            "--blur SPEC says it itself",
+        ),
         (["--annotations", "x", "--detector", "y", "--sharp", "s", "--blur", "wobble:8"], "unknown kind of blur"),
         (["--annotations", "x", "--detector", "y", "--blurred", "b", "--blur", "none", "--sharp", "s"], "give either"),
         (["--annotations", "x", "--detector", "y", "--blurred", "b", "--deblurred", "peer"], "is not NAME=DIR"),

@@ -38,6 +38,7 @@ from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
 from experiments.gain.plan import plan
 from experiments.gain.printed_table import run_table, with_interval
+from experiments.release import detection_scores
 from pipelines.motions import Motions
 
 if TYPE_CHECKING:
@@ -617,6 +618,38 @@ def test_a_picture_without_file_is_named(settings: Settings, folder: Path, data:
     (data / "blurred" / "c.png").unlink()
     with pytest.raises(DeblurError, match=r"1 of 4 annotated pictures have no file in .*blurred, the first is 'c'"):
         run(settings, folder, fakes)
+
+
+def test_blurred_pictures_are_not_blurred_again(settings: Settings, data: Path, fakes: Any) -> None:
+    (data / "blurred").rename(data / "blur")
+    content = json.loads(settings.annotations.read_text())
+    shake = dataclasses.replace(settings, sharp=data, blurred=None, blurs=(parse_blur("shake:8"),))
+    for folder, refused in (("blur", True), ("sharp", False)):
+        named = [image | {"file_name": f"{folder}/{Path(image['file_name']).name}"} for image in content["images"]]
+        settings.annotations.write_text(json.dumps(content | {"images": named}))
+        if refused:
+            with pytest.raises(DeblurError, match=r"holds blur/ beside sharp/.* give --sharp .*/data/sharp, or"):
+                plan(shake, fakes.tools)
+        else:
+            assert plan(shake, fakes.tools).truths.stems[0] == "sharp/a"
+
+
+def test_which_blur_a_folder_has_is_said_by_its_manifest_or_the_user(
+    settings: Settings, data: Path, folder: Path, fakes: Any
+) -> None:
+    (data / "manifest.json").write_text(json.dumps({"data_set": "gopro", "blur": "gamma"}))
+    saved = run(settings, folder, fakes)
+    assert (saved.data["data_set"], saved.data["blur"]) == ("gopro", "gamma")
+    assert run_table(saved).startswith("4 pictures, gopro, blur gamma\n")
+    (row, *_) = detection_scores(folder, saved, "unmove")
+    assert (row["blur"], row["data_set"], row["data_blur"]) == ("blurred", "gopro", "gamma")
+    named = plan(dataclasses.replace(settings, data_blur="linear"), fakes.tools)
+    assert named.prepared == ("gopro", "linear")
+    (data / "manifest.json").write_text("[]")
+    with pytest.raises(DeblurError, match="is not a manifest"):
+        plan(settings, fakes.tools)
+    (data / "manifest.json").unlink()
+    assert plan(settings, fakes.tools).prepared == (None, None)
 
 
 def test_pictures_of_another_size_are_refused(settings: Settings, folder: Path, data: Path, fakes: Any) -> None:

@@ -11,6 +11,7 @@ import pytest
 from detection.truth import read_truth
 from detection.types import Detections
 from experiments.gain.inputs import read_truths
+from experiments.gain.protocol import scoring_protocol
 from experiments.gain.scores import score_detector
 
 if TYPE_CHECKING:
@@ -71,6 +72,25 @@ def test_where_the_second_look_helps_without_restoring_that_is_no_part_of_what_i
     assert 0 <= lost.low <= (lost.value or 0) <= lost.high
     assert lost.high - lost.low < 1
     assert len(done) == len(hits)
+
+
+def test_intervals_draw_whole_scenes_where_names_tell_them(
+    settings_of_six: Settings, settings_of_scenes: Settings
+) -> None:
+    """Twins in every scene tell no more than one of them: the same draws, and intervals as wide."""
+    intervals = []
+    for settings, per_scene in ((settings_of_six, 1), (settings_of_scenes, 2)):
+        truth = read_truth(settings.annotations, ("blue", "red"))
+        hits = {("x", "blurred"): 2 * per_scene, ("x", "deblurred:net"): 5 * per_scene}
+        found = {key: found_in(truth, count) for key, count in hits.items()}
+        (result,) = score_detector(settings, "finder", truth, found, no_pixels, lambda steps: None).results
+        intervals.append(result.ap_difference["net"])
+        units = scoring_protocol(settings, truth.stems)["bootstrap"]
+        assert units["unit"] == f"{'picture' if per_scene == 1 else 'scene'}, the same draws for every arm"
+        assert units["n_units"] == 6
+    alone, twins = intervals
+    assert (twins.low, twins.high) == pytest.approx((alone.low, alone.high))
+    assert alone.low != alone.high
 
 
 def test_without_sharp_pictures_or_any_that_lose_by_blur_nothing_says_what_two_looks_recover(

@@ -89,6 +89,10 @@ def test_a_release_keeps_the_weights_and_says_how_they_were_made_and_score(train
         {
             "run": "pairs",
             "n": 3,
+            "limit": None,
+            "data_set": None,
+            "blur": "straight:15",
+            "aligned": None,
             "input": RESTORATION["input"],
             "psnr": 24.5,
             "psnr_float": 24.51,
@@ -353,6 +357,17 @@ def test_the_committed_cards_can_be_released_again_with_their_runs(name, tmp_pat
     assert json.loads((tmp_path / f"{name}.json").read_text()) == card
 
 
+def test_restoration_rows_say_what_was_scored_and_how(trained, tmp_path):
+    data = {"blurred": "test/blur", "sharp": "test/sharp", "data_set": "realblur", "blur": "J", "sha256": "5"}
+    for name, alignment in (("plain", "none"), ("aligned", "as the RealBlur authors score")):
+        (tmp_path / name).mkdir()
+        content = restoration_of(trained) | {"data": data, "limit": 3, "protocol": {"alignment": alignment}}
+        (tmp_path / name / "metrics.json").write_text(json.dumps(content))
+        row = release.restoration_scores(tmp_path / name, "unmove")
+        said = (row["data_set"], row["blur"], row["aligned"], row["limit"])
+        assert said == ("realblur", "J", name == "aligned", 3)
+
+
 def test_a_picture_of_the_limits_lies_beside_the_card_and_stays_with_the_weights(trained, tmp_path):
     given = tmp_path / "worst.png"
     write_picture(given, np.full((10, 2 * release.LIMITS_SIDE, 3), 90, np.uint8))
@@ -470,7 +485,8 @@ def test_pictures_may_be_called_by_numbers_and_by_what_means_nothing_elsewhere(t
         ]
     )
     rows.to_csv(tmp_path / "per_image.csv", index=False)
-    assert readme_tables._differences(tmp_path / "per_image.csv") == differences(rows)
+    found, made = readme_tables._differences(tmp_path / "per_image.csv")
+    assert (found, made["unit"][:7], made["n_units"]) == (differences(rows), "picture", 14)
 
 
 def test_runs_stand_in_order_of_their_names_and_numbers(tmp_path):

@@ -21,7 +21,7 @@ from deblur.networks import MSTSGMConfig, build
 from deblur.path_search import PathSearch
 from deblur.pictures import read_picture, write_picture
 from deblur.released import save_released
-from detection.bootstrap import FEWEST_PICTURES
+from detection.bootstrap import FEWEST_UNITS, interval
 from experiments.restoration import main
 from experiments.restoring import pairs as restoring_pairs
 from experiments.restoring.differences import differences
@@ -183,7 +183,7 @@ def test_rows_are_averaged_over_the_same_pictures(data: Path, capsys: pytest.Cap
     assert gained["mean"] == pytest.approx(other["psnr_gain"])
     assert (over_other["method"], over_other["over"], over_other["better"]) == ("same", "other", 0)
     table = (data.parent.parent / "run" / "table.txt").read_text(encoding="utf-8").splitlines()
-    assert table[0] == "4 pictures; PSNR over the 2 that no row has exactly"
+    assert table[0] == "4 pictures of 3 scenes (too few for intervals); PSNR over the 2 that no row has exactly"
     assert f"{other['psnr_gain']:+.3f}" in table[3]
     assert table[7].split()[:3] == ["other", "input", f"{other['psnr_gain']:.3f}"]
 
@@ -351,6 +351,29 @@ def test_pictures_whose_names_are_no_utf8(data: Path, weights: Path, garbled_nam
     assert r"caf\udce9" in (run / "log.txt").read_text(encoding="utf-8")
 
 
+def test_blurred_pictures_are_not_blurred_again(data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for folder in (data, data.parent):
+        given = ["--sharp", str(folder), "--blur", "shake:8", "--limit", "1", "--output", str(tmp_path / "run")]
+        assert main(given) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"--sharp {folder}: {data} holds blur/ beside sharp/" in line
+        assert f"give --sharp {data / 'sharp'}, or" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_others_restored_is_needed_of_the_pictures_that_are_scored(
+    data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    other = data / "other"
+    for name in ("a", "b"):
+        (other / "walk" / f"{name}.png").unlink()
+    assert run(data, "--limit", "2", "--restored", f"other={other}") == 0
+    assert json.loads(capsys.readouterr().out)["methods"]["other"]["psnr"] > 20
+    assert main(["--blurred", str(data / "blur"), "--sharp", str(data / "sharp"), "--restored", f"other={other}"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"2 of 4 pictures that are scored have no file in {other}, the first is walk/a" in line
+
+
 def test_limit_is_marked(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(data, "--limit", "2") == 0
     result = json.loads(capsys.readouterr().out)
@@ -371,6 +394,10 @@ def test_the_blur_comes_from_the_manifest_or_the_user(
     again = json.loads(capsys.readouterr().out)["data"]
     assert again["blur"] == "linear"
     assert again["sha256"] == said["sha256"]
+    (data.parent / "manifest.json").write_text("[]", encoding="utf-8")
+    assert main([*folders, "--output", str(tmp_path / "third")]) == 1
+    assert "is not a manifest of deblur.prepare" in capsys.readouterr().err
+    assert not (tmp_path / "third").exists()  # found before the first picture was scored
 
 
 def test_the_data_hash_changes_with_one_file(data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -412,7 +439,7 @@ def test_mistakes_are_named_in_one_line(data: Path, capsys: pytest.CaptureFixtur
         return lines[0]
 
     (data / "other" / "c.png").unlink()
-    assert "c.png" in error_of("--restored", f"other={data / 'other'}")
+    assert "the first is c;" in error_of("--restored", f"other={data / 'other'}")
     assert "two methods are named 'x'" in error_of("--restored", f"x={data / 'sharp'}", f"x={data / 'blur'}")
     assert "no-such" in error_of("--deblurrer", "no-such")
     write_picture(data / "other" / "c.png", np.zeros((30, 40, 3), np.uint8))
@@ -508,8 +535,65 @@ def test_an_interval_of_differences_holds_the_truth_as_often_as_it_says() -> Non
     assert 180 <= held <= 198
 
 
+def frames_of(gained: NDArray[np.float64]) -> pd.DataFrame:
+    """Rows of (scenes, frames) gains, in GoPro's names."""
+    names = [f"GOPR{scene:04}_11_00_{frame:06}" for scene, frame in np.ndindex(gained.shape)]
+    rows = rows_of(input=[20.0] * len(names), net=(20 + gained).ravel().tolist())
+    return rows.assign(picture=names * 2)
+
+
+def test_intervals_of_frames_hold_the_truth_as_often_as_they_say() -> None:
+    generator = np.random.default_rng(0)
+    held = 0
+    for _ in range(100):
+        (found,) = differences(frames_of(0.3 + generator.normal(size=(11, 1)) + generator.normal(size=(11, 20))))
+        held += found["low"] < 0.3 < found["high"]
+    assert held >= 83  # frames drawn one by one hold it some 44 times
+
+
+def test_scenes_are_drawn_whole_with_however_many_pictures() -> None:
+    rows = frames_of(np.repeat(np.arange(8.0)[:, None], 6, axis=1))
+    rows = rows[~rows["picture"].isin([f"GOPR0007_11_00_{frame:06}" for frame in range(1, 6)])]
+    (found,) = differences(rows)
+    drawn = np.random.default_rng(0).integers(8, size=(2000, 8))
+    sizes = np.array([6] * 7 + [1])
+    means = (np.arange(8) * sizes)[drawn].sum(1) / sizes[drawn].sum(1)
+    assert (found["low"], found["high"]) == pytest.approx(np.quantile(means, [0.025, 0.975]).tolist())
+    assert (found["better"], found["mean"]) == (37, pytest.approx((6 * 21 + 7) / 43))
+    (few,) = differences(frames_of(np.ones((FEWEST_UNITS - 1, 30))))
+    assert (few["mean"], few["low"], few["high"]) == (1, None, None)
+
+
+def test_pictures_whose_names_tell_no_scenes_are_drawn_as_ever() -> None:
+    generator = np.random.default_rng(0)
+    gained = generator.normal(size=40)
+    rows = rows_of(input=[0.0] * 40, net=gained.tolist())
+    rows["picture"] = rows["picture"].map(lambda name: f"{int(name[1:]) * 577:012}")  # as COCO numbers its pictures
+    (found,) = differences(rows)
+    draws = gained[np.random.default_rng(0).integers(40, size=(2000, 40))].mean(1)
+    expected = interval(float(gained.mean()), draws)
+    assert [found["mean"], found["low"], found["high"]] == [expected.value, expected.low, expected.high]
+
+
+def test_the_run_says_how_its_intervals_are_made(
+    data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(data, "--restored", f"other={data / 'other'}") == 0
+    made = json.loads(capsys.readouterr().out)["protocol"]["differences"]
+    assert made == {
+        "resamples": 2000,
+        "confidence": 0.95,
+        "interval": "percentile",
+        "unit": "scene, the same draws for every pair of rows",  # walk/a and walk/b are of one
+        "n_units": 3,
+        "seed": 0,
+    }
+    table = (tmp_path / "run" / "table.txt").read_text(encoding="utf-8")
+    assert table.startswith("4 pictures of 3 scenes (too few for intervals)\n")
+
+
 def test_few_pictures_have_no_interval_and_none_no_mean() -> None:
-    for count in (1, FEWEST_PICTURES - 1):
+    for count in (1, FEWEST_UNITS - 1):
         (few,) = differences(rows_of(input=[20.0] * count, net=[21.5] * count))
         assert (few["mean"], few["low"], few["high"], few["better"]) == (1.5, None, None, count)
     (none,) = differences(rows_of(input=[20.0], net=[None]))

@@ -16,9 +16,10 @@ from detection import bootstrap
 from detection.annotations.builder import TruthBuilder
 from detection.annotations.coco import read_coco
 from detection.bootstrap import (
-    FEWEST_PICTURES,
+    FEWEST_UNITS,
     ArmDraws,
     BootstrapResult,
+    average_precision,
     class_average_precision,
     draw_copies,
     interval,
@@ -128,6 +129,25 @@ def test_draws_are_of_whole_sets_and_depend_on_the_seed_alone():
     assert (copies != draw_copies(12, 50, seed=2)).any()
 
 
+def test_scenes_are_drawn_whole_and_pictures_by_themselves_as_ever(forty, perturb):
+    arms = {"arm": perturb(forty, 3)}
+    alone = paired_bootstrap(forty, arms, resamples=6, seed=2)
+    each = paired_bootstrap(forty, arms, resamples=6, seed=2, units={stem: stem for stem in forty.stems})
+    assert (each.arms["arm"].ap_draws == alone.arms["arm"].ap_draws).all()
+    assert each.n_units == alone.n_units == 40
+
+    job = prepare(forty, arms["arm"])
+    scene_of = {stem: f"scene {place % 8}" for place, stem in enumerate(forty.stems)}
+    scenes = list(dict.fromkeys(scene_of[picture.stem] for picture in job.pictures))
+    by_scene = dict(zip(scenes, draw_copies(8, 6, seed=2), strict=True))
+    copies = np.array([by_scene[scene_of[picture.stem]] for picture in job.pictures])
+    drawn = paired_bootstrap(forty, arms, resamples=6, seed=2, units=scene_of)
+    assert drawn.n_units == 8
+    assert drawn.arms["arm"].ap_draws == pytest.approx(average_precision(match_classes(job), copies)[0], abs=1e-12)
+    few = paired_bootstrap(forty, arms, resamples=6, units={stem: scene_of[stem][:-1] for stem in forty.stems})
+    assert (few.n_units, few.ap("arm").low) == (1, None)
+
+
 def test_equal_arms_never_differ(make_truth):
     truth = make_truth({stem: [("cat", BOX)] for stem in "abcdef"})
     predictions = {stem: HIT if stem < "d" else EMPTY for stem in "abcdef"}
@@ -181,7 +201,7 @@ def test_no_truth_at_all_is_null(make_truth):
     }
 
 
-@pytest.mark.parametrize("count", [1, FEWEST_PICTURES - 1, FEWEST_PICTURES])
+@pytest.mark.parametrize("count", [1, FEWEST_UNITS - 1, FEWEST_UNITS])
 def test_of_few_pictures_there_is_no_interval(make_truth, count):
     stems = "abcdef"[:count]
     truth = make_truth({stem: [("cat", BOX)] for stem in stems})
@@ -194,14 +214,14 @@ def test_of_few_pictures_there_is_no_interval(make_truth, count):
         result.difference("sharp", "blurred"),
         result.recovered("sharp", "blurred", "sharp"),
     ):
-        ends = [1, 1] if count == FEWEST_PICTURES else [None, None]
+        ends = [1, 1] if count == FEWEST_UNITS else [None, None]
         assert [found.value, found.low, found.high] == pytest.approx([1, *ends])
 
 
 def test_a_picture_subset_is_all_that_is_drawn(make_truth):
     truth = make_truth({"a": [("cat", BOX)], "b": [("cat", BOX)]})
     result = paired_bootstrap(truth, {"arm": {"a": HIT, "b": EMPTY}}, resamples=10, picture_keys=["a"])
-    assert result.n_pictures == 1
+    assert result.n_units == 1
     assert result.arms["arm"].ap_draws == pytest.approx(np.ones(10))
 
 

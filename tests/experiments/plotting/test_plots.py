@@ -533,6 +533,19 @@ def test_the_caption_says_where_psnr_is_not_of_all_pictures(tmp_path: Path, make
         assert f"PSNR is of 8-bit RGB, mean {words}" in plot.caption
 
 
+def test_captions_say_where_intervals_draw_scenes_and_what_blur_a_folder_has(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run")
+    bootstrap = {"unit": "scene, the same draws for every arm", "n_units": 11}
+    data = run.data | {"data_set": "gopro", "blur": "gamma"}
+    write_metrics(tmp_path / "run", replace(run, protocol=run.protocol | {"bootstrap": bootstrap}, data=data))
+    runs = Runs([tmp_path / "run"])
+    with styled() as palette:
+        (plot,) = psnr_recovered(Drawing(runs, palette))
+    assert isinstance(plot, Plot)
+    assert "paired bootstrap intervals over 11 scenes." in plot.caption
+    assert runs.counts.endswith("objects, gopro, blur gamma")
+
+
 def test_detectors_that_know_different_classes_have_different_objects(tmp_path: Path, make_run: MakeRun) -> None:
     run = make_run(tmp_path / "run", detectors=("one", "two"), blurs=(8,))
     assert Runs([tmp_path / "run"]).counts == "n = 2 pictures, 2 objects"
