@@ -17,6 +17,7 @@ from deblur.errors import DeblurError
 from deblur.runs import make_folder
 from pipelines.frame_times import FrameTimes
 from pipelines.matroska import is_whole_matroska
+from pipelines.unreadable import why_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +86,7 @@ class VideoReader:
         self._capture = _opened(source)
         if not self._capture.isOpened():
             self._capture.release()
-            raise DeblurError(f"{source} is not a video that OpenCV can read")
+            raise DeblurError(why_unreadable(source))
         self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
         self.orientation = _ORIENTATIONS.get(self._capture.get(cv2.CAP_PROP_ORIENTATION_META), 1)
         self.fps = _rate(self._capture)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import re
@@ -7,7 +8,7 @@ import shutil
 import time
 from contextlib import closing
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import cv2
 import numpy as np
@@ -21,6 +22,11 @@ from pipelines.video import VideoReader, VideoWriter
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+
+LACKS_INDEX = (
+    "clip.mp4 lacks the index that MP4 and MOV have: its recording was never finished, or it was not copied whole; "
+    "copy it anew, or repair it first"
+)
 
 
 @pytest.fixture
@@ -268,6 +274,41 @@ def test_videos_that_do_not_open(tree: Path, name: str, says: str, capfd: pytest
     assert item.error is not None
     assert says in item.error
     assert capfd.readouterr().err == "", "OpenCV must not add lines of its own"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda content: b"", "clip.mp4 is not a video: the file is empty"),
+        (lambda content: content[: content.index(b"moov") - 4], LACKS_INDEX),  # the power went while it recorded
+        (lambda content: content[: content.index(b"moov") // 2], LACKS_INDEX),  # half of it was copied
+        (lambda content: content.replace(b"vide", b"soun"), "clip.mp4 is not a video: it holds sound only"),
+        (lambda content: b"no", "clip.mp4 is not a video that OpenCV can read"),
+        (lambda content: b"\0\0\0\x01mdat" + b"\xff" * 40, LACKS_INDEX),
+        (lambda content: b"\0\0\0\x08ftyp\0\0\0\0moov" + b"\xff" * 40, "clip.mp4 is not a video that OpenCV can read"),
+    ],
+)
+def test_why_a_video_does_not_open(
+    tree: Path, make_video: Callable[..., None], spoil: Callable[[bytes], bytes], says: str
+) -> None:
+    make_video(tree / "clip.mp4", [20, 120])
+    Path("clip.mp4").write_bytes(spoil(Path("clip.mp4").read_bytes()))
+    (item,) = read_items(find_sources(["clip.mp4"])[0])
+    assert item.error == says
+
+
+def test_a_video_that_may_not_be_read_or_is_gone(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("clip.mp4").touch()
+    sources, _ = find_sources(["clip.mp4"])
+
+    def refuse(path: Path, mode: str) -> NoReturn:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        assert [item.error for item in read_items(sources)] == ["cannot read clip.mp4: Permission denied"]
+    Path("clip.mp4").unlink()
+    assert [item.error for item in read_items(sources)] == ["clip.mp4 does not exist"]
 
 
 def test_colours_survive_a_video(tmp_path: Path) -> None:
