@@ -214,7 +214,7 @@ def test_what_cannot_be_told_is_said_in_one_line(
         (["robot", "--output", "drive.csv"], "cannot use --output drive.csv: Not a directory"),
         (["robot", "--output", "drive.csv/new"], "cannot make --output drive.csv/new: drive.csv is no folder"),
         (["robot", "--output", "locked/new"], "cannot make --output locked/new: locked is not yours to write to"),
-        (["ride.mp4"], "ride.mp4 is not a video that OpenCV can read"),
+        (["ride.mp4"], "ride.mp4 is not a video: the file is empty"),
         (["robot", "--motion", "a" * 300], "File name too long"),
     ],
 )
