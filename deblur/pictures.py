@@ -363,19 +363,27 @@ def pairs_among(folder: Path, files: Iterable[Path]) -> list[Sides]:
     return found
 
 
-def refuse_pairs(folder: Path, files: Iterable[Path]) -> None:
-    """Refuse ``files`` below a folder of ``--sharp`` that are to be blurred, where some are blurred already.
+def refuse_pairs(
+    folder: Path, files: Iterable[Path], given: str, instead: Callable[[Sides], str] = lambda sides: ""
+) -> None:
+    """Refuse pictures that are given for sharp ones where some, by where they lie, are the blurred ones of pairs.
+
+    Args:
+        folder: that was given.
+        files: the pictures in it, at any depth.
+        given: what stands for it in the message, such as its option.
+        instead: what may be given in place of it beside the sharp side of the first pairs, for the message's end.
 
     Raises:
-        DeblurError: they are by where they lie, beside sharp ones.
+        DeblurError: somewhere blurred ones lie in a folder beside that of sharp ones; says what to give.
     """
     pairs = pairs_among(folder, files)
     if pairs:
         blurred, sharp = pairs[0]
+        more = f" (and {len(pairs) - 1} more)" if len(pairs) > 1 else ""
         raise DeblurError(
-            f"--sharp {folder}: {blurred.parent} holds {blurred.name}/ beside {sharp.name}/, and what is blurred is "
-            f"not to be blurred again and taken for sharp; give --sharp {sharp}, or score its own blur by --blurred "
-            f"{blurred}"
+            f"{given}: {sharp.parent}{more} holds {blurred.name}/ beside {sharp.name}/, and what is blurred is not to "
+            f"be taken for sharp; give {sharp}{instead(pairs[0])}"
         )
 
 

@@ -148,9 +148,9 @@ def _score(args: argparse.Namespace) -> int:
     from deblur.blur import parse_blur
     from deblur.blur.motion import check_kernels
     from deblur.devices import resolve_device
-    from deblur.pictures import match_pictures, refuse_pairs
+    from deblur.pictures import match_pictures
     from deblur.runs import describe_environment, to_utf8, write_environment, write_json
-    from experiments.gain.inputs import Prepared, from_manifest
+    from experiments.gain.inputs import Prepared, from_manifest, refuse_blurred
     from experiments.gain.narrator import Narrator
     from experiments.restoring.differences import differences
     from experiments.restoring.methods import load_methods
@@ -163,7 +163,7 @@ def _score(args: argparse.Namespace) -> int:
         check_kernels(spec)
     every_pair = match_pictures(args.sharp if spec else args.blurred, args.sharp)
     if spec:
-        refuse_pairs(args.sharp, [sharp for _, _, sharp in every_pair])
+        refuse_blurred(args.sharp, [sharp for _, _, sharp in every_pair])
     pairs = every_pair[: args.limit]
     blurred = {key: file for key, file, _ in pairs}
     path_of = _paths(args, spec, blurred)

@@ -21,7 +21,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
-from deblur.pictures import list_pictures
+from deblur.pictures import list_pictures, refuse_pairs
 from deblur.prepare.data_sets import SPLITS
 from deblur.scenes import scene_of
 
@@ -181,7 +181,9 @@ def _read_pairs(layout: Layout, source: Path, split: str | None) -> None:
 
 
 def _read_sharp(layout: Layout, source: Path, split: str) -> None:
-    for key, sharp in _keyed(layout, source).items():
+    pictures = _keyed(layout, source)
+    refuse_pairs(source, pictures.values(), f"sharp {source}", lambda sides: ", or prepare its pairs")
+    for key, sharp in pictures.items():
         folder, _, _ = key.rpartition("/")
         layout.pairs.append(Pair(key, split, folder or key, None, sharp))
 

@@ -24,9 +24,9 @@ from deblur.errors import DeblurError
 from deblur.pictures import (
     list_pictures,
     match_pictures,
-    pairs_among,
     picture_size,
     read_picture,
+    refuse_pairs,
     scale_down,
     scaled_size,
 )
@@ -36,6 +36,8 @@ from deblur.scenes import by_numbers, names_a_scene, scene_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from deblur.pictures import Sides
 
 Kind = Literal["sharp", "pairs", "frames"]
 FEWEST_FRAMES = 5
@@ -113,10 +115,16 @@ def list_sharp(folder: Path, option: str = "--sharp") -> list[Path]:
     """The pictures below a folder that ``--sharp`` or another option names, as ``list_pictures`` lists them.
 
     Raises:
-        DeblurError: as ``list_pictures`` and ``refuse_blurred``, or they are those that `deblur.prepare` set aside too.
+        DeblurError: as ``list_pictures`` and ``refuse_pairs``, or they are those that `deblur.prepare` set aside too.
     """
     files = list_pictures(folder)
-    refuse_blurred(folder, files, option, "--val-pairs" if option == "--val-sharp" else "--pairs")
+    pairs = "--val-pairs" if option == "--val-sharp" else "--pairs"
+
+    def as_pairs(sides: Sides) -> str:
+        names = sides.blurred.name, sides.sharp.name
+        return f", or as pairs: {pairs} {sides.sharp.parent}" if names == ("blur", "sharp") else ""
+
+    refuse_pairs(folder, files, f"{option} {folder}", as_pairs)
     places = {file.parent.relative_to(folder).parts for file in files}
     sharp = {parts[:at] for parts in places for at, part in enumerate(parts) if part == "sharp"}
     splits = [parts for parts in sorted(sharp) if parts and parts[-1] in SPLITS]
@@ -129,30 +137,6 @@ def list_sharp(folder: Path, option: str = "--sharp") -> list[Path]:
                 f"{place / meant / 'sharp'}"
             )
     return files
-
-
-def refuse_blurred(folder: Path, files: Iterable[Path], option: str, pairs: str = "") -> None:
-    """Refuse pictures for sharp ones that by where they lie are pairs, so that half of them are blurred.
-
-    Args:
-        folder: that ``option`` names.
-        files: the pictures in it, at any depth.
-        option: for the message.
-        pairs: the option that takes a folder with blur/ and sharp/, if there is one.
-
-    Raises:
-        DeblurError: somewhere blurred ones lie in a folder beside that of sharp ones; says what to give.
-    """
-    among = pairs_among(folder, files)
-    if not among:
-        return
-    (blurred, sharp), place = among[0], among[0].sharp.parent
-    more = f" (and {len(among) - 1} more)" if len(among) > 1 else ""
-    as_pairs = f", or as pairs: {pairs} {place}" if pairs and (blurred.name, sharp.name) == ("blur", "sharp") else ""
-    raise DeblurError(
-        f"{option} {folder}: {place}{more} holds {blurred.name}/ beside {sharp.name}/, and what is blurred is not to "
-        f"be taken for sharp; give {sharp}{as_pairs}"
-    )
 
 
 def _refuse_whole_set(folder: Path, option: str) -> None:

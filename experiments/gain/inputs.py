@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from deblur.errors import DeblurError
-from deblur.pictures import picture_size, pictures_by_key
+from deblur.pictures import picture_size, pictures_by_key, refuse_pairs
 from deblur.prepare.placing import MANIFEST
 from deblur.runs import printable
 from detection.truth import GroundTruth, read_truth
@@ -19,6 +19,8 @@ from detection.truth import GroundTruth, read_truth
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from deblur.pictures import Sides
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +54,19 @@ class Truths:
             for picture in self.everything.pictures
             if picture.width is not None and picture.height is not None
         }
+
+
+def refuse_blurred(folder: Path, files: Iterable[Path]) -> None:
+    """Refuse pictures below a folder of ``--sharp`` that are to be blurred, where some are blurred already.
+
+    Raises:
+        DeblurError: by where they lie they are, beside sharp ones.
+    """
+
+    def its_own(sides: Sides) -> str:
+        return f", or score its own blur by --blurred {sides.blurred}"
+
+    refuse_pairs(folder, files, f"--sharp {folder}", its_own)
 
 
 def read_truths(path: Path, class_names: Mapping[str, tuple[str, ...]], limit: int | None) -> Truths:

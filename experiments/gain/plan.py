@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING
 
 from deblur.blur.motion import check_kernels
 from deblur.errors import DeblurError
-from deblur.pictures import refuse_pairs
 from detection.class_choice import check_classes
-from experiments.gain.inputs import Prepared, Truths, check_sizes, from_manifest, match_folder, read_truths
+from experiments.gain.inputs import (
+    Prepared,
+    Truths,
+    check_sizes,
+    from_manifest,
+    match_folder,
+    read_truths,
+    refuse_blurred,
+)
 from experiments.gain.picture_sets import file_name_of
 from experiments.gain.recorded_paths import NO_PATHS, TELLS_NOBODY, RecordedPaths
 from experiments.gain.records import CONTROL, fused_name
@@ -78,7 +85,7 @@ def plan(settings: Settings, tools: Tools) -> Plan:
     found = {folder: match_folder(folder, truths) for folder in given}
     files = {folder: files for folder, (files, _) in found.items()}
     if settings.sharp is not None and settings.blurs:
-        refuse_pairs(settings.sharp, files[settings.sharp].values())
+        refuse_blurred(settings.sharp, files[settings.sharp].values())
     check_sizes(files.values(), truths.sizes)
     prepared = from_manifest(settings.blurred, settings.data_blur) if settings.blurred else Prepared(None, None)
     paths = None

@@ -524,8 +524,8 @@ def test_usage_errors_exit_2(arguments: list[str]) -> None:
 
 
 def test_a_share_of_no_training_pictures_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = make_gopro(tmp_path / "source", scenes=2)
-    given = ["sharp", str(source), str(tmp_path / "dest"), "--split", "test"]
+    folder = next((make_gopro(tmp_path / "source", scenes=1) / "train").iterdir())
+    given = ["sharp", str(folder / "sharp"), str(tmp_path / "dest"), "--split", "test"]
     assert main([*given, "--val-fraction", "0.5"]) == 1
     assert (
         capsys.readouterr().err
@@ -659,3 +659,17 @@ def test_real_pairs_are_found_aligned(shared: Path, tmp_path: Path) -> None:
     assert manifest["counts"] == {"test": 3}
     assert manifest["warnings"] == []
     assert {(record["width"], record["height"]) for record in manifest["pictures"]} == {(1280, 720)}
+
+
+def test_blurred_halves_of_pairs_are_not_prepared_as_sharp_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_gopro(tmp_path / "source", scenes=1)
+    assert main(["sharp", str(source), str(tmp_path / "dest")]) == 1
+    place = next((source / "train").iterdir())
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"sharp {source}: {place} (and " in line
+    assert (
+        f"holds blur/ beside sharp/, and what is blurred is not to be taken for sharp; give {place / 'sharp'}" in line
+    )
+    assert not (tmp_path / "dest").exists()
