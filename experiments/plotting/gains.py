@@ -66,7 +66,7 @@ def recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
     runs = drawing.runs
 
     def row(series: Series, detector: str, blur: str) -> _Row:
-        interval = _defined(series.recovered(detector, blur))
+        interval = defined(series.recovered(detector, blur))
         beyond = series.beyond_control(detector, blur)
         is_sure = _leaves_out_0(interval)
         if series.deblurrer == CONTROL or (is_sure and series.is_fused):
@@ -91,7 +91,7 @@ def recovered_looking_twice(drawing: Drawing) -> Iterator[Plot | Skipped]:
     fused = [series for series in runs.deblurred if series.is_fused]
 
     def row(series: Series, detector: str, blur: str) -> _Row:
-        interval = _defined(series.recovered(detector, blur, looking_twice=True))
+        interval = defined(series.recovered(detector, blur, looking_twice=True))
         return _Row(series, interval, _leaves_out_0(interval))
 
     yield _rows(
@@ -112,7 +112,7 @@ def harm(drawing: Drawing) -> Iterator[Plot | Skipped]:
 
     def row(series: Series, detector: str) -> _Row:
         blur = next(blur for blur in runs.blurs if (detector, blur) in runs.pairs)  # it is the same at all of them
-        interval = _defined(series.harm(detector, blur))
+        interval = defined(series.harm(detector, blur))
         return _Row(series, interval, _leaves_out_0(interval))
 
     detectors = [detector for detector in runs.detectors if any(detector == pair[0] for pair in runs.pairs)]
@@ -157,7 +157,8 @@ def _why_not_twice(runs: Runs) -> str:
     return "no recovered fraction of two looks: it needs sharp pictures, and AP lost to blur"
 
 
-def _defined(interval: Interval | None) -> Interval | None:
+def defined(interval: Interval | None) -> Interval | None:
+    """The interval; None where there is no figure that it is of."""
     return None if interval is None or interval.value is None else interval
 
 
@@ -187,21 +188,16 @@ def _rows(
         scale: of the figures.
         label: below the axes.
     """
+    of_all = [row for panel in panels.values() for rows in panel.values() for row in rows]
+    intervals = [row.interval for row in of_all if row.interval]
+    if not intervals:
+        return None
+    shown = list(dict.fromkeys(row.series for row in of_all if row.interval))
     known = {
-        detector: panel
+        detector: {blur: [row for row in rows if row.series in shown] for blur, rows in panel.items()}
         for detector, panel in panels.items()
         if any(row.interval for rows in panel.values() for row in rows)
     }
-    if not known:
-        return None
-    of_all = [row for panel in known.values() for rows in panel.values() for row in rows]
-    having = [row.series for row in of_all if row.interval]
-    known = {
-        detector: {blur: [row for row in rows if row.series in having] for blur, rows in panel.items()}
-        for detector, panel in known.items()
-    }
-    shown = list(dict.fromkeys(row.series for row in of_all if row.series in having))
-    intervals = [row.interval for row in of_all if row.interval]
     columns = min(MAX_COLUMNS, len(known))
     blurs = len(next(iter(known.values())))
     panel_height = 0.9 + (0.34 * len(shown) + 0.15) * blurs

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from experiments.gain.records import BLURRED
-from experiments.plotting.gains import MINUS, RECOVERED_VIEW, is_beyond, paired_bars, two_looks
+from experiments.plotting.gains import MINUS, RECOVERED_VIEW, defined, is_beyond, paired_bars, two_looks
 from experiments.plotting.sheet import MAX_COLUMNS, Drawing, Ends, Plot, Skipped
 
 if TYPE_CHECKING:
@@ -211,8 +211,8 @@ def _beyond(runs: Runs) -> str:
 
 def _intervals(runs: Runs) -> list[Interval]:
     """Of every recovered fraction."""
-    known = (series.recovered(*pair) for series in runs.deblurred for pair in runs.pairs)
-    return [interval for interval in known if interval is not None and interval.value is not None]
+    known = (defined(series.recovered(*pair)) for series in runs.deblurred for pair in runs.pairs)
+    return [interval for interval in known if interval is not None]
 
 
 def _left_out(runs: Runs, costs: Sequence[str]) -> str:
