@@ -363,16 +363,14 @@ def pairs_among(folder: Path, files: Iterable[Path]) -> list[Sides]:
     return found
 
 
-def refuse_pairs(
-    folder: Path, files: Iterable[Path], given: str, instead: Callable[[Sides], str] = lambda sides: ""
-) -> None:
+def refuse_pairs(folder: Path, files: Iterable[Path], given: str, instead: Callable[[Sides], str]) -> None:
     """Refuse pictures that are given for sharp ones where some, by where they lie, are the blurred ones of pairs.
 
     Args:
         folder: that was given.
         files: the pictures in it, at any depth.
         given: what stands for it in the message, such as its option.
-        instead: what may be given in place of it beside the sharp side of the first pairs, for the message's end.
+        instead: what to give in its place, by the first pairs among the pictures.
 
     Raises:
         DeblurError: somewhere blurred ones lie in a folder beside that of sharp ones; says what to give.
@@ -383,7 +381,7 @@ def refuse_pairs(
         more = f" (and {len(pairs) - 1} more)" if len(pairs) > 1 else ""
         raise DeblurError(
             f"{given}: {sharp.parent}{more} holds {blurred.name}/ beside {sharp.name}/, and what is blurred is not to "
-            f"be taken for sharp; give {sharp}{instead(pairs[0])}"
+            f"be taken for sharp; give {instead(pairs[0])}"
         )
 
 

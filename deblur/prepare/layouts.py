@@ -182,7 +182,7 @@ def _read_pairs(layout: Layout, source: Path, split: str | None) -> None:
 
 def _read_sharp(layout: Layout, source: Path, split: str) -> None:
     pictures = _keyed(layout, source)
-    refuse_pairs(source, pictures.values(), f"sharp {source}", lambda sides: ", or prepare its pairs")
+    refuse_pairs(source, pictures.values(), f"sharp {source}", lambda sides: f"{sides.sharp}, or prepare its pairs")
     for key, sharp in pictures.items():
         folder, _, _ = key.rpartition("/")
         layout.pairs.append(Pair(key, split, folder or key, None, sharp))

@@ -120,11 +120,12 @@ def list_sharp(folder: Path, option: str = "--sharp") -> list[Path]:
     files = list_pictures(folder)
     pairs = "--val-pairs" if option == "--val-sharp" else "--pairs"
 
-    def as_pairs(sides: Sides) -> str:
+    def instead(sides: Sides) -> str:
         names = sides.blurred.name, sides.sharp.name
-        return f", or as pairs: {pairs} {sides.sharp.parent}" if names == ("blur", "sharp") else ""
+        as_pairs = f", or as pairs: {pairs} {sides.sharp.parent}" if names == ("blur", "sharp") else ""
+        return f"{sides.sharp}{as_pairs}"
 
-    refuse_pairs(folder, files, f"{option} {folder}", as_pairs)
+    refuse_pairs(folder, files, f"{option} {folder}", instead)
     places = {file.parent.relative_to(folder).parts for file in files}
     sharp = {parts[:at] for parts in places for at, part in enumerate(parts) if part == "sharp"}
     splits = [parts for parts in sorted(sharp) if parts and parts[-1] in SPLITS]

@@ -63,10 +63,10 @@ def refuse_blurred(folder: Path, files: Iterable[Path]) -> None:
         DeblurError: by where they lie they are, beside sharp ones.
     """
 
-    def its_own(sides: Sides) -> str:
-        return f", or score its own blur by --blurred {sides.blurred}"
+    def instead(sides: Sides) -> str:
+        return f"--sharp {sides.sharp}, or score its own blur by --blurred {sides.blurred}"
 
-    refuse_pairs(folder, files, f"--sharp {folder}", its_own)
+    refuse_pairs(folder, files, f"--sharp {folder}", instead)
 
 
 def read_truths(path: Path, class_names: Mapping[str, tuple[str, ...]], limit: int | None) -> Truths:

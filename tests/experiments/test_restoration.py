@@ -357,7 +357,7 @@ def test_blurred_pictures_are_not_blurred_again(data: Path, capsys: pytest.Captu
         assert main(given) == 1
         (line,) = capsys.readouterr().err.splitlines()
         assert f"--sharp {folder}: {data} holds blur/ beside sharp/" in line
-        assert f"give {data / 'sharp'}, or score its own blur by --blurred {data / 'blur'}" in line
+        assert f"give --sharp {data / 'sharp'}, or score its own blur by --blurred {data / 'blur'}" in line
     assert not (tmp_path / "run").exists()
 
 
