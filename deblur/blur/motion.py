@@ -11,6 +11,7 @@ So the density of d_t(p) over time is the blur kernel at p, in the sense of conv
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 import zipfile
 import zlib
@@ -323,6 +324,16 @@ def check_kernels(spec: BlurSpec) -> None:
     """
     if spec.kernels:
         read_kernels(spec.kernels)
+
+
+def kernels_sha256(file: str) -> str:
+    """What tells a file of kernels from others, wherever it lies: the hash of its bytes.
+
+    Raises:
+        DeblurError: as ``read_kernels``.
+    """
+    read_kernels(file)
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 @functools.cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,12 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def render(light: Tensor, motions: Sequence[Motion]) -> Tensor:
+def render(light: Tensor, motions: Sequence[Motion], masks: Tensor | None = None) -> Tensor:
     """Average what each picture shows while its shutter is open.
 
     Args:
         light: (B, 3, H, W) intensities, float32.
         motions: one exposure a picture.
+        masks: (B, 1, H, W) share of each pixel that moves, for windows that show mirrored borders; by default that of
+            the motions' regions, see ``moving_mask``.
 
     Returns:
         (B, 3, H, W), each picture's result independent of the others in the batch.
@@ -30,14 +31,17 @@ def render(light: Tensor, motions: Sequence[Motion]) -> Tensor:
     height, width = light.shape[-2:]
     if min(height, width) == 1:
         # Warps need two pixels a side; the mirror of one pixel is the same pixel again.
-        return render(mirrored_window(light, 0, 0, max(width, 2), max(height, 2)), motions)[..., :height, :width]
+        two = (0, 0, max(width, 2), max(height, 2))
+        wide = None if masks is None else mirrored_window(masks, *two)
+        return render(mirrored_window(light, *two), motions, wide)[..., :height, :width]
     moving = [index for index, motion in enumerate(motions) if motion.path.any()]
     uniform = [index for index in moving if motions[index].uniform]
     # Longest first: the paths that have not ended are then the first ones, and no picture is gathered from its place.
     turning = sorted(set(moving) - set(uniform), key=lambda index: -motions[index].steps)
     result = light.clone()
     if uniform:
-        result[uniform] = _render_uniform(light[uniform], [motions[index] for index in uniform])
+        chosen = None if masks is None else masks[uniform]
+        result[uniform] = _render_uniform(light[uniform], [motions[index] for index in uniform], chosen)
     # Rows that move apart need maps of their own, hundreds of times as many.
     for rolling in (False, True):
         alike = [index for index in turning if (motions[index].shutter is not None) == rolling]
@@ -62,8 +66,8 @@ def moving_share(motion: Motion, left: float, top: float, side: int) -> float:
     """What share of the square of ``side`` pixels from (left, top) the motion moves: 1 where it has no region."""
     if motion.region is None:
         return 1.0
-    center = (motion.region.center[0] - left, motion.region.center[1] - top)
-    return float(_soft_mask(replace(motion.region, center=center), torch.empty(side, side)).mean())
+    places = torch.arange(side, dtype=torch.float32)
+    return float(moving_mask(motion.region, places + left, places + top).mean())
 
 
 def convolve(pictures: Tensor, kernels: Tensor) -> Tensor:
@@ -78,7 +82,7 @@ def convolve(pictures: Tensor, kernels: Tensor) -> Tensor:
     return full[..., 2 * margin : 2 * margin + height, 2 * margin : 2 * margin + width]
 
 
-def _render_uniform(light: Tensor, motions: list[Motion]) -> Tensor:
+def _render_uniform(light: Tensor, motions: list[Motion], masks: Tensor | None) -> Tensor:
     # One size for the batch: a larger kernel array holds the same kernel.
     size = 2 * max(math.ceil(abs(motion.path[:, :2]).max()) + 1 for motion in motions) + 1
     kernels = torch.stack(
@@ -86,10 +90,9 @@ def _render_uniform(light: Tensor, motions: list[Motion]) -> Tensor:
     ).to(light.device)
     if all(motion.region is None for motion in motions):
         return convolve(light, kernels)
-    masks = torch.ones_like(light[:, :1])
-    for index, motion in enumerate(motions):
-        if motion.region is not None:
-            masks[index, 0] = _soft_mask(motion.region, light)
+    if masks is None:
+        columns, rows = (torch.arange(light.shape[side], device=light.device) for side in (-1, -2))
+        masks = torch.stack([moving_mask(motion.region, columns, rows) for motion in motions]).unsqueeze(1)
     # What moves is blurred together with its outline; what stays shows through where the outline has left.
     blurred, cover = convolve(torch.cat([light * masks, masks], dim=1), kernels).split([3, 1], dim=1)
     parts = []
@@ -105,11 +108,15 @@ def _render_uniform(light: Tensor, motions: list[Motion]) -> Tensor:
     return torch.stack(parts)
 
 
-def _soft_mask(region: Region, light: Tensor) -> Tensor:
-    """(H, W) share of each pixel that moves: inside the ellipse, or outside it where the object is followed."""
-    height, width = light.shape[-2:]
-    y = torch.arange(height, device=light.device, dtype=light.dtype).unsqueeze(1) - region.center[1]
-    x = torch.arange(width, device=light.device, dtype=light.dtype) - region.center[0]
+def moving_mask(region: Region | None, columns: Tensor, rows: Tensor) -> Tensor:
+    """(H, W) float32 share of each pixel that moves: inside the ellipse, or outside it where the object is followed.
+
+    ``columns`` (W,) and ``rows`` (H,) are where the pixels lie. Without a region all moves.
+    """
+    if region is None:
+        return torch.ones(len(rows), len(columns), device=rows.device)
+    y = rows.to(torch.float32).unsqueeze(1) - region.center[1]
+    x = columns.to(torch.float32) - region.center[0]
     cos, sin = math.cos(region.angle), math.sin(region.angle)
     along, across = (cos * x + sin * y) / region.radii[0], (cos * y - sin * x) / region.radii[1]
     # The edge is about three pixels wide whatever the size of the object.

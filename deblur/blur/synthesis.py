@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from deblur.blur.motion import Motion, draw_motion
-from deblur.blur.rendering import render
+from deblur.blur.motion import Motion, draw_motion, kernels_sha256
+from deblur.blur.rendering import moving_mask, render
 from deblur.blur.sensor import jpeg, noise, to_linear, to_srgb
-from deblur.borders import mirrored_window
+from deblur.borders import mirrored_index, mirrored_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
 
 
 def generator_for(spec: BlurSpec, seed: int, key: str) -> np.random.Generator:
-    """The random numbers of one picture: the same for the same (spec, seed, key) in any process, in any order."""
+    """The random numbers of one picture: the same for the same (spec, seed, key) in any process, in any order.
+
+    Of ``measured`` blur what the file of kernels holds counts, not where it lies.
+    """
+    if spec.kernels:
+        spec = replace(spec, kernels=kernels_sha256(spec.kernels))
     digest = hashlib.sha256(f"{seed}\n{key}\n{spec}".encode("utf-8", "surrogateescape")).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
 
@@ -120,8 +126,27 @@ def expose_windows(
         motion.cropped(left - margin, top - margin) for motion, (left, top, _, _) in zip(motions, windows, strict=True)
     ]
     light, in_linear = _light(wide, specs, highlights)
-    inner = render(light, moved)[..., margin : margin + height, margin : margin + width]
+    masks = _mirrored_masks(pictures, [(left - margin, top - margin) for left, top, _, _ in windows], motions, light)
+    inner = render(light, moved, masks)[..., margin : margin + height, margin : margin + width]
     return _develop(inner, in_linear, specs, noise_seeds)
+
+
+def _mirrored_masks(
+    pictures: Sequence[Tensor], corners: Sequence[tuple[int, int]], motions: Sequence[Motion], light: Tensor
+) -> Tensor | None:
+    """For ``render``: beyond a picture's border its object is mirrored as the picture is, or the two come apart."""
+    if all(motion.region is None for motion in motions):
+        return None
+    height, width = light.shape[-2:]
+    masks = [
+        moving_mask(
+            motion.region,
+            mirrored_index(left, left + width, picture.shape[-1], light.device),
+            mirrored_index(top, top + height, picture.shape[-2], light.device),
+        )
+        for picture, (left, top), motion in zip(pictures, corners, motions, strict=True)
+    ]
+    return torch.stack(masks).unsqueeze(1)
 
 
 def average_frames(frames: Tensor, spec: BlurSpec, noise_seed: int) -> Tensor:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deblur.blur import BlurSpec, synthesize
+from deblur.blur.motion import kernels_sha256
 from deblur.errors import DeblurError
 from deblur.exposure.paths import felt_path
 from detection.types import Detections
-from detection.weights import sha256_of
 from experiments.gain.cache import Cache, key_of
 from experiments.gain.fused import FusedSet, MirroredSet, add_fused, fused_boxes
 from experiments.gain.inputs import hash_of_set
@@ -24,6 +23,7 @@ from pipelines.chain import restore_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -131,8 +131,7 @@ def _synthetic(spec: BlurSpec, seed: int, sharp: PictureSet, folder: Path, cache
 
 def _blur_ingredients(spec: BlurSpec) -> dict[str, Any]:
     """What synthetic blur depends on: its specification, and the content of a file of kernels."""
-    kernels = sha256_of(Path(spec.kernels)) if spec.kernels else None
-    return dataclasses.asdict(spec) | {"kernels_sha256": kernels}
+    return dataclasses.asdict(spec) | {"kernels_sha256": kernels_sha256(spec.kernels) if spec.kernels else None}
 
 
 def describe_blurs(arms: Arms, blurs: Sequence[BlurSpec], stems: Sequence[str]) -> list[BlurRecord]:

@@ -255,6 +255,17 @@ def test_measured_kernels_are_read_scaled_and_bad_files_named(picture, kernel_fi
             synthesize(picture, BlurSpec(kind="measured", kernels=str(tmp_path / name)), 0, "a")
 
 
+def test_measured_blur_is_of_what_the_file_holds_and_not_of_where_it_lies(picture, kernel_file, tmp_path, monkeypatch):
+    spec = BlurSpec(kind="measured", length=30, kernels=str(kernel_file))
+    blurred = synthesize(picture, spec, 0, "a")
+    (tmp_path / "elsewhere.npz").write_bytes(kernel_file.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert np.array_equal(synthesize(picture, replace(spec, kernels="./elsewhere.npz"), 0, "a"), blurred)
+    np.savez(tmp_path / "other.npz", line=np.eye(9))
+    other = replace(spec, kernels="other.npz")
+    assert generator_for(other, 0, "a").random() != generator_for(spec, 0, "a").random()
+
+
 @pytest.mark.parametrize("shape", ["disk", "corner", "point"])
 def test_a_measured_kernel_is_as_long_as_asked_for_however_it_is_turned(tmp_path, shape):
     y, x = np.mgrid[-7:8, -7:8]
@@ -376,7 +387,7 @@ def test_a_window_is_the_same_whatever_else_is_in_the_batch(picture):
     assert (alone.int() - beside.int()).abs().max() <= 1
 
 
-@pytest.mark.parametrize("blur", ["shake:24", "curved:24", "object:24", "shake:24,readout=2"])
+@pytest.mark.parametrize("blur", ["shake:24", "curved:24", "object:24", "background:24", "shake:24,readout=2"])
 def test_a_window_shows_what_the_whole_picture_shows_there(picture, blur):
     spec = parse_blur(f"{blur},{CLEAN}")
     motion = draw_motion(spec, generator_for(spec, 1, ""), picture.shape[1], picture.shape[0])
@@ -385,6 +396,19 @@ def test_a_window_shows_what_the_whole_picture_shows_there(picture, blur):
     window = expose_windows([sharp], [(-6, 30, 70, 50)], [motion], [spec], [0])[0].int()
     assert window.shape == (3, 50, 70)
     assert (window[..., 6:] - whole[:, 30:80, :64]).abs().max() <= 1
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_an_object_at_the_border_is_mirrored_with_the_picture(picture, moves):
+    spec = parse_blur(f"{'object' if moves else 'background'}:40,{CLEAN}")
+    height, width = picture.shape[:2]
+    across = np.column_stack([np.linspace(-20, 20, 41), np.zeros((41, 3))])
+    region = Region((4.0, height / 2), (30.0, 40.0), 0.3, moves)
+    motion = Motion(across, np.full(41, 1 / 41), (width / 2, height / 2), region=region)
+    sharp = torch.from_numpy(picture).permute(2, 0, 1)
+    whole = expose(sharp.unsqueeze(0), [motion], [spec], [0])[0].int()
+    window = expose_windows([sharp], [(0, 0, width, height)], [motion], [spec], [0])[0].int()
+    assert (window - whole).abs().max() <= 1
 
 
 def test_length_grows_with_the_longer_side_however_a_picture_stands():
