@@ -67,6 +67,7 @@ def report_lines(report: dict[str, Any]) -> list[str]:
             ),
             ("degenerate_boxes", "boxes without width or height, left out"),
             ("clipped_boxes", "boxes clipped to their picture"),
+            ("negative_areas", "areas below 0, the box's taken for them"),
             ("duplicates", "repeated objects, kept" if report["duplicates_kept"] else "repeated objects, left out"),
             ("n_difficult", "difficult objects, ignored in scoring"),
             ("n_crowd", "crowd regions, ignored in scoring"),

@@ -98,7 +98,8 @@ class TruthBuilder:
             stem: Of a picture added before.
             raw_name: Class name as in the file.
             box: ``x1, y1, x2, y2`` in pixels; one without width or height is left out and reported.
-            area: Square pixels; None for the box's.
+            area: Square pixels; None for the box's. One below 0, as of a mask's outline that is drawn the other way
+                round, is no size that scoring knows: the box's is taken, and reported.
             iscrowd: COCO's mark of a region of many objects.
             difficult: VOC's mark.
         """
@@ -117,6 +118,9 @@ class TruthBuilder:
             return
         if (x1, y1, x2, y2) != box:
             self._clipped.append(said)
+            area = None
+        if area is not None and area < 0:
+            self._notes.setdefault("negative_areas", []).append(said)
             area = None
         key = (stem, name, (x1, y1, x2, y2))
         if key in self._seen:

@@ -126,6 +126,14 @@ def test_coco_is_read_as_it_is(tmp_path):
     assert truth.category_ids == {"person": 3, "motorcycle": 4, "potted plant": 5, "tv": 6, "backpack": 7}
 
 
+@pytest.mark.parametrize("area", [-1, -523.4])
+def test_an_area_below_0_is_the_boxs_and_listed(tmp_path, area):
+    truth = read_coco(write_json(tmp_path, coco(annotations=[annotation(area=area)])), NAMES)
+    assert truth.objects["a"].areas.tolist() == [200.0]
+    assert not truth.objects["a"].difficult.any()
+    assert "areas below 0, the box's taken for them: 1 (a: person 1, 2, 11, 22)" in report_lines(truth.report)
+
+
 def test_coco_keeps_crowds_and_fills_in_the_area(tmp_path):
     rows = [annotation(iscrowd=1), annotation(id=2, bbox=[50, 50, 4, 5])]
     objects = read_coco(write_json(tmp_path, coco(annotations=rows)), NAMES).objects["a"]
