@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -18,8 +19,15 @@ def mirrored_window(picture: Tensor, left: int, top: int, width: int, height: in
 
     A view where it does not.
     """
-    if min(left, top) >= 0 and left + width <= picture.shape[-1] and top + height <= picture.shape[-2]:
-        return picture[..., top : top + height, left : left + width]
+    right, bottom = left + width - picture.shape[-1], top + height - picture.shape[-2]
+    inner = picture[..., max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)]
+    around = [max(beyond, 0) for beyond in (-left, right, -top, bottom)]
+    if not any(around):
+        return inner
+    # Many times as fast as gathering row by row, but it folds once, and not every kind of number.
+    if max(around[:2]) < inner.shape[-1] and max(around[2:]) < inner.shape[-2] and picture.is_floating_point():
+        padded = F.pad(inner.reshape(-1, *inner.shape[-2:]), around, mode="reflect")
+        return padded.view(*inner.shape[:-2], height, width)
     rows = mirrored_index(top, top + height, picture.shape[-2], picture.device)
     columns = mirrored_index(left, left + width, picture.shape[-1], picture.device)
     return picture.index_select(-2, rows).index_select(-1, columns)
