@@ -88,7 +88,7 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
     _check_networks(options, wanted)
     folder = run_folder(options)
     config = folder / "config.yaml"
-    shared = plain_options(options, without=NO_FIGURE)
+    shared = plain_options(options, without={*NO_FIGURE, "variants"})
     if config.is_file():
         check_options(config, shared)
     elif any(folder.glob("train/*/metrics.json")):
@@ -222,6 +222,7 @@ def variant_options(options: argparse.Namespace, name: str, folder: Path) -> arg
     from deblur.runs import runs_named
 
     changed = copy.deepcopy(options)
+    del changed.variants  # which are no option of a training
     begun = any(runs_named("train", name, folder))
     changed.name, changed.output, changed.resume = name, folder, "auto" if begun else "never"
     part = name.removeprefix("no-")

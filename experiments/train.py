@@ -10,6 +10,7 @@ distance of the blurred and of the restored pictures is logged at every validati
 
 from __future__ import annotations
 
+import argparse
 import sys
 from typing import TYPE_CHECKING
 
@@ -20,13 +21,9 @@ from deblur.train import parse_training_args, report
 from detection.errors import DetectionError
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from torch import Tensor
-
-    from deblur.training.validation import FeatureDistance
-
 
 _ABOUT_TERM = ("detector_term", "detector_weight", "detector_from")
 
@@ -64,26 +61,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         import torch
 
         from deblur.training.loop import train
+        from deblur.training.teacher import Teacher
         from detection.answers import DetectorAnswers
         from detection.features import DetectorFeatures
         from detection.objects import DetectorObjects
         from detection.weights import find_weights, sha256_of
 
-        distance: FeatureDistance | None = None
-        teacher = ""
-        if options.detector_loss is not None:
+        if options.detector_loss is None:  # the run is one of deblur.train, which its configuration goes on with
+            others = {"detector_loss", *_ABOUT_TERM}
+            plain = argparse.Namespace(**{name: value for name, value in vars(options).items() if name not in others})
+            metrics = train(plain)
+        else:
             kinds = {"features": DetectorFeatures, "objects": DetectorObjects, "answers": DetectorAnswers}
             terms = sorted(set(options.detector_term))
             teachers = [kinds[term](options.detector_loss) for term in terms]
-            teacher = f"{sha256_of(find_weights(options.detector_loss))} {' '.join(terms)}"
+            identity = f"{sha256_of(find_weights(options.detector_loss))} {' '.join(terms)}"
 
             def distance(restored: Tensor, sharp: Tensor) -> Tensor:
                 return torch.stack([teacher.distance(restored, sharp) for teacher in teachers]).sum()
 
-        else:  # the run is one of deblur.train, which its configuration goes on with
-            for name in ("detector_loss", *_ABOUT_TERM):
-                delattr(options, name)
-        report(train(options, distance, teacher), as_json=options.json)
+            teacher = Teacher(distance, options.detector_weight, options.detector_from, identity)
+            metrics = train(options, teacher)
+        report(metrics, as_json=options.json)
         return EXIT_DONE
 
     return run(body, expected=(DeblurError, DetectionError))

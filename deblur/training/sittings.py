@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 NO_FIGURE = (
     "config",
     "name",
-    "variants",
     "resume",
     "json",
     "output",
@@ -23,7 +22,7 @@ NO_FIGURE = (
     "samples",
     "tensorboard",
 )
-"""Options, of an ablation too, that may differ where a run goes on: they change no figure but by rounding."""
+"""Options that may differ where a run goes on: they change no figure but by rounding."""
 _NO_RECIPE = (*NO_FIGURE, "log_every", "checkpoint_every")
 
 
