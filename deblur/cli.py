@@ -152,7 +152,7 @@ class Collect(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         """Add ``values`` to those of this command line."""
-        gathered = getattr(namespace, self.dest)
+        gathered = getattr(namespace, self.dest, self.default)
         if gathered is self.default:
             gathered = []
         setattr(namespace, self.dest, [*gathered, *values])

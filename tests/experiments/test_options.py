@@ -48,7 +48,6 @@ def test_where_nothing_can_be_written_no_work_is_begun(command, begins, tmp_path
 
 
 def test_parts_of_an_option_are_gathered_and_replace_its_default():
-    parser = import_module("experiments.train").build_parser()
-    given = ["--detector-term", "features", "--detector-term", "objects"]
-    assert parse_args(parser, given).detector_term == ["features", "objects"]
-    assert parse_args(parser, ["--detector-term", "answers"]).detector_term == ["answers"]
+    parser = import_module("deblur.train").build_parser()
+    assert parse_args(parser, ["--val-blur", "shake:8", "--val-blur", "none"]).val_blur == ["shake:8", "none"]
+    assert parse_args(parser, ["--val-blur", "none"]).val_blur == ["none"]
