@@ -13,7 +13,7 @@ from deblur.errors import DeblurError
 from deblur.networks.guided import GuidedNetwork
 from deblur.networks.kernel_estimator import KernelEstimator
 from deblur.training.mix import parse_blur_range
-from deblur.training.setup import NEEDS_ESTIMATOR
+from deblur.training.network_choice import NEEDS_ESTIMATOR
 
 if TYPE_CHECKING:
     import argparse

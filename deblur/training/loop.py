@@ -33,24 +33,17 @@ from deblur.runs import write_json
 from deblur.training.averaging import AveragedWeights
 from deblur.training.batches import Batch, make_batch
 from deblur.training.checks import check_fit, check_statistics, check_training
+from deblur.training.data import fill_store, read_sources
 from deblur.training.guard import FiniteGuard
 from deblur.training.initial import load_initial
 from deblur.training.keeper import Keeper
 from deblur.training.loader import BatchLoader, pays_ahead, workers_beside
 from deblur.training.log import TrainingLog, save_samples
 from deblur.training.mix import BlurMix, parse_blur_range
+from deblur.training.network_choice import network_config, network_name, released_estimator
 from deblur.training.planning import Planner, Recipe, draw_examples
+from deblur.training.run_folder import find_resumable, open_run, record_sitting
 from deblur.training.schedule import Progress, Schedule, crop_at, parse_crops
-from deblur.training.setup import (
-    fill_store,
-    find_resumable,
-    network_config,
-    network_name,
-    open_run,
-    read_sources,
-    record_sitting,
-    released_estimator,
-)
 from deblur.training.sources import PictureStore
 from deblur.training.validation import sets_digest, validate
 

@@ -18,9 +18,9 @@ from deblur.exposure.paths import as_measured, camera_path, felt
 from deblur.prepare import main as prepare
 from deblur.train import build_parser
 from deblur.training.batches import make_batch
+from deblur.training.data import read_sources
 from deblur.training.mix import BlurMix, BlurRange, parse_blur_range
 from deblur.training.planning import Planner, Recipe, draw_examples, plan_crops
-from deblur.training.setup import read_sources
 from deblur.training.sources import (
     Example,
     PictureStore,

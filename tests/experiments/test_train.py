@@ -11,7 +11,7 @@ from deblur.cli import parse_args
 from deblur.networks import build, config_from_dict, named_config
 from deblur.released import load_released
 from deblur.train import main as plain_training
-from deblur.training.setup import network_config
+from deblur.training.network_choice import network_config
 from experiments.train import build_parser, main
 
 CONFIGS = Path(__file__).parents[2] / "experiments" / "configs"
