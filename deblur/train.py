@@ -230,11 +230,11 @@ def _add_validation(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folders with blur/ and sharp/ to validate on, at the size they have: --max-side does not scale them",
     )
-    # None, which the records of runs and ablations that were begun before this option agree with.
     watch.add_argument(
         "--val-sharp",
         nargs="*",
         action=Collect,
+        default=[],
         metavar="DIR",
         help="folders of sharp pictures to validate on, blurred by --val-blur as those of --hold-out",
     )

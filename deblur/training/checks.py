@@ -39,7 +39,7 @@ def check_training(options: argparse.Namespace) -> None:
     blurred = options.sharp or options.val_sharp
     _refuse_twice("--val-blur", [str(parse_blur(text)) for text in options.val_blur if blurred])
     _refuse_twice("--val-pairs", [str(Path(text)) for text in options.val_pairs])
-    _refuse_twice("--val-sharp", [str(Path(text)) for text in options.val_sharp or ()])
+    _refuse_twice("--val-sharp", [str(Path(text)) for text in options.val_sharp])
     if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise DeblurError("--tensorboard needs the package tensorboard: install it, or leave the option out")
 

@@ -32,7 +32,7 @@ def read_sources(
     sources += [parse_source("pairs", text) for text in options.pairs]
     sources += [parse_source("frames", text) for text in options.frames]
     references = [parse_source("pairs", text, "--val-pairs") for text in options.val_pairs]
-    given = [parse_source("sharp", text, "--val-sharp") for text in options.val_sharp or ()]
+    given = [parse_source("sharp", text, "--val-sharp") for text in options.val_sharp]
     _refuse_weights("--val-pairs", references)
     _refuse_weights("--val-sharp", given)
     held += [example for one in given for example in one.examples]

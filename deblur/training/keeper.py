@@ -86,14 +86,13 @@ class Keeper:
                 "or a new --name"
             )
         self._load(state)
-        # States of earlier versions do not say how they chose, and had other pictures.
-        alike = state.get("validated_on") == self.validated_on
+        alike = state["validated_on"] == self.validated_on
         if not alike:
             self.note(
                 f"{self.folder} is validated on other pictures or blurs than before step {state['step']}: the scores "
                 "do not compare, and it may have been trained on what is set aside now"
             )
-        counts = alike and state.get("best_by") == self._comparable
+        counts = alike and state["best_by"] == self._comparable
         self.progress = Progress(state["step"], state["seconds"], state["best"] if counts else None)
         return counts or state["best"] is None
 

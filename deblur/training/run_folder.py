@@ -82,17 +82,14 @@ def record_sitting(
     """
     if not accelerator.is_main_process:
         return []
-    recorded = _recorded_config(folder)
+    name = _recorded_config(folder).get("name") or options.name  # by which --resume auto knows the run
     # Without resume: given back with --config for a new run, the file must not go on with this one.
-    written = plain_options(options, without={"config", "resume", "json"})
-    written["name"] = recorded.get("name") or options.name  # by which --resume auto knows the run
+    written = plain_options(options, without={"config", "resume", "json"}) | {"name": name}
     environment = describe_environment(str(accelerator.device), options.seed)
     write_environment(folder, environment | {"processes": accelerator.num_processes})
     write_yaml(folder / "config.yaml", written)
     now = sitting(written, state["step"] if state else 0, environment["commit"], accelerator.num_processes)
-    # Where an earlier version saved the state, all that is known is what the run was last trained by.
-    former = state.get("sittings", [sitting(recorded or written, 0, None, None)]) if state else []
-    sittings = with_sitting(former, now)
+    sittings = with_sitting(state["sittings"] if state else [], now)
     changed = describe_changes(sittings[-2], now) if len(sittings) > 1 and sittings[-1] is now else ""
     if changed:
         told = f"{folder} goes on from step {now['first_step'] - 1} with other options: {changed}"

@@ -26,14 +26,14 @@ NO_FIGURE = (
 _NO_RECIPE = (*NO_FIGURE, "log_every", "checkpoint_every")
 
 
-def sitting(options: Mapping[str, Any], step: int, commit: str | None, processes: int | None) -> dict[str, Any]:
+def sitting(options: Mapping[str, Any], step: int, commit: str | None, processes: int) -> dict[str, Any]:
     """What is trained by from here on, as plain values for the training state.
 
     Args:
         options: of training, as ``config.yaml`` holds them.
         step: that was made last; 0 for a new run.
         commit: of the code, if it is known.
-        processes: that train, if their number is known.
+        processes: that train.
     """
     recipe = {key: value for key, value in options.items() if key not in _NO_RECIPE}
     return {"first_step": step + 1, "commit": commit, "processes": processes, "options": recipe}

@@ -353,10 +353,6 @@ def test_sharp_pictures_to_validate_on_are_blurred_and_trained_on_nowhere(prepar
         read_sources(options, print)
 
 
-def test_records_of_before_an_option_agree_with_its_default():
-    assert build_parser().get_default("val_sharp") is None
-
-
 def test_a_video_goes_on_behind_a_frame_that_is_validated_on(tmp_path):
     for place in range(30):
         save(tmp_path / "videos" / "one" / f"{place:02}.png", np.full((70, 70, 3), place, np.uint8))
