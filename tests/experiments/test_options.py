@@ -10,7 +10,6 @@ PARSERS = (
     "deblur.prepare.command:_parser",
     "deblur.train:build_parser",
     "experiments.ablation:build_parser",
-    "experiments.blend:build_parser",
     "experiments.blur_gallery:build_parser",
     "experiments.compare:build_parser",
     "experiments.detection_gain:build_parser",
