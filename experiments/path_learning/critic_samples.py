@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,6 +27,7 @@ from deblur.path_search.starts import random_starts
 from deblur.path_search.trial_path import AXES, WAVES, cosines, waves_of
 from deblur.pictures import read_picture, scale_down
 from deblur.released import load_released
+from experiments.path_learning.sample_pool import load_arrays, save_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,21 +83,14 @@ class Samples:
         Raises:
             DeblurError: the file cannot be read, or is of other numbers than this version's.
         """
-        try:
-            with np.load(file, allow_pickle=False) as archive:
-                samples = cls(**{name: archive[name] for name in cls.__dataclass_fields__})
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise DeblurError(f"{file} is no sample ({' '.join(str(error).split())}): delete it") from error
+        samples = cls(**load_arrays(file, cls.__dataclass_fields__))
         if (samples.evidence.shape[2:], samples.squares.shape[2:3]) != ((len(NAMES),), (STATISTICS,)):
             raise DeblurError(f"{file} is a sample of another version: delete what is in its folder")
         return samples
 
     def save(self, file: Path) -> None:
-        """Write an .npz file in one step."""
-        part = file.with_suffix(".part")
-        with part.open("wb") as stream:
-            np.savez(stream, **{name: getattr(self, name) for name in self.__dataclass_fields__})
-        part.replace(file)
+        """Write an .npz file; see ``save_arrays``."""
+        save_arrays(file, {name: getattr(self, name) for name in self.__dataclass_fields__})
 
 
 class _Kept:
