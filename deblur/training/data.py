@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from deblur.blur import parse_blur
 from deblur.errors import DeblurError
-from deblur.training.sources import check_readable, files_of, hold_out, parse_source, shared_scenes, without
+from deblur.training.sources import check_readable, files_of, hold_out, parse_source, scenes_in_both, without
 from deblur.training.validation import blurred_here, pairs_from_files, with_paths
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def read_sources(
     held += [example for one in given for example in one.examples]
     aside = {file.resolve() for each in (held, *(one.examples for one in references)) for file in files_of(each)}
     sources = [without(source, aside) for source in sources]
-    both = shared_scenes([one for one in sources if one.kind == "pairs"], references)
+    both = scenes_in_both([one for one in sources if one.kind == "pairs"], references)
     if both:
         more = f" and {len(both) - 1} more" if len(both) > 1 else ""
         note(
