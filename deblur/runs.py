@@ -104,6 +104,29 @@ def package_versions() -> dict[str, str | None]:
     return {name: _version(name) for name in RECORDED_PACKAGES}
 
 
+def read_config(config: Path, remedy: str = "") -> dict[str, Any] | None:
+    """The options that a run's ``config.yaml`` holds; None where there is no such file.
+
+    Args:
+        config: the file.
+        remedy: what to do where it is damaged, in words.
+
+    Raises:
+        DeblurError: it cannot be read, or holds something else.
+    """
+    try:
+        content = read_yaml(config)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DeblurError(f"cannot read {config}: {error.strerror}") from error
+    except YamlError as error:
+        raise DeblurError(f"{config} is damaged{remedy and f': {remedy}'} ({error})") from None
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise DeblurError(f"{config} is damaged{remedy and f': {remedy}'} (it holds no options)")
+    return content
+
+
 def check_options(config: Path, options: dict[str, Any]) -> None:
     """Refuse to go on with a run under other options than those in its configuration.
 
@@ -114,12 +137,7 @@ def check_options(config: Path, options: dict[str, Any]) -> None:
     Raises:
         DeblurError: the file cannot be read, or an option differs.
     """
-    try:
-        recorded = read_yaml(config)
-    except (OSError, YamlError) as error:
-        raise DeblurError(f"cannot read {config}: {' '.join(str(error).split())}") from error
-    if not isinstance(recorded, dict) or not all(isinstance(key, str) for key in recorded):
-        raise DeblurError(f"{config} is not the configuration of a run: choose another --output")
+    recorded = read_config(config, OTHER_OUTPUT) or {}
     keys = {*recorded, *options}
     differing = sorted(f"--{key.replace('_', '-')}" for key in keys if recorded.get(key) != options.get(key))
     if differing:

@@ -40,7 +40,6 @@ from deblur.cli import (
     whole_number,
 )
 from deblur.errors import DeblurError
-from deblur.yaml_text import YamlError, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -231,11 +230,11 @@ def _add_validation(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folders with blur/ and sharp/ to validate on, at the size they have: --max-side does not scale them",
     )
-    # None, which the records of runs and ablations that were begun before this option agree with.
     watch.add_argument(
         "--val-sharp",
         nargs="*",
         action=Collect,
+        default=[],
         metavar="DIR",
         help="folders of sharp pictures to validate on, blurred by --val-blur as those of --hold-out",
     )
@@ -325,7 +324,7 @@ def _resumed_run(
 
 def _newest_run(name: str, output: Path) -> Path | None:
     """The newest training run of a name that has been saved; None where there is none, or one that is damaged."""
-    from deblur.training.setup import newest_saved
+    from deblur.training.run_folder import newest_saved
 
     try:
         return newest_saved(name, output)
@@ -335,11 +334,12 @@ def _newest_run(name: str, output: Path) -> Path | None:
 
 def _recorded_options(run_folder: Path) -> dict[str, Any] | None:
     """What a run's ``config.yaml`` says; None where it is missing or damaged, which is no mistake if all is typed."""
+    from deblur.runs import read_config
+
     try:
-        content = read_yaml(run_folder / "config.yaml")
-    except (OSError, YamlError):
+        return read_config(run_folder / "config.yaml")
+    except DeblurError:
         return None
-    return content if isinstance(content, dict) and all(isinstance(key, str) for key in content) else None
 
 
 def _refuse_foreign(parser: argparse.ArgumentParser, resumed: Path, recorded: Mapping[str, Any]) -> None:
@@ -381,7 +381,7 @@ def _companions(options: argparse.Namespace, given: Collection[str]) -> list[tup
 
 def _makes_no_frames(options: argparse.Namespace) -> bool:
     """Whether the network is without TCN; not where it cannot be made, which training says in its own words."""
-    from deblur.training.setup import network_config
+    from deblur.training.network_choice import network_config
 
     try:
         config = network_config(options)

@@ -1,35 +1,44 @@
-"""A frozen detector that says how far a restored picture is from the sharp one: what its teachers have in common.
+"""How far a restored picture is from the sharp one where a detector sees objects: a loss term that teaches a network.
 
-What of the detector is compared is in `detection.features`, `detection.objects` and `detection.answers`.
+Features of a backbone weigh all of a picture alike, and its first layers come nearer when texture does, whatever
+becomes of the objects. Here the maps are those that the detector's head reads, and what counts is where the sharp
+picture has objects, as in distilling detectors (Chen et al., "Learning efficient object detection models with
+knowledge distillation", NeurIPS 2017; Wang et al., "Distilling object detectors with fine-grained feature imitation",
+CVPR 2019). The sharp picture's own scores say where that is, so no annotations are needed.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from detection.weights import find_weights, sha256_of
 from detection.yolo import PADDING, STRIDE, load_network
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
+_ELSEWHERE = 0.005
+"""What a place without an object counts, beside 1 for a certain one: nothing is to be seen there that is not there."""
 
-class FrozenDetector(nn.Module, ABC):
-    """A detector's network as a measure of distance.
+
+class DetectorTeacher(nn.Module):
+    """A frozen YOLO network up to its head, and where it sees objects.
+
+    The distance is the sum of the absolute differences of the maps that the head reads, weighted by the highest score
+    of the sharp picture at each place (0.005 more everywhere), in units of the sharp maps' own weighted sum. The sums
+    run over all maps and the batch: an object counts in the map that tells of its size, and crops without objects
+    count little.
 
     The network never changes: no parameter takes a gradient, and batch norm keeps its statistics, also after
     ``train()``.
 
     Attributes:
-        name: stem of the weights' file.
-        sha256: its hash, for the card of what was trained with it.
-        body: the network, or what of it is run.
+        sha256: of the weights' file, which says whose distance it is.
+        body: the network.
     """
 
     def __init__(self, weights: str | Path = "yolo26n") -> None:
@@ -43,12 +52,11 @@ class FrozenDetector(nn.Module, ABC):
         """
         super().__init__()
         path = find_weights(weights)
-        self.name = path.stem
         self.sha256 = sha256_of(path)
         self.body: Any = load_network(path)
         self.requires_grad_(requires_grad=False).eval()
 
-    def distance(self, restored: torch.Tensor, sharp: torch.Tensor) -> torch.Tensor:
+    def distance(self, restored: Tensor, sharp: Tensor) -> Tensor:
         """How far what the detector makes of two pictures lies apart; 0 for the same picture.
 
         Args:
@@ -69,34 +77,33 @@ class FrozenDetector(nn.Module, ABC):
             self.to(restored.device)
             with torch.no_grad():
                 targets = self(sharp)
-            return self._apart(self(restored), targets)
+            parts = []
+            for (found, _), (wanted, objects) in zip(self(restored), targets, strict=True):
+                weights = objects + _ELSEWHERE
+                parts.append(torch.stack([(weights * part.abs()).sum() for part in (found - wanted, wanted)]))
+            apart, size = torch.stack(parts).sum(0)
+            return apart / size.clamp_min(torch.finfo(size.dtype).eps)
+
+    def forward(self, pictures: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
+        """What the head reads and how sure it is of an object, in float32 whatever autocast says.
+
+        Args:
+            pictures: (B, 3, H, W) RGB in [0, 1], of any size. Sides are padded right and below to a multiple of 32 with
+                the grey that detectors know as padding.
+
+        Returns:
+            For strides 8, 16 and 32 the map (B, C, h, w) and the highest class score (B, 1, h, w) in [0, 1].
+        """
+        height, width = pictures.shape[-2:]
+        with torch.autocast(pictures.device.type, enabled=False):
+            padded = F.pad(pictures.float(), (0, -width % STRIDE, 0, -height % STRIDE), value=PADDING / 255)
+            answers = self.body(padded)[1]
+        # Of two heads, the one that is trained to answer at every place of an object.
+        head = answers.get("one2many", answers)
+        maps = head["feats"]
+        scores = head["scores"].sigmoid().amax(1, keepdim=True).split([each[0, 0].numel() for each in maps], 2)
+        return tuple((each, score.view(-1, 1, *each.shape[-2:])) for each, score in zip(maps, scores, strict=True))
 
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode, also inside a module that goes into training mode."""
         return super().train(mode=False)
-
-    @abstractmethod
-    def _apart(self, found: Any, target: Any) -> torch.Tensor:
-        """The distance of what ``forward`` gives on the restored and on the sharp picture."""
-
-
-def padded_to_stride(pictures: torch.Tensor) -> torch.Tensor:
-    """(B, 3, H, W) pictures as float32, padded right and below to a multiple of 32 with the detectors' grey."""
-    height, width = pictures.shape[-2:]
-    return F.pad(pictures.float(), (0, -width % STRIDE, 0, -height % STRIDE), value=PADDING / 255)
-
-
-def raw_answers(network: nn.Module, pictures: torch.Tensor) -> tuple[Mapping[str, Any], ...]:
-    """What each of a YOLO network's heads, one or two, answers before boxes are decoded, in float32.
-
-    Args:
-        network: in evaluation mode.
-        pictures: (B, 3, H, W) RGB in [0, 1], of any size, padded as by `padded_to_stride`.
-
-    Returns:
-        Mappings with ``scores``, logits (B, classes, A) at A anchors, ``boxes`` (B, 4 or 64, A), and ``feats``, what
-        the head reads. Of two heads, the one that answers at every place of an object comes first.
-    """
-    with torch.autocast(pictures.device.type, enabled=False):
-        raw: Mapping[str, Any] = network(padded_to_stride(pictures))[1]
-    return (raw["one2many"], raw["one2one"]) if "one2many" in raw else (raw,)

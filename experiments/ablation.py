@@ -88,7 +88,7 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
     _check_networks(options, wanted)
     folder = run_folder(options)
     config = folder / "config.yaml"
-    shared = plain_options(options, without=NO_FIGURE)
+    shared = plain_options(options, without={*NO_FIGURE, "variants"})
     if config.is_file():
         check_options(config, shared)
     elif any(folder.glob("train/*/metrics.json")):
@@ -131,7 +131,7 @@ def run_folder(options: argparse.Namespace) -> Path:
     from pathlib import Path
 
     from deblur.runs import create_run
-    from deblur.training.setup import note_nothing_to_resume
+    from deblur.training.run_folder import note_nothing_to_resume
 
     if options.resume not in {"auto", "never"}:
         folder = Path(options.resume)
@@ -169,8 +169,9 @@ def _check_networks(options: argparse.Namespace, variants: Sequence[str]) -> Non
     """Refuse before the first training what would end a later one: a variant that cannot be made, begun or learn."""
     from deblur.networks import build
     from deblur.training.checks import check_fit, check_training, validates
+    from deblur.training.data import read_sources
     from deblur.training.initial import load_initial
-    from deblur.training.setup import network_config, read_sources
+    from deblur.training.network_choice import network_config
 
     said_by_training: list[str] = []
     if not (validates(options) and read_sources(options, said_by_training.append)[1]):
@@ -205,7 +206,7 @@ def default_variants(options: argparse.Namespace) -> list[str]:
 def _differs(options: argparse.Namespace, name: str) -> bool:
     """Whether a variant is another training than the full one: what it switches off is there."""
     from deblur.networks.guided import GuidedConfig
-    from deblur.training.setup import network_config
+    from deblur.training.network_choice import network_config
 
     part, config = name.removeprefix("no-"), network_config(options)
     if part == "guide":
@@ -222,6 +223,7 @@ def variant_options(options: argparse.Namespace, name: str, folder: Path) -> arg
     from deblur.runs import runs_named
 
     changed = copy.deepcopy(options)
+    del changed.variants  # which are no option of a training
     begun = any(runs_named("train", name, folder))
     changed.name, changed.output, changed.resume = name, folder, "auto" if begun else "never"
     part = name.removeprefix("no-")

@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def training_facts(card: Mapping[str, Any], weights: str) -> dict[str, Any]:
-    """What training wrote into a card, and what was blended or decided since.
+    """What training wrote into a card, and what was decided since.
 
     Raises:
         DeblurError: the card lacks a part of it.
@@ -122,7 +122,7 @@ def training_facts(card: Mapping[str, Any], weights: str) -> dict[str, Any]:
     missing = [key for key in MADE_BY_TRAINING if key not in card]
     if missing:
         raise DeblurError(f"the card of {weights} lacks {', '.join(missing)}: it was not written by training")
-    return {key: card[key] for key in (*MADE_BY_TRAINING, "sittings", "blend", "consistent") if key in card}
+    return {key: card[key] for key in (*MADE_BY_TRAINING, "sittings", "consistent") if key in card}
 
 
 class _Released(NamedTuple):

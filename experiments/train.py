@@ -1,15 +1,17 @@
-"""Train a deblurring network that a detector teaches: training with its features in the loss.
+"""Train a deblurring network that a detector teaches: training with what it sees in the loss.
 
     python -m experiments.train --config experiments/configs/nano.yaml --sharp photographs --max-minutes 60 \
         --init mstsgm-nano --detector-loss yolo26n --detector-weight 0.1
 
-A frozen detector looks at the restored and at the sharp picture; how far apart what it makes of them lies is one more
-term of the loss, from ``--detector-from`` on. It is meant for a network that restores already. The
-distance of the blurred and of the restored pictures is logged at every validation beside PSNR, also with a weight of 0.
+A frozen detector looks at the restored and at the sharp picture; how far apart what it sees lies, where the sharp one
+has objects, is one more term of the loss, from ``--detector-from`` on. It is meant for a network that restores already.
+The distance of the blurred and of the restored pictures is logged at every validation beside PSNR, also with a weight
+of 0.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from typing import TYPE_CHECKING
 
@@ -20,15 +22,13 @@ from deblur.train import parse_training_args, report
 from detection.errors import DetectionError
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
-    from torch import Tensor
-
-    from deblur.training.validation import FeatureDistance
+    from deblur.training.teacher import Teacher
 
 
-_ABOUT_TERM = ("detector_term", "detector_weight", "detector_from")
+_OBJECTS = "objects"  # what of a detector teaches, by the name that records have for it
+_ABOUT_TERM = ("detector_weight", "detector_from")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -38,20 +38,30 @@ def build_parser() -> argparse.ArgumentParser:
     parser.description = (__doc__ or "").partition("\n")[0]
     detector = parser.add_argument_group("detector that teaches")
     detector.add_argument("--detector-loss", metavar="NAME|FILE", help="YOLO weights; without it this is deblur.train")
-    detector.add_argument(
-        "--detector-term",
-        nargs="+",
-        action=Collect,
-        choices=("features", "objects", "answers"),
-        default=["features"],
-        help="distance of its backbone's features, of what its head reads where there are objects, of its answers "
-        "(scores and boxes), or the sum of several",
-    )
     detector.add_argument("--detector-weight", type=not_negative, default=0.1, help="of the distance; 0 only logs it")
     detector.add_argument(
         "--detector-from", type=whole_number, default=0, metavar="STEP", help="first step with the term"
     )
+    # Of runs that were begun when there was a choice; others have no such option.
+    detector.add_argument(
+        "--detector-term",
+        nargs="*",
+        action=Collect,
+        type=_former_term,
+        default=argparse.SUPPRESS,
+        help=argparse.SUPPRESS,
+    )
     return parser
+
+
+def _former_term(text: str) -> str:
+    """Argument type: the term that is left of those that a run may have been begun with."""
+    if text != _OBJECTS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} no longer teaches, only {_OBJECTS!r} does: begin another run, with --init "
+            "RUN/weights/last.safetensors"
+        )
+    return text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,32 +71,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     _refuse_no_detector(parser, options, argv)
 
     def body() -> int:
-        import torch
-
         from deblur.training.loop import train
-        from detection.answers import DetectorAnswers
-        from detection.features import DetectorFeatures
-        from detection.objects import DetectorObjects
-        from detection.weights import find_weights, sha256_of
 
-        distance: FeatureDistance | None = None
-        teacher = ""
-        if options.detector_loss is not None:
-            kinds = {"features": DetectorFeatures, "objects": DetectorObjects, "answers": DetectorAnswers}
-            terms = sorted(set(options.detector_term))
-            teachers = [kinds[term](options.detector_loss) for term in terms]
-            teacher = f"{sha256_of(find_weights(options.detector_loss))} {' '.join(terms)}"
-
-            def distance(restored: Tensor, sharp: Tensor) -> Tensor:
-                return torch.stack([teacher.distance(restored, sharp) for teacher in teachers]).sum()
-
-        else:  # the run is one of deblur.train, which its configuration goes on with
-            for name in ("detector_loss", *_ABOUT_TERM):
-                delattr(options, name)
-        report(train(options, distance, teacher), as_json=options.json)
+        if options.detector_loss is None:  # the run is one of deblur.train, which its configuration goes on with
+            plain = {name: value for name, value in vars(options).items() if not name.startswith("detector_")}
+            metrics = train(argparse.Namespace(**plain))
+        else:
+            metrics = train(options, _teacher(options))
+        report(metrics, as_json=options.json)
         return EXIT_DONE
 
     return run(body, expected=(DeblurError, DetectionError))
+
+
+def _teacher(options: argparse.Namespace) -> Teacher:
+    from deblur.training.teacher import Teacher
+    from detection.teacher import DetectorTeacher
+
+    detector = DetectorTeacher(options.detector_loss)
+    identity = f"{detector.sha256} {_OBJECTS}"
+    return Teacher(detector.distance, options.detector_weight, options.detector_from, identity)
 
 
 def _refuse_no_detector(

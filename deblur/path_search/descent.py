@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from deblur.path_search.critic import Critic
-    from deblur.path_search.evidence import Judged, Scene
+    from deblur.path_search.evidence import Judged, Look
 
     Watch = Callable[[Judged, bool], None]
     """Told what came of every trial and whether it lies on a way down, for training a critic."""
@@ -46,12 +46,12 @@ class Trial(NamedTuple):
     waves: Tensor
 
 
-def try_all(critic: Critic, scene: Scene, waves: Tensor, watch: Watch | None = None) -> list[Trial]:
+def try_all(critic: Critic, look: Look, waves: Tensor, watch: Watch | None = None) -> list[Trial]:
     """Trials of paths (N, 8, 3), the best one first."""
     tried: list[Trial] = []
     with torch.no_grad():
-        for chunk in waves.split(_at_once(scene)):
-            judged = scene.judge(chunk)
+        for chunk in waves.split(_at_once(look)):
+            judged = look.judge(chunk)
             if watch is not None:
                 watch(judged, False)
             tried += map(Trial, critic(judged).tolist(), chunk)
@@ -59,19 +59,19 @@ def try_all(critic: Critic, scene: Scene, waves: Tensor, watch: Watch | None = N
 
 
 def follow(
-    critic: Critic, scene: Scene, paths: Sequence[Tensor], stages: Sequence[Stage], watch: Watch | None = None
+    critic: Critic, look: Look, paths: Sequence[Tensor], stages: Sequence[Stage], watch: Watch | None = None
 ) -> list[Trial]:
     """Where the first of some paths lead, stage by stage, the best one first."""
     best: list[Trial] = []
     for stage in stages:
-        chunks = torch.stack(list(paths[: stage.kept])).split(_at_once(scene))
-        best = [trial for chunk in chunks for trial in _descend(critic, scene, chunk, stage, watch)]
+        chunks = torch.stack(list(paths[: stage.kept])).split(_at_once(look))
+        best = [trial for chunk in chunks for trial in _descend(critic, look, chunk, stage, watch)]
         best.sort(key=lambda trial: trial.energy)
         paths = [trial.waves for trial in best]
     return best
 
 
-def follow_by_parts(critic: Critic, parts: Sequence[Scene], paths: Sequence[Tensor], stage: Stage) -> list[Tensor]:
+def follow_by_parts(critic: Critic, parts: Sequence[Look], paths: Sequence[Tensor], stage: Stage) -> list[Tensor]:
     """Where the first of some paths (8, 3) lead when each step sees another part of the picture.
 
     So a path is not fitted to few of its parts. Where it is last is what counts: parts are not compared, one is harder
@@ -103,14 +103,14 @@ class _WayDown:
         self._optimizer.param_groups[0]["lr"] -= self._fall
 
 
-def _descend(critic: Critic, scene: Scene, waves: Tensor, stage: Stage, watch: Watch | None) -> list[Trial]:
+def _descend(critic: Critic, look: Look, waves: Tensor, stage: Stage, watch: Watch | None) -> list[Trial]:
     """The best path on each way down."""
     way = _WayDown(waves, stage)
     best = [Trial(float("inf"), path) for path in waves]
     with torch.enable_grad():
         for step in range(stage.steps + 1):
             last = step == stage.steps
-            judged = scene.judge(way.waves.detach() if last else way.waves)
+            judged = look.judge(way.waves.detach() if last else way.waves)
             energies = critic(judged)
             if watch is not None:
                 watch(judged, True)
@@ -121,6 +121,6 @@ def _descend(critic: Critic, scene: Scene, waves: Tensor, stage: Stage, watch: W
     return best
 
 
-def _at_once(scene: Scene) -> int:
+def _at_once(look: Look) -> int:
     """Paths that are tried together."""
-    return max(1, _AT_ONCE // scene.windows)
+    return max(1, _AT_ONCE // look.windows)

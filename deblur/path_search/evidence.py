@@ -75,8 +75,8 @@ class Judged(NamedTuple):
     restored: Tensor
 
 
-class Scene:
-    """One blurred picture, ready to be restored along many paths."""
+class Look:
+    """A look at one blurred picture, after which it is ready to be restored along many paths."""
 
     def __init__(self, network: GuidedNetwork, blurred: Tensor, windows: int = 1) -> None:
         """Look at the picture once.
@@ -119,7 +119,7 @@ class Scene:
         height, width = self._shape
         return torch.cat([picture[..., top : top + height, left : left + width] for top, left in self._corners])
 
-    def part(self, windows: slice) -> Scene:
+    def part(self, windows: slice) -> Look:
         """The same picture, seen by some of its windows alone."""
         part = copy(self)
         part._corners = self._corners[windows]

@@ -9,7 +9,7 @@ import torch
 from deblur.devices import to_batch
 from deblur.path_search.critic import RELEASED, Critic
 from deblur.path_search.descent import Trial, follow, follow_by_parts, try_all
-from deblur.path_search.evidence import Scene
+from deblur.path_search.evidence import Look
 from deblur.released import SUFFIX, learnt_from, released_sha256
 
 if TYPE_CHECKING:
@@ -60,36 +60,36 @@ class Judge:
         file = judge_file(card["name"])
         return cls(network, Critic.load(file)) if learnt_from(file, card) else None
 
-    def look(self, picture: NDArray[np.uint8], device: torch.device, windows: int = _AT_LAST) -> Scene:
+    def look(self, picture: NDArray[np.uint8], device: torch.device, windows: int = _AT_LAST) -> Look:
         """A blurred picture (H, W, 3), RGB uint8, as it is judged; ``LED_BY`` windows do only to lead there."""
         self._critic.to(device)
         with torch.no_grad():
-            return Scene(self._network, to_batch(picture, device), windows)
+            return Look(self._network, to_batch(picture, device), windows)
 
-    def try_all(self, scene: Scene, paths: Tensor) -> list[Trial]:
+    def try_all(self, look: Look, paths: Tensor) -> list[Trial]:
         """Trials of paths (N, 8, 3), in the pixels of the picture that is looked at, the best one first."""
-        return try_all(self._critic, scene.part(slice(WINDOWS)), paths)
+        return try_all(self._critic, look.part(slice(WINDOWS)), paths)
 
-    def follow(self, scene: Scene, paths: Sequence[Tensor], stage: Stage) -> list[Tensor]:
+    def follow(self, look: Look, paths: Sequence[Tensor], stage: Stage) -> list[Tensor]:
         """Where the first of some paths lead in few steps, by the strongest parts of the picture that is looked at."""
-        led = follow(self._critic, scene.part(slice(LED_BY)), paths, (stage,))
+        led = follow(self._critic, look.part(slice(LED_BY)), paths, (stage,))
         return [trial.waves for trial in led]
 
-    def follow_all_over(self, scene: Scene, paths: Sequence[Tensor], stage: Stage) -> list[Tensor]:
+    def follow_all_over(self, look: Look, paths: Sequence[Tensor], stage: Stage) -> list[Tensor]:
         """Where the first of some paths lead in more steps, all parts of that picture by turns."""
-        firsts = range(0, max(1, scene.windows - LED_BY + 1), LED_BY)
-        parts = [scene.part(slice(first, first + LED_BY)) for first in firsts]
+        firsts = range(0, max(1, look.windows - LED_BY + 1), LED_BY)
+        parts = [look.part(slice(first, first + LED_BY)) for first in firsts]
         return follow_by_parts(self._critic, parts, paths, stage)
 
-    def choose(self, scene: Scene, paths: Sequence[Tensor]) -> Tensor | None:
+    def choose(self, look: Look, paths: Sequence[Tensor]) -> Tensor | None:
         """The last word: the best of some paths in all parts that were looked at.
 
         Returns:
             None where none leaves clearly less error than what the network restores by itself.
         """
-        best = try_all(self._critic, scene, torch.stack(list(paths)))[0]
+        best = try_all(self._critic, look, torch.stack(list(paths)))[0]
         with torch.no_grad():
-            asked = float(self._critic(scene.by_itself)) - self._doubt
+            asked = float(self._critic(look.by_itself)) - self._doubt
         return best.waves if best.energy < asked else None
 
     def describe(self) -> str:

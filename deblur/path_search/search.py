@@ -16,7 +16,7 @@ from deblur.devices import to_batch
 from deblur.networks.guided import GuidedNetwork
 from deblur.path_search.critic import Critic
 from deblur.path_search.descent import Stage, Trial, follow, try_all
-from deblur.path_search.evidence import WINDOW, Scene, mean_width
+from deblur.path_search.evidence import WINDOW, Look, mean_width
 from deblur.path_search.explaining import explain
 from deblur.path_search.judging import LED_BY, Judge
 from deblur.path_search.starts import random_starts
@@ -172,14 +172,14 @@ class PathSearch:
         held = _Held(self._judge, self._judge.look(copy, self._device), paths)
         effort, judge = self._effort, self._judge
         if effort.largest and seen_in < longest:
-            scene = self.scene(copy, LARGEST, WINDOWS[2])
-            held.add(scene, [trial.waves for trial in self.follow(scene, held.paths(scene), effort.largest)])
+            look = self.look(copy, LARGEST, WINDOWS[2])
+            held.add(look, [trial.waves for trial in self.follow(look, held.paths(look), effort.largest)])
         if effort.judged_middle is not None:
-            scene = held.looked if longest <= MIDDLE else judge.look(scale_down(copy, MIDDLE), self._device, LED_BY)
-            held.add(scene, judge.follow(scene, held.paths(scene), effort.judged_middle))
+            look = held.looked if longest <= MIDDLE else judge.look(scale_down(copy, MIDDLE), self._device, LED_BY)
+            held.add(look, judge.follow(look, held.paths(look), effort.judged_middle))
         if effort.judged_largest is not None:
-            scene = held.looked
-            held.add(scene, judge.follow_all_over(scene, held.paths(scene), effort.judged_largest))
+            look = held.looked
+            held.add(look, judge.follow_all_over(look, held.paths(look), effort.judged_largest))
         path = judge.choose(held.looked, held.paths(held.looked)[:_CHOSEN_FROM])
         return path if path is None else held.looked.frame.motion(path).scaled(max(picture.shape[:2]) / longest)
 
@@ -192,20 +192,20 @@ class PathSearch:
             Paths (N, 8, 3) in the pixels of the largest copy, and the longer side of the last copy that was looked at.
         """
         longest = max(copy.shape[:2])
-        scene = self.first_scene(picture)
-        starts = random_starts(scene, self._effort.starts)
+        look = self.first_look(picture)
+        starts = random_starts(look, self._effort.starts)
         explained = starts[:0]
         if restore is not None:
-            larger = longest / scene.frame.longest
+            larger = longest / look.frame.longest
             explained = explain(copy, restore, starts * larger)
             starts = torch.cat([starts, *(explained * length / larger for length in _LENGTHS)])
-        found = self.begin(scene, starts)
-        first = scene.frame.longest
+        found = self.begin(look, starts)
+        first = look.frame.longest
         if self._effort.middle and first < min(MIDDLE, longest):
-            scene = self.scene(picture, MIDDLE, WINDOWS[1])
-            larger = scene.frame.longest / first
-            found = self.follow(scene, [trial.waves * larger for trial in found], self._effort.middle)
-        seen_in = scene.frame.longest
+            look = self.look(picture, MIDDLE, WINDOWS[1])
+            larger = look.frame.longest / first
+            found = self.follow(look, [trial.waves * larger for trial in found], self._effort.middle)
+        seen_in = look.frame.longest
         return torch.cat([torch.stack([trial.waves for trial in found]) * (longest / seen_in), explained]), seen_in
 
     def describe(self) -> dict[str, str]:
@@ -216,60 +216,60 @@ class PathSearch:
             "judge": self._judge.describe(),
         }
 
-    def scene(self, picture: NDArray[np.uint8], side: int, windows: int = 1) -> Scene:
-        """A copy of a picture (H, W, 3), RGB uint8, with ``side`` pixels along its longer side, or its own if less."""
-        return Scene(self._network, to_batch(scale_down(picture, side), self._device), windows)
+    def look(self, picture: NDArray[np.uint8], side: int, windows: int = 1) -> Look:
+        """At a copy of a picture (H, W, 3), RGB uint8, of ``side`` pixels along its longer side, or its own if less."""
+        return Look(self._network, to_batch(scale_down(picture, side), self._device), windows)
 
-    def first_scene(self, picture: NDArray[np.uint8]) -> Scene:
-        """The copy of a picture (H, W, 3), RGB uint8, that a search begins in: the smallest that shows its blur."""
+    def first_look(self, picture: NDArray[np.uint8]) -> Look:
+        """At the copy of a picture (H, W, 3), RGB uint8, that a search begins in: the smallest that shows its blur."""
         middle = min(MIDDLE, max(picture.shape[:2]))
         width = mean_width(self._estimate(picture, MIDDLE))
-        return self.scene(picture, max(WINDOW, round(middle * min(1, _WIDTH / max(width, 1e-3)))), WINDOWS[0])
+        return self.look(picture, max(WINDOW, round(middle * min(1, _WIDTH / max(width, 1e-3)))), WINDOWS[0])
 
     def _estimate(self, picture: NDArray[np.uint8], side: int) -> Exposure:
         """What the guide sees of a copy with ``side`` pixels along its longer side."""
         with torch.no_grad():
             return self._network.guide.estimate(to_batch(scale_down(picture, side), self._device))
 
-    def begin(self, scene: Scene, starts: Tensor, watch: Watch | None = None) -> list[Trial]:
+    def begin(self, look: Look, starts: Tensor, watch: Watch | None = None) -> list[Trial]:
         """The best paths of the first copy, the best one first; on a processor the same ones for the same picture.
 
         Args:
-            scene: that copy.
+            look: at that copy.
             starts: (N, 8, 3) paths to begin with.
             watch: told what came of every trial and whether it lies on a way down, for training the critic.
         """
-        tried = try_all(self._critic, scene, starts, watch)
-        return self.follow(scene, [trial.waves for trial in tried], self._effort.first, watch)
+        tried = try_all(self._critic, look, starts, watch)
+        return self.follow(look, [trial.waves for trial in tried], self._effort.first, watch)
 
     def follow(
-        self, scene: Scene, paths: Sequence[Tensor], stages: Sequence[Stage], watch: Watch | None = None
+        self, look: Look, paths: Sequence[Tensor], stages: Sequence[Stage], watch: Watch | None = None
     ) -> list[Trial]:
         """Where the first of some paths lead; see ``descent.follow``."""
-        return follow(self._critic, scene, paths, stages, watch)
+        return follow(self._critic, look, paths, stages, watch)
 
 
 class _Held:
     """Paths that a search has come to, and what its judge says of them.
 
     Attributes:
-        looked: the copy that the judge looks at.
+        looked: at the copy that is judged.
     """
 
-    def __init__(self, judge: Judge, looked: Scene, paths: Tensor) -> None:
+    def __init__(self, judge: Judge, looked: Look, paths: Tensor) -> None:
         """Judge paths (N, 8, 3)."""
         self._judge = judge
         self.looked = looked
         self._trials: list[Trial] = []
         self.add(looked, list(paths))
 
-    def paths(self, scene: Scene) -> list[Tensor]:
+    def paths(self, look: Look) -> list[Tensor]:
         """All of them (8, 3), in a copy's pixels, the best one first."""
-        larger = self.looked.frame.longest / scene.frame.longest
+        larger = self.looked.frame.longest / look.frame.longest
         return [trial.waves / larger for trial in self._trials]
 
-    def add(self, scene: Scene, paths: Sequence[Tensor]) -> None:
+    def add(self, look: Look, paths: Sequence[Tensor]) -> None:
         """Judge paths (8, 3) in a copy's pixels, and keep them too."""
-        waves = torch.stack(list(paths)) * (self.looked.frame.longest / scene.frame.longest)
+        waves = torch.stack(list(paths)) * (self.looked.frame.longest / look.frame.longest)
         tried = self._judge.try_all(self.looked, waves)
         self._trials = sorted([*tried, *self._trials], key=lambda trial: trial.energy)

@@ -197,7 +197,7 @@ def _manifest(
         for split, number in published.items()
         if found.get(split, counts[split]) != number
     ]
-    shared = splits.shared_scenes(pairs)
+    shared = splits.scenes_in_several_splits(pairs)
     if shared:
         warnings.append(f"{len(shared)} scenes stand in more than one split: {', '.join(shared)}")
     warnings += [line for one in checked for line in one.warnings]

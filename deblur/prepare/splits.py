@@ -68,7 +68,7 @@ def name_scenes(pairs: Sequence[Pair], pattern: str) -> list[Pair]:
     return [replace(pair, scene=scene) for pair, scene in zip(pairs, scenes, strict=True) if scene]
 
 
-def shared_scenes(pairs: Sequence[Pair]) -> list[str]:
+def scenes_in_several_splits(pairs: Sequence[Pair]) -> list[str]:
     """The scenes that stand in more than one split; two scenes may well have one number, which alone is no evidence."""
     splits: dict[str, set[str]] = {}
     for pair in pairs:

@@ -23,6 +23,9 @@ _PARTS: dict[str, type | tuple[type, ...]] = {
     "step": int,
     "seconds": (int, float),
     "best": (float, type(None)),
+    "best_by": str,
+    "validated_on": str,
+    "sittings": list,
     "random": torch.Tensor,
 }
 

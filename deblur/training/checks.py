@@ -13,7 +13,7 @@ from deblur.errors import DeblurError
 from deblur.networks.guided import GuidedNetwork
 from deblur.networks.kernel_estimator import KernelEstimator
 from deblur.training.mix import parse_blur_range
-from deblur.training.setup import NEEDS_ESTIMATOR
+from deblur.training.network_choice import NEEDS_ESTIMATOR
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +39,7 @@ def check_training(options: argparse.Namespace) -> None:
     blurred = options.sharp or options.val_sharp
     _refuse_twice("--val-blur", [str(parse_blur(text)) for text in options.val_blur if blurred])
     _refuse_twice("--val-pairs", [str(Path(text)) for text in options.val_pairs])
-    _refuse_twice("--val-sharp", [str(Path(text)) for text in options.val_sharp or ()])
+    _refuse_twice("--val-sharp", [str(Path(text)) for text in options.val_sharp])
     if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise DeblurError("--tensorboard needs the package tensorboard: install it, or leave the option out")
 

@@ -8,6 +8,7 @@ the end follow the clock, and no two runs are the same.
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import signal
 import sys
@@ -25,37 +26,28 @@ from deblur.devices import numbered, resolve_device, synchronize
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import together
 from deblur.losses import LossWeights, estimator_loss, restoration_loss
-from deblur.networks import build, config_from_dict, config_to_dict
+from deblur.networks import build
 from deblur.networks.guided import GuidedNetwork, InverseFilter
 from deblur.networks.kernel_estimator import KernelEstimator
-from deblur.released import save_released
 from deblur.runs import write_json
 from deblur.training.averaging import AveragedWeights
 from deblur.training.batches import Batch, make_batch
-from deblur.training.checkpoint import another_way, save_checkpoint
 from deblur.training.checks import check_fit, check_statistics, check_training
+from deblur.training.data import fill_store, read_sources
 from deblur.training.guard import FiniteGuard
 from deblur.training.initial import load_initial
+from deblur.training.keeper import Keeper
 from deblur.training.loader import BatchLoader, pays_ahead, workers_beside
-from deblur.training.log import TrainingLog, card_facts, keep_best, save_samples
+from deblur.training.log import TrainingLog, save_samples
 from deblur.training.mix import BlurMix, parse_blur_range
+from deblur.training.network_choice import network_config, network_name, released_estimator
 from deblur.training.planning import Planner, Recipe, draw_examples
+from deblur.training.run_folder import find_resumable, open_run, record_sitting
 from deblur.training.schedule import Progress, Schedule, crop_at, parse_crops
-from deblur.training.setup import (
-    fill_store,
-    find_resumable,
-    network_config,
-    network_name,
-    open_run,
-    read_sources,
-    record_sitting,
-    released_estimator,
-)
 from deblur.training.sources import PictureStore
-from deblur.training.validation import DISTANCE, PSNR, sets_digest, validate
+from deblur.training.validation import sets_digest, validate
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator
     from pathlib import Path
     from types import FrameType
@@ -65,20 +57,15 @@ if TYPE_CHECKING:
     from deblur.networks import NetworkConfig
     from deblur.networks.guided import ExposureGuide
     from deblur.training.planning import Draw
-    from deblur.training.validation import FeatureDistance
+    from deblur.training.teacher import Teacher
 
 
-def train(
-    options: argparse.Namespace, feature_distance: FeatureDistance | None = None, teacher: str = ""
-) -> dict[str, Any]:
+def train(options: argparse.Namespace, teacher: Teacher | None = None) -> dict[str, Any]:
     """Train a network and write its run folder.
 
     Args:
-        options: what ``deblur.train.build_parser`` parses.
-        feature_distance: how far a detector's features on restored pictures lie from those on sharp ones, (B, 3, H, W)
-            in [0, 1] both, differentiable in the first. With ``options.detector_weight`` it is a loss from step
-            ``options.detector_from`` on; at every validation it is measured.
-        teacher: whose distance it is. A run that goes on with another one begins anew to look for its best weights.
+        options: what ``deblur.train.build_parser`` parses; what another command has beside that is recorded with it.
+        teacher: a detector's distance to be made small as well, if one teaches.
 
     Returns:
         What ``metrics.json`` holds.
@@ -89,17 +76,13 @@ def train(
     """
     if options.threads:
         torch.set_num_threads(options.threads)
-    return Trainer(options, feature_distance, teacher).run()
+    return Trainer(options, teacher).run()
 
 
 class Trainer:
     """One run: the state that a step changes, and the steps."""
 
-    def __init__(
-        self, options: argparse.Namespace, feature_distance: FeatureDistance | None, teacher: str = ""
-    ) -> None:
-        self.options = options
-        self.feature_distance = feature_distance
+    def __init__(self, options: argparse.Namespace, teacher: Teacher | None = None) -> None:
         self.teacher = teacher
         check_training(options)
         resumable = find_resumable(options)  # or a mistyped folder would be refused after all pictures have been read
@@ -120,9 +103,11 @@ class Trainer:
         self.crops = parse_crops(options.crop)
         self.schedule = Schedule(options.schedule, options.learning_rate, options.warmup)
         self.weights = LossWeights(options.content, options.frequency, options.smoothness)
-        self.config, self.bare = _new_network(options)
-        if feature_distance is not None and isinstance(self.bare, KernelEstimator):
-            raise DeblurError("a detector teaches what restores pictures: leave --detector-loss out for an estimator")
+        config, self.bare = _new_network(options)
+        # For the records and messages of a run that was told --init alone.
+        self.options = options = argparse.Namespace(**vars(options) | {"network": network_name(options)})
+        if teacher is not None and isinstance(self.bare, KernelEstimator):
+            raise DeblurError("a detector teaches what restores pictures: an estimator is trained without one")
         check_statistics(options, self.bare, self.crops, len(self.places))
         self.sources, self.sets = read_sources(options, self.note)
         if not self.sets:
@@ -142,16 +127,26 @@ class Trainer:
         if options.compile:
             learning: nn.Module = self.bare.network if isinstance(self.bare, GuidedNetwork) else self.bare
             learning.compile()
-        self.progress = Progress()
         fill_store(self.store, self.sources, options.max_side)
         self.folder, state = open_run(options, resumable, self.accelerator)
-        self.validated_on = sets_digest(self.sets)
-        counts = state is None or self._restore(optimizer, state)
+        self.keeper = Keeper(
+            self.folder,
+            options,
+            config,
+            network=self.bare,
+            average=self.ema,
+            optimizer=optimizer,
+            teacher=teacher,
+            validated_on=sets_digest(self.sets),
+            note=self.note,
+        )
+        counts = state is None or self.keeper.restore(state)
+        self.progress = self.keeper.progress
         writes = self.accelerator.is_main_process
         self.log = TrainingLog(self.folder, self.progress.step, options.tensorboard, writes, self.words)
-        self.sittings = record_sitting(self.folder, options, self.accelerator, state)
-        if not counts:
-            self._keep_former_best()
+        self.keeper.sittings = record_sitting(self.folder, options, self.accelerator, state)
+        if writes and not counts:
+            self.keeper.keep_former_best()
         self.network: nn.Module
         self.network, self.optimizer = self.accelerator.prepare(self.bare, optimizer)
         self.guard = FiniteGuard(self.folder)
@@ -183,7 +178,7 @@ class Trainer:
             "minutes": round(progress.seconds / 60, 2),
             "parameters": sum(parameter.numel() for parameter in self.ema.module.parameters()),
             "best": progress.best,
-            "best_by": self._chosen_by(),
+            "best_by": self.keeper.chosen_by,
             "validation": scores,
         }
         if self.accelerator.is_main_process:
@@ -250,8 +245,8 @@ class Trainer:
             scores: of the last step; None where it was not validated.
         """
         self._save()
-        if scores is None:
-            self._release_unscored(began)
+        if scores is None and self.accelerator.is_main_process:
+            self.keeper.keep_unscored(began)
         self.accelerator.wait_for_everyone()
         again = shlex.join(["--resume", str(self.folder)])
         says = [f"saved at step {self.progress.step}; go on with {again}"] * self.accelerator.is_main_process
@@ -336,10 +331,9 @@ class Trainer:
         with self.accelerator.autocast():
             restored = self.network(batch.blurred.contiguous(memory_format=torch.channels_last), **guided)
         terms = restoration_loss(restored, sharp, self.weights)
-        # With a weight of 0 the distance is only measured, at validation: no step pays for it.
-        teacher = self.feature_distance
-        if teacher is not None and options.detector_weight and self.progress.step >= options.detector_from:
-            terms["detector"] = options.detector_weight * teacher(restored.picture.float(), sharp)
+        teacher = self.teacher
+        if teacher is not None and teacher.teaches_at(self.progress.step):
+            terms["detector"] = teacher.weight * teacher.distance(restored.picture.float(), sharp)
         return terms
 
     def _validate(self) -> dict[str, dict[str, float | None]]:
@@ -347,114 +341,25 @@ class Trainer:
         scores: dict[str, dict[str, float | None]] = {}
         self._check_health()
         if self.accelerator.is_main_process:
-            module = self.ema.module
-            restorer = _restorer(module)
-            scores = validate(restorer, self.sets, self.device, self.feature_distance)
-            key = self._chosen_by()
-            found = [value for score in scores.values() if (value := score[key]) is not None]
-            mean = sum(found) / len(found) if found else None
-            before = self.progress.best
-            better = mean is not None and (before is None or (mean < before if key == DISTANCE else mean > before))
-            if better or not found:
-                self.progress.best = mean
+            restorer = _restorer(self.ema.module)
+            distance = None if self.teacher is None else self.teacher.distance
+            scores = validate(restorer, self.sets, self.device, distance)
             self.log.validated(self.progress.step, self.progress.seconds / 60, scores)
-            for name in ("best", "last") if better or not found else ("last",):
-                self._release(name, scores)
+            self.keeper.keep(scores)
             save_samples(self.folder, self.progress.step, restorer, self.sets, self.device, self.options.samples)
         self._save()
         self.accelerator.wait_for_everyone()
         return scores
 
-    def _release_unscored(self, began: int) -> None:
-        """Write ``weights/last`` as a run is stopped, unless that of the sitting before is of the same step."""
-        there = (self.folder / "weights" / "last.safetensors").is_file()
-        if self.accelerator.is_main_process and (self.progress.step > began or not there):
-            self._release("last", {})
-
-    def _release(self, name: str, scores: dict[str, dict[str, float | None]]) -> None:
-        """Write the averaged weights as ``weights/NAME`` with their card."""
-        facts = card_facts(self.options, self.progress, self.sittings, scores, self.device)
-        save_released(self.folder / "weights", name, self.ema.module, self.config, facts)
-
-    def _chosen_by(self) -> str:
-        """The score that the best weights are chosen by.
-
-        Where a detector teaches it is the distance that the run is asked to make small, which PSNR does not show.
-        """
-        return DISTANCE if self.feature_distance is not None and self.options.detector_weight else PSNR
-
-    def _comparable(self) -> str:
-        """What two bests must share to be compared: the score, and whose distance it is."""
-        key = self._chosen_by()
-        return f"{key} {self.teacher}".rstrip() if key == DISTANCE else key
-
     def _save(self) -> None:
         self._check_health()
-        if not self.accelerator.is_main_process:
-            return
-        progress = self.progress
-        save_checkpoint(
-            self.folder / "weights" / "state.pt",
-            {
-                "network": self.bare.state_dict(),
-                "ema": self.ema.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "config": config_to_dict(self.config),
-                "seed": self.options.seed,
-                "step": progress.step,
-                "seconds": progress.seconds,
-                "best": progress.best,
-                "best_by": self._comparable(),
-                "validated_on": self.validated_on,
-                "sittings": self.sittings,
-                "random": torch.get_rng_state(),
-            },
-        )
+        if self.accelerator.is_main_process:
+            self.keeper.save()
 
     def _check_health(self) -> None:
         """See that nothing bad is saved or released."""
         self.guard.check()
         self.guard.check_weights(self.bare, self.progress.step)
-
-    def _restore(self, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> bool:
-        """Go on from a training state; returns whether the best score in it, if any, counts from here on."""
-        if config_from_dict(state["config"]) != self.config or state["seed"] != self.options.seed:
-            raise DeblurError(
-                f"{self.folder} was trained with another network or seed; give the same --network, --set and --seed, "
-                "or a new --name"
-            )
-        # The options that it was made with now hold, not those of the sitting before.
-        given = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
-        try:
-            self.bare.load_state_dict(state["network"])
-            self.ema.load_state_dict(state["ema"])
-            optimizer.load_state_dict(state["optimizer"])
-            torch.set_rng_state(state["random"])
-        except (RuntimeError, ValueError, LookupError, TypeError) as error:
-            file = self.folder / "weights" / "state.pt"
-            reason = " ".join(str(error).split())[:200]
-            raise DeblurError(f"{file} does not fit the network that it names: {reason}{another_way(file)}") from error
-        for group, kept in zip(optimizer.param_groups, given, strict=True):
-            group.update(kept)
-        # States of earlier versions do not say how they chose, and had other pictures.
-        alike = state.get("validated_on") == self.validated_on
-        if not alike:
-            self.note(
-                f"{self.folder} is validated on other pictures or blurs than before step {state['step']}: the scores "
-                "do not compare, and it may have been trained on what is set aside now"
-            )
-        counts = alike and state.get("best_by") == self._comparable()
-        self.progress = Progress(state["step"], state["seconds"], state["best"] if counts else None)
-        return counts or state["best"] is None
-
-    def _keep_former_best(self) -> None:
-        """Copy the best weights so far, whose score does not count from here on, before others take their name."""
-        name = f"best-before-step-{self.progress.step}"
-        if self.accelerator.is_main_process and keep_best(self.folder, name):
-            self.note(
-                f"{self.folder}: the best score so far was measured otherwise and does not count; its weights are kept "
-                f"as weights/{name}.safetensors"
-            )
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         self.stop_requested = True
@@ -478,10 +383,9 @@ def _optimizer(options: argparse.Namespace, network: nn.Module) -> torch.optim.O
 
 
 def _new_network(options: argparse.Namespace) -> tuple[NetworkConfig, nn.Module]:
-    """The network to train, as it begins, and its config; its name is written into the options."""
+    """The network to train, as it begins, and its config."""
     torch.manual_seed(options.seed)
     config = network_config(options)
-    options.network = network_name(options)  # for the records and messages of a run that was told --init alone
     network = build(config)
     if options.init:
         load_initial(network, options.init)

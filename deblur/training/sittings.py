@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 NO_FIGURE = (
     "config",
     "name",
-    "variants",
     "resume",
     "json",
     "output",
@@ -23,18 +22,18 @@ NO_FIGURE = (
     "samples",
     "tensorboard",
 )
-"""Options, of an ablation too, that may differ where a run goes on: they change no figure but by rounding."""
+"""Options that may differ where a run goes on: they change no figure but by rounding."""
 _NO_RECIPE = (*NO_FIGURE, "log_every", "checkpoint_every")
 
 
-def sitting(options: Mapping[str, Any], step: int, commit: str | None, processes: int | None) -> dict[str, Any]:
+def sitting(options: Mapping[str, Any], step: int, commit: str | None, processes: int) -> dict[str, Any]:
     """What is trained by from here on, as plain values for the training state.
 
     Args:
         options: of training, as ``config.yaml`` holds them.
         step: that was made last; 0 for a new run.
         commit: of the code, if it is known.
-        processes: that train, if their number is known.
+        processes: that train.
     """
     recipe = {key: value for key, value in options.items() if key not in _NO_RECIPE}
     return {"first_step": step + 1, "commit": commit, "processes": processes, "options": recipe}

@@ -186,7 +186,7 @@ def _first_scenes(sizes: Mapping[str, int], wanted: float, most: int, seed: int)
     return aside
 
 
-def shared_scenes(sources: Iterable[Source], references: Iterable[Source]) -> list[str]:
+def scenes_in_both(sources: Iterable[Source], references: Iterable[Source]) -> list[str]:
     """The scenes, by their names, of which both hold pictures; names that only count tell none."""
     trained, validated = (
         {_scene(example, one) for one in each for example in one.examples} for each in (sources, references)

@@ -20,16 +20,15 @@ from deblur.pictures import read_picture, scale_down
 from deblur.runs import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import nn
 
     from deblur.blur import BlurSpec, Motion
     from deblur.exposure.kernels import Exposure
     from deblur.training.sources import Example
-
-    FeatureDistance = Callable[[Tensor, Tensor], Tensor]
+    from deblur.training.teacher import DetectorDistance
 
 PSNR, DISTANCE = "restored", "distance_restored"
 """Of the scores of `validate`, the two that the best weights can be chosen by."""
@@ -113,7 +112,7 @@ def validate(
     network: nn.Module,
     sets: Sequence[ValidationSet],
     device: torch.device,
-    feature_distance: FeatureDistance | None = None,
+    distance: DetectorDistance | None = None,
 ) -> dict[str, dict[str, float | None]]:
     """Score a network on every set.
 
@@ -121,10 +120,10 @@ def validate(
         network: (1, 3, H, W) in [0, 1] to ``Restored``, with ``finest_only``; put into evaluation mode meanwhile.
         sets: what to score.
         device: where the network is.
-        feature_distance: how far a detector's features on the first picture lie from those on the second, if wanted.
+        distance: of a detector, if it is to be measured.
 
     Returns:
-        For each set's name: ``input`` and ``restored`` mean PSNR in dB, ``gain``, and with ``feature_distance`` also
+        For each set's name: ``input`` and ``restored`` mean PSNR in dB, ``gain``, and with ``distance`` also
         ``distance_input`` and ``distance_restored``. Pictures that are exact before or after are left out of the means;
         None where none is left.
 
@@ -139,9 +138,9 @@ def validate(
                 before, truth = to_batch(blurred, device), to_batch(sharp, device)
                 after = network(before, finest_only=True, **one.knowledge(index, device)).picture.float().clamp(0, 1)
                 row = {"input": float(psnr(before, truth)), PSNR: float(psnr(after, truth))}
-                if feature_distance is not None:
-                    row["distance_input"] = float(feature_distance(before, truth))
-                    row[DISTANCE] = float(feature_distance(after, truth))
+                if distance is not None:
+                    row["distance_input"] = float(distance(before, truth))
+                    row[DISTANCE] = float(distance(after, truth))
                 if np.isnan(row[PSNR]):
                     raise DeblurError(f"{one.name}: the network restores picture {index + 1} to what is no number")
                 row["gain"] = row[PSNR] - row["input"]

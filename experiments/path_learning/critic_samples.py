@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +18,7 @@ from deblur.networks.guided import GuidedNetwork
 from deblur.path_search import PathSearch
 from deblur.path_search.critic import Critic
 from deblur.path_search.descent import Stage, Trial, try_all
-from deblur.path_search.evidence import NAMES, Scene
+from deblur.path_search.evidence import NAMES, Look
 from deblur.path_search.explaining import explain
 from deblur.path_search.judging import WINDOWS, Judge
 from deblur.path_search.search import LARGEST, MIDDLE, USUAL, Effort
@@ -28,6 +27,7 @@ from deblur.path_search.starts import random_starts
 from deblur.path_search.trial_path import AXES, WAVES, cosines, waves_of
 from deblur.pictures import read_picture, scale_down
 from deblur.released import load_released
+from experiments.path_learning.sample_pool import load_arrays, save_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,21 +83,14 @@ class Samples:
         Raises:
             DeblurError: the file cannot be read, or is of other numbers than this version's.
         """
-        try:
-            with np.load(file, allow_pickle=False) as archive:
-                samples = cls(**{name: archive[name] for name in cls.__dataclass_fields__})
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise DeblurError(f"{file} is no sample ({' '.join(str(error).split())}): delete it") from error
+        samples = cls(**load_arrays(file, cls.__dataclass_fields__))
         if (samples.evidence.shape[2:], samples.squares.shape[2:3]) != ((len(NAMES),), (STATISTICS,)):
             raise DeblurError(f"{file} is a sample of another version: delete what is in its folder")
         return samples
 
     def save(self, file: Path) -> None:
-        """Write an .npz file in one step."""
-        part = file.with_suffix(".part")
-        with part.open("wb") as stream:
-            np.savez(stream, **{name: getattr(self, name) for name in self.__dataclass_fields__})
-        part.replace(file)
+        """Write an .npz file; see ``save_arrays``."""
+        save_arrays(file, {name: getattr(self, name) for name in self.__dataclass_fields__})
 
 
 class _Kept:
@@ -152,12 +145,12 @@ class _Shaken(NamedTuple):
         blurred, motion = synthesize_with_motion(sharp, parse_blur(blur), seed, file.stem)
         return cls(sharp, blurred, motion, np.random.default_rng(seed))
 
-    def seen_in(self, scene: Scene) -> tuple[Tensor, _Kept]:
-        """The true path (8, 3) in a scene's pixels, and what is kept of trials there, the network's own first."""
-        side = scene.frame.longest
-        true = waves_of(self.motion.scaled(side / max(self.sharp.shape[:2])), scene.frame)
-        kept = _Kept(scene.cut(to_batch(scale_down(self.sharp, side), _CPU)))
-        kept.add(scene.by_itself)
+    def seen_in(self, look: Look) -> tuple[Tensor, _Kept]:
+        """The true path (8, 3) in the pixels of what is looked at, and what is kept of trials, the own first."""
+        side = look.frame.longest
+        true = waves_of(self.motion.scaled(side / max(self.sharp.shape[:2])), look.frame)
+        kept = _Kept(look.cut(to_batch(scale_down(self.sharp, side), _CPU)))
+        kept.add(look.by_itself)
         return true, kept
 
 
@@ -184,10 +177,10 @@ def sample(file: Path, blur: str, seed: int, copy: str, critic: Critic | None) -
     shaken = _Shaken.make(file, blur, seed)
     search = PathSearch.load(critic=critic or Critic(), effort=_EFFORT)
     if copy == "first":
-        scene = search.first_scene(shaken.blurred)
+        look = search.first_look(shaken.blurred)
     else:
-        scene = search.scene(shaken.blurred, MIDDLE if copy == "middle" else LARGEST, windows=2)
-    true, kept = shaken.seen_in(scene)
+        look = search.look(shaken.blurred, MIDDLE if copy == "middle" else LARGEST, windows=2)
+    true, kept = shaken.seen_in(look)
     count = 0
 
     def watch(judged: Judged, followed: bool) -> None:
@@ -197,18 +190,18 @@ def sample(file: Path, blur: str, seed: int, copy: str, critic: Critic | None) -
             kept.add(judged)
 
     with torch.no_grad():
-        kept.add(scene.judge(true[None]))
-        beside = torch.stack([_perturbed(true, shaken.generator, scene.spread) for _ in range(_PERTURBED)])
+        kept.add(look.judge(true[None]))
+        beside = torch.stack([_perturbed(true, shaken.generator, look.spread) for _ in range(_PERTURBED)])
         if critic is None:
-            for waves in (*beside.split(2), *random_starts(scene, _STARTS, seed).split(2)):
-                kept.add(scene.judge(waves))
+            for waves in (*beside.split(2), *random_starts(look, _STARTS, seed).split(2)):
+                kept.add(look.judge(waves))
     if critic is not None:
-        search.follow(scene, [true, *beside[:1]], _FROM_TRUE, watch)
+        search.follow(look, [true, *beside[:1]], _FROM_TRUE, watch)
         if copy == "first":
-            search.begin(scene, random_starts(scene, _EFFORT.starts), watch)
+            search.begin(look, random_starts(look, _EFFORT.starts), watch)
         else:
-            search.follow(scene, [*beside[1:4]], _BESIDE, watch)
-    return kept.samples(scene.blurred)
+            search.follow(look, [*beside[1:4]], _BESIDE, watch)
+    return kept.samples(look.blurred)
 
 
 def judged_sample(file: Path, blur: str, seed: int, weights: str, critic: Critic | None) -> Samples:
@@ -227,45 +220,45 @@ def judged_sample(file: Path, blur: str, seed: int, weights: str, critic: Critic
     assert isinstance(network, GuidedNetwork)
     # As what a search tells a path to restores: it is not measured.
     deblurrer = Deblurrer(network.requires_grad_(requires_grad=False), name=card["name"], consistent=False)
-    scene = Scene(network, to_batch(shaken.blurred, _CPU), windows=WINDOWS if critic else _WINDOWS)
-    true, kept = shaken.seen_in(scene)
+    look = Look(network, to_batch(shaken.blurred, _CPU), windows=WINDOWS if critic else _WINDOWS)
+    true, kept = shaken.seen_in(look)
     with torch.no_grad():
-        kept.add(scene.judge(true[None]))
+        kept.add(look.judge(true[None]))
     if critic is not None:
-        judge = _Watched(network, critic, scene, kept)
+        judge = _Watched(network, critic, look, kept)
         PathSearch.load(effort=_SEARCHING, judge=judge)(shaken.blurred, deblurrer)
         paths = []
     else:
-        first = PathSearch.load(critic=Critic()).first_scene(shaken.blurred)
-        starts = random_starts(first, _EXPLAINING, seed) * (scene.frame.longest / first.frame.longest)
+        first = PathSearch.load(critic=Critic()).first_look(shaken.blurred)
+        starts = random_starts(first, _EXPLAINING, seed) * (look.frame.longest / first.frame.longest)
         explained = explain(shaken.blurred, deblurrer, starts)
         near = min(true, _backwards(true), key=lambda path: float((path - explained[0]).square().sum()))
         paths = [path * length for path in explained for length in _LONGER]
         paths += [explained[0].lerp(near, share) for share in _BETWEEN]
-    paths += [_perturbed(true, shaken.generator, scene.spread) for _ in range(_CLOSE)]
+    paths += [_perturbed(true, shaken.generator, look.spread) for _ in range(_CLOSE)]
     with torch.no_grad():
         for path in paths:
-            kept.add(scene.judge(path[None]))
-    return kept.samples(scene.blurred)
+            kept.add(look.judge(path[None]))
+    return kept.samples(look.blurred)
 
 
 class _Watched(Judge):
     """A judge of one picture, of whose looks all is kept."""
 
-    def __init__(self, network: GuidedNetwork, critic: Critic, scene: Scene, kept: _Kept) -> None:
+    def __init__(self, network: GuidedNetwork, critic: Critic, look: Look, kept: _Kept) -> None:
         super().__init__(network, critic)
-        self._scene, self._kept = scene, kept
+        self._look, self._kept = look, kept
 
-    def look(self, picture: NDArray[np.uint8], device: torch.device, windows: int = WINDOWS) -> Scene:
+    def look(self, picture: NDArray[np.uint8], device: torch.device, windows: int = WINDOWS) -> Look:
         """The picture as it was made ready, or a smaller copy."""
-        own = max(picture.shape[:2]) == self._scene.frame.longest
-        return self._scene if own else super().look(picture, device, windows)
+        own = max(picture.shape[:2]) == self._look.frame.longest
+        return self._look if own else super().look(picture, device, windows)
 
-    def try_all(self, scene: Scene, paths: Tensor) -> list[Trial]:
+    def try_all(self, look: Look, paths: Tensor) -> list[Trial]:
         """See ``Judge.try_all``."""
-        return try_all(self._critic, scene, paths, lambda judged, _: self._kept.add(judged))
+        return try_all(self._critic, look, paths, lambda judged, _: self._kept.add(judged))
 
-    def choose(self, scene: Scene, paths: Sequence[Tensor]) -> None:
+    def choose(self, look: Look, paths: Sequence[Tensor]) -> None:
         """None is told."""
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import zipfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
@@ -26,9 +28,10 @@ from deblur.training.sources import list_sharp
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from torch import nn
 
 
@@ -108,6 +111,30 @@ def make_all(make: Callable[..., None], tasks: Sequence[tuple[Any, ...]], worker
         except BaseException:  # an interrupt too: what has not begun need not be waited for
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def save_arrays(file: Path, arrays: Mapping[str, Any]) -> None:
+    """Write a sample, arrays or numbers by name, as an .npz file in one step.
+
+    Raises:
+        DeblurError: it cannot be written.
+    """
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_atomically(file, buffer.getvalue(), durable=False)  # ``load_arrays`` checks it, and it can be made anew
+
+
+def load_arrays(file: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+    """The arrays of those names of a sample that ``save_arrays`` wrote.
+
+    Raises:
+        DeblurError: the file cannot be read, is damaged or lacks one.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in names}
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise DeblurError(f"{file} is no sample ({' '.join(str(error).split())}): delete it") from error
 
 
 def _check_samples(config: Path, options: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
@@ -23,6 +22,7 @@ from deblur.path_search.trust import SEEN, Restoration, seen_of
 from deblur.pictures import read_picture, scale_down
 from deblur.released import load_released
 from deblur.training.mix import BlurMix, parse_blur_range
+from experiments.path_learning.sample_pool import load_arrays, save_arrays
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,21 +82,15 @@ class TrustSample:
         Raises:
             DeblurError: the file cannot be read, or is of another version.
         """
-        try:
-            with np.load(file, allow_pickle=False) as archive:
-                sample = cls(int(archive["telling"]), archive["seen"], archive["squared"])
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise DeblurError(f"{file} is no sample ({' '.join(str(error).split())}): delete it") from error
+        arrays = load_arrays(file, cls.__dataclass_fields__)
+        sample = cls(int(arrays["telling"]), arrays["seen"], arrays["squared"])
         if len(sample.seen) != SEEN:
             raise DeblurError(f"{file} is a sample of another version: delete what is in its folder")
         return sample
 
     def save(self, file: Path) -> None:
-        """Write an .npz file in one step."""
-        part = file.with_suffix(".part")
-        with part.open("wb") as stream:
-            np.savez(stream, telling=self.telling, seen=self.seen, squared=self.squared)
-        part.replace(file)
+        """Write an .npz file; see ``save_arrays``."""
+        save_arrays(file, {"telling": self.telling, "seen": self.seen, "squared": self.squared})
 
 
 def keep_trust_sample(target: Path, file: Path, seed: int, weights: str) -> None:

@@ -18,9 +18,9 @@ from deblur.exposure.paths import as_measured, camera_path, felt
 from deblur.prepare import main as prepare
 from deblur.train import build_parser
 from deblur.training.batches import make_batch
+from deblur.training.data import read_sources
 from deblur.training.mix import BlurMix, BlurRange, parse_blur_range
 from deblur.training.planning import Planner, Recipe, draw_examples, plan_crops
-from deblur.training.setup import read_sources
 from deblur.training.sources import (
     Example,
     PictureStore,
@@ -351,10 +351,6 @@ def test_sharp_pictures_to_validate_on_are_blurred_and_trained_on_nowhere(prepar
     options.val_sharp = [str(prepared / "photos")]
     with pytest.raises(DeblurError, match=r"^--val-sharp .* not to be mixed; give .*photos/val/sharp$"):
         read_sources(options, print)
-
-
-def test_records_of_before_an_option_agree_with_its_default():
-    assert build_parser().get_default("val_sharp") is None
 
 
 def test_a_video_goes_on_behind_a_frame_that_is_validated_on(tmp_path):

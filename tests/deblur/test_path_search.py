@@ -24,7 +24,7 @@ from deblur.exposure.spectra import luma
 from deblur.path_search import Judge, PathSearch
 from deblur.path_search.critic import RELEASED, Critic, ErrorMap
 from deblur.path_search.descent import Stage, Trial, follow_by_parts
-from deblur.path_search.evidence import NAMES, Judged, Scene, width_of
+from deblur.path_search.evidence import NAMES, Judged, Look, width_of
 from deblur.path_search.explaining import Explaining, explain
 from deblur.path_search.judging import judge_file
 from deblur.path_search.reblurring import Reblurring
@@ -131,10 +131,10 @@ def test_kernels_of_points_are_those_of_the_synthesis_and_differentiable():
 
 def test_along_the_true_path_a_picture_is_restored_best(shaken: Shaken, network: GuidedNetwork):
     copy = scale_down(shaken.blurred, 200)
-    scene = Scene(network, to_batch(copy, CPU))
-    true = waves_of(shaken.motion.scaled(200 / 300), scene.frame)
+    look = Look(network, to_batch(copy, CPU))
+    true = waves_of(shaken.motion.scaled(200 / 300), look.frame)
     paths = torch.stack([true, -true, torch.zeros_like(true), *waves(5, 3)])
-    judged = scene.judge(paths)
+    judged = look.judge(paths)
     target = to_batch(scale_down(shaken.sharp, 200), CPU)
     errors = (judged.restored - target).square().mean((1, 2, 3, 4))
     assert int(errors.argmin()) == 0
@@ -178,9 +178,9 @@ def test_a_search_begins_beside_what_explains_the_restoration(shaken: Shaken, mo
     begun: list[torch.Tensor] = []
     begin = PathSearch.begin
 
-    def watched(self: PathSearch, scene: Scene, starts: torch.Tensor) -> list[Trial]:
+    def watched(self: PathSearch, look: Look, starts: torch.Tensor) -> list[Trial]:
         begun.append(starts)
-        return begin(self, scene, starts)
+        return begin(self, look, starts)
 
     monkeypatch.setattr(PathSearch, "begin", watched)
     search = PathSearch.load(critic=Sulks(), effort=QUICK)
@@ -196,7 +196,7 @@ def test_a_search_begins_beside_what_explains_the_restoration(shaken: Shaken, mo
     assert [path is None for path in asked] == [True, False]
     without, starts = begun
     assert torch.equal(starts[: len(without)], without)
-    frame = search.first_scene(shaken.blurred).frame
+    frame = search.first_look(shaken.blurred).frame
     true = waves_of(shaken.motion.scaled(frame.longest / 300), frame)
     likenesses = [alike(frame, path, true) for path in starts]
     assert max(likenesses[len(without) :]) > max(0.6, *likenesses[: len(without)])
@@ -205,7 +205,7 @@ def test_a_search_begins_beside_what_explains_the_restoration(shaken: Shaken, mo
 def test_windows_are_parts_of_the_picture_restored_as_the_whole_is(
     shaken: Shaken, network: GuidedNetwork, restored_along: RestoredAlong
 ):
-    whole = Scene(network, to_batch(shaken.blurred, CPU), windows=3)
+    whole = Look(network, to_batch(shaken.blurred, CPU), windows=3)
     assert 1 < whole.windows <= 3
     index = torch.arange(shaken.blurred[..., 0].size).view(1, 1, *shaken.blurred.shape[:2]).double()
     places = whole.cut(index)
@@ -223,9 +223,9 @@ def test_windows_are_parts_of_the_picture_restored_as_the_whole_is(
 
 
 def test_gradients_of_what_is_seen_reach_the_path(shaken: Shaken, network: GuidedNetwork):
-    scene = Scene(network, to_batch(scale_down(shaken.blurred, 200), CPU))
+    look = Look(network, to_batch(scale_down(shaken.blurred, 200), CPU))
     paths = waves(2, 2).requires_grad_()
-    judged = scene.judge(paths)
+    judged = look.judge(paths)
     for part in judged:
         (gradient,) = torch.autograd.grad(part.sum(), paths, retain_graph=True)
         assert torch.isfinite(gradient).all()
@@ -233,18 +233,18 @@ def test_gradients_of_what_is_seen_reach_the_path(shaken: Shaken, network: Guide
 
 
 def test_trials_that_are_judged_together_are_judged_alike(shaken: Shaken, network: GuidedNetwork):
-    scene = Scene(network, to_batch(shaken.blurred, CPU), windows=2)
+    look = Look(network, to_batch(shaken.blurred, CPU), windows=2)
     paths = waves(3, 3)
-    together = scene.judge(paths)
+    together = look.judge(paths)
     for place, path in enumerate(paths):
-        alone = scene.judge(path[None])
+        alone = look.judge(path[None])
         for one, other in zip(alone, together, strict=True):
             torch.testing.assert_close(one[0], other[place], atol=2e-3, rtol=2e-3)
 
 
-def test_part_of_a_scene_is_a_scene_of_fewer_windows(shaken: Shaken, network: GuidedNetwork):
+def test_part_of_a_look_is_a_look_at_fewer_windows(shaken: Shaken, network: GuidedNetwork):
     blurred = to_batch(shaken.blurred, CPU)
-    part, fewer = Scene(network, blurred, windows=3).part(slice(1)), Scene(network, blurred, windows=1)
+    part, fewer = Look(network, blurred, windows=3).part(slice(1)), Look(network, blurred, windows=1)
     assert part.windows == fewer.windows == 1
     torch.testing.assert_close(part.blurred, fewer.blurred)
     for one, other in zip(
@@ -289,19 +289,19 @@ def test_a_search_with_a_critic_that_knows_comes_near_the_true_path(shaken: Shak
     critic = Knows(shaken.sharp)
     effort = Effort(8, (Stage(4, 5, 0.2), Stage(2, 7, 0.15)), (), ())
     search = PathSearch.load(critic=critic, effort=effort)
-    scene = search.scene(shaken.blurred, 200)
-    true = waves_of(shaken.motion.scaled(200 / 300), scene.frame)
+    look = search.look(shaken.blurred, 200)
+    true = waves_of(shaken.motion.scaled(200 / 300), look.frame)
     with torch.no_grad():
-        told, still = (float(critic(scene.judge(each[None]))) for each in (true, torch.zeros_like(true)))
-        itself = float(critic(scene.by_itself))
+        told, still = (float(critic(look.judge(each[None]))) for each in (true, torch.zeros_like(true)))
+        itself = float(critic(look.by_itself))
     critic.calls = 0
-    found = search.begin(scene, random_starts(scene, effort.starts))
+    found = search.begin(look, random_starts(look, effort.starts))
     assert critic.calls == 16 + 4 * 6 + 2 * 8
     assert [trial.energy for trial in found] == sorted(trial.energy for trial in found)
     # In decibels of the error: most of what telling the path is worth, and more than the network sees by itself.
     assert found[0].energy < min(itself, still + 0.7 * (told - still))
     quick = PathSearch.load(critic=critic, effort=QUICK)
-    once, again = (quick.begin(scene, random_starts(scene, QUICK.starts))[0] for _ in range(2))
+    once, again = (quick.begin(look, random_starts(look, QUICK.starts))[0] for _ in range(2))
     assert again.energy == once.energy
     assert torch.equal(again.waves, once.waves)
 
@@ -314,12 +314,12 @@ def test_a_path_that_is_found_is_in_the_pictures_own_pixels(
     picture = np.array(Image.fromarray(shaken.blurred).resize(size, Image.Resampling.BICUBIC))
     (path,) = waves(1)
     # Sure of one path from the first copy on, and not led away from it.
-    monkeypatch.setattr(PathSearch, "begin", lambda self, scene, starts: [Trial(-9.0, path)])
-    monkeypatch.setattr(PathSearch, "follow", lambda self, scene, paths, stages: [Trial(-9.0, paths[0])])
+    monkeypatch.setattr(PathSearch, "begin", lambda self, look, starts: [Trial(-9.0, path)])
+    monkeypatch.setattr(PathSearch, "follow", lambda self, look, paths, stages: [Trial(-9.0, paths[0])])
     search = PathSearch.load(critic=Agrees(), effort=QUICK)
     found = search(picture)
     assert found is not None
-    first = search.first_scene(picture).frame
+    first = search.first_look(picture).frame
     there = first.motion(path).scaled(size[0] / first.width)
     for x, y in [(0.0, 0.0), (size[0] - 1.0, 0.3 * size[1])]:
         np.testing.assert_allclose(found.displacement(x, y), there.displacement(x, y), atol=0.02 * times)
@@ -346,9 +346,9 @@ def test_a_search_works_where_the_caller_has_switched_gradients_off(shaken: Shak
 def test_no_window_is_looked_at_twice(network: GuidedNetwork):
     middle = torch.zeros(1, 3, 230, 300)
     middle[..., 60:170, 70:230] = torch.rand(110, 160)
-    scene = Scene(network, middle, windows=3)
-    places = scene.cut(torch.arange(230 * 300.0).view(1, 1, 230, 300))[:, 0, 0, 0].tolist()
-    assert len(set(places)) == scene.windows > 1
+    look = Look(network, middle, windows=3)
+    places = look.cut(torch.arange(230 * 300.0).view(1, 1, 230, 300))[:, 0, 0, 0].tolist()
+    assert len(set(places)) == look.windows > 1
 
 
 def test_a_search_needs_a_stage():
@@ -390,15 +390,15 @@ class Agrees(Sulks):
 def test_the_judge_has_the_last_word_with_the_network_that_restores(shaken: Shaken, network: GuidedNetwork):
     paths = torch.stack([*waves(1, 2) / 4, waves(1)[0]])
     likes, objects = Judge(network, Agrees()), Judge(network, Sulks())
-    scene = likes.look(shaken.blurred, CPU)
-    liked, objected = likes.try_all(scene, paths), objects.try_all(scene, paths)
+    look = likes.look(shaken.blurred, CPU)
+    liked, objected = likes.try_all(look, paths), objects.try_all(look, paths)
     torch.testing.assert_close([trial.energy for trial in objected], [-trial.energy for trial in reversed(liked)])
     assert torch.equal(liked[0].waves, paths[2])
-    chosen = likes.choose(scene, several := list(paths))
+    chosen = likes.choose(look, several := list(paths))
     assert chosen is not None
     assert torch.equal(chosen, paths[2])
-    assert objects.choose(scene, several) is None
-    assert Judge(network, Agrees(), doubt=1e6).choose(scene, several) is None
+    assert objects.choose(look, several) is None
+    assert Judge(network, Agrees(), doubt=1e6).choose(look, several) is None
     # Whatever the critic that leads the search thinks of its own paths.
     judged = PathSearch.load(critic=Sulks(), effort=QUICK, judge=likes)
     assert judged(shaken.blurred) is not None
@@ -416,17 +416,17 @@ def test_the_last_word_is_said_after_a_look_at_more_of_the_picture(network: Guid
 
     seen: list[int] = []
     judge = Judge(network, Counts())
-    scene = judge.look(np.random.default_rng(0).integers(0, 256, (480, 640, 3)).astype(np.uint8), CPU)
-    judge.try_all(scene, waves(1))
-    judge.choose(scene, waves(1))
-    assert seen == [4, scene.windows, scene.windows]
-    assert scene.windows > 6
+    look = judge.look(np.random.default_rng(0).integers(0, 256, (480, 640, 3)).astype(np.uint8), CPU)
+    judge.try_all(look, waves(1))
+    judge.choose(look, waves(1))
+    assert seen == [4, look.windows, look.windows]
+    assert look.windows > 6
 
 
 def test_the_judge_leads_in_two_copies(shaken: Shaken, network: GuidedNetwork, monkeypatch: pytest.MonkeyPatch):
-    def follow(scene: Scene, paths: Sequence[torch.Tensor], stage: Stage) -> list[torch.Tensor]:
+    def follow(look: Look, paths: Sequence[torch.Tensor], stage: Stage) -> list[torch.Tensor]:
         """Led to paths that are longer."""
-        led.append((scene.frame.longest, stage, paths[0]))
+        led.append((look.frame.longest, stage, paths[0]))
         return [2 * path for path in paths[: stage.kept]]
 
     led: list[tuple[int, Stage, torch.Tensor]] = []
@@ -447,9 +447,9 @@ def test_the_judge_leads_at_the_end(shaken: Shaken, network: GuidedNetwork):
     class Follows(Judge):
         """Looks where it was led."""
 
-        def try_all(self, scene: Scene, paths: torch.Tensor) -> list[Trial]:
+        def try_all(self, look: Look, paths: torch.Tensor) -> list[Trial]:
             asked.append(paths)
-            return super().try_all(scene, paths)
+            return super().try_all(look, paths)
 
     asked: list[torch.Tensor] = []
     judge = Follows(network, Agrees())
@@ -584,7 +584,7 @@ def test_the_released_judge_is_of_the_released_large_network(network: GuidedNetw
 
 
 def test_a_random_start_is_followed_by_its_half_turn(shaken: Shaken, network: GuidedNetwork):
-    starts = random_starts(Scene(network, to_batch(scale_down(shaken.blurred, 200), CPU)), 2)
+    starts = random_starts(Look(network, to_batch(scale_down(shaken.blurred, 200), CPU)), 2)
     assert torch.equal(starts[1::2], -starts[::2])
 
 
@@ -606,8 +606,8 @@ def test_paths_that_explain_are_in_the_pixels_of_the_picture(monkeypatch: pytest
     np.testing.assert_allclose(led.path, Frame(400, 300).motion(starts[0]).path, atol=1e-4)
 
 
-def test_any_part_of_a_scene_is_judged_as_in_the_whole(shaken: Shaken, network: GuidedNetwork):
-    whole = Scene(network, to_batch(shaken.blurred, CPU), windows=3)
+def test_any_part_of_a_look_is_judged_as_in_the_whole(shaken: Shaken, network: GuidedNetwork):
+    whole = Look(network, to_batch(shaken.blurred, CPU), windows=3)
     part, path = whole.part(slice(1, 2)), waves_of(shaken.motion, whole.frame)[None]
     with torch.no_grad():
         judged = (*part.judge(path), *part.by_itself), (*whole.judge(path), *whole.by_itself)

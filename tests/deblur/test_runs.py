@@ -65,10 +65,10 @@ def test_room_for_a_file_is_made_or_refused_before_the_work(tmp_path, monkeypatc
     ("recorded", "says"),
     [
         ("seed: 1\n", r"other options \(--max-side, --seed\)"),
-        ("date: 2026-13-45", r"cannot read .*config\.yaml: month must be in 1\.\.12"),
-        ("seed: " + "[" * 5000, r"cannot read .*config\.yaml: it nests too deep"),
-        ("seed: !!bool maybe", r"cannot read .*config\.yaml: a value is not of the kind"),
-        ("1: seed", r"config\.yaml is not the configuration of a run"),
+        ("date: 2026-13-45", r"config\.yaml is damaged: choose another --output \(month must be in 1\.\.12"),
+        ("seed: " + "[" * 5000, r"config\.yaml is damaged: .* \(it nests too deep\)"),
+        ("seed: !!bool maybe", r"config\.yaml is damaged: .* \(a value is not of the kind"),
+        ("1: seed", r"config\.yaml is damaged: .* \(it holds no options\)"),
     ],
 )
 def test_a_run_does_not_go_on_with_other_options_or_without_its_own(tmp_path, recorded, says):

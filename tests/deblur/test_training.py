@@ -34,9 +34,11 @@ from deblur.released import load_released
 from deblur.train import build_parser, describe, main, parse_training_args
 from deblur.training.checkpoint import load_checkpoint, save_checkpoint
 from deblur.training.loop import Trainer, train
+from deblur.training.network_choice import network_config, network_name
+from deblur.training.run_folder import find_resumable
 from deblur.training.schedule import Progress
-from deblur.training.setup import find_resumable, network_config, network_name
 from deblur.training.sources import hold_out, parse_source
+from deblur.training.teacher import Teacher
 from deblur.training.validation import ValidationSet, sets_digest
 
 TINY = ["--network", "mstsgm-nano", "--set", "widths=[16,20,24]", "encoder_blocks=[1,1,1]", "decoder_blocks=[1,1,1]"]
@@ -159,7 +161,7 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(tmp_path, phot
     common = ["--steps", "6", "--crop", "32,40@0.5", "--validate-every", "4"]
     train(build_parser().parse_args(arguments(tmp_path, photos, *common, "--name", "whole")))
     options = build_parser().parse_args(arguments(tmp_path, photos, *common, "--name", "in parts"))
-    trainer = Trainer(options, None)
+    trainer = Trainer(options)
     step = trainer._step
 
     def stop_after_three():
@@ -175,7 +177,7 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(tmp_path, phot
     assert shlex.split(told.partition("; go on with ")[2]) == ["--resume", str(folder)]
     before = load_checkpoint(folder / "weights" / "state.pt")
     options.resume = "auto"
-    trainer = Trainer(options, None)
+    trainer = Trainer(options)
     assert trainer.progress == Progress(3, before["seconds"], before["best"]), "the clock of --max-minutes goes on too"
     assert trainer.run()["step"] == 6
     runs = tmp_path / "runs" / "train"
@@ -194,7 +196,7 @@ def test_the_end_of_a_terminal_saves_unless_nohup_has_it_ignored(tmp_path, photo
     stopped = {}
     for handler in (signal.SIG_IGN, signal.SIG_DFL):
         name = "below nohup" if handler is signal.SIG_IGN else "not"
-        trainer = Trainer(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "2", "--name", name)), None)
+        trainer = Trainer(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "2", "--name", name)))
         step = trainer._step
 
         def hung_up(step=step):
@@ -233,7 +235,7 @@ def test_folders_and_pictures_whose_names_are_no_utf8(tmp_path, photos, garbled_
 
 def test_what_other_threads_make_lies_on_the_device_by_its_number(tmp_path, photos, monkeypatch):
     monkeypatch.setattr("deblur.training.loop.numbered", lambda device: torch.device(device.type, 0))
-    trainer = Trainer(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "1")), None)
+    trainer = Trainer(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "1")))
     assert trainer.device == trainer.store.device == torch.device("cpu", 0)
     trainer.store.close()
     trainer.planner.close()
@@ -319,7 +321,7 @@ def test_two_processes_keep_step_by_the_clock_and_stop_and_go_on_together(tmp_pa
 
 def test_loss_that_is_not_finite_stops_with_step_and_files_and_keeps_the_checkpoint(tmp_path, photos, monkeypatch):
     options = build_parser().parse_args(arguments(tmp_path, photos, "--steps", "9", "--checkpoint-every", "2"))
-    trainer = Trainer(options, None)
+    trainer = Trainer(options)
     step = trainer._step
 
     def poisoned():
@@ -336,7 +338,7 @@ def test_loss_that_is_not_finite_stops_with_step_and_files_and_keeps_the_checkpo
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path, photos):
     options = build_parser().parse_args(arguments(tmp_path, photos, "--steps", "9", "--checkpoint-every", "2"))
-    trainer = Trainer(options, None)
+    trainer = Trainer(options)
     step = trainer._step
 
     def poisoned():
@@ -413,17 +415,6 @@ def test_what_a_run_was_trained_by_is_on_its_card_sitting_by_sitting(begun, caps
     changed = [{}, {"batch": [4, 2], "steps": [1, 2]}, {"clip": [1.0, 0.5], "steps": [2, 3]}]
     assert [one["changed"] for one in card["sittings"]] == changed
     assert card["trained_with"]["clip"] == 0.5
-
-
-def test_a_run_of_an_earlier_version_was_trained_by_the_options_on_record(begun):
-    file = begun / "weights" / "state.pt"
-    state = load_checkpoint(file)
-    del state["sittings"]
-    save_checkpoint(file, state)
-    assert main(["--resume", str(begun), "--steps", "2"]) == 0
-    first, second = json.loads((begun / "weights" / "last.json").read_text())["sittings"]
-    assert first == {"first_step": 1, "commit": None, "processes": None, "changed": {}}
-    assert (second["first_step"], second["changed"]) == (2, {"steps": [1, 2]})
 
 
 def test_json_is_of_one_command_alone(begun, capsys):
@@ -528,9 +519,10 @@ def test_a_training_state_of_other_weights_is_one_line(tmp_path, photos, finishe
             DeblurError, match=r"state\.pt does not fit .*; begin another run, with --init .*last\.safet"
         ):
             train(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "2", "--resume", "auto")))
-    save_checkpoint(file, {**whole, "step": "1"})
-    with pytest.raises(DeblurError, match="lacks a proper step"):
-        load_checkpoint(file)
+    for part in ("step", "best_by", "validated_on", "sittings"):
+        save_checkpoint(file, {**whole, part: None})
+        with pytest.raises(DeblurError, match=f"lacks a proper {part}"):
+            load_checkpoint(file)
 
 
 def test_the_configuration_of_a_resumed_run_begins_a_run_of_its_own(tmp_path, photos):
@@ -551,16 +543,16 @@ def test_training_starts_from_released_weights(tmp_path, photos, capsys):
     file = tmp_path / "runs" / "train" / "first" / "weights" / "last.safetensors"
     options = build_parser().parse_args(arguments(tmp_path, photos, "--steps", "2", "--init", str(file), "--name", "b"))
     options.network, options.set = None, []
-    trainer = Trainer(options, None)
+    trainer = Trainer(options)
     assert_same(dict(trainer.bare.state_dict()), load_file(file))
-    assert options.network is None  # its sizes have no name
+    assert trainer.options.network is None  # its sizes have no name
     options.set = ["frames=2"]
     with pytest.raises(DeblurError, match=r"last\.safetensors does not fit the network that --set makes"):
-        Trainer(options, None)
+        Trainer(options)
     for value in ("[1,", "2026-13-45", "[" * 5000):
         options.set = [f"widths={value}"]
         with pytest.raises(DeblurError, match="is no YAML value"):
-            Trainer(options, None)
+            Trainer(options)
 
 
 def test_what_is_recorded_is_the_network_that_init_names(tmp_path, photos):
@@ -607,7 +599,7 @@ def test_what_set_changes_and_the_estimator_may_differ_from_init(network, given,
 @pytest.mark.parametrize("options", [[], ["--freeze-norm"]])
 def test_batch_norm_keeps_the_statistics_it_begins_with_where_it_is_frozen(tmp_path, photos, options):
     steps = ["--steps", "3", "--log-every", "1", "--validate-every", "1", "--ema", "0", *options]
-    trainer = Trainer(build_parser().parse_args(arguments(tmp_path, photos, *steps)), None)
+    trainer = Trainer(build_parser().parse_args(arguments(tmp_path, photos, *steps)))
     before = {name: value.clone() for name, value in trainer.bare.state_dict().items()}
     trainer.run()
     after = trainer.bare.state_dict()
@@ -655,7 +647,7 @@ def test_a_run_goes_on_without_the_file_that_it_began_with(tmp_path, photos, fin
 def test_what_is_changed_when_a_run_goes_on_holds(tmp_path, photos):
     assert main(arguments(tmp_path, photos, "--steps", "1")) == 0
     changed = [*arguments(tmp_path, photos), "--steps", "2", "--resume", "auto", "--weight-decay", "0.3"]
-    trainer = Trainer(build_parser().parse_args(changed), None)
+    trainer = Trainer(build_parser().parse_args(changed))
     assert trainer.progress.step == 1
     assert [group["weight_decay"] for group in trainer.optimizer.param_groups] == [0.3]
     assert all(state["exp_avg"].any() for state in trainer.optimizer.state.values())
@@ -666,12 +658,9 @@ def test_a_best_score_on_other_pictures_is_none(tmp_path, photos):
     on_sharp = load_checkpoint(tmp_path / "runs" / "train" / "deblur" / "weights" / "state.pt")
     config = tmp_path / "runs" / "train" / "deblur" / "config.yaml"
     again = ["--config", str(config), "--resume", str(config.parent)]
-    assert Trainer(parse_training_args(build_parser(), again), None).progress.best == on_sharp["best"]
+    assert Trainer(parse_training_args(build_parser(), again)).progress.best == on_sharp["best"]
     blurred = parse_training_args(build_parser(), [*again, "--val-blur", "shake:28"])
-    assert Trainer(blurred, None).progress.best is None
-    earlier = {key: value for key, value in on_sharp.items() if key != "validated_on"}
-    save_checkpoint(config.parent / "weights" / "state.pt", earlier)
-    assert Trainer(parse_training_args(build_parser(), again), None).progress.best is None
+    assert Trainer(blurred).progress.best is None
 
 
 def test_a_best_that_no_longer_counts_is_kept_and_told_of(tmp_path, photos, capsys):
@@ -707,10 +696,9 @@ def test_a_photograph_more_is_told_of_where_it_changes_what_is_held_out(tmp_path
 
 
 def test_a_best_distance_to_another_teacher_is_none(tmp_path, photos):
-    def trainer(teacher, *more):
-        options = build_parser().parse_args(arguments(tmp_path, photos, "--steps", "1", *more))
-        options.detector_weight, options.detector_from = 0.5, 0
-        return Trainer(options, lambda restored, sharp: (restored - sharp).abs().mean(), teacher)
+    def trainer(identity, *more):
+        options = parse_training_args(build_parser(), arguments(tmp_path, photos, "--steps", "1", *more))
+        return Trainer(options, Teacher(mean_difference, 0.5, 0, identity))
 
     best = trainer("yolo26n").run()["best"]
     assert best > 0
@@ -730,20 +718,25 @@ def test_what_is_validated_on_does_not_depend_on_the_threads():
     assert sets_digest([ValidationSet("shake:16", ((blurred, sharp),), path)]) != here[0]
 
 
-def test_feature_distance_is_a_loss_and_is_measured(tmp_path, photos):
+def mean_difference(restored, sharp):
+    return (restored - sharp).abs().mean()
+
+
+@pytest.mark.parametrize(("weight", "taught"), [(0.5, ["2", "3"]), (0.0, [])])
+def test_the_distance_of_a_teacher_is_measured_and_at_its_weight_a_loss(tmp_path, photos, weight, taught):
     calls = []
 
     def distance(restored, sharp):
         calls.append(restored.requires_grad)
-        return (restored - sharp).abs().mean()
+        return mean_difference(restored, sharp)
 
-    options = build_parser().parse_args(arguments(tmp_path, photos, "--steps", "3", "--log-every", "1"))
-    options.detector_weight, options.detector_from = 0.5, 1
-    metrics = train(options, distance)
-    assert sum(calls) == 2
+    given = arguments(tmp_path, photos, "--steps", "3", "--log-every", "1")
+    metrics = train(parse_training_args(build_parser(), given), Teacher(distance, weight, 1, "mine"))
+    assert sum(calls) == len(taught)
+    assert metrics["best_by"] == ("distance_restored" if taught else "restored")
     assert set(metrics["validation"]["shake:8"]) >= {"distance_input", "distance_restored"}
     rows = rows_of(tmp_path / "runs" / "train" / "deblur")
-    assert [row["step"] for row in rows if row["name"] == "detector"] == ["2", "3"]
+    assert [row["step"] for row in rows if row["name"] == "detector"] == taught
 
 
 @pytest.mark.parametrize(
@@ -876,7 +869,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path, photos, mo
     found = {}
     for parts in ("1", "2"):
         given = arguments(tmp_path, photos, *common, "--name", parts, "--accumulate", parts)
-        trainer = Trainer(build_parser().parse_args(given), None)
+        trainer = Trainer(build_parser().parse_args(given))
 
         def keep(trainer=trainer, parts=parts):
             named = trainer.bare.named_parameters()
@@ -893,7 +886,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path, photos, mo
 def test_a_state_that_is_none_is_refused(tmp_path):
     file = tmp_path / "state.pt"
     save_checkpoint(file, {"step": 1, "network": {"w": torch.ones(2)}})
-    with pytest.raises(DeblurError, match=r"state\.pt is no training state.*lacks a proper best, config"):
+    with pytest.raises(DeblurError, match=r"state\.pt is no training state.*lacks a proper best, best_by, config"):
         load_checkpoint(file)
     file.write_bytes(b"not a state")
     with pytest.raises(DeblurError, match=r"state\.pt"):
@@ -907,7 +900,7 @@ def test_a_state_that_is_none_is_refused(tmp_path):
 
 def test_a_step_is_as_long_as_the_schedule_and_the_clip_say(tmp_path, photos, monkeypatch):
     given = ["--steps", "4", "--schedule", "halving", "--learning-rate", "0.01", "--clip", "1e-3"]
-    trainer = Trainer(build_parser().parse_args(arguments(tmp_path, photos, *given)), None)
+    trainer = Trainer(build_parser().parse_args(arguments(tmp_path, photos, *given)))
     rates, norms, step = [], [], trainer.optimizer.step
 
     def watched():
@@ -925,14 +918,14 @@ def test_a_step_is_as_long_as_the_schedule_and_the_clip_say(tmp_path, photos, mo
 
 def test_the_learning_rate_of_a_row_is_that_of_its_last_step(tmp_path, photos):
     given = arguments(tmp_path, photos, "--steps", "4", "--log-every", "2", "--learning-rate", "0.01")
-    trainer = Trainer(build_parser().parse_args(given), None)
+    trainer = Trainer(build_parser().parse_args(given))
     trainer.run()
     rates = [float(row["value"]) for row in rows_of(trainer.folder) if row["name"] == "learning_rate"]
     assert rates == pytest.approx([trainer.schedule.rate(1 / 4), trainer.schedule.rate(3 / 4)], rel=1e-5)
 
 
 def test_who_stops_before_the_first_validation_has_weights_that_load(tmp_path, photos):
-    trainer = Trainer(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "9")), None)
+    trainer = Trainer(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "9")))
     step = trainer._step
 
     def stopped():
@@ -952,7 +945,7 @@ def test_who_stops_before_the_first_validation_has_weights_that_load(tmp_path, p
 def test_scores_of_the_last_weights_stay_where_no_step_came_behind_them(tmp_path, photos, begun):
     last = begun / "weights" / "last.json"
     before = last.read_bytes()
-    trainer = Trainer(parse_training_args(build_parser(), ["--resume", str(begun), "--steps", "9"]), None)
+    trainer = Trainer(parse_training_args(build_parser(), ["--resume", str(begun), "--steps", "9"]))
     trainer.stop_requested = True
     with pytest.raises(KeyboardInterrupt):
         trainer.run()
@@ -1001,14 +994,13 @@ def test_where_there_is_no_run_that_is_said_before_pictures_are_read(tmp_path, c
 
 def test_where_a_detector_teaches_the_best_weights_are_the_nearest(tmp_path, photos, monkeypatch):
     options = build_parser().parse_args(arguments(tmp_path, photos, "--steps", "3", "--validate-every", "1"))
-    options.detector_weight, options.detector_from = 0.5, 0
     found = iter([0.5, 0.3, 0.4])
 
     def scored(*given):
         return {"a": {"restored": 1.0, "distance_restored": next(found)}}
 
     monkeypatch.setattr("deblur.training.loop.validate", scored)
-    trainer = Trainer(options, lambda restored, sharp: (restored - sharp).abs().mean())
+    trainer = Trainer(options, Teacher(mean_difference, 0.5, 0, "mine"))
     trainer.run()
     assert trainer.progress.best == 0.3
     assert load_released(trainer.folder / "weights" / "best.safetensors")[1]["steps"] == 2

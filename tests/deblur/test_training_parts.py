@@ -19,11 +19,11 @@ from deblur.networks import Restored
 from deblur.pictures import scale_down, write_picture
 from deblur.training.averaging import AveragedWeights
 from deblur.training.batches import Batch
+from deblur.training.data import fill_store
 from deblur.training.guard import FiniteGuard
 from deblur.training.loader import BatchLoader, pays_ahead
 from deblur.training.log import TrainingLog, save_samples
 from deblur.training.loop import learning_mode
-from deblur.training.setup import fill_store
 from deblur.training.sources import Example, PictureStore, parse_source
 from deblur.training.validation import ValidationSet, blurred_here, evaluating, validate
 

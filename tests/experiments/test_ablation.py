@@ -23,6 +23,7 @@ def test_variants_share_all_but_one_thing(tmp_path):
         options.seed,
     )
     assert options.frequency > 0
+    assert "variants" not in vars(no_frequency), "the training goes on by deblur.train as well"
     options.freeze_norm = True
     frozen = [variant_options(options, name, tmp_path).freeze_norm for name in ("full", "no-eagr")]
     assert frozen == [True, False]  # without EAGR there is no batch norm

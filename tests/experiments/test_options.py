@@ -10,7 +10,6 @@ PARSERS = (
     "deblur.prepare.command:_parser",
     "deblur.train:build_parser",
     "experiments.ablation:build_parser",
-    "experiments.blend:build_parser",
     "experiments.blur_gallery:build_parser",
     "experiments.compare:build_parser",
     "experiments.detection_gain:build_parser",
@@ -48,7 +47,6 @@ def test_where_nothing_can_be_written_no_work_is_begun(command, begins, tmp_path
 
 
 def test_parts_of_an_option_are_gathered_and_replace_its_default():
-    parser = import_module("experiments.train").build_parser()
-    given = ["--detector-term", "features", "--detector-term", "objects"]
-    assert parse_args(parser, given).detector_term == ["features", "objects"]
-    assert parse_args(parser, ["--detector-term", "answers"]).detector_term == ["answers"]
+    parser = import_module("deblur.train").build_parser()
+    assert parse_args(parser, ["--val-blur", "shake:8", "--val-blur", "none"]).val_blur == ["shake:8", "none"]
+    assert parse_args(parser, ["--val-blur", "none"]).val_blur == ["none"]

@@ -88,6 +88,11 @@ def test_samples_come_back_from_a_file(tmp_path: Path):
     again = Samples.load(tmp_path / "a.npz")
     for name in Samples.__dataclass_fields__:
         np.testing.assert_array_equal(getattr(again, name), getattr(samples, name))
+    assert [file.name for file in tmp_path.iterdir()] == ["a.npz"]
+    with pytest.raises(DeblurError, match=r"cannot write .*nowhere/a\.npz: No such file"):
+        samples.save(tmp_path / "nowhere" / "a.npz")
+    with pytest.raises(DeblurError, match=r"nowhere/a\.npz is no sample .*No such file"):
+        Samples.load(tmp_path / "nowhere" / "a.npz")
 
 
 @pytest.mark.parametrize("leads", [False, True])

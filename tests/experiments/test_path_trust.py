@@ -92,6 +92,8 @@ def test_samples_come_back_from_a_file(tmp_path: Path) -> None:
     sample.save(tmp_path / "a.npz")
     again = TrustSample.load(tmp_path / "a.npz")
     assert again.telling == 1
+    with pytest.raises(DeblurError, match=r"cannot write .*nowhere/a\.npz: No such file"):
+        sample.save(tmp_path / "nowhere" / "a.npz")
     np.testing.assert_array_equal(again.seen, sample.seen)
     np.testing.assert_array_equal(again.squared, sample.squared)
     (tmp_path / "b.npz").write_bytes(b"PK")

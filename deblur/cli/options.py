@@ -1,33 +1,18 @@
-"""What every command line of the project shares: configuration files, common options and exit codes."""
+"""Options from a command line, over those of a configuration file or of a run that goes on."""
 
 from __future__ import annotations
 
 import argparse
-import errno
-import io
-import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deblur.errors import DeblurError
-from deblur.memory import keep_freed_memory
+from deblur.cli.running import EXIT_INTERRUPTED
+from deblur.cli.types import seed_number
 from deblur.yaml_text import YamlError, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
-
-    from deblur.blur import BlurSpec
-
-EXIT_DONE = 0
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
-_FULL = frozenset((errno.EPIPE, errno.ENOSPC, errno.EDQUOT))
-# What torch says where it has no kind of its own for that: on a processor, and on Apple's GPUs.
-_LACKS_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
-_REFUSED = frozenset((errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EROFS))
+    from collections.abc import Collection, Iterable, Sequence
 
 
 def add_config_option(parser: argparse.ArgumentParser) -> None:
@@ -47,100 +32,6 @@ def add_seed_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=seed_number, default=0, help="seed of everything random (default: 0)")
 
 
-def positive_int(text: str) -> int:
-    """Argument type: a whole number of at least 1."""
-    return _whole(text, 1)
-
-
-def detector_side(text: str) -> int:
-    """Argument type: side of the square that a detector sees, in pixels, a multiple of 32."""
-    side = positive_int(text)
-    if side % 32:
-        raise argparse.ArgumentTypeError(f"{text} is not a multiple of 32")
-    return side
-
-
-def whole_number(text: str) -> int:
-    """Argument type: a whole number of at least 0."""
-    return _whole(text, 0)
-
-
-def seed_number(text: str) -> int:
-    """Argument type: a whole number that every generator of random numbers takes."""
-    seed = whole_number(text)
-    if seed >= 2**63:
-        raise argparse.ArgumentTypeError(f"{text} is larger than a seed can be, {2**63 - 1}")
-    return seed
-
-
-def not_negative(text: str) -> float:
-    """Argument type: a finite number of at least 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
-    return value
-
-
-def above_zero(text: str) -> float:
-    """Argument type: a finite number above 0."""
-    value = not_negative(text)
-    if value == 0.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value
-
-
-def unit_interval(text: str) -> float:
-    """Argument type: a number from 0 to 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value <= 1.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
-    return value
-
-
-def below_one(text: str) -> float:
-    """Argument type: a number from 0 up to but not including 1."""
-    value = unit_interval(text)
-    if value == 1.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to below 1")
-    return value
-
-
-def folder_name(text: str) -> str:
-    """Argument type: a name that a folder can have."""
-    if text in {"", ".", ".."} or {"/", "\\"} & {*text}:
-        raise argparse.ArgumentTypeError(f"{text!r} is no name for a folder: no / and no \\, and not nothing")
-    return text
-
-
-def not_empty(text: str) -> str:
-    """Argument type: text, and not the nothing of a shell's variable that is not set."""
-    if not text:
-        raise argparse.ArgumentTypeError("it is empty: is a variable of the shell not set?")
-    return text
-
-
-def blur_spec(text: str) -> BlurSpec:
-    """Argument type: a kind of synthetic blur, ``shake:16`` (``deblur.blur.parse_blur``)."""
-    from deblur.blur import parse_blur
-
-    try:
-        return parse_blur(text)
-    except DeblurError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def blur_text(text: str) -> str:
-    """Argument type: as ``blur_spec``, but the text itself, for records of what was asked."""
-    blur_spec(text)
-    return text
-
-
 class Collect(argparse.Action):
     """``--x A B`` and ``--x A --x B`` mean the same, and replace what a configuration file says."""
 
@@ -152,7 +43,7 @@ class Collect(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         """Add ``values`` to those of this command line."""
-        gathered = getattr(namespace, self.dest)
+        gathered = getattr(namespace, self.dest, self.default)
         if gathered is self.default:
             gathered = []
         setattr(namespace, self.dest, [*gathered, *values])
@@ -246,83 +137,12 @@ def plain_options(options: argparse.Namespace, without: Collection[str]) -> dict
     return {key: _plain(value) for key, value in vars(options).items() if key not in without}
 
 
-def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (DeblurError,)) -> int:
-    """Call ``body`` and turn what it raises into an exit code.
-
-    Exceptions in ``expected``, a full disk, a closed stdout, a file that the machine refuses (no permission, no name
-    that a file can have) and memory that does not suffice become one line on stderr and exit code 1; Ctrl-C becomes
-    130; anything else is a defect and passes through with its traceback.
-    """
-    keep_freed_memory()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is: file names may hold bytes that are no UTF-8
-    try:
-        code = body()
-        sys.stdout.flush()
-        return code
-    except expected as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_FAILED
-    except OSError as error:
-        if error.errno in _FULL:
-            where = f" to {error.filename}" if error.filename else ""
-            print(f"error: not all could be written{where}: {error.strerror}", file=sys.stderr)
-        elif error.errno in _REFUSED and error.filename:
-            print(f"error: cannot use {str(error.filename)!r}: {error.strerror}", file=sys.stderr)
-        else:
-            raise
-        return EXIT_FAILED
-    except (MemoryError, RuntimeError) as error:
-        if not lacks_memory(error):
-            raise
-        reason = str(error).partition("\n")[0] or "this machine has no more"
-        print(f"error: not enough memory, give smaller batches, crops or pictures: {reason}", file=sys.stderr)
-        return EXIT_FAILED
-    except KeyboardInterrupt as error:  # it may say how to go on
-        print(": ".join(["interrupted", *map(str, error.args)]), file=sys.stderr)
-        return EXIT_INTERRUPTED
-    finally:
-        _let_go_of_stdout()
-
-
-def hangup() -> tuple[signal.Signals, ...]:
-    """SIGHUP, by which a terminal that is closed ends its programs; nothing where nohup lets it be ignored."""
-    number = getattr(signal, "SIGHUP", None)  # Windows has none
-    return () if number is None or signal.getsignal(number) is signal.SIG_IGN else (number,)
-
-
-def lacks_memory(error: Exception) -> bool:
-    """Whether an exception says that memory does not suffice, the machine's or a GPU's, in whatever words."""
-    if isinstance(error, MemoryError) or any(words in str(error) for words in _LACKS_MEMORY):
-        return True
-    torch = sys.modules.get("torch")  # not every command needs it
-    return torch is not None and isinstance(error, torch.OutOfMemoryError)
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, list):
         # What one word of a command line stands for may be several values, as in a,b.
         groups = [each if isinstance(each, tuple) else (each,) for each in value]
         return [_plain(item) for group in groups for item in group]
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
-
-
-def _let_go_of_stdout() -> None:
-    """What it still holds and cannot write would fail once more, with a traceback, when Python ends."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _whole(text: str, least: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
-    return value
 
 
 def _read_mapping(parser: argparse.ArgumentParser, config: Path) -> dict[str, object]:
@@ -347,7 +167,7 @@ def _checked(parser: argparse.ArgumentParser, config: Path, key: str, action: ar
         return value
     if value is None and action.default is None and not action.required:
         return None
-    if isinstance(action, argparse._AppendAction) or action.nargs in {"*", "+"}:
+    if action.nargs in {"*", "+"}:
         values = value if isinstance(value, list) else [value]
         if not values and action.nargs == "+" and action.default != []:
             parser.error(f"{config}: {key} is an empty list: name at least one, or leave the key out")

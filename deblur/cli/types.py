@@ -1,0 +1,115 @@
+"""What one word of a command line may be: argument types, each of which says what is wrong with a word that is none."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from deblur.errors import DeblurError
+
+if TYPE_CHECKING:
+    from deblur.blur import BlurSpec
+
+
+def positive_int(text: str) -> int:
+    """Argument type: a whole number of at least 1."""
+    return _whole(text, 1)
+
+
+def detector_side(text: str) -> int:
+    """Argument type: side of the square that a detector sees, in pixels, a multiple of 32."""
+    side = positive_int(text)
+    if side % 32:
+        raise argparse.ArgumentTypeError(f"{text} is not a multiple of 32")
+    return side
+
+
+def whole_number(text: str) -> int:
+    """Argument type: a whole number of at least 0."""
+    return _whole(text, 0)
+
+
+def seed_number(text: str) -> int:
+    """Argument type: a whole number that every generator of random numbers takes."""
+    seed = whole_number(text)
+    if seed >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text} is larger than a seed can be, {2**63 - 1}")
+    return seed
+
+
+def not_negative(text: str) -> float:
+    """Argument type: a finite number of at least 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return value
+
+
+def above_zero(text: str) -> float:
+    """Argument type: a finite number above 0."""
+    value = not_negative(text)
+    if value == 0.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def unit_interval(text: str) -> float:
+    """Argument type: a number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
+
+
+def below_one(text: str) -> float:
+    """Argument type: a number from 0 up to but not including 1."""
+    value = unit_interval(text)
+    if value == 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to below 1")
+    return value
+
+
+def folder_name(text: str) -> str:
+    """Argument type: a name that a folder can have."""
+    if text in {"", ".", ".."} or {"/", "\\"} & {*text}:
+        raise argparse.ArgumentTypeError(f"{text!r} is no name for a folder: no / and no \\, and not nothing")
+    return text
+
+
+def not_empty(text: str) -> str:
+    """Argument type: text, and not the nothing of a shell's variable that is not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty: is a variable of the shell not set?")
+    return text
+
+
+def blur_spec(text: str) -> BlurSpec:
+    """Argument type: a kind of synthetic blur, ``shake:16`` (``deblur.blur.parse_blur``)."""
+    from deblur.blur import parse_blur
+
+    try:
+        return parse_blur(text)
+    except DeblurError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def blur_text(text: str) -> str:
+    """Argument type: as ``blur_spec``, but the text itself, for records of what was asked."""
+    blur_spec(text)
+    return text
+
+
+def _whole(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+    return value

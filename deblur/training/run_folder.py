@@ -1,0 +1,135 @@
+"""The folder of a training run: made new, or gone on with, and what is recorded in it at the start."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accelerate.utils import broadcast_object_list
+
+from deblur.cli import plain_options
+from deblur.errors import DeblurError
+from deblur.runs import (
+    create_run,
+    describe_environment,
+    printable,
+    read_config,
+    runs_named,
+    write_environment,
+    write_yaml,
+)
+from deblur.training.checkpoint import load_checkpoint
+from deblur.training.sittings import describe_changes, sitting, with_sitting
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from accelerate import Accelerator
+
+
+def open_run(
+    options: argparse.Namespace, resumable: Path | None, accelerator: Accelerator
+) -> tuple[Path, dict[str, Any] | None]:
+    """A new run folder, or the one to resume with its training state; the same on every process.
+
+    Args:
+        options: of training.
+        resumable: as ``find_resumable`` found it.
+        accelerator: of this process.
+
+    Raises:
+        DeblurError: what is there to resume is no training state.
+    """
+    found: list[Path | None] = [None, None]  # the folder, and the training state in it if the run goes on
+    if accelerator.is_main_process:
+        if resumable is not None:
+            found = [resumable, resumable / "weights" / "state.pt"]
+        else:
+            found[0] = folder = create_run("train", options.name, options.output)
+            (folder / "weights").mkdir()
+            if options.resume == "auto":
+                note_nothing_to_resume(options, folder)
+    folder, state_file = broadcast_object_list(found)
+    return folder, load_checkpoint(state_file) if state_file is not None else None
+
+
+def note_nothing_to_resume(options: argparse.Namespace, folder: Path) -> None:
+    """Say that ``--resume auto`` found no run, and which new folder was made for it."""
+    none = f"no run named {options.name} in {folder.parent} was saved"
+    print(f"--resume auto: {none}, and {folder} is a new one", file=sys.stderr)
+
+
+def record_sitting(
+    folder: Path, options: argparse.Namespace, accelerator: Accelerator, state: Mapping[str, Any] | None
+) -> list[dict[str, Any]]:
+    """Write what a run is, or goes on, with: ``config.yaml`` and ``env.json``; not before it is sure that it can.
+
+    Which options change where it goes on is said on stderr.
+
+    Args:
+        folder: of the run.
+        options: of training.
+        accelerator: of this process; the main one writes.
+        state: the training state that the run goes on from, if it does.
+
+    Returns:
+        The sittings so far with this one, for the training state; none in another process than the main one.
+
+    Raises:
+        DeblurError: one of the files is there and damaged; both stay as they are.
+    """
+    if not accelerator.is_main_process:
+        return []
+    name = _recorded_config(folder).get("name") or options.name  # by which --resume auto knows the run
+    # Without resume: given back with --config for a new run, the file must not go on with this one.
+    written = plain_options(options, without={"config", "resume", "json"}) | {"name": name}
+    environment = describe_environment(str(accelerator.device), options.seed)
+    write_environment(folder, environment | {"processes": accelerator.num_processes})
+    write_yaml(folder / "config.yaml", written)
+    now = sitting(written, state["step"] if state else 0, environment["commit"], accelerator.num_processes)
+    sittings = with_sitting(state["sittings"] if state else [], now)
+    changed = describe_changes(sittings[-2], now) if len(sittings) > 1 and sittings[-1] is now else ""
+    if changed:
+        told = f"{folder} goes on from step {now['first_step'] - 1} with other options: {changed}"
+        print(printable(told), file=sys.stderr)
+    return sittings
+
+
+def find_resumable(options: argparse.Namespace) -> Path | None:
+    """The folder that ``--resume`` means, or None for a new run.
+
+    Raises:
+        DeblurError: the folder holds no training state, or what says which run a folder holds is damaged.
+    """
+    if options.resume == "never":
+        return None
+    if options.resume != "auto":
+        folder = Path(options.resume)
+        if not (folder / "weights" / "state.pt").is_file():
+            raise DeblurError(f"--resume {folder}: no weights/state.pt there; name the folder of a training run")
+        return folder
+    return newest_saved(options.name, options.output)
+
+
+def newest_saved(name: str, output: Path) -> Path | None:
+    """The folder of the newest training run of a name that has a training state, or None.
+
+    Raises:
+        DeblurError: what says which run a folder holds is damaged.
+    """
+    folders = runs_named("train", name, output)
+    states = [folder / "weights" / "state.pt" for folder in folders if _recorded_config(folder).get("name") == name]
+    resumable = [state for state in states if state.is_file()]
+    return max(resumable, key=lambda file: file.stat().st_mtime).parent.parent if resumable else None
+
+
+def _recorded_config(folder: Path) -> dict[str, Any]:
+    """What the ``config.yaml`` of the run in a folder says; nothing where there is none.
+
+    Raises:
+        DeblurError: the file is damaged.
+    """
+    remedy = f"move it away, and go on by --resume {folder} and the options that the run had, its --name too"
+    return read_config(folder / "config.yaml", remedy) or {}
