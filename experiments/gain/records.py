@@ -16,11 +16,9 @@ A run is a folder of plain files, from which tables, plots and the report are re
     log.txt            progress and warnings
 
 ``metrics.json`` holds the fields of `GainRun`. ``results`` has one record for each detector and blur, always in the
-same shape: read that. ``arms``, ``recovered``, ``ap_difference``, ``harm`` and ``consistency`` repeat it at the top
-level for a short look: with one detector and one blur they are ``{ARM or DEBLURRER: ...}``; several detectors add a
-level of detector names, several blurs add a level of blur names below it, and ``levels`` lists the levels that were
-added: ``[]``, ``["detector"]``, ``["blur"]`` or ``["detector", "blur"]``. Intervals are `detection.bootstrap.Interval`
-(``value``, ``low``, ``high``, ...; no ``low`` and ``high`` with ``--bootstrap 0`` and of fewer than six pictures).
+same shape. Earlier runs repeat some of it at the top level, which nothing reads. Intervals are
+`detection.bootstrap.Interval` (``value``, ``low``, ``high``, ...; no ``low`` and ``high`` with ``--bootstrap 0`` and of
+fewer than six pictures).
 
 Arms are named ``sharp``, ``blurred``, ``deblurred:NAME`` and ``sharp-through:NAME``, where NAME is a deblurrer's name.
 With ``--fuse`` NAME is also ``DEBLURRER+mirrored``: the boxes of two looks, fused (`experiments.gain.fused`); the
@@ -303,17 +301,9 @@ class GainRun:
                 return result
         raise KeyError((detector, blur))
 
-    @property
-    def levels(self) -> list[str]:
-        """The levels of names that the short look at the top of ``metrics.json`` has above its arms."""
-        return ["detector"] * (len(self.detectors) > 1) + ["blur"] * (len(self.blurs) > 1)
-
     def to_json(self) -> dict[str, Any]:
         """The document of ``metrics.json`` and ``--json``."""
-        content = dataclasses.asdict(self)
-        short = {name: self._keyed(name) for name in ("arms", "recovered", "ap_difference", "harm", "consistency")}
-        head = {"task": TASK, "format": FORMAT, "levels": self.levels}
-        return head | short | content
+        return {"task": TASK, "format": FORMAT} | dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
@@ -326,16 +316,6 @@ class GainRun:
             blurs=[BlurRecord(**record) for record in content["blurs"]],
             results=[_result(record) for record in content["results"]],
         )
-
-    def _keyed(self, name: str) -> dict[str, Any]:
-        levels = self.levels
-        keyed: dict[str, Any] = {}
-        for result in self.results:
-            place = keyed
-            for level in levels:
-                place = place.setdefault(getattr(result, level), {})
-            place |= {key: dataclasses.asdict(value) for key, value in getattr(result, name).items()}
-        return keyed
 
 
 def _result(content: dict[str, Any]) -> Result:

@@ -75,28 +75,21 @@ def _run(detectors: list[str], blurs: list[str]) -> GainRun:
     )
 
 
-@pytest.mark.parametrize(
-    ("detectors", "blurs", "levels", "path"),
-    [
-        (["d"], ["shake:8"], [], ()),
-        (["d", "e"], ["shake:8"], ["detector"], ("e",)),
-        (["d"], ["shake:8", "shake:16"], ["blur"], ("shake:16",)),
-        (["d", "e"], ["shake:8", "shake:16"], ["detector", "blur"], ("e", "shake:16")),
-    ],
-)
-def test_the_short_look_has_a_level_of_names_only_where_there_are_several(
-    tmp_path: Path, detectors: list[str], blurs: list[str], levels: list[str], path: tuple[str, ...]
-) -> None:
-    run = _run(detectors, blurs)
+def test_metrics_say_everything_once_and_come_back(tmp_path: Path) -> None:
+    run = _run(["d", "e"], ["shake:8", "shake:16"])
     write_metrics(tmp_path, run)
     document = json.loads((tmp_path / "metrics.json").read_text())
-    assert document["levels"] == levels
-    for name, key in (("arms", "deblurred:net"), ("recovered", "net"), ("consistency", "blurred")):
-        place = document[name]
-        for level in path:
-            place = place[level]
-        assert place[key] == document["results"][-1][name][key]
+    parts = ["protocol", "data", "detectors", "deblurrers", "blurs", "results"]
+    assert list(document) == ["task", "format", *parts]
     assert document["task"] == "detection_gain"
+    assert read_metrics(tmp_path) == run
+
+
+def test_a_run_that_repeats_its_results_at_the_top_can_be_read(tmp_path: Path) -> None:
+    run = _run(["d"], ["shake:8"])
+    content = run.to_json()
+    content |= {"levels": []} | {name: content["results"][0][name] for name in ("arms", "recovered", "consistency")}
+    (tmp_path / "metrics.json").write_text(json.dumps(content))
     assert read_metrics(tmp_path) == run
 
 
