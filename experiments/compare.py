@@ -183,7 +183,7 @@ def _figures(
             label = f"{kind}:{deblurrers[deblurrer]}" if colon else arm
             yield detector, result.blur, "ap", label, {"value": score.ap, "low": score.ap_low, "high": score.ap_high}
         for figure in GAINS:
-            intervals: dict[str, Interval] = getattr(result, figure) or {}
+            intervals: dict[str, Interval] = getattr(result, figure)
             for deblurrer, interval in intervals.items():
                 value = {"value": interval.value, "low": interval.low, "high": interval.high}
                 yield detector, result.blur, figure, deblurrers[deblurrer], value

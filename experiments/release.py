@@ -238,8 +238,8 @@ def detection_scores(folder: Path, content: GainRun, name: str) -> list[dict[str
 
     def row(result: Result) -> dict[str, Any]:
         recovered, harm = result.recovered[name], result.harm[name]
-        twice = (result.recovered_looking_twice or {}).get(name)
-        harm_twice = (result.harm_looking_twice or {}).get(name)
+        twice = result.recovered_looking_twice.get(name)
+        harm_twice = result.harm_looking_twice.get(name)
         return {
             "run": folder.name,
             "detector": result.detector,

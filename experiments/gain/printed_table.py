@@ -87,9 +87,13 @@ def _block(result: Result) -> str:
     ]
     parts = [f"{result.detector}, {result.blur}{_left_out(result)}", aligned(arms)]
     if result.recovered:
-        beyond, twice = result.beyond_control or {}, result.recovered_looking_twice or {}
-        harm_twice = result.harm_looking_twice or {}
-        of_fused = (f"beyond {CONTROL}", "recovered looking twice", "harm looking twice") if beyond else ()
+        of_fused = {
+            f"beyond {CONTROL}": result.beyond_control,
+            "recovered looking twice": result.recovered_looking_twice,
+            "harm looking twice": result.harm_looking_twice,
+        }
+        if not result.beyond_control:
+            of_fused = {}
         over = result.over_first
         of_several = ("over the first",) if over else ()
         gains: list[tuple[str, ...]] = [
@@ -101,7 +105,7 @@ def _block(result: Result) -> str:
                 _shown(result.recovered[name]),
                 _shown(result.ap_difference[name]),
                 _shown(result.harm[name]),
-                *(_shown(of.get(name)) for of in (beyond, twice, harm_twice) if beyond),
+                *(_shown(figures.get(name)) for figures in of_fused.values()),
                 *(_shown(over[name][1] if name in over else None) for _ in of_several),
             )
             for name in result.recovered

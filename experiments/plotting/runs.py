@@ -144,7 +144,7 @@ class Series:
 
     def _interval(self, figure: str, detector: str, blur: str) -> Interval | None:
         results = (result for run in self.runs if (result := run.result(detector, blur)))
-        known: Iterator[dict[str, Interval]] = (getattr(result, figure) or {} for result in results)
+        known: Iterator[dict[str, Interval]] = (getattr(result, figure) for result in results)
         return next((entry[self.deblurrer] for entry in known if self.deblurrer in entry), None)
 
     def curve(self, detector: str, blur: str) -> Curve | None:

@@ -119,7 +119,7 @@ def side_of(difference: Interval) -> Side:
 def _finding(result: Result, deblurrer: str, where: str, is_fused: bool) -> Finding:
     difference = result.ap_difference[deblurrer]
     recovered = result.recovered.get(deblurrer)
-    beyond = (result.beyond_control or {}).get(deblurrer) if is_fused else None
+    beyond = result.beyond_control.get(deblurrer) if is_fused else None
     side = side_of(difference)
     verdict = _fused_verdict(side, beyond) if is_fused else side
     sharp, blurred, restored = (
@@ -138,7 +138,7 @@ def _finding(result: Result, deblurrer: str, where: str, is_fused: bool) -> Find
         parts.append(f"Beside those restored by {first} that is a difference of {_difference_words(more)}.")
     if is_fused:
         parts.append(_control_words(result.ap_difference[CONTROL], beyond))
-        parts += _looking_twice_words((result.recovered_looking_twice or {}).get(deblurrer))
+        parts += _looking_twice_words(result.recovered_looking_twice.get(deblurrer))
     bar = None
     if recovered is not None and recovered.value is not None:
         headline, interval = percent(recovered.value), "of the lost AP recovered, no interval"
@@ -157,7 +157,7 @@ def _finding(result: Result, deblurrer: str, where: str, is_fused: bool) -> Find
     parts += _harm_words("Sharp pictures put through it", result.harm.get(deblurrer))
     if is_fused:
         words = "Beside sharp pictures that are looked at twice as well, those put through it"
-        parts += _harm_words(words, (result.harm_looking_twice or {}).get(deblurrer))
+        parts += _harm_words(words, result.harm_looking_twice.get(deblurrer))
     words, sentences = _VERDICT_WORDS[verdict], " ".join(parts)
     return Finding(where, deblurrer, is_fused, verdict, words, headline, interval, sentences, bar)
 

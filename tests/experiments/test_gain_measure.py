@@ -433,10 +433,10 @@ def test_boxes_of_two_looks_are_fused(settings: Settings, folder: Path, fakes: A
     assert result.recovered["unmove+mirrored"].value == pytest.approx(1)
     assert result.harm["unmove+mirrored"].value == pytest.approx(0.5)  # there the wrong box of each picture is first
     assert result.harm["mirrored+blurred"].value == 0
-    assert set(result.harm_looking_twice or {}) == {"unmove+mirrored", "idle+mirrored"}
+    assert set(result.harm_looking_twice) == {"unmove+mirrored", "idle+mirrored"}
     assert result.harm_looking_twice["unmove+mirrored"].value == pytest.approx(0.5)
     assert result.harm_looking_twice["idle+mirrored"].value == 0
-    assert set(result.beyond_control or {}) == {"unmove+mirrored", "idle+mirrored"}
+    assert set(result.beyond_control) == {"unmove+mirrored", "idle+mirrored"}
     assert result.beyond_control["unmove+mirrored"].value == pytest.approx(1)  # the control finds nothing
     # The picture beside fused boxes is the restored one, of the control the blurred one.
     assert unmove.n_exact == 4

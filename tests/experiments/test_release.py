@@ -238,7 +238,7 @@ def test_what_sharp_pictures_lose_in_two_looks_is_shown_once_it_was_measured(set
     gain.mkdir(parents=True)
     measure(plan(dataclasses.replace(settings, fuse=True), fakes.tools), gain, Narrator(silent=True))
     content = read_metrics(gain)
-    older = [dataclasses.replace(result, harm_looking_twice=None) for result in content.results]
+    older = [dataclasses.replace(result, harm_looking_twice={}) for result in content.results]
     readme, page = pages(tmp_path)
     for results, lost, tables in ((content.results, "0.500", 2), (older, "", 1)):
         write_metrics(gain, dataclasses.replace(content, results=results))

@@ -284,10 +284,10 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
         arms=result.arms | arms,
         ap_difference=result.ap_difference | gains,
         examples=[*result.examples, *of_control_too],
-        beyond_control=beyond and {"net+blurred": Interval(*beyond, 0.95, 1000, 0)},
+        beyond_control={"net+blurred": Interval(*beyond, 0.95, 1000, 0)} if beyond else {},
         harm=result.harm | {"net+blurred": Interval(-0.017, -0.02, -0.01, 0.95, 1000, 0)},
-        recovered_looking_twice=beyond and {"net+blurred": share},
-        harm_looking_twice=beyond and {"net+blurred": lost},
+        recovered_looking_twice={"net+blurred": share} if beyond else {},
+        harm_looking_twice={"net+blurred": lost} if beyond else {},
         over={"net+blurred": {"first": Interval(0.034, 0.01, 0.05, 0.95, 1000, 0)}},
     )
     records = [*run.deblurrers, *(DeblurrerRecord(name, "fused", name) for name in names)]
@@ -356,7 +356,7 @@ def test_fused_boxes_harm_only_where_they_are_below_their_control_too(
     result = replace(
         result,
         ap_difference=result.ap_difference | {CONTROL: Interval(-0.1, -0.2, -0.05, 0.95, 1000, 0)},
-        beyond_control=beyond and {"net": Interval(*beyond, 0.95, 1000, 0)},
+        beyond_control={"net": Interval(*beyond, 0.95, 1000, 0)} if beyond else {},
     )
     records = [DeblurrerRecord(name, "fused", name) for name in ("net", CONTROL)]
     write_metrics(tmp_path / "run", replace(run, deblurrers=records, results=[result]))
