@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from detection.bootstrap import Interval
-    from experiments.gain.picture_tables import Curve, Predictions
+    from detection.scoring import PrecisionRecall
+    from experiments.gain.picture_tables import Predictions
     from experiments.gain.records import ArmScore, BlurRecord, DeblurrerRecord, Example, GainRun, Result
 
 # What a kind of synthetic blur is called on an axis.
@@ -64,11 +65,11 @@ class OpenRun:
         self.record: GainRun = read_metrics(folder)
 
     @functools.cached_property
-    def curves(self) -> dict[tuple[str, str, str], Curve] | None:
+    def curves(self) -> dict[tuple[str, str, str], PrecisionRecall] | None:
         """Curve by (detector, blur, arm), ``blur`` empty for arms that have none; None where the file is missing."""
         if not (self.folder / "curves.json").is_file():
             return None
-        return {(curve.detector, curve.blur, curve.arm): curve for curve in read_curves(self.folder)}
+        return {(curve.detector, curve.blur, curve.arm): curve.values for curve in read_curves(self.folder)}
 
     @functools.cached_property
     def predictions(self) -> Predictions | None:
@@ -147,7 +148,7 @@ class Series:
         known: Iterator[dict[str, Interval]] = (getattr(result, figure) for result in results)
         return next((entry[self.deblurrer] for entry in known if self.deblurrer in entry), None)
 
-    def curve(self, detector: str, blur: str) -> Curve | None:
+    def curve(self, detector: str, blur: str) -> PrecisionRecall | None:
         """Precision over recall; None where no run has it."""
         key = (detector, "" if self.is_sharp else blur, self.arm)
         return next((run.curves[key] for run in self.runs if run.curves and key in run.curves), None)

@@ -12,6 +12,7 @@ import pytest
 from deblur.errors import DeblurError
 from detection.bootstrap import Interval
 from detection.consistency import Consistency
+from detection.scoring import PrecisionRecall
 from experiments.gain.files import (
     read_curves,
     read_metrics,
@@ -143,10 +144,19 @@ def test_predictions_and_curves_come_back(tmp_path: Path) -> None:
     assert predictions.boxes("d", "shake:8", "sharp", "a").scores == [0.75]
     assert predictions.boxes("d", "shake:8", "blurred", "a").scores == []
     curves = [
-        Curve("d", "", "sharp", [0.0, 1.0], [1.0, 0.5], [1.0, 1.0], [1.0, 0.0]),
-        Curve("d", "b", "blurred", [0.0, 1.0], None, None, None),
+        Curve("d", "", "sharp", PrecisionRecall((0.0, 1.0), (1.0, 0.5), (1.0, 1.0))),
+        Curve("d", "b", "blurred", PrecisionRecall((0.0, 1.0), None, None)),
     ]
     write_curves(tmp_path, curves)
+    assert read_curves(tmp_path) == curves
+    path = tmp_path / "curves.json"
+    assert path.read_text() == (
+        '{"curves": [\n'
+        '{"detector":"d","blur":"","arm":"sharp","recall":[0.0,1.0],"precision":[1.0,0.5],"precision50":[1.0,1.0]},\n'
+        '{"detector":"d","blur":"b","arm":"blurred","recall":[0.0,1.0],"precision":null,"precision50":null}\n'
+        "]}\n"
+    )
+    path.write_text(path.read_text().replace("}", ',"precision75":[1.0,0.0]}', 1))  # as earlier runs have it
     assert read_curves(tmp_path) == curves
 
 
@@ -197,7 +207,7 @@ def test_predictions_take_no_more_memory_the_more_there_are(tmp_path: Path) -> N
 
 def test_not_a_number_is_never_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_curves(tmp_path, [Curve("d", "", "sharp", [0.0], [float("nan")], None, None)])
+        write_curves(tmp_path, [Curve("d", "", "sharp", PrecisionRecall((0.0,), (float("nan"),), None))])
     assert list(tmp_path.iterdir()) == []
 
 
