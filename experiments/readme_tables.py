@@ -157,7 +157,7 @@ def _gain_table(folder: Path, content: GainRun) -> list[str]:
     """What each deblurrer recovers, also of a detector that looks twice, and what sharp pictures lose."""
     data = content.data
     pictures = f"{data['n_pictures']} pictures" + ("" if data["limit"] is None else f" of {data['n_annotated']}")
-    pictures += of_scenes(content.protocol.get("bootstrap", {})) + named_data(data)
+    pictures += of_scenes(content.protocol["bootstrap"]) + named_data(data)
     lines: list[str] = []
     for told, what in ((False, ""), (True, " the camera's path told with a sensor's errors,")):
         names = [record.name for record in content.deblurrers if (GYROSCOPE in record.name) == told]

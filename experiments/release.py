@@ -178,8 +178,7 @@ def _restoration_rows(folder: Path, of: _Released) -> list[dict[str, Any]]:
     if told in methods:
         rows.append(restoration_scores(folder, told) | {"told": True})
         _refuse_other_way(folder, told, methods[told].get("consistent"), of.consistent)
-        if "trust" in methods[told]:  # runs from before there was any do not say
-            _refuse_other_trust(folder, told, methods[told]["trust"], of.trust)
+        _refuse_other_trust(folder, told, methods[told].get("trust"), of.trust)
     for one in (of.name, told):
         if one in methods:
             _refuse_other_weights(folder, one, methods[one].get("sha256"), of.sha256)
@@ -188,20 +187,26 @@ def _restoration_rows(folder: Path, of: _Released) -> list[dict[str, Any]]:
 
 def restoration_scores(folder: Path, name: str) -> dict[str, Any]:
     """What one restoration run says of the network ``name``, the input's scores beside it, and what was scored how."""
+    from experiments.gain.files import decoded
+
     metrics = read_restoration(folder)
     if name not in metrics["methods"]:
         raise DeblurError(f"{folder}/metrics.json has no method {name}: it scores {', '.join(metrics['methods'])}")
     method = metrics["methods"][name]
-    figures = {key: method[key] for key in ("psnr", "psnr_float", "ssim")}
-    data, alignment = metrics.get("data", {}), metrics.get("protocol", {}).get("alignment")
-    scored = {
-        "n": metrics["n"],
-        "limit": metrics.get("limit"),
-        "data_set": data.get("data_set"),
-        "blur": data.get("blur"),
-        "aligned": None if alignment is None else alignment != "none",
-    }
-    return {"run": folder.name, **scored, "input": metrics["input"], **figures}
+
+    def row() -> dict[str, Any]:
+        return {
+            "run": folder.name,
+            "n": metrics["n"],
+            "limit": metrics["limit"],
+            "data_set": metrics["data"]["data_set"],
+            "blur": metrics["data"]["blur"],
+            "aligned": metrics["protocol"]["alignment"] != "none",
+            "input": metrics["input"],
+            **{key: method[key] for key in ("psnr", "psnr_float", "ssim")},
+        }
+
+    return decoded(folder / "metrics.json", row)
 
 
 def _detection_rows(folder: Path, of: _Released) -> list[dict[str, Any]]:

@@ -60,7 +60,7 @@ def named_data(data: Mapping[str, Any]) -> str:
 
 def run_table(run: GainRun) -> str:
     """All results of a run, a block for each detector and blur."""
-    head = f"{run.data['n_pictures']} pictures{of_scenes(run.protocol.get('bootstrap', {}))}{named_data(run.data)}"
+    head = f"{run.data['n_pictures']} pictures{of_scenes(run.protocol['bootstrap'])}{named_data(run.data)}"
     if run.data["limit"] is not None:
         head += f" (--limit {run.data['limit']} of {run.data['n_annotated']}: not the figures of the whole set)"
     return "\n\n".join([head, *(_block(result) for result in run.results)])

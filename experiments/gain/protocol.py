@@ -81,7 +81,7 @@ def adapters(protocol: Mapping[str, Any], detectors: Collection[str]) -> dict[st
 
 def drawn_scenes(bootstrap: Mapping[str, Any]) -> int | None:
     """How many scenes intervals draw, by the protocol of a bootstrap; None where they draw pictures, as in old runs."""
-    return bootstrap["n_units"] if bootstrap.get("unit", "").startswith("scene") else None
+    return bootstrap["n_units"] if bootstrap["unit"].startswith("scene") else None
 
 
 def scoring_protocol(settings: Settings, stems: Iterable[str]) -> dict[str, Any]:

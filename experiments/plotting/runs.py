@@ -202,7 +202,7 @@ class Runs:
     @property
     def drawn_units(self) -> str:
         """What the draws of the intervals are of, as text: ``pictures``, or ``11 scenes`` of them."""
-        scenes = drawn_scenes(self.runs[0].record.protocol.get("bootstrap", {}))
+        scenes = drawn_scenes(self.runs[0].record.protocol["bootstrap"])
         return "pictures" if scenes is None else f"{scenes} scenes"
 
     def blur_label(self, blur: str, *, narrow: bool = False) -> str:
@@ -245,7 +245,7 @@ class Runs:
         counts = {score.n_truths for score in scores}  # detectors that know different classes have different objects
         objects = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
         text = f"n = {scores[0].n_pictures:,} pictures, {objects} objects{named_data(self.runs[0].record.data)}"
-        limit = self.runs[0].record.data.get("limit")
+        limit = self.runs[0].record.data["limit"]
         return text if limit is None else f"{text} (cut by --limit {limit}: a trial)"
 
     @property
@@ -258,7 +258,7 @@ class Runs:
         missing = {"scoring.classes": "all"}
         words = [missing.get(key, "none") if value == "null" else value for key, value in entries.items()]
         parts = [f"{re.sub('[._]', ' ', name)} {value}" for name, value in zip(names, words, strict=True)]
-        parts.append(f"data {str(first.data.get('sha256'))[:12]}")
+        parts.append(f"data {first.data['sha256'][:12]}")
         if len(self.runs) > 1:
             parts.append(f"runs {', '.join(run.name for run in self.runs)}")
         return " · ".join(parts)

@@ -60,7 +60,7 @@ def build_page(runs: Runs, max_pictures: int) -> str:
     return environment.get_template("page.html").render(
         name=runs.runs[0].name,
         counts=runs.counts,
-        limit=record.data.get("limit"),
+        limit=record.data["limit"],
         confidence=runs.confidence_percent,
         summary=summary(found, runs.confidence_percent),
         cards=found[:_CARDS],

@@ -119,7 +119,7 @@ def side_of(difference: Interval) -> Side:
 def _finding(result: Result, deblurrer: str, where: str, is_fused: bool) -> Finding:
     difference = result.ap_difference[deblurrer]
     recovered = result.recovered.get(deblurrer)
-    beyond = result.beyond_control.get(deblurrer) if is_fused else None
+    beyond = result.beyond_control.get(deblurrer)
     side = side_of(difference)
     verdict = _fused_verdict(side, beyond) if is_fused else side
     sharp, blurred, restored = (
@@ -136,7 +136,7 @@ def _finding(result: Result, deblurrer: str, where: str, is_fused: bool) -> Find
     if deblurrer in result.over_first:
         first, more = result.over_first[deblurrer]
         parts.append(f"Beside those restored by {first} that is a difference of {_difference_words(more)}.")
-    if is_fused:
+    if beyond is not None:
         parts.append(_control_words(result.ap_difference[CONTROL], beyond))
         parts += _looking_twice_words(result.recovered_looking_twice.get(deblurrer))
     bar = None
@@ -191,16 +191,11 @@ def _decision_words(difference: Interval, side: Side) -> str:
     return "The interval includes 0: these pictures do not decide whether restoring helps."
 
 
-def _control_words(control: Interval, beyond: Interval | None) -> str:
+def _control_words(control: Interval, beyond: Interval) -> str:
     text = (
         f"The boxes are those of two pictures; asked twice without restoring, in the blurred picture and in its mirror"
         f" image, the detector changes by {signed(control.value)} points: "
     )
-    if beyond is None:
-        return (
-            f"{text}whether the difference to that is more than chance was not measured when this run was scored;"
-            " python -m experiments.rescore measures it."
-        )
     text += f"restoring adds {_difference_words(beyond)} to that, "
     if beyond.low is None or beyond.high is None:
         return f"{text}and without an interval it stays open how much of it is chance."

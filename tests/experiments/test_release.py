@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 TINY = {"kind": "mstsgm", "widths": [16, 20, 24], "encoder_blocks": [1] * 3, "decoder_blocks": [1] * 3, "frames": 2}
 RESTORATION: dict[str, Any] = {
     "n": 3,
-    "data": {"blur": "straight:15"},
+    "limit": None,
+    "protocol": {"alignment": "none"},
+    "data": {"data_set": None, "blur": "straight:15"},
     "input": {"psnr": 23.0, "ssim": 0.7},
     "methods": {"unmove": {"psnr": 24.5, "psnr_float": 24.51, "ssim": 0.75, "ms_per_picture": 9.0}},
 }
@@ -92,7 +94,7 @@ def test_a_release_keeps_the_weights_and_says_how_they_were_made_and_score(train
             "limit": None,
             "data_set": None,
             "blur": "straight:15",
-            "aligned": None,
+            "aligned": False,
             "input": RESTORATION["input"],
             "psnr": 24.5,
             "psnr_float": 24.51,
@@ -339,6 +341,17 @@ def test_scores_of_other_weights_of_the_same_name_are_refused(trained, results, 
     (results / "pairs" / "metrics.json").write_text(json.dumps(restoration_of(rounded)))
     given = ["--restoration", str(results / "pairs"), "--output", str(tmp_path / "again")]
     assert release.main([str(rounded), "unmove", *WORDS, "--half", *given]) == 0
+
+
+@pytest.mark.parametrize("part", ["limit", "protocol", "data"])
+def test_a_restoration_run_that_lacks_a_part_is_one_line(trained, results, tmp_path, capsys, part):
+    content = restoration_of(trained)
+    del content[part]
+    file = results / "pairs" / "metrics.json"
+    file.write_text(json.dumps(content))
+    given = ["--restoration", str(file.parent), "--output", str(tmp_path / "out")]
+    assert release.main([str(trained), "unmove", *WORDS, *given]) == 1
+    assert f"{file} is not as this program writes it: KeyError '{part}'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", list_released())

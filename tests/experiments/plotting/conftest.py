@@ -99,7 +99,12 @@ def _make_run(
         for detector, name in itertools.product(detectors, names)
     ]
     run = GainRun(
-        protocol={"detection": {"confidence": confidence}, "drawn_confidence": 0.25},
+        protocol={
+            "detection": {"confidence": confidence},
+            "scoring": {"classes": None},
+            "bootstrap": {"unit": "picture, the same draws for every arm"},
+            "drawn_confidence": 0.25,
+        },
         data={
             "sha256": data,
             "annotations": {"sha256": "aa"},
@@ -108,6 +113,7 @@ def _make_run(
             "classes": ["person", EVIL],
             "n_pictures": 2,
             "limit": limit,
+            "reports": {},
         },
         detectors=[DetectorRecord(name, weights) for name in detectors],
         deblurrers=[DeblurrerRecord(deblurrer, "network", "bb", cost, None if cost is None else 100.0, 9)],

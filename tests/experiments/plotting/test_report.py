@@ -260,7 +260,7 @@ def test_words_say_no_more_than_the_interval(
         ),
         ((-0.08, -0.15, -0.01), "below-control", "the interval lies below 0: the mirror image does more"),
         ((0.08, None, None), "open", "without an interval it stays open"),
-        (None, "open", "was not measured when this run was scored; python -m experiments.rescore measures it"),
+        (None, "open", "they give 30.0: +10.0 points"),
     ],
 )
 def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
@@ -310,8 +310,9 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
         f"Asked twice about the sharp pictures too, 30 % of what blur takes is recovered{ends}.",
         f"looked at twice as well, those put through it change AP by {MINUS}1.2 points{of_harm}.",
     ]
-    for part in (of_control, words, *(said_of_twice if beyond else [])):
-        assert part in by_name["net+blurred"].sentences
+    assert words in by_name["net+blurred"].sentences
+    for part in (of_control, *said_of_twice):
+        assert (part in by_name["net+blurred"].sentences) == (beyond is not None)
         assert part not in by_name["net"].sentences
     assert "Sharp pictures put through it change AP by +1.7 points (+1.0 to +2.0)." in by_name["net+blurred"].sentences
     assert ("looked at twice" in by_name["net+blurred"].sentences) == (beyond is not None)
