@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from detection.bootstrap import Interval
     from experiments.gain.records import Result
     from experiments.plotting.runs import Runs
@@ -40,7 +42,8 @@ class Finding:
             below 0, whatever the difference to the blurred pictures, and ``perhaps-control`` where that difference is
             sure and may come from the second look.
         verdict_words: the same for a reader.
-        headline: the recovered fraction, or the AP difference where there is none.
+        headline: the recovered fraction, or the AP difference where it has no interval: beside a small loss to blur a
+            fraction may be of any size.
         interval: its interval in words.
         sentences: the whole finding.
         bar: value, low and high of the recovered fraction in percent, for a small picture; None where not defined.
@@ -139,21 +142,15 @@ def _finding(result: Result, deblurrer: str, where: str, is_fused: bool) -> Find
     if beyond is not None:
         parts.append(_control_words(result.ap_difference[CONTROL], beyond))
         parts += _looking_twice_words(result.recovered_looking_twice.get(deblurrer))
-    bar = None
-    if recovered is not None and recovered.value is not None:
-        headline, interval = percent(recovered.value), "of the lost AP recovered, no interval"
-        if recovered.low is not None and recovered.high is not None:
-            bar = (100 * recovered.value, 100 * recovered.low, 100 * recovered.high)
-            interval = f"of the lost AP recovered ({percent(recovered.low)} to {percent(recovered.high)})"
-        elif recovered.n_excluded:
-            parts.append(
-                "The recovered fraction has no interval: in too many draws blur cost nothing, so there was nothing to"
-                " recover."
-            )
-    else:
-        headline, interval = signed(difference.value), "points of AP; no recovered fraction"
+    bar, headline, interval = None, signed(difference.value), f"points of AP{_ends(difference, signed)}"
+    if recovered is None or recovered.value is None:
         if sharp is not None:
             parts.append("Blur cost no AP here, so there is no fraction of it to recover.")
+    elif recovered.low is None or recovered.high is None:
+        parts.append(_no_interval_words(recovered))
+    else:
+        bar = (100 * recovered.value, 100 * recovered.low, 100 * recovered.high)
+        headline, interval = percent(recovered.value), f"of the lost AP recovered{_ends(recovered, percent)}"
     parts += _harm_words("Sharp pictures put through it", result.harm.get(deblurrer))
     if is_fused:
         words = "Beside sharp pictures that are looked at twice as well, those put through it"
@@ -211,9 +208,21 @@ def _looking_twice_words(share: Interval | None) -> list[str]:
     if share is None or share.value is None:
         return []
     text = f"Asked twice about the sharp pictures too, {percent(share.value)} of what blur takes is recovered"
-    if share.low is None or share.high is None:
-        return [f"{text}."]
-    return [f"{text} ({percent(share.low)} to {percent(share.high)})."]
+    return [f"{text}{_ends(share, percent)}."]
+
+
+def _no_interval_words(recovered: Interval) -> str:
+    text = f"The recovered fraction, {percent(recovered.value)}, has no interval"
+    if not recovered.n_excluded:
+        return f"{text}."
+    return f"{text}: in too many draws blur cost nothing, so there was nothing to recover."
+
+
+def _ends(interval: Interval, words: Callable[[float], str]) -> str:
+    """What stands behind a figure with an interval, with a space before it; nothing where it has none."""
+    if interval.low is None or interval.high is None:
+        return ""
+    return f" ({words(interval.low)} to {words(interval.high)})"
 
 
 def _harm_words(pictures: str, harm: Interval | None) -> list[str]:

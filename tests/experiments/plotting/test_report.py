@@ -245,6 +245,38 @@ def test_words_say_no_more_than_the_interval(
 
 
 @pytest.mark.parametrize(
+    ("recovered", "headline", "words"),
+    [
+        ((0.5, 0.25, 0.75, 0), ("50 %", "of the lost AP recovered (25 % to 75 %)"), ""),
+        (
+            (-3.01, None, None, 900),
+            ("+10.0", "points of AP (+5.0 to +15.0)"),
+            f"The recovered fraction, {MINUS}301 %, has no interval: in too many draws blur cost nothing",
+        ),
+        (
+            (0.5, None, None, 0),
+            ("+10.0", "points of AP (+5.0 to +15.0)"),
+            "The recovered fraction, 50 %, has no interval.",
+        ),
+        ((None, None, None, 0), ("+10.0", "points of AP (+5.0 to +15.0)"), "Blur cost no AP here"),
+    ],
+)
+def test_a_share_of_the_loss_is_the_big_figure_only_with_its_interval(
+    tmp_path: Path,
+    make_run: MakeRun,
+    recovered: tuple[float | None, float | None, float | None, int],
+    headline: tuple[str, str],
+    words: str,
+) -> None:
+    value, low, high, n_excluded = recovered
+    make_run(tmp_path / "run", blurs=(8,), recovered=Interval(value, low, high, 0.95, 1000 - n_excluded, n_excluded))
+    (finding,) = findings(Runs([tmp_path / "run"]))
+    assert (finding.headline, finding.interval) == headline
+    assert words in finding.sentences
+    assert (finding.bar is None) == (low is None)
+
+
+@pytest.mark.parametrize(
     ("beyond", "verdict", "words"),
     [
         (
