@@ -252,8 +252,24 @@ def test_what_sharp_pictures_lose_in_two_looks_is_shown_once_it_was_measured(set
         text = page.read_text()
         assert ("**The same of a detector that looks twice** at sharp pictures as they are, too" in text) == bool(lost)
         assert text.count("| detector | unmove+mirrored | idle+mirrored |\n") == bool(lost)
-        assert ("| finder | 0.500 | 0.000 |\n" in text) == bool(lost)
+        assert ("| finder | 0.500 | 0 (unchanged) |\n" in text) == bool(lost)
         assert text.count("**The same of a detector that looks twice**") == tables
+
+
+def test_a_loss_of_0_of_sharp_pictures_that_did_change_is_a_figure(results, tmp_path):
+    content = read_metrics(results / "gain")
+    (result,) = content.results
+    through = "sharp-through:idle"
+    arms = result.arms | {through: dataclasses.replace(result.arms[through], n_exact=3)}
+    harm = result.harm | {"unmove": dataclasses.replace(result.harm["unmove"], value=-0.018)}
+    readme, _ = pages(tmp_path)
+    for changed, of_idle in ((result.arms, "0 (unchanged)"), (arms, "0.000")):
+        write_metrics(
+            results / "gain",
+            dataclasses.replace(content, results=[dataclasses.replace(result, arms=changed, harm=harm)]),
+        )
+        assert readme_tables.main(tables_of(tmp_path, results)) == 0
+        assert f"| unmove | 1.00 | -0.018 |\n| idle | 0.00 | {of_idle} |" in readme.read_text()
 
 
 def test_a_run_of_a_part_of_its_pictures_is_on_the_page_and_not_in_the_overview(results, settings, fakes, tmp_path):
@@ -425,10 +441,10 @@ def test_tables_replace_what_stands_between_the_markers_and_nothing_else(results
         assert text.startswith("before\n")
         assert text.endswith("after\n")
         assert "old" not in text
-    assert "| unmove | 1.00 | 1.000 |\n| idle | 0.00 | 0.000 |" in readme.read_text()
+    assert "| unmove | 1.00 | 1.000 |\n| idle | 0.00 | 0 (unchanged) |" in readme.read_text()
     assert "| detector | blur | AP sharp | AP blurred | unmove | idle |" in text
     assert "| finder | blurred | 1.000 | 0.000 | 1.00 | 0.00 |" in text
-    assert "| detector | unmove | idle |\n| --- | --- | --- |\n| finder | 1.000 | 0.000 |" in text
+    assert "| detector | unmove | idle |\n| --- | --- | --- |\n| finder | 1.000 | 0 (unchanged) |" in text
     assert "of 3 pictures blurred by straight:15 (" in text
     assert "| blurred | 23.00 | 0.7000 |  |" in text
     assert "| unmove | 24.50 | 0.7500 | 1.50 |" in text
