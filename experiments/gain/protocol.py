@@ -62,7 +62,7 @@ def protocol_of(settings: Settings, detectors: Sequence[LoadedDetector], stems: 
         "fusion": fusion_protocol(),
         "drawn_confidence": CONFIDENT,
         "restoration": {
-            "psnr": "RGB, 8 bits, data range 255, mean over pictures, exact matches left out and counted",
+            "psnr": "RGB, 8 bits, data range 255",
             "ssim": "scikit-image: gaussian_weights, sigma 1.5, use_sample_covariance False, data range 255, RGB",
         },
         "blur": {

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deblur.errors import DeblurError
-from experiments.compare import differences
+from experiments.compare import differing_keys
 from experiments.gain.files import read_curves, read_metrics, read_predictions
 from experiments.gain.printed_table import named_data
 from experiments.gain.protocol import drawn_scenes
@@ -317,7 +317,7 @@ def check_comparable(one: OpenRun, other: OpenRun) -> None:
     """
     refusal = f"{one.folder} and {other.folder} cannot share a figure"
     advice = "plot them apart or make one of them again"
-    differing = differences(one.record, other.record)
+    differing = differing_keys(one.record, other.record)
     if differing:
         raise DeblurError(f"{refusal}: they differ in {', '.join(differing)}; {advice}")
     hashes = {detector.name: detector.sha256 for detector in one.record.detectors}

@@ -104,6 +104,7 @@ def _make_run(
             "scoring": {"classes": None},
             "bootstrap": {"unit": "picture, the same draws for every arm"},
             "drawn_confidence": 0.25,
+            "restoration": {"psnr": "RGB"},
         },
         data={
             "sha256": data,
