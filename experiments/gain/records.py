@@ -43,7 +43,7 @@ FORMAT = 1
 SHARP = "sharp"
 BLURRED = "blurred"
 MIRRORED = "mirrored"
-"""The deblurrer that only mirrors: fused with the blurred pictures, it shows what looking twice is worth by itself."""
+"""Stands behind a deblurrer's name where boxes are of two looks, the second one at a mirror image."""
 
 
 def deblurred_arm(deblurrer: str) -> str:
@@ -73,7 +73,7 @@ def fused_names(deblurrer: str) -> tuple[str, str]:
 
 
 CONTROL = f"{MIRRORED}+{BLURRED}"
-"""What fused boxes are compared with: nothing is restored in it."""
+"""What fused boxes are compared with: the blurred picture and its mirror image, so that nothing is restored in it."""
 
 
 def is_sharp_arm(arm: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm
+from experiments.plotting.style import MINUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from experiments.gain.records import Result
     from experiments.plotting.runs import Runs
 
-MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 Side = Literal["better", "worse", "open"]
 Verdict = Literal["better", "worse", "open", "perhaps-control", "below-control"]
