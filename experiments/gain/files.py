@@ -231,6 +231,6 @@ def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise DeblurError(f"{path} does not exist; give the folder of a finished detection-gain run") from None
+        raise DeblurError(f"{path} does not exist; give the folder of a finished run") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DeblurError(f"cannot read {path}: {' '.join(str(error).split())}") from error

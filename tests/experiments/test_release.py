@@ -320,7 +320,8 @@ def tables_of(folder, results):
         ("--restoration", "gain", "not of a restoration run"),
         ("--gain", "gain", "no deblurrer other"),
         ("--gain", "pairs", "not of a detection-gain run"),
-        ("--gain", "nowhere", "nowhere"),
+        ("--gain", "nowhere", "nowhere/metrics.json does not exist; give the folder of a finished run"),
+        ("--restoration", "nowhere", "nowhere/metrics.json does not exist; give the folder of a finished run"),
     ],
 )
 def test_runs_that_do_not_fit_are_refused_and_nothing_is_written(
@@ -392,7 +393,7 @@ def test_restoration_rows_say_what_was_scored_and_how(trained, tmp_path):
         (tmp_path / name).mkdir()
         content = restoration_of(trained) | {"data": data, "limit": 3, "protocol": {"alignment": alignment}}
         (tmp_path / name / "metrics.json").write_text(json.dumps(content))
-        row = release.restoration_scores(tmp_path / name, "unmove")
+        row = release.restoration_row(tmp_path / name, "unmove")
         said = (row["data_set"], row["blur"], row["aligned"], row["limit"])
         assert said == ("realblur", "J", name == "aligned", 3)
 

@@ -28,6 +28,7 @@ from experiments.plotting.style import (
     CONTROL_LOOK,
     DARK,
     LIGHT,
+    MINUS,
     SHARP_LOOK,
     Palette,
     deblurrer_look,
@@ -37,7 +38,7 @@ from experiments.report import main
 from experiments.reporting import page as building
 from experiments.reporting.browser import PictureBook
 from experiments.reporting.tables import origins, tables
-from experiments.reporting.words import MINUS, findings, summary
+from experiments.reporting.words import findings, summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -205,6 +206,18 @@ def test_a_run_with_little_still_has_a_page(tmp_path: Path, make_run: MakeRun) -
     assert "there are no sharp ones to compare with" in page.text
     assert 'id="browser"' not in text
     assert "No figure recovered" in page.text
+
+
+@pytest.mark.parametrize(("content", "said"), [("[]", "holds no JSON object"), ("{", "is not JSON")])
+def test_a_damaged_environment_is_one_line(
+    tmp_path: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str], content: str, said: str
+) -> None:
+    make_run(tmp_path / "run", blurs=(8,))
+    file = tmp_path / "run" / "env.json"
+    file.write_text(content)
+    assert main([str(tmp_path / "run")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {file} {said}")
 
 
 @pytest.mark.parametrize(
