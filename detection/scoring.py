@@ -44,13 +44,11 @@ class PrecisionRecall:
         recall: 0, .01, ..., 1.
         precision: Mean over the IoU thresholds .50:.05:.95; its mean is AP. None without truth.
         precision50: At IoU .50; its mean is AP50. None without truth.
-        precision75: At IoU .75. None without truth.
     """
 
     recall: tuple[float, ...]
     precision: tuple[float, ...] | None
     precision50: tuple[float, ...] | None
-    precision75: tuple[float, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +146,12 @@ def score(
 def _curve(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> PrecisionRecall:
     with_truth = precision[:, :, precision[0, 0] > -1]
     if with_truth.shape[2] == 0:
-        return PrecisionRecall(tuple(recall.tolist()), None, None, None)
+        return PrecisionRecall(tuple(recall.tolist()), None, None)
     mean = with_truth.mean(axis=2)
     return PrecisionRecall(
         recall=tuple(recall.tolist()),
         precision=tuple(mean.mean(axis=0).tolist()),
         precision50=tuple(mean[0].tolist()),
-        precision75=tuple(mean[5].tolist()),
     )
 
 

@@ -53,7 +53,7 @@ def _compare(folders: Sequence[Path], as_json: bool) -> int:
 
     runs = [read_metrics(folder) for folder in folders]
     for (one, first), (other, second) in itertools.combinations(zip(folders, runs, strict=True), 2):
-        differing = differences(first, second)
+        differing = differing_keys(first, second)
         if differing:
             raise DeblurError(f"{one} and {other} do not compare: they differ in {', '.join(differing)}")
     figures = side_by_side(runs)
@@ -65,7 +65,7 @@ def _compare(folders: Sequence[Path], as_json: bool) -> int:
     return EXIT_DONE
 
 
-def differences(first: GainRun, second: GainRun) -> list[str]:
+def differing_keys(first: GainRun, second: GainRun) -> list[str]:
     """The keys of protocol and data, dotted and sorted, in which two runs differ; what they measured may differ.
 
     Of the data the hashes and counts are looked at: where the files lay does not matter. Truth and adapter are those of
@@ -101,7 +101,10 @@ def differences(first: GainRun, second: GainRun) -> list[str]:
 def _protocol(gain: GainRun) -> dict[str, Any]:
     """What was done with every detector."""
     detection = {key: value for key, value in gain.protocol["detection"].items() if key != "adapter"}
-    return gain.protocol | {"detection": detection}
+    restoration = gain.protocol["restoration"]
+    # Older code went on with which pictures are averaged, and not as protocol.psnr_mean has it.
+    psnr = restoration["psnr"].partition(", mean over")[0]
+    return gain.protocol | {"detection": detection, "restoration": restoration | {"psnr": psnr}}
 
 
 def _have_one_truth(first: GainRun, second: GainRun) -> bool:
@@ -183,7 +186,7 @@ def _figures(
             label = f"{kind}:{deblurrers[deblurrer]}" if colon else arm
             yield detector, result.blur, "ap", label, {"value": score.ap, "low": score.ap_low, "high": score.ap_high}
         for figure in GAINS:
-            intervals: dict[str, Interval] = getattr(result, figure) or {}
+            intervals: dict[str, Interval] = getattr(result, figure)
             for deblurrer, interval in intervals.items():
                 value = {"value": interval.value, "low": interval.low, "high": interval.high}
                 yield detector, result.blur, figure, deblurrers[deblurrer], value

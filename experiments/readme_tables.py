@@ -92,7 +92,7 @@ def overview(runs: Sequence[Run]) -> list[str]:
     twice: list[dict[str, Any]] = []
     for folder, gain in whole:
         for record in gain.deblurrers:
-            scores = [row | {"name": record.name} for row in detection_scores(folder, gain, record.name)]
+            scores = _scores(folder, gain, record.name)
             of_first = [row for row in scores if row["detector"] == whole[0][1].detectors[0].name]
             if record.kind != "fused":
                 once += of_first
@@ -116,7 +116,7 @@ def _overview_table(scores: Sequence[dict[str, Any]], figure: str, title: str) -
         row = shown[name]
         cells = [_share(row[blur], figure) if blur in row else "" for blur in blurs]
         first = next(iter(row.values()))
-        lines.append(_row(name, *cells, number(first[_HARM[figure]]) if _has_harm(first, figure) else ""))
+        lines.append(_row(name, *cells, _lost(first, figure) if _has_harm(first, figure) else ""))
     return [*lines, "", *([f"Measured otherwise before or since: {', '.join(others)}.", ""] if others else [])]
 
 
@@ -157,13 +157,13 @@ def _gain_table(folder: Path, content: GainRun) -> list[str]:
     """What each deblurrer recovers, also of a detector that looks twice, and what sharp pictures lose."""
     data = content.data
     pictures = f"{data['n_pictures']} pictures" + ("" if data["limit"] is None else f" of {data['n_annotated']}")
-    pictures += of_scenes(content.protocol.get("bootstrap", {})) + named_data(data)
+    pictures += of_scenes(content.protocol["bootstrap"]) + named_data(data)
     lines: list[str] = []
     for told, what in ((False, ""), (True, " the camera's path told with a sensor's errors,")):
         names = [record.name for record in content.deblurrers if (GYROSCOPE in record.name) == told]
         if not names:
             continue
-        scores = {name: detection_scores(folder, content, name) for name in names}
+        scores = {name: _scores(folder, content, name) for name in names}
         lines += [f"**Recovered share of the AP lost to blur [95 %]**,{what} {pictures} ({_link(folder.name)})", ""]
         lines += _shares(scores, _ONCE)
         fused = {name: rows for name, rows in scores.items() if all(row[_TWICE] is not None for row in rows)}
@@ -192,8 +192,24 @@ def _shares(scores: Mapping[str, Sequence[dict[str, Any]]], figure: str) -> list
 
 def _losses(scores: Mapping[str, Sequence[dict[str, Any]]], figure: str) -> list[str]:
     """A row for each detector with the AP that sharp pictures lose by each deblurrer, which no blur changes."""
-    lost = {rows[0]["detector"]: [number(row[_HARM[figure]]) for row in rows] for rows in _by_row(scores)}
+    lost = {rows[0]["detector"]: [_lost(row, figure) for row in rows] for rows in _by_row(scores)}
     return [*_header("detector", *scores), *(_row(detector, *figures) for detector, figures in lost.items()), ""]
+
+
+def _scores(folder: Path, gain: GainRun, name: str) -> list[dict[str, Any]]:
+    """The scores of a deblurrer with its ``name``, and whether every sharp picture came back from it ``unchanged``."""
+    from experiments.gain.records import sharp_through_arm
+
+    through = [result.arms.get(sharp_through_arm(name)) for result in gain.results]
+    unchanged = [arm is not None and arm.n_exact == arm.n_pictures for arm in through]
+    scores = zip(detection_scores(folder, gain, name), unchanged, strict=True)
+    return [row | {"name": name, "unchanged": same} for row, same in scores]
+
+
+def _lost(score: dict[str, Any], figure: str) -> str:
+    """The AP that sharp pictures lose; where they are what they were nothing was measured, which the cell says."""
+    lost = score[_HARM[figure]]
+    return "0 (unchanged)" if lost == 0 and score["unchanged"] else number(lost)
 
 
 def _has_harm(score: dict[str, Any], figure: str) -> bool:

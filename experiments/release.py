@@ -15,7 +15,6 @@ limits lies beside the card, as NAME.jpg; weights that are released again keep t
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -173,35 +172,40 @@ def _refuse_other_trust(folder: Path, name: str, scored: str | None, released: s
 def _restoration_rows(folder: Path, of: _Released) -> list[dict[str, Any]]:
     """The row of the network, and where the run has it that of the network told the camera's path."""
     told = of.name + GYROSCOPE
-    rows = [restoration_scores(folder, of.name) | {"told": False}]
-    methods = read_restoration(folder)["methods"]
+    rows = [restoration_row(folder, of.name) | {"told": False}]
+    methods = _restoration_run(folder)["methods"]
     if told in methods:
-        rows.append(restoration_scores(folder, told) | {"told": True})
+        rows.append(restoration_row(folder, told) | {"told": True})
         _refuse_other_way(folder, told, methods[told].get("consistent"), of.consistent)
-        if "trust" in methods[told]:  # runs from before there was any do not say
-            _refuse_other_trust(folder, told, methods[told]["trust"], of.trust)
+        _refuse_other_trust(folder, told, methods[told].get("trust"), of.trust)
     for one in (of.name, told):
         if one in methods:
             _refuse_other_weights(folder, one, methods[one].get("sha256"), of.sha256)
     return rows
 
 
-def restoration_scores(folder: Path, name: str) -> dict[str, Any]:
+def restoration_row(folder: Path, name: str) -> dict[str, Any]:
     """What one restoration run says of the network ``name``, the input's scores beside it, and what was scored how."""
-    metrics = read_restoration(folder)
+    from experiments.gain.files import decoded
+
+    metrics = _restoration_run(folder)
     if name not in metrics["methods"]:
         raise DeblurError(f"{folder}/metrics.json has no method {name}: it scores {', '.join(metrics['methods'])}")
     method = metrics["methods"][name]
-    figures = {key: method[key] for key in ("psnr", "psnr_float", "ssim")}
-    data, alignment = metrics.get("data", {}), metrics.get("protocol", {}).get("alignment")
-    scored = {
-        "n": metrics["n"],
-        "limit": metrics.get("limit"),
-        "data_set": data.get("data_set"),
-        "blur": data.get("blur"),
-        "aligned": None if alignment is None else alignment != "none",
-    }
-    return {"run": folder.name, **scored, "input": metrics["input"], **figures}
+
+    def row() -> dict[str, Any]:
+        return {
+            "run": folder.name,
+            "n": metrics["n"],
+            "limit": metrics["limit"],
+            "data_set": metrics["data"]["data_set"],
+            "blur": metrics["data"]["blur"],
+            "aligned": metrics["protocol"]["alignment"] != "none",
+            "input": metrics["input"],
+            **{key: method[key] for key in ("psnr", "psnr_float", "ssim")},
+        }
+
+    return decoded(folder / "metrics.json", row)
 
 
 def _detection_rows(folder: Path, of: _Released) -> list[dict[str, Any]]:
@@ -238,8 +242,8 @@ def detection_scores(folder: Path, content: GainRun, name: str) -> list[dict[str
 
     def row(result: Result) -> dict[str, Any]:
         recovered, harm = result.recovered[name], result.harm[name]
-        twice = (result.recovered_looking_twice or {}).get(name)
-        harm_twice = (result.harm_looking_twice or {}).get(name)
+        twice = result.recovered_looking_twice.get(name)
+        harm_twice = result.harm_looking_twice.get(name)
         return {
             "run": folder.name,
             "detector": result.detector,
@@ -260,20 +264,17 @@ def detection_scores(folder: Path, content: GainRun, name: str) -> list[dict[str
     return decoded(folder / "metrics.json", lambda: [row(result) for result in content.results])
 
 
-def read_restoration(folder: Path) -> dict[str, Any]:
+def _restoration_run(folder: Path) -> dict[str, Any]:
     """The metrics of a finished restoration run.
 
     Raises:
         DeblurError: the folder holds none.
     """
+    from experiments.gain.files import read_json
+
     file = folder / "metrics.json"
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DeblurError(f"cannot read {file}: {error.strerror}; name the folder of a finished run") from error
-    except ValueError as error:
-        raise DeblurError(f"{file} is not JSON: {error}") from error
-    if not isinstance(content, dict) or "methods" not in content:
+    content = read_json(file)
+    if "methods" not in content:
         raise DeblurError(f"{file} is not of a restoration run; make one with python -m experiments.restoration")
     return content
 

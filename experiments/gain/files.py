@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from deblur.errors import DeblurError
 from deblur.runs import write_atomically, write_json, writing_atomically
+from detection.scoring import PrecisionRecall
 from experiments.gain.picture_tables import Boxes, Curve, PictureRow, PictureTruth, Predictions
 from experiments.gain.records import FORMAT, TASK, GainRun
 
@@ -57,7 +58,8 @@ def write_curves(folder: Path, curves: Iterable[Curve]) -> None:
     """Write ``curves.json``."""
     with _writing_document(folder / "curves.json", {}, {}, "curves") as add:
         for curve in curves:
-            add(dataclasses.asdict(curve))
+            names = {"detector": curve.detector, "blur": curve.blur, "arm": curve.arm}
+            add(names | dataclasses.asdict(curve.values))
 
 
 def read_curves(folder: Path) -> list[Curve]:
@@ -68,7 +70,7 @@ def read_curves(folder: Path) -> list[Curve]:
     """
     path = folder / "curves.json"
     content = read_json(path)
-    return decoded(path, lambda: [Curve(**curve) for curve in content["curves"]])
+    return decoded(path, lambda: [_curve(entry) for entry in content["curves"]])
 
 
 def write_predictions(folder: Path, predictions: Predictions) -> None:
@@ -169,6 +171,16 @@ def decoded(path: Path, decode: Callable[[], Content]) -> Content:
         raise DeblurError(f"{path} is not as this program writes it: {type(error).__name__} {error}") from error
 
 
+def _curve(content: dict[str, Any]) -> Curve:
+    """A curve of its entry; earlier runs have the precision at IoU .75 there too, which nothing shows."""
+
+    def levels(name: str) -> tuple[float, ...] | None:
+        return None if content[name] is None else tuple(content[name])
+
+    values = PrecisionRecall(tuple(content["recall"]), levels("precision"), levels("precision50"))
+    return Curve(content["detector"], content["blur"], content["arm"], values)
+
+
 def _predictions(content: dict[str, Any]) -> Predictions:
     truths = [PictureTruth(**{**truth, "truth": Boxes(**truth["truth"])}) for truth in content["truths"]]
     predicted = {
@@ -219,6 +231,6 @@ def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise DeblurError(f"{path} does not exist; give the folder of a finished detection-gain run") from None
+        raise DeblurError(f"{path} does not exist; give the folder of a finished run") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DeblurError(f"cannot read {path}: {' '.join(str(error).split())}") from error

@@ -28,7 +28,7 @@ def tools_on(device: str, image_size: int) -> Tools:
 
     def load_deblurrer(name: str) -> LoadedDeblurrer:
         from deblur.deblurrer import load_told
-        from deblur.exposure.kernels import SHARP
+        from deblur.exposure import kernels
         from deblur.networks import config_from_dict
         from deblur.networks.cost import cost_of
         from deblur.working_size import LONGEST_SPREAD
@@ -39,7 +39,7 @@ def tools_on(device: str, image_size: int) -> Tools:
             "network": deblurrer.card["network"],
             "max_pixels": deblurrer.max_pixels,
             "seen_side": deblurrer.seen_side,
-            "looks_first": {"sharp": SHARP, "longest_spread": LONGEST_SPREAD} if deblurrer.takes_path else None,
+            "looks_first": {"sharp": kernels.SHARP, "longest_spread": LONGEST_SPREAD} if deblurrer.takes_path else None,
         }
         if told:
             settings["path"] = GYROSCOPE

@@ -11,6 +11,7 @@ from experiments.gain.records import is_sharp_arm
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from detection.scoring import PrecisionRecall
     from detection.types import Detections
 
 PictureKey = tuple[str, str, str, str]  # (detector, blur, arm, picture), as of `Predictions.predicted`
@@ -47,22 +48,19 @@ class PictureRow:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Interpolated precision of one arm at the recalls 0, 0.01, ... 1, mean over the classes with truth.
+    """Precision over recall of one arm: an entry of ``curves.json``, where ``values`` stand beside the names.
 
     Attributes:
-        recall: the 101 recalls.
-        precision: mean over the IoU thresholds .50:.05:.95, so that its mean is AP; None where there is no truth.
-        precision50: at IoU .50.
-        precision75: at IoU .75.
+        detector: name.
+        blur: name, empty for ``sharp`` and ``sharp-through:NAME``.
+        arm: name.
+        values: what was found there.
     """
 
     detector: str
     blur: str
     arm: str
-    recall: list[float]
-    precision: list[float] | None
-    precision50: list[float] | None
-    precision75: list[float] | None
+    values: PrecisionRecall
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def named_data(data: Mapping[str, Any]) -> str:
 
 def run_table(run: GainRun) -> str:
     """All results of a run, a block for each detector and blur."""
-    head = f"{run.data['n_pictures']} pictures{of_scenes(run.protocol.get('bootstrap', {}))}{named_data(run.data)}"
+    head = f"{run.data['n_pictures']} pictures{of_scenes(run.protocol['bootstrap'])}{named_data(run.data)}"
     if run.data["limit"] is not None:
         head += f" (--limit {run.data['limit']} of {run.data['n_annotated']}: not the figures of the whole set)"
     return "\n\n".join([head, *(_block(result) for result in run.results)])
@@ -87,9 +87,13 @@ def _block(result: Result) -> str:
     ]
     parts = [f"{result.detector}, {result.blur}{_left_out(result)}", aligned(arms)]
     if result.recovered:
-        beyond, twice = result.beyond_control or {}, result.recovered_looking_twice or {}
-        harm_twice = result.harm_looking_twice or {}
-        of_fused = (f"beyond {CONTROL}", "recovered looking twice", "harm looking twice") if beyond else ()
+        of_fused = {
+            f"beyond {CONTROL}": result.beyond_control,
+            "recovered looking twice": result.recovered_looking_twice,
+            "harm looking twice": result.harm_looking_twice,
+        }
+        if not result.beyond_control:
+            of_fused = {}
         over = result.over_first
         of_several = ("over the first",) if over else ()
         gains: list[tuple[str, ...]] = [
@@ -101,7 +105,7 @@ def _block(result: Result) -> str:
                 _shown(result.recovered[name]),
                 _shown(result.ap_difference[name]),
                 _shown(result.harm[name]),
-                *(_shown(of.get(name)) for of in (beyond, twice, harm_twice) if beyond),
+                *(_shown(figures.get(name)) for figures in of_fused.values()),
                 *(_shown(over[name][1] if name in over else None) for _ in of_several),
             )
             for name in result.recovered

@@ -62,7 +62,7 @@ def protocol_of(settings: Settings, detectors: Sequence[LoadedDetector], stems: 
         "fusion": fusion_protocol(),
         "drawn_confidence": CONFIDENT,
         "restoration": {
-            "psnr": "RGB, 8 bits, data range 255, mean over pictures, exact matches left out and counted",
+            "psnr": "RGB, 8 bits, data range 255",
             "ssim": "scikit-image: gaussian_weights, sigma 1.5, use_sample_covariance False, data range 255, RGB",
         },
         "blur": {
@@ -81,7 +81,7 @@ def adapters(protocol: Mapping[str, Any], detectors: Collection[str]) -> dict[st
 
 def drawn_scenes(bootstrap: Mapping[str, Any]) -> int | None:
     """How many scenes intervals draw, by the protocol of a bootstrap; None where they draw pictures, as in old runs."""
-    return bootstrap["n_units"] if bootstrap.get("unit", "").startswith("scene") else None
+    return bootstrap["n_units"] if bootstrap["unit"].startswith("scene") else None
 
 
 def scoring_protocol(settings: Settings, stems: Iterable[str]) -> dict[str, Any]:

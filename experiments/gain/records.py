@@ -16,11 +16,9 @@ A run is a folder of plain files, from which tables, plots and the report are re
     log.txt            progress and warnings
 
 ``metrics.json`` holds the fields of `GainRun`. ``results`` has one record for each detector and blur, always in the
-same shape: read that. ``arms``, ``recovered``, ``ap_difference``, ``harm`` and ``consistency`` repeat it at the top
-level for a short look: with one detector and one blur they are ``{ARM or DEBLURRER: ...}``; several detectors add a
-level of detector names, several blurs add a level of blur names below it, and ``levels`` lists the levels that were
-added: ``[]``, ``["detector"]``, ``["blur"]`` or ``["detector", "blur"]``. Intervals are `detection.bootstrap.Interval`
-(``value``, ``low``, ``high``, ...; no ``low`` and ``high`` with ``--bootstrap 0`` and of fewer than six pictures).
+same shape. Earlier runs repeat some of it at the top level, which nothing reads. Intervals are
+`detection.bootstrap.Interval` (``value``, ``low``, ``high``, ...; no ``low`` and ``high`` with ``--bootstrap 0`` and of
+fewer than six pictures).
 
 Arms are named ``sharp``, ``blurred``, ``deblurred:NAME`` and ``sharp-through:NAME``, where NAME is a deblurrer's name.
 With ``--fuse`` NAME is also ``DEBLURRER+mirrored``: the boxes of two looks, fused (`experiments.gain.fused`); the
@@ -45,7 +43,7 @@ FORMAT = 1
 SHARP = "sharp"
 BLURRED = "blurred"
 MIRRORED = "mirrored"
-"""The deblurrer that only mirrors: fused with the blurred pictures, it shows what looking twice is worth by itself."""
+"""Stands behind a deblurrer's name where boxes are of two looks, the second one at a mirror image."""
 
 
 def deblurred_arm(deblurrer: str) -> str:
@@ -75,7 +73,7 @@ def fused_names(deblurrer: str) -> tuple[str, str]:
 
 
 CONTROL = f"{MIRRORED}+{BLURRED}"
-"""What fused boxes are compared with: nothing is restored in it."""
+"""What fused boxes are compared with: the blurred picture and its mirror image, so that nothing is restored in it."""
 
 
 def is_sharp_arm(arm: str) -> bool:
@@ -157,6 +155,9 @@ class Example:
 class Result:
     """Everything about one detector at one blur.
 
+    What is of fused boxes is empty where there are none. It and ``over`` are empty too in runs that were scored before
+    they were measured; ``experiments.rescore`` adds them.
+
     Attributes:
         arms: arm name to scores; ``sharp`` is missing where there are no sharp pictures, ``sharp-through:NAME`` also
             where NAME is a folder of pictures that another program restored.
@@ -164,17 +165,17 @@ class Result:
             there is no sharp arm.
         ap_difference: deblurrer to AP deblurred - AP blurred.
         beyond_control: fused deblurrer to its AP - that of `CONTROL`, where nothing is restored: what of its gain is
-            the restoration's. None where the run was scored before this was measured; ``experiments.rescore`` adds it.
+            the restoration's.
         recovered_looking_twice: the same to (fused - control) / (sharp control - control), in AP, where all three are
-            of two looks: what the second look is worth by itself is in none of it. Null values and None as above.
+            of two looks: what the second look is worth by itself is in none of it. Null values as above.
         harm: deblurrer to AP sharp - AP sharp-through: positive where the deblurrer costs a sharp picture AP.
         harm_looking_twice: fused deblurrer to AP of the sharp control - its AP sharp-through, both of two looks: what
-            the second look gains sharp pictures hides nothing in it. Null values without sharp pictures, None as above.
+            the second look gains sharp pictures hides nothing in it. Null values without sharp pictures.
         consistency: arm other than ``sharp`` to agreement with the detector's own sharp boxes
             (`detection.consistency`), which is not accuracy; empty where there are no sharp pictures.
         examples: where restoring helped most and hurt most, for each deblurrer.
         over: deblurrer to its AP - that of each one named before it, by their names; fused ones over fused ones. What
-            both gain over ``blurred`` is in neither, so it may be sure where their intervals overlap. None as above.
+            both gain over ``blurred`` is in neither, so it may be sure where their intervals overlap.
     """
 
     detector: str
@@ -185,15 +186,15 @@ class Result:
     harm: dict[str, Interval]
     consistency: dict[str, Consistency]
     examples: list[Example] = field(default_factory=list)
-    beyond_control: dict[str, Interval] | None = None
-    recovered_looking_twice: dict[str, Interval] | None = None
-    harm_looking_twice: dict[str, Interval] | None = None
-    over: dict[str, dict[str, Interval]] | None = None
+    beyond_control: dict[str, Interval] = field(default_factory=dict)
+    recovered_looking_twice: dict[str, Interval] = field(default_factory=dict)
+    harm_looking_twice: dict[str, Interval] = field(default_factory=dict)
+    over: dict[str, dict[str, Interval]] = field(default_factory=dict)
 
     @property
     def over_first(self) -> dict[str, tuple[str, Interval]]:
         """Of what ``over`` has by deblurrer the first: its name, and the AP beyond its own."""
-        return {name: next(iter(others.items())) for name, others in (self.over or {}).items()}
+        return {name: next(iter(others.items())) for name, others in self.over.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,17 +304,9 @@ class GainRun:
                 return result
         raise KeyError((detector, blur))
 
-    @property
-    def levels(self) -> list[str]:
-        """The levels of names that the short look at the top of ``metrics.json`` has above its arms."""
-        return ["detector"] * (len(self.detectors) > 1) + ["blur"] * (len(self.blurs) > 1)
-
     def to_json(self) -> dict[str, Any]:
         """The document of ``metrics.json`` and ``--json``."""
-        content = dataclasses.asdict(self)
-        short = {name: self._keyed(name) for name in ("arms", "recovered", "ap_difference", "harm", "consistency")}
-        head = {"task": TASK, "format": FORMAT, "levels": self.levels}
-        return head | short | content
+        return {"task": TASK, "format": FORMAT} | dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
@@ -327,34 +320,24 @@ class GainRun:
             results=[_result(record) for record in content["results"]],
         )
 
-    def _keyed(self, name: str) -> dict[str, Any]:
-        levels = self.levels
-        keyed: dict[str, Any] = {}
-        for result in self.results:
-            place = keyed
-            for level in levels:
-                place = place.setdefault(getattr(result, level), {})
-            place |= {key: dataclasses.asdict(value) for key, value in getattr(result, name).items()}
-        return keyed
-
 
 def _result(content: dict[str, Any]) -> Result:
-    over = content.get("over")
+    over = content.get("over") or {}
     return Result(
         detector=content["detector"],
         blur=content["blur"],
         arms={name: ArmScore(**score) for name, score in content["arms"].items()},
-        recovered={name: Interval(**interval) for name, interval in content["recovered"].items()},
-        ap_difference={name: Interval(**interval) for name, interval in content["ap_difference"].items()},
-        harm={name: Interval(**interval) for name, interval in content["harm"].items()},
+        recovered=_intervals(content["recovered"]),
+        ap_difference=_intervals(content["ap_difference"]),
+        harm=_intervals(content["harm"]),
         consistency={name: Consistency(**score) for name, score in content["consistency"].items()},
         examples=[Example(**example) for example in content["examples"]],
-        beyond_control=_intervals(content.get("beyond_control")),
-        recovered_looking_twice=_intervals(content.get("recovered_looking_twice")),
-        harm_looking_twice=_intervals(content.get("harm_looking_twice")),
-        over=over and {name: _intervals(others) or {} for name, others in over.items()},
+        beyond_control=_intervals(content.get("beyond_control") or {}),
+        recovered_looking_twice=_intervals(content.get("recovered_looking_twice") or {}),
+        harm_looking_twice=_intervals(content.get("harm_looking_twice") or {}),
+        over={name: _intervals(others) for name, others in over.items()},
     )
 
 
-def _intervals(content: dict[str, Any] | None) -> dict[str, Interval] | None:
-    return None if content is None else {name: Interval(**interval) for name, interval in content.items()}
+def _intervals(content: dict[str, Any]) -> dict[str, Interval]:
+    return {name: Interval(**interval) for name, interval in content.items()}

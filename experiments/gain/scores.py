@@ -118,7 +118,7 @@ def score_detector(
                 over=_over(draws, blur, deblurrers),
             )
         )
-    curves = [_curve(detector, key, scores[key]) for key in scores]
+    curves = [Curve(detector, *key, scores[key].curve) for key in scores]
     return DetectorScores(results, [row for part in rows.values() for row in part], curves)
 
 
@@ -283,21 +283,4 @@ def truths_by_class(truth: GroundTruth) -> Counter[str]:
         for objects in truth.objects.values()
         for name, ignored in zip(objects.class_names, objects.iscrowd | objects.difficult, strict=True)
         if not ignored
-    )
-
-
-def _curve(detector: str, key: Key, scores: CocoScores) -> Curve:
-    curve = scores.curve
-
-    def listed(values: tuple[float, ...] | None) -> list[float] | None:
-        return None if values is None else list(values)
-
-    return Curve(
-        detector=detector,
-        blur=key[0],
-        arm=key[1],
-        recall=list(curve.recall),
-        precision=listed(curve.precision),
-        precision50=listed(curve.precision50),
-        precision75=listed(curve.precision75),
     )

@@ -36,7 +36,7 @@ class Settings:
         seed: of the synthetic blur and of the bootstrap.
         backend: COCO library.
         image_size: side of the square that the detector sees, in pixels.
-        fuse: also score the boxes of restored and blurred pictures together.
+        fuse: also look twice, the second time at the mirror image of what was restored, and score the boxes together.
         motions: recorded paths of the blurred pictures; None where nobody knows them, or ``blurs`` makes them.
         data_blur: what the blur of ``blurred`` is called; None for what the data set's manifest calls it.
     """

@@ -17,16 +17,15 @@ SAME_OBJECT_IOU = 0.5
 
 def drawn_confidence(run: OpenRun) -> float:
     """From which score a run's boxes are drawn."""
-    return float(run.record.protocol.get("drawn_confidence") or 0.0)
+    return float(run.record.protocol["drawn_confidence"])
 
 
 def selected(run: OpenRun, boxes: Boxes, confidence: float) -> Boxes:
     """The predictions of at least that score, of the classes that the run scored, or else of those annotated."""
-    scoring = run.record.protocol.get("scoring")
-    wanted = scoring.get("classes") if isinstance(scoring, dict) else None
+    wanted = run.record.protocol["scoring"]["classes"]
     names = run.predictions.class_names if run.predictions else []
     if wanted is None:
-        wanted = annotated_classes(names, run.record.data.get("reports", {}).values())
+        wanted = annotated_classes(names, run.record.data["reports"].values())
     chosen = [
         place
         for place, (class_index, score) in enumerate(zip(boxes.classes, boxes.scores, strict=True))

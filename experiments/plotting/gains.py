@@ -10,6 +10,7 @@ from matplotlib.markers import CARETLEFTBASE, CARETRIGHTBASE
 
 from experiments.gain.records import CONTROL
 from experiments.plotting.sheet import MAX_COLUMNS, Drawing, Plot, Skipped
+from experiments.plotting.style import MINUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from detection.bootstrap import Interval
     from experiments.plotting.runs import Runs, Series
 
-MINUS = "\N{MINUS SIGN}"
 RECOVERED_VIEW = (-1.0, 2.0)
 """Of recovered fractions; beyond it an axis would show nothing but one wide interval."""
 _EVERYTHING = (-math.inf, math.inf)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deblur.errors import DeblurError
-from experiments.compare import differences
+from experiments.compare import differing_keys
 from experiments.gain.files import read_curves, read_metrics, read_predictions
 from experiments.gain.printed_table import named_data
 from experiments.gain.protocol import drawn_scenes
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from detection.bootstrap import Interval
-    from experiments.gain.picture_tables import Curve, Predictions
+    from detection.scoring import PrecisionRecall
+    from experiments.gain.picture_tables import Predictions
     from experiments.gain.records import ArmScore, BlurRecord, DeblurrerRecord, Example, GainRun, Result
 
 # What a kind of synthetic blur is called on an axis.
@@ -64,11 +65,11 @@ class OpenRun:
         self.record: GainRun = read_metrics(folder)
 
     @functools.cached_property
-    def curves(self) -> dict[tuple[str, str, str], Curve] | None:
+    def curves(self) -> dict[tuple[str, str, str], PrecisionRecall] | None:
         """Curve by (detector, blur, arm), ``blur`` empty for arms that have none; None where the file is missing."""
         if not (self.folder / "curves.json").is_file():
             return None
-        return {(curve.detector, curve.blur, curve.arm): curve for curve in read_curves(self.folder)}
+        return {(curve.detector, curve.blur, curve.arm): curve.values for curve in read_curves(self.folder)}
 
     @functools.cached_property
     def predictions(self) -> Predictions | None:
@@ -144,10 +145,10 @@ class Series:
 
     def _interval(self, figure: str, detector: str, blur: str) -> Interval | None:
         results = (result for run in self.runs if (result := run.result(detector, blur)))
-        known: Iterator[dict[str, Interval]] = (getattr(result, figure) or {} for result in results)
+        known: Iterator[dict[str, Interval]] = (getattr(result, figure) for result in results)
         return next((entry[self.deblurrer] for entry in known if self.deblurrer in entry), None)
 
-    def curve(self, detector: str, blur: str) -> Curve | None:
+    def curve(self, detector: str, blur: str) -> PrecisionRecall | None:
         """Precision over recall; None where no run has it."""
         key = (detector, "" if self.is_sharp else blur, self.arm)
         return next((run.curves[key] for run in self.runs if run.curves and key in run.curves), None)
@@ -201,7 +202,7 @@ class Runs:
     @property
     def drawn_units(self) -> str:
         """What the draws of the intervals are of, as text: ``pictures``, or ``11 scenes`` of them."""
-        scenes = drawn_scenes(self.runs[0].record.protocol.get("bootstrap", {}))
+        scenes = drawn_scenes(self.runs[0].record.protocol["bootstrap"])
         return "pictures" if scenes is None else f"{scenes} scenes"
 
     def blur_label(self, blur: str, *, narrow: bool = False) -> str:
@@ -244,7 +245,7 @@ class Runs:
         counts = {score.n_truths for score in scores}  # detectors that know different classes have different objects
         objects = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
         text = f"n = {scores[0].n_pictures:,} pictures, {objects} objects{named_data(self.runs[0].record.data)}"
-        limit = self.runs[0].record.data.get("limit")
+        limit = self.runs[0].record.data["limit"]
         return text if limit is None else f"{text} (cut by --limit {limit}: a trial)"
 
     @property
@@ -257,7 +258,7 @@ class Runs:
         missing = {"scoring.classes": "all"}
         words = [missing.get(key, "none") if value == "null" else value for key, value in entries.items()]
         parts = [f"{re.sub('[._]', ' ', name)} {value}" for name, value in zip(names, words, strict=True)]
-        parts.append(f"data {str(first.data.get('sha256'))[:12]}")
+        parts.append(f"data {first.data['sha256'][:12]}")
         if len(self.runs) > 1:
             parts.append(f"runs {', '.join(run.name for run in self.runs)}")
         return " · ".join(parts)
@@ -316,7 +317,7 @@ def check_comparable(one: OpenRun, other: OpenRun) -> None:
     """
     refusal = f"{one.folder} and {other.folder} cannot share a figure"
     advice = "plot them apart or make one of them again"
-    differing = differences(one.record, other.record)
+    differing = differing_keys(one.record, other.record)
     if differing:
         raise DeblurError(f"{refusal}: they differ in {', '.join(differing)}; {advice}")
     hashes = {detector.name: detector.sha256 for detector in one.record.detectors}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+MINUS = "\N{MINUS SIGN}"
 INK = "ink"
 """Stands for the colour of letters."""
 BLURRED_GREY = "#8A8A8A"

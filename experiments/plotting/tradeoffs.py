@@ -7,8 +7,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from experiments.gain.records import BLURRED
-from experiments.plotting.gains import MINUS, RECOVERED_VIEW, defined, is_beyond, paired_bars, two_looks
+from experiments.plotting.gains import RECOVERED_VIEW, defined, is_beyond, paired_bars, two_looks
 from experiments.plotting.sheet import MAX_COLUMNS, Drawing, Ends, Plot, Skipped
+from experiments.plotting.style import MINUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from deblur.errors import DeblurError
+from experiments.gain.files import read_environment
 from experiments.plotting.figures import charts
 from experiments.plotting.runs import Runs, flat
 from experiments.plotting.sheet import Drawing, Plot, rendered
@@ -60,7 +59,7 @@ def build_page(runs: Runs, max_pictures: int) -> str:
     return environment.get_template("page.html").render(
         name=runs.runs[0].name,
         counts=runs.counts,
-        limit=record.data.get("limit"),
+        limit=record.data["limit"],
         confidence=runs.confidence_percent,
         summary=summary(found, runs.confidence_percent),
         cards=found[:_CARDS],
@@ -103,12 +102,6 @@ def _svg_uri(plot: Plot) -> str:
 def _details(folder: Path, protocol: Mapping[str, Any], data: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
     """Title and entries of each list at the end of the page."""
     lists = [("Protocol", flat(dict(protocol))), ("Data", flat(dict(data)))]
-    path = folder / "env.json"
-    if path.is_file():
-        try:
-            environment = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DeblurError(f"cannot read {path}: {' '.join(str(error).split())}") from error
-        if isinstance(environment, dict):
-            lists.append(("Environment", flat(environment)))
+    if (folder / "env.json").is_file():
+        lists.append(("Environment", flat(read_environment(folder))))
     return lists

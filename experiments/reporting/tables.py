@@ -156,9 +156,9 @@ def _gains(runs: Runs) -> Table:
                         *_interval(result.recovered.get(name), percent),
                         *_interval(result.ap_difference[name], signed),
                         *_interval(result.harm.get(name), signed),
-                        *_interval((result.beyond_control or {}).get(name), signed),
-                        *_interval((result.recovered_looking_twice or {}).get(name), percent),
-                        *_interval((result.harm_looking_twice or {}).get(name), signed),
+                        *_interval(result.beyond_control.get(name), signed),
+                        *_interval(result.recovered_looking_twice.get(name), percent),
+                        *_interval(result.harm_looking_twice.get(name), signed),
                         *_interval(over[name][1] if name in over else None, signed),
                     ]
                 )

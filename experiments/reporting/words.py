@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm
+from experiments.plotting.style import MINUS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from detection.bootstrap import Interval
     from experiments.gain.records import Result
     from experiments.plotting.runs import Runs
 
-MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 Side = Literal["better", "worse", "open"]
 Verdict = Literal["better", "worse", "open", "perhaps-control", "below-control"]
@@ -40,7 +42,8 @@ class Finding:
             below 0, whatever the difference to the blurred pictures, and ``perhaps-control`` where that difference is
             sure and may come from the second look.
         verdict_words: the same for a reader.
-        headline: the recovered fraction, or the AP difference where there is none.
+        headline: the recovered fraction, or the AP difference where it has no interval: beside a small loss to blur a
+            fraction may be of any size.
         interval: its interval in words.
         sentences: the whole finding.
         bar: value, low and high of the recovered fraction in percent, for a small picture; None where not defined.
@@ -119,7 +122,7 @@ def side_of(difference: Interval) -> Side:
 def _finding(result: Result, deblurrer: str, where: str, is_fused: bool) -> Finding:
     difference = result.ap_difference[deblurrer]
     recovered = result.recovered.get(deblurrer)
-    beyond = (result.beyond_control or {}).get(deblurrer) if is_fused else None
+    beyond = result.beyond_control.get(deblurrer)
     side = side_of(difference)
     verdict = _fused_verdict(side, beyond) if is_fused else side
     sharp, blurred, restored = (
@@ -136,28 +139,22 @@ def _finding(result: Result, deblurrer: str, where: str, is_fused: bool) -> Find
     if deblurrer in result.over_first:
         first, more = result.over_first[deblurrer]
         parts.append(f"Beside those restored by {first} that is a difference of {_difference_words(more)}.")
-    if is_fused:
+    if beyond is not None:
         parts.append(_control_words(result.ap_difference[CONTROL], beyond))
-        parts += _looking_twice_words((result.recovered_looking_twice or {}).get(deblurrer))
-    bar = None
-    if recovered is not None and recovered.value is not None:
-        headline, interval = percent(recovered.value), "of the lost AP recovered, no interval"
-        if recovered.low is not None and recovered.high is not None:
-            bar = (100 * recovered.value, 100 * recovered.low, 100 * recovered.high)
-            interval = f"of the lost AP recovered ({percent(recovered.low)} to {percent(recovered.high)})"
-        elif recovered.n_excluded:
-            parts.append(
-                "The recovered fraction has no interval: in too many draws blur cost nothing, so there was nothing to"
-                " recover."
-            )
-    else:
-        headline, interval = signed(difference.value), "points of AP; no recovered fraction"
+        parts += _looking_twice_words(result.recovered_looking_twice.get(deblurrer))
+    bar, headline, interval = None, signed(difference.value), f"points of AP{_ends(difference, signed)}"
+    if recovered is None or recovered.value is None:
         if sharp is not None:
             parts.append("Blur cost no AP here, so there is no fraction of it to recover.")
+    elif recovered.low is None or recovered.high is None:
+        parts.append(_no_interval_words(recovered))
+    else:
+        bar = (100 * recovered.value, 100 * recovered.low, 100 * recovered.high)
+        headline, interval = percent(recovered.value), f"of the lost AP recovered{_ends(recovered, percent)}"
     parts += _harm_words("Sharp pictures put through it", result.harm.get(deblurrer))
     if is_fused:
         words = "Beside sharp pictures that are looked at twice as well, those put through it"
-        parts += _harm_words(words, (result.harm_looking_twice or {}).get(deblurrer))
+        parts += _harm_words(words, result.harm_looking_twice.get(deblurrer))
     words, sentences = _VERDICT_WORDS[verdict], " ".join(parts)
     return Finding(where, deblurrer, is_fused, verdict, words, headline, interval, sentences, bar)
 
@@ -191,16 +188,11 @@ def _decision_words(difference: Interval, side: Side) -> str:
     return "The interval includes 0: these pictures do not decide whether restoring helps."
 
 
-def _control_words(control: Interval, beyond: Interval | None) -> str:
+def _control_words(control: Interval, beyond: Interval) -> str:
     text = (
         f"The boxes are those of two pictures; asked twice without restoring, in the blurred picture and in its mirror"
         f" image, the detector changes by {signed(control.value)} points: "
     )
-    if beyond is None:
-        return (
-            f"{text}whether the difference to that is more than chance was not measured when this run was scored;"
-            " python -m experiments.rescore measures it."
-        )
     text += f"restoring adds {_difference_words(beyond)} to that, "
     if beyond.low is None or beyond.high is None:
         return f"{text}and without an interval it stays open how much of it is chance."
@@ -216,9 +208,21 @@ def _looking_twice_words(share: Interval | None) -> list[str]:
     if share is None or share.value is None:
         return []
     text = f"Asked twice about the sharp pictures too, {percent(share.value)} of what blur takes is recovered"
-    if share.low is None or share.high is None:
-        return [f"{text}."]
-    return [f"{text} ({percent(share.low)} to {percent(share.high)})."]
+    return [f"{text}{_ends(share, percent)}."]
+
+
+def _no_interval_words(recovered: Interval) -> str:
+    text = f"The recovered fraction, {percent(recovered.value)}, has no interval"
+    if not recovered.n_excluded:
+        return f"{text}."
+    return f"{text}: in too many draws blur cost nothing, so there was nothing to recover."
+
+
+def _ends(interval: Interval, words: Callable[[float], str]) -> str:
+    """What stands behind a figure with an interval, with a space before it; nothing where it has none."""
+    if interval.low is None or interval.high is None:
+        return ""
+    return f" ({words(interval.low)} to {words(interval.high)})"
 
 
 def _harm_words(pictures: str, harm: Interval | None) -> list[str]:

@@ -160,6 +160,20 @@ def test_how_exact_pictures_are_averaged_matters_only_where_there_are_some(
         assert ("they differ in protocol.psnr_mean\n" in capsys.readouterr().err) is exact
 
 
+def test_a_run_that_says_beside_psnr_which_pictures_are_averaged_compares_with_one_that_does_not(
+    first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(first, old)
+    content = json.loads((old / "metrics.json").read_text())
+    said = content["protocol"]["restoration"]
+    for code, psnr in enumerate((f"{said['psnr']}, mean over pictures, exact matches left out and counted", "of Y")):
+        said["psnr"] = psnr
+        (old / "metrics.json").write_text(json.dumps(content))
+        assert compare.main([str(first), str(old)]) == code
+    assert "they differ in protocol.restoration.psnr\n" in capsys.readouterr().err
+
+
 def test_how_boxes_are_fused_matters_only_between_runs_that_fused(
     first: Path,
     settings: Settings,

@@ -49,11 +49,12 @@ def test_json_is_one_document_with_the_promised_keys(command: Command) -> None:
     code, out, err = command(*command.base, "--json")
     assert code == 0, err
     document = json.loads(out)
+    (result,) = document["results"]
     assert {"ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar", "n_pictures", "n_predictions"} <= set(
-        document["arms"]["deblurred:unmove"]
+        result["arms"]["deblurred:unmove"]
     )
-    assert document["recovered"]["unmove"]["value"] == pytest.approx(1)
-    assert {"value", "low", "high"} <= set(document["harm"]["unmove"])
+    assert result["recovered"]["unmove"]["value"] == pytest.approx(1)
+    assert {"value", "low", "high"} <= set(result["harm"]["unmove"])
     assert len(document["data"]["sha256"]) == 64
     assert document["protocol"]["detection"]["confidence"] == 0.001
     folder = Path(document["run"])
@@ -120,7 +121,7 @@ def test_what_other_code_made_is_made_again(command: Command, tmp_path: Path, mo
     code, again, err = command("--resume", "x", "--json")
     assert code == 0, err
     assert command.fakes.restored == made > 0
-    assert json.loads(again)["recovered"] == json.loads(out)["recovered"]
+    assert json.loads(again)["results"] == json.loads(out)["results"]
     environment = json.loads((tmp_path / "x" / "env.json").read_text())
     assert len(environment["earlier"]) == 1
 
@@ -130,9 +131,9 @@ def test_none_is_no_network_and_lists_may_be_given_in_parts(command: Command) ->
     code, out, err = command(*arguments)
     assert code == 0, err
     document = json.loads(out)
-    assert document["levels"] == ["detector"]
-    assert set(document["arms"]["second"]) == {"sharp", "blurred"}
-    assert document["recovered"] == {"finder": {}, "second": {}}
+    assert [result["detector"] for result in document["results"]] == ["finder", "second"]
+    assert set(document["results"][1]["arms"]) == {"sharp", "blurred"}
+    assert [result["recovered"] for result in document["results"]] == [{}, {}]
 
 
 @pytest.mark.parametrize(
@@ -218,9 +219,9 @@ def test_end_to_end_with_a_real_detector(shared: Path, tmp_path: Path, capsys: p
     arguments += ["--blur", "straight:20", "--detector", str(shared / "weights" / "yolo26n.pt"), "--limit", "4"]
     arguments += ["--device", "cpu", "--bootstrap", "50", "--json", "--output", str(tmp_path / "run")]
     assert detection_gain.main(arguments) == 0
-    document = json.loads(capsys.readouterr().out)
-    arms = document["arms"]
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    arms = result["arms"]
     assert arms["sharp"]["n_pictures"] == 4
     assert arms["sharp"]["ap"] > arms["blurred"]["ap"] > 0
     assert arms["sharp"]["ap"] > 0.3
-    assert document["consistency"]["blurred"]["consistency"] < 1
+    assert result["consistency"]["blurred"]["consistency"] < 1

@@ -12,6 +12,7 @@ import pytest
 from deblur.errors import DeblurError
 from detection.bootstrap import Interval
 from detection.consistency import Consistency
+from detection.scoring import PrecisionRecall
 from experiments.gain.files import (
     read_curves,
     read_metrics,
@@ -75,42 +76,34 @@ def _run(detectors: list[str], blurs: list[str]) -> GainRun:
     )
 
 
-@pytest.mark.parametrize(
-    ("detectors", "blurs", "levels", "path"),
-    [
-        (["d"], ["shake:8"], [], ()),
-        (["d", "e"], ["shake:8"], ["detector"], ("e",)),
-        (["d"], ["shake:8", "shake:16"], ["blur"], ("shake:16",)),
-        (["d", "e"], ["shake:8", "shake:16"], ["detector", "blur"], ("e", "shake:16")),
-    ],
-)
-def test_the_short_look_has_a_level_of_names_only_where_there_are_several(
-    tmp_path: Path, detectors: list[str], blurs: list[str], levels: list[str], path: tuple[str, ...]
-) -> None:
-    run = _run(detectors, blurs)
+def test_metrics_say_everything_once_and_come_back(tmp_path: Path) -> None:
+    run = _run(["d", "e"], ["shake:8", "shake:16"])
     write_metrics(tmp_path, run)
     document = json.loads((tmp_path / "metrics.json").read_text())
-    assert document["levels"] == levels
-    for name, key in (("arms", "deblurred:net"), ("recovered", "net"), ("consistency", "blurred")):
-        place = document[name]
-        for level in path:
-            place = place[level]
-        assert place[key] == document["results"][-1][name][key]
+    parts = ["protocol", "data", "detectors", "deblurrers", "blurs", "results"]
+    assert list(document) == ["task", "format", *parts]
     assert document["task"] == "detection_gain"
     assert read_metrics(tmp_path) == run
 
 
-def test_a_run_from_before_the_control_was_compared_with_can_be_read(tmp_path: Path) -> None:
-    run = _run(["d"], ["x"])
+def test_a_run_that_repeats_its_results_at_the_top_can_be_read(tmp_path: Path) -> None:
+    run = _run(["d"], ["shake:8"])
     content = run.to_json()
-    for result in content["results"]:
-        for added in ("beyond_control", "recovered_looking_twice", "harm_looking_twice", "over"):
-            del result[added]
+    content |= {"levels": []} | {name: content["results"][0][name] for name in ("arms", "recovered", "consistency")}
     (tmp_path / "metrics.json").write_text(json.dumps(content))
-    (result,) = read_metrics(tmp_path).results
-    assert (result.beyond_control, result.recovered_looking_twice, result.harm_looking_twice) == (None, None, None)
-    assert result.over is None
-    assert result.over_first == {}
+    assert read_metrics(tmp_path) == run
+
+
+def test_a_run_from_before_the_control_was_compared_with_can_be_read(tmp_path: Path) -> None:
+    content = _run(["d"], ["x", "y"]).to_json()
+    first, second = content["results"]
+    for added in ("beyond_control", "recovered_looking_twice", "harm_looking_twice", "over"):
+        del first[added]
+        second[added] = None  # of a run that was scored before, and read and written since
+    (tmp_path / "metrics.json").write_text(json.dumps(content))
+    for result in read_metrics(tmp_path).results:
+        assert (result.beyond_control, result.recovered_looking_twice, result.harm_looking_twice) == ({}, {}, {})
+        assert (result.over, result.over_first) == ({}, {})
 
 
 def test_a_result_is_found_by_detector_and_blur() -> None:
@@ -151,10 +144,19 @@ def test_predictions_and_curves_come_back(tmp_path: Path) -> None:
     assert predictions.boxes("d", "shake:8", "sharp", "a").scores == [0.75]
     assert predictions.boxes("d", "shake:8", "blurred", "a").scores == []
     curves = [
-        Curve("d", "", "sharp", [0.0, 1.0], [1.0, 0.5], [1.0, 1.0], [1.0, 0.0]),
-        Curve("d", "b", "blurred", [0.0, 1.0], None, None, None),
+        Curve("d", "", "sharp", PrecisionRecall((0.0, 1.0), (1.0, 0.5), (1.0, 1.0))),
+        Curve("d", "b", "blurred", PrecisionRecall((0.0, 1.0), None, None)),
     ]
     write_curves(tmp_path, curves)
+    assert read_curves(tmp_path) == curves
+    path = tmp_path / "curves.json"
+    assert path.read_text() == (
+        '{"curves": [\n'
+        '{"detector":"d","blur":"","arm":"sharp","recall":[0.0,1.0],"precision":[1.0,0.5],"precision50":[1.0,1.0]},\n'
+        '{"detector":"d","blur":"b","arm":"blurred","recall":[0.0,1.0],"precision":null,"precision50":null}\n'
+        "]}\n"
+    )
+    path.write_text(path.read_text().replace("}", ',"precision75":[1.0,0.0]}', 1))  # as earlier runs have it
     assert read_curves(tmp_path) == curves
 
 
@@ -205,7 +207,7 @@ def test_predictions_take_no_more_memory_the_more_there_are(tmp_path: Path) -> N
 
 def test_not_a_number_is_never_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_curves(tmp_path, [Curve("d", "", "sharp", [0.0], [float("nan")], None, None)])
+        write_curves(tmp_path, [Curve("d", "", "sharp", PrecisionRecall((0.0,), (float("nan"),), None))])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -57,13 +57,13 @@ def test_where_the_second_look_helps_without_restoring_that_is_no_part_of_what_i
     assert list(ap) == [arm for _, arm in hits]
     assert len(set(ap.values())) == 6
     assert result.recovered["net+mirrored"].value == 1  # of one look: of sharp pictures it finds as much
-    assert set(result.recovered_looking_twice or {}) == {"net+mirrored"}
-    twice = (result.recovered_looking_twice or {})["net+mirrored"]
+    assert set(result.recovered_looking_twice) == {"net+mirrored"}
+    twice = result.recovered_looking_twice["net+mirrored"]
     fused, control = ap["deblurred:net+mirrored"], ap["deblurred:mirrored+blurred"]
     assert twice.value == pytest.approx((fused - control) / (ap["sharp-through:mirrored+blurred"] - control))
     assert 0.7 < (twice.value or 0) < 0.8
-    assert set(result.harm_looking_twice or {}) == {"net+mirrored"}
-    lost = (result.harm_looking_twice or {})["net+mirrored"]
+    assert set(result.harm_looking_twice) == {"net+mirrored"}
+    lost = result.harm_looking_twice["net+mirrored"]
     assert lost.value == pytest.approx(ap["sharp-through:mirrored+blurred"] - ap["sharp-through:net+mirrored"])
     assert (lost.value or 0) > (result.harm["net+mirrored"].value or 0) > 0  # beside sharp pictures looked at once
     assert lost.low is not None
@@ -103,10 +103,10 @@ def test_without_sharp_pictures_or_any_that_lose_by_blur_nothing_says_what_two_l
     for sharp in ({}, {("", "sharp"): 5, ("", "sharp-through:mirrored+blurred"): 2}):
         found = {key: found_in(truth, count) for key, count in (sharp | arms).items()}
         (result,) = score_detector(settings, "finder", truth, found, no_pixels, lambda _: None).results
-        (twice,) = (result.recovered_looking_twice or {}).values()
-        (lost,) = (result.harm_looking_twice or {}).values()
+        (twice,) = result.recovered_looking_twice.values()
+        (lost,) = result.harm_looking_twice.values()
         assert (twice.value, lost.value) == (None, None)
-        assert (result.beyond_control or {})["net+mirrored"].value is not None
+        assert result.beyond_control["net+mirrored"].value is not None
 
 
 @pytest.mark.parametrize(("through", "sign"), [(2, 1), (5, 0), (6, -1)])
@@ -125,7 +125,7 @@ def test_what_sharp_pictures_lose_in_two_looks_has_the_sign_of_the_loss(
     }
     found = {key: found_in(truth, count) for key, count in hits.items()}
     (result,) = score_detector(settings_of_six, "finder", truth, found, no_pixels, lambda _: None).results
-    (lost,) = (result.harm_looking_twice or {}).values()
+    (lost,) = result.harm_looking_twice.values()
     assert np.sign(lost.value) == sign
     if not sign:
         assert (lost.low, lost.high) == (0, 0)  # the same draws for both, so that what is the same differs in none
@@ -141,7 +141,7 @@ def test_where_one_side_was_not_looked_at_twice_nothing_says_what_sharp_pictures
     keys = [("", arm) for arm in sharp if arm != missing] + [("x", arm) for arm in ("blurred", *restored)]
     found = {key: found_in(truth, 3) for key in keys}
     (result,) = score_detector(settings_of_six, "finder", truth, found, no_pixels, lambda _: None).results
-    (lost,) = (result.harm_looking_twice or {}).values()
+    (lost,) = result.harm_looking_twice.values()
     assert (lost.value, lost.low, lost.high) == (None, None, None)
 
 
@@ -159,7 +159,7 @@ def test_every_deblurrer_is_compared_with_those_before_it_on_the_same_draws(sett
     found = {("x", f"deblurred:{name}"): found_in(truth, count) for name, count in hits.items()}
     found |= {("", "sharp"): found_in(truth, 6), ("x", "blurred"): found_in(truth, 1)}
     (result,) = score_detector(settings_of_six, "finder", truth, found, no_pixels, lambda _: None).results
-    over = result.over or {}
+    over = result.over
     assert {name: list(others) for name, others in over.items()} == {
         "b": ["a"],
         "c": ["a", "b"],

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 TINY = {"kind": "mstsgm", "widths": [16, 20, 24], "encoder_blocks": [1] * 3, "decoder_blocks": [1] * 3, "frames": 2}
 RESTORATION: dict[str, Any] = {
     "n": 3,
-    "data": {"blur": "straight:15"},
+    "limit": None,
+    "protocol": {"alignment": "none"},
+    "data": {"data_set": None, "blur": "straight:15"},
     "input": {"psnr": 23.0, "ssim": 0.7},
     "methods": {"unmove": {"psnr": 24.5, "psnr_float": 24.51, "ssim": 0.75, "ms_per_picture": 9.0}},
 }
@@ -92,7 +94,7 @@ def test_a_release_keeps_the_weights_and_says_how_they_were_made_and_score(train
             "limit": None,
             "data_set": None,
             "blur": "straight:15",
-            "aligned": None,
+            "aligned": False,
             "input": RESTORATION["input"],
             "psnr": 24.5,
             "psnr_float": 24.51,
@@ -238,7 +240,7 @@ def test_what_sharp_pictures_lose_in_two_looks_is_shown_once_it_was_measured(set
     gain.mkdir(parents=True)
     measure(plan(dataclasses.replace(settings, fuse=True), fakes.tools), gain, Narrator(silent=True))
     content = read_metrics(gain)
-    older = [dataclasses.replace(result, harm_looking_twice=None) for result in content.results]
+    older = [dataclasses.replace(result, harm_looking_twice={}) for result in content.results]
     readme, page = pages(tmp_path)
     for results, lost, tables in ((content.results, "0.500", 2), (older, "", 1)):
         write_metrics(gain, dataclasses.replace(content, results=results))
@@ -250,8 +252,24 @@ def test_what_sharp_pictures_lose_in_two_looks_is_shown_once_it_was_measured(set
         text = page.read_text()
         assert ("**The same of a detector that looks twice** at sharp pictures as they are, too" in text) == bool(lost)
         assert text.count("| detector | unmove+mirrored | idle+mirrored |\n") == bool(lost)
-        assert ("| finder | 0.500 | 0.000 |\n" in text) == bool(lost)
+        assert ("| finder | 0.500 | 0 (unchanged) |\n" in text) == bool(lost)
         assert text.count("**The same of a detector that looks twice**") == tables
+
+
+def test_a_loss_of_0_of_sharp_pictures_that_did_change_is_a_figure(results, tmp_path):
+    content = read_metrics(results / "gain")
+    (result,) = content.results
+    through = "sharp-through:idle"
+    arms = result.arms | {through: dataclasses.replace(result.arms[through], n_exact=3)}
+    harm = result.harm | {"unmove": dataclasses.replace(result.harm["unmove"], value=-0.018)}
+    readme, _ = pages(tmp_path)
+    for changed, of_idle in ((result.arms, "0 (unchanged)"), (arms, "0.000")):
+        write_metrics(
+            results / "gain",
+            dataclasses.replace(content, results=[dataclasses.replace(result, arms=changed, harm=harm)]),
+        )
+        assert readme_tables.main(tables_of(tmp_path, results)) == 0
+        assert f"| unmove | 1.00 | -0.018 |\n| idle | 0.00 | {of_idle} |" in readme.read_text()
 
 
 def test_a_run_of_a_part_of_its_pictures_is_on_the_page_and_not_in_the_overview(results, settings, fakes, tmp_path):
@@ -302,7 +320,8 @@ def tables_of(folder, results):
         ("--restoration", "gain", "not of a restoration run"),
         ("--gain", "gain", "no deblurrer other"),
         ("--gain", "pairs", "not of a detection-gain run"),
-        ("--gain", "nowhere", "nowhere"),
+        ("--gain", "nowhere", "nowhere/metrics.json does not exist; give the folder of a finished run"),
+        ("--restoration", "nowhere", "nowhere/metrics.json does not exist; give the folder of a finished run"),
     ],
 )
 def test_runs_that_do_not_fit_are_refused_and_nothing_is_written(
@@ -341,6 +360,17 @@ def test_scores_of_other_weights_of_the_same_name_are_refused(trained, results, 
     assert release.main([str(rounded), "unmove", *WORDS, "--half", *given]) == 0
 
 
+@pytest.mark.parametrize("part", ["limit", "protocol", "data"])
+def test_a_restoration_run_that_lacks_a_part_is_one_line(trained, results, tmp_path, capsys, part):
+    content = restoration_of(trained)
+    del content[part]
+    file = results / "pairs" / "metrics.json"
+    file.write_text(json.dumps(content))
+    given = ["--restoration", str(file.parent), "--output", str(tmp_path / "out")]
+    assert release.main([str(trained), "unmove", *WORDS, *given]) == 1
+    assert f"{file} is not as this program writes it: KeyError '{part}'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", list_released())
 def test_the_committed_cards_can_be_released_again_with_their_runs(name, tmp_path):
     _, card = load_released(name)
@@ -363,7 +393,7 @@ def test_restoration_rows_say_what_was_scored_and_how(trained, tmp_path):
         (tmp_path / name).mkdir()
         content = restoration_of(trained) | {"data": data, "limit": 3, "protocol": {"alignment": alignment}}
         (tmp_path / name / "metrics.json").write_text(json.dumps(content))
-        row = release.restoration_scores(tmp_path / name, "unmove")
+        row = release.restoration_row(tmp_path / name, "unmove")
         said = (row["data_set"], row["blur"], row["aligned"], row["limit"])
         assert said == ("realblur", "J", name == "aligned", 3)
 
@@ -412,10 +442,10 @@ def test_tables_replace_what_stands_between_the_markers_and_nothing_else(results
         assert text.startswith("before\n")
         assert text.endswith("after\n")
         assert "old" not in text
-    assert "| unmove | 1.00 | 1.000 |\n| idle | 0.00 | 0.000 |" in readme.read_text()
+    assert "| unmove | 1.00 | 1.000 |\n| idle | 0.00 | 0 (unchanged) |" in readme.read_text()
     assert "| detector | blur | AP sharp | AP blurred | unmove | idle |" in text
     assert "| finder | blurred | 1.000 | 0.000 | 1.00 | 0.00 |" in text
-    assert "| detector | unmove | idle |\n| --- | --- | --- |\n| finder | 1.000 | 0.000 |" in text
+    assert "| detector | unmove | idle |\n| --- | --- | --- |\n| finder | 1.000 | 0 (unchanged) |" in text
     assert "of 3 pictures blurred by straight:15 (" in text
     assert "| blurred | 23.00 | 0.7000 |  |" in text
     assert "| unmove | 24.50 | 0.7500 | 1.50 |" in text

@@ -217,4 +217,4 @@ def test_boxes_without_scores_are_one_line(measured: Path, capsys: pytest.Captur
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert rescore.main([str(tmp_path / "none")]) == 1
-    assert "does not exist; give the folder of a finished detection-gain run" in capsys.readouterr().err
+    assert "does not exist; give the folder of a finished run" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from deblur.pictures import write_picture
 from deblur.runs import write_json
 from detection.bootstrap import Interval
 from detection.consistency import Consistency
+from detection.scoring import PrecisionRecall
 from experiments.gain.files import write_curves, write_metrics, write_per_image, write_predictions
 from experiments.gain.picture_tables import Boxes, Curve, PictureRow, PictureTruth, Predictions
 from experiments.gain.records import (
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 EVIL = "<script>alert(1)</script>"
 WIDTH, HEIGHT = 64, 48
 PICTURES = ("one", "two")
-RECALL = [level / 100 for level in range(101)]
+RECALL = tuple(level / 100 for level in range(101))
 
 
 def interval(value: float | None, low: float | None = None, high: float | None = None) -> Interval:
@@ -98,7 +99,13 @@ def _make_run(
         for detector, name in itertools.product(detectors, names)
     ]
     run = GainRun(
-        protocol={"detection": {"confidence": confidence}, "drawn_confidence": 0.25},
+        protocol={
+            "detection": {"confidence": confidence},
+            "scoring": {"classes": None},
+            "bootstrap": {"unit": "picture, the same draws for every arm"},
+            "drawn_confidence": 0.25,
+            "restoration": {"psnr": "RGB"},
+        },
         data={
             "sha256": data,
             "annotations": {"sha256": "aa"},
@@ -107,6 +114,7 @@ def _make_run(
             "classes": ["person", EVIL],
             "n_pictures": 2,
             "limit": limit,
+            "reports": {},
         },
         detectors=[DetectorRecord(name, weights) for name in detectors],
         deblurrers=[DeblurrerRecord(deblurrer, "network", "bb", cost, None if cost is None else 100.0, 9)],
@@ -118,8 +126,8 @@ def _make_run(
         (detector, "" if is_sharp_arm(arm) else name, arm)
         for detector, name, arm in itertools.product(detectors, names, arms)
     }
-    falling = [1 - level for level in RECALL]
-    write_curves(folder, [Curve(*place, RECALL, falling, falling, falling) for place in sorted(places)])
+    falling = tuple(1 - level for level in RECALL)
+    write_curves(folder, [Curve(*place, PrecisionRecall(RECALL, falling, falling)) for place in sorted(places)])
     write_per_image(
         folder, [PictureRow(name, *place, 1, 1, 1, 0.5, None, None) for place in sorted(places) for name in PICTURES]
     )

@@ -416,7 +416,7 @@ def test_what_fused_boxes_recover_looking_twice_has_a_figure_of_its_own(tmp_path
     assert isinstance(of_one, Plot)
     assert isinstance(of_two, Plot)
     assert (of_one.name, of_two.name) == ("recovered", "recovered_looking_twice")
-    undefined = replace(both, recovered_looking_twice=None)
+    undefined = replace(both, recovered_looking_twice={})
     write_metrics(tmp_path / "run", replace(run, results=[undefined], deblurrers=deblurrers))
     with styled() as palette:
         (skipped,) = recovered_looking_twice(Drawing(Runs([tmp_path / "run"]), palette))
@@ -443,7 +443,7 @@ def test_fused_boxes_are_filled_only_where_they_lie_beyond_their_control(
     names = ("net", fused_name("net"), CONTROL)
     arms = result.arms | {deblurred_arm(name): result.arms[deblurred_arm("net")] for name in names}
     sure = dict.fromkeys(names, result.recovered["net"])
-    fused = replace(result, arms=arms, recovered=sure, beyond_control=beyond and {fused_name("net"): beyond})
+    fused = replace(result, arms=arms, recovered=sure, beyond_control={fused_name("net"): beyond} if beyond else {})
     deblurrers = [replace(run.deblurrers[0], name=name, kind="fused" if "+" in name else "network") for name in names]
     write_metrics(tmp_path / "run", replace(run, results=[fused], deblurrers=deblurrers))
     with styled() as palette:

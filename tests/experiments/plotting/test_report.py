@@ -28,6 +28,7 @@ from experiments.plotting.style import (
     CONTROL_LOOK,
     DARK,
     LIGHT,
+    MINUS,
     SHARP_LOOK,
     Palette,
     deblurrer_look,
@@ -37,7 +38,7 @@ from experiments.report import main
 from experiments.reporting import page as building
 from experiments.reporting.browser import PictureBook
 from experiments.reporting.tables import origins, tables
-from experiments.reporting.words import MINUS, findings, summary
+from experiments.reporting.words import findings, summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,6 +208,18 @@ def test_a_run_with_little_still_has_a_page(tmp_path: Path, make_run: MakeRun) -
     assert "No figure recovered" in page.text
 
 
+@pytest.mark.parametrize(("content", "said"), [("[]", "holds no JSON object"), ("{", "is not JSON")])
+def test_a_damaged_environment_is_one_line(
+    tmp_path: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str], content: str, said: str
+) -> None:
+    make_run(tmp_path / "run", blurs=(8,))
+    file = tmp_path / "run" / "env.json"
+    file.write_text(content)
+    assert main([str(tmp_path / "run")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {file} {said}")
+
+
 @pytest.mark.parametrize(
     ("options", "verdict", "words"),
     [
@@ -245,6 +258,38 @@ def test_words_say_no_more_than_the_interval(
 
 
 @pytest.mark.parametrize(
+    ("recovered", "headline", "words"),
+    [
+        ((0.5, 0.25, 0.75, 0), ("50 %", "of the lost AP recovered (25 % to 75 %)"), ""),
+        (
+            (-3.01, None, None, 900),
+            ("+10.0", "points of AP (+5.0 to +15.0)"),
+            f"The recovered fraction, {MINUS}301 %, has no interval: in too many draws blur cost nothing",
+        ),
+        (
+            (0.5, None, None, 0),
+            ("+10.0", "points of AP (+5.0 to +15.0)"),
+            "The recovered fraction, 50 %, has no interval.",
+        ),
+        ((None, None, None, 0), ("+10.0", "points of AP (+5.0 to +15.0)"), "Blur cost no AP here"),
+    ],
+)
+def test_a_share_of_the_loss_is_the_big_figure_only_with_its_interval(
+    tmp_path: Path,
+    make_run: MakeRun,
+    recovered: tuple[float | None, float | None, float | None, int],
+    headline: tuple[str, str],
+    words: str,
+) -> None:
+    value, low, high, n_excluded = recovered
+    make_run(tmp_path / "run", blurs=(8,), recovered=Interval(value, low, high, 0.95, 1000 - n_excluded, n_excluded))
+    (finding,) = findings(Runs([tmp_path / "run"]))
+    assert (finding.headline, finding.interval) == headline
+    assert words in finding.sentences
+    assert (finding.bar is None) == (low is None)
+
+
+@pytest.mark.parametrize(
     ("beyond", "verdict", "words"),
     [
         (
@@ -260,7 +305,7 @@ def test_words_say_no_more_than_the_interval(
         ),
         ((-0.08, -0.15, -0.01), "below-control", "the interval lies below 0: the mirror image does more"),
         ((0.08, None, None), "open", "without an interval it stays open"),
-        (None, "open", "was not measured when this run was scored; python -m experiments.rescore measures it"),
+        (None, "open", "they give 30.0: +10.0 points"),
     ],
 )
 def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
@@ -284,10 +329,10 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
         arms=result.arms | arms,
         ap_difference=result.ap_difference | gains,
         examples=[*result.examples, *of_control_too],
-        beyond_control=beyond and {"net+blurred": Interval(*beyond, 0.95, 1000, 0)},
+        beyond_control={"net+blurred": Interval(*beyond, 0.95, 1000, 0)} if beyond else {},
         harm=result.harm | {"net+blurred": Interval(-0.017, -0.02, -0.01, 0.95, 1000, 0)},
-        recovered_looking_twice=beyond and {"net+blurred": share},
-        harm_looking_twice=beyond and {"net+blurred": lost},
+        recovered_looking_twice={"net+blurred": share} if beyond else {},
+        harm_looking_twice={"net+blurred": lost} if beyond else {},
         over={"net+blurred": {"first": Interval(0.034, 0.01, 0.05, 0.95, 1000, 0)}},
     )
     records = [*run.deblurrers, *(DeblurrerRecord(name, "fused", name) for name in names)]
@@ -310,8 +355,9 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
         f"Asked twice about the sharp pictures too, 30 % of what blur takes is recovered{ends}.",
         f"looked at twice as well, those put through it change AP by {MINUS}1.2 points{of_harm}.",
     ]
-    for part in (of_control, words, *(said_of_twice if beyond else [])):
-        assert part in by_name["net+blurred"].sentences
+    assert words in by_name["net+blurred"].sentences
+    for part in (of_control, *said_of_twice):
+        assert (part in by_name["net+blurred"].sentences) == (beyond is not None)
         assert part not in by_name["net"].sentences
     assert "Sharp pictures put through it change AP by +1.7 points (+1.0 to +2.0)." in by_name["net+blurred"].sentences
     assert ("looked at twice" in by_name["net+blurred"].sentences) == (beyond is not None)
@@ -356,7 +402,7 @@ def test_fused_boxes_harm_only_where_they_are_below_their_control_too(
     result = replace(
         result,
         ap_difference=result.ap_difference | {CONTROL: Interval(-0.1, -0.2, -0.05, 0.95, 1000, 0)},
-        beyond_control=beyond and {"net": Interval(*beyond, 0.95, 1000, 0)},
+        beyond_control={"net": Interval(*beyond, 0.95, 1000, 0)} if beyond else {},
     )
     records = [DeblurrerRecord(name, "fused", name) for name in ("net", CONTROL)]
     write_metrics(tmp_path / "run", replace(run, deblurrers=records, results=[result]))
