@@ -118,8 +118,9 @@ def _add_arms(parser: argparse.ArgumentParser) -> None:
     arms.add_argument(
         "--fuse",
         action="store_true",
-        help="also look twice, at the blurred and the mirrored restored picture (told the path, at the restored and "
-        "the mirrored one), and fuse the boxes; the blurred and the mirrored blurred one are the control",
+        help="also detect in two passes, in the blurred picture and in the mirror image of the restored one (NAME+gyro "
+        "with a path that fits the picture: in the restored one and its mirror image), and merge the boxes by weighted "
+        "boxes fusion; the blurred picture and its mirror image are the control",
     )
     arms.add_argument(
         "--detector",
