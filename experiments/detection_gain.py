@@ -73,9 +73,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--annotations", type=Path, metavar="PATH", help="needed: COCO .json, folder of VOC .xml, YOLO data.yaml"
     )
-    data.add_argument(
-        "--sharp", type=Path, metavar="DIR", help="sharp pictures, needed by --blur; leave out for real blur"
-    )
+    data.add_argument("--sharp", type=Path, metavar="DIR", help="sharp pictures; --blur needs them, --blurred does not")
     data.add_argument("--blurred", type=Path, metavar="DIR", help="blurred pictures; this or --blur is needed")
     data.add_argument(
         "--blur",
@@ -102,9 +100,9 @@ def _add_arms(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action=Collect,
         metavar="NAME|FILE|NAME=FILE",
-        help="networks that restore; NAME=FILE calls weights of your own NAME; NAME+gyro is told the camera's path, as "
-        "a gyroscope measures it, with --blur or --motion; NAME+search searches for it, which takes a core "
-        "half a minute to two minutes a picture; none for no network (default: none)",
+        help="networks that restore; NAME=FILE calls weights of your own NAME; NAME+gyro is told the camera's path, of "
+        "--blur the true one with a sensor's simulated errors, of --blurred that of --motion; NAME+search searches for "
+        "it, which takes a core half a minute to two minutes a picture; none for no network (default: none)",
     )
     add_motion_options(arms, "told to NAME+gyro alone")
     arms.add_argument(
