@@ -86,7 +86,8 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--data-blur",
         metavar="WORD",
-        help="which blur --blurred is, for the result (default: the data set's manifest)",
+        help="which blur --blurred is, for the result, such as GoPro's linear (an average of encoded values) or gamma "
+        "(default: the data set's manifest)",
     )
     data.add_argument("--classes", nargs="+", action=Collect, metavar="NAME", help="score these classes only")
     data.add_argument("--limit", type=positive_int, metavar="N", help="first N pictures only; the result says so")
