@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    import pytest
+import numpy as np
+import pytest
+import torch
+
+from deblur.pictures import write_picture
+from detection.types import Detector
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,3 +37,44 @@ def test_annotations_are_restricted_to_the_pictures_of_the_committed_figures(
     restricted = json.loads((tmp_path / "val2017-280.json").read_text(encoding="utf-8"))
     assert [image["id"] for image in restricted["images"]] == [632, 724]
     assert restricted["annotations"] == [{"image_id": 724}]
+
+
+class BrightPeople(torch.nn.Module):
+    """Stands for a detection network of torchvision: what is brighter than half of white is a person."""
+
+    def forward(self, batch: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+        return [self._found(picture) for picture in batch]
+
+    def _found(self, picture: torch.Tensor) -> dict[str, torch.Tensor]:
+        rows, columns = torch.nonzero(picture.mean(0) > 0.5, as_tuple=True)
+        if not len(rows):
+            return {"boxes": torch.zeros(0, 4), "scores": torch.zeros(0), "labels": torch.zeros(0, dtype=torch.long)}
+        edges = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        return {"boxes": torch.stack(edges)[None].float(), "scores": torch.tensor([0.9]), "labels": torch.tensor([1])}
+
+
+def test_any_detector_and_deblurrer_is_used_and_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = pytest.importorskip("torchvision.models.detection")
+    monkeypatch.setattr(models, "fasterrcnn_mobilenet_v3_large_320_fpn", lambda weights: BrightPeople())
+    monkeypatch.chdir(tmp_path)
+    for number in range(1, 8):
+        # The first is as bright where it is blurred; of the others it takes sharpening to see them.
+        for folder, level in (("sharp", 200), ("blurred", 200 if number == 1 else 115)):
+            picture = np.zeros((48, 64, 3), np.uint8)
+            picture[20:26, 30:36] = level
+            write_picture(tmp_path / folder / f"{number}.png", picture)
+    images = [{"id": n, "file_name": f"{n}.png", "width": 64, "height": 48} for n in range(1, 8)]
+    boxes = [{"id": n, "image_id": n, "category_id": 1, "bbox": [30, 20, 6, 6], "area": 36} for n in range(1, 8)]
+    content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "person"}]}
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    names: dict[str, Any] = {"picture": picture}
+    exec(code_of("detectors.md", "Any other detector or deblurrer"), names)
+    assert isinstance(names["detector"], Detector)
+    assert len(names["detector"].class_names) == 80
+    assert names["result"].detections.boxes.tolist() == [[30, 20, 36, 26]]
+    *arms, recovered = capsys.readouterr().out.splitlines()
+    assert [line.partition(" ")[0] for line in arms] == ["sharp", "blurred", "deblurred"]
+    assert float(arms[1].split()[1]) < float(arms[0].split()[1]) == pytest.approx(1)
+    assert recovered.startswith("Interval(value=1.0, low=1.0")
