@@ -152,6 +152,8 @@ def _draw_restored(drawing: Drawing, ax: Axes, detector: str, places: Sequence[P
                 bar.set(linewidth=_BROAD, alpha=_PALE, zorder=2)
             for cap in bars.lines[1]:
                 cap.set_visible(False)
+        elif series.look.hollow:
+            bars.lines[0].set_markerfacecolor("none")  # what had two passes may lie below it
 
 
 def _draw_starts(drawing: Drawing, ax: Axes, detector: str, blurs: Iterable[str]) -> dict[str, float]:
