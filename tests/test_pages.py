@@ -7,12 +7,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from deblur.pictures import write_picture
-from detection.types import Detector
+from detection.types import Detections, Detector
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -78,3 +79,24 @@ def test_any_detector_and_deblurrer_is_used_and_scored(
     assert [line.partition(" ")[0] for line in arms] == ["sharp", "blurred", "deblurred"]
     assert float(arms[1].split()[1]) < float(arms[0].split()[1]) == pytest.approx(1)
     assert recovered.startswith("Interval(value=1.0, low=1.0")
+
+
+def test_pictures_and_videos_go_through_the_chain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def detector(name: str, confidence: float) -> Any:
+        box = Detections.ordered([[1, 2, 3, 4]], [0.9], ["bus"])
+        return lambda pictures: [box if each[0, 0, 0] > each[0, 0, 2] else Detections.empty() for each in pictures]
+
+    monkeypatch.setattr("detection.yolo.YoloDetector", detector)
+    monkeypatch.chdir(tmp_path)
+    red = np.full((48, 64, 3), (200, 20, 20), np.uint8)
+    write_picture(tmp_path / "street.jpg", red)
+    video = cv2.VideoWriter("clip.mp4", cv2.VideoWriter.fourcc(*"mp4v"), 25, (64, 48))
+    for _ in range(2):
+        video.write(red[..., ::-1])
+    video.release()
+    names: dict[str, Any] = {}
+    exec(code_of("pipeline.md", "In Python"), names)
+    assert names["result"].restored.shape == red.shape
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["bus"] * 4
