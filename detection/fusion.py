@@ -1,8 +1,8 @@
-"""One list of boxes out of two: what a detector finds in two looks at a scene.
+"""One list of boxes out of two: what a detector finds in two passes, test-time augmentation by a flip.
 
 The blurred picture and the restored one each show it what the other hides: a restored picture has its edges back where
 the blur was understood, and twice drawn contours where it was not. And a detector does not find the same in a mirror
-image, so that the second look is at one. What is found in both is there; what is found in one is less sure.
+image, so that the second pass is over one. What is found in both is there; what is found in one is less sure.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ LOWEST_CONFIDENCE = 0.001
 
 
 class Looks(NamedTuple):
-    """Which two pictures are looked at; the second one is the mirror image of the restored picture.
+    """Which two pictures are detected in; the second one is the mirror image of the restored picture.
 
     Attributes:
         first_restored: whether the first one is the restored picture, in place of the picture as it came.
-        share: weight of the second look.
+        share: weight of the second pass.
     """
 
     first_restored: bool
@@ -43,10 +43,10 @@ class Looks(NamedTuple):
 
 
 def two_looks(*, told: bool, believed: float | None) -> Looks:
-    """How a detector looks twice at a picture and what was restored of it.
+    """Which two passes a detector makes over a picture and what was restored of it.
 
     Args:
-        told: whether it was restored along a path that was measured.
+        told: whether it was restored along a path that was given, not estimated or searched for.
         believed: share of it, from 0 to 1, that came of that path; None where nobody says, or nothing moved.
     """
     if told and (believed is None or believed >= BELIEVED):

@@ -73,9 +73,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--annotations", type=Path, metavar="PATH", help="needed: COCO .json, folder of VOC .xml, YOLO data.yaml"
     )
-    data.add_argument(
-        "--sharp", type=Path, metavar="DIR", help="sharp pictures, needed by --blur; leave out for real blur"
-    )
+    data.add_argument("--sharp", type=Path, metavar="DIR", help="sharp pictures; --blur needs them, --blurred does not")
     data.add_argument("--blurred", type=Path, metavar="DIR", help="blurred pictures; this or --blur is needed")
     data.add_argument(
         "--blur",
@@ -88,7 +86,8 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--data-blur",
         metavar="WORD",
-        help="which blur --blurred is, for the result (default: the data set's manifest)",
+        help="which blur --blurred is, for the result, such as GoPro's linear (an average of encoded values) or gamma "
+        "(default: the data set's manifest)",
     )
     data.add_argument("--classes", nargs="+", action=Collect, metavar="NAME", help="score these classes only")
     data.add_argument("--limit", type=positive_int, metavar="N", help="first N pictures only; the result says so")
@@ -102,9 +101,9 @@ def _add_arms(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action=Collect,
         metavar="NAME|FILE|NAME=FILE",
-        help="networks that restore; NAME=FILE calls weights of your own NAME; NAME+gyro is told the camera's path, as "
-        "a gyroscope measures it, with --blur or --motion; NAME+search searches for it, which takes a core "
-        "half a minute to two minutes a picture; none for no network (default: none)",
+        help="networks that restore; NAME=FILE calls weights of your own NAME; NAME+gyro is told the camera's path, of "
+        "--blur the true one with a sensor's simulated errors, of --blurred that of --motion; NAME+search searches for "
+        "it, which takes a core half a minute to two minutes a picture; none for no network (default: none)",
     )
     add_motion_options(arms, "told to NAME+gyro alone")
     arms.add_argument(
@@ -118,8 +117,9 @@ def _add_arms(parser: argparse.ArgumentParser) -> None:
     arms.add_argument(
         "--fuse",
         action="store_true",
-        help="also look twice, at the blurred and the mirrored restored picture (told the path, at the restored and "
-        "the mirrored one), and fuse the boxes; the blurred and the mirrored blurred one are the control",
+        help="also detect in two passes, in the blurred picture and in the mirror image of the restored one (NAME+gyro "
+        "with a path that fits the picture: in the restored one and its mirror image), and merge the boxes by weighted "
+        "boxes fusion; the blurred picture and its mirror image are the control",
     )
     arms.add_argument(
         "--detector",

@@ -88,8 +88,9 @@ def build_parser() -> argparse.ArgumentParser:
         action=Collect,
         default=[],
         metavar="NAME|FILE|NAME=FILE",
-        help="networks that restore; NAME=FILE calls weights of your own NAME; NAME+gyro is told the camera's path, as "
-        "a gyroscope measures it, with --blur or --motion; NAME+search searches for it",
+        help="networks that restore; NAME=FILE calls weights of your own NAME; NAME+gyro is told the camera's path, of "
+        "--blur the true one with a sensor's simulated errors, of --blurred that of --motion; NAME+search searches for "
+        "it",
     )
     add_motion_options(parser, "told to NAME+gyro alone")
     parser.add_argument(

@@ -87,9 +87,9 @@ class DeblurDetect:
                 restored, for example `deblur.Deblurrer`; None leaves pictures as they are.
             detector: for example `detection.yolo.YoloDetector`. To fuse, let it report boxes down to a confidence of
                 `detection.fusion.LOWEST_CONFIDENCE`: a faint box in one picture confirms one in the other.
-            fuse: look twice, at the picture as it came and at the mirror image of the restored one, and fuse the boxes
-                (`detection.fusion.fuse`); where it was restored along a path that was told and believed, at the
-                restored one and its mirror image. It takes the detector twice as long.
+            fuse: detect in two passes, in the picture as it came and in the mirror image of the restored one, and merge
+                the boxes (`detection.fusion.fuse`); where it was restored along a path that was given and believed, in
+                the restored one and its mirror image (`detection.fusion.two_looks`). The detector takes twice as long.
             confidence: boxes with a score below it are left out, after fusing. Fused scores are lower: .2 keeps as many
                 boxes as .25 of the restored picture alone.
 

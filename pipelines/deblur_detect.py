@@ -148,9 +148,9 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     models.add_argument(
         "--fuse",
         action=argparse.BooleanOptionalAction,
-        help="look twice, at the picture as it came (told --motion, at the restored one) and at the mirror image of "
-        "the restored one, and fuse the boxes: finds more, and the detector takes twice as long (default: --fuse, "
-        "unless --deblurrer none)",
+        help="detect in two passes, in the picture as it came and in the mirror image of the restored one (with a "
+        "--motion that fits the picture: in the restored one and its mirror image), and merge the boxes by weighted "
+        "boxes fusion: finds more, and the detector takes twice as long (default: --fuse, unless --deblurrer none)",
     )
     models.add_argument(
         "--conf",
@@ -218,7 +218,7 @@ class _Loaded:
         device: that the models are on.
         deblurrer: None where nothing is restored.
         detector: reports boxes down to the score that fusing needs.
-        fuse: whether it looks twice.
+        fuse: whether it detects in two passes.
         confidence: least score of the boxes that are kept.
     """
 

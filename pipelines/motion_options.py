@@ -45,7 +45,8 @@ def add_motion_options(parser: argparse._ActionsContainer, otherwise: str) -> No
         "--readout",
         type=not_negative,
         metavar="SECONDS",
-        help="of a rolling shutter: how much later than the first row the last one is exposed (default: 0, global)",
+        help="of a rolling shutter: how much later than the first row the last one is exposed, in seconds (the readout "
+        "of a --blur is in exposures; default: 0, global)",
     )
 
 

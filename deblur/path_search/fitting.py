@@ -1,8 +1,8 @@
 """The camera's path between a blurred picture and the sharp one that belongs to it.
 
-Data sets of real blur have a sharp frame for each blurred one, and seldom a gyroscope's record. Along the right path
-the sharp picture becomes the blurred one, so the path can be followed downhill without any network: from small copies,
-in which every blur is short, to large ones. It is what a perfect record of one rigid motion would have said.
+Data sets have a sharp frame for each blurred one, and seldom a gyroscope's record. Along the right path the sharp
+picture becomes the blurred one, so the path can be followed downhill without any network: from small copies, in which
+every blur is short, to large ones. It is what a perfect record of one rigid motion would have said.
 """
 
 from __future__ import annotations

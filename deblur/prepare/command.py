@@ -52,7 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("dest", type=Path, metavar="DEST", help="a new folder, or one this command made before")
     parser.add_argument(
         "--blur",
-        help="gopro: linear (default) or gamma; realblur: J (default) or R; pairs: a word that names the blur",
+        help="gopro: linear (default; averages encoded frames) or gamma; realblur: J (default) or R; pairs: a word "
+        "that names the blur",
     )
     parser.add_argument(
         "--split",

@@ -17,7 +17,7 @@ def add_sample_options(parser: argparse.ArgumentParser, size: str, looks: int, o
     Args:
         parser: of the command.
         size: of a sample, for the help.
-        looks: how many times each is looked at by default.
+        looks: how many times each is learnt from by default.
         output: help of ``--output``.
     """
     parser.add_argument(
@@ -31,7 +31,7 @@ def add_sample_options(parser: argparse.ArgumentParser, size: str, looks: int, o
         type=positive_int,
         default=looks,
         metavar="N",
-        help=f"times that each sample is looked at (default: {looks})",
+        help=f"epochs: times that each sample is learnt from (default: {looks})",
     )
     parser.add_argument("--workers", type=positive_int, default=1, help="processes of one thread (default: 1)")
     parser.add_argument("--output", type=Path, metavar="FILE", help=output)

@@ -25,8 +25,8 @@ RECOVERED_VIEW = (-1.0, 2.0)
 """Of recovered fractions; beyond it an axis would show nothing but one wide interval."""
 _EVERYTHING = (-math.inf, math.inf)
 _ARROWHEAD = " An arrowhead: the fraction or its interval goes on beyond."
-_TWO_LOOKS = (
-    " NAME+mirrored compares two looks of the detector with one at sharp and blurred pictures; in"
+_TWO_PASSES = (
+    " NAME+mirrored compares two passes of the detector with one over sharp and blurred pictures; in"
     f" {CONTROL} nothing is restored."
 )
 
@@ -78,7 +78,7 @@ def recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
         "recovered",
         "How much of what blur took does restoring give back?",
         "Recovered fraction: (AP restored - AP blurred) / (AP sharp - AP blurred). 0 %: as bad as blurred; 100 %: as"
-        f" good as sharp.{two_looks(runs)}",
+        f" good as sharp.{two_passes(runs)}",
         {d: {blur: [row(series, d, blur) for series in runs.deblurred] for blur in runs.blurs} for d in runs.detectors},
         _Scale(RECOVERED_VIEW, " %", 0, 100),
         "Recovered fraction (%)",
@@ -86,7 +86,7 @@ def recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
 
 
 def recovered_looking_twice(drawing: Drawing) -> Iterator[Plot | Skipped]:
-    """The same of fused boxes; the detector looks twice at sharp and blurred pictures as well."""
+    """The same of fused boxes; the detector makes two passes over sharp and blurred pictures as well."""
     runs = drawing.runs
     fused = [series for series in runs.deblurred if series.is_fused]
 
@@ -97,9 +97,10 @@ def recovered_looking_twice(drawing: Drawing) -> Iterator[Plot | Skipped]:
     yield _rows(
         drawing,
         "recovered_looking_twice",
-        "How much does restoring give back to a detector that looks twice?",
-        "Recovered fraction of fused boxes: (AP restored - AP blurred) / (AP sharp - AP blurred), each of two looks,"
-        " the second at a mirror image. 0 %: as bad as blurred; 100 %: as good as sharp.",
+        "How much does restoring give back with two passes of the detector?",
+        "Recovered fraction of fused boxes: (AP restored - AP blurred) / (AP sharp - AP blurred), each of two passes,"
+        " the second over a mirror image (test-time augmentation by a flip). 0 %: as bad as blurred; 100 %: as good"
+        " as sharp.",
         {d: {blur: [row(series, d, blur) for series in fused] for blur in runs.blurs} for d in runs.detectors},
         _Scale(RECOVERED_VIEW, " %", 0, 100),
         "Recovered fraction (%)",
@@ -123,16 +124,16 @@ def harm(drawing: Drawing) -> Iterator[Plot | Skipped]:
         "What does restoring take from sharp pictures?",
         "AP of sharp pictures less that of the same pictures put through the deblurrer. 0: they lose nothing; below 0:"
         " they gain."
-        + (" Of NAME+mirrored both are of two looks." if any(series.is_fused for series in shown) else ""),
+        + (" Of NAME+mirrored both are of two passes." if any(series.is_fused for series in shown) else ""),
         {detector: {"": [row(series, detector) for series in shown]} for detector in detectors},
         _Scale(_EVERYTHING, "", 1),
         "AP lost (points of 100)",
     ) or Skipped("harm", "no sharp pictures that went through a deblurrer")
 
 
-def two_looks(runs: Runs) -> str:
-    """A sentence for the caption where fractions compare two looks with one; empty where none does."""
-    return _TWO_LOOKS if any(series.is_fused for series in runs.deblurred) else ""
+def two_passes(runs: Runs) -> str:
+    """A sentence for the caption where fractions compare two passes with one; empty where none does."""
+    return _TWO_PASSES if any(series.is_fused for series in runs.deblurred) else ""
 
 
 def paired_bars(runs: Runs, intervals: Iterable[Interval]) -> str:
@@ -150,11 +151,11 @@ def is_beyond(interval: Interval, view: tuple[float, float] = RECOVERED_VIEW) ->
 
 def _why_not_twice(runs: Runs) -> str:
     if not any(series.is_fused for series in runs.deblurred):
-        return "nothing was looked at twice: it needs --fuse"
+        return "no detector made two passes: it needs --fuse"
     results = [result for run in runs.runs for result in run.record.results]
     if not any(result.recovered_looking_twice for result in results):
         return "not measured when the run was scored, which experiments.rescore may add"
-    return "no recovered fraction of two looks: it needs sharp pictures, and AP lost to blur"
+    return "no recovered fraction of two passes: it needs sharp pictures, and AP lost to blur"
 
 
 def defined(interval: Interval | None) -> Interval | None:

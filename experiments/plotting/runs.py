@@ -128,11 +128,11 @@ class Series:
 
     @property
     def is_fused(self) -> bool:
-        """Whether its boxes are those of two looks at what a deblurrer restored, so that it has a control."""
+        """Whether its boxes are those of two passes over what a deblurrer restored, so that it has a control."""
         return self.deblurrer not in {None, CONTROL} and self.of_deblurrer.kind == "fused"
 
     def recovered(self, detector: str, blur: str, *, looking_twice: bool = False) -> Interval | None:
-        """Recovered fraction of the deblurrer, of a detector that looks once or twice; None where no run has it."""
+        """Recovered fraction of the deblurrer, with one pass of the detector or two; None where no run has it."""
         return self._interval("recovered_looking_twice" if looking_twice else "recovered", detector, blur)
 
     def beyond_control(self, detector: str, blur: str) -> Interval | None:
@@ -140,7 +140,7 @@ class Series:
         return self._interval("beyond_control", detector, blur)
 
     def harm(self, detector: str, blur: str) -> Interval | None:
-        """AP that sharp pictures lose by the deblurrer, of fused boxes beside two looks at them; None as above."""
+        """AP that sharp pictures lose by the deblurrer, of fused boxes beside two passes over them; None as above."""
         return self._interval("harm_looking_twice" if self.is_fused else "harm", detector, blur)
 
     def _interval(self, figure: str, detector: str, blur: str) -> Interval | None:

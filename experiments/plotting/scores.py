@@ -92,12 +92,12 @@ def ap_by_size(drawing: Drawing) -> Iterator[Plot | Skipped]:
 
 
 def per_class(drawing: Drawing) -> Iterator[Plot | Skipped]:
-    """AP by class and arm of one look, one panel a blur; one figure a detector."""
+    """AP by class and arm of one pass, one panel a blur; one figure a detector."""
     runs = drawing.runs
     once = [series for series in runs.deblurred if series.of_deblurrer.kind != "fused"]
     # The blurred pictures last, on top: what restoring gives to a class is told from them.
     arms = [*runs.of(SHARP), *once, *runs.of(BLURRED)]
-    of_one_look = "; two looks are left out" if len(once) < len(runs.deblurred) else ""
+    of_one_pass = "; two passes are left out" if len(once) < len(runs.deblurred) else ""
     found = False
     for detector in runs.detectors:
         blurs = [blur for blur in runs.blurs if (detector, blur) in runs.pairs]
@@ -115,7 +115,7 @@ def per_class(drawing: Drawing) -> Iterator[Plot | Skipped]:
             "per_class" + (f"_{file_name_of(detector)}" if several else ""),
             "Detection accuracy by class" + (f": {detector}" if several else ""),
             f"{shown} with objects in the truth, by number of objects (in brackets). Thin lines join the arms of a"
-            f" class{of_one_look}. A class with few objects has a noisy AP.",
+            f" class{of_one_pass}. A class with few objects has a noisy AP.",
             (max(6.2, 2.3 * columns + 1.5), -(-len(blurs) // columns) * (0.9 + 0.24 * len(names))),
             arms,
         )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import operator
-from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from experiments.gain.records import BLURRED
-from experiments.plotting.gains import RECOVERED_VIEW, defined, is_beyond, paired_bars, two_looks
+from experiments.plotting.gains import RECOVERED_VIEW, defined, is_beyond, paired_bars, two_passes
 from experiments.plotting.sheet import MAX_COLUMNS, Drawing, Ends, Plot, Skipped
 from experiments.plotting.style import MINUS
 
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 RECOVERED_LABEL = "Recovered fraction (%)"
 _APART = 0.24  # between the blurs of one deblurrer; from one deblurrer to the next it is 1
 _BLUR_WIDTH, _SIDE_WIDTH = 0.18, 0.6  # inches, of a blur of a deblurrer, and beside a panel
-_BESIDE = 0.02  # of the PSNR that a panel spans, between what has the same
+_BROAD, _PALE = 5, 0.4  # points, and opacity, of intervals of two passes: those of one lie on them
 _LETTER, _LINE = 0.06, 0.06  # of labels in a panel: inches, share of its height
+_PASSES = " Hollow, with thin bars: one pass of the detector; filled, with broad bars: two, over the same pictures."
 _COSTS = {
     "ms_per_picture": "Time per picture (ms)",
     "gmacs": "10⁹ multiply-accumulates\nof a 1280x720 picture",
@@ -36,32 +37,29 @@ _COSTS = {
 def psnr_recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
     """PSNR of the pictures against recovered fraction; one panel a detector."""
     runs = drawing.runs
-    places = {detector: _psnr_places(runs, detector) for detector in runs.detectors}
+    deblurred = _by_passes(runs)
+    places = {detector: _psnr_places(runs, deblurred, detector) for detector in runs.detectors}
     detectors = [detector for detector, points in places.items() if points]
     if not detectors:
         yield Skipped("psnr_recovered", "no deblurrer has both a PSNR and a recovered fraction")
         return
-    pictures = {detector: [(blur, psnr) for _, blur, psnr, *_ in points] for detector, points in places.items()}
-    together = any(len(set(each)) < len(each) for each in pictures.values())
     columns = min(MAX_COLUMNS, len(detectors))
     size = (max(6.2, 3.0 * columns), 3.0 * -(-len(detectors) // columns) + 0.6)
     plot, body = drawing.sheet(
         "psnr_recovered",
         "Does a higher PSNR mean better detection?",
         f"Blur: {runs.blurs_line}. Each line leads from the blurred pictures (0 % by definition) to the restored ones."
-        f"{' Boxes found in the same pictures, fused or not, stand side by side.' if together else ''}"
-        f"{two_looks(runs)}{paired_bars(runs, _intervals(runs))} PSNR is of 8-bit RGB, mean over"
+        f"{_PASSES if any(map(_has_two_passes, deblurred)) else ''}"
+        f"{two_passes(runs)}{paired_bars(runs, _intervals(runs))} PSNR is of 8-bit RGB, mean over"
         f" {_averaged(runs)}.{_beyond(runs)}",
         size,
-        [*runs.of(BLURRED)[:1], *runs.deblurred],
+        [*runs.of(BLURRED)[:1], *deblurred],
     )
     labelled: list[tuple[Axes, dict[str, float]]] = []
-    known = [psnr for each in pictures.values() for _, psnr in each]
-    step = _BESIDE * (max(known) - min(known) or 1)
     axes = drawing.panels(body, detectors, side=RECOVERED_LABEL, sharex=True, sharey=True)
     for ax, detector in zip(axes, detectors, strict=True):
         ax.axhline(0, color=drawing.palette.ink, linewidth=0.8, zorder=1)
-        _draw_restored(drawing, ax, detector, places[detector], _side_by_side(pictures[detector], step))
+        _draw_restored(drawing, ax, detector, places[detector])
         starts = _draw_starts(drawing, ax, detector, dict.fromkeys(blur for _, blur, *_ in places[detector]))
         if len(runs.blurs) > 1:
             labelled.append((ax, {runs.short_label(blur): start for blur, start in starts.items()}))
@@ -118,23 +116,45 @@ def cost_recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
     yield plot
 
 
-def _psnr_places(runs: Runs, detector: str) -> list[Place]:
+def _has_two_passes(series: Series) -> bool:
+    """Whether its boxes are of two passes of the detector; the control's are, too."""
+    return series.of_deblurrer.kind == "fused"
+
+
+def _by_passes(runs: Runs) -> list[Series]:
+    """Restored pictures; where some have two passes, those of one are hollow: the PSNR of both is the same."""
+    if not any(map(_has_two_passes, runs.deblurred)):
+        return runs.deblurred
+    return [
+        series if _has_two_passes(series) else replace(series, look=replace(series.look, hollow=True))
+        for series in runs.deblurred
+    ]
+
+
+def _psnr_places(runs: Runs, deblurred: Sequence[Series], detector: str) -> list[Place]:
     """Where restored pictures lie in a detector's panel: those that have both a PSNR and a recovered fraction."""
     return [
         (series, blur, score.psnr, value, ends)
         for blur in runs.blurs
-        for series in runs.deblurred
+        for series in deblurred
         if (score := series.score(detector, blur)) is not None and score.psnr is not None
         for value, ends in _recovered(series, detector, blur)
     ]
 
 
-def _draw_restored(drawing: Drawing, ax: Axes, detector: str, places: Sequence[Place], beside: Sequence[float]) -> None:
-    """Draw the restored pictures at the PSNR of ``beside``, each with a line from the blurred ones."""
-    for x, (series, blur, _, value, ends) in zip(beside, places, strict=True):
+def _draw_restored(drawing: Drawing, ax: Axes, detector: str, places: Sequence[Place]) -> None:
+    """Draw the restored pictures, each with a line from the blurred ones; what had one pass above what had two."""
+    for series, blur, psnr, value, ends in sorted(places, key=lambda place: place[0].look.hollow):
         for start in _blurred_psnr(drawing, detector, blur):
-            ax.plot([start, x], [0, value], color=drawing.palette.of(series.look), lw=0.9, alpha=0.5, zorder=2)
-        drawing.point(ax, series, (x, value), y_interval=ends)
+            ax.plot([start, psnr], [0, value], color=drawing.palette.of(series.look), lw=0.9, alpha=0.5, zorder=2)
+        bars = drawing.point(ax, series, (psnr, value), y_interval=ends)
+        if _has_two_passes(series):
+            for bar in bars.lines[2]:
+                bar.set(linewidth=_BROAD, alpha=_PALE, zorder=2)
+            for cap in bars.lines[1]:
+                cap.set_visible(False)
+        elif series.look.hollow:
+            bars.lines[0].set_markerfacecolor("none")  # what had two passes may lie below it
 
 
 def _draw_starts(drawing: Drawing, ax: Axes, detector: str, blurs: Iterable[str]) -> dict[str, float]:
@@ -175,17 +195,6 @@ def _name_starts(drawing: Drawing, labelled: list[tuple[Axes, dict[str, float]]]
         ax.plot([start, start], ends, color=drawing.palette.soft, linestyle=":", linewidth=0.7, zorder=1)
 
 
-def _side_by_side(pictures: list[tuple[str, float]], step: float) -> list[float]:
-    """PSNR of each blur's pictures, ``step`` apart where it is of the same ones, whose boxes were fused or not."""
-    total, drawn = Counter(pictures), Counter[tuple[str, float]]()
-    places = []
-    for each in pictures:
-        _, psnr = each
-        places.append(psnr + step * (drawn[each] - (total[each] - 1) / 2))
-        drawn[each] += 1
-    return places
-
-
 def _recovered(series: Series, detector: str, blur: str) -> list[tuple[float, Ends]]:
     """Recovered fraction in percent with its interval: one entry, or none where it is not defined."""
     interval = series.recovered(detector, blur)
@@ -224,7 +233,7 @@ def _left_out(runs: Runs, costs: Sequence[str]) -> str:
     if uncounted:
         parts.append(f"multiply-accumulates of {', '.join(uncounted)}, which depend on the picture")
     if any(series.is_fused for series in runs.deblurred):
-        parts.append("two looks, which take the detector's time twice")
+        parts.append("two passes, which take the detector's time twice")
     return f" Left out: {'; '.join(parts)}." if parts else ""
 
 

@@ -20,8 +20,8 @@ _GAINS = (
     "AP change",
     "Harm",
     "Beyond mirror",
-    "Looking twice",
-    "Harm looking twice",
+    "Two passes",
+    "Harm in two passes",
     "Over the first",
 )  # each with its interval
 
@@ -134,8 +134,8 @@ def _gains(runs: Runs) -> Table:
         "What restoring gives",
         f"Intervals: {runs.confidence_percent} %, paired bootstrap over {runs.drawn_units}. Recovered: share of the AP"
         " lost to blur. Harm: AP that a sharp picture loses by going through the deblurrer. Beyond mirror: AP of fused"
-        " boxes beyond that of the blurred picture fused with its mirror image. Looking twice: the share that fused"
-        " boxes recover where the detector looks twice at sharp and blurred pictures as well. Harm looking twice: AP"
+        " boxes beyond that of the blurred picture fused with its mirror image. Two passes: the share that fused boxes"
+        " recover where the detector makes two passes over sharp and blurred pictures as well. Harm in two passes: AP"
         " that a sharp picture loses there by going through the deblurrer. Over the first: AP beyond that of the first"
         " deblurrer, of fused boxes beyond that of its fused boxes.",
         [

@@ -23,8 +23,8 @@ _VERDICT_WORDS: dict[Verdict, str] = {
     "better": "Restoring helps",
     "worse": "Restoring harms",
     "open": "Not decided",
-    "perhaps-control": "Perhaps the second look alone",
-    "below-control": "Less than a second look",
+    "perhaps-control": "Perhaps the second pass alone",
+    "below-control": "Less than a second pass",
 }
 
 
@@ -40,7 +40,7 @@ class Finding:
             Fused boxes are ``better`` or ``worse`` only where the interval of the difference to their control lies on
             the same side of 0, and ``open`` where that one is missing. Else they are ``below-control`` where it lies
             below 0, whatever the difference to the blurred pictures, and ``perhaps-control`` where that difference is
-            sure and may come from the second look.
+            sure and may come from the second pass alone.
         verdict_words: the same for a reader.
         headline: the recovered fraction, or the AP difference where it has no interval: beside a small loss to blur a
             fraction may be of any size.
@@ -86,10 +86,10 @@ def summary(found: list[Finding], confidence: str) -> str:
     ]
     if any(finding.is_fused for finding in found):
         parts.append(
-            "Fused boxes count as raised only where they surely beat their control too, a second look without"
+            "Fused boxes count as raised only where they surely beat their control too, two passes without"
             f" restoring, and as lowered only where they stay below it: in {counts['perhaps-control']} others AP surely"
-            f" changed, but perhaps by the second look alone, and in {counts['below-control']} it is surely less than"
-            " that look gives."
+            f" changed, but perhaps by the second pass alone, and in {counts['below-control']} it is surely less than"
+            " that pass gives."
         )
     parts.append("Each interval stands for itself: among many, some leave out 0 by chance.")
     return " ".join(parts)
@@ -141,7 +141,7 @@ def _finding(result: Result, deblurrer: str, where: str, is_fused: bool) -> Find
         parts.append(f"Beside those restored by {first} that is a difference of {_difference_words(more)}.")
     if beyond is not None:
         parts.append(_control_words(result.ap_difference[CONTROL], beyond))
-        parts += _looking_twice_words(result.recovered_looking_twice.get(deblurrer))
+        parts += _two_passes_words(result.recovered_looking_twice.get(deblurrer))
     bar, headline, interval = None, signed(difference.value), f"points of AP{_ends(difference, signed)}"
     if recovered is None or recovered.value is None:
         if sharp is not None:
@@ -153,7 +153,7 @@ def _finding(result: Result, deblurrer: str, where: str, is_fused: bool) -> Find
         headline, interval = percent(recovered.value), f"of the lost AP recovered{_ends(recovered, percent)}"
     parts += _harm_words("Sharp pictures put through it", result.harm.get(deblurrer))
     if is_fused:
-        words = "Beside sharp pictures that are looked at twice as well, those put through it"
+        words = "Beside two passes over the sharp pictures, those put through it"
         parts += _harm_words(words, result.harm_looking_twice.get(deblurrer))
     words, sentences = _VERDICT_WORDS[verdict], " ".join(parts)
     return Finding(where, deblurrer, is_fused, verdict, words, headline, interval, sentences, bar)
@@ -190,24 +190,24 @@ def _decision_words(difference: Interval, side: Side) -> str:
 
 def _control_words(control: Interval, beyond: Interval) -> str:
     text = (
-        f"The boxes are those of two pictures; asked twice without restoring, in the blurred picture and in its mirror"
-        f" image, the detector changes by {signed(control.value)} points: "
+        "The boxes are merged from two passes of the detector; test-time augmentation alone, two passes over the"
+        f" blurred picture and its mirror image, changes AP by {signed(control.value)} points: "
     )
     text += f"restoring adds {_difference_words(beyond)} to that, "
     if beyond.low is None or beyond.high is None:
         return f"{text}and without an interval it stays open how much of it is chance."
     words = {
         "better": "and the interval lies above 0: this much is the restoration's.",
-        "worse": "and the interval lies below 0: the mirror image does more for this detector.",
-        "open": "and the interval includes 0: nothing here says that restoring adds to asking twice.",
+        "worse": "and the interval lies below 0: the augmentation alone does more for this detector.",
+        "open": "and the interval includes 0: nothing here says that restoring adds to the augmentation.",
     }
     return text + words[side_of(beyond)]
 
 
-def _looking_twice_words(share: Interval | None) -> list[str]:
+def _two_passes_words(share: Interval | None) -> list[str]:
     if share is None or share.value is None:
         return []
-    text = f"Asked twice about the sharp pictures too, {percent(share.value)} of what blur takes is recovered"
+    text = f"With two passes over the sharp pictures too, {percent(share.value)} of what blur takes is recovered"
     return [f"{text}{_ends(share, percent)}."]
 
 

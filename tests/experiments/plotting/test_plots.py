@@ -66,7 +66,7 @@ def test_every_figure_is_a_png_and_a_pdf_with_embedded_fonts(
     assert main([str(tmp_path / "run"), "--json"]) == 0
     assert dict(mpl.rcParams) == before
     document = json.loads(capsys.readouterr().out)
-    reason = "nothing was looked at twice: it needs --fuse"
+    reason = "no detector made two passes: it needs --fuse"
     assert document["skipped"] == [{"figure": "recovered_looking_twice", "reason": reason}]
     assert document["from_before"] == []
     folder = tmp_path / "run" / "plots"
@@ -381,22 +381,25 @@ def test_names_of_blurs_lie_below_all_that_is_drawn(tmp_path: Path, make_run: Ma
             assert not any(box.overlaps(other) for other in boxes[number + 1 :])
 
 
-def test_boxes_of_the_same_pictures_stand_side_by_side(tmp_path: Path, make_run: MakeRun) -> None:
+def test_boxes_of_the_same_pictures_stand_at_their_psnr_and_are_told_apart(tmp_path: Path, make_run: MakeRun) -> None:
     run = make_run(tmp_path / "run", blurs=(8,))
     (result,) = run.results
     fused = fused_name("net")
     arms = result.arms | {deblurred_arm(fused): result.arms[deblurred_arm("net")]}
     both = replace(result, arms=arms, recovered=result.recovered | {fused: result.recovered["net"]})
-    deblurrers = [*run.deblurrers, replace(run.deblurrers[0], name=fused)]
-    for written, places in ((run, [28.0]), (replace(run, results=[both], deblurrers=deblurrers), [27.99, 28.01])):
+    deblurrers = [*run.deblurrers, replace(run.deblurrers[0], name=fused, kind="fused")]
+    for written, hollow in ((run, [False]), (replace(run, results=[both], deblurrers=deblurrers), [False, True])):
         write_metrics(tmp_path / "run", written)
         with styled() as palette:
             (plot,) = psnr_recovered(Drawing(Runs([tmp_path / "run"]), palette))
             assert isinstance(plot, Plot)
             (ax,) = [ax for part in plot.figure.subfigs for ax in part.axes]
             ends = sorted(line.get_xdata()[-1] for line in ax.lines if list(line.get_ydata()) == [0, 50])
-        assert ends == pytest.approx(places)
-        assert ("side by side" in plot.caption) == (len(places) > 1)
+            marks = [line for line in ax.lines if line.get_marker() in {"o", "s"}]
+        assert ends == [28.0] * len(hollow)
+        assert [line.get_markerfacecolor() == "none" for line in marks] == hollow, "one pass, above two"
+        widths = [width for bars in ax.collections for width in bars.get_linewidth()]
+        assert (len(set(widths)), "Hollow" in plot.caption) == (len(hollow), len(hollow) > 1)
 
 
 def test_what_fused_boxes_recover_looking_twice_has_a_figure_of_its_own(tmp_path: Path, make_run: MakeRun) -> None:
@@ -424,7 +427,7 @@ def test_what_fused_boxes_recover_looking_twice_has_a_figure_of_its_own(tmp_path
     assert _words(of_one).count("50 % [25, 75]") == 3
     assert _words(of_two).count("30 % [20, 40]") == 1
     assert "50 %" not in _words(of_two)
-    assert "each of two looks" in of_two.caption
+    assert "each of two passes" in of_two.caption
 
 
 @pytest.mark.parametrize(
@@ -454,7 +457,7 @@ def test_fused_boxes_are_filled_only_where_they_lie_beyond_their_control(
         filled = [line.get_markerfacecolor() != palette.paper for line in marks]
     assert filled == [True, is_filled, False]
     assert ("or that of the AP beyond mirrored+blurred does" in plot.caption) is not is_filled
-    assert "compares two looks of the detector with one" in plot.caption
+    assert "compares two passes of the detector with one" in plot.caption
 
 
 def test_harm_is_of_as_many_looks_as_it_is_compared_with(tmp_path: Path, make_run: MakeRun) -> None:
@@ -482,7 +485,7 @@ def test_harm_is_of_as_many_looks_as_it_is_compared_with(tmp_path: Path, make_ru
     assert shown == ["0.4 [0.1, 0.9]", "−0.04 [−0.2, 0.1]"]  # noqa: RUF001
     assert filled == [True, False]
     assert CONTROL not in _words(plot)
-    assert "Of NAME+mirrored both are of two looks." in plot.caption
+    assert "Of NAME+mirrored both are of two passes." in plot.caption
 
 
 def test_captions_name_no_bars_where_there_are_none(tmp_path: Path, make_run: MakeRun) -> None:
@@ -516,7 +519,7 @@ def test_one_class_is_shown_by_one_look_with_the_blurred_pictures_on_top(tmp_pat
         assert isinstance(plot, Plot)
         (body,) = [part for part in plot.figure.subfigs if part.axes]
         assert [text.get_text() for text in body.legends[0].get_texts()] == ["sharp", "net", "blurred"]
-    assert "two looks are left out" in plot.caption
+    assert "two passes are left out" in plot.caption
 
 
 def test_the_caption_says_where_psnr_is_not_of_all_pictures(tmp_path: Path, make_run: MakeRun) -> None:

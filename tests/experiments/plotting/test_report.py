@@ -301,9 +301,9 @@ def test_a_share_of_the_loss_is_the_big_figure_only_with_its_interval(
         (
             (0.08, -0.01, 0.15),
             "perhaps-control",
-            "the interval includes 0: nothing here says that restoring adds to asking twice",
+            "the interval includes 0: nothing here says that restoring adds to the augmentation",
         ),
-        ((-0.08, -0.15, -0.01), "below-control", "the interval lies below 0: the mirror image does more"),
+        ((-0.08, -0.15, -0.01), "below-control", "the interval lies below 0: the augmentation alone does more"),
         ((0.08, None, None), "open", "without an interval it stays open"),
         (None, "open", "they give 30.0: +10.0 points"),
     ],
@@ -348,19 +348,19 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
     assert over_first in by_name["net+blurred"].sentences
     assert "Beside" not in by_name["net"].sentences
     assert (by_name["net"].verdict, by_name["net+blurred"].verdict) == ("better", verdict)
-    of_control = "in its mirror image, the detector changes by +2.0 points"
+    of_control = "its mirror image, changes AP by +2.0 points"
     ends = " (20 % to 40 %)" if share.low is not None else ""
     of_harm = f" ({MINUS}2.0 to +1.0), which may be chance" if share.low is not None else ""
     said_of_twice = [
-        f"Asked twice about the sharp pictures too, 30 % of what blur takes is recovered{ends}.",
-        f"looked at twice as well, those put through it change AP by {MINUS}1.2 points{of_harm}.",
+        f"With two passes over the sharp pictures too, 30 % of what blur takes is recovered{ends}.",
+        f"Beside two passes over the sharp pictures, those put through it change AP by {MINUS}1.2 points{of_harm}.",
     ]
     assert words in by_name["net+blurred"].sentences
     for part in (of_control, *said_of_twice):
         assert (part in by_name["net+blurred"].sentences) == (beyond is not None)
         assert part not in by_name["net"].sentences
     assert "Sharp pictures put through it change AP by +1.7 points (+1.0 to +2.0)." in by_name["net+blurred"].sentences
-    assert ("looked at twice" in by_name["net+blurred"].sentences) == (beyond is not None)
+    assert ("Beside two passes" in by_name["net+blurred"].sentences) == (beyond is not None)
     assert ("restoring helps this detector" in by_name["net+blurred"].sentences) == (verdict == "better")
     text = summary(list(by_name.values()), "95")
     counts = [2, 0, 0] if verdict == "better" else [1, 0, int(verdict == "open")]
@@ -380,10 +380,10 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
     ("gain", "beyond", "verdict", "words"),
     [
         ((-0.1, -0.2, -0.05), (-0.1, -0.2, -0.05), "worse", "Restoring harms"),
-        ((-0.1, -0.2, -0.05), (0.01, -0.1, 0.1), "perhaps-control", "Perhaps the second look alone"),
-        ((-0.1, -0.2, -0.05), (0.1, 0.05, 0.2), "perhaps-control", "Perhaps the second look alone"),
+        ((-0.1, -0.2, -0.05), (0.01, -0.1, 0.1), "perhaps-control", "Perhaps the second pass alone"),
+        ((-0.1, -0.2, -0.05), (0.1, 0.05, 0.2), "perhaps-control", "Perhaps the second pass alone"),
         ((-0.1, -0.2, -0.05), None, "open", "Not decided"),
-        ((0.01, -0.1, 0.1), (-0.1, -0.2, -0.05), "below-control", "Less than a second look"),
+        ((0.01, -0.1, 0.1), (-0.1, -0.2, -0.05), "below-control", "Less than a second pass"),
         ((0.01, -0.1, 0.1), (0.01, -0.1, 0.1), "open", "Not decided"),
         ((0.01, -0.1, 0.1), (0.1, 0.05, 0.2), "open", "Not decided"),
         ((0.1, None, None), (0.1, None, None), "open", "Not decided"),
