@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 
 from deblur.errors import DeblurError
-from deblur.networks import NETWORK_NAMES, build, config_from_dict, config_to_dict
+from deblur.networks import NETWORK_NAMES, build_without_memory, config_from_dict, config_to_dict
 from deblur.runs import make_folder, write_atomically, write_json
 
 if TYPE_CHECKING:
@@ -140,8 +140,7 @@ def load_released(
     if hashlib.sha256(content).hexdigest() != card["sha256"]:
         raise DeblurError(f"{path} is not the file that its card describes (sha256 differs): fetch or copy both again")
     # Without memory until the weights come: a card cannot ask for more than its file holds, nor move the random state.
-    with torch.device("meta"):
-        network = build(config_from_dict(card["network"]))
+    network = build_without_memory(config_from_dict(card["network"]))
     try:
         network.load_state_dict(safetensors.torch.load(content), assign=True)
     except safetensors.SafetensorError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from deblur.networks.variants import build
+from deblur.networks.variants import build_without_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,6 @@ def count_macs(run: Callable[[], object]) -> int:
 
 def cost_of(config: NetworkConfig, width: int, height: int) -> tuple[int, int]:
     """Parameters of a network, and its multiply-accumulates to restore one picture; nothing is computed."""
-    with torch.device("meta"):  # shapes without numbers
-        network = build(config).eval()
-        picture = torch.empty(1, 3, height, width)
+    network = build_without_memory(config).eval()
+    picture = torch.empty(1, 3, height, width, device="meta")
     return sum(each.numel() for each in network.parameters()), count_macs(lambda: network(picture, finest_only=True))

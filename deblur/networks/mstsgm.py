@@ -173,9 +173,11 @@ class EAGR(nn.Module):
         # Horizontal and vertical 3 -> 3 convolutions in one; replicated borders, so that the frame itself is no edge.
         self.gradient = nn.Conv2d(3, 6, 3, padding=1, padding_mode="replicate", bias=False)
         sobel = torch.tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]])
-        each_colour = torch.eye(3)[:, :, None, None]
         with torch.no_grad():
-            self.gradient.weight.copy_(torch.cat([each_colour * sobel, each_colour * sobel.T]))
+            self.gradient.weight.zero_()
+            for colour in range(3):
+                self.gradient.weight[colour, colour] = sobel
+                self.gradient.weight[3 + colour, colour] = sobel.T
         self.unshuffle = nn.PixelUnshuffle(shuffle)
         norm = nn.BatchNorm2d(channels)
         # Start as a gate near 1, not as the noise around 0 that batch norm's own start would be.

@@ -6,6 +6,9 @@ import typing
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
+import torch
+from torch.overrides import TorchFunctionMode
+
 from deblur.errors import DeblurError
 from deblur.networks.guided import GuidedConfig, GuidedNetwork, guided_config
 from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorConfig
@@ -13,7 +16,7 @@ from deblur.networks.mimo_unet import MIMOUNet, MIMOUNetConfig
 from deblur.networks.mstsgm import MSTSGM, MSTSGMConfig
 
 if typing.TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import nn
 
@@ -74,6 +77,24 @@ def build(config: NetworkConfig) -> nn.Module:
     if isinstance(config, GuidedConfig):
         return GuidedNetwork(config)
     return MSTSGM(config) if isinstance(config, MSTSGMConfig) else MIMOUNet(config)
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves parameters as they come: to fill those without memory torch imports its compiler, which takes seconds."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: object, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == torch.nn.init.__name__:
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
+def build_without_memory(config: NetworkConfig) -> nn.Module:
+    """The same network as names and shapes alone, on the meta device: for weights that are to come, or to count by."""
+    with torch.device("meta"), _Unfilled():
+        return build(config)
 
 
 def config_to_dict(config: NetworkConfig) -> dict[str, Any]:

@@ -217,14 +217,14 @@ def test_a_sensor_misses_the_same_part_of_every_row():
 
 
 def test_a_rolling_shutter_is_restored_row_by_row():
-    sharp = photographs.astronaut()[:384, 60:450]
+    sharp = photographs.astronaut()[:256, 60:450]
     travel = 60 * np.linspace(0, 1, 257) ** 2  # of the content to the right, ever faster
-    whole = Motion(np.column_stack([travel, np.zeros((257, 3))]), np.full(257, 1 / 257), (195.0, 192.0))
-    path = replace(whole, shutter=RollingShutter(97, 384))
+    whole = Motion(np.column_stack([travel, np.zeros((257, 3))]), np.full(257, 1 / 257), (195.0, 128.0))
+    path = replace(whole, shutter=RollingShutter(97, 256))
     blurred, truth = np.empty_like(sharp), np.empty_like(sharp)
-    wide = photographs.astronaut()[:384].astype(np.float32)
-    for row in range(384):
-        seen = travel[(first := round(row / 383 * 160)) : first + 97]
+    wide = photographs.astronaut()[:256].astype(np.float32)
+    for row in range(256):
+        seen = travel[(first := round(row / 255 * 160)) : first + 97]
         at = [np.arange(60, 450) - moved for moved in seen - seen.mean()]
         for channel in range(3):
             line = wide[row, :, channel]
@@ -562,7 +562,8 @@ def test_a_long_path_has_a_large_kernel():
 
 def test_a_picture_of_a_batch_is_restored_as_by_itself():
     blurred, motion = shaken(8)[1:]
-    other = draw_motion(parse_blur("shake:60,readout=2"), np.random.default_rng(0), *blurred.shape[1::-1])
+    blurred = blurred[:192, :256]
+    other = draw_motion(parse_blur("shake:120,readout=2"), np.random.default_rng(0), *blurred.shape[1::-1])
     deblurrer = Deblurrer.load("mstsgm-guided", "cpu")
     both = deblurrer(np.stack([blurred] * 2), [motion, other])
     np.testing.assert_array_equal(both[0], deblurrer(blurred, motion))
@@ -615,16 +616,20 @@ def test_a_deblurrer_restores_more_where_it_is_told_the_path():
     assert deblurrer.takes_path
     told = deblurrer(blurred, motion)
     assert decibels(told, sharp) > decibels(deblurrer(blurred), sharp) + 0.5
-    both = deblurrer(np.stack([blurred, blurred[::-1]]), [motion, still(512, 448)])
-    np.testing.assert_array_equal(both[0], told)
-    one = deblurrer(np.stack([blurred] * 2), [motion, None])
-    np.testing.assert_array_equal(one, [told, deblurrer(blurred)])
     # Tiles know their place in the path.
     tiled = Deblurrer.load("mstsgm-guided", "cpu", max_pixels=448 * 448)
     assert decibels(tiled(blurred, motion), told) > 38
+    # In a batch each picture has its own path, or none.
+    part = blurred[:128, :160]
+    alone, untold = deblurrer(part, motion), deblurrer(part)
+    assert not np.array_equal(alone, untold)
+    both = deblurrer(np.stack([part, part[::-1]]), [motion, still(160, 128)])
+    np.testing.assert_array_equal(both[0], alone)
+    one = deblurrer(np.stack([part] * 2), [motion, None])
+    np.testing.assert_array_equal(one, [alone, untold])
 
 
-@pytest.mark.parametrize("evidence", [(0.3, -0.1), (-0.3, 0.1), (0.1, -0.3), (-0.1, 0.3)])
+@pytest.mark.parametrize("evidence", [(0.3, -0.1), (0.1, -0.3)])
 def test_tiles_of_one_picture_agree_which_light_was_averaged(evidence, monkeypatch):
     _, blurred, motion = shaken(16)
     found, taken = iter(evidence), []

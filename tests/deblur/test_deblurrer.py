@@ -138,7 +138,7 @@ def test_with_fams_pooling_tiles_stay_near_the_whole(config: MSTSGMConfig) -> No
 @pytest.mark.parametrize("name", list_released())
 def test_tiles_of_a_released_network_stay_near_the_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "SHARP", 2)  # else a guided network would leave the picture as it is
-    picture = scene(400, 700)
+    picture = scene(300, 700)
     whole = Deblurrer.load(name, "cpu")(picture).astype(int)
     side = GuidedNetwork.LEAST_SIDE if "guided" in name else MIN_SIDE
     difference = np.abs(Deblurrer.load(name, "cpu", max_pixels=side**2)(picture) - whole)

@@ -611,12 +611,16 @@ def test_batch_norm_keeps_the_statistics_it_begins_with_where_it_is_frozen(tmp_p
     assert not any(torch.equal(before[name], after[name]) for name in learnt)
 
 
-def test_training_needs_none_of_the_detectors_libraries():
+def test_training_needs_none_of_the_detectors_libraries_and_restoring_no_compiler():
     program = (
-        "import sys\n"
+        "import sys, numpy\n"
         "for name in ('cv2', 'ultralytics', 'torchvision', 'matplotlib', 'pandas', 'skimage', 'pycocotools'):\n"
         "    sys.modules[name] = None\n"
-        "import deblur.training.loop, deblur.train, deblur.deblurrer, deblur.prepare.placing, deblur.prepare.layouts\n"
+        "sys.modules['torch._dynamo'] = None\n"  # which takes as long to import as all of torch
+        "from deblur.deblurrer import Deblurrer\n"
+        "Deblurrer.load('default', 'cpu')(numpy.zeros((16, 16, 3), 'uint8'))\n"
+        "del sys.modules['torch._dynamo']\n"
+        "import deblur.training.loop, deblur.train, deblur.prepare.placing, deblur.prepare.layouts\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 

@@ -208,7 +208,7 @@ def test_what_is_saved_scores_the_same_again(settings: Settings, folder: Path, f
     assert len(rows) == 6 * 4
     assert [float(rows["a", arm]["f1"]) for arm in ("sharp", "blurred", "deblurred:unmove")] == [1, 0, 1]
     assert {row["blur"] for (_, arm), row in rows.items() if arm.startswith("sharp")} == {""}
-    curves = {curve.arm: curve for curve in read_curves(folder)}
+    curves = {curve.arm: curve.values for curve in read_curves(folder)}
     assert curves["sharp"].precision50 == pytest.approx([1.0] * 101)
     assert curves["blurred"].precision == pytest.approx([0.0] * 101)
 

@@ -72,8 +72,16 @@ def drive(taken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def roughly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clock and focal length are refined a little only: most of the work, and not what every test is about."""
-    monkeypatch.setattr(calibration, "_REFINEMENTS", calibration._REFINEMENTS[-1:])
+    """Few clocks and focal lengths are tried in the end: most of the work, and not what every test is about."""
+    few = (np.array([0.9, 1.0, 1.1]), np.array([-0.003, 0.0, 0.003]))
+    monkeypatch.setattr(calibration, "_REFINEMENTS", (few,))
+
+
+@pytest.fixture
+def few_axes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three of the twelve ways in which axes may lie are tried, the right one among them."""
+    three = calibration._all_axes()[:3]
+    monkeypatch.setattr(calibration, "_all_axes", lambda: three)
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +144,7 @@ def turned(drive: None) -> None:
             lying.save(f"robot/{index}.png", exif=exif)
 
 
-@pytest.mark.usefixtures("turned")
+@pytest.mark.usefixtures("turned", "roughly")
 def test_pictures_that_stand_tell_the_clock_too_where_the_axes_are_known(capsys: pytest.CaptureFixture[str]) -> None:
     write_record("drive.csv", turning(3), AHEAD)
     assert main(["robot", *GIVEN, "--keep-axes", "--json"]) == 0
@@ -147,7 +155,7 @@ def test_pictures_that_stand_tell_the_clock_too_where_the_axes_are_known(capsys:
     assert found["fit"]["other_axes"] is None
 
 
-@pytest.mark.usefixtures("turned")
+@pytest.mark.usefixtures("turned", "roughly")
 def test_a_rolling_shutter_reads_pictures_that_stand_too(capsys: pytest.CaptureFixture[str]) -> None:
     write_record("drive.csv", turning(3), AHEAD)
     assert main(["robot", *GIVEN, "--keep-axes", "--readout", "0.004", "--json"]) == 0
@@ -155,6 +163,7 @@ def test_a_rolling_shutter_reads_pictures_that_stand_too(capsys: pytest.CaptureF
     assert json.loads(capsys.readouterr().out)["offset"] == pytest.approx(AHEAD - 0.002, abs=0.0012)
 
 
+@pytest.mark.usefixtures("roughly")
 def test_a_picture_that_is_white_all_over_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     write_record("drive.csv", turning(3), AHEAD)
     write_picture(Path("robot/6.png"), np.full((256, 320, 3), 255, np.uint8))
@@ -166,7 +175,7 @@ def test_a_picture_that_is_white_all_over_changes_nothing(capsys: pytest.Capture
     assert found["focal_length"] == pytest.approx(FOCAL_LENGTH, rel=0.04)
 
 
-@pytest.mark.usefixtures("roughly")
+@pytest.mark.usefixtures("roughly", "few_axes")
 def test_a_camera_upside_down_is_seen_by_what_it_restores(capsys: pytest.CaptureFixture[str]) -> None:
     write_record("drive.csv", turning(3) * (-1, -1, 1))
     assert main(["robot", *GIVEN, "--json"]) == 0
@@ -177,6 +186,7 @@ def test_a_camera_upside_down_is_seen_by_what_it_restores(capsys: pytest.Capture
     assert "what is up is told by -" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("few_axes")
 @pytest.mark.parametrize(
     ("given", "says"),
     [
@@ -277,7 +287,8 @@ def test_pictures_and_frames_are_looked_at_evenly(
 def test_a_focal_length_at_the_end_of_the_search_is_not_believed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(calibration, "_REFINEMENTS", calibration._REFINEMENTS[:1])  # the widest
+    widest, _ = calibration._REFINEMENTS[0]
+    monkeypatch.setattr(calibration, "_REFINEMENTS", ((widest[::3], np.zeros(1)),))
     write_record("drive.csv", turning(3))
     assert main(["robot", *GIVEN, "--keep-axes", "--focal-length", "620"]) == 1
     assert "pixels: check --focal-length" in capsys.readouterr().err

@@ -219,14 +219,14 @@ def test_a_picture_that_cannot_be_written_fails_alone(tmp_path: Path, flat: Flat
 
 
 def test_what_could_be_written_of_a_picture_is_recorded(tmp_path: Path, flat: Flat, document: Document) -> None:
-    write_picture(tmp_path / "wide.png", flat(40, 2, 70000))
-    assert main(["wide.png", "--save", "annotated,deblurred,side-by-side,txt", "--output", "out", "--json"]) == 1
-    (wide,) = document()["pictures"]
-    assert wide["deblurred"] == "out/deblurred/wide.png"
-    assert Path("out/txt/wide.txt").is_file()
-    assert wide["error"].startswith("wide.png: cannot write out/annotated/wide.jpg: JPEG refuses 70000x2 pixels")
-    assert "; cannot write out/side-by-side/wide.jpg: JPEG refuses" in wide["error"]
-    assert "\n" not in wide["error"]
+    write_picture(tmp_path / "high.png", flat(40, 70000, 2))
+    assert main(["high.png", "--save", "annotated,deblurred,side-by-side,txt", "--output", "out", "--json"]) == 1
+    (high,) = document()["pictures"]
+    assert high["deblurred"] == "out/deblurred/high.png"
+    assert Path("out/txt/high.txt").is_file()
+    assert high["error"].startswith("high.png: cannot write out/annotated/high.jpg: JPEG refuses 2x70000 pixels")
+    assert "; cannot write out/side-by-side/high.jpg: JPEG refuses" in high["error"]
+    assert "\n" not in high["error"]
 
 
 def test_a_restored_picture_that_was_not_written_is_not_named(

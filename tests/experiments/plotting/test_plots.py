@@ -20,6 +20,7 @@ from experiments.gain.picture_tables import Boxes
 from experiments.gain.records import CONTROL, DetectorRecord, deblurred_arm, fused_name
 from experiments.plots import main
 from experiments.plotting.boxes import found_in, iou, selected
+from experiments.plotting.curves import precision_recall
 from experiments.plotting.figures import charts
 from experiments.plotting.gains import harm, recovered, recovered_looking_twice
 from experiments.plotting.runs import OpenRun, Runs, run_names
@@ -53,11 +54,18 @@ NAMES = {
 }
 
 
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PNGs have few dots: to draw all of them takes long, and no test looks at one."""
+    monkeypatch.setattr("experiments.plotting.sheet._DPI", 50)
+
+
 def _words(plot: Plot) -> str:
     """Everything written in a figure."""
     return " ".join(text.get_text() for text in plot.figure.findobj(mpl.text.Text))
 
 
+@pytest.mark.usefixtures("coarse")
 def test_every_figure_is_a_png_and_a_pdf_with_embedded_fonts(
     tmp_path: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,6 +108,7 @@ def test_the_same_files_give_the_same_bytes(tmp_path: Path, make_run: MakeRun) -
     assert contents[0] == contents[1]
 
 
+@pytest.mark.usefixtures("coarse")
 def test_what_a_run_lacks_is_skipped_with_a_reason(
     tmp_path: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -118,8 +127,9 @@ def test_what_a_run_lacks_is_skipped_with_a_reason(
 
 
 def test_figures_of_other_runs_that_are_left_are_named(
-    tmp_path: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("experiments.plotting.figures.figures", recovered)  # one of them is enough
     make_run(tmp_path / "run", blurs=(8,))
     output = tmp_path / "figures"
     output.mkdir()
@@ -293,9 +303,9 @@ def test_a_fraction_is_written_beside_its_mark(
 def test_an_interval_is_never_cut_by_the_axes(tmp_path: Path, make_run: MakeRun) -> None:
     make_run(tmp_path / "run", recovered=Interval(0.5, -0.6, 1.4, 0.95, 1000, 0))
     with styled() as palette:
-        for plot in charts(Drawing(Runs([tmp_path / "run"]), palette)):
-            if isinstance(plot, Skipped) or plot.name not in {"recovered", "psnr_recovered", "cost_recovered"}:
-                continue
+        drawing = Drawing(Runs([tmp_path / "run"]), palette)
+        for plot in (next(chart(drawing)) for chart in (recovered, psnr_recovered, cost_recovered)):
+            assert isinstance(plot, Plot)
             for ax in (ax for part in plot.figure.subfigs for ax in part.axes):
                 low, high = ax.get_xlim() if plot.name == "recovered" else ax.get_ylim()
                 assert low < -60 < 140 < high, plot.name
@@ -348,11 +358,11 @@ def test_panels_keep_their_height_below_a_high_legend(
     folders = [tmp_path / f"run{number}" for number in range(count)]
     for number, folder in enumerate(folders):
         make_run(folder, detectors=("one", "two"), deblurrer=f"a network of a long name, the one of number {number}")
-    drawn = ("ap_by_arm", "ap_by_size", "precision_recall", "psnr_recovered", "cost_recovered")
+    drawn = (ap_by_arm, ap_by_size, precision_recall, psnr_recovered, cost_recovered)
     with styled() as palette:
-        for plot in charts(Drawing(Runs(folders), palette, framed=framed)):
-            if isinstance(plot, Skipped) or plot.name not in drawn:
-                continue
+        drawing = Drawing(Runs(folders), palette, framed=framed)
+        for plot in (next(chart(drawing)) for chart in drawn):
+            assert isinstance(plot, Plot)
             plot.figure.draw_without_rendering()
             (body,) = [part for part in plot.figure.subfigs if part.axes]
             (legend,) = body.legends
@@ -693,6 +703,14 @@ def test_lines_fit_and_lose_nothing() -> None:
         assert text_width("m" * 10, 9.5, bold=True) > text_width("m" * 10, 9.5) > text_width("i" * 10, 9.5) > 0.1
         assert wrapped("", 1.0, 9.5) == []
         assert "100 %" in wrapped("x " * 9 + "100 % of n = 280", text_width("x " * 9 + "100", 9.5), 9.5)[1]
+
+
+def test_lines_are_as_full_as_if_all_lengths_were_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ("AP of " + "wide WORDS MMM and " * 5 + "ill it lit " * 9 + "k" * 40 + " of n = 280 (95 %)", "M", "M " * 9)
+    with styled():
+        found = [wrapped(text, width, 8.5) for text in texts for width in (0.3, 1.0, 2.0, 4.5)]
+        monkeypatch.setattr("experiments.plotting.sheet._most_letters", lambda text, *_: len(text))
+        assert found == [wrapped(text, width, 8.5) for text in texts for width in (0.3, 1.0, 2.0, 4.5)]
 
 
 def test_runs_of_the_same_name_are_named_by_more_of_their_path(tmp_path: Path) -> None:
