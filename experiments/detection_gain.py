@@ -26,6 +26,7 @@ from deblur.cli import (
     add_seed_option,
     blur_spec,
     detector_side,
+    named_folder,
     parse_resumable,
     plain_options,
     positive_int,
@@ -108,11 +109,12 @@ def _add_arms(parser: argparse.ArgumentParser) -> None:
     add_motion_options(arms, "told to NAME+gyro alone")
     arms.add_argument(
         "--deblurred",
-        type=_peer,
+        type=named_folder,
         nargs="+",
         action=Collect,
         metavar="NAME=DIR",
-        help="pictures that another program restored; with several blurs DIR holds a folder for each",
+        help="pictures that another program restored, which experiments.restoration takes by --restored; with several "
+        "blurs DIR holds a folder for each",
     )
     arms.add_argument(
         "--fuse",
@@ -206,7 +208,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         blurred=arguments.blurred,
         blurs=tuple(arguments.blur or ()),
         deblurrers=tuple(name for name in arguments.deblurrer or () if name != "none"),
-        peers=tuple(arguments.deblurred or ()),
+        peers=tuple((each.name, each.folder) for each in arguments.deblurred or ()),
         detectors=tuple(arguments.detector),
         classes=tuple(arguments.classes) if arguments.classes else None,
         resamples=arguments.bootstrap,
@@ -223,8 +225,6 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 def _recorded(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options as a configuration file holds them."""
     recorded = plain_options(arguments, without=NOT_RECORDED)
-    if arguments.deblurred:
-        recorded["deblurred"] = [f"{name}={folder}" for name, folder in arguments.deblurred]
     return {name: value for name, value in recorded.items() if value is not None}
 
 
@@ -234,13 +234,6 @@ def _name(settings: Settings) -> str:
     asked = parse_detector(settings.detectors[0])
     detector = asked.name or Path(asked.weights).stem
     return f"{detector}-{blurs[0]}".replace(":", "-").replace("/", "-")
-
-
-def _peer(text: str) -> tuple[str, Path]:
-    name, equals, folder = text.partition("=")
-    if not (name and equals and folder):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=DIR")
-    return name, Path(folder)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from deblur.cli import (
     add_seed_option,
     blur_text,
     given_options,
+    named_folder,
     parse_resumable,
     positive_int,
     run,
@@ -95,12 +96,13 @@ def build_parser() -> argparse.ArgumentParser:
     add_motion_options(parser, "told to NAME+gyro alone")
     parser.add_argument(
         "--restored",
-        type=_named_folder,
+        type=named_folder,
         nargs="+",
         action=Collect,
         default=[],
         metavar="NAME=DIR",
-        help="pictures that another program restored, under the names of the sharp ones",
+        help="pictures that another program restored, under the names of the sharp ones; experiments.detection_gain "
+        "takes the same by --deblurred",
     )
     parser.add_argument("--align", action="store_true", help="lay each picture over its sharp one first, for RealBlur")
     parser.add_argument(
@@ -138,13 +140,6 @@ def _paths(args: argparse.Namespace, spec: BlurSpec | None, blurred: Mapping[str
     return RecordedPaths(motions, blurred)
 
 
-def _named_folder(text: str) -> str:
-    name, equals, folder = text.partition("=")
-    if not (name and equals and folder) or "/" in name or name in {INPUT, ".", ".."}:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=DIR; NAME has no / and is not {INPUT!r}")
-    return text
-
-
 def _score(args: argparse.Namespace) -> int:
     from deblur.blur import parse_blur
     from deblur.blur.motion import check_kernels
@@ -170,7 +165,9 @@ def _score(args: argparse.Namespace) -> int:
     path_of = _paths(args, spec, blurred)
     methods = load_methods(args.deblurrer, args.restored, list(blurred), args.device, path_of)
     if any(method.name == INPUT for method in methods):
-        raise DeblurError(f"{INPUT!r} is what results call the blurred pictures: call a network otherwise by NAME=FILE")
+        raise DeblurError(
+            f"{INPUT!r} is what results call the blurred pictures: call it otherwise, by NAME=FILE or NAME=DIR"
+        )
     _check_sizes(pairs, methods)
     prepared = Prepared(None, args.data_blur or args.blur)
     if args.blurred:

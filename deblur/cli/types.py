@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
@@ -80,6 +82,25 @@ def folder_name(text: str) -> str:
     if text in {"", ".", ".."} or {"/", "\\"} & {*text}:
         raise argparse.ArgumentTypeError(f"{text!r} is no name for a folder: no / and no \\, and not nothing")
     return text
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFolder:
+    """A folder of pictures, and what results call them; its text is ``NAME=DIR`` again."""
+
+    name: str
+    folder: Path
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.folder}"
+
+
+def named_folder(text: str) -> NamedFolder:
+    """Argument type: ``NAME=DIR``; folders are made of NAME."""
+    name, equals, folder = text.partition("=")
+    if not (name and equals and folder):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=DIR")
+    return NamedFolder(folder_name(name), Path(folder))
 
 
 def not_empty(text: str) -> str:

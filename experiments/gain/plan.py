@@ -161,8 +161,6 @@ def _check_blurs(settings: Settings, deblurrers: Sequence[LoadedDeblurrer]) -> N
     _check_files("blurs", names, "rename one file of kernels")
     for spec in settings.blurs:
         check_kernels(spec)
-    if settings.blurs and settings.sharp is None:
-        raise DeblurError(f"--blur {settings.blurs[0]} needs sharp pictures: give --sharp DIR")
     told = [deblurrer.name for deblurrer in deblurrers if deblurrer.takes_path]
     if told and settings.blurred is not None and settings.motions is None:
         raise DeblurError(f"{told[0]}: {NO_PATHS}")

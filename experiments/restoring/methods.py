@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -16,10 +15,12 @@ from experiments.gain.recorded_paths import NO_PATHS, RecordedPaths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from deblur import Deblurrer
+    from deblur.cli import NamedFolder
     from experiments.gain.recorded_paths import PathOf
 
 
@@ -132,22 +133,25 @@ class FolderMethod:
 
 
 def load_methods(
-    deblurrers: Sequence[str], restored: Sequence[str], keys: Sequence[str], device: str, path_of: PathOf | None = None
+    deblurrers: Sequence[str],
+    restored: Sequence[NamedFolder],
+    keys: Sequence[str],
+    device: str,
+    path_of: PathOf | None = None,
 ) -> list[Method]:
     """The methods named on the command line, in that order.
 
     Args:
         deblurrers: as `deblur.naming.parse_deblurrer` reads them, which says what each is called.
-        restored: ``NAME=DIR``.
-        keys: of the pictures that are scored, which every DIR must have.
+        restored: folders that another program wrote.
+        keys: of the pictures that are scored, which every folder must have.
         device: of the networks.
         path_of: what a sensor says of the camera's paths; None where nobody knows them.
 
     Raises:
         DeblurError: two methods share a name, or one cannot be loaded.
     """
-    folders = [text.partition("=") for text in restored]
-    names = [*(parse_deblurrer(text).name for text in deblurrers), *(name for name, _, _ in folders)]
+    names = [*(parse_deblurrer(text).name for text in deblurrers), *(each.name for each in restored)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DeblurError(f"two methods are named {twice[0]!r}; call one otherwise, by NAME=FILE or NAME=DIR")
@@ -159,5 +163,5 @@ def load_methods(
         if told and path_of is None:
             raise DeblurError(f"{text}: {NO_PATHS}")
         methods.append(NetworkMethod(name, deblurrer, path_of if told else None))
-    methods += [FolderMethod(name, Path(folder), keys) for name, _, folder in folders]
+    methods += [FolderMethod(each.name, each.folder, keys) for each in restored]
     return methods

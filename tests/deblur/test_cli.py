@@ -14,12 +14,14 @@ import yaml
 
 from deblur.cli import (
     Collect,
+    NamedFolder,
     above_zero,
     add_config_option,
     add_device_option,
     add_seed_option,
     below_one,
     given_options,
+    named_folder,
     not_negative,
     parse_args,
     plain_options,
@@ -255,10 +257,12 @@ def test_bare_numbers_are_text_where_the_command_line_takes_text(parser, tmp_pat
 def test_options_are_recorded_as_a_configuration_file_holds_them(parser, tmp_path):
     parser.add_argument("--groups", nargs="+", action=Collect, type=lambda text: tuple(text.split(",")))
     parser.add_argument("--folder", type=Path)
-    given = ["--count", "3", "--share", "0.5", "--fast", "--groups", "a,b", "c", "--folder", "x/y"]
+    parser.add_argument("--theirs", nargs="+", action=Collect, type=named_folder)
+    given = ["--count", "3", "--share", "0.5", "--fast", "--groups", "a,b", "c", "--folder", "x/y", "--theirs", "n=z=1"]
     options = parse_args(parser, given)
     recorded = plain_options(options, without={"config", "items"})
     assert (recorded["groups"], recorded["folder"], recorded["names"]) == (["a", "b", "c"], "x/y", None)
+    assert (options.theirs, recorded["theirs"]) == ([NamedFolder("n", Path("z=1"))], ["n=z=1"])
     assert not {"config", "items"} & set(recorded)
     (tmp_path / "again.yaml").write_text(yaml.safe_dump(recorded))
     again = parse_args(parser, ["--config", str(tmp_path / "again.yaml")])

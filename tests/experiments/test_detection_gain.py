@@ -150,6 +150,7 @@ def test_none_is_no_network_and_lists_may_be_given_in_parts(command: Command) ->
         (["--annotations", "x", "--detector", "y", "--sharp", "s", "--blur", "wobble:8"], "unknown kind of blur"),
         (["--annotations", "x", "--detector", "y", "--blurred", "b", "--blur", "none", "--sharp", "s"], "give either"),
         (["--annotations", "x", "--detector", "y", "--blurred", "b", "--deblurred", "peer"], "is not NAME=DIR"),
+        (["--annotations", "x", "--blurred", "b", "--deblurred", "a/b=peer"], "'a/b' is no name for a folder"),
         (["--annotations", "x", "--detector", "y", "--blurred", "b", "--limit", "0"], "at least 1"),
         (["--resume", "a", "--output", "b"], "--resume a is no run of this command: there is no config.yaml in it"),
     ],

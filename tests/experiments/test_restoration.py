@@ -461,8 +461,9 @@ def test_weights_that_training_calls_alike_are_scored_under_names_of_their_own(
     files = [str(save_released(tmp_path / run, "best", build(TINY).eval(), TINY, {})) for run in "ab"]
     assert run(data, "--deblurrer", *files) == 1
     assert "two methods are named 'best'; call one otherwise, by NAME=FILE" in capsys.readouterr().err
-    assert run(data, "--deblurrer", f"input={files[0]}") == 1
-    assert "'input' is what results call the blurred pictures" in capsys.readouterr().err
+    for given in (["--deblurrer", f"input={files[0]}"], ["--restored", f"input={data / 'sharp'}"]):
+        assert run(data, *given) == 1
+        assert "'input' is what results call the blurred pictures" in capsys.readouterr().err
     assert run(data, "--deblurrer", f"one={files[0]}", files[1], "--save-restored") == 0
     methods = json.loads(capsys.readouterr().out)["methods"]
     assert [(name, method["weights"]) for name, method in methods.items()] == [("one", "best"), ("best", "best")]
@@ -471,7 +472,7 @@ def test_weights_that_training_calls_alike_are_scored_under_names_of_their_own(
         assert sorted(path.name for path in (tmp_path / "run" / folder).iterdir()) == ["best", "one"]
 
 
-@pytest.mark.parametrize("text", ["folder", "=folder", "name=", "input=folder", "a/b=folder"])
+@pytest.mark.parametrize("text", ["folder", "=folder", "name=", "..=folder", "a/b=folder"])
 def test_restored_needs_a_name_and_a_folder(text: str) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["--blurred", "a", "--sharp", "b", "--restored", text])
