@@ -24,7 +24,7 @@ from deblur.errors import DeblurError
 from deblur.yaml_text import YamlError, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 RUNS = Path("runs")
 """Where runs lie that are told no other folder."""
@@ -127,18 +127,19 @@ def read_config(config: Path, remedy: str = "") -> dict[str, Any] | None:
     return content
 
 
-def check_options(config: Path, options: dict[str, Any]) -> None:
+def check_options(config: Path, options: dict[str, Any], without: Collection[str] = ()) -> None:
     """Refuse to go on with a run under other options than those in its configuration.
 
     Args:
         config: the run's ``config.yaml``.
         options: those that it should have.
+        without: those that may differ, whether the file has them or not.
 
     Raises:
         DeblurError: the file cannot be read, or an option differs.
     """
     recorded = read_config(config, OTHER_OUTPUT) or {}
-    keys = {*recorded, *options}
+    keys = {*recorded, *options}.difference(without)
     differing = sorted(f"--{key.replace('_', '-')}" for key in keys if recorded.get(key) != options.get(key))
     if differing:
         raise DeblurError(

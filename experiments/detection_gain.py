@@ -15,7 +15,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deblur.cli import (
     EXIT_DONE,
@@ -28,7 +28,6 @@ from deblur.cli import (
     detector_side,
     named_folder,
     parse_resumable,
-    plain_options,
     positive_int,
     run,
     whole_number,
@@ -44,8 +43,6 @@ if TYPE_CHECKING:
     from experiments.gain.settings import Settings
 
 DETECTOR = "yolo26n"
-NOT_RECORDED = {"config", "resume", "output", "json", "device"}
-"""Options that say where and how to run, and do not change a figure: a resumed run may have others."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -168,13 +165,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _measure(arguments: argparse.Namespace) -> int:
     from deblur.devices import resolve_device
     from deblur.runs import describe_environment, write_environment
+    from experiments.common.run_folder import open_resumable
     from experiments.gain.loading import tools_on
     from experiments.gain.measure import measure
     from experiments.gain.narrator import Narrator
     from experiments.gain.plan import plan
     from experiments.gain.printed_table import run_table
     from experiments.gain.processes import join_processes
-    from experiments.gain.run_folder import open_run
+    from experiments.gain.records import TASK
 
     settings = settings_of(arguments)
     processes = join_processes()
@@ -182,7 +180,7 @@ def _measure(arguments: argparse.Namespace) -> int:
     planned = plan(settings, tools_on(device, settings.image_size))  # before there is a folder: mistakes leave none
 
     def opened() -> Path:
-        folder = open_run(arguments.resume or arguments.output, _recorded(arguments), _name(settings))
+        folder = open_resumable(arguments, TASK, _name(settings))
         write_environment(folder, describe_environment(device, settings.seed) | {"processes": processes.count})
         return folder
 
@@ -220,12 +218,6 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         motions=motions_of(arguments),
         data_blur=arguments.data_blur,
     )
-
-
-def _recorded(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The options as a configuration file holds them."""
-    recorded = plain_options(arguments, without=NOT_RECORDED)
-    return {name: value for name, value in recorded.items() if value is not None}
 
 
 def _name(settings: Settings) -> str:

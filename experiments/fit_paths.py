@@ -65,9 +65,9 @@ def _fit(args: argparse.Namespace) -> int:
     from deblur.devices import resolve_device
     from deblur.pictures import match_pictures
     from deblur.runs import describe_environment, write_environment, write_json
+    from experiments.common.run_folder import open_resumable
     from experiments.gain.cache import Cache, state_of_code
     from experiments.gain.narrator import Narrator
-    from pipelines.run_folder import open_resumable
 
     device = str(resolve_device(args.device))
     every_pair = match_pictures(args.blurred, args.sharp)

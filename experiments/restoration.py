@@ -146,12 +146,12 @@ def _score(args: argparse.Namespace) -> int:
     from deblur.devices import resolve_device
     from deblur.pictures import match_pictures
     from deblur.runs import describe_environment, to_utf8, write_environment, write_json
+    from experiments.common.run_folder import open_resumable
     from experiments.gain.inputs import Prepared, from_manifest, refuse_blurred
     from experiments.gain.narrator import Narrator
     from experiments.restoring.differences import differences
     from experiments.restoring.methods import load_methods
     from experiments.restoring.pairs import score_pairs
-    from pipelines.run_folder import open_resumable
 
     device = str(resolve_device(args.device))
     spec = parse_blur(args.blur) if args.blur else None

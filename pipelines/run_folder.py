@@ -9,7 +9,6 @@ from deblur.errors import DeblurError
 from deblur.runs import (
     OTHER_OUTPUT,
     RUNS,
-    check_options,
     create_run,
     describe_environment,
     refuse_unwritable,
@@ -47,28 +46,6 @@ def output_folder(output: Path | None, task: str, name: str) -> Path:
         raise DeblurError(f"cannot use --output {output}: {error.strerror}") from error
     check_output(output)
     return output
-
-
-def open_resumable(args: argparse.Namespace, task: str, name: str) -> Path:
-    """The folder of a new run with its ``config.yaml``, or the one that ``--resume`` names.
-
-    Args:
-        args: the options; ``config``, ``resume``, ``output`` and ``json`` do not change what comes of a run.
-        task: folder of new runs below ``runs/``.
-        name: of a new run.
-
-    Raises:
-        DeblurError: as `output_folder`, or the run to go on with has other options.
-    """
-    options = plain_options(args, without={"config", "resume", "output", "json"})
-    options = {key: value for key, value in options.items() if value not in (None, [])}
-    folder: Path | None = args.resume
-    if folder is not None:
-        check_options(folder / "config.yaml", options)
-        return folder
-    folder = output_folder(args.output, task, name)
-    write_yaml(folder / "config.yaml", options)
-    return folder
 
 
 def check_output(output: Path | None) -> None:

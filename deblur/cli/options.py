@@ -85,10 +85,10 @@ def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argp
 
 def add_resumable_options(parser: argparse._ActionsContainer, task: str) -> None:
     """Add ``--output`` and ``--resume`` of runs that go on; ``task`` is the folder of new ones below ``runs/``."""
+    parser.add_argument("--output", type=Path, metavar="RUN", help=f"folder of a new run (default: one in runs/{task})")
     parser.add_argument(
-        "--output", type=Path, metavar="RUN", help=f"folder of the run (default: a new one in runs/{task})"
+        "--resume", type=Path, metavar="RUN", help="go on with a stopped run and its options; --device may be another"
     )
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run and its options")
 
 
 def parse_resumable(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -80,6 +80,14 @@ def test_a_run_does_not_go_on_with_other_options_or_without_its_own(tmp_path, re
         check_options(config, {"seed": 0, "max_side": 640})
 
 
+def test_some_options_of_a_run_that_goes_on_may_differ(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("seed: 0\ndevice: cuda\n")
+    check_options(config, {"seed": 0, "max_side": 640}, without={"device", "max_side"})
+    with pytest.raises(DeblurError, match=r"other options \(--device\)"):
+        check_options(config, {"seed": 0, "max_side": 640}, without={"max_side"})
+
+
 def test_json_is_strict_and_replaces_in_one_step(tmp_path):
     file = tmp_path / "a.json"
     write_json(file, {"ap": None, "name": "Zürich"})

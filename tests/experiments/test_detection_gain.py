@@ -105,7 +105,10 @@ def test_resume_takes_the_options_of_the_run_and_repeats_no_work(command: Comman
     assert code == 0, err
     assert command.fakes.restored == 8
     command.fakes.restored = 0
-    again = command(*command.base, "--output", "x", "--json")
+    code, _, err = command(*command.base, "--output", "x")
+    assert code == 1
+    assert err.splitlines()[-1].startswith("error: --output x is a run already: go on with it by --resume x, or ")
+    again = command("--resume", "x", "--json")
     assert (again[0], json.loads(again[1])) == (0, json.loads(out))
     assert (command.fakes.restored, command.fakes.seen) == (0, 0)
     code, _, err = command("--resume", "x", "--seed", "5", "--classes", "red")
@@ -169,7 +172,7 @@ def test_a_users_mistake_is_one_line_and_exit_1(command: Command, tmp_path: Path
     (tmp_path / "full" / "letter.txt").write_text("mine")
     code, _, err = command(*command.base, "--output", "full")
     assert code == 1
-    assert "full holds files that are no run of this command" in err
+    assert "--output full holds files already" in err
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,7 @@ def test_a_run_that_was_stopped_goes_on(
     write_picture(data / "blur" / "b.png", coffee()[:96, :120])
     assert main(["--resume", str(tmp_path / "run")]) == 0
     assert len(fitted) == 3
+    assert main(["--resume", str(tmp_path / "run"), "--device", "auto"]) == 0
     assert main(["--resume", str(tmp_path / "run"), "--seed", "3"]) == 1
     assert "seed" in capsys.readouterr().err
 

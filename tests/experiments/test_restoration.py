@@ -252,6 +252,7 @@ def test_a_stopped_run_goes_on_where_it_was(
     assert restored[0] == "d"
     assert main([*goes_on, "--align"]) == 1
     assert "other options (--align)" in capsys.readouterr().err
+    assert main([*goes_on, "--device", "auto"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -451,7 +452,7 @@ def test_mistakes_are_named_in_one_line(data: Path, capsys: pytest.CaptureFixtur
     assert not (tmp_path / "run").exists()  # found before the first picture was scored
     write_picture(data / "blur" / "c.png", read_picture(data / "sharp" / "c.png"))
     assert run(data) == 0
-    assert "holds files already" in error_of()
+    assert f"is a run already: go on with it by --resume {tmp_path / 'run'}" in error_of()
 
 
 def test_weights_that_training_calls_alike_are_scored_under_names_of_their_own(
