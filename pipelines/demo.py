@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -220,6 +219,7 @@ def try_photograph(
     """Blur a photograph, restore it by every chain, those that are to be told the camera's path too, and detect."""
     from deblur.blur import synthesize
     from deblur.exposure.paths import felt_path
+    from deblur.metrics import psnr_of_values
     from pipelines.demo_report import Trial
 
     sharp = read_photograph(photograph)
@@ -234,19 +234,8 @@ def try_photograph(
         origin=photograph.origin,
         pictures=pictures,
         detections={copy: result.detections for copy, result in results.items()},
-        psnr={copy: _psnr(picture, sharp) for copy, picture in pictures.items() if copy != "sharp"},
+        psnr={copy: psnr_of_values(picture, sharp) for copy, picture in pictures.items() if copy != "sharp"},
     )
-
-
-def _psnr(picture: NDArray[np.uint8], sharp: NDArray[np.uint8]) -> float | None:
-    """PSNR in dB; None where the two are the same."""
-    import torch
-
-    from deblur.metrics import psnr
-
-    first, second = (torch.from_numpy(array).permute(2, 0, 1).unsqueeze(0) / 255 for array in (picture, sharp))
-    value = float(psnr(first, second))
-    return round(value, 3) if math.isfinite(value) else None
 
 
 if __name__ == "__main__":
