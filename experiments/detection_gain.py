@@ -71,6 +71,9 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--annotations", type=Path, metavar="PATH", help="needed: COCO .json, folder of VOC .xml, YOLO data.yaml"
     )
+    data.add_argument(
+        "--split", choices=["train", "val", "test"], help="pictures of a data.yaml that are measured (default: val)"
+    )
     data.add_argument("--sharp", type=Path, metavar="DIR", help="sharp pictures; --blur needs them, --blurred does not")
     data.add_argument("--blurred", type=Path, metavar="DIR", help="blurred pictures; this or --blur is needed")
     data.add_argument(
@@ -217,6 +220,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         fuse=arguments.fuse,
         motions=motions_of(arguments),
         data_blur=arguments.data_blur,
+        split=arguments.split,
     )
 
 

@@ -106,7 +106,7 @@ def read_run(folder: Path, annotations: Path | None) -> SavedRun:
     settings = _settings(folder)
     predictions = read_predictions(folder)
     place = annotations or settings.annotations
-    truths = read_truths(place, _class_names(old, predictions), settings.limit)
+    truths = read_truths(place, _class_names(old, predictions), settings.limit, settings.split)
     if truths.sha256 != old.data["annotations"]["sha256"]:
         raise DeblurError(f"{place} does not hold what {folder} was measured on: give its --annotations")
     saved = folder / "predictions.json"

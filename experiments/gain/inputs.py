@@ -69,13 +69,16 @@ def refuse_blurred(folder: Path, files: Iterable[Path]) -> None:
     refuse_pairs(folder, files, f"--sharp {folder}", instead)
 
 
-def read_truths(path: Path, class_names: Mapping[str, tuple[str, ...]], limit: int | None) -> Truths:
+def read_truths(
+    path: Path, class_names: Mapping[str, tuple[str, ...]], limit: int | None, split: str | None = None
+) -> Truths:
     """Read annotations once for each set of class names.
 
     Args:
         path: COCO JSON, VOC folder or YOLO data file.
         class_names: detector name to every class of it.
         limit: keep the first so many pictures by stem; None for all.
+        split: of a YOLO data file, as `detection.truth.read_truth` takes it.
 
     Raises:
         DetectionError: as `detection.truth.read_truth`.
@@ -84,7 +87,7 @@ def read_truths(path: Path, class_names: Mapping[str, tuple[str, ...]], limit: i
     by_names: dict[tuple[str, ...], GroundTruth] = {}
     for names in class_names.values():
         if names not in by_names:
-            by_names[names] = read_truth(path, names)
+            by_names[names] = read_truth(path, names, split=split)
     everything = next(iter(by_names.values()))
     stems = everything.stems[:limit]
     if not stems:

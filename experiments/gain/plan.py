@@ -77,7 +77,7 @@ def plan(settings: Settings, tools: Tools) -> Plan:
     _check_names("deblurrers", [*names, *fused], "call one otherwise, by NAME=FILE or NAME=DIR")
     _check_blurs(settings, deblurrers)
     class_names = {loaded.detector.name: loaded.detector.class_names for loaded in detectors}
-    truths = read_truths(settings.annotations, class_names, settings.limit)
+    truths = read_truths(settings.annotations, class_names, settings.limit, settings.split)
     for name, truth in truths.by_detector.items():
         _check_objects(settings, name, truth)
     given = [folder for folder in (settings.sharp, settings.blurred) if folder is not None]

@@ -39,6 +39,7 @@ class Settings:
         fuse: also look twice, the second time at the mirror image of what was restored, and score the boxes together.
         motions: recorded paths of the blurred pictures; None where nobody knows them, or ``blurs`` makes them.
         data_blur: what the blur of ``blurred`` is called; None for what the data set's manifest calls it.
+        split: of a YOLO data file, ``train``, ``val`` or ``test``; None for ``val``, and where annotations have none.
     """
 
     annotations: Path
@@ -57,6 +58,7 @@ class Settings:
     fuse: bool = False
     motions: Motions | None = None
     data_blur: str | None = None
+    split: str | None = None
 
     @property
     def blur_names(self) -> tuple[str, ...]:

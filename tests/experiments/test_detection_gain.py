@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from deblur.pictures import write_picture
-from experiments import detection_gain
+from experiments import detection_gain, rescore
 
 if TYPE_CHECKING:
     from experiments.gain.settings import Settings
@@ -139,6 +140,25 @@ def test_none_is_no_network_and_lists_may_be_given_in_parts(command: Command) ->
     assert [result["recovered"] for result in document["results"]] == [{}, {}]
 
 
+def test_a_split_of_a_yolo_data_file_is_measured_and_scored_anew(command: Command, data: Path, tmp_path: Path) -> None:
+    for split, stems in {"val": "a", "test": "bc"}.items():
+        (tmp_path / split).mkdir()
+        for stem in stems:
+            shutil.copy(data / "sharp" / f"{stem}.png", tmp_path / split)
+            (tmp_path / split / f"{stem}.txt").write_text("0 0.5 0.5 0.5 0.5")
+    (tmp_path / "data.yaml").write_text("val: val\ntest: test\nnames: [red]\n")
+    given = [*command.base, "--annotations", "data.yaml", "--bootstrap", "0"]
+    runs = []
+    for split, n_pictures in ((["--split", "test"], 2), ([], 1)):
+        code, out, err = command(*given, *split, "--json")
+        assert code == 0, err
+        assert json.loads(out)["data"]["n_pictures"] == n_pictures
+        runs.append(json.loads(out)["run"])
+    code, _, err = command(*given, "--split", "train")
+    assert (code, err.splitlines()[-1]) == (1, "error: data.yaml has no split 'train'")
+    assert [rescore.main([run]) for run in runs] == [0, 0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -180,6 +200,7 @@ def test_a_users_mistake_is_one_line_and_exit_1(command: Command, tmp_path: Path
     [
         (["--classes", "rde"], "finder has no class 'rde': did you mean red?"),
         (["--annotations", "nowhere.json"], "no annotations at nowhere.json"),
+        (["--split", "test"], "truth.json: only YOLO data files have splits; leave out 'test'"),
         (["--deblurred", "theirs=nowhere"], "nowhere does not exist"),
         (["--deblurrer", "unmove", "unmove"], "two deblurrers are called 'unmove'"),
         (["--classes", "blue"], "has no object of blue to score finder on"),
