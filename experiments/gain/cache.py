@@ -11,10 +11,39 @@ from typing import Any
 from deblur.runs import make_folder, package_versions, write_atomically
 
 _PROJECT = Path(__file__).resolve().parents[2]
-_CODE = (
-    *(f"{folder}/**/*.py" for folder in ("deblur", "detection", "experiments/gain")),
+# What is not sure to make no value counts as making some: time that is lost is better than values that are old.
+_MAKE_VALUES = (
+    "deblur/**/*.py",
+    "detection/**/*.py",
     "pipelines/chain.py",
     "pipelines/motions.py",
+    *(
+        f"experiments/gain/{name}.py"
+        for name in (
+            "arms",
+            "cache",
+            "fused",
+            "loading",
+            "picture_sets",
+            "protocol",
+            "recorded_paths",
+            "restoration",
+            "settings",
+        )
+    ),
+)
+_MAKE_NONE = (
+    "deblur/cli.py",
+    "deblur/exposure/calibration.py",
+    "deblur/exposure/way_round.py",
+    "deblur/losses.py",
+    "deblur/prepare/*.py",
+    "deblur/train.py",
+    "deblur/training/*.py",
+    "detection/annotations/*.py",
+    *(f"detection/{name}.py" for name in ("answers", "features", "objects", "teacher")),  # of training
+    *(f"detection/{name}.py" for name in ("bootstrap", "consistency", "matching", "picture_scores", "scoring")),
+    *(f"detection/{name}.py" for name in ("drawing", "predictions", "truth")),
 )
 
 
@@ -24,11 +53,23 @@ def key_of(**ingredients: Any) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
+def code_of_values() -> list[Path]:
+    """The project's files that make what is kept: blurred and restored pictures, boxes, their scores, fitted paths.
+
+    Not those that train, read annotations, score boxes or report, whose changes leave the values as they are.
+    """
+    makers, others = (
+        {file for each in patterns for file in _PROJECT.glob(each)} for patterns in (_MAKE_VALUES, _MAKE_NONE)
+    )
+    return sorted(makers - others)
+
+
 @functools.cache
 def state_of_code() -> str:
     """Hash of the code that makes values: of this project's, and of the versions of what it uses."""
-    files = sorted(file for pattern in _CODE for file in _PROJECT.glob(pattern))
-    sources = {str(file.relative_to(_PROJECT)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    sources = {
+        str(file.relative_to(_PROJECT)): hashlib.sha256(file.read_bytes()).hexdigest() for file in code_of_values()
+    }
     return key_of(sources=sources, packages=package_versions())
 
 

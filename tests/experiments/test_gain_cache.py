@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import os
-import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,10 +20,10 @@ from experiments.gain.measure import measure
 from experiments.gain.narrator import Narrator
 from experiments.gain.plan import plan
 from experiments.gain.settings import Tools
+from experiments.restoring import pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from experiments.gain.records import GainRun
     from experiments.gain.settings import LoadedDeblurrer, Settings
@@ -189,16 +190,77 @@ def test_of_another_version_of_what_makes_pictures_and_boxes_all_is_made_anew(
     assert fakes.seen > 0
 
 
-def test_a_change_of_what_reads_recorded_paths_makes_values_anew(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("file", "makes_values"),
+    [
+        ("deblur/exposure/paths.py", True),
+        ("deblur/path_search/fitting.py", True),
+        ("deblur/a_folder_to_come/new.py", True),
+        ("deblur/training/log.py", False),
+        ("deblur/prepare/command.py", False),
+        ("detection/yolo.py", True),
+        ("detection/drawing.py", False),
+        ("detection/annotations/voc.py", False),
+        ("detection/bootstrap.py", False),
+        ("pipelines/motions.py", True),
+        ("pipelines/sinks.py", False),
+        ("experiments/gain/picture_sets.py", True),
+        ("experiments/gain/printed_table.py", False),
+        ("experiments/gain/scores.py", False),
+    ],
+)
+def test_a_change_makes_values_anew_where_it_is_of_what_makes_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str, makes_values: bool
 ) -> None:
-    shutil.copytree(cache._PROJECT / "pipelines", tmp_path / "pipelines")
+    assert (cache._PROJECT / file).is_file() or "to_come" in file
     monkeypatch.setattr(cache, "_PROJECT", tmp_path)
     before = cache.state_of_code.__wrapped__()
-    (tmp_path / "pipelines" / "sinks.py").write_text("# another way to write")
-    assert cache.state_of_code.__wrapped__() == before
-    (tmp_path / "pipelines" / "motions.py").write_text("# another way to read")
-    assert cache.state_of_code.__wrapped__() != before
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text("# another way")
+    assert (cache.state_of_code.__wrapped__() != before) == makes_values
+
+
+# Names of arms and what records of results are made of, where files lie, what refuses, and hashes of whole sets.
+MAKE_NO_VALUE = {
+    "experiments.gain.inputs.check_size",
+    "experiments.gain.inputs.hash_of_set",
+    "experiments.gain.plan.peer_folder",
+    "experiments.gain.records",
+    "pipelines.sources.Source",
+}
+
+
+def test_what_makes_values_uses_nothing_whose_changes_would_go_unseen() -> None:
+    project = cache._PROJECT
+    makers = {*cache.code_of_values(), *(Path(pairs.__file__).parent / name for name in pairs._SCORING)}
+    seen = {None, *makers, *(maker.parent / "__init__.py" for maker in makers)}
+    used = {name for maker in makers for name in _imported(maker) if _file_of(project, name) not in seen}
+    assert {name for name in used if MAKE_NO_VALUE.isdisjoint({name, name.rpartition(".")[0]})} == set()
+    assert "pipelines.sources.Source" in used, "so that it is known to look at all"
+
+
+def _imported(file: Path) -> set[str]:
+    """What a file imports anywhere, by dotted names, but for type checkers."""
+    names = set()
+    nodes: list[ast.AST] = [ast.parse(file.read_bytes())]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        nodes += ast.iter_child_nodes(node)
+    return names
+
+
+def _file_of(project: Path, name: str) -> Path | None:
+    """Where a dotted name is defined: a module, or what stands in one; None where that is not in the project."""
+    module = project.joinpath(*name.split("."))
+    places = [module.with_suffix(".py"), module / "__init__.py"]
+    places += [module.parent.with_suffix(".py"), module.parent / "__init__.py"]
+    return next((place for place in places if place.is_file()), None)
 
 
 @pytest.mark.parametrize("left", [b"", b"\0" * 20, b'{"x":', b"[1]"])
