@@ -105,7 +105,7 @@ def _cover(arguments: argparse.Namespace) -> int:
     import pandas as pd
 
     from deblur.runs import make_room, write_atomically
-    from experiments.gain.narrator import Narrator
+    from experiments.common.narrator import Narrator
 
     matches, unit_of = _matches(arguments)
     n_units = int(unit_of.max()) + 1

@@ -168,10 +168,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _measure(arguments: argparse.Namespace) -> int:
     from deblur.devices import resolve_device
     from deblur.runs import describe_environment, write_environment
+    from experiments.common.narrator import Narrator
     from experiments.common.run_folder import open_resumable
     from experiments.gain.loading import tools_on
     from experiments.gain.measure import measure
-    from experiments.gain.narrator import Narrator
     from experiments.gain.plan import plan
     from experiments.gain.printed_table import run_table
     from experiments.gain.processes import join_processes

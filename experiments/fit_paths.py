@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from experiments.gain.cache import Cache
+    from experiments.common.cache import Cache
     from experiments.restoring.pairs import Pairs
 
 
@@ -65,9 +65,9 @@ def _fit(args: argparse.Namespace) -> int:
     from deblur.devices import resolve_device
     from deblur.pictures import match_pictures
     from deblur.runs import describe_environment, write_environment, write_json
+    from experiments.common.cache import Cache, state_of_code
+    from experiments.common.narrator import Narrator
     from experiments.common.run_folder import open_resumable
-    from experiments.gain.cache import Cache, state_of_code
-    from experiments.gain.narrator import Narrator
 
     device = str(resolve_device(args.device))
     every_pair = match_pictures(args.blurred, args.sharp)
@@ -121,7 +121,7 @@ def _fit_pair(cache: Cache, blurred: Path, sharp: Path, device: str, seed: int) 
     from deblur.path_search.fitting import fit_path
     from deblur.pictures import read_picture
     from detection.weights import sha256_of
-    from experiments.gain.cache import key_of
+    from experiments.common.cache import key_of
 
     key = key_of(blurred=sha256_of(blurred), sharp=sha256_of(sharp), seed=seed)
     kept = cache.get("fits", key)

@@ -25,8 +25,8 @@ from detection.errors import DetectionError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from experiments.common.narrator import Narrator
     from experiments.gain.inputs import Truths
-    from experiments.gain.narrator import Narrator
     from experiments.gain.picture_tables import Predictions
     from experiments.gain.records import GainRun
     from experiments.gain.scores import Found, Key
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _rescore(arguments: argparse.Namespace) -> int:
-    from experiments.gain.narrator import Narrator
+    from experiments.common.narrator import Narrator
     from experiments.gain.printed_table import run_table
 
     folder: Path = arguments.run

@@ -48,9 +48,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from deblur.blur import BlurSpec
+    from experiments.common.narrator import Narrator
+    from experiments.common.recorded_paths import PathOf
     from experiments.gain.inputs import Prepared
-    from experiments.gain.narrator import Narrator
-    from experiments.gain.recorded_paths import PathOf
     from experiments.restoring.methods import Method
     from experiments.restoring.pairs import Pairs
     from experiments.restoring.scores import PictureScore
@@ -128,7 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _paths(args: argparse.Namespace, spec: BlurSpec | None, blurred: Mapping[str, Path]) -> PathOf | None:
     """What says the camera's path of each of the pictures that are scored; None where nobody knows."""
     from deblur.exposure.paths import GYROSCOPE, felt_path
-    from experiments.gain.recorded_paths import TELLS_NOBODY, RecordedPaths
+    from experiments.common.recorded_paths import TELLS_NOBODY, RecordedPaths
 
     if spec is not None:
         return partial(felt_path, spec, args.seed)
@@ -146,9 +146,9 @@ def _score(args: argparse.Namespace) -> int:
     from deblur.devices import resolve_device
     from deblur.pictures import match_pictures
     from deblur.runs import describe_environment, to_utf8, write_environment, write_json
+    from experiments.common.narrator import Narrator
     from experiments.common.run_folder import open_resumable
     from experiments.gain.inputs import Prepared, from_manifest, refuse_blurred
-    from experiments.gain.narrator import Narrator
     from experiments.restoring.differences import differences
     from experiments.restoring.methods import load_methods
     from experiments.restoring.pairs import score_pairs
@@ -231,7 +231,7 @@ def _metrics(
     prepared: Prepared,
     digest: str,
 ) -> dict[str, Any]:
-    from experiments.gain.restoration import pictures_with
+    from experiments.common.picture_scores import pictures_with
     from experiments.restoring.differences import differences_protocol
     from experiments.restoring.scores import ALIGNED_PROTOCOL, PROTOCOL, summarize
 

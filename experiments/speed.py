@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deblur.blur import BlurSpec
-    from experiments.gain.narrator import Narrator
+    from experiments.common.narrator import Narrator
     from experiments.timing.alternating import Program
 
 PROTOCOL = {
@@ -129,7 +129,7 @@ def _measure(args: argparse.Namespace) -> int:
     from deblur.devices import resolve_device
     from deblur.naming import parse_deblurrer
     from deblur.runs import describe_environment, write_json, write_yaml
-    from experiments.gain.narrator import Narrator
+    from experiments.common.narrator import Narrator
     from experiments.timing.programs import KINDS, load_program
     from pipelines.run_folder import output_folder
 

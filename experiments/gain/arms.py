@@ -11,14 +11,14 @@ from deblur.blur.motion import kernels_sha256
 from deblur.errors import DeblurError
 from deblur.exposure.paths import felt_path
 from detection.types import Detections
-from experiments.gain.cache import Cache, key_of
+from experiments.common.cache import Cache, key_of
+from experiments.common.picture_scores import restoration_scores
 from experiments.gain.fused import FusedSet, MirroredSet, add_fused, fused_boxes
 from experiments.gain.inputs import hash_of_set
 from experiments.gain.picture_sets import FolderSet, MadeSet, PictureSet, file_name_of
 from experiments.gain.plan import peer_folder
 from experiments.gain.protocol import rounded
 from experiments.gain.records import BLURRED, SHARP, BlurRecord, deblurred_arm, sharp_through_arm
-from experiments.gain.restoration import restoration_scores
 from pipelines.chain import restore_with
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from experiments.common.recorded_paths import PathOf
     from experiments.gain.plan import Plan
-    from experiments.gain.recorded_paths import PathOf
     from experiments.gain.scores import Key
     from experiments.gain.settings import LoadedDeblurrer, LoadedDetector
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from detection.fusion import EVEN_SHARE, SAME_OBJECT, Looks, fuse, two_looks
 from detection.types import Detections
-from experiments.gain.cache import key_of
+from experiments.common.cache import key_of
 from experiments.gain.picture_sets import MadeSet, pixel_hash
 from experiments.gain.protocol import MAX_DETECTIONS, rounded
 from experiments.gain.records import (

@@ -7,8 +7,8 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from detection.truth import report_lines
+from experiments.common.cache import Cache, key_of, state_of_code
 from experiments.gain.arms import Arms, Bench, build_arms, describe_blurs
-from experiments.gain.cache import Cache, key_of, state_of_code
 from experiments.gain.examples import ExampleWriter
 from experiments.gain.files import write_curves, write_metrics, write_per_image, writing_predictions
 from experiments.gain.fused import fused_records
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from detection.truth import GroundTruth
     from detection.types import Detector
+    from experiments.common.narrator import Narrator
     from experiments.gain.inputs import Truths
-    from experiments.gain.narrator import Narrator
     from experiments.gain.plan import Plan
     from experiments.gain.scores import DetectorScores, Found
     from experiments.gain.settings import LoadedDetector

@@ -11,7 +11,7 @@ import numpy as np
 
 from deblur.errors import DeblurError
 from deblur.pictures import read_picture, write_picture
-from experiments.gain.cache import Cache, key_of
+from experiments.common.cache import Cache, key_of
 from experiments.gain.inputs import check_size
 
 if TYPE_CHECKING:

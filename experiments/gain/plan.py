@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from deblur.blur.motion import check_kernels
 from deblur.errors import DeblurError
 from detection.class_choice import check_classes
+from experiments.common.recorded_paths import NO_PATHS, TELLS_NOBODY, RecordedPaths
 from experiments.gain.inputs import (
     Prepared,
     Truths,
@@ -18,7 +19,6 @@ from experiments.gain.inputs import (
     refuse_blurred,
 )
 from experiments.gain.picture_sets import file_name_of
-from experiments.gain.recorded_paths import NO_PATHS, TELLS_NOBODY, RecordedPaths
 from experiments.gain.records import CONTROL, fused_name
 from experiments.gain.scores import truths_by_class
 

@@ -16,6 +16,7 @@ from detection.consistency import Consistency, consistency
 from detection.picture_scores import score_pictures
 from detection.scoring import FIGURES, CocoScores, score
 from detection.types import Detections
+from experiments.common.picture_scores import pictures_with
 from experiments.gain.picture_tables import Curve, PictureRow
 from experiments.gain.protocol import CONFIDENCE_OF_INTERVALS, CONFIDENT
 from experiments.gain.records import (
@@ -29,7 +30,6 @@ from experiments.gain.records import (
     fused_names,
     sharp_through_arm,
 )
-from experiments.gain.restoration import pictures_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence

@@ -11,7 +11,7 @@ from deblur.devices import synchronize
 from deblur.errors import DeblurError
 from deblur.naming import parse_deblurrer
 from deblur.pictures import picture_size, pictures_by_key, read_picture
-from experiments.gain.recorded_paths import NO_PATHS, RecordedPaths
+from experiments.common.recorded_paths import NO_PATHS, RecordedPaths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from deblur import Deblurrer
     from deblur.cli import NamedFolder
-    from experiments.gain.recorded_paths import PathOf
+    from experiments.common.recorded_paths import PathOf
 
 
 class Output(NamedTuple):

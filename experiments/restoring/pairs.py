@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from deblur.errors import DeblurError
 from deblur.pictures import picture_size, read_picture, write_picture
-from experiments.gain.cache import Cache, key_of, state_of_code
+from experiments.common.cache import Cache, key_of, state_of_code
 from experiments.restoring.examples import Example, Extremes
 from experiments.restoring.methods import NetworkMethod
 from experiments.restoring.scores import PictureScore, score_picture
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from experiments.gain.narrator import Narrator
+    from experiments.common.narrator import Narrator
     from experiments.restoring.methods import Method
 
 Pairs = list[tuple[str, Path, Path]]
 """(key, blurred, sharp), sorted by key."""
-# What a score depends on beside the code whose state `experiments.gain.cache` knows.
+# What a score depends on beside the code whose state `experiments.common.cache` knows.
 _SCORING = ("alignment.py", "methods.py", "scores.py")
 
 

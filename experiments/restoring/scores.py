@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deblur.metrics import psnr_of_values
-from experiments.gain.restoration import pictures_with, restoration_scores
+from experiments.common.picture_scores import pictures_with, restoration_scores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

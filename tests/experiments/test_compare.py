@@ -14,9 +14,9 @@ from deblur.blur import parse_blur
 from deblur.blur.motion import read_kernels
 from deblur.pictures import read_picture, write_picture
 from experiments import compare
+from experiments.common.narrator import Narrator
 from experiments.gain.files import read_metrics, write_metrics
 from experiments.gain.measure import measure
-from experiments.gain.narrator import Narrator
 from experiments.gain.plan import plan
 from experiments.gain.printed_table import run_table
 from experiments.gain.records import DetectorRecord

@@ -12,8 +12,8 @@ import pytest
 from deblur.runs import write_yaml
 from detection.matching import N_THRESHOLDS, ClassMatches
 from experiments import coverage
+from experiments.common.narrator import Narrator
 from experiments.gain.measure import measure
-from experiments.gain.narrator import Narrator
 from experiments.gain.plan import plan
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from deblur import runs
 from deblur.blur import parse_blur
 from deblur.blur.motion import read_kernels
 from deblur.pictures import read_picture, write_picture
-from experiments.gain import cache
+from experiments.common import cache
+from experiments.common.narrator import Narrator
 from experiments.gain.measure import measure
-from experiments.gain.narrator import Narrator
 from experiments.gain.plan import plan
 from experiments.gain.settings import Tools
 from experiments.restoring import pairs

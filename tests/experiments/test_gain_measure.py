@@ -27,15 +27,15 @@ from detection.errors import DetectionError
 from detection.scoring import score
 from detection.truth import read_truth
 from detection.types import Detections
+from experiments.common.cache import Cache
+from experiments.common.narrator import Narrator
 from experiments.gain import measure as measuring
 from experiments.gain.arms import build_arms
-from experiments.gain.cache import Cache
 from experiments.gain.files import read_curves, read_metrics, read_predictions
 from experiments.gain.fused import FusedSet, fused_boxes
 from experiments.gain.inputs import read_truths
 from experiments.gain.loading import tools_on
 from experiments.gain.measure import measure
-from experiments.gain.narrator import Narrator
 from experiments.gain.plan import plan
 from experiments.gain.printed_table import run_table, with_interval
 from experiments.release import detection_scores

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from experiments.common.narrator import Narrator
 from experiments.gain.files import read_metrics
 from experiments.gain.measure import measure
-from experiments.gain.narrator import Narrator
 from experiments.gain.plan import plan
 from experiments.gain.processes import Processes, join_processes
 
@@ -43,7 +43,7 @@ def test_two_processes_share_the_pictures(settings: Settings, tmp_path: Path, fa
 import dataclasses, importlib.util, sys
 from pathlib import Path
 from experiments.gain.measure import measure
-from experiments.gain.narrator import Narrator
+from experiments.common.narrator import Narrator
 from experiments.gain.plan import plan
 from experiments.gain.processes import join_processes
 from experiments.gain.settings import Settings

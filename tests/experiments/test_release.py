@@ -18,9 +18,9 @@ from deblur.networks import build, config_from_dict
 from deblur.pictures import read_picture, write_picture
 from deblur.released import find_released, list_released, load_released, save_released
 from experiments import readme_tables, release
+from experiments.common.narrator import Narrator
 from experiments.gain.files import read_metrics, write_metrics
 from experiments.gain.measure import measure
-from experiments.gain.narrator import Narrator
 from experiments.gain.plan import plan
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import pytest
 from deblur.runs import write_yaml
 from deblur.yaml_text import read_yaml
 from experiments import compare, rescore
+from experiments.common.narrator import Narrator
 from experiments.gain.files import read_metrics
 from experiments.gain.measure import measure
-from experiments.gain.narrator import Narrator
 from experiments.gain.plan import plan
 
 if TYPE_CHECKING:

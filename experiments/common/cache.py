@@ -17,17 +17,15 @@ _MAKE_VALUES = (
     "detection/**/*.py",
     "pipelines/chain.py",
     "pipelines/motions.py",
+    *(f"experiments/common/{name}.py" for name in ("cache", "picture_scores", "recorded_paths")),
     *(
         f"experiments/gain/{name}.py"
         for name in (
             "arms",
-            "cache",
             "fused",
             "loading",
             "picture_sets",
             "protocol",
-            "recorded_paths",
-            "restoration",
             "settings",
         )
     ),
