@@ -216,7 +216,7 @@ def _what_differs(identity: tuple[Any, ...], among: Collection[tuple[Any, ...]])
 
 
 def _table(folders: Sequence[Path], figures: Sequence[Mapping[str, Any]]) -> str:
-    from experiments.gain.printed_table import aligned, with_interval
+    from experiments.common.printed_table import aligned, with_interval
 
     blocks = []
     for place in dict.fromkeys((row["detector"], row["blur"]) for row in figures):

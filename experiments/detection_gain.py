@@ -173,9 +173,9 @@ def _measure(arguments: argparse.Namespace) -> int:
     from experiments.gain.loading import tools_on
     from experiments.gain.measure import measure
     from experiments.gain.plan import plan
-    from experiments.gain.printed_table import run_table
     from experiments.gain.processes import join_processes
     from experiments.gain.records import TASK
+    from experiments.gain.run_table import run_table
 
     settings = settings_of(arguments)
     processes = join_processes()

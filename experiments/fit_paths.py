@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from experiments.common.cache import Cache
-    from experiments.restoring.pairs import Pairs
+    from experiments.common.pairs import Pairs
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -105,7 +105,7 @@ def _check(pairs: Pairs) -> None:
     """Refuse pairs of two sizes, pictures that show too little, and those stored turned, which records are not."""
     from deblur.path_search.fitting import check_size
     from deblur.pictures import orientation_of, picture_size
-    from experiments.restoring.pairs import check_pair_sizes
+    from experiments.common.pairs import check_pair_sizes
 
     check_pair_sizes(pairs)
     for _, blurred, _ in pairs:

@@ -16,7 +16,7 @@ from deblur.cli import parse_args, run
 from deblur.errors import DeblurError
 from deblur.exposure.paths import GYROSCOPE
 from deblur.scenes import by_numbers
-from experiments.gain.printed_table import named_data, number, of_scenes, with_interval
+from experiments.common.printed_table import named_data, number, of_scenes, with_interval
 from experiments.release import detection_scores
 
 if TYPE_CHECKING:
@@ -136,7 +136,8 @@ def read_runs(results: Path) -> list[Run]:
 
     They are in order of their names, numbers in these by size.
     """
-    from experiments.gain.files import read_json, read_metrics
+    from experiments.common.json_files import read_json
+    from experiments.gain.files import read_metrics
     from experiments.gain.records import TASK
 
     runs: list[Run] = []
@@ -228,7 +229,7 @@ def _share(score: dict[str, Any], figure: str) -> str:
 
 def _restoration_table(folder: Path, content: dict[str, Any]) -> list[str]:
     """Means, and what each method gains over the blurred pictures and over the first method."""
-    from experiments.gain.files import decoded
+    from experiments.common.json_files import decoded
 
     count, blur, rows = decoded(folder / "metrics.json", lambda: _means(content))
     found, made = _differences(folder / "per_image.csv")
@@ -257,7 +258,7 @@ def _differences(per_image: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]
     """What each method gains and how intervals are made, from the pictures' rows: older runs' metrics have neither."""
     import pandas as pd
 
-    from experiments.gain.files import decoded
+    from experiments.common.json_files import decoded
     from experiments.restoring.differences import differences, differences_protocol
 
     try:

@@ -186,7 +186,7 @@ def _restoration_rows(folder: Path, of: _Released) -> list[dict[str, Any]]:
 
 def restoration_row(folder: Path, name: str) -> dict[str, Any]:
     """What one restoration run says of the network ``name``, the input's scores beside it, and what was scored how."""
-    from experiments.gain.files import decoded
+    from experiments.common.json_files import decoded
 
     metrics = _restoration_run(folder)
     if name not in metrics["methods"]:
@@ -230,7 +230,7 @@ def _detection_rows(folder: Path, of: _Released) -> list[dict[str, Any]]:
 
 def detection_scores(folder: Path, content: GainRun, name: str) -> list[dict[str, Any]]:
     """What the detection-gain run in ``folder`` says of the deblurrer ``name``: a row for each detector and blur."""
-    from experiments.gain.files import decoded
+    from experiments.common.json_files import decoded
     from experiments.gain.records import BLURRED, SHARP, deblurred_arm
 
     known = [record.name for record in content.deblurrers]
@@ -270,7 +270,7 @@ def _restoration_run(folder: Path) -> dict[str, Any]:
     Raises:
         DeblurError: the folder holds none.
     """
-    from experiments.gain.files import read_json
+    from experiments.common.json_files import read_json
 
     file = folder / "metrics.json"
     content = read_json(file)

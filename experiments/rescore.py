@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _rescore(arguments: argparse.Namespace) -> int:
     from experiments.common.narrator import Narrator
-    from experiments.gain.printed_table import run_table
+    from experiments.gain.run_table import run_table
 
     folder: Path = arguments.run
     narrator = Narrator(folder / "log.txt" if folder.is_dir() else None)
@@ -99,7 +99,8 @@ def read_run(folder: Path, annotations: Path | None) -> SavedRun:
             others.
         DetectionError: the annotations cannot be read.
     """
-    from experiments.gain.files import decoded, read_metrics, read_predictions
+    from experiments.common.json_files import decoded
+    from experiments.gain.files import read_metrics, read_predictions
     from experiments.gain.inputs import read_truths
 
     old = read_metrics(folder)

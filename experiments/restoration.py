@@ -48,11 +48,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from deblur.blur import BlurSpec
+    from experiments.common.data_sets import Prepared
     from experiments.common.narrator import Narrator
+    from experiments.common.pairs import Pairs
     from experiments.common.recorded_paths import PathOf
-    from experiments.gain.inputs import Prepared
     from experiments.restoring.methods import Method
-    from experiments.restoring.pairs import Pairs
     from experiments.restoring.scores import PictureScore
 
 INPUT = "input"
@@ -146,9 +146,9 @@ def _score(args: argparse.Namespace) -> int:
     from deblur.devices import resolve_device
     from deblur.pictures import match_pictures
     from deblur.runs import describe_environment, to_utf8, write_environment, write_json
+    from experiments.common.data_sets import Prepared, from_manifest, refuse_blurred
     from experiments.common.narrator import Narrator
     from experiments.common.run_folder import open_resumable
-    from experiments.gain.inputs import Prepared, from_manifest, refuse_blurred
     from experiments.restoring.differences import differences
     from experiments.restoring.methods import load_methods
     from experiments.restoring.pairs import score_pairs
@@ -212,8 +212,8 @@ def _blur_here(pairs: Pairs, spec: BlurSpec, seed: int, folder: Path, narrator: 
 def _check_sizes(pairs: Pairs, methods: Sequence[Method]) -> None:
     """Refuse pairs of two sizes, and restored files of another, before hours are spent on those before them."""
     from deblur.pictures import picture_size
+    from experiments.common.pairs import check_pair_sizes
     from experiments.restoring.methods import FolderMethod
-    from experiments.restoring.pairs import check_pair_sizes
 
     check_pair_sizes(pairs)
     for method in methods:
@@ -277,7 +277,7 @@ def _rows(pairs: Pairs, scores: dict[str, list[PictureScore]]) -> pd.DataFrame:
 
 
 def _table(metrics: dict[str, Any]) -> str:
-    from experiments.gain.printed_table import of_scenes
+    from experiments.common.printed_table import of_scenes
 
     def cell(value: float | None, form: str) -> str:
         return "-" if value is None else format(value, form)
@@ -300,7 +300,7 @@ def _table(metrics: dict[str, Any]) -> str:
 
 
 def _table_of_differences(found: Sequence[dict[str, Any]]) -> str:
-    from experiments.gain.printed_table import aligned, number, with_interval
+    from experiments.common.printed_table import aligned, number, with_interval
 
     rows = [("PSNR gained", "over", "mean [95 %]", "better", "worse", "least")]
     for each in found:

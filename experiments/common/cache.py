@@ -17,18 +17,8 @@ _MAKE_VALUES = (
     "detection/**/*.py",
     "pipelines/chain.py",
     "pipelines/motions.py",
-    *(f"experiments/common/{name}.py" for name in ("cache", "picture_scores", "recorded_paths")),
-    *(
-        f"experiments/gain/{name}.py"
-        for name in (
-            "arms",
-            "fused",
-            "loading",
-            "picture_sets",
-            "protocol",
-            "settings",
-        )
-    ),
+    *(f"experiments/common/{name}.py" for name in ("cache", "file_names", "picture_scores", "recorded_paths")),
+    *(f"experiments/gain/{name}.py" for name in ("arms", "fused", "loading", "picture_sets", "protocol", "settings")),
 )
 _MAKE_NONE = (
     "deblur/cli.py",

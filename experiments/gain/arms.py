@@ -12,10 +12,11 @@ from deblur.errors import DeblurError
 from deblur.exposure.paths import felt_path
 from detection.types import Detections
 from experiments.common.cache import Cache, key_of
+from experiments.common.file_names import file_name_of
 from experiments.common.picture_scores import restoration_scores
 from experiments.gain.fused import FusedSet, MirroredSet, add_fused, fused_boxes
 from experiments.gain.inputs import hash_of_set
-from experiments.gain.picture_sets import FolderSet, MadeSet, PictureSet, file_name_of
+from experiments.gain.picture_sets import FolderSet, MadeSet, PictureSet
 from experiments.gain.plan import peer_folder
 from experiments.gain.protocol import rounded
 from experiments.gain.records import BLURRED, SHARP, BlurRecord, deblurred_arm, sharp_through_arm

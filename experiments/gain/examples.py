@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from deblur.pictures import write_picture
 from detection.drawing import draw_detections, side_by_side
-from experiments.gain.picture_sets import file_name_of, file_name_of_stem
+from experiments.common.file_names import file_name_of, file_name_of_stem
 from experiments.gain.protocol import CONFIDENT
 from experiments.gain.records import BLURRED, CONTROL, SHARP, Example, Result, deblurred_arm
 

@@ -8,11 +8,12 @@ import dataclasses
 import io
 import itertools
 import json
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from deblur.errors import DeblurError
 from deblur.runs import write_atomically, write_json, writing_atomically
 from detection.scoring import PrecisionRecall
+from experiments.common.json_files import decoded, read_json, read_text
 from experiments.gain.picture_tables import Boxes, Curve, PictureRow, PictureTruth, Predictions
 from experiments.gain.records import FORMAT, TASK, GainRun
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from experiments.gain.picture_tables import PictureKey
-
-Content = TypeVar("Content")
 
 
 def write_metrics(folder: Path, run: GainRun) -> None:
@@ -121,7 +120,7 @@ def read_restoration(folder: Path) -> dict[tuple[str, str, str], dict[str, float
         DeblurError: the file is missing or has other columns.
     """
     path = folder / "per_image.csv"
-    rows = csv.DictReader(io.StringIO(_read_text(path), newline=""))
+    rows = csv.DictReader(io.StringIO(read_text(path), newline=""))
 
     def number(cell: str) -> float | None:
         return float(cell) if cell else None
@@ -142,33 +141,6 @@ def read_environment(folder: Path) -> dict[str, Any]:
         DeblurError: the file is missing or no JSON object.
     """
     return read_json(folder / "env.json")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file.
-
-    Raises:
-        DeblurError: the file is missing or no such document.
-    """
-    try:
-        content = json.loads(_read_text(path))
-    except json.JSONDecodeError as error:
-        raise DeblurError(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise DeblurError(f"{path} holds no JSON object")
-    return content
-
-
-def decoded(path: Path, decode: Callable[[], Content]) -> Content:
-    """What ``decode`` makes of a file's content.
-
-    Raises:
-        DeblurError: its complaint about missing or wrong parts, as one line that names ``path``.
-    """
-    try:
-        return decode()
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DeblurError(f"{path} is not as this program writes it: {type(error).__name__} {error}") from error
 
 
 def _curve(content: dict[str, Any]) -> Curve:
@@ -225,12 +197,3 @@ def _writing_document(
             write(b"\n],\n")
         yield begin(last)
         write(b"\n]}\n")
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise DeblurError(f"{path} does not exist; give the folder of a finished run") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DeblurError(f"cannot read {path}: {' '.join(str(error).split())}") from error

@@ -8,19 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
-from deblur.pictures import picture_size, pictures_by_key, refuse_pairs
-from deblur.prepare.placing import MANIFEST
+from deblur.pictures import picture_size, pictures_by_key
 from deblur.runs import printable
 from detection.truth import GroundTruth, read_truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
-
-    from deblur.pictures import Sides
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,19 +51,6 @@ class Truths:
             for picture in self.everything.pictures
             if picture.width is not None and picture.height is not None
         }
-
-
-def refuse_blurred(folder: Path, files: Iterable[Path]) -> None:
-    """Refuse pictures below a folder of ``--sharp`` that are to be blurred, where some are blurred already.
-
-    Raises:
-        DeblurError: by where they lie they are, beside sharp ones.
-    """
-
-    def instead(sides: Sides) -> str:
-        return f"--sharp {sides.sharp}, or score its own blur by --blurred {sides.blurred}"
-
-    refuse_pairs(folder, files, f"--sharp {folder}", instead)
 
 
 def read_truths(
@@ -122,36 +106,6 @@ def match_folder(folder: Path, truths: Truths) -> tuple[dict[str, Path], int]:
             f"{missing[0]!r}: add them, or give the annotations of the pictures that are there"
         )
     return {stem: files[keys[stem]] for stem in truths.stems}, len(files) - len(keys)
-
-
-class Prepared(NamedTuple):
-    """What blurred pictures are, where anybody says it: GoPro's come with a linear blur or one of gamma 2.2."""
-
-    data_set: str | None
-    blur: str | None
-
-
-def from_manifest(blurred: Path, named: str | None) -> Prepared:
-    """Data set and blur by the manifest that ``deblur.prepare`` wrote above the folder, where there is one.
-
-    Args:
-        blurred: folder of blurred pictures.
-        named: what the user calls the blur, which the manifest does not overrule.
-
-    Raises:
-        DeblurError: there is a file of the manifest's name, and it is none.
-    """
-    for folder in blurred.resolve().parents[:2]:
-        path = folder / MANIFEST
-        if path.is_file():
-            try:
-                content = json.loads(path.read_text(encoding="utf-8"))
-                return Prepared(content["data_set"], named or content["blur"])
-            except (ValueError, KeyError, TypeError):
-                raise DeblurError(
-                    f"{path} is not a manifest of deblur.prepare; move it, or name the blur by --data-blur elsewhere"
-                ) from None
-    return Prepared(None, named)
 
 
 def check_sizes(folders: Iterable[Mapping[str, Path]], sizes: Mapping[str, tuple[int, int]]) -> None:

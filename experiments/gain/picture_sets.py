@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,17 +25,6 @@ def pixel_hash(picture: NDArray[np.uint8]) -> str:
     digest = hashlib.sha256(f"{picture.shape}".encode())
     digest.update(np.ascontiguousarray(picture).data)
     return digest.hexdigest()
-
-
-def file_name_of(name: str) -> str:
-    """A name as part of a file name on any system: ``deblurred:mstsgm`` becomes ``deblurred-mstsgm``."""
-    return re.sub(r"[^\w.=]+", "-", name)
-
-
-def file_name_of_stem(stem: str) -> str:
-    """A picture's stem as part of a file name, another one for every stem: a hash tells ``a/1`` from ``a-1``."""
-    name = file_name_of(stem)
-    return name if name == stem else f"{name}-{hashlib.sha256(stem.encode()).hexdigest()[:8]}"
 
 
 class PictureSet(Protocol):

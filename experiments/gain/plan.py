@@ -8,17 +8,10 @@ from typing import TYPE_CHECKING
 from deblur.blur.motion import check_kernels
 from deblur.errors import DeblurError
 from detection.class_choice import check_classes
+from experiments.common.data_sets import Prepared, from_manifest, refuse_blurred
+from experiments.common.file_names import file_name_of
 from experiments.common.recorded_paths import NO_PATHS, TELLS_NOBODY, RecordedPaths
-from experiments.gain.inputs import (
-    Prepared,
-    Truths,
-    check_sizes,
-    from_manifest,
-    match_folder,
-    read_truths,
-    refuse_blurred,
-)
-from experiments.gain.picture_sets import file_name_of
+from experiments.gain.inputs import Truths, check_sizes, match_folder, read_truths
 from experiments.gain.records import CONTROL, fused_name
 from experiments.gain.scores import truths_by_class
 

@@ -79,11 +79,6 @@ def adapters(protocol: Mapping[str, Any], detectors: Collection[str]) -> dict[st
     return said if by_name else dict.fromkeys(detectors, said)
 
 
-def drawn_scenes(bootstrap: Mapping[str, Any]) -> int | None:
-    """How many scenes intervals draw, by the protocol of a bootstrap; None where they draw pictures, as in old runs."""
-    return bootstrap["n_units"] if bootstrap["unit"].startswith("scene") else None
-
-
 def scoring_protocol(settings: Settings, stems: Iterable[str]) -> dict[str, Any]:
     """The part of the protocol that says how boxes on the pictures ``stems`` become figures."""
     units = units_of(stems)

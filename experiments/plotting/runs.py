@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deblur.errors import DeblurError
+from experiments.common.printed_table import drawn_scenes, named_data
 from experiments.compare import differing_keys
 from experiments.gain.files import read_curves, read_metrics, read_predictions
-from experiments.gain.printed_table import named_data
-from experiments.gain.protocol import drawn_scenes
 from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm, is_sharp_arm, sharp_through_arm
 from experiments.plotting.style import BLURRED_LOOK, CONTROL_LOOK, SHARP_LOOK, Look, deblurrer_look
 

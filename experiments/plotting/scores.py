@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from experiments.gain.picture_sets import file_name_of
+from experiments.common.file_names import file_name_of
 from experiments.gain.records import BLURRED, SHARP
 from experiments.plotting.layout import panel_columns, panel_titles
 from experiments.plotting.sheet import MAX_COLUMNS, Drawing, Plot, Skipped, wrapped

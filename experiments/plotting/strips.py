@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from deblur.pictures import read_picture
-from experiments.gain.picture_sets import file_name_of
+from experiments.common.file_names import file_name_of
 from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm
 from experiments.plotting.boxes import SAME_OBJECT_IOU, drawn_confidence, found_in, iou, selected
 from experiments.plotting.runs import restored_examples

@@ -8,8 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from deblur.errors import DeblurError
-from deblur.pictures import picture_size, read_picture, write_picture
+from deblur.pictures import read_picture, write_picture
 from experiments.common.cache import Cache, key_of, state_of_code
 from experiments.restoring.examples import Example, Extremes
 from experiments.restoring.methods import NetworkMethod
@@ -23,10 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from experiments.common.narrator import Narrator
+    from experiments.common.pairs import Pairs
     from experiments.restoring.methods import Method
 
-Pairs = list[tuple[str, Path, Path]]
-"""(key, blurred, sharp), sorted by key."""
 # What a score depends on beside the code whose state `experiments.common.cache` knows.
 _SCORING = ("alignment.py", "methods.py", "scores.py")
 
@@ -80,20 +78,6 @@ def score_pairs(
                     narrator.say(f"{key}: {method.name} could not be aligned; scored as it is")
             advance(1)
     return scores, examples, digest.hexdigest()
-
-
-def check_pair_sizes(pairs: Pairs) -> None:
-    """Refuse pairs of two sizes.
-
-    Raises:
-        DeblurError: a blurred and a sharp picture differ in size, or one cannot be read.
-    """
-    for _, blurred, sharp in pairs:
-        (width, height), (other_width, other_height) = (picture_size(file) for file in (blurred, sharp))
-        if (width, height) != (other_width, other_height):
-            raise DeblurError(
-                f"{blurred} is {width}x{height}, {sharp} is {other_width}x{other_height}; a pair has one size"
-            )
 
 
 class _OpenPair(NamedTuple):

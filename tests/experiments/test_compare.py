@@ -18,8 +18,8 @@ from experiments.common.narrator import Narrator
 from experiments.gain.files import read_metrics, write_metrics
 from experiments.gain.measure import measure
 from experiments.gain.plan import plan
-from experiments.gain.printed_table import run_table
 from experiments.gain.records import DetectorRecord
+from experiments.gain.run_table import run_table
 
 if TYPE_CHECKING:
     from pathlib import Path

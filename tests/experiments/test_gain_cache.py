@@ -205,7 +205,7 @@ def test_of_another_version_of_what_makes_pictures_and_boxes_all_is_made_anew(
         ("pipelines/motions.py", True),
         ("pipelines/sinks.py", False),
         ("experiments/gain/picture_sets.py", True),
-        ("experiments/gain/printed_table.py", False),
+        ("experiments/common/printed_table.py", False),
         ("experiments/gain/scores.py", False),
     ],
 )

@@ -29,6 +29,7 @@ from detection.truth import read_truth
 from detection.types import Detections
 from experiments.common.cache import Cache
 from experiments.common.narrator import Narrator
+from experiments.common.printed_table import with_interval
 from experiments.gain import measure as measuring
 from experiments.gain.arms import build_arms
 from experiments.gain.files import read_curves, read_metrics, read_predictions
@@ -37,7 +38,7 @@ from experiments.gain.inputs import read_truths
 from experiments.gain.loading import tools_on
 from experiments.gain.measure import measure
 from experiments.gain.plan import plan
-from experiments.gain.printed_table import run_table, with_interval
+from experiments.gain.run_table import run_table
 from experiments.release import detection_scores
 from pipelines.motions import Motions
 
