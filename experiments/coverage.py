@@ -142,7 +142,7 @@ def _matches(arguments: argparse.Namespace) -> tuple[Matches, NDArray[np.intp]]:
     from detection.bootstrap import number_units
     from detection.matching import match_classes, prepare
     from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm, fused_names
-    from experiments.rescore import read_run
+    from experiments.gain.saved_run import read_run
 
     saved = read_run(arguments.run, arguments.annotations)
     detector = arguments.detector or saved.old.detectors[0].name

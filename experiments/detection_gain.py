@@ -11,142 +11,23 @@ A run that was stopped goes on with ``--resume RUN``. On several GPUs or process
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deblur.cli import (
-    EXIT_DONE,
-    Collect,
-    add_config_option,
-    add_device_option,
-    add_resumable_options,
-    add_seed_option,
-    blur_spec,
-    detector_side,
-    named_folder,
-    parse_resumable,
-    positive_int,
-    run,
-    whole_number,
-)
+from deblur.cli import EXIT_DONE, parse_resumable, run
 from deblur.errors import DeblurError
 from detection.errors import DetectionError
 from detection.naming import parse_detector
-from pipelines.motion_options import add_motion_options, check_recorded_options, motions_of
+from experiments.gain.options import build_parser, settings_of
+from pipelines.motion_options import check_recorded_options
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from experiments.gain.settings import Settings
-
-DETECTOR = "yolo26n"
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of this command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.detection_gain",
-        description="Measure what deblurring gives a detector: COCO AP on sharp, blurred and restored pictures.",
-        usage="%(prog)s --annotations PATH {--blurred DIR [--sharp DIR] | --sharp DIR --blur SPEC ...} [option ...]\n"
-        "       %(prog)s --resume RUN [option ...]",
-    )
-    _add_data(parser)
-    _add_arms(parser)
-    _add_protocol(parser)
-    add_seed_option(parser)
-    add_device_option(parser)
-    where = parser.add_argument_group("where")
-    add_resumable_options(where, "detection_gain")
-    where.add_argument("--json", action="store_true", help="print metrics.json on stdout in place of the table")
-    add_config_option(parser)
-    return parser
-
-
-def _add_data(parser: argparse.ArgumentParser) -> None:
-    """Pictures, their blur and their truth."""
-    data = parser.add_argument_group("pictures and truth")
-    data.add_argument(
-        "--annotations", type=Path, metavar="PATH", help="needed: COCO .json, folder of VOC .xml, YOLO data.yaml"
-    )
-    data.add_argument(
-        "--split", choices=["train", "val", "test"], help="pictures of a data.yaml that are measured (default: val)"
-    )
-    data.add_argument("--sharp", type=Path, metavar="DIR", help="sharp pictures; --blur needs them, --blurred does not")
-    data.add_argument("--blurred", type=Path, metavar="DIR", help="blurred pictures; this or --blur is needed")
-    data.add_argument(
-        "--blur",
-        type=blur_spec,
-        nargs="+",
-        action=Collect,
-        metavar="SPEC",
-        help="or blur the sharp ones: kind:length, such as shake:16 (docs/blur.md); several are severities of one run",
-    )
-    data.add_argument(
-        "--data-blur",
-        metavar="WORD",
-        help="which blur --blurred is, for the result, such as GoPro's linear (an average of encoded values) or gamma "
-        "(default: the data set's manifest)",
-    )
-    data.add_argument("--classes", nargs="+", action=Collect, metavar="NAME", help="score these classes only")
-    data.add_argument("--limit", type=positive_int, metavar="N", help="first N pictures only; the result says so")
-
-
-def _add_arms(parser: argparse.ArgumentParser) -> None:
-    """Networks and detectors."""
-    arms = parser.add_argument_group("what is measured")
-    arms.add_argument(
-        "--deblurrer",
-        nargs="+",
-        action=Collect,
-        metavar="NAME|FILE|NAME=FILE",
-        help="networks that restore; NAME=FILE calls weights of your own NAME; NAME+gyro is told the camera's path, of "
-        "--blur the true one with a sensor's simulated errors, of --blurred that of --motion; NAME+search searches for "
-        "it, which takes a core half a minute to two minutes a picture; none for no network (default: none)",
-    )
-    add_motion_options(arms, "told to NAME+gyro alone")
-    arms.add_argument(
-        "--deblurred",
-        type=named_folder,
-        nargs="+",
-        action=Collect,
-        metavar="NAME=DIR",
-        help="pictures that another program restored, which experiments.restoration takes by --restored; with several "
-        "blurs DIR holds a folder for each",
-    )
-    arms.add_argument(
-        "--fuse",
-        action="store_true",
-        help="also detect in two passes, in the blurred picture and in the mirror image of the restored one (NAME+gyro "
-        "with a path that fits the picture: in the restored one and its mirror image), and merge the boxes by weighted "
-        "boxes fusion; the blurred picture and its mirror image are the control",
-    )
-    arms.add_argument(
-        "--detector",
-        nargs="+",
-        action=Collect,
-        default=[DETECTOR],
-        metavar="NAME|FILE|NAME=FILE",
-        help=f"detectors; NAME=FILE calls a .pt file NAME, as training calls all of them best (default: {DETECTOR})",
-    )
-
-
-def _add_protocol(parser: argparse.ArgumentParser) -> None:
-    """How it is scored."""
-    how = parser.add_argument_group("how")
-    how.add_argument("--imgsz", type=detector_side, default=640, help="side of the detector's square (default: 640)")
-    how.add_argument(
-        "--bootstrap",
-        type=whole_number,
-        default=1000,
-        metavar="N",
-        help="resamples for intervals, 0 for none (default: 1000)",
-    )
-    how.add_argument(
-        "--backend", choices=["pycocotools", "faster-coco-eval"], default="pycocotools", help="COCO library"
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -197,31 +78,6 @@ def _measure(arguments: argparse.Namespace) -> int:
         print(json.dumps(document, ensure_ascii=False, allow_nan=False) if arguments.json else run_table(gain))
         narrator.say(f"done: {folder}")
     return EXIT_DONE
-
-
-def settings_of(arguments: argparse.Namespace) -> Settings:
-    """The settings that parsed arguments stand for."""
-    from experiments.gain.settings import Settings
-
-    return Settings(
-        annotations=arguments.annotations,
-        sharp=arguments.sharp,
-        blurred=arguments.blurred,
-        blurs=tuple(arguments.blur or ()),
-        deblurrers=tuple(name for name in arguments.deblurrer or () if name != "none"),
-        peers=tuple((each.name, each.folder) for each in arguments.deblurred or ()),
-        detectors=tuple(arguments.detector),
-        classes=tuple(arguments.classes) if arguments.classes else None,
-        resamples=arguments.bootstrap,
-        limit=arguments.limit,
-        seed=arguments.seed,
-        backend=arguments.backend,
-        image_size=arguments.imgsz,
-        fuse=arguments.fuse,
-        motions=motions_of(arguments),
-        data_blur=arguments.data_blur,
-        split=arguments.split,
-    )
 
 
 def _name(settings: Settings) -> str:

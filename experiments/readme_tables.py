@@ -17,7 +17,7 @@ from deblur.errors import DeblurError
 from deblur.exposure.paths import GYROSCOPE
 from deblur.scenes import by_numbers
 from experiments.common.printed_table import named_data, number, of_scenes, with_interval
-from experiments.release import detection_scores
+from experiments.gain.deblurrer_rows import detection_scores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -26,9 +26,7 @@ from deblur.exposure.paths import GYROSCOPE
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from experiments.gain.records import GainRun, Result
-
-MADE_BY_TRAINING = ("trained_with", "steps", "minutes", "commit", "device", "date")
+_MADE_BY_TRAINING = ("trained_with", "steps", "minutes", "commit", "device", "date")
 LIMITS_SIDE = 1440  # pixels; three panels side by side stay legible
 
 
@@ -83,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         network, trained = load_released(options.weights)
         if options.half:
             network = network.half()
-        card = training_facts(trained, options.weights)
+        card = _training_facts(trained, options.weights)
         card |= {"data": options.data, "limits": options.limits}
         if options.consistent is not None:
             card["consistent"] = options.consistent
@@ -112,16 +110,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(body)
 
 
-def training_facts(card: Mapping[str, Any], weights: str) -> dict[str, Any]:
+def _training_facts(card: Mapping[str, Any], weights: str) -> dict[str, Any]:
     """What training wrote into a card, and what was decided since.
 
     Raises:
         DeblurError: the card lacks a part of it.
     """
-    missing = [key for key in MADE_BY_TRAINING if key not in card]
+    missing = [key for key in _MADE_BY_TRAINING if key not in card]
     if missing:
         raise DeblurError(f"the card of {weights} lacks {', '.join(missing)}: it was not written by training")
-    return {key: card[key] for key in (*MADE_BY_TRAINING, "sittings", "consistent") if key in card}
+    return {key: card[key] for key in (*_MADE_BY_TRAINING, "sittings", "consistent") if key in card}
 
 
 class _Released(NamedTuple):
@@ -210,6 +208,7 @@ def restoration_row(folder: Path, name: str) -> dict[str, Any]:
 
 def _detection_rows(folder: Path, of: _Released) -> list[dict[str, Any]]:
     """The rows of the deblurrer; where the run has them, also told the camera's path, and of fused boxes."""
+    from experiments.gain.deblurrer_rows import detection_scores
     from experiments.gain.files import read_metrics
     from experiments.gain.records import fused_names
 
@@ -226,42 +225,6 @@ def _detection_rows(folder: Path, of: _Released) -> list[dict[str, Any]]:
             if each == of.name or each in known:
                 rows += [row | {"told": told, "fused": fused} for row in detection_scores(folder, content, each)]
     return rows
-
-
-def detection_scores(folder: Path, content: GainRun, name: str) -> list[dict[str, Any]]:
-    """What the detection-gain run in ``folder`` says of the deblurrer ``name``: a row for each detector and blur."""
-    from experiments.common.json_files import decoded
-    from experiments.gain.records import BLURRED, SHARP, deblurred_arm
-
-    known = [record.name for record in content.deblurrers]
-    if name not in known:
-        raise DeblurError(f"{folder}/metrics.json has no deblurrer {name}: it has {', '.join(known) or 'none'}")
-
-    data_set, data_blur = content.data.get("data_set"), content.data.get("blur")
-    named = {"data_set": data_set, "data_blur": data_blur} if data_set or data_blur else {}
-
-    def row(result: Result) -> dict[str, Any]:
-        recovered, harm = result.recovered[name], result.harm[name]
-        twice = result.recovered_looking_twice.get(name)
-        harm_twice = result.harm_looking_twice.get(name)
-        return {
-            "run": folder.name,
-            "detector": result.detector,
-            "blur": result.blur,
-            **named,
-            "ap_sharp": result.arms[SHARP].ap if SHARP in result.arms else None,
-            "ap_blurred": result.arms[BLURRED].ap,
-            "ap_deblurred": result.arms[deblurred_arm(name)].ap,
-            "recovered": recovered.value,
-            "recovered_interval": [recovered.low, recovered.high],
-            "recovered_looking_twice": None if twice is None else twice.value,
-            "recovered_looking_twice_interval": None if twice is None else [twice.low, twice.high],
-            "harm": harm.value,
-            "harm_looking_twice": None if harm_twice is None else harm_twice.value,
-            "harm_looking_twice_interval": None if harm_twice is None else [harm_twice.low, harm_twice.high],
-        }
-
-    return decoded(folder / "metrics.json", lambda: [row(result) for result in content.results])
 
 
 def _restoration_run(folder: Path) -> dict[str, Any]:

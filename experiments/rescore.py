@@ -16,7 +16,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from deblur.cli import EXIT_DONE, parse_args, run, whole_number
 from deblur.errors import DeblurError
@@ -26,11 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from experiments.common.narrator import Narrator
-    from experiments.gain.inputs import Truths
-    from experiments.gain.picture_tables import Predictions
     from experiments.gain.records import GainRun
-    from experiments.gain.scores import Found, Key
-    from experiments.gain.settings import Settings
+    from experiments.gain.scores import Key
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -71,51 +68,6 @@ def _rescore(arguments: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-class SavedRun(NamedTuple):
-    """What scoring needs of a finished run.
-
-    Attributes:
-        old: what ``metrics.json`` says.
-        settings: of the run.
-        truths: the pictures measured.
-        found: detector to its boxes.
-    """
-
-    old: GainRun
-    settings: Settings
-    truths: Truths
-    found: Mapping[str, Found]
-
-
-def read_run(folder: Path, annotations: Path | None) -> SavedRun:
-    """Read a finished run and its annotations.
-
-    Args:
-        folder: of the run.
-        annotations: where they lie now; None for where the run found them.
-
-    Raises:
-        DeblurError: the folder holds no finished run, a file or some of the boxes are missing, or the annotations are
-            others.
-        DetectionError: the annotations cannot be read.
-    """
-    from experiments.common.json_files import decoded
-    from experiments.gain.files import read_metrics, read_predictions
-    from experiments.gain.inputs import read_truths
-
-    old = read_metrics(folder)
-    settings = _settings(folder)
-    predictions = read_predictions(folder)
-    place = annotations or settings.annotations
-    truths = read_truths(place, _class_names(old, predictions), settings.limit, settings.split)
-    if truths.sha256 != old.data["annotations"]["sha256"]:
-        raise DeblurError(f"{place} does not hold what {folder} was measured on: give its --annotations")
-    saved = folder / "predictions.json"
-    _refuse_part(saved, old, truths, predictions)
-    found = decoded(saved, lambda: {record.name: _found(predictions, record.name) for record in old.detectors})
-    return SavedRun(old, settings, truths, found)
-
-
 def rescore(folder: Path, annotations: Path | None, narrator: Narrator, resamples: int | None = None) -> GainRun:
     """Score a run's boxes, and write what depends on it.
 
@@ -139,6 +91,7 @@ def rescore(folder: Path, annotations: Path | None, narrator: Narrator, resample
         write_per_image,
     )
     from experiments.gain.protocol import scoring_protocol
+    from experiments.gain.saved_run import read_run
     from experiments.gain.scores import score_detector
 
     environment = read_environment(folder)
@@ -176,49 +129,6 @@ def rescore(folder: Path, annotations: Path | None, narrator: Narrator, resample
     write_json(folder / "env.json", environment | {"rescored": rescored})
     write_metrics(folder, gain)
     return gain
-
-
-def _settings(folder: Path) -> Settings:
-    from experiments import detection_gain
-
-    return detection_gain.settings_of(
-        parse_args(detection_gain.build_parser(), ["--config", str(folder / "config.yaml")])
-    )
-
-
-def _class_names(old: GainRun, predictions: Predictions) -> dict[str, tuple[str, ...]]:
-    """Every class of each detector.
-
-    Older runs do not say: there it is those with a score, or where ``--classes`` chose some, those of all detectors.
-    """
-    scored = {result.detector: next(iter(result.arms.values())).per_class for result in old.results}
-    unsaid = scored if old.data["classes"] is None else dict.fromkeys(scored, predictions.class_names)
-    return {record.name: tuple(record.class_names or unsaid[record.name]) for record in old.detectors}
-
-
-def _refuse_part(file: Path, old: GainRun, truths: Truths, predictions: Predictions) -> None:
-    """Refuse predictions that lack a picture of what the metrics have: arms that are not there are not scored."""
-    scored = (
-        predictions.key(result.detector, result.blur, arm, stem)
-        for result in old.results
-        for arm in result.arms
-        for stem in truths.stems
-    )
-    missing = next((key for key in scored if key not in predictions.predicted), None)
-    if missing is not None:
-        of = " ".join(filter(None, missing))
-        raise DeblurError(f"{file} has no boxes of {of}, which metrics.json scores: it is not whole")
-
-
-def _found(predictions: Predictions, detector: str) -> Found:
-    from detection.types import Detections
-
-    found: dict[Key, dict[str, Detections]] = {}
-    for (of, blur, arm, stem), saved in predictions.predicted.items():
-        if of == detector:
-            names = [predictions.class_names[index] for index in saved.classes]
-            found.setdefault((blur, arm), {})[stem] = Detections.ordered(saved.boxes, saved.scores, names)
-    return found
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""The parts of ``python -m experiments.detection_gain``: its arms, its cache, its scores and its saved format."""
+"""The parts of ``python -m experiments.detection_gain``: its options, its arms, its scores, and its saved format."""

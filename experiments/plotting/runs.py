@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deblur.errors import DeblurError
 from experiments.common.printed_table import drawn_scenes, named_data
-from experiments.compare import differing_keys
+from experiments.gain.comparable import differing_keys
 from experiments.gain.files import read_curves, read_metrics, read_predictions
 from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm, is_sharp_arm, sharp_through_arm
 from experiments.plotting.style import BLURRED_LOOK, CONTROL_LOOK, SHARP_LOOK, Look, deblurrer_look

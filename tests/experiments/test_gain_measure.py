@@ -32,6 +32,7 @@ from experiments.common.narrator import Narrator
 from experiments.common.printed_table import with_interval
 from experiments.gain import measure as measuring
 from experiments.gain.arms import build_arms
+from experiments.gain.deblurrer_rows import detection_scores
 from experiments.gain.files import read_curves, read_metrics, read_predictions
 from experiments.gain.fused import FusedSet, fused_boxes
 from experiments.gain.inputs import read_truths
@@ -39,7 +40,6 @@ from experiments.gain.loading import tools_on
 from experiments.gain.measure import measure
 from experiments.gain.plan import plan
 from experiments.gain.run_table import run_table
-from experiments.release import detection_scores
 from pipelines.motions import Motions
 
 if TYPE_CHECKING:

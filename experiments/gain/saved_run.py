@@ -1,0 +1,101 @@
+"""A finished detection-gain run, read from its folder with all that scoring its boxes needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from deblur.cli import parse_args
+from deblur.errors import DeblurError
+from detection.types import Detections
+from experiments.common.json_files import decoded
+from experiments.gain.files import read_metrics, read_predictions
+from experiments.gain.inputs import read_truths
+from experiments.gain.options import build_parser, settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from experiments.gain.inputs import Truths
+    from experiments.gain.picture_tables import Predictions
+    from experiments.gain.records import GainRun
+    from experiments.gain.scores import Found, Key
+    from experiments.gain.settings import Settings
+
+
+class SavedRun(NamedTuple):
+    """What scoring needs of a finished run.
+
+    Attributes:
+        old: what ``metrics.json`` says.
+        settings: of the run.
+        truths: the pictures measured.
+        found: detector to its boxes.
+    """
+
+    old: GainRun
+    settings: Settings
+    truths: Truths
+    found: Mapping[str, Found]
+
+
+def read_run(folder: Path, annotations: Path | None) -> SavedRun:
+    """Read a finished run and its annotations.
+
+    Args:
+        folder: of the run.
+        annotations: where they lie now; None for where the run found them.
+
+    Raises:
+        DeblurError: the folder holds no finished run, a file or some of the boxes are missing, or the annotations are
+            others.
+        DetectionError: the annotations cannot be read.
+    """
+    old = read_metrics(folder)
+    settings = _settings(folder)
+    predictions = read_predictions(folder)
+    place = annotations or settings.annotations
+    truths = read_truths(place, _class_names(old, predictions), settings.limit, settings.split)
+    if truths.sha256 != old.data["annotations"]["sha256"]:
+        raise DeblurError(f"{place} does not hold what {folder} was measured on: give its --annotations")
+    saved = folder / "predictions.json"
+    _refuse_part(saved, old, truths, predictions)
+    found = decoded(saved, lambda: {record.name: _found(predictions, record.name) for record in old.detectors})
+    return SavedRun(old, settings, truths, found)
+
+
+def _settings(folder: Path) -> Settings:
+    return settings_of(parse_args(build_parser(), ["--config", str(folder / "config.yaml")]))
+
+
+def _class_names(old: GainRun, predictions: Predictions) -> dict[str, tuple[str, ...]]:
+    """Every class of each detector.
+
+    Older runs do not say: there it is those with a score, or where ``--classes`` chose some, those of all detectors.
+    """
+    scored = {result.detector: next(iter(result.arms.values())).per_class for result in old.results}
+    unsaid = scored if old.data["classes"] is None else dict.fromkeys(scored, predictions.class_names)
+    return {record.name: tuple(record.class_names or unsaid[record.name]) for record in old.detectors}
+
+
+def _refuse_part(file: Path, old: GainRun, truths: Truths, predictions: Predictions) -> None:
+    """Refuse predictions that lack a picture of what the metrics have: arms that are not there are not scored."""
+    scored = (
+        predictions.key(result.detector, result.blur, arm, stem)
+        for result in old.results
+        for arm in result.arms
+        for stem in truths.stems
+    )
+    missing = next((key for key in scored if key not in predictions.predicted), None)
+    if missing is not None:
+        of = " ".join(filter(None, missing))
+        raise DeblurError(f"{file} has no boxes of {of}, which metrics.json scores: it is not whole")
+
+
+def _found(predictions: Predictions, detector: str) -> Found:
+    found: dict[Key, dict[str, Detections]] = {}
+    for (of, blur, arm, stem), saved in predictions.predicted.items():
+        if of == detector:
+            names = [predictions.class_names[index] for index in saved.classes]
+            found.setdefault((blur, arm), {})[stem] = Detections.ordered(saved.boxes, saved.scores, names)
+    return found
