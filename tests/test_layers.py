@@ -28,6 +28,14 @@ def test_a_folder_imports_only_what_lies_below_it(folder: str) -> None:
         assert not imported(file) & (refused | elsewhere), name
 
 
+def test_commands_of_researchers_are_made_of_parts_and_of_no_other_command() -> None:
+    commands = {file.stem for file in (PROJECT / "experiments").glob("*.py")} - {"__init__"}
+    for file in (PROJECT / "experiments").rglob("*.py"):
+        used = {name.split(".")[1] for name in names_imported(file) if name.startswith("experiments.")}
+        assert not used & commands, file
+        assert file.parent.name != "common" or used <= {"common"}, file
+
+
 @pytest.mark.parametrize(("package", "file"), OF_ONE_FILE.items())
 def test_what_one_file_alone_may_import_it_does(package: str, file: str) -> None:
     assert package in imported(PROJECT / file)
@@ -35,7 +43,12 @@ def test_what_one_file_alone_may_import_it_does(package: str, file: str) -> None
 
 def imported(file: Path) -> set[str]:
     """The top-level packages that a file imports anywhere, for type checkers too."""
+    return {name.partition(".")[0] for name in names_imported(file)}
+
+
+def names_imported(file: Path) -> set[str]:
+    """What a file imports anywhere, for type checkers too: modules, and what is taken from them behind a dot."""
     nodes = list(ast.walk(ast.parse(file.read_bytes())))
-    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
-    return {name.partition(".")[0] for name in names}
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    froms = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
+    return names | {f"{node.module}.{alias.name}" for node in froms for alias in node.names}
