@@ -83,7 +83,7 @@ def replace_between_markers(text: str, content: str, file: Path) -> str:
 def overview(runs: Sequence[Run]) -> list[str]:
     """The lines of two tables of what every deblurrer wins back for one detector, the first of the first run.
 
-    One is of a detector that looks once, one of fused boxes, where it looks twice at sharp and blurred pictures too.
+    One is of one pass of the detector, one of fused boxes, with two passes over sharp and blurred pictures too.
     A run of a part of its pictures (``--limit``) stays out: its figures are not those of the whole set. Of what stands
     in several runs the first is shown, and where another says otherwise a line below the table says that.
     """
@@ -155,7 +155,7 @@ def read_runs(results: Path) -> list[Run]:
 
 
 def _gain_table(folder: Path, content: GainRun) -> list[str]:
-    """What each deblurrer recovers, also of a detector that looks twice, and what sharp pictures lose."""
+    """What each deblurrer recovers, also with two passes of the detector, and what sharp pictures lose."""
     data = content.data
     pictures = f"{data['n_pictures']} pictures" + ("" if data["limit"] is None else f" of {data['n_annotated']}")
     pictures += of_scenes(content.protocol["bootstrap"]) + named_data(data)
@@ -169,13 +169,13 @@ def _gain_table(folder: Path, content: GainRun) -> list[str]:
         lines += _shares(scores, _ONCE)
         fused = {name: rows for name, rows in scores.items() if all(row[_TWICE] is not None for row in rows)}
         if fused:
-            lines += ["**The same of a detector that looks twice** at sharp and blurred pictures as well", ""]
+            lines += ["**The same with two passes** over sharp and blurred pictures as well", ""]
             lines += _shares(fused, _TWICE)
         lines += ["**AP that sharp pictures lose** when they are put through", ""]
         lines += _losses(scores, _ONCE)
         harmed = {name: rows for name, rows in fused.items() if all(_has_harm(row, _TWICE) for row in rows)}
         if harmed:
-            lines += ["**The same of a detector that looks twice** at sharp pictures as they are, too", ""]
+            lines += ["**The same with two passes** over sharp pictures as they are, too", ""]
             lines += _losses(harmed, _TWICE)
     return lines
 

@@ -43,7 +43,7 @@ FORMAT = 1
 SHARP = "sharp"
 BLURRED = "blurred"
 MIRRORED = "mirrored"
-"""Stands behind a deblurrer's name where boxes are of two looks, the second one at a mirror image."""
+"""Stands behind a deblurrer's name where boxes are of two passes, the second one over a mirror image."""
 
 
 def deblurred_arm(deblurrer: str) -> str:

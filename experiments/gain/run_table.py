@@ -43,8 +43,8 @@ def _block(result: Result) -> str:
     if result.recovered:
         of_fused = {
             f"beyond {CONTROL}": result.beyond_control,
-            "recovered looking twice": result.recovered_looking_twice,
-            "harm looking twice": result.harm_looking_twice,
+            "recovered in two passes": result.recovered_looking_twice,
+            "harm in two passes": result.harm_looking_twice,
         }
         if not result.beyond_control:
             of_fused = {}

@@ -80,7 +80,7 @@ def test_the_table_compares_fused_boxes_with_their_control(command: Command, set
     code, out, err = command(*command.base, "--fuse", *(f"--{name}={path}" for name, path in six.items()))
     assert code == 0, err
     lines = out.splitlines()
-    heads = ["beyond mirrored+blurred", "recovered looking twice", "harm looking twice"]
+    heads = ["beyond mirrored+blurred", "recovered in two passes", "harm in two passes"]
     start = next(index for index, line in enumerate(lines) if re.split(" {2,}", line)[-3:] == heads)
     shown = {line.split()[0]: re.split(" {2,}", line)[-3:] for line in lines[start + 1 : start + 4]}
     assert shown["unmove"] == shown["mirrored+blurred"] == ["-", "-", "-"]

@@ -250,10 +250,10 @@ def test_what_sharp_pictures_lose_in_two_looks_is_shown_once_it_was_measured(set
         assert (twice.split(" | ")[0], twice.split(" | ")[-1]) == ("| unmove+mirrored", f"{lost} |")
         assert readme.read_text().count("| AP that sharp pictures lose |") == 2
         text = page.read_text()
-        assert ("**The same of a detector that looks twice** at sharp pictures as they are, too" in text) == bool(lost)
+        assert ("**The same with two passes** over sharp pictures as they are, too" in text) == bool(lost)
         assert text.count("| detector | unmove+mirrored | idle+mirrored |\n") == bool(lost)
         assert ("| finder | 0.500 | 0 (unchanged) |\n" in text) == bool(lost)
-        assert text.count("**The same of a detector that looks twice**") == tables
+        assert text.count("**The same with two passes**") == tables
 
 
 def test_a_loss_of_0_of_sharp_pictures_that_did_change_is_a_figure(results, tmp_path):
