@@ -21,7 +21,7 @@ _MAKE_VALUES = (
     *(f"experiments/gain/{name}.py" for name in ("arms", "fused", "loading", "picture_sets", "protocol", "settings")),
 )
 _MAKE_NONE = (
-    "deblur/cli.py",
+    "deblur/cli/*.py",
     "deblur/exposure/calibration.py",
     "deblur/exposure/way_round.py",
     "deblur/losses.py",
@@ -29,9 +29,8 @@ _MAKE_NONE = (
     "deblur/train.py",
     "deblur/training/*.py",
     "detection/annotations/*.py",
-    *(f"detection/{name}.py" for name in ("answers", "features", "objects", "teacher")),  # of training
     *(f"detection/{name}.py" for name in ("bootstrap", "consistency", "matching", "picture_scores", "scoring")),
-    *(f"detection/{name}.py" for name in ("drawing", "predictions", "truth")),
+    *(f"detection/{name}.py" for name in ("drawing", "predictions", "teacher", "truth")),
 )
 
 

@@ -220,6 +220,11 @@ def test_a_change_makes_values_anew_where_it_is_of_what_makes_them(
     assert (cache.state_of_code.__wrapped__() != before) == makes_values
 
 
+def test_every_pattern_of_what_makes_values_names_a_file() -> None:
+    patterns = [*cache._MAKE_VALUES, *cache._MAKE_NONE]
+    assert [each for each in patterns if not any(cache._PROJECT.glob(each))] == []
+
+
 # Names of arms and what records of results are made of, where files lie, what refuses, and hashes of whole sets.
 MAKE_NO_VALUE = {
     "experiments.gain.inputs.check_size",
