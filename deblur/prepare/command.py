@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_regular_expression,
         metavar="REGEX",
         help="pairs, sharp: finds the scene in a picture's path below the folder, without suffix; the first group, if"
-        " there is one (default: the sub-folder, else for pairs the name without the numbers at its end)",
+        " there is one (default: the sub-folder, else the name without the numbers at its end)",
     )
     parser.add_argument(
         "--link",
@@ -201,6 +201,12 @@ def _manifest(
     shared = splits.scenes_in_several_splits(pairs)
     if shared:
         warnings.append(f"{len(shared)} scenes stand in more than one split: {', '.join(shared)}")
+    if settings["scene_pattern"] is None:
+        warnings += [
+            f"more than one split has pictures that are named {name}, each taken as a scene by itself: if they are "
+            "frames of one recording, put them into a folder, or give --val-fraction 0"
+            for name in splits.parted_names(pairs)
+        ]
     warnings += [line for one in checked for line in one.warnings]
     scenes = {split: sorted({pair.scene for pair in pairs if pair.split == split}) for split in SPLITS if counts[split]}
     return {

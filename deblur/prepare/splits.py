@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
-from deblur.scenes import take_scenes
+from deblur.scenes import names_a_scene, scene_of, take_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +66,16 @@ def name_scenes(pairs: Sequence[Pair], pattern: str) -> list[Pair]:
             f"--scene-pattern {pattern!r} finds no scene in {nameless[0]!r}{others}: give one that fits every name"
         )
     return [replace(pair, scene=scene) for pair, scene in zip(pairs, scenes, strict=True) if scene]
+
+
+def parted_names(pairs: Sequence[Pair]) -> list[str]:
+    """What names call one scene although its pictures, each taken as one by itself, stand in more than one split."""
+    splits: dict[str, set[str]] = {}
+    for pair in pairs:
+        name = scene_of(pair.name)
+        if pair.scene == pair.name != name and names_a_scene(name):
+            splits.setdefault(name, set()).add(pair.split)
+    return sorted(name for name, of in splits.items() if len(of) > 1)
 
 
 def scenes_in_several_splits(pairs: Sequence[Pair]) -> list[str]:

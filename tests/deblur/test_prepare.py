@@ -21,6 +21,8 @@ from deblur.prepare.splits import choose_scenes
 from deblur.scenes import scene_of, units_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
 
@@ -673,3 +675,60 @@ def test_blurred_halves_of_pairs_are_not_prepared_as_sharp_pictures(
         f"holds blur/ beside sharp/, and what is blurred is not to be taken for sharp; give {place / 'sharp'}" in line
     )
     assert not (tmp_path / "dest").exists()
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Callable[..., list[dict]]:
+    """Prepares photographs of these names, with further options; gives back the manifest's records."""
+
+    def prepare(names: Sequence[str], *options: str) -> list[dict]:
+        for seed, name in enumerate(names):
+            write_picture(tmp_path / "photos" / f"{name}.png", textured(seed))
+        assert main(["sharp", str(tmp_path / "photos"), str(tmp_path / "dest"), *options]) == 0
+        return manifest_of(tmp_path / "dest")["pictures"]
+
+    return prepare
+
+
+def test_recordings_in_one_folder_of_sharp_pictures_stay_whole(photographs: Callable[..., list[dict]]) -> None:
+    records = photographs(
+        [f"GOPR00{recording}_11_{frame:06d}" for recording in "ABCD" for frame in range(5)], "--val-fraction", "0.25"
+    )
+    assert {record["scene"] for record in records} == {"GOPR00A", "GOPR00B", "GOPR00C", "GOPR00D"}
+    assert len({record["scene"] for record in records if record["split"] == "val"}) == 1
+    assert sum(record["split"] == "val" for record in records) == 5
+
+
+@pytest.mark.parametrize(
+    ("names", "scenes"),
+    [
+        (["IMG_0001", "IMG_0002", "DSC_0001"], ["IMG_0001", "IMG_0002", "DSC_0001"]),
+        (["000000000139", "000000000285"], ["000000000139", "000000000285"]),
+        (["2007_000027", "2007_000032", "2008_000002"], ["2007_000027", "2007_000032", "2008_000002"]),
+        (["walk_1", "walk_2", "oslo/1", "oslo/2"], ["walk", "walk", "oslo", "oslo"]),
+        (["oslo/walk_1", "oslo/run_1", "rome/walk_1"], ["oslo", "oslo", "rome"]),
+    ],
+)
+def test_scenes_of_photographs(photographs: Callable[..., list[dict]], names: list[str], scenes: list[str]) -> None:
+    records = photographs(names, "--val-fraction", "0")
+    assert {record["name"]: record["scene"] for record in records} == dict(zip(names, scenes, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "warned"),
+    [
+        (["holiday_1", "holiday_2"], [], True),
+        (["holiday_1", "holiday_2"], ["--scene-pattern", ".+"], False),
+        (["holiday_1", "holiday_2"], ["--val-fraction", "0"], False),
+        (["IMG_1", "IMG_2"], [], False),
+    ],
+)
+def test_one_name_of_pictures_in_two_splits_is_said(
+    photographs: Callable[..., list[dict]],
+    names: list[str],
+    options: list[str],
+    warned: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    photographs(names, *options)
+    assert ("pictures that are named holiday, each taken as a scene by itself" in capsys.readouterr().err) == warned
