@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from deblur.equal_files import sha256_of
 from deblur.errors import DeblurError
 from deblur.metrics import psnr_of_values
 from deblur.pictures import read_picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -84,12 +83,6 @@ def check_pair(pair: Pair) -> Checked:
         return Checked(problems=(f"{pair.blurred} is {size}, its sharp picture {pair.sharp} is {width}x{height}",))
     psnr, shift, warnings = _compare(pair, blurred, sharp)
     return Checked(width, height, hashes[0], hashes[1], psnr, shift, warnings=warnings)
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def find_shift(blurred: NDArray[np.float64], sharp: NDArray[np.float64]) -> tuple[int, int]:
