@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deblur.blur import parse_blur
+from deblur.equal_files import copies_of
 from deblur.errors import DeblurError
 from deblur.training.sources import check_readable, files_of, hold_out, parse_source, scenes_in_both, without
 from deblur.training.validation import blurred_here, pairs_from_files, with_paths
@@ -22,7 +23,7 @@ def read_sources(
 ) -> tuple[list[Source], list[ValidationSet]]:
     """The training sources and the validation sets made of what was set aside; every file's header has been read.
 
-    What is validated on is trained on nowhere, also where folders share files.
+    What is validated on is trained on nowhere, also where folders share files or hold copies of them.
 
     Args:
         options: of training.
@@ -36,8 +37,9 @@ def read_sources(
     _refuse_weights("--val-pairs", references)
     _refuse_weights("--val-sharp", given)
     held += [example for one in given for example in one.examples]
-    aside = {file.resolve() for each in (held, *(one.examples for one in references)) for file in files_of(each)}
-    sources = [without(source, aside) for source in sources]
+    aside = [*held, *(example for one in references for example in one.examples)]
+    copies = copies_of(files_of(aside), (file for source in sources for file in files_of(source.examples)))
+    sources = [without(source, copies) for source in sources]
     both = scenes_in_both([one for one in sources if one.kind == "pairs"], references)
     if both:
         more = f" and {len(both) - 1} more" if len(both) > 1 else ""
@@ -45,7 +47,7 @@ def read_sources(
             f"--pairs and --val-pairs both hold pictures of the scene {both[0]}{more}, by their names: if it is one "
             "place, what is validated on has been trained on"
         )
-    check_readable([*held, *(example for one in references for example in one.examples)], options.max_side)
+    check_readable(aside, options.max_side)
     sets = [
         pairs_from_files(str(one.folder), _spread(one.examples, options.val_limit), options.val_side)
         for one in references

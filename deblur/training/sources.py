@@ -209,7 +209,7 @@ def _scenes_of(source: Source) -> list[str]:
 
 
 def without(source: Source, files: Collection[Path]) -> Source:
-    """The source's examples without these resolved files: a video goes on behind one that is taken out.
+    """The source's examples without these files of theirs: a video goes on behind one that is taken out.
 
     Raises:
         DeblurError: none is left.
@@ -221,8 +221,8 @@ def without(source: Source, files: Collection[Path]) -> Source:
 
 
 def _parts(example: Example, files: Collection[Path]) -> list[Example]:
-    """What is left of an example without these resolved files."""
-    left = [(not taken, tuple(run)) for taken, run in itertools.groupby(example.files, lambda f: f.resolve() in files)]
+    """What is left of an example without these files of its."""
+    left = [(not taken, tuple(run)) for taken, run in itertools.groupby(example.files, lambda file: file in files)]
     if len(left) == 1 and left[0][0]:
         return [example]
     if example.kind != "frames":

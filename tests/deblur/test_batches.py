@@ -309,7 +309,7 @@ def test_a_scene_that_is_trained_and_validated_on_is_told_of(tmp_path, trained, 
 def test_a_scene_that_is_much_more_than_the_share_is_told_of(folder):
     for scene, frames in (("IMG", 8), ("DSC", 9)):
         for frame in range(frames):
-            save(folder / "cameras" / f"{scene}_{frame:04}.png", np.zeros((80, 90, 3), np.uint8))
+            save(folder / "cameras" / f"{scene}_{frame:04}.png", np.full((80, 90, 3), frames * frame, np.uint8))
     options = build_parser().parse_args(["--val-blur", "shake:8", "--sharp", str(folder / "cameras")])
     notes = []
     read_sources(options, notes.append)
@@ -338,6 +338,23 @@ def test_what_is_validated_on_is_trained_on_nowhere(folder):
         read_sources(options, print)
 
 
+@pytest.mark.parametrize("link", ["symlink", "hard", "copy"])
+def test_prepared_pictures_to_validate_on_are_not_trained_on_from_where_they_came(tmp_path, link):
+    for scene in ("a1", "b2"):
+        for place in range(7):
+            for side in ("blur", "sharp"):
+                picture = np.full((70, 70, 3), 16 * place + ord(scene[0]) % 2 + 8 * (side == "blur"), np.uint8)
+                save(tmp_path / "set" / side / scene / f"{place}.png", picture)
+    given = ["pairs", str(tmp_path / "set"), str(tmp_path / "dest"), "--val-scenes", "b2", "--link", link]
+    assert prepare(given) == 0
+    options = build_parser().parse_args(["--hold-out", "0", "--val-pairs", str(tmp_path / "dest" / "val")])
+    for kind in ("pairs", "sharp", "frames"):
+        options.pairs = options.sharp = options.frames = []
+        setattr(options, kind, [str(tmp_path / "set" / ("sharp" if kind != "pairs" else ""))])
+        (source,), _ = read_sources(options, print)
+        assert {file.parent.name for file in files_of(source.examples)} == {"a1"}
+
+
 def test_sharp_pictures_to_validate_on_are_blurred_and_trained_on_nowhere(prepared):
     options = build_parser().parse_args(["--hold-out", "0", "--val-blur", "shake:8"])
     options.sharp = [str(prepared / "sharp")]
@@ -359,11 +376,11 @@ def test_a_video_goes_on_behind_a_frame_that_is_validated_on(tmp_path):
     source = parse_source("frames", str(tmp_path / "videos"))
     frames = source.examples[0].files
     assert without(source, set()).examples == source.examples
-    left = without(source, {frames[4].resolve(), frames[8].resolve(), frames[20].resolve()})
+    left = without(source, {frames[4], frames[8], frames[20]})
     # The first four frames and the three behind the fifth are too few to average.
     assert [example.files for example in left.examples] == [frames[9:20], frames[21:]]
     with pytest.raises(DeblurError, match="all of it is validated on"):
-        without(source, {file.resolve() for file in frames})
+        without(source, set(frames))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deblur import equal_files
-from deblur.equal_files import contents_of
+from deblur.equal_files import contents_of, copies_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,3 +33,12 @@ def test_only_files_of_one_size_are_read(tmp_path: Path, monkeypatch: pytest.Mon
     contents = contents_of([one, link, other])
     assert not read
     assert contents[one] == contents[link] != contents[other]
+
+
+def test_copies_are_found_under_any_name(tmp_path: Path) -> None:
+    original, copy, linked, other = (tmp_path / name for name in ("original", "copy", "linked", "other"))
+    for file, content in ((original, b"one"), (copy, b"one"), (other, b"two")):
+        file.write_bytes(content)
+    linked.symlink_to(original)
+    assert copies_of([original, tmp_path / "missing"], [copy, linked, other, original]) == {copy, linked, original}
+    assert copies_of([], [copy, linked, other]) == set()

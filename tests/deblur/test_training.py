@@ -221,7 +221,8 @@ def test_folders_and_pictures_whose_names_are_no_utf8(tmp_path, photos, garbled_
         for side in ("blur", "sharp"):
             copy = tmp_path / garbled_name / side / file.name
             copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(file.with_stem(garbled_name + file.stem).read_bytes())
+            other = 255 - np.asarray(Image.open(file.with_stem(garbled_name + file.stem)))
+            Image.fromarray(other).save(copy)
     given = arguments(tmp_path, photos, "--val-pairs", str(tmp_path / garbled_name), "--output", str(tmp_path / "runs"))
     assert main([*given, "--steps", "1", "--name", garbled_name]) == 0
     assert r"caf\udce9: exact blurred" in capsys.readouterr().out
