@@ -52,11 +52,13 @@ _CHECKS_WHOLE = (
 class Example:
     """What one training crop is cut from: one sharp picture, a blurred and a sharp one, or one video's frames in order.
 
-    ``files`` is (sharp,), (blurred, sharp) or (frame, frame, ...).
+    ``files`` is (sharp,), (blurred, sharp) or (frame, frame, ...), ``key`` the first one's path below the folder of its
+    kind, without suffix and with ``/``.
     """
 
     kind: Kind
     files: tuple[Path, ...]
+    key: str
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,11 @@ def parse_source(kind: Kind, text: str, option: str = "") -> Source:
     if kind == "pairs":
         _refuse_whole_set(folder, option)
         examples = [
-            Example(kind, (blurred, sharp)) for _, blurred, sharp in match_pictures(folder / "blur", folder / "sharp")
+            Example(kind, (blurred, sharp), key)
+            for key, blurred, sharp in match_pictures(folder / "blur", folder / "sharp")
         ]
     elif kind == "sharp":
-        examples = [Example(kind, (file,)) for file in list_sharp(folder, option)]
+        examples = [_of_files(kind, [file], folder) for file in list_sharp(folder, option)]
     else:
         videos: dict[Path, list[Path]] = {}
         for file in list_sharp(folder, option):  # blurred frames, averaged, would be learnt from as blurred once
@@ -106,9 +109,13 @@ def parse_source(kind: Kind, text: str, option: str = "") -> Source:
                 "at least; move it elsewhere"
             )
         examples = [
-            Example(kind, tuple(sorted(files, key=lambda file: by_numbers(file.stem)))) for files in videos.values()
+            _of_files(kind, sorted(files, key=lambda file: by_numbers(file.stem)), folder) for files in videos.values()
         ]
     return Source(kind, folder, weight, tuple(examples))
+
+
+def _of_files(kind: Kind, files: Sequence[Path], folder: Path) -> Example:
+    return Example(kind, tuple(files), files[0].relative_to(folder).with_suffix("").as_posix())
 
 
 def list_sharp(folder: Path, option: str = "--sharp") -> list[Path]:
@@ -189,20 +196,14 @@ def _first_scenes(sizes: Mapping[str, int], wanted: float, most: int, seed: int)
 def scenes_in_both(sources: Iterable[Source], references: Iterable[Source]) -> list[str]:
     """The scenes, by their names, of which both hold pictures; names that only count tell none."""
     trained, validated = (
-        {_scene(example, one) for one in each for example in one.examples} for each in (sources, references)
+        {scene_of(example.key) for one in each for example in one.examples} for each in (sources, references)
     )
     return sorted(scene for scene in trained & validated if names_a_scene(scene))
 
 
-def _scene(example: Example, source: Source) -> str:
-    """The scene of an example, as far as the path below the folder of its kind tells it."""
-    folder = source.folder / "blur" if example.kind == "pairs" else source.folder
-    return scene_of(example.files[0].relative_to(folder).with_suffix("").as_posix())
-
-
 def _scenes_of(source: Source) -> list[str]:
     """The scene of each example; every picture is one where their names tell no two scenes apart."""
-    scenes = [_scene(example, source) for example in source.examples]
+    scenes = [scene_of(example.key) for example in source.examples]
     if len(set(scenes)) > 1:
         return scenes
     return [str(example.files[0].relative_to(source.folder)) for example in source.examples]

@@ -242,7 +242,7 @@ def test_pictures_whose_names_tell_no_scenes_are_held_out_one_by_one(tmp_path, n
 def source_of(sizes):
     """A source of scenes of so many frames each, as names tell them."""
     files = [Path("videos", f"{scene}_{frame:04}.png") for scene, size in sizes.items() for frame in range(size)]
-    return Source("sharp", Path("videos"), 1.0, tuple(Example("sharp", (file,)) for file in files))
+    return Source("sharp", Path("videos"), 1.0, tuple(Example("sharp", (file,), file.stem) for file in files))
 
 
 def scenes_held(sizes, share, seed):
@@ -588,7 +588,7 @@ def test_a_share_of_the_shake_is_seen_by_a_rolling_shutter():
 def some(kind="sharp", name="a", weight=1.0, frames=1):
     """A source of one example whose files are not there."""
     files = tuple(Path(f"{name}{index}.png") for index in range(frames))
-    return Source(kind, Path(name), weight, (Example(kind, files),))
+    return Source(kind, Path(name), weight, (Example(kind, files, files[0].stem),))
 
 
 def test_a_source_is_drawn_as_often_as_its_weight_says():
