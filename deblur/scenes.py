@@ -37,6 +37,11 @@ def scene_of(key: str) -> str:
     return (_COUNTER.sub("", name) if recording == name else recording) or name
 
 
+def recording_of(folder: str) -> str:
+    """The recording that a folder's name means, of which it may hold a part: ``GOPR0384`` of ``GOPR0384_11_02``."""
+    return _COUNTERS.sub("", folder) or folder
+
+
 def names_a_scene(scene: str) -> bool:
     """Whether a scene's name says more than that its pictures are counted, as ``000012``, ``IMG`` and ``frame`` do."""
     return _NO_PLACE.fullmatch(scene) is None

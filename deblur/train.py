@@ -242,7 +242,8 @@ def _add_validation(parser: argparse.ArgumentParser) -> None:
         "--hold-out",
         type=unit_interval,
         default=0.05,
-        help="share of each --sharp folder set aside, by whole scenes where names tell them, --val-limit at most",
+        help="share of each --sharp folder set aside, by whole scenes where names tell them, by whole folders where "
+        "several are a recording each, --val-limit at most",
     )
     watch.add_argument(
         "--val-blur",

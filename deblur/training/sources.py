@@ -6,11 +6,10 @@ any step with the very crops and blurs that it would have had, and n processes s
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import sys
 import threading
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,10 +31,10 @@ from deblur.pictures import (
 )
 from deblur.prepare.data_sets import SPLITS
 from deblur.prepare.placing import MANIFEST
-from deblur.scenes import by_numbers, names_a_scene, scene_of
+from deblur.scenes import by_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from deblur.pictures import Sides
 
@@ -152,61 +151,6 @@ def _refuse_whole_set(folder: Path, option: str) -> None:
     part = folder / ("val" if option == "--val-pairs" else "train")
     if not (folder / "blur").exists() and (part / "blur").is_dir():
         raise DeblurError(f"{option} {folder}: {folder / 'blur'} does not exist, {part / 'blur'} does; give {part}")
-
-
-def hold_out(source: Source, share: float, seed: int, most: int | None = None) -> tuple[Source, tuple[Example, ...]]:
-    """Split off about ``share`` of the pictures of a ``sharp`` source for validation, whichever they are by ``seed``.
-
-    Whole scenes go, as far as names tell scenes: a frame whose neighbours are trained on tells what was memorised. At
-    least one goes and, of several, one stays. They go in an order by the seed and their names, so that a larger share
-    only adds scenes and a picture more or fewer hardly moves others: what a run was trained on must not be validated on
-    when it goes on. Scenes of more than a tenth of the pictures come last, the smallest first. No more than ``most``
-    scenes go, the number of pictures that are looked at: the others would be of no use.
-    """
-    scenes = _scenes_of(source)
-    if share == 0 or len(source.examples) < 2:
-        return source, ()
-    sizes = Counter(scenes)
-    aside = _first_scenes(sizes, share * len(scenes), len(sizes) if most is None else most, seed)
-    kept, held = (
-        tuple(example for example, scene in zip(source.examples, scenes, strict=True) if (scene in aside) is goes)
-        for goes in (False, True)
-    )
-    return replace(source, examples=kept), held
-
-
-def _first_scenes(sizes: Mapping[str, int], wanted: float, most: int, seed: int) -> set[str]:
-    """At most ``most`` scenes that hold about ``wanted`` pictures, first in an order that depends on neither."""
-    small = sum(sizes.values()) / 10
-
-    def place(scene: str) -> tuple[float, bytes]:
-        digest = hashlib.sha256(f"{seed}\n{scene}".encode("utf-8", "surrogateescape")).digest()
-        return max(sizes[scene], small), digest
-
-    first, *others = sorted(sizes, key=place)
-    aside, taken = {first}, sizes[first]
-    for scene in others[: min(len(others), most) - 1]:
-        if taken + sizes[scene] / 2 >= wanted:  # with this one there would be too many by more than there lack
-            break
-        aside.add(scene)
-        taken += sizes[scene]
-    return aside
-
-
-def scenes_in_both(sources: Iterable[Source], references: Iterable[Source]) -> list[str]:
-    """The scenes, by their names, of which both hold pictures; names that only count tell none."""
-    trained, validated = (
-        {scene_of(example.key) for one in each for example in one.examples} for each in (sources, references)
-    )
-    return sorted(scene for scene in trained & validated if names_a_scene(scene))
-
-
-def _scenes_of(source: Source) -> list[str]:
-    """The scene of each example; every picture is one where their names tell no two scenes apart."""
-    scenes = [scene_of(example.key) for example in source.examples]
-    if len(set(scenes)) > 1:
-        return scenes
-    return [str(example.files[0].relative_to(source.folder)) for example in source.examples]
 
 
 def without(source: Source, files: Collection[Path]) -> Source:

@@ -19,6 +19,7 @@ from deblur.prepare import main as prepare
 from deblur.train import build_parser
 from deblur.training.batches import make_batch
 from deblur.training.data import read_sources
+from deblur.training.holding_out import hold_out
 from deblur.training.mix import BlurMix, BlurRange, parse_blur_range
 from deblur.training.planning import Planner, Recipe, draw_examples, plan_crops
 from deblur.training.sources import (
@@ -27,7 +28,6 @@ from deblur.training.sources import (
     Source,
     check_readable,
     files_of,
-    hold_out,
     parse_source,
     without,
 )

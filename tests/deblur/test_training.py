@@ -33,11 +33,12 @@ from deblur.networks.mstsgm import MSTSGM
 from deblur.released import load_released
 from deblur.train import build_parser, describe, main, parse_training_args
 from deblur.training.checkpoint import load_checkpoint, save_checkpoint
+from deblur.training.holding_out import hold_out
 from deblur.training.loop import Trainer, train
 from deblur.training.network_choice import network_config, network_name
 from deblur.training.run_folder import find_resumable
 from deblur.training.schedule import Progress
-from deblur.training.sources import hold_out, parse_source
+from deblur.training.sources import parse_source
 from deblur.training.teacher import Teacher
 from deblur.training.validation import ValidationSet, sets_digest
 
