@@ -8,7 +8,7 @@ from deblur.blur import parse_blur
 from deblur.equal_files import copies_of
 from deblur.errors import DeblurError
 from deblur.training.holding_out import hold_out, hold_out_recordings, scenes_in_both
-from deblur.training.recordings import is_recording
+from deblur.training.recordings import LARGEST_SHIFT, is_recording, shift_of_frames
 from deblur.training.sources import check_readable, files_of, parse_source, without
 from deblur.training.validation import blurred_here, pairs_from_files, with_paths
 
@@ -36,7 +36,8 @@ def read_sources(
     split = _split_sharp(options, note)
     held = [example for _, part in split for example in part]
     split += [(parse_source("pairs", text), ()) for text in options.pairs]
-    split += [(parse_source("frames", text), ()) for text in options.frames]
+    videos = [parse_source("frames", text) for text in options.frames]
+    split += [(source, ()) for source in videos]
     references = [parse_source("pairs", text, "--val-pairs") for text in options.val_pairs]
     given = [parse_source("sharp", text, "--val-sharp") for text in options.val_sharp]
     _refuse_weights("--val-pairs", references)
@@ -47,6 +48,7 @@ def read_sources(
     split = [(without(source, copies), own) for source, own in split if source.examples]
     _note_shared_scenes(split, aside, note)
     check_readable(aside, options.max_side)
+    _note_slow_videos(videos, note)
     sets = [
         pairs_from_files(str(one.folder), _spread(one.examples, options.val_limit), options.val_side)
         for one in references
@@ -107,6 +109,18 @@ def _note_shared_scenes(split: Sequence[_Split], aside: Sequence[Example], note:
             f"pictures of the scene {first}{more}, by their names, are both trained and validated on: if it is one "
             "place, what is validated on has been trained on"
         )
+
+
+def _note_slow_videos(videos: Sequence[Source], note: Callable[[str], object]) -> None:
+    """Say of which videos a mean of frames shows things several times, side by side, instead of their motion blur."""
+    for source in videos:
+        shift = shift_of_frames(source)
+        if shift > LARGEST_SHIFT:
+            note(
+                f"--frames {source.folder}: neighbouring frames lie {shift:.0f} pixels of a long side of 640 apart; "
+                f"above {LARGEST_SHIFT} their mean shows things several times instead of blurred: give frames of a "
+                "fast camera (240 a second, as GOPRO_Large_all has), or interpolate frames between them first"
+            )
 
 
 def _refuse_weights(option: str, sources: Sequence[Source]) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # Neighbours in REDS, in fast pans, have 0.56 as the median of five pairs; of pairs of unrelated photographs half have
 # more than 0.0, one in twenty more than 0.38.
 _ALIKE = 0.5
+LARGEST_SHIFT = 3
+"""Pixels of a long side of 640 between neighbouring frames, of which a mean still looks blurred."""
 _SIDE = 640
 _VIDEOS, _PAIRS = 3, 5
 
@@ -49,6 +51,13 @@ def is_recording(source: Source) -> bool:
         return False
     steps = _steps([sorted(files, key=lambda file: by_numbers(file.stem))])
     return bool(steps) and median(step.likeness for step in steps) > _ALIKE
+
+
+def shift_of_frames(source: Source) -> float:
+    """How far neighbouring frames of a source's videos move, in pixels of a long side of 640: the median of a few."""
+    videos = [source.examples[place].files for place in _spread(len(source.examples), _VIDEOS)]
+    steps = _steps(videos)
+    return median(step.shift for step in steps) if steps else 0.0
 
 
 def _count_on(names: Iterable[str]) -> bool:

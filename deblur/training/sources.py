@@ -31,7 +31,7 @@ from deblur.pictures import (
 )
 from deblur.prepare.data_sets import SPLITS
 from deblur.prepare.placing import MANIFEST
-from deblur.scenes import by_numbers
+from deblur.scenes import frame_runs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -73,8 +73,8 @@ class Source:
 def parse_source(kind: Kind, text: str, option: str = "") -> Source:
     """Read ``DIR`` or ``DIR=WEIGHT`` and list what is in the folder; ``option`` gave it, by default that of the kind.
 
-    ``pairs`` holds ``blur/`` and ``sharp/``; ``sharp`` holds pictures; ``frames`` holds one folder of consecutive
-    frames a video.
+    ``pairs`` holds ``blur/`` and ``sharp/``; ``sharp`` holds pictures; ``frames`` holds one folder of frames a video,
+    which is parted where their numbers have a gap.
 
     Raises:
         DeblurError: a folder is missing or empty, a blurred picture has no sharp one, pictures or frames given as sharp
@@ -98,23 +98,34 @@ def parse_source(kind: Kind, text: str, option: str = "") -> Source:
     elif kind == "sharp":
         examples = [_of_files(kind, [file], folder) for file in list_sharp(folder, option)]
     else:
-        videos: dict[Path, list[Path]] = {}
-        for file in list_sharp(folder, option):  # blurred frames, averaged, would be learnt from as blurred once
-            videos.setdefault(file.parent, []).append(file)
-        short = next((video for video, files in videos.items() if len(files) < FEWEST_FRAMES), None)
-        if short is not None:
-            raise DeblurError(
-                f"{option} {folder}: {short} has {len(videos[short])} of the {FEWEST_FRAMES} frames that are averaged "
-                "at least; move it elsewhere"
-            )
-        examples = [
-            _of_files(kind, sorted(files, key=lambda file: by_numbers(file.stem)), folder) for files in videos.values()
-        ]
+        examples = [_of_files(kind, run, folder) for run in _list_videos(folder, option)]
     return Source(kind, folder, weight, tuple(examples))
 
 
 def _of_files(kind: Kind, files: Sequence[Path], folder: Path) -> Example:
     return Example(kind, tuple(files), files[0].relative_to(folder).with_suffix("").as_posix())
+
+
+def _list_videos(folder: Path, option: str) -> list[list[Path]]:
+    """The frames of the videos below a folder in their order, those beside a gap as two videos, without what is short.
+
+    Raises:
+        DeblurError: as ``list_sharp``, or nothing is left of a video.
+    """
+    videos: dict[Path, list[Path]] = {}
+    for file in list_sharp(folder, option):  # blurred frames, averaged, would be learnt from as blurred once
+        videos.setdefault(file.parent, []).append(file)
+    runs: list[list[Path]] = []
+    for video, files in videos.items():
+        found = frame_runs(files)
+        most = max(map(len, found))
+        if most < FEWEST_FRAMES:
+            raise DeblurError(
+                f"{option} {folder}: {video} has {most} of the {FEWEST_FRAMES} frames that are averaged at least, "
+                "numbered without a gap; move it elsewhere"
+            )
+        runs += [run for run in found if len(run) >= FEWEST_FRAMES]
+    return runs
 
 
 def list_sharp(folder: Path, option: str = "--sharp") -> list[Path]:

@@ -16,6 +16,7 @@ from deblur.errors import DeblurError
 from deblur.exposure.kernels import kernels_along
 from deblur.exposure.paths import as_measured, camera_path, felt
 from deblur.prepare import main as prepare
+from deblur.scenes import frame_runs
 from deblur.train import build_parser
 from deblur.training.batches import make_batch
 from deblur.training.data import read_sources
@@ -524,6 +525,33 @@ def test_frames_are_in_the_order_of_their_numbers(tmp_path):
     save(tmp_path / "short" / "1.png", np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(DeblurError, match=r"short has 1 of the 5 frames"):
         parse_source("frames", str(tmp_path))
+
+
+def test_a_video_is_parted_where_its_numbers_have_a_gap(tmp_path):
+    for number in (*range(1, 7), *range(9, 12), *range(20, 30)):
+        save(tmp_path / "walk" / f"{number}.png", np.full((8, 8, 3), number, np.uint8))
+    parts = parse_source("frames", str(tmp_path)).examples
+    assert [[int(file.stem) for file in part.files] for part in parts] == [[*range(1, 7)], [*range(20, 30)]]
+    assert [part.key for part in parts] == ["walk/1", "walk/20"]
+    for number in range(0, 36, 9):
+        save(tmp_path / "loose" / f"{number}.png", np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(DeblurError, match=r"loose has 4 of the 5 frames .* numbered without a gap; move it elsewhere"):
+        parse_source("frames", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("names", "runs"),
+    [
+        (["10", "9", "8"], [["8", "9", "10"]]),
+        (["2", "4", "6", "8", "14"], [["2", "4", "6", "8"], ["14"]]),
+        (["a_1", "a_2", "b_3", "b_4"], [["a_1", "a_2"], ["b_3", "b_4"]]),
+        (["f1x", "f2x", "f3x", "f7x"], [["f1x", "f2x", "f3x"], ["f7x"]]),
+        (["one", "two"], [["one", "two"]]),
+        (["7"], [["7"]]),
+    ],
+)
+def test_runs_of_frames(names, runs):
+    assert [[file.stem for file in run] for run in frame_runs(Path(f"{name}.jp2") for name in names)] == runs
 
 
 def test_sharp_crop_is_where_the_blurred_one_is(folder):

@@ -10,7 +10,7 @@ from skimage import data as photographs
 
 from deblur.train import build_parser
 from deblur.training.data import read_sources
-from deblur.training.recordings import is_recording
+from deblur.training.recordings import is_recording, shift_of_frames
 from deblur.training.sources import Source, files_of, parse_source
 
 if TYPE_CHECKING:
@@ -132,3 +132,19 @@ def test_folders_that_are_called_what_all_are_called_name_no_scene(tmp_path: Pat
         Image.fromarray(255 - np.asarray(Image.open(file))).save(file)
     read_sources(options_of("--sharp", *trained_on, "--val-sharp", *held, "--hold-out", "0"), notes.append)
     assert notes == []
+
+
+@pytest.mark.parametrize("speed", [0, 2, 6])
+def test_the_shift_between_frames_is_measured(tmp_path: Path, speed: int) -> None:
+    film(tmp_path / "one", numbers(12), speed)
+    film(tmp_path / "two", numbers(12), speed, seed=1)
+    assert shift_of_frames(parse_source("frames", str(tmp_path))) == pytest.approx(speed * 640 / 200, abs=0.5)
+
+
+@pytest.mark.parametrize(("speed", "told"), [(0, False), (5, True)])
+def test_frames_that_lie_too_far_apart_to_be_averaged_are_told_of(tmp_path: Path, speed: int, told: bool) -> None:
+    film(tmp_path / "videos" / "one", numbers(12), speed)
+    photos = unrelated(tmp_path / "photos", numbers(3, 9))
+    notes: list[str] = []
+    read_sources(options_of("--frames", str(tmp_path / "videos"), "--val-sharp", str(photos)), notes.append)
+    assert ["neighbouring frames lie 16 pixels of a long side of 640 apart" in note for note in notes] == [True] * told
