@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 import re
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
 # Numbers at a name's end, each behind a sign, with what says that they count frames or places: -000047_s001, _448x704.
 _COUNTERS = re.compile(r"([\W_]+(?:[a-z]|frame|crop|patch|tile)?[0-9]+(?:x[0-9]+)?)+$", re.IGNORECASE)
 _COUNTER = re.compile(r"[0-9]+$")
+_NUMBERED = re.compile(r"(.*?)([0-9]+)([^0-9]*)")  # the last number in a name
 # What only says that pictures are counted, as cameras and programs name them.
 _NO_PLACE_WORD = r"(?:[a-z]|frame|crop|patch|tile|image|img|picture|pic|photo|dsc[a-z]?)"
 _NO_PLACE = re.compile(rf"{_NO_PLACE_WORD}?[\W_]*[0-9]*", re.IGNORECASE)
@@ -35,6 +38,11 @@ def scene_of(key: str) -> str:
     of_hide = re.fullmatch(r"[0-9]+from(.+)", name)
     recording = _COUNTERS.sub("", of_hide[1] if of_hide else name)
     return (_COUNTER.sub("", name) if recording == name else recording) or name
+
+
+def recording_of(folder: str) -> str:
+    """The recording that a folder's name means, of which it may hold a part: ``GOPR0384`` of ``GOPR0384_11_02``."""
+    return _COUNTERS.sub("", folder) or folder
 
 
 def names_a_scene(scene: str) -> bool:
@@ -79,6 +87,26 @@ def units_of(keys: Iterable[str]) -> Units:
 def by_numbers(name: str) -> list[tuple[str, int]]:
     """By what names sort where their numbers count as numbers: 2 comes before 10."""
     return [(text, int(number or 0)) for text, number in re.findall(r"(\D*)(\d*)", name)]
+
+
+def frame_runs(files: Iterable[Path]) -> list[list[Path]]:
+    """A video's frames in the order of their names' numbers, parted where numbers are left out.
+
+    The step from one number to the next may be any, as of every second frame: where it is more than half as long again
+    as usual, or what stands around the number changes, a run ends. Names without numbers are one run.
+    """
+    ordered = sorted(files, key=lambda file: by_numbers(file.stem))
+    found = [match for file in ordered if (match := _NUMBERED.fullmatch(file.stem))]
+    if len(found) < len(ordered):
+        return [ordered]
+    steps = [int(later[2]) - int(one[2]) for one, later in itertools.pairwise(found)]
+    usual = median(steps) if steps else 0
+    ends = [
+        place
+        for place, step in enumerate(steps, start=1)
+        if step > 1.5 * usual or found[place].group(1, 3) != found[place - 1].group(1, 3)
+    ]
+    return [ordered[first:last] for first, last in itertools.pairwise([0, *ends, len(ordered)])]
 
 
 def take_scenes(order: Sequence[str], sizes: Mapping[str, int], wanted: float) -> list[str]:

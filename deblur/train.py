@@ -143,7 +143,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         action=Collect,
         default=[],
         metavar="DIR",
-        help="folders of videos as consecutive frames, averaged",
+        help="folders of videos as consecutive frames of a fast camera (240 a second), averaged",
     )
     data.add_argument("--max-side", type=positive_int, help="scale longer training pictures down to this when read")
     data.add_argument("--memory-gb", type=not_negative, default=8.0, help="of pictures kept on the device")
@@ -242,7 +242,8 @@ def _add_validation(parser: argparse.ArgumentParser) -> None:
         "--hold-out",
         type=unit_interval,
         default=0.05,
-        help="share of each --sharp folder set aside, by whole scenes where names tell them, --val-limit at most",
+        help="share of each --sharp folder set aside, by whole scenes where names tell them, by whole folders where "
+        "several are a recording each, --val-limit at most",
     )
     watch.add_argument(
         "--val-blur",

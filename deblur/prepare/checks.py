@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from deblur.equal_files import sha256_of
 from deblur.errors import DeblurError
 from deblur.metrics import psnr_of_values
 from deblur.pictures import read_picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -86,12 +85,6 @@ def check_pair(pair: Pair) -> Checked:
     return Checked(width, height, hashes[0], hashes[1], psnr, shift, warnings=warnings)
 
 
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def find_shift(blurred: NDArray[np.float64], sharp: NDArray[np.float64]) -> tuple[int, int]:
     """How far ``blurred`` lies off ``sharp``, in whole pixels (x, y), by phase correlation under a Hann window.
 
@@ -136,7 +129,7 @@ def _best_move(blurred: NDArray[np.float64], sharp: NDArray[np.float64]) -> tupl
         return 0, 0, psnr_of_values(blurred, sharp)
     # An even stroke has no middle pixel, so that blur alone moves the peak by one.
     moves = [(peak_x + x, peak_y + y) for y in (-1, 0, 1) for x in (-1, 0, 1)]
-    fits = [(psnr_of_values(_moved(blurred, x, y), _moved(sharp, -x, -y)), x, y) for x, y in moves]
+    fits = [(psnr_of_values(overlap(blurred, x, y), overlap(sharp, -x, -y)), x, y) for x, y in moves]
     after, x, y = max(fits, key=lambda fit: float("inf") if fit[0] is None else fit[0])
     return x, y, after
 
@@ -148,7 +141,7 @@ def _centre(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
     return picture[top : top + _WINDOW, left : left + _WINDOW].mean(axis=2)
 
 
-def _moved(picture: NDArray[np.float64], x: int, y: int) -> NDArray[np.float64]:
+def overlap(picture: NDArray[np.float64], x: int, y: int) -> NDArray[np.float64]:
     """The part of a picture that still lies over its partner when its content stands (x, y) pixels further on."""
     height, width = picture.shape
     return picture[max(0, y) : height + min(0, y), max(0, x) : width + min(0, x)]

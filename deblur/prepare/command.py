@@ -26,7 +26,7 @@ from deblur.errors import DeblurError
 from deblur.prepare.data_sets import BLUR_CHOICES, DATA_SETS, LINKS, PUBLISHED_COUNTS, SPLITS, blur_label
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from deblur.prepare.checks import Checked
     from deblur.prepare.layouts import Pair
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_regular_expression,
         metavar="REGEX",
         help="pairs, sharp: finds the scene in a picture's path below the folder, without suffix; the first group, if"
-        " there is one (default: the sub-folder, else for pairs the name without the numbers at its end)",
+        " there is one (default: the sub-folder, else the name without the numbers at its end)",
     )
     parser.add_argument(
         "--link",
@@ -166,10 +166,16 @@ def _val_scenes(args: argparse.Namespace, pairs: Sequence[Pair]) -> list[str]:
     if args.val_fraction and pairs and all(pair.split != "train" for pair in pairs):
         raise DeblurError("--val-fraction is of the training pictures, and there are none; leave it out")
     fraction = DEFAULT_VAL_FRACTION if args.val_fraction is None else args.val_fraction
-    chosen = splits.choose_scenes(pairs, fraction, args.seed)
-    if fraction and not chosen and any(pair.split == "train" for pair in pairs):
+    if fraction == 0:
+        return []
+    groups = splits.join_scenes(pairs)
+    chosen = splits.choose_scenes(pairs, fraction, args.seed, groups)
+    if groups and not chosen:
+        why = "of one scene"
         hint = "; tell scenes apart by sub-folders or --scene-pattern" if args.data_set in {"pairs", "sharp"} else ""
-        print(f"warning: all training pictures are of one scene, and none is set aside for val{hint}", file=sys.stderr)
+        if len(groups) > 1:
+            why, hint = "of scenes that share equal files", "; leave out the copies"
+        print(f"warning: all training pictures are {why}, and none is set aside for val{hint}", file=sys.stderr)
     return chosen
 
 
@@ -187,7 +193,29 @@ def _stop_on_problems(source: Path, problems: Sequence[str]) -> None:
 def _manifest(
     settings: dict[str, Any], pairs: Sequence[Pair], checked: Sequence[Checked], source: Path
 ) -> dict[str, Any]:
-    from deblur.prepare import placing, splits
+    from deblur.prepare import placing
+
+    counts = Counter(pair.split for pair in pairs)
+    scenes = {split: sorted({pair.scene for pair in pairs if pair.split == split}) for split in SPLITS if counts[split]}
+    return {
+        "format": FORMAT,
+        "settings": settings,
+        "data_set": settings["data_set"],
+        "blur": settings["blur"],
+        "counts": {split: counts[split] for split in SPLITS if counts[split]},
+        "published_counts": dict(PUBLISHED_COUNTS.get(settings["data_set"], {})) or None,
+        "scenes": scenes,
+        "warnings": _warnings(settings, pairs, checked),
+        "pictures": [
+            placing.picture_record(pair, one, source, settings["blur"])
+            for pair, one in zip(pairs, checked, strict=True)
+        ],
+    }
+
+
+def _warnings(settings: Mapping[str, Any], pairs: Sequence[Pair], checked: Sequence[Checked]) -> list[str]:
+    """What a user should know of the whole, then of each pair."""
+    from deblur.prepare import splits
 
     counts = Counter(pair.split for pair in pairs)
     published = PUBLISHED_COUNTS.get(settings["data_set"], {})
@@ -201,22 +229,18 @@ def _manifest(
     shared = splits.scenes_in_several_splits(pairs)
     if shared:
         warnings.append(f"{len(shared)} scenes stand in more than one split: {', '.join(shared)}")
-    warnings += [line for one in checked for line in one.warnings]
-    scenes = {split: sorted({pair.scene for pair in pairs if pair.split == split}) for split in SPLITS if counts[split]}
-    return {
-        "format": FORMAT,
-        "settings": settings,
-        "data_set": settings["data_set"],
-        "blur": settings["blur"],
-        "counts": {split: counts[split] for split in SPLITS if counts[split]},
-        "published_counts": dict(published) or None,
-        "scenes": scenes,
-        "warnings": warnings,
-        "pictures": [
-            placing.picture_record(pair, one, source, settings["blur"])
-            for pair, one in zip(pairs, checked, strict=True)
-        ],
-    }
+    if settings["scene_pattern"] is None:
+        warnings += [
+            f"more than one split has pictures that are named {name}, each taken as a scene by itself: if they are "
+            "frames of one recording, put them into a folder, or give --val-fraction 0"
+            for name in splits.parted_names(pairs)
+        ]
+    equal = splits.equal_pictures(pairs, checked)
+    if equal:
+        listed = ", ".join(f"{one.split}/{one.name} and {other.split}/{other.name}" for one, other in equal[:10])
+        more = f" and {len(equal) - 10} more" if len(equal) > 10 else ""
+        warnings.append(f"{len(equal)} sharp pictures are equal to one of another split: {listed}{more}")
+    return warnings + [line for one in checked for line in one.warnings]
 
 
 def _report(args: argparse.Namespace, manifest: dict[str, Any], made: int) -> None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from deblur.errors import DeblurError
 from deblur.pictures import list_pictures, refuse_pairs
 from deblur.prepare.data_sets import SPLITS
-from deblur.scenes import scene_of
+from deblur.scenes import scene_of, units_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -183,9 +183,11 @@ def _read_pairs(layout: Layout, source: Path, split: str | None) -> None:
 def _read_sharp(layout: Layout, source: Path, split: str) -> None:
     pictures = _keyed(layout, source)
     refuse_pairs(source, pictures.values(), f"sharp {source}", lambda sides: f"{sides.sharp}, or prepare its pairs")
+    # Photographs are often named by their number alone, so that one without a folder may be a scene by itself.
+    named = units_of(pictures).of
     for key, sharp in pictures.items():
         folder, _, _ = key.rpartition("/")
-        layout.pairs.append(Pair(key, split, folder or key, None, sharp))
+        layout.pairs.append(Pair(key, split, folder or named[key], None, sharp))
 
 
 def _last_number(stem: str) -> str:

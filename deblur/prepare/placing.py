@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from deblur.equal_files import sha256_of
 from deblur.errors import DeblurError
-from deblur.prepare.checks import sha256_of
 from deblur.runs import make_folder, refuse_unwritable, to_utf8, write_atomically
 
 if TYPE_CHECKING:

@@ -8,31 +8,58 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from deblur.equal_files import contents_of
 from deblur.errors import DeblurError
-from deblur.scenes import take_scenes
+from deblur.prepare.data_sets import SPLITS
+from deblur.scenes import names_a_scene, scene_of, take_scenes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from deblur.prepare.checks import Checked
     from deblur.prepare.layouts import Pair
 
 
-def choose_scenes(pairs: Sequence[Pair], fraction: float, seed: int) -> list[str]:
+def join_scenes(pairs: Sequence[Pair]) -> dict[str, str]:
+    """The training scenes, each with the name of the group that stays on one side: that of the group's first scene.
+
+    Scenes are of one group where sharp pictures of theirs are equal files, as those of a folder and of its backup.
+    """
+    trained = [pair for pair in pairs if pair.split == "train"]
+    contents = contents_of(pair.sharp for pair in trained)
+    groups = {pair.scene: {pair.scene} for pair in trained}
+    holders: dict[str, str] = {}
+    for pair in trained:
+        one, other = groups[pair.scene], groups[holders.setdefault(contents[pair.sharp], pair.scene)]
+        if one is not other:
+            one |= other
+            groups |= dict.fromkeys(other, one)
+    return {scene: min(group) for scene, group in groups.items()}
+
+
+def choose_scenes(pairs: Sequence[Pair], fraction: float, seed: int, groups: Mapping[str, str]) -> list[str]:
     """Whole training scenes that hold about ``fraction`` of the training pictures.
 
-    Scenes are taken in an order that depends on the seed and on their names alone. With a fraction above 0 and at least
-    two scenes, at least one is taken and at least one is left.
+    Groups of scenes are taken in an order that depends on the seed and on their names alone. Of at least two, at least
+    one is taken and at least one is left.
+
+    Args:
+        pairs: of all splits.
+        fraction: of the training pictures, above 0 and below 1.
+        seed: of the order.
+        groups: of the training scenes, as ``join_scenes`` finds them.
 
     Returns:
         The names of the scenes, sorted.
     """
-    sizes = Counter(pair.scene for pair in pairs if pair.split == "train")
-    if fraction == 0.0 or len(sizes) < 2:
+    sizes = Counter(groups[pair.scene] for pair in pairs if pair.split == "train")
+    if len(sizes) < 2:
         return []
     order = sorted(
-        sizes, key=lambda scene: hashlib.sha256(f"{seed}:{scene}".encode("utf-8", "surrogateescape")).digest()
+        sizes, key=lambda group: hashlib.sha256(f"{seed}:{group}".encode("utf-8", "surrogateescape")).digest()
     )
-    return sorted(take_scenes(order, sizes, fraction * sizes.total()))
+    taken = set(take_scenes(order, sizes, fraction * sizes.total()))
+    return sorted(scene for scene, group in groups.items() if group in taken)
 
 
 def move_to_val(pairs: Sequence[Pair], scenes: Sequence[str]) -> list[Pair]:
@@ -68,9 +95,30 @@ def name_scenes(pairs: Sequence[Pair], pattern: str) -> list[Pair]:
     return [replace(pair, scene=scene) for pair, scene in zip(pairs, scenes, strict=True) if scene]
 
 
+def parted_names(pairs: Sequence[Pair]) -> list[str]:
+    """What names call one scene although its pictures, each taken as one by itself, stand in more than one split."""
+    splits: dict[str, set[str]] = {}
+    for pair in pairs:
+        name = scene_of(pair.name)
+        if pair.scene == pair.name != name and names_a_scene(name):
+            splits.setdefault(name, set()).add(pair.split)
+    return sorted(name for name, of in splits.items() if len(of) > 1)
+
+
 def scenes_in_several_splits(pairs: Sequence[Pair]) -> list[str]:
     """The scenes that stand in more than one split; two scenes may well have one number, which alone is no evidence."""
     splits: dict[str, set[str]] = {}
     for pair in pairs:
         splits.setdefault(pair.scene, set()).add(pair.split)
     return sorted(scene for scene, of in splits.items() if len(of) > 1 and not scene.isdecimal())
+
+
+def equal_pictures(pairs: Sequence[Pair], checked: Sequence[Checked]) -> list[tuple[Pair, Pair]]:
+    """The sharp pictures that are equal byte for byte to one of an earlier split, each with the first of these."""
+    first: dict[str, Pair] = {}
+    found = []
+    for pair, one in sorted(zip(pairs, checked, strict=True), key=lambda both: SPLITS.index(both[0].split)):
+        other = first.setdefault(one.sharp_sha256, pair)
+        if other.split != pair.split:
+            found.append((other, pair))
+    return found

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deblur.blur import parse_blur
+from deblur.equal_files import copies_of
 from deblur.errors import DeblurError
-from deblur.training.sources import check_readable, files_of, hold_out, parse_source, scenes_in_both, without
+from deblur.training.holding_out import hold_out, hold_out_recordings, scenes_in_both
+from deblur.training.recordings import LARGEST_SHIFT, is_recording, shift_of_frames
+from deblur.training.sources import check_readable, files_of, parse_source, without
 from deblur.training.validation import blurred_here, pairs_from_files, with_paths
 
 if TYPE_CHECKING:
@@ -16,66 +19,108 @@ if TYPE_CHECKING:
     from deblur.training.sources import Example, PictureStore, Source
     from deblur.training.validation import ValidationSet
 
+    _Split = tuple[Source, tuple[Example, ...]]
+
 
 def read_sources(
     options: argparse.Namespace, note: Callable[[str], object]
 ) -> tuple[list[Source], list[ValidationSet]]:
     """The training sources and the validation sets made of what was set aside; every file's header has been read.
 
-    What is validated on is trained on nowhere, also where folders share files.
+    What is validated on is trained on nowhere, also where folders share files or hold copies of them.
 
     Args:
         options: of training.
         note: is told what a user may not expect.
     """
-    sources, held = _split_sharp(options, note)
-    sources += [parse_source("pairs", text) for text in options.pairs]
-    sources += [parse_source("frames", text) for text in options.frames]
+    split = _split_sharp(options, note)
+    held = [example for _, part in split for example in part]
+    split += [(parse_source("pairs", text), ()) for text in options.pairs]
+    videos = [parse_source("frames", text) for text in options.frames]
+    split += [(source, ()) for source in videos]
     references = [parse_source("pairs", text, "--val-pairs") for text in options.val_pairs]
     given = [parse_source("sharp", text, "--val-sharp") for text in options.val_sharp]
     _refuse_weights("--val-pairs", references)
     _refuse_weights("--val-sharp", given)
-    held += [example for one in given for example in one.examples]
-    aside = {file.resolve() for each in (held, *(one.examples for one in references)) for file in files_of(each)}
-    sources = [without(source, aside) for source in sources]
-    both = scenes_in_both([one for one in sources if one.kind == "pairs"], references)
-    if both:
-        more = f" and {len(both) - 1} more" if len(both) > 1 else ""
-        note(
-            f"--pairs and --val-pairs both hold pictures of the scene {both[0]}{more}, by their names: if it is one "
-            "place, what is validated on has been trained on"
-        )
-    check_readable([*held, *(example for one in references for example in one.examples)], options.max_side)
+    pairs, sharp = ([example for one in each for example in one.examples] for each in (references, given))
+    aside = [*held, *sharp, *pairs]
+    copies = copies_of(files_of(aside), (file for source, _ in split for file in files_of(source.examples)))
+    split = [(without(source, copies), own) for source, own in split if source.examples]
+    _note_shared_scenes(split, aside, note)
+    check_readable(aside, options.max_side)
+    _note_slow_videos(videos, note)
     sets = [
         pairs_from_files(str(one.folder), _spread(one.examples, options.val_limit), options.val_side)
         for one in references
     ]
+    return [source for source, _ in split], sets + _blurred_sets(options, [*held, *sharp])
+
+
+def _blurred_sets(options: argparse.Namespace, held: Sequence[Example]) -> list[ValidationSet]:
+    """The sharp pictures that are set aside, blurred by each of ``--val-blur``."""
     chosen = _spread(held, options.val_limit)
-    if chosen:
-        blurred = [
-            blurred_here(chosen, parse_blur(text), options.val_side, options.max_side) for text in options.val_blur
-        ]
-        sets += blurred
-        if options.path_share:
-            sets += map(with_paths, blurred)
-    return sources, sets
+    if not chosen:
+        return []
+    sets = [blurred_here(chosen, parse_blur(text), options.val_side, options.max_side) for text in options.val_blur]
+    return [*sets, *map(with_paths, sets)] if options.path_share else sets
 
 
-def _split_sharp(options: argparse.Namespace, note: Callable[[str], object]) -> tuple[list[Source], list[Example]]:
-    """The folders of ``--sharp`` without what ``--hold-out`` sets aside, and that."""
-    sources: list[Source] = []
-    held: list[Example] = []
-    for text in options.sharp:
-        whole = parse_source("sharp", text)
-        source, split_off = hold_out(whole, options.hold_out, options.seed, options.val_limit)
-        if len(split_off) > 2 * max(1, options.hold_out * len(whole.examples)):
+def _split_sharp(options: argparse.Namespace, note: Callable[[str], object]) -> list[_Split]:
+    """Each folder of ``--sharp`` without what ``--hold-out`` sets aside of it, and that."""
+    wholes = [parse_source("sharp", text) for text in options.sharp]
+    if options.hold_out == 0:
+        return [(whole, ()) for whole in wholes]
+    filmed = [place for place, whole in enumerate(wholes) if is_recording(whole)]
+    if len({wholes[place].folder for place in filmed}) < 2:
+        return [_split_one(whole, place in filmed, options, note) for place, whole in enumerate(wholes)]
+    recordings = [wholes[place] for place in filmed]
+    parts = hold_out_recordings(recordings, options.hold_out, options.seed, options.val_limit)
+    gone = ", ".join(f"{source.folder}" for source, held in parts if held)
+    note(f"--hold-out sets aside whole recordings, as {len(filmed)} folders of --sharp look like one each: {gone}")
+    whole_ones = dict(zip(filmed, parts, strict=True))
+    return [whole_ones.get(place) or _split_one(whole, False, options, note) for place, whole in enumerate(wholes)]
+
+
+def _split_one(whole: Source, filmed: bool, options: argparse.Namespace, note: Callable[[str], object]) -> _Split:
+    source, held = hold_out(whole, options.hold_out, options.seed, options.val_limit)
+    counts = f"{len(held)} of {len(whole.examples)} pictures"
+    if filmed:
+        note(
+            f"{whole.folder}: --hold-out sets aside {counts} of what looks like one recording, and trains on their "
+            "neighbours: give others to --val-sharp or --val-pairs, and --hold-out 0"
+        )
+    elif len(held) > 2 * max(1, options.hold_out * len(whole.examples)):
+        note(
+            f"{whole.folder}: --hold-out sets aside {counts}, a scene by their names; to train on all of them give "
+            "--hold-out 0 and --val-pairs"
+        )
+    return source, held
+
+
+def _note_shared_scenes(split: Sequence[_Split], aside: Sequence[Example], note: Callable[[str], object]) -> None:
+    """Say which scenes are trained on and set aside, but for those that one folder was parted by."""
+    both: set[str] = set()
+    for source, own in split:
+        both |= scenes_in_both(source.examples, set(aside).difference(own))
+    if both:
+        first, *others = sorted(both)
+        more = f" and {len(others)} more" if others else ""
+        note(
+            f"pictures of the scene {first}{more}, by their names, are both trained and validated on: if it is one "
+            "place, what is validated on has been trained on"
+        )
+
+
+def _note_slow_videos(videos: Sequence[Source], note: Callable[[str], object]) -> None:
+    """Say of which videos a mean of frames shows things several times, side by side, instead of their motion blur."""
+    for source in videos:
+        shift = shift_of_frames(source)
+        if shift > LARGEST_SHIFT:
             note(
-                f"{whole.folder}: --hold-out sets aside {len(split_off)} of {len(whole.examples)} pictures, a scene by "
-                "their names; to train on all of them give --hold-out 0 and --val-pairs"
+                f"--frames {source.folder}: neighbouring frames lie {shift:.0f} pixels of a long side of 640 apart; "
+                f"above {LARGEST_SHIFT} their mean shows things several times instead of blurred: give frames of a "
+                "fast camera (240 a second, as GOPRO_Large_all has), or interpolate frames between them first"
             )
-        sources.append(source)
-        held.extend(split_off)
-    return sources, held
 
 
 def _refuse_weights(option: str, sources: Sequence[Source]) -> None:

@@ -6,11 +6,10 @@ any step with the very crops and blurs that it would have had, and n processes s
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import sys
 import threading
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,10 +31,10 @@ from deblur.pictures import (
 )
 from deblur.prepare.data_sets import SPLITS
 from deblur.prepare.placing import MANIFEST
-from deblur.scenes import by_numbers, names_a_scene, scene_of
+from deblur.scenes import frame_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from deblur.pictures import Sides
 
@@ -52,11 +51,13 @@ _CHECKS_WHOLE = (
 class Example:
     """What one training crop is cut from: one sharp picture, a blurred and a sharp one, or one video's frames in order.
 
-    ``files`` is (sharp,), (blurred, sharp) or (frame, frame, ...).
+    ``files`` is (sharp,), (blurred, sharp) or (frame, frame, ...), ``key`` the first one's path below the folder of its
+    kind, without suffix and with ``/``.
     """
 
     kind: Kind
     files: tuple[Path, ...]
+    key: str
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ class Source:
 def parse_source(kind: Kind, text: str, option: str = "") -> Source:
     """Read ``DIR`` or ``DIR=WEIGHT`` and list what is in the folder; ``option`` gave it, by default that of the kind.
 
-    ``pairs`` holds ``blur/`` and ``sharp/``; ``sharp`` holds pictures; ``frames`` holds one folder of consecutive
-    frames a video.
+    ``pairs`` holds ``blur/`` and ``sharp/``; ``sharp`` holds pictures; ``frames`` holds one folder of frames a video,
+    which is parted where their numbers have a gap.
 
     Raises:
         DeblurError: a folder is missing or empty, a blurred picture has no sharp one, pictures or frames given as sharp
@@ -91,24 +92,40 @@ def parse_source(kind: Kind, text: str, option: str = "") -> Source:
     if kind == "pairs":
         _refuse_whole_set(folder, option)
         examples = [
-            Example(kind, (blurred, sharp)) for _, blurred, sharp in match_pictures(folder / "blur", folder / "sharp")
+            Example(kind, (blurred, sharp), key)
+            for key, blurred, sharp in match_pictures(folder / "blur", folder / "sharp")
         ]
     elif kind == "sharp":
-        examples = [Example(kind, (file,)) for file in list_sharp(folder, option)]
+        examples = [_of_files(kind, [file], folder) for file in list_sharp(folder, option)]
     else:
-        videos: dict[Path, list[Path]] = {}
-        for file in list_sharp(folder, option):  # blurred frames, averaged, would be learnt from as blurred once
-            videos.setdefault(file.parent, []).append(file)
-        short = next((video for video, files in videos.items() if len(files) < FEWEST_FRAMES), None)
-        if short is not None:
-            raise DeblurError(
-                f"{option} {folder}: {short} has {len(videos[short])} of the {FEWEST_FRAMES} frames that are averaged "
-                "at least; move it elsewhere"
-            )
-        examples = [
-            Example(kind, tuple(sorted(files, key=lambda file: by_numbers(file.stem)))) for files in videos.values()
-        ]
+        examples = [_of_files(kind, run, folder) for run in _list_videos(folder, option)]
     return Source(kind, folder, weight, tuple(examples))
+
+
+def _of_files(kind: Kind, files: Sequence[Path], folder: Path) -> Example:
+    return Example(kind, tuple(files), files[0].relative_to(folder).with_suffix("").as_posix())
+
+
+def _list_videos(folder: Path, option: str) -> list[list[Path]]:
+    """The frames of the videos below a folder in their order, those beside a gap as two videos, without what is short.
+
+    Raises:
+        DeblurError: as ``list_sharp``, or nothing is left of a video.
+    """
+    videos: dict[Path, list[Path]] = {}
+    for file in list_sharp(folder, option):  # blurred frames, averaged, would be learnt from as blurred once
+        videos.setdefault(file.parent, []).append(file)
+    runs: list[list[Path]] = []
+    for video, files in videos.items():
+        found = frame_runs(files)
+        most = max(map(len, found))
+        if most < FEWEST_FRAMES:
+            raise DeblurError(
+                f"{option} {folder}: {video} has {most} of the {FEWEST_FRAMES} frames that are averaged at least, "
+                "numbered without a gap; move it elsewhere"
+            )
+        runs += [run for run in found if len(run) >= FEWEST_FRAMES]
+    return runs
 
 
 def list_sharp(folder: Path, option: str = "--sharp") -> list[Path]:
@@ -147,69 +164,8 @@ def _refuse_whole_set(folder: Path, option: str) -> None:
         raise DeblurError(f"{option} {folder}: {folder / 'blur'} does not exist, {part / 'blur'} does; give {part}")
 
 
-def hold_out(source: Source, share: float, seed: int, most: int | None = None) -> tuple[Source, tuple[Example, ...]]:
-    """Split off about ``share`` of the pictures of a ``sharp`` source for validation, whichever they are by ``seed``.
-
-    Whole scenes go, as far as names tell scenes: a frame whose neighbours are trained on tells what was memorised. At
-    least one goes and, of several, one stays. They go in an order by the seed and their names, so that a larger share
-    only adds scenes and a picture more or fewer hardly moves others: what a run was trained on must not be validated on
-    when it goes on. Scenes of more than a tenth of the pictures come last, the smallest first. No more than ``most``
-    scenes go, the number of pictures that are looked at: the others would be of no use.
-    """
-    scenes = _scenes_of(source)
-    if share == 0 or len(source.examples) < 2:
-        return source, ()
-    sizes = Counter(scenes)
-    aside = _first_scenes(sizes, share * len(scenes), len(sizes) if most is None else most, seed)
-    kept, held = (
-        tuple(example for example, scene in zip(source.examples, scenes, strict=True) if (scene in aside) is goes)
-        for goes in (False, True)
-    )
-    return replace(source, examples=kept), held
-
-
-def _first_scenes(sizes: Mapping[str, int], wanted: float, most: int, seed: int) -> set[str]:
-    """At most ``most`` scenes that hold about ``wanted`` pictures, first in an order that depends on neither."""
-    small = sum(sizes.values()) / 10
-
-    def place(scene: str) -> tuple[float, bytes]:
-        digest = hashlib.sha256(f"{seed}\n{scene}".encode("utf-8", "surrogateescape")).digest()
-        return max(sizes[scene], small), digest
-
-    first, *others = sorted(sizes, key=place)
-    aside, taken = {first}, sizes[first]
-    for scene in others[: min(len(others), most) - 1]:
-        if taken + sizes[scene] / 2 >= wanted:  # with this one there would be too many by more than there lack
-            break
-        aside.add(scene)
-        taken += sizes[scene]
-    return aside
-
-
-def scenes_in_both(sources: Iterable[Source], references: Iterable[Source]) -> list[str]:
-    """The scenes, by their names, of which both hold pictures; names that only count tell none."""
-    trained, validated = (
-        {_scene(example, one) for one in each for example in one.examples} for each in (sources, references)
-    )
-    return sorted(scene for scene in trained & validated if names_a_scene(scene))
-
-
-def _scene(example: Example, source: Source) -> str:
-    """The scene of an example, as far as the path below the folder of its kind tells it."""
-    folder = source.folder / "blur" if example.kind == "pairs" else source.folder
-    return scene_of(example.files[0].relative_to(folder).with_suffix("").as_posix())
-
-
-def _scenes_of(source: Source) -> list[str]:
-    """The scene of each example; every picture is one where their names tell no two scenes apart."""
-    scenes = [_scene(example, source) for example in source.examples]
-    if len(set(scenes)) > 1:
-        return scenes
-    return [str(example.files[0].relative_to(source.folder)) for example in source.examples]
-
-
 def without(source: Source, files: Collection[Path]) -> Source:
-    """The source's examples without these resolved files: a video goes on behind one that is taken out.
+    """The source's examples without these files of theirs: a video goes on behind one that is taken out.
 
     Raises:
         DeblurError: none is left.
@@ -221,8 +177,8 @@ def without(source: Source, files: Collection[Path]) -> Source:
 
 
 def _parts(example: Example, files: Collection[Path]) -> list[Example]:
-    """What is left of an example without these resolved files."""
-    left = [(not taken, tuple(run)) for taken, run in itertools.groupby(example.files, lambda f: f.resolve() in files)]
+    """What is left of an example without these files of its."""
+    left = [(not taken, tuple(run)) for taken, run in itertools.groupby(example.files, lambda file: file in files)]
     if len(left) == 1 and left[0][0]:
         return [example]
     if example.kind != "frames":

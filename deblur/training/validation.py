@@ -38,13 +38,15 @@ PSNR, DISTANCE = "restored", "distance_restored"
 class ValidationSet:
     """Blurred and sharp pictures (H, W, 3) uint8 under one name.
 
-    ``paths`` are the camera's, as far as they are known; a network is told them where ``told`` says so.
+    ``paths`` are the camera's, as far as they are known; a network is told them where ``told`` says so. ``keys`` name
+    the pictures that were blurred here, each along a path by its own.
     """
 
     name: str
     pairs: tuple[tuple[NDArray[np.uint8], NDArray[np.uint8]], ...]
     paths: tuple[Motion, ...] = ()
     told: bool = False
+    keys: tuple[str, ...] = ()
 
     def knowledge(self, index: int, device: torch.device) -> dict[str, Exposure]:
         """What a network is told of a picture: its ``exposure``, or nothing."""
@@ -66,7 +68,7 @@ def blurred_here(examples: Sequence[Example], spec: BlurSpec, side: int, max_sid
     for example in examples:
         sharp = scale_down(read_picture(example.files[0]), max_side)
         height, width = sharp.shape[:2]
-        generator = generator_for(spec, 0, example.files[0].stem)
+        generator = generator_for(spec, 0, example.key)
         motion = draw_motion(spec, generator, width, height)
         # The blur brings in what lies outside the middle; blurring all of a large photograph would take minutes.
         window = _middle_window(width, height, side)
@@ -74,7 +76,8 @@ def blurred_here(examples: Sequence[Example], spec: BlurSpec, side: int, max_sid
         blurred = expose_windows([whole], [window], [motion], [spec], [int(generator.integers(2**31))])
         pairs.append((blurred[0].permute(1, 2, 0).contiguous().numpy(), _middle(sharp, side)))
         paths.append(camera_path(motion).cropped(*window[:2]))
-    return ValidationSet(printable(str(spec)), tuple(pairs), tuple(paths))
+    keys = tuple(example.key for example in examples)
+    return ValidationSet(printable(str(spec)), tuple(pairs), tuple(paths), keys=keys)
 
 
 def with_paths(one: ValidationSet) -> ValidationSet:
@@ -85,11 +88,14 @@ def with_paths(one: ValidationSet) -> ValidationSet:
 def sets_digest(sets: Sequence[ValidationSet]) -> str:
     """Hash of what sets are made of: scores of sets with the same one can be compared.
 
-    Of pictures that were blurred here it is the blur's name and the sharp ones: rounding depends on the threads.
+    Of pictures that were blurred here it is the blur's name, the sharp ones (rounding depends on the threads) and the
+    keys that name a folder: hashes of pictures that lie in none stay what they were before keys counted.
     """
     digest = hashlib.sha256()
     for one in sets:
         digest.update(one.name.encode() if one.paths else b"")
+        for key in (key for key in one.keys if "/" in key):
+            digest.update(f"\n{key}".encode("utf-8", "surrogateescape"))
         for picture in (picture for pair in one.pairs for picture in (pair[1:] if one.paths else pair)):
             digest.update(f"{picture.shape}".encode())
             digest.update(np.ascontiguousarray(picture).data)

@@ -16,9 +16,11 @@ from deblur.errors import DeblurError
 from deblur.exposure.kernels import kernels_along
 from deblur.exposure.paths import as_measured, camera_path, felt
 from deblur.prepare import main as prepare
+from deblur.scenes import frame_runs
 from deblur.train import build_parser
 from deblur.training.batches import make_batch
 from deblur.training.data import read_sources
+from deblur.training.holding_out import hold_out
 from deblur.training.mix import BlurMix, BlurRange, parse_blur_range
 from deblur.training.planning import Planner, Recipe, draw_examples, plan_crops
 from deblur.training.sources import (
@@ -27,7 +29,6 @@ from deblur.training.sources import (
     Source,
     check_readable,
     files_of,
-    hold_out,
     parse_source,
     without,
 )
@@ -242,7 +243,7 @@ def test_pictures_whose_names_tell_no_scenes_are_held_out_one_by_one(tmp_path, n
 def source_of(sizes):
     """A source of scenes of so many frames each, as names tell them."""
     files = [Path("videos", f"{scene}_{frame:04}.png") for scene, size in sizes.items() for frame in range(size)]
-    return Source("sharp", Path("videos"), 1.0, tuple(Example("sharp", (file,)) for file in files))
+    return Source("sharp", Path("videos"), 1.0, tuple(Example("sharp", (file,), file.stem) for file in files))
 
 
 def scenes_held(sizes, share, seed):
@@ -309,7 +310,7 @@ def test_a_scene_that_is_trained_and_validated_on_is_told_of(tmp_path, trained, 
 def test_a_scene_that_is_much_more_than_the_share_is_told_of(folder):
     for scene, frames in (("IMG", 8), ("DSC", 9)):
         for frame in range(frames):
-            save(folder / "cameras" / f"{scene}_{frame:04}.png", np.zeros((80, 90, 3), np.uint8))
+            save(folder / "cameras" / f"{scene}_{frame:04}.png", np.full((80, 90, 3), frames * frame, np.uint8))
     options = build_parser().parse_args(["--val-blur", "shake:8", "--sharp", str(folder / "cameras")])
     notes = []
     read_sources(options, notes.append)
@@ -338,6 +339,23 @@ def test_what_is_validated_on_is_trained_on_nowhere(folder):
         read_sources(options, print)
 
 
+@pytest.mark.parametrize("link", ["symlink", "hard", "copy"])
+def test_prepared_pictures_to_validate_on_are_not_trained_on_from_where_they_came(tmp_path, link):
+    for scene in ("a1", "b2"):
+        for place in range(7):
+            for side in ("blur", "sharp"):
+                picture = np.full((70, 70, 3), 16 * place + ord(scene[0]) % 2 + 8 * (side == "blur"), np.uint8)
+                save(tmp_path / "set" / side / scene / f"{place}.png", picture)
+    given = ["pairs", str(tmp_path / "set"), str(tmp_path / "dest"), "--val-scenes", "b2", "--link", link]
+    assert prepare(given) == 0
+    options = build_parser().parse_args(["--hold-out", "0", "--val-pairs", str(tmp_path / "dest" / "val")])
+    for kind in ("pairs", "sharp", "frames"):
+        options.pairs = options.sharp = options.frames = []
+        setattr(options, kind, [str(tmp_path / "set" / ("sharp" if kind != "pairs" else ""))])
+        (source,), _ = read_sources(options, print)
+        assert {file.parent.name for file in files_of(source.examples)} == {"a1"}
+
+
 def test_sharp_pictures_to_validate_on_are_blurred_and_trained_on_nowhere(prepared):
     options = build_parser().parse_args(["--hold-out", "0", "--val-blur", "shake:8"])
     options.sharp = [str(prepared / "sharp")]
@@ -359,11 +377,11 @@ def test_a_video_goes_on_behind_a_frame_that_is_validated_on(tmp_path):
     source = parse_source("frames", str(tmp_path / "videos"))
     frames = source.examples[0].files
     assert without(source, set()).examples == source.examples
-    left = without(source, {frames[4].resolve(), frames[8].resolve(), frames[20].resolve()})
+    left = without(source, {frames[4], frames[8], frames[20]})
     # The first four frames and the three behind the fifth are too few to average.
     assert [example.files for example in left.examples] == [frames[9:20], frames[21:]]
     with pytest.raises(DeblurError, match="all of it is validated on"):
-        without(source, {file.resolve() for file in frames})
+        without(source, set(frames))
 
 
 @pytest.mark.parametrize(
@@ -509,6 +527,33 @@ def test_frames_are_in_the_order_of_their_numbers(tmp_path):
         parse_source("frames", str(tmp_path))
 
 
+def test_a_video_is_parted_where_its_numbers_have_a_gap(tmp_path):
+    for number in (*range(1, 7), *range(9, 12), *range(20, 30)):
+        save(tmp_path / "walk" / f"{number}.png", np.full((8, 8, 3), number, np.uint8))
+    parts = parse_source("frames", str(tmp_path)).examples
+    assert [[int(file.stem) for file in part.files] for part in parts] == [[*range(1, 7)], [*range(20, 30)]]
+    assert [part.key for part in parts] == ["walk/1", "walk/20"]
+    for number in range(0, 36, 9):
+        save(tmp_path / "loose" / f"{number}.png", np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(DeblurError, match=r"loose has 4 of the 5 frames .* numbered without a gap; move it elsewhere"):
+        parse_source("frames", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("names", "runs"),
+    [
+        (["10", "9", "8"], [["8", "9", "10"]]),
+        (["2", "4", "6", "8", "14"], [["2", "4", "6", "8"], ["14"]]),
+        (["a_1", "a_2", "b_3", "b_4"], [["a_1", "a_2"], ["b_3", "b_4"]]),
+        (["f1x", "f2x", "f3x", "f7x"], [["f1x", "f2x", "f3x"], ["f7x"]]),
+        (["one", "two"], [["one", "two"]]),
+        (["7"], [["7"]]),
+    ],
+)
+def test_runs_of_frames(names, runs):
+    assert [[file.stem for file in run] for run in frame_runs(Path(f"{name}.jp2") for name in names)] == runs
+
+
 def test_sharp_crop_is_where_the_blurred_one_is(folder):
     source = [parse_source("sharp", str(folder / "sharp"))]
     mix = BlurMix((BlurRange(BlurSpec("none"), 0, 0, 1.0),), noise=0.0, jpeg=0.0, highlights=0.0)
@@ -571,7 +616,7 @@ def test_a_share_of_the_shake_is_seen_by_a_rolling_shutter():
 def some(kind="sharp", name="a", weight=1.0, frames=1):
     """A source of one example whose files are not there."""
     files = tuple(Path(f"{name}{index}.png") for index in range(frames))
-    return Source(kind, Path(name), weight, (Example(kind, files),))
+    return Source(kind, Path(name), weight, (Example(kind, files, files[0].stem),))
 
 
 def test_a_source_is_drawn_as_often_as_its_weight_says():

@@ -21,6 +21,8 @@ from deblur.prepare.splits import choose_scenes
 from deblur.scenes import scene_of, units_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
 
@@ -380,7 +382,7 @@ def test_realblur_follows_the_list_files(tmp_path: Path, capsys: pytest.CaptureF
     for split, scene in (("train", "scene001"), ("train", "scene002"), ("test", "scene003")):
         for number in (1, 12):
             gt, blur = (f"RealBlur-R_BM3D/{scene}/{kind}/{kind}_{number}.png" for kind in ("gt", "blur"))
-            write_pair(source / blur, source / gt, number + len(scene))
+            write_pair(source / blur, source / gt, 100 * int(scene[-3:]) + number)
             lines[split].append(f"{gt} {blur} ")
     for split, listed in lines.items():
         (source / f"RealBlur_R_{split}_list.txt").write_text("\n".join(listed) + "\n", encoding="utf-8")
@@ -546,14 +548,14 @@ def test_the_choice_of_scenes_depends_on_the_seed_alone(tmp_path: Path) -> None:
         for scene in range(12)
         for index in range(1 + scene % 4)
     ]
-    chosen = choose_scenes(pairs, 0.25, seed=3)
-    assert chosen == choose_scenes(pairs[::-1], 0.25, seed=3)
-    assert any(chosen != choose_scenes(pairs, 0.25, seed) for seed in range(5))
+    alone = {pair.scene: pair.scene for pair in pairs}
+    chosen = choose_scenes(pairs, 0.25, 3, alone)
+    assert chosen == choose_scenes(pairs[::-1], 0.25, 3, alone)
+    assert any(chosen != choose_scenes(pairs, 0.25, seed, alone) for seed in range(5))
     share = sum(pair.scene in chosen for pair in pairs) / len(pairs)
     assert 0.1 < share < 0.4
-    assert choose_scenes(pairs, 0.0, seed=3) == []
-    assert len(choose_scenes(pairs, 0.001, seed=3)) == 1
-    assert len(choose_scenes(pairs, 0.999, seed=3)) == 11
+    assert len(choose_scenes(pairs, 0.001, 3, alone)) == 1
+    assert len(choose_scenes(pairs, 0.999, 3, alone)) == 11
 
 
 @pytest.mark.parametrize(
@@ -673,3 +675,94 @@ def test_blurred_halves_of_pairs_are_not_prepared_as_sharp_pictures(
         f"holds blur/ beside sharp/, and what is blurred is not to be taken for sharp; give {place / 'sharp'}" in line
     )
     assert not (tmp_path / "dest").exists()
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Callable[..., list[dict]]:
+    """Prepares photographs of these names, with further options; gives back the manifest's records."""
+
+    def prepare(names: Sequence[str], *options: str) -> list[dict]:
+        for seed, name in enumerate(names):
+            write_picture(tmp_path / "photos" / f"{name}.png", textured(seed))
+        assert main(["sharp", str(tmp_path / "photos"), str(tmp_path / "dest"), *options]) == 0
+        return manifest_of(tmp_path / "dest")["pictures"]
+
+    return prepare
+
+
+def test_recordings_in_one_folder_of_sharp_pictures_stay_whole(photographs: Callable[..., list[dict]]) -> None:
+    records = photographs(
+        [f"GOPR00{recording}_11_{frame:06d}" for recording in "ABCD" for frame in range(5)], "--val-fraction", "0.25"
+    )
+    assert {record["scene"] for record in records} == {"GOPR00A", "GOPR00B", "GOPR00C", "GOPR00D"}
+    assert len({record["scene"] for record in records if record["split"] == "val"}) == 1
+    assert sum(record["split"] == "val" for record in records) == 5
+
+
+@pytest.mark.parametrize(
+    ("names", "scenes"),
+    [
+        (["IMG_0001", "IMG_0002", "DSC_0001"], ["IMG_0001", "IMG_0002", "DSC_0001"]),
+        (["000000000139", "000000000285"], ["000000000139", "000000000285"]),
+        (["2007_000027", "2007_000032", "2008_000002"], ["2007_000027", "2007_000032", "2008_000002"]),
+        (["walk_1", "walk_2", "oslo/1", "oslo/2"], ["walk", "walk", "oslo", "oslo"]),
+        (["oslo/walk_1", "oslo/run_1", "rome/walk_1"], ["oslo", "oslo", "rome"]),
+    ],
+)
+def test_scenes_of_photographs(photographs: Callable[..., list[dict]], names: list[str], scenes: list[str]) -> None:
+    records = photographs(names, "--val-fraction", "0")
+    assert {record["name"]: record["scene"] for record in records} == dict(zip(names, scenes, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "warned"),
+    [
+        (["holiday_1", "holiday_2"], [], True),
+        (["holiday_1", "holiday_2"], ["--scene-pattern", ".+"], False),
+        (["holiday_1", "holiday_2"], ["--val-fraction", "0"], False),
+        (["IMG_1", "IMG_2"], [], False),
+    ],
+)
+def test_one_name_of_pictures_in_two_splits_is_said(
+    photographs: Callable[..., list[dict]],
+    names: list[str],
+    options: list[str],
+    warned: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    photographs(names, *options)
+    assert ("pictures that are named holiday, each taken as a scene by itself" in capsys.readouterr().err) == warned
+
+
+@pytest.mark.parametrize("copy", [shutil.copy, os.link, os.symlink])
+def test_scenes_that_share_a_file_stay_on_one_side(
+    tmp_path: Path, copy: Callable[[Path, Path], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "photos"
+    for seed, name in enumerate(("a/1", "b/1", "c/1", "d/1")):
+        write_picture(source / f"{name}.png", textured(seed))
+    for one, other in (("d/1", "a/9"), ("a/1", "c/9")):  # so that c is with d
+        copy(source / f"{one}.png", source / f"{other}.png")
+    assert main(["sharp", str(source), str(tmp_path / "dest"), "--val-fraction", "0.3"]) == 0
+    assert manifest_of(tmp_path / "dest")["scenes"] == {"train": ["a", "c", "d"], "val": ["b"]}
+    assert "warning" not in capsys.readouterr().err
+    assert main(["sharp", str(source), str(tmp_path / "other"), "--val-scenes", "d", "c"]) == 0
+    line = "2 sharp pictures are equal to one of another split: train/a/1 and val/c/9, train/a/9 and val/d/1"
+    assert manifest_of(tmp_path / "other")["warnings"] == [line]
+    assert line in capsys.readouterr().err
+
+
+def test_equal_files_in_all_scenes_leave_none_to_set_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("holiday", "backup"):
+        write_picture(tmp_path / "photos" / folder / "1.png", textured(1))
+    assert main(["sharp", str(tmp_path / "photos"), str(tmp_path / "dest")]) == 0
+    assert "are of scenes that share equal files, and none is set aside for val; leave" in capsys.readouterr().err
+    assert manifest_of(tmp_path / "dest")["counts"] == {"train": 2}
+
+
+def test_equal_files_in_splits_of_the_source_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "source"
+    for split, name, seed in (("train", "t", 1), ("val", "v", 1), ("test", "x", 2), ("train", "x", 3)):
+        write_pair(source / split / "blur" / f"{name}.png", source / split / "sharp" / f"{name}.png", seed)
+    assert main(["pairs", str(source), str(tmp_path / "dest")]) == 0
+    assert "1 sharp pictures are equal to one of another split: train/t and val/v\n" in capsys.readouterr().err

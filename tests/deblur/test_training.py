@@ -33,11 +33,12 @@ from deblur.networks.mstsgm import MSTSGM
 from deblur.released import load_released
 from deblur.train import build_parser, describe, main, parse_training_args
 from deblur.training.checkpoint import load_checkpoint, save_checkpoint
+from deblur.training.holding_out import hold_out
 from deblur.training.loop import Trainer, train
 from deblur.training.network_choice import network_config, network_name
 from deblur.training.run_folder import find_resumable
 from deblur.training.schedule import Progress
-from deblur.training.sources import hold_out, parse_source
+from deblur.training.sources import parse_source
 from deblur.training.teacher import Teacher
 from deblur.training.validation import ValidationSet, sets_digest
 
@@ -221,7 +222,8 @@ def test_folders_and_pictures_whose_names_are_no_utf8(tmp_path, photos, garbled_
         for side in ("blur", "sharp"):
             copy = tmp_path / garbled_name / side / file.name
             copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(file.with_stem(garbled_name + file.stem).read_bytes())
+            other = 255 - np.asarray(Image.open(file.with_stem(garbled_name + file.stem)))
+            Image.fromarray(other).save(copy)
     given = arguments(tmp_path, photos, "--val-pairs", str(tmp_path / garbled_name), "--output", str(tmp_path / "runs"))
     assert main([*given, "--steps", "1", "--name", garbled_name]) == 0
     assert r"caf\udce9: exact blurred" in capsys.readouterr().out

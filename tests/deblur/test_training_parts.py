@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from deblur.training.loader import BatchLoader, pays_ahead
 from deblur.training.log import TrainingLog, save_samples
 from deblur.training.loop import learning_mode
 from deblur.training.sources import Example, PictureStore, parse_source
-from deblur.training.validation import ValidationSet, blurred_here, evaluating, validate
+from deblur.training.validation import ValidationSet, blurred_here, evaluating, sets_digest, validate
 
 CPU = torch.device("cpu")
 
@@ -159,7 +160,7 @@ def test_validation_blurs_what_training_would_see(tmp_path):
     photograph = photographs.astronaut()[:300, :400]
     write_picture(tmp_path / "a.png", photograph)
     spec = parse_blur("shake:20,shot=0,read=0,jpeg=0")
-    examples = [Example("sharp", (tmp_path / "a.png",))]
+    examples = [Example("sharp", (tmp_path / "a.png",), "a")]
     (blurred, sharp), *rest = blurred_here(examples, spec, 64, 200).pairs
     assert not rest
     small = scale_down(photograph, 200)
@@ -167,6 +168,21 @@ def test_validation_blurs_what_training_would_see(tmp_path):
     assert np.array_equal(sharp, small[43:107, 68:132])
     whole = synthesize(small, spec, 0, "a")
     assert np.abs(blurred.astype(int) - whole[43:107, 68:132]).max() <= 1
+
+
+def test_pictures_of_one_name_in_several_folders_are_blurred_along_paths_of_their_own(tmp_path):
+    for folder in ("", "a", "b"):
+        write_picture(tmp_path / folder / "1.png", photographs.astronaut()[:90, :120])
+    examples = parse_source("sharp", str(tmp_path)).examples
+    assert [example.key for example in examples] == ["1", "a/1", "b/1"]
+    spec = parse_blur("shake:20")
+    one = blurred_here(examples, spec, 64, None)
+    assert len({path.path.tobytes() for path in one.paths}) == 3
+    whole = camera_path(draw_motion(spec, generator_for(spec, 0, "a/1"), 120, 90))
+    assert np.array_equal(one.paths[1].path, whole.path)
+    moved = replace(one, keys=("1", "c/1", "b/1"))
+    assert sets_digest([moved]) != sets_digest([one])
+    assert sets_digest([replace(one, keys=("2", "a/1", "b/1"))]) == sets_digest([one])
 
 
 def test_data_that_fits_is_read_before_training_and_a_cut_off_file_is_named(tmp_path):
@@ -292,7 +308,7 @@ def test_a_restoration_that_is_no_number_ends_validation():
 def test_paths_of_validation_are_the_cameras_in_the_middle_that_is_shown(tmp_path):
     write_picture(tmp_path / "a.png", photographs.astronaut()[:300, :400])
     spec = parse_blur("background:20")
-    (path,) = blurred_here([Example("sharp", (tmp_path / "a.png",))], spec, 64, 200).paths
+    (path,) = blurred_here([Example("sharp", (tmp_path / "a.png",), "a")], spec, 64, 200).paths
     whole = camera_path(draw_motion(spec, generator_for(spec, 0, "a"), 200, 150))
     assert path.center == (whole.center[0] - 68, whole.center[1] - 43)
     assert path.region is None
