@@ -11,7 +11,6 @@ So the density of d_t(p) over time is the blur kernel at p, in the sense of conv
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 import zipfile
 import zlib
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deblur.blur.spec import REFERENCE_SIDE, BlurSpec
+from deblur.equal_files import sha256_of
 from deblur.errors import DeblurError
 
 if TYPE_CHECKING:
@@ -333,7 +333,7 @@ def kernels_sha256(file: str) -> str:
         DeblurError: as ``read_kernels``.
     """
     read_kernels(file)
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    return sha256_of(Path(file))
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from deblur.blur.motion import Motion, Region, rasterize
 from deblur.borders import mirrored_window
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 def render(light: Tensor, motions: Sequence[Motion], masks: Tensor | None = None) -> Tensor:
@@ -23,7 +23,7 @@ def render(light: Tensor, motions: Sequence[Motion], masks: Tensor | None = None
         light: (B, 3, H, W) intensities, float32.
         motions: one exposure a picture.
         masks: (B, 1, H, W) share of each pixel that moves, for windows that show mirrored borders; by default that of
-            the motions' regions, see ``moving_mask``.
+            the motions' regions, see ``moving_masks``.
 
     Returns:
         (B, 3, H, W), each picture's result independent of the others in the batch.
@@ -67,7 +67,7 @@ def moving_share(motion: Motion, left: float, top: float, side: int) -> float:
     if motion.region is None:
         return 1.0
     places = torch.arange(side, dtype=torch.float32)
-    return float(moving_mask(motion.region, places + left, places + top).mean())
+    return float(_soft_mask(motion.region, places + left, places + top).mean())
 
 
 def convolve(pictures: Tensor, kernels: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ def _render_uniform(light: Tensor, motions: list[Motion], masks: Tensor | None) 
         return convolve(light, kernels)
     if masks is None:
         columns, rows = (torch.arange(light.shape[side], device=light.device) for side in (-1, -2))
-        masks = torch.stack([moving_mask(motion.region, columns, rows) for motion in motions]).unsqueeze(1)
+        masks = moving_masks(motions, light, lambda _: (columns, rows))
     # What moves is blurred together with its outline; what stays shows through where the outline has left.
     blurred, cover = convolve(torch.cat([light * masks, masks], dim=1), kernels).split([3, 1], dim=1)
     parts = []
@@ -108,13 +108,26 @@ def _render_uniform(light: Tensor, motions: list[Motion], masks: Tensor | None) 
     return torch.stack(parts)
 
 
-def moving_mask(region: Region | None, columns: Tensor, rows: Tensor) -> Tensor:
-    """(H, W) float32 share of each pixel that moves: inside the ellipse, or outside it where the object is followed.
+def moving_masks(motions: Sequence[Motion], light: Tensor, places: Callable[[int], tuple[Tensor, Tensor]]) -> Tensor:
+    """The share of each pixel that moves; without a region all of it does.
 
-    ``columns`` (W,) and ``rows`` (H,) are where the pixels lie. Without a region all moves.
+    Args:
+        motions: one exposure a picture.
+        light: (B, C, H, W) pictures.
+        places: where the columns (W,) and the rows (H,) of a picture lie, asked for those with a region.
+
+    Returns:
+        (B, 1, H, W), like ``light``.
     """
-    if region is None:
-        return torch.ones(len(rows), len(columns), device=rows.device)
+    masks = torch.ones_like(light[:, :1])
+    for index, motion in enumerate(motions):
+        if motion.region is not None:
+            masks[index, 0] = _soft_mask(motion.region, *places(index))
+    return masks
+
+
+def _soft_mask(region: Region, columns: Tensor, rows: Tensor) -> Tensor:
+    """(H, W) share of each pixel that moves: inside the ellipse, or outside it where the object is followed."""
     y = rows.to(torch.float32).unsqueeze(1) - region.center[1]
     x = columns.to(torch.float32) - region.center[0]
     cos, sin = math.cos(region.angle), math.sin(region.angle)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from deblur.blur.motion import Motion, draw_motion, kernels_sha256
-from deblur.blur.rendering import moving_mask, render
+from deblur.blur.rendering import moving_masks, render
 from deblur.blur.sensor import jpeg, noise, to_linear, to_srgb
 from deblur.borders import mirrored_index, mirrored_window
 
@@ -138,15 +138,13 @@ def _mirrored_masks(
     if all(motion.region is None for motion in motions):
         return None
     height, width = light.shape[-2:]
-    masks = [
-        moving_mask(
-            motion.region,
-            mirrored_index(left, left + width, picture.shape[-1], light.device),
-            mirrored_index(top, top + height, picture.shape[-2], light.device),
-        )
-        for picture, (left, top), motion in zip(pictures, corners, motions, strict=True)
-    ]
-    return torch.stack(masks).unsqueeze(1)
+
+    def places(index: int) -> tuple[Tensor, Tensor]:
+        picture, (left, top) = pictures[index], corners[index]
+        columns = mirrored_index(left, left + width, picture.shape[-1], light.device)
+        return columns, mirrored_index(top, top + height, picture.shape[-2], light.device)
+
+    return moving_masks(motions, light, places)
 
 
 def average_frames(frames: Tensor, spec: BlurSpec, noise_seed: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,13 +42,7 @@ def seed_number(text: str) -> int:
 
 def not_negative(text: str) -> float:
     """Argument type: a finite number of at least 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
-    return value
+    return _number(text, sys.float_info.max, "a number of at least 0")
 
 
 def above_zero(text: str) -> float:
@@ -60,13 +55,7 @@ def above_zero(text: str) -> float:
 
 def unit_interval(text: str) -> float:
     """Argument type: a number from 0 to 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value <= 1.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
-    return value
+    return _number(text, 1.0, "a number from 0 to 1")
 
 
 def below_one(text: str) -> float:
@@ -133,4 +122,14 @@ def _whole(text: str, least: int) -> int:
         value = least - 1
     if value < least:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+    return value
+
+
+def _number(text: str, most: float, words: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {words}")
     return value
