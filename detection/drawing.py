@@ -133,8 +133,11 @@ def side_by_side(panels: Sequence[tuple[str, NDArray[np.uint8]]]) -> NDArray[np.
 
 
 def text_size(width: int, height: int) -> int:
-    """Height in pixels of letters that can be read on a picture of this size when it fills a screen."""
-    return max(SMALLEST_TEXT, round(max(width, height) / 52))
+    """Height in pixels of letters that can be read on a picture of this size when it fills a screen.
+
+    On a long strip it is its narrow side that they must fit.
+    """
+    return max(SMALLEST_TEXT, round(min(max(width, height) / 52, min(width, height) / 8)))
 
 
 def _place_labels(

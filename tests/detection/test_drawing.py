@@ -173,6 +173,11 @@ def test_a_title_too_long_is_shortened_to_its_panel() -> None:
     assert not title[:, [0, -1]].any()
 
 
+def test_titles_of_a_long_strip_are_no_higher_than_the_strip() -> None:
+    joined = side_by_side([("blurred", plain(40, 4000)), ("restored", plain(40, 4000))])
+    assert joined.shape[0] <= 2 * 40
+
+
 def test_no_panels_is_a_defect_of_the_caller() -> None:
     with pytest.raises(ValueError, match="at least one panel"):
         side_by_side([])
