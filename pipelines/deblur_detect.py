@@ -50,6 +50,7 @@ CALIBRATE = (
     ", which are turned by 180 degrees: pictures come out sharper the other way round, so correct the signs "
     "of --motion, or let pipelines.calibrate_gyro find a gyroscope's axes (docs/camera-path.md)"
 )
+ON_A_GPU = "a GPU has time for --deblurrer mstsgm-guided-large, which finds more than the default"
 
 EXAMPLES = """\
 examples:
@@ -276,6 +277,8 @@ def _load(args: argparse.Namespace) -> _Loaded:
 
         seen_side = None if args.full_size else args.imgsz
         deblurrer = Deblurrer.load(args.deblurrer, device=device, seen_side=seen_side, doubting=not args.trust_motion)
+    if args.deblurrer == "default" and device != "cpu":
+        notes.append(ON_A_GPU)
     if motions is not None and deblurrer is not None and not deblurrer.takes_path:
         raise DeblurError(f"--motion: {deblurrer.name} has no guide to be told the camera's path")
     if motions is not None and deblurrer is not None and deblurrer.trust is None and not args.trust_motion:

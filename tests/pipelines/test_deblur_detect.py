@@ -167,6 +167,23 @@ def test_no_more_is_restored_than_a_detector_sees(
     assert [each["seen_side"] for each in asked] == [side]
 
 
+@pytest.mark.parametrize(
+    ("device", "options", "says"),
+    [("mps", [], True), ("mps", ["--deblurrer", "mstsgm-nano"], False), ("cpu", [], False)],
+)
+def test_on_a_gpu_the_larger_network_is_named(
+    device: str,
+    options: list[str],
+    says: bool,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("deblur.devices.resolve_device", lambda name: device)
+    assert main(["photos", *options]) == 0
+    assert ("--deblurrer mstsgm-guided-large, which finds more" in capsys.readouterr().err) == says
+
+
 def test_a_recorded_config_makes_the_run_again(photos: Path, files: Files) -> None:
     assert main(["photos", "--save", "txt,coco", "--conf", "0.4", "--classes", "bus"]) == 0
     first = Path("runs/deblur_detect/photos")
