@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
@@ -30,8 +31,10 @@ def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (Deblur
 
     Exceptions in ``expected``, a full disk, a closed stdout, a file that the machine refuses (no permission, no name
     that a file can have) and memory that does not suffice become one line on stderr and exit code 1; Ctrl-C becomes
-    130; anything else is a defect and passes through with its traceback.
+    130; anything else is a defect and passes through with its traceback. A standard stream that is not
+    there leads nowhere.
     """
+    _open_what_is_closed()
     keep_freed_memory()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is: file names may hold bytes that are no UTF-8
@@ -76,6 +79,24 @@ def lacks_memory(error: Exception) -> bool:
         return True
     torch = sys.modules.get("torch")  # not every command needs it
     return torch is not None and isinstance(error, torch.OutOfMemoryError)
+
+
+def _open_what_is_closed() -> None:
+    """Let standard streams that a supervisor or a shell's ``>&-`` closed lead to the null device.
+
+    Python has None in their places, and the next file that is opened gets the number of one: what a library writes to
+    descriptor 2 would be in the middle of a result.
+    """
+    nowhere = Path(os.devnull)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(nowhere, os.O_RDWR), True)  # the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            mode = "w" if number else "r"
+            stream = nowhere.open(mode, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 - until the end
+            setattr(sys, name, stream)
 
 
 def _let_go_of_stdout() -> None:

@@ -244,6 +244,30 @@ sys.exit(run(body))
     assert (done.stdout, done.stderr) == (f"{code}\n", f"{words}\n")
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_command_works_without_standard_streams(closed, tmp_path):
+    program = f"""
+import os, sys
+from tqdm import tqdm
+from deblur.cli import run
+def body():
+    with open({str(tmp_path / "result")!r}, "w") as result:
+        for _ in tqdm(range(2), file=sys.stderr, dynamic_ncols=True):
+            print("caf\\udce9")
+        tqdm.write("caf\\udce9", file=sys.stderr)
+        os.system("echo told >&2; echo said")
+        result.write(f"{{result.fileno() > 2}} {{sys.stdin is None}}")
+    return 0
+sys.exit(run(body))
+"""
+    done = run_into(program, closed)
+    assert done.stdout.splitlines()[-1] == "0"
+    assert (tmp_path / "result").read_text() == "True False"
+    assert ("said" in done.stdout) == (">&-" not in closed.replace("2>&-", ""))
+    assert ("told" in done.stderr) == ("2>&-" not in closed)
+    assert "Bad file descriptor" not in done.stderr
+
+
 def test_bare_numbers_are_text_where_the_command_line_takes_text(parser, tmp_path, capsys):
     parser.add_argument("--crop", default="256")
     (tmp_path / "c.yaml").write_text("crop: 128\n")
