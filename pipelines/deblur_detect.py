@@ -18,6 +18,7 @@ from deblur.cli import (
     detector_side,
     given_options,
     not_empty,
+    one_line,
     parse_args,
     positive_int,
     run,
@@ -371,12 +372,12 @@ def print_summary(tally: Tally, results: str, *, told: bool, turned: bool) -> No
     from pipelines.account import counted
 
     for still in tally.stills:
-        print(still)
+        print(one_line(still))
     if tally.n_stills > len(tally.stills):
         print(f"... and {tally.n_stills - len(tally.stills)} more pictures")
     print(f"{tally.n_ok} done, found in all: {counted(tally.found)}")
     print(_summary_of_paths(tally, told=told, turned=turned), end="")
-    print(f"results: {results}")
+    print(f"results: {one_line(results)}")
 
 
 def _summary_of_paths(tally: Tally, *, told: bool, turned: bool) -> str:

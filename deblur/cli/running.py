@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deblur.cli.lines import one_line
 from deblur.errors import DeblurError
 from deblur.memory import keep_freed_memory
 
@@ -43,14 +44,14 @@ def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (Deblur
         sys.stdout.flush()
         return code
     except expected as error:
-        print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
         return EXIT_FAILED
     except OSError as error:
         if error.errno in _FULL:
             where = f" to {error.filename}" if error.filename else ""
-            print(f"error: not all could be written{where}: {error.strerror}", file=sys.stderr)
+            _say(f"error: not all could be written{where}: {error.strerror}")
         elif error.errno in _REFUSED and error.filename:
-            print(f"error: cannot use {str(error.filename)!r}: {error.strerror}", file=sys.stderr)
+            _say(f"error: cannot use {str(error.filename)!r}: {error.strerror}")
         else:
             raise
         return EXIT_FAILED
@@ -58,10 +59,10 @@ def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (Deblur
         if not lacks_memory(error):
             raise
         reason = str(error).partition("\n")[0] or "this machine has no more"
-        print(f"error: not enough memory, give smaller batches, crops or pictures: {reason}", file=sys.stderr)
+        _say(f"error: not enough memory, give smaller batches, crops or pictures: {reason}")
         return EXIT_FAILED
     except KeyboardInterrupt as error:  # it may say how to go on
-        print(": ".join(["interrupted", *map(str, error.args)]), file=sys.stderr)
+        _say(": ".join(["interrupted", *map(str, error.args)]))
         return EXIT_INTERRUPTED
     finally:
         _let_go_of_stdout()
@@ -81,6 +82,10 @@ def lacks_memory(error: Exception) -> bool:
     return torch is not None and isinstance(error, torch.OutOfMemoryError)
 
 
+def _say(line: str) -> None:
+    print(one_line(line), file=sys.stderr)
+
+
 def _open_what_is_closed() -> None:
     """Let standard streams that a supervisor or a shell's ``>&-`` closed lead to the null device.
 
@@ -95,8 +100,7 @@ def _open_what_is_closed() -> None:
             os.set_inheritable(os.open(nowhere, os.O_RDWR), True)  # the lowest number that is free: this one
         if getattr(sys, name) is None:
             mode = "w" if number else "r"
-            stream = nowhere.open(mode, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 - until the end
-            setattr(sys, name, stream)
+            setattr(sys, name, nowhere.open(mode, encoding="utf-8", errors="backslashreplace"))
 
 
 def _let_go_of_stdout() -> None:

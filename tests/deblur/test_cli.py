@@ -23,6 +23,7 @@ from deblur.cli import (
     given_options,
     named_folder,
     not_negative,
+    one_line,
     parse_args,
     plain_options,
     positive_int,
@@ -160,6 +161,26 @@ def test_expected_mistakes_are_one_line_and_defects_pass_through(capsys):
     with pytest.raises(ZeroDivisionError):
         run(defect)
     assert run(interrupted) == 130
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a\nb\r\t\x1b[31m\x7f.png", r"a\nb\r\t\x1b[31m\x7f.png"),
+        ("\x85\u2028caf\udce9", r"\x85\u2028caf\udce9"),
+        ("café 犬 \\n.png", "café 犬 \\n.png"),
+    ],
+)
+def test_a_line_stays_one_whatever_names_stand_in_it(name, shown, capsys):
+    def mistake() -> int:
+        raise DeblurError(f"{name} does not exist")
+
+    def interrupted() -> int:
+        raise KeyboardInterrupt(name)
+
+    assert one_line(name) == shown
+    assert (run(mistake), run(interrupted)) == (1, 130)
+    assert capsys.readouterr().err == f"error: {shown} does not exist\ninterrupted: {shown}\n"
 
 
 def test_a_full_disk_is_one_line_and_no_defect(capsys):

@@ -398,6 +398,21 @@ def test_a_name_that_is_no_utf8(
     assert os.fsdecode(b"annotated/caf\xe9.jpg") in files(Path("out"))
 
 
+def test_a_line_break_in_a_name_breaks_no_line(tmp_path: Path, flat: Flat, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = "a\nb\x1b[31m.png", "c\nd.png"
+    write_picture(tmp_path / "in" / good, flat(40))
+    (tmp_path / "in" / bad).write_text("no picture")
+    assert main(["in", "--output", "out\n", "--save", "json"]) == 1
+    said = capsys.readouterr()
+    shown, error = r"in/a\nb\x1b[31m.png: 1 bus", r"in/c\nd.png is not a picture: no known picture format"
+    assert said.out.splitlines() == [shown, "1 done, found in all: 1 bus", r"results: out\n"]
+    assert said.err.splitlines()[-2:] == ["1 of 2 failed:", f"  {error}"]
+    log = Path("out\n/log.txt").read_text().splitlines()
+    assert log == [shown, f"failed: {error}", "1 of 2 failed:", f"  {error}"]
+    pictures = json.loads(Path("out\n/detections.json").read_text())["pictures"]
+    assert [(entry["file"], entry["error"]) for entry in pictures] == [(f"in/{good}", None), (f"in/{bad}", error)]
+
+
 def test_help_comes_without_heavy_imports() -> None:
     program = (
         "import sys; from pipelines.deblur_detect import make_parser; make_parser().format_help();"
