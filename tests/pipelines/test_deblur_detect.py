@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,6 @@ import yaml
 import detection.yolo
 from deblur.errors import DeblurError
 from deblur.pictures import read_picture, write_picture
-from pipelines import deblur_detect
 from pipelines.deblur_detect import main
 
 if TYPE_CHECKING:
@@ -411,13 +409,3 @@ def test_a_line_break_in_a_name_breaks_no_line(tmp_path: Path, flat: Flat, capsy
     assert log == [shown, f"failed: {error}", "1 of 2 failed:", f"  {error}"]
     pictures = json.loads(Path("out\n/detections.json").read_text())["pictures"]
     assert [(entry["file"], entry["error"]) for entry in pictures] == [(f"in/{good}", None), (f"in/{bad}", error)]
-
-
-def test_help_comes_without_heavy_imports() -> None:
-    program = (
-        "import sys; from pipelines.deblur_detect import make_parser; make_parser().format_help();"
-        "print([name for name in ('torch', 'cv2', 'ultralytics', 'PIL') if name in sys.modules])"
-    )
-    project = Path(deblur_detect.__file__).parent.parent
-    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=project)
-    assert answer.stdout.strip() == "[]"
