@@ -13,7 +13,9 @@ import yaml
 import detection.yolo
 from deblur.errors import DeblurError
 from deblur.pictures import read_picture, write_picture
+from pipelines.account import Account
 from pipelines.deblur_detect import main
+from pipelines.sinks import CocoSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,6 +122,31 @@ def test_detections_are_collected_for_coco_only_where_it_is_asked_for(
     assert taken == []
     assert main(["photos", "--save", "txt,coco"]) == 0
     assert taken == ["photos/dark.png", "photos/deep/bright.jpg"]
+
+
+@pytest.mark.parametrize("writer", ["CocoSink.write", "Account.write", "Account.settle"])
+def test_what_a_full_disk_takes_no_more_is_printed_all_the_same(
+    writer: str, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    owner, _, method = writer.partition(".")
+    settle = Account.settle
+
+    def full(self: object, *_: object) -> None:
+        if isinstance(self, Account):
+            settle(self)
+        raise DeblurError("cannot write out/it.json: No space left on device")
+
+    monkeypatch.setattr({"CocoSink": CocoSink, "Account": Account}[owner], method, full)
+    (photos / "broken.jpg").write_text("no picture")
+    assert main(["photos", "--save", "coco", "--output", "out", "--json"]) == 1
+    said = capsys.readouterr()
+    document = json.loads(said.out)
+    assert (document["n_ok"], document["n_failed"], len(document["pictures"])) == (2, 1, 3)
+    assert ("interrupted" in document) == (writer == "Account.settle")
+    failed, error = document["pictures"][0]["error"], "error: cannot write out/it.json: No space left on device"
+    assert said.err.splitlines()[-3:] == ["1 of 3 failed:", f"  {failed}", error]
+    assert main(["photos", "--save", "coco", "--output", "again"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "results: again"
 
 
 def test_coco_uses_the_numbers_of_coco_pictures_and_classes(
