@@ -28,6 +28,7 @@ from detection.errors import DetectionError
 from detection.writing import write_atomically
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from http.client import HTTPResponse
 
 RELEASE_URL = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
@@ -104,7 +105,8 @@ def find_weights(name_or_file: str | Path) -> Path:
         The path of a file that is there.
 
     Raises:
-        DetectionError: no such file or name, no source gave the file, or the cached file is not what it should be.
+        DetectionError: no such file or name, no source gave the file, the cache cannot be used, or the cached file is
+            not what it should be.
     """
     path = Path(name_or_file)
     with contextlib.suppress(RuntimeError):  # ~someone who is not known here
@@ -118,10 +120,24 @@ def find_weights(name_or_file: str | Path) -> Path:
             f"{', '.join(RELEASES)}"
         )
     cached = cache_folder() / "weights" / f"{name}.pt"
-    if not cached.is_file():
+    with _naming_the_setting("read", cached):
+        is_there = cached.is_file()
+    if not is_there:
         _fetch(name, cached)
-    _check_cached(name, cached)
+    with _naming_the_setting("read", cached):
+        _check_cached(name, cached)
     return cached
+
+
+@contextlib.contextmanager
+def _naming_the_setting(verb: str, cached: Path) -> Iterator[None]:
+    """What the system refuses in the cache, as one line with the way out."""
+    try:
+        yield
+    except OSError as error:
+        raise DetectionError(
+            f"cannot {verb} {cached}: {error.strerror}; set MSTSGM_CACHE to a folder you can write to"
+        ) from error
 
 
 def _check_cached(name: str, cached: Path) -> None:
@@ -169,14 +185,10 @@ def _fetch(name: str, cached: Path) -> None:
             f"cannot get {file_name} ({'; '.join(failures)}): connect this machine, or put the file at {cached}"
         )
     digest = hashlib.sha256(content).hexdigest()
-    try:
+    with _naming_the_setting("write", cached):
         if release is None:
             write_atomically(_record_of(cached), f"{digest}\n".encode("ascii"))
         write_atomically(cached, content)
-    except OSError as error:
-        raise DetectionError(
-            f"cannot write {cached}: {error.strerror}; set MSTSGM_CACHE to a folder you can write to"
-        ) from error
     known = "as expected" if release is not None else "recorded now: not known in advance"
     _say(f"{file_name} is now in {cached.parent} ({len(content) / 1e6:.1f} MB, sha256 {digest[:12]}… {known})")
 

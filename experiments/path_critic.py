@@ -135,8 +135,7 @@ def _learn_rounds(options: argparse.Namespace, files: Sequence[Path]) -> tuple[C
             f"round {number}: of {len(unseen)} samples of pictures set aside the restoration that is chosen gains "
             f"{scores['chosen_db']:.2f} dB, the best {scores['best_db']:.2f} dB, the true path's "
             f"{scores['true_db']:.2f} dB, the network's own {scores['itself_db']:.2f} dB",
-            file=sys.stderr if options.json else sys.stdout,
-            flush=True,
+            file=sys.stderr,
         )
     assert critic is not None
     return critic, rounds

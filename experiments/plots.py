@@ -9,6 +9,7 @@ docs/plots.md shows each figure and says how to read it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -61,10 +62,11 @@ def _plots(folders: list[Path], output: Path, overwrite: bool, as_json: bool) ->
                 written += paths
                 line = f"wrote {' and '.join(map(str, paths))}"
             if not as_json:
-                print(line, flush=True)
+                with contextlib.suppress(OSError):  # who reads may have gone, as head does: run says so at the end
+                    print(line, flush=True)
     older = sorted(str(path) for path in there.difference(written))
     if older and not as_json:
-        print(f"from before, not of these runs: {', '.join(older)}", flush=True)
+        print(f"from before, not of these runs: {', '.join(older)}")
     if as_json:
         document = {
             "written": [str(path) for path in written],

@@ -24,6 +24,7 @@ from deblur.cli import (
     add_device_option,
     not_empty,
     not_negative,
+    one_line,
     parse_args,
     positive_int,
     run,
@@ -151,7 +152,7 @@ def calibrate_gyro(args: argparse.Namespace) -> int:
 
     sources, notes = find_sources(args.source)
     for note in notes:
-        print(note, file=sys.stderr)
+        print(one_line(note), file=sys.stderr)
     motions = Motions(args.motion, args.focal_length, args.exposures, args.readout)
     motions.check(sources)
     check_output(args.output)

@@ -18,6 +18,7 @@ from deblur.cli import (
     detector_side,
     given_options,
     not_empty,
+    one_line,
     parse_args,
     positive_int,
     run,
@@ -317,25 +318,29 @@ def _run(args: argparse.Namespace, loaded: _Loaded, folder: Path, account: Accou
         process.say(note)
     is_whole = False
     try:
-        process.run(loaded.sources, args.limit)
+        try:
+            process.run(loaded.sources, args.limit)
+        finally:
+            account.settle()
         is_whole = True
     finally:
-        account.settle()
         document = _document(loaded, folder, account.tally, args.limit, is_whole=is_whole)
-        account.write(document)
-        if coco is not None:
-            coco.write(folder)
-        if args.json:
-            for piece in json_pieces(document, account.entries()):
-                print(piece, end="")
-            print(flush=True)
-        else:
-            turned = way_round is not None and way_round.turned
-            print_summary(account.tally, document["run"], told=told, turned=turned)
-    if account.tally.n_failed:
-        process.say(f"{account.tally.n_failed} of {account.n_added} failed:")
-        for error in account.errors():
-            process.say(f"  {error}")
+        try:
+            account.write(document)
+            if coco is not None:
+                coco.write(folder)
+        finally:  # what was found is known, also where a full disk takes no more
+            if args.json:
+                for piece in json_pieces(document, account.entries()):
+                    print(piece, end="")
+                print(flush=True)
+            else:
+                turned = way_round is not None and way_round.turned
+                print_summary(account.tally, document["run"], told=told, turned=turned)
+            if account.tally.n_failed:
+                process.say(f"{account.tally.n_failed} of {account.n_added} failed:")
+                for error in account.errors():
+                    process.say(f"  {error}")
 
 
 def _document(loaded: _Loaded, folder: Path, tally: Tally, limit: int | None, *, is_whole: bool) -> dict[str, Any]:
@@ -371,12 +376,12 @@ def print_summary(tally: Tally, results: str, *, told: bool, turned: bool) -> No
     from pipelines.account import counted
 
     for still in tally.stills:
-        print(still)
+        print(one_line(still))
     if tally.n_stills > len(tally.stills):
         print(f"... and {tally.n_stills - len(tally.stills)} more pictures")
     print(f"{tally.n_ok} done, found in all: {counted(tally.found)}")
     print(_summary_of_paths(tally, told=told, turned=turned), end="")
-    print(f"results: {results}")
+    print(f"results: {one_line(results)}")
 
 
 def _summary_of_paths(tally: Tally, *, told: bool, turned: bool) -> str:

@@ -66,7 +66,8 @@ class WriteBehind:
             self._take_first()
 
     def settle(self) -> None:
-        """Wait until all are done."""
+        """Wait until all are done, also where one of them raises something."""
+        wait(self._pending)
         while self._pending:
             self._take_first()
 

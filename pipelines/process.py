@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from deblur.cli import hangup, lacks_memory
+from deblur.cli import hangup, lacks_memory, one_line
 from deblur.errors import DeblurError
 from deblur.runs import printable
 from detection.errors import DetectionError
@@ -86,7 +86,7 @@ class Process:
 
     def say(self, line: str) -> None:
         """Show a line above the progress bar on stderr and keep it in the log."""
-        tqdm.write(printable(line), file=sys.stderr)
+        tqdm.write(one_line(line), file=sys.stderr)
         self._note(line)
 
     def run(self, sources: Sequence[Source], limit: int | None = None) -> None:
@@ -221,11 +221,11 @@ class Process:
             self._account.add(entry)
 
     def _fail(self, entry: Entry, error: str) -> None:
-        entry["error"] = printable(error)
+        entry["error"] = one_line(error)
         self.say(f"failed: {error}")
 
     def _note(self, line: str) -> None:
-        self._log.write(f"{printable(line)}\n")
+        self._log.write(f"{one_line(line)}\n")
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ MAY_IMPORT = {
     "pipelines": {"deblur", "detection", "pipelines"},
     "experiments": {"deblur", "detection", "pipelines", "experiments"},
 }
+HEAVY = {"PIL", "accelerate", "cv2", "matplotlib", "pandas", "scipy", "skimage", "torch", "ultralytics"}
 OF_ONE_FILE = {"ultralytics": "detection/yolo.py", "torchvision": "detection/yolo.py"}
 
 
@@ -39,6 +42,27 @@ def test_commands_of_researchers_are_made_of_parts_and_of_no_other_command() -> 
 @pytest.mark.parametrize(("package", "file"), OF_ONE_FILE.items())
 def test_what_one_file_alone_may_import_it_does(package: str, file: str) -> None:
     assert package in imported(PROJECT / file)
+
+
+def test_help_comes_without_heavy_imports() -> None:
+    files = [file for folder in MAY_IMPORT for file in sorted((PROJECT / folder).rglob("*.py"))]
+    commands = [
+        ".".join(file.relative_to(PROJECT).with_suffix("").parts)
+        for file in files
+        if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in ast.parse(file.read_bytes()).body)
+    ]
+    assert {"deblur.train", "pipelines.deblur_detect", "experiments.release"} <= set(commands)
+    program = f"""
+import contextlib, importlib, io, sys
+for command in {commands}:
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+        importlib.import_module(command).main(["--help"])
+        raise AssertionError(command)
+    if loaded := {HEAVY}.intersection(sys.modules):
+        sys.exit(f"{{command}}: {{loaded}}")
+"""
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=PROJECT)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
 
 
 def imported(file: Path) -> set[str]:

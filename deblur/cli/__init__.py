@@ -1,5 +1,6 @@
 """What every command line of the project shares: configuration files, common options and exit codes."""
 
+from deblur.cli.lines import one_line
 from deblur.cli.options import (
     Collect,
     add_config_option,
@@ -62,6 +63,7 @@ __all__ = [
     "named_folder",
     "not_empty",
     "not_negative",
+    "one_line",
     "option_list",
     "over_options_of",
     "parse_args",

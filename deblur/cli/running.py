@@ -7,8 +7,10 @@ import io
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deblur.cli.lines import one_line
 from deblur.errors import DeblurError
 from deblur.memory import keep_freed_memory
 
@@ -30,8 +32,10 @@ def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (Deblur
 
     Exceptions in ``expected``, a full disk, a closed stdout, a file that the machine refuses (no permission, no name
     that a file can have) and memory that does not suffice become one line on stderr and exit code 1; Ctrl-C becomes
-    130; anything else is a defect and passes through with its traceback.
+    130; anything else is a defect and passes through with its traceback. A standard stream that is not
+    there leads nowhere.
     """
+    _open_what_is_closed()
     keep_freed_memory()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is: file names may hold bytes that are no UTF-8
@@ -40,14 +44,14 @@ def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (Deblur
         sys.stdout.flush()
         return code
     except expected as error:
-        print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
         return EXIT_FAILED
     except OSError as error:
         if error.errno in _FULL:
             where = f" to {error.filename}" if error.filename else ""
-            print(f"error: not all could be written{where}: {error.strerror}", file=sys.stderr)
+            _say(f"error: not all could be written{where}: {error.strerror}")
         elif error.errno in _REFUSED and error.filename:
-            print(f"error: cannot use {str(error.filename)!r}: {error.strerror}", file=sys.stderr)
+            _say(f"error: cannot use {str(error.filename)!r}: {error.strerror}")
         else:
             raise
         return EXIT_FAILED
@@ -55,10 +59,10 @@ def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (Deblur
         if not lacks_memory(error):
             raise
         reason = str(error).partition("\n")[0] or "this machine has no more"
-        print(f"error: not enough memory, give smaller batches, crops or pictures: {reason}", file=sys.stderr)
+        _say(f"error: not enough memory, give smaller batches, crops or pictures: {reason}")
         return EXIT_FAILED
     except KeyboardInterrupt as error:  # it may say how to go on
-        print(": ".join(["interrupted", *map(str, error.args)]), file=sys.stderr)
+        _say(": ".join(["interrupted", *map(str, error.args)]))
         return EXIT_INTERRUPTED
     finally:
         _let_go_of_stdout()
@@ -76,6 +80,27 @@ def lacks_memory(error: Exception) -> bool:
         return True
     torch = sys.modules.get("torch")  # not every command needs it
     return torch is not None and isinstance(error, torch.OutOfMemoryError)
+
+
+def _say(line: str) -> None:
+    print(one_line(line), file=sys.stderr)
+
+
+def _open_what_is_closed() -> None:
+    """Let standard streams that a supervisor or a shell's ``>&-`` closed lead to the null device.
+
+    Python has None in their places, and the next file that is opened gets the number of one: what a library writes to
+    descriptor 2 would be in the middle of a result.
+    """
+    nowhere = Path(os.devnull)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(nowhere, os.O_RDWR), True)  # the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            mode = "w" if number else "r"
+            setattr(sys, name, nowhere.open(mode, encoding="utf-8", errors="backslashreplace"))
 
 
 def _let_go_of_stdout() -> None:

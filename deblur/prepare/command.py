@@ -183,7 +183,7 @@ def _stop_on_problems(source: Path, problems: Sequence[str]) -> None:
     if not problems:
         return
     for line in problems:
-        print(f"problem: {line}", file=sys.stderr)
+        print(f"problem: {cli.one_line(line)}", file=sys.stderr)
     raise DeblurError(
         f"{source}: {len(problems)} problem{'s' * (len(problems) > 1)}, listed above, the first: {problems[0]};"
         " mend them and run again"
@@ -245,7 +245,7 @@ def _warnings(settings: Mapping[str, Any], pairs: Sequence[Pair], checked: Seque
 
 def _report(args: argparse.Namespace, manifest: dict[str, Any], made: int) -> None:
     for line in manifest["warnings"]:
-        print(f"warning: {line}", file=sys.stderr)
+        print(f"warning: {cli.one_line(line)}", file=sys.stderr)
     summary = {key: manifest[key] for key in ("data_set", "blur", "counts", "published_counts", "warnings")}
     scenes = {split: len(names) for split, names in manifest["scenes"].items()}
     if args.json:

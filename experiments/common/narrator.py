@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from deblur.cli import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -30,9 +32,10 @@ class Narrator:
         """One line."""
         if self._silent:
             return
+        line = one_line(line)
         print(line, file=sys.stderr)
         if self._log is not None:
-            with self._log.open("a", encoding="utf-8", errors="backslashreplace") as stream:
+            with self._log.open("a", encoding="utf-8") as stream:
                 stream.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {line}\n")
 
     @contextmanager

@@ -23,6 +23,7 @@ from deblur.cli import (
     given_options,
     named_folder,
     not_negative,
+    one_line,
     parse_args,
     plain_options,
     positive_int,
@@ -162,6 +163,26 @@ def test_expected_mistakes_are_one_line_and_defects_pass_through(capsys):
     assert run(interrupted) == 130
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a\nb\r\t\x1b[31m\x7f.png", r"a\nb\r\t\x1b[31m\x7f.png"),
+        ("\x85\u2028caf\udce9", r"\x85\u2028caf\udce9"),
+        ("café 犬 \\n.png", "café 犬 \\n.png"),
+    ],
+)
+def test_a_line_stays_one_whatever_names_stand_in_it(name, shown, capsys):
+    def mistake() -> int:
+        raise DeblurError(f"{name} does not exist")
+
+    def interrupted() -> int:
+        raise KeyboardInterrupt(name)
+
+    assert one_line(name) == shown
+    assert (run(mistake), run(interrupted)) == (1, 130)
+    assert capsys.readouterr().err == f"error: {shown} does not exist\ninterrupted: {shown}\n"
+
+
 def test_a_full_disk_is_one_line_and_no_defect(capsys):
     def stop(code):
         raise OSError(code, os.strerror(code), "run/log.txt")
@@ -242,6 +263,30 @@ sys.exit(run(body))
 """
     done = run_into(program, "| true")
     assert (done.stdout, done.stderr) == (f"{code}\n", f"{words}\n")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_command_works_without_standard_streams(closed, tmp_path):
+    program = f"""
+import os, sys
+from tqdm import tqdm
+from deblur.cli import run
+def body():
+    with open({str(tmp_path / "result")!r}, "w") as result:
+        for _ in tqdm(range(2), file=sys.stderr, dynamic_ncols=True):
+            print("caf\\udce9")
+        tqdm.write("caf\\udce9", file=sys.stderr)
+        os.system("echo told >&2; echo said")
+        result.write(f"{{result.fileno() > 2}} {{sys.stdin is None}}")
+    return 0
+sys.exit(run(body))
+"""
+    done = run_into(program, closed)
+    assert done.stdout.splitlines()[-1] == "0"
+    assert (tmp_path / "result").read_text() == "True False"
+    assert ("said" in done.stdout) == (">&-" not in closed.replace("2>&-", ""))
+    assert ("told" in done.stderr) == ("2>&-" not in closed)
+    assert "Bad file descriptor" not in done.stderr
 
 
 def test_bare_numbers_are_text_where_the_command_line_takes_text(parser, tmp_path, capsys):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import subprocess
 import sys
@@ -139,6 +140,24 @@ def test_a_cache_that_cannot_be_written_names_the_setting(
     monkeypatch.setenv("MSTSGM_CACHE", str(tmp_path / "file"))
     monkeypatch.setattr(weights, "download_official", give(CONTENT))
     with pytest.raises(DetectionError, match="MSTSGM_CACHE"):
+        find_weights("yolo26n")
+
+
+@pytest.mark.parametrize("refuses", [(Path, "is_file"), (weights, "sha256_of")], ids=["folder", "file"])
+def test_a_cache_of_another_user_names_the_setting(
+    refuses: tuple[object, str], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.mkdir(parents=True)
+    (cache / "yolo26n.pt").write_bytes(CONTENT)
+    is_file = Path.is_file
+
+    def refuse(path: Path) -> bool:
+        if path.is_relative_to(cache):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(*refuses, refuse)  # root, who may run the tests, may read everything
+    with pytest.raises(DetectionError, match=r"cannot read .*yolo26n\.pt: Permission denied; set MSTSGM_CACHE to"):
         find_weights("yolo26n")
 
 

@@ -116,7 +116,9 @@ def test_the_command_goes_on_where_it_was_stopped(photos: Path, tmp_path: Path, 
     command = ["--sharp", str(photos), "--samples", str(samples), "--looks", "1", "--output", str(output), "--rounds"]
     assert path_critic.main([*command, "2"]) == 0
     first = (samples / "sample-0.npz").stat().st_mtime_ns
-    assert "gains" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert said.out == f"{output}\n"  # alone: a reader who goes must not end the learning
+    assert "round 1: " in said.err
     assert path_critic.main([*command, "2", "1", "--json"]) == 0
     assert (samples / "sample-0.npz").stat().st_mtime_ns == first
     record = json.loads(output.with_suffix(".json").read_text())

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,9 @@ import yaml
 import detection.yolo
 from deblur.errors import DeblurError
 from deblur.pictures import read_picture, write_picture
-from pipelines import deblur_detect
+from pipelines.account import Account
 from pipelines.deblur_detect import main
+from pipelines.sinks import CocoSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,6 +122,31 @@ def test_detections_are_collected_for_coco_only_where_it_is_asked_for(
     assert taken == []
     assert main(["photos", "--save", "txt,coco"]) == 0
     assert taken == ["photos/dark.png", "photos/deep/bright.jpg"]
+
+
+@pytest.mark.parametrize("writer", ["CocoSink.write", "Account.write", "Account.settle"])
+def test_what_a_full_disk_takes_no_more_is_printed_all_the_same(
+    writer: str, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    owner, _, method = writer.partition(".")
+    settle = Account.settle
+
+    def full(self: object, *_: object) -> None:
+        if isinstance(self, Account):
+            settle(self)
+        raise DeblurError("cannot write out/it.json: No space left on device")
+
+    monkeypatch.setattr({"CocoSink": CocoSink, "Account": Account}[owner], method, full)
+    (photos / "broken.jpg").write_text("no picture")
+    assert main(["photos", "--save", "coco", "--output", "out", "--json"]) == 1
+    said = capsys.readouterr()
+    document = json.loads(said.out)
+    assert (document["n_ok"], document["n_failed"], len(document["pictures"])) == (2, 1, 3)
+    assert ("interrupted" in document) == (writer == "Account.settle")
+    failed, error = document["pictures"][0]["error"], "error: cannot write out/it.json: No space left on device"
+    assert said.err.splitlines()[-3:] == ["1 of 3 failed:", f"  {failed}", error]
+    assert main(["photos", "--save", "coco", "--output", "again"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "results: again"
 
 
 def test_coco_uses_the_numbers_of_coco_pictures_and_classes(
@@ -398,11 +423,16 @@ def test_a_name_that_is_no_utf8(
     assert os.fsdecode(b"annotated/caf\xe9.jpg") in files(Path("out"))
 
 
-def test_help_comes_without_heavy_imports() -> None:
-    program = (
-        "import sys; from pipelines.deblur_detect import make_parser; make_parser().format_help();"
-        "print([name for name in ('torch', 'cv2', 'ultralytics', 'PIL') if name in sys.modules])"
-    )
-    project = Path(deblur_detect.__file__).parent.parent
-    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=project)
-    assert answer.stdout.strip() == "[]"
+def test_a_line_break_in_a_name_breaks_no_line(tmp_path: Path, flat: Flat, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = "a\nb\x1b[31m.png", "c\nd.png"
+    write_picture(tmp_path / "in" / good, flat(40))
+    (tmp_path / "in" / bad).write_text("no picture")
+    assert main(["in", "--output", "out\n", "--save", "json"]) == 1
+    said = capsys.readouterr()
+    shown, error = r"in/a\nb\x1b[31m.png: 1 bus", r"in/c\nd.png is not a picture: no known picture format"
+    assert said.out.splitlines() == [shown, "1 done, found in all: 1 bus", r"results: out\n"]
+    assert said.err.splitlines()[-2:] == ["1 of 2 failed:", f"  {error}"]
+    log = Path("out\n/log.txt").read_text().splitlines()
+    assert log == [shown, f"failed: {error}", "1 of 2 failed:", f"  {error}"]
+    pictures = json.loads(Path("out\n/detections.json").read_text())["pictures"]
+    assert [(entry["file"], entry["error"]) for entry in pictures] == [(f"in/{good}", None), (f"in/{bad}", error)]

@@ -108,6 +108,16 @@ def test_settling_waits_for_all() -> None:
         assert all(job.done() for job in jobs)
 
 
+def test_settling_waits_for_all_where_one_raises() -> None:
+    writers = WriteBehind(4)
+    writers.follow_up(lambda: 1 // 0)
+    last = writers.follow_up(lambda: time.sleep(0.05))
+    with pytest.raises(ZeroDivisionError):
+        writers.settle()
+    assert last.done()
+    writers.__exit__(None, None, None)
+
+
 def test_reading_working_and_writing_overlap() -> None:
     # The third is read while the second is worked on and the first is written, or nobody meets anybody.
     meeting = threading.Barrier(3, timeout=10)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -124,6 +126,26 @@ def test_what_a_run_lacks_is_skipped_with_a_reason(
         "cost_recovered", "strips",
     }  # fmt: skip
     assert {path.stem for path in (tmp_path / "out").iterdir()} == {"ap_by_arm", "harm", "ap_by_size", "per_class"}
+
+
+@pytest.mark.usefixtures("coarse")
+def test_who_reads_no_further_gets_every_figure(
+    tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(tmp_path / "run", blurs=(8,))
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    def two(drawing: Drawing) -> Iterator[Plot | Skipped]:
+        yield from harm(drawing)
+        yield from ap_by_size(drawing)
+
+    monkeypatch.setattr("experiments.plotting.figures.figures", two)
+    with os.fdopen(writer, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert main([str(tmp_path / "run")]) == 1
+    assert capsys.readouterr().err == "error: not all could be written: Broken pipe\n"
+    assert {path.stem for path in (tmp_path / "run" / "plots").iterdir()} == {"harm", "ap_by_size"}
 
 
 def test_figures_of_other_runs_that_are_left_are_named(
