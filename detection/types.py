@@ -117,5 +117,5 @@ class Detector(Protocol):
         """Detections of each picture, in their order.
 
         Args:
-            pictures: RGB uint8 (H, W, 3), of any sizes; the sequence may be empty.
+            pictures: RGB uint8 (H, W, 3), C-contiguous, of any sizes; the sequence may be empty.
         """
