@@ -114,7 +114,7 @@ def load_learnt(network: nn.Module, file: Path, command: str) -> None:
         DeblurError: the file cannot be read, or is not for this network.
     """
     try:
-        network.load_state_dict(safetensors.torch.load(file.read_bytes()))
+        network.float().load_state_dict(safetensors.torch.load(file.read_bytes()))
     except OSError as error:
         raise DeblurError(f"cannot read {file}: {error.strerror}") from None
     except (safetensors.SafetensorError, RuntimeError):

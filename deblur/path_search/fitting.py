@@ -7,6 +7,7 @@ every blur is short, to large ones. It is what a perfect record of one rigid mot
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -94,7 +95,8 @@ def fit_path(
     device = torch.device(device)
     generator = torch.Generator().manual_seed(seed)
     speed = torch.arange(1, WAVES + 1).unsqueeze(1)
-    waves, middles = torch.zeros(0, WAVES, AXES, device=device), torch.zeros(0, AXES, device=device)
+    zeros = functools.partial(torch.zeros, dtype=torch.float32, device=device)
+    waves, middles = zeros(0, WAVES, AXES), zeros(0, AXES)
     side = 0
     for copy in _COPIES:
         small = scale_down(blurred, copy.side)
@@ -104,9 +106,10 @@ def fit_path(
         light = luma(to_linear(to_batch(scale_down(sharp, copy.side), device)))
         larger = max(small.shape[:2]) / side if side else 1.0
         side = max(small.shape[:2])
-        fresh = (_FRESH * torch.randn(copy.fresh, WAVES, AXES, generator=generator) / speed).to(device)
+        random = torch.randn(copy.fresh, WAVES, AXES, generator=generator, dtype=torch.float32)
+        fresh = (_FRESH * random / speed).to(device)
         waves = torch.cat([waves[: copy.kept] * larger, fresh])
-        middles = torch.cat([middles[: copy.kept] * larger, torch.zeros(copy.fresh, AXES, device=device)])
+        middles = torch.cat([middles[: copy.kept] * larger, zeros(copy.fresh, AXES)])
         waves = explaining.follow(light, waves, middles, copy.steps, copy.rate)
         with torch.no_grad():
             unlike = explaining.unlike(light, waves, middles)
