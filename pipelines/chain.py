@@ -129,7 +129,7 @@ class DeblurDetect:
             ValueError: the deblurrer returns something else than a picture of the same size.
         """
         start = time.perf_counter()
-        # Of BGR turned to RGB by bgr[..., ::-1] torch.from_numpy takes none, and a detector is promised contiguous ones.
+        # A detector is promised it: of bgr[..., ::-1] torch.from_numpy makes no tensor.
         picture = np.ascontiguousarray(picture)
         restored, believed = picture, None
         if self.deblurrer is not None:

@@ -116,7 +116,7 @@ class TruthBuilder:
         if not (x2 > x1 and y2 > y1):
             self._degenerate.append(said)
             return
-        if (x1, y1, x2, y2) != box:
+        if (x1, y1, x2, y2) != tuple(box):
             self._clipped.append(said)
             area = None
         if area is not None and area < 0:
