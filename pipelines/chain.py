@@ -54,7 +54,8 @@ def restore_with(
     else:
         # One that knows nothing of paths need not take one.
         restored = deblurrer(picture) if path is None else deblurrer(picture, path)
-    if not isinstance(restored, np.ndarray) or (restored.dtype, restored.shape) != (np.uint8, picture.shape):
+    made = isinstance(restored, np.ndarray) and restored.dtype == np.uint8
+    if not made or restored.shape != picture.shape:
         raise ValueError(
             f"a deblurrer returns RGB uint8 of its picture's size: this one made {_kind(restored)} of {_kind(picture)}"
         )
