@@ -271,7 +271,14 @@ class _Search:
 
     def _told(self, sight: Sight, record: Record, scale: float) -> CameraPath:
         height, width = sight.picture.shape[-2:]
-        return record.path(width, height, sight.focal_length * scale, sight.exposure, self._readout, sight.orientation)
+        return record.path(
+            width,
+            height,
+            sight.focal_length * scale,
+            exposure=sight.exposure,
+            readout=self._readout,
+            orientation=sight.orientation,
+        )
 
     def _path(self, sight: Sight, record: Record, scale: float = 1.0) -> CameraPath | None:
         """The camera's path of a picture; None where it is too long for any kernel."""

@@ -266,7 +266,7 @@ def test_a_record_is_of_the_picture_as_it_is_stored(tmp_path, samples, readout, 
     upright = UPRIGHT[orientation]
     seen = upright(np.arange(height * width).reshape(height, width))
     path, stored = (
-        read_path(file, *size, 400, readout, given)
+        read_path(file, *size, 400, readout=readout, orientation=given)
         for size, given in ((seen.shape[::-1], orientation), ((width, height), 1))
     )
     for x, y in [(3, 2), (50, 10), (7, 33)]:
@@ -292,7 +292,7 @@ def test_a_picture_that_was_turned_is_restored_as_it_would_be_lying(tmp_path, re
     blurred = exposed(sharp, stored)
     deblurrer = Deblurrer.load("mstsgm-guided", "cpu")
     lying = decibels(deblurrer(blurred, stored), sharp)
-    restored = deblurrer(np.rot90(blurred, -1).copy(), read_path(file, 256, 320, None, readout, 6))
+    restored = deblurrer(np.rot90(blurred, -1).copy(), read_path(file, 256, 320, readout=readout, orientation=6))
     assert lying > decibels(blurred, sharp) + 2
     assert decibels(restored, np.rot90(sharp, -1).copy()) > lying - 0.5
 
@@ -371,9 +371,9 @@ def test_a_picture_may_not_move_too_far_in_its_corners_either(tmp_path, rates, r
     file = tmp_path / "a.csv"
     file.write_text(f"t,wx,wy,wz\n0,{rates}\n0.02,{rates}\n")  # degrees
     with pytest.raises(DeblurError, match=r"moves the picture by up to \d+ pixels .* rates are in radians a second"):
-        read_path(file, 640, 480, 800, readout)
+        read_path(file, 640, 480, 800, readout=readout)
     file.write_text(f"t,wx,wy,wz\n0,{rates.replace('60', '6')}\n0.02,{rates.replace('60', '6')}\n")
-    assert read_path(file, 640, 480, 800, readout).extent(0, 0) < LARGEST_REACH
+    assert read_path(file, 640, 480, 800, readout=readout).extent(0, 0) < LARGEST_REACH
 
 
 @pytest.mark.parametrize("start", [0, 1_732_000_000])
@@ -589,9 +589,9 @@ def test_a_record_that_lacks_samples_while_the_shutter_was_open_is_refused(tmp_p
     record = read_record(tmp_path / "a.csv")
     if refused:
         with pytest.raises(DeblurError, match=r"no samples from 0\.195 to 0\.455 seconds, while the"):
-            record.path(320, 240, 300, exposure)
+            record.path(320, 240, 300, exposure=exposure)
     else:
-        assert record.path(320, 240, 300, exposure).extent(np.array([0.0]), 0.0) < 5
+        assert record.path(320, 240, 300, exposure=exposure).extent(np.array([0.0]), 0.0) < 5
 
 
 @pytest.mark.parametrize("focal_length", [0, -300, float("nan"), float("inf")])

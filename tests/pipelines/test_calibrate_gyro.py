@@ -53,7 +53,7 @@ def turning(seed: int) -> NDArray[np.float64]:
 
 def blurred(sharp: NDArray[np.uint8], record: Record, exposure: tuple[float, float]) -> NDArray[np.uint8]:
     height, width = sharp.shape[:2]
-    path = record.path(width, height, FOCAL_LENGTH, exposure)
+    path = record.path(width, height, FOCAL_LENGTH, exposure=exposure)
     x, y = center = ((width - 1) / 2, (height - 1) / 2)
     middle, side = path.displacement(x, y), path.displacement(x + 200, y)  # type: ignore[attr-defined]
     roll = np.arctan2((side - middle)[:, 1], 200 + (side - middle)[:, 0])
