@@ -18,7 +18,7 @@ from deblur.errors import DeblurError
 from deblur.exposure.spectra import luma
 from deblur.path_search.explaining import Explaining
 from deblur.path_search.trial_path import AXES, WAVES
-from deblur.pictures import scale_down, scaled_size
+from deblur.pictures import check_pictures, scale_down, scaled_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,9 +86,12 @@ def fit_path(
         seed: of the paths that it begins with.
 
     Raises:
-        ValueError: the two are not of one shape.
+        TypeError: a picture is no numpy array of uint8.
+        ValueError: one is not (H, W, 3), or the two are not of one shape.
         DeblurError: they show too little; see ``check_size``.
     """
+    for picture in (blurred, sharp):
+        check_pictures(picture, {3: "(H, W, 3)"})
     if blurred.shape != sharp.shape:
         raise ValueError(f"pictures of shapes {blurred.shape} and {sharp.shape} are no pair")
     check_size(blurred.shape[1], blurred.shape[0])

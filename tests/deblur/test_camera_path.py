@@ -647,6 +647,28 @@ def test_a_path_that_does_not_fit_is_refused():
         Deblurrer.load("mstsgm-guided", "cpu")(picture, [still(30, 20)] * 2)
 
 
+@pytest.mark.parametrize(
+    "given", ["gyro.csv", np.zeros((9, 2)), [np.zeros((9, 2))], Path("gyro.csv"), [[0, 1], [2, 3]]]
+)
+def test_what_is_no_path_is_said_to_be_none(given):
+    deblurrer = Deblurrer.load("mstsgm-guided", "cpu")
+    picture = np.zeros((20, 30, 3), np.uint8)
+    for restore in (deblurrer, deblurrer.unrounded, deblurrer.restore_along):
+        with pytest.raises(TypeError, match=r"what deblur\.exposure\.path_files\.read_path makes"):
+            restore(picture, given)
+
+
+def test_an_exposure_may_be_a_row_of_numpy_and_a_file_a_name(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("t,x,y\n0,0,0\n1,8,0\n2,16,0\n")
+    times = np.array([[0.0, 1.0], [1.0, 2.0]])
+    for opened, closed in times:
+        expected = read_path(file, 64, 48, exposure=(opened, closed)).displacement(0, 0)
+        row = np.array([opened, closed])
+        np.testing.assert_array_equal(read_path(str(file), 64, 48, exposure=row).displacement(0, 0), expected)
+        np.testing.assert_array_equal(read_record(file).path(64, 48, exposure=row).displacement(0, 0), expected)
+
+
 def test_telling_paths_changes_no_picture_of_a_batch(tmp_path, photos):
     mix = BlurMix((parse_blur_range("shake:8-20"),))
     source = parse_source("sharp", str(photos))

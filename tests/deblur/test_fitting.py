@@ -60,6 +60,16 @@ def test_it_begins_by_its_seed_alone():
     assert not np.array_equal(one.path.path, other.path.path)
 
 
+@pytest.mark.parametrize(
+    ("picture", "error"),
+    [(SHARP / 255, TypeError), (SHARP[..., 0], ValueError), (SHARP[None], ValueError), (None, TypeError)],
+)
+def test_a_path_is_fitted_to_pictures_alone(picture, error):
+    for pair in ((picture, picture), (SHARP, picture)):
+        with pytest.raises(error, match="pictures are"):
+            fit_path(*pair)
+
+
 def test_another_default_type_of_numbers_changes_no_fit():
     part = SHARP[:24, :24]
     usual = fit_path(part, part)
