@@ -43,7 +43,7 @@ class TruthBuilder:
             labels; COCO boxes are taken as they are, so that figures agree with pycocotools on the same file.
     """
 
-    def __init__(self, source: Path, kind: str, class_names: Sequence[str], *, repair: bool) -> None:
+    def __init__(self, source: str | Path, kind: str, class_names: Sequence[str], *, repair: bool) -> None:
         self._source = source
         self._kind = kind
         self._repair = repair

@@ -352,6 +352,12 @@ def test_boxes_of_truth_are_not_turned_inside_out():
             TruthObjects(np.array([box]), ("cat",), np.ones(1), nothing, nothing)
 
 
+def test_annotations_may_be_given_by_name_alone(tmp_path: Path):
+    truth = read_coco(str(write_json(tmp_path, coco())), NAMES)
+    write_voc(truth, str(tmp_path / "voc"))
+    assert read_voc(str(tmp_path / "voc"), NAMES).stems == truth.stems
+
+
 def test_truth_cannot_be_changed(tmp_path):
     truth = read_coco(write_json(tmp_path, coco()), NAMES)
     with pytest.raises(ValueError, match="read-only"):
