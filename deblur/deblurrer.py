@@ -13,13 +13,13 @@ from deblur.along_path import AlongPath, Outcome, Told
 from deblur.devices import resolve_device, to_batch
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import exposure_along, spread
-from deblur.exposure.paths import GYROSCOPE
+from deblur.exposure.paths import GYROSCOPE, CameraPath
 from deblur.naming import parse_deblurrer
 from deblur.networks.guided import GuidedNetwork
 from deblur.networks.kernel_estimator import KernelEstimator
 from deblur.path_search import Judge, PathSearch
 from deblur.path_search.trust import PathTrust
-from deblur.pictures import scale_down
+from deblur.pictures import check_pictures, scale_down
 from deblur.released import load_released
 from deblur.tiling import MIN_SIDE, restore_in_tiles
 from deblur.working_size import LOOK_SIDE, carry_over, fitting_side, wanted_side
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from deblur.exposure.kernels import Exposure
-    from deblur.exposure.paths import CameraPath
     from deblur.networks.guided import ExposureGuide
 
 MAX_PIXELS = 1 << 20
@@ -163,6 +162,7 @@ class Deblurrer:
         Raises:
             DeblurError: no such weights, a broken file, no such device, a name that cannot be, a search for a network
                 without a guide, or ``+gyro``.
+            ValueError: as of the class: ``max_pixels`` too small, ``seen_side`` no size, ``bfloat16`` without CUDA.
         """
         where = resolve_device(device)
         asked = parse_deblurrer(str(name_or_file))
@@ -232,10 +232,10 @@ class Deblurrer:
             An array of the same shape and type, rounded and clamped.
 
         Raises:
-            TypeError: no numpy array of uint8.
+            TypeError: no numpy array of uint8, or a path that is none.
             ValueError: another shape or number of paths, or a path for a network that has no guide.
         """
-        _check_pictures(pictures, {3: "(H, W, 3)", 4: "(B, H, W, 3)"})
+        check_pictures(pictures, {3: "(H, W, 3)", 4: "(B, H, W, 3)"})
         batch = pictures[None] if pictures.ndim == 3 else pictures
         paths = self._completed(self._checked(path, len(batch)), batch)
         height, width = batch.shape[1:3]
@@ -263,7 +263,7 @@ class Deblurrer:
             TypeError: as a call.
             ValueError: the picture has more than ``max_pixels``, tiles come rounded; or as a call.
         """
-        _check_pictures(picture, {3: "(H, W, 3)"})
+        check_pictures(picture, {3: "(H, W, 3)"})
         if picture.shape[0] * picture.shape[1] > self.max_pixels:
             raise ValueError(f"a picture of shape {picture.shape} goes in tiles: max_pixels is {self.max_pixels}")
         return self._outcome(picture, path).picture.astype(np.float32, copy=False)
@@ -285,7 +285,7 @@ class Deblurrer:
             TypeError: as a call.
             ValueError: as a call.
         """
-        _check_pictures(picture, {3: "(H, W, 3)"})
+        check_pictures(picture, {3: "(H, W, 3)"})
         restored, believed = self._outcome(picture, path)
         return _rounded(restored), believed
 
@@ -301,6 +301,12 @@ class Deblurrer:
         if not self.takes_path:
             raise ValueError(f"{self.name} has no guide and takes no camera path: give a guided network")
         paths: list[CameraPath | None] = [*path] if isinstance(path, Sequence) else [path]
+        for each in paths:
+            if each is not None and not isinstance(each, CameraPath):
+                raise TypeError(
+                    f"a camera's path is what deblur.exposure.path_files.read_path makes of a file, or Record.path of "
+                    f"measured numbers, not {type(each).__name__}"
+                )
         if len(paths) != count:
             raise ValueError(f"{len(paths)} camera paths for {count} pictures: give one a picture")
         return [self._told(each) for each in paths]
@@ -408,15 +414,6 @@ def _exposure(guide: ExposureGuide, x: Tensor, told: Told | None) -> Exposure:
     """The kernels of one picture (1, 3, H, W) in [0, 1], by what is seen or by its path."""
     height, width = x.shape[2:]
     return guide.estimate(x) if told is None else exposure_along(told.path, height, width, x.device)
-
-
-def _check_pictures(pictures: NDArray[np.uint8], shapes: Mapping[int, str]) -> None:
-    """Refuse what is none of these shapes, by number of dimensions, or no uint8."""
-    if not isinstance(pictures, np.ndarray) or pictures.dtype != np.uint8:
-        kind = pictures.dtype if isinstance(pictures, np.ndarray) else type(pictures).__name__
-        raise TypeError(f"pictures are numpy arrays of uint8, not {kind}")
-    if pictures.ndim not in shapes or pictures.shape[-1] != 3 or 0 in pictures.shape[-3:]:
-        raise ValueError(f"pictures are {' or '.join(shapes.values())}, not {pictures.shape}")
 
 
 def _rounded(picture: NDArray[Any]) -> NDArray[np.uint8]:

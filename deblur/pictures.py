@@ -34,7 +34,7 @@ from deblur.errors import DeblurError
 from deblur.runs import make_folder, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -116,7 +116,7 @@ class Upright(NamedTuple):
     orientation: int
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
+def read_picture(path: str | Path) -> NDArray[np.uint8]:
     """Read a picture file as the module describes; several threads may do so at once.
 
     Args:
@@ -134,7 +134,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     return read_upright(path).picture
 
 
-def read_upright(path: Path) -> Upright:
+def read_upright(path: str | Path) -> Upright:
     """Read a picture file as ``read_picture`` does, and say how it was turned: a sensor in the camera was not.
 
     Raises:
@@ -147,7 +147,7 @@ def read_upright(path: Path) -> Upright:
         return Upright(_to_rgb(image), orientation)
 
 
-def orientation_of(path: Path) -> int:
+def orientation_of(path: str | Path) -> int:
     """EXIF's number by which ``read_picture`` turns a file, of nearly all from the header alone; see ``Upright``.
 
     Raises:
@@ -157,7 +157,7 @@ def orientation_of(path: Path) -> int:
         return _orientation(image)
 
 
-def picture_size(path: Path) -> tuple[int, int]:
+def picture_size(path: str | Path) -> tuple[int, int]:
     """Width and height of a picture as ``read_picture`` would return it, of nearly all files from the header alone.
 
     Raises:
@@ -171,8 +171,9 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(file: str | Path) -> Iterator[Image.Image]:
     """The file as Pillow sees it; whatever Pillow raises on it becomes a DeblurError."""
+    path = Path(file)
     try:
         # Not by its name: Pillow would map a TIFF without compression into memory by the sides of the turned picture.
         with _QUIETLY, path.open("rb") as stream, Image.open(stream, formats=_READ_FORMATS) as image:
@@ -201,7 +202,7 @@ def _unidentified(path: Path) -> str:
     return f"no TIFF of its kind is read: {_NO_WHITE}" if head in _TIFF_HEADS else "no known picture format"
 
 
-def write_picture(path: Path, picture: NDArray[np.uint8], quality: int = 95) -> None:
+def write_picture(path: str | Path, picture: NDArray[np.uint8], quality: int = 95) -> None:
     """Write a picture in the format its suffix names, in one step; folders above it are made.
 
     A file of that name is replaced: a reader sees the old file or the new one, never half of either.
@@ -218,6 +219,7 @@ def write_picture(path: Path, picture: NDArray[np.uint8], quality: int = 95) -> 
     """
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
         raise ValueError(f"a picture is RGB uint8 (H, W, 3), not {picture.dtype} {picture.shape}")
+    path = Path(path)
     picture_format = WRITTEN_FORMATS.get(path.suffix.lower())
     if picture_format is None:
         raise DeblurError(f"cannot write {path}: the suffix must be one of {', '.join(WRITTEN_FORMATS)}")
@@ -252,6 +254,20 @@ def scaled_size(width: int, height: int, max_side: int | None) -> tuple[int, int
         return width, height
     scale = max_side / max(height, width)
     return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def check_pictures(pictures: NDArray[np.uint8], shapes: Mapping[int, str]) -> None:
+    """Refuse what is none of these shapes, by number of dimensions, or no uint8.
+
+    Raises:
+        TypeError: no numpy array of uint8.
+        ValueError: another shape, or a side of no pixel.
+    """
+    if not isinstance(pictures, np.ndarray) or pictures.dtype != np.uint8:
+        kind = pictures.dtype if isinstance(pictures, np.ndarray) else type(pictures).__name__
+        raise TypeError(f"pictures are numpy arrays of uint8, not {kind}")
+    if pictures.ndim not in shapes or pictures.shape[-1] != 3 or 0 in pictures.shape[-3:]:
+        raise ValueError(f"pictures are {' or '.join(shapes.values())}, not {pictures.shape}")
 
 
 def list_pictures(folder: Path, leaves_out: Callable[[Path, list[str]], bool] | None = None) -> list[Path]:

@@ -66,7 +66,9 @@ def find_released(name_or_file: str | Path = "default") -> Path:
     raise DeblurError(f"unknown network {text!r}: give a released name ({_known()}) or a {SUFFIX} file")
 
 
-def save_released(folder: Path, name: str, network: nn.Module, config: NetworkConfig, card: Mapping[str, Any]) -> Path:
+def save_released(
+    folder: str | Path, name: str, network: nn.Module, config: NetworkConfig, card: Mapping[str, Any]
+) -> Path:
     """Write ``folder/NAME.safetensors`` and its card ``folder/NAME.json``, each in one step, over earlier ones.
 
     Args:
@@ -83,9 +85,9 @@ def save_released(folder: Path, name: str, network: nn.Module, config: NetworkCo
     if taken := {*identity, "sha256"} & set(card):
         raise ValueError(f"the card's {', '.join(sorted(taken))} is written by save_released itself")
     json.dumps(dict(card), allow_nan=False)  # a card that JSON cannot hold is refused before anything is written
-    make_folder(folder)
+    path = Path(folder) / f"{name}{SUFFIX}"
+    make_folder(path.parent)
     content = _content_of(network)
-    path = folder / f"{name}{SUFFIX}"
     write_atomically(path, content)
     write_json(path.with_suffix(".json"), {**identity, "sha256": hashlib.sha256(content).hexdigest(), **card})
     return path
@@ -114,7 +116,7 @@ def load_learnt(network: nn.Module, file: Path, command: str) -> None:
         DeblurError: the file cannot be read, or is not for this network.
     """
     try:
-        network.load_state_dict(safetensors.torch.load(file.read_bytes()))
+        network.float().load_state_dict(safetensors.torch.load(file.read_bytes()))
     except OSError as error:
         raise DeblurError(f"cannot read {file}: {error.strerror}") from None
     except (safetensors.SafetensorError, RuntimeError):

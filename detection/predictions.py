@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detection.annotations.coco import read_json
@@ -14,12 +15,11 @@ from detection.writing import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-    from pathlib import Path
 
     from detection.annotations.records import GroundTruth
 
 
-def save_predictions(path: Path, truth: GroundTruth, predictions: Mapping[str, Detections]) -> None:
+def save_predictions(path: str | Path, truth: GroundTruth, predictions: Mapping[str, Detections]) -> None:
     """Write predictions, without loss, in one step; an existing file is replaced.
 
     A results file names pictures and classes by the numbers of ``truth`` and has no entry for a picture where nothing
@@ -38,13 +38,13 @@ def save_predictions(path: Path, truth: GroundTruth, predictions: Mapping[str, D
         for entry in coco_results(truth, picture, predictions[picture.stem])
     ]
     try:
-        write_atomically(path, ("[" + ",\n".join(entries) + "]\n").encode("utf-8"))
+        write_atomically(Path(path), ("[" + ",\n".join(entries) + "]\n").encode("utf-8"))
     except OSError as error:
         raise DetectionError(f"cannot write {path}: {error.strerror}") from error
 
 
 def load_predictions(
-    path: Path, truth: GroundTruth, picture_keys: Collection[str] | None = None
+    path: str | Path, truth: GroundTruth, picture_keys: Collection[str] | None = None
 ) -> dict[str, Detections]:
     """Read a COCO results file.
 

@@ -70,13 +70,18 @@ class Detections:
             boxes: (N, 4), also an empty list.
             scores: (N,).
             class_names: N names.
+
+        Raises:
+            ValueError: as of the class, but for the order.
         """
         box_array = np.asarray(boxes, dtype=np.float32)
         score_array = np.asarray(scores, dtype=np.float32)
         if box_array.size == 0:
             box_array = box_array.reshape(0, 4)
-        if not len(box_array) == score_array.size == len(class_names):
-            raise ValueError(f"{len(box_array)} boxes, {score_array.size} scores and {len(class_names)} class names")
+        if score_array.ndim != 1 or not len(box_array) == len(score_array) == len(class_names):
+            raise ValueError(
+                f"{len(box_array)} boxes, scores of shape {score_array.shape} and {len(class_names)} class names"
+            )
         order = np.argsort(-score_array, kind="stable")
         return cls(box_array[order], score_array[order], tuple(class_names[index] for index in order))
 
@@ -117,5 +122,5 @@ class Detector(Protocol):
         """Detections of each picture, in their order.
 
         Args:
-            pictures: RGB uint8 (H, W, 3), of any sizes; the sequence may be empty.
+            pictures: RGB uint8 (H, W, 3), C-contiguous, of any sizes; the sequence may be empty.
         """

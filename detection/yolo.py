@@ -172,8 +172,10 @@ class YoloDetector:
             One `Detections` a picture: boxes in that picture's pixels and inside it, best first.
 
         Raises:
-            ValueError: a picture of another shape or type.
+            ValueError: a picture of another shape or type, or one picture without a list.
         """
+        if isinstance(pictures, np.ndarray) and pictures.ndim < 4:
+            raise ValueError(f"a list of pictures is wanted, not one of shape {pictures.shape}: give [picture]")
         for picture in pictures:
             if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
                 raise ValueError(f"pictures are RGB uint8 (H, W, 3), not {picture.dtype} {picture.shape}")

@@ -43,11 +43,27 @@ class RestoresAlong(Protocol):
 def restore_with(
     deblurrer: Restorer, picture: NDArray[np.uint8], path: CameraPath | None
 ) -> tuple[NDArray[np.uint8], float | None]:
-    """The picture restored, and where the deblurrer says it how far a path was believed (`RestoresAlong`)."""
+    """The picture restored, and where the deblurrer says it how far a path was believed (`RestoresAlong`).
+
+    Raises:
+        ValueError: what the deblurrer returns is no picture of the same size.
+    """
+    believed = None
     if isinstance(deblurrer, RestoresAlong):
-        return deblurrer.restore_along(picture, path)
-    # One that knows nothing of paths need not take one.
-    return (deblurrer(picture) if path is None else deblurrer(picture, path)), None
+        restored, believed = deblurrer.restore_along(picture, path)
+    else:
+        # One that knows nothing of paths need not take one.
+        restored = deblurrer(picture) if path is None else deblurrer(picture, path)
+    made = isinstance(restored, np.ndarray) and restored.dtype == np.uint8
+    if not made or restored.shape != picture.shape:
+        raise ValueError(
+            f"a deblurrer returns RGB uint8 of its picture's size: this one made {_kind(restored)} of {_kind(picture)}"
+        )
+    return restored, believed
+
+
+def _kind(given: object) -> str:
+    return f"{given.dtype} {given.shape}" if isinstance(given, np.ndarray) else type(given).__name__
 
 
 class Times(NamedTuple):
@@ -109,11 +125,17 @@ class DeblurDetect:
         Args:
             picture: RGB uint8 (H, W, 3); it is not changed.
             path: the camera's while the shutter was open, where it is known (``deblur.exposure.path_files.read_path``).
+
+        Raises:
+            ValueError: the deblurrer returns something else than a picture of the same size.
         """
         start = time.perf_counter()
+        # A detector is promised it: of bgr[..., ::-1] torch.from_numpy makes no tensor.
+        picture = np.ascontiguousarray(picture)
         restored, believed = picture, None
         if self.deblurrer is not None:
             restored, believed = restore_with(self.deblurrer, picture, path)
+            restored = np.ascontiguousarray(restored)
         between = time.perf_counter()
         if self.fuse:
             looks = two_looks(told=path is not None, believed=believed)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from detection.annotations.records import GroundTruth, TruthPicture
+from detection.annotations.records import GroundTruth, TruthObjects, TruthPicture
 from detection.consistency import references
 from detection.drawing import BAR, draw_detections, side_by_side
 from detection.picture_scores import score_pictures
@@ -147,8 +147,9 @@ def _matches(
         for number, trial in enumerate(sorted(trials, key=lambda trial: trial.name), start=1)
     )
     numbers = {name: number for number, name in enumerate(class_names, start=1)}
+    nothing = {picture.stem: TruthObjects.none() for picture in pictures}
     own = references(
-        GroundTruth(pictures, class_names, {}, numbers, {}),
+        GroundTruth(pictures, class_names, nothing, numbers, {}),
         {trial.name: trial.detections["sharp"] for trial in trials},
         confidence,
     )

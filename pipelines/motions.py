@@ -106,7 +106,7 @@ class Motions:
         """
         times = None if self._exposures is None else self.times_of(source, frame, seconds)
         record = self._read(self._file_of(source, source.stem_of(frame))) if self._is_folder else self.record
-        return record.path(*size, self._focal_length, times, self._readout, orientation)
+        return record.path(*size, self._focal_length, exposure=times, readout=self._readout, orientation=orientation)
 
     def sha256(self, sources: Sequence[Source]) -> str:
         """Hash of what the paths of pictures (no videos), which were checked, are made of: files, times and numbers."""

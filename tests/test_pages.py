@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from deblur.pictures import write_picture
+from detection.scoring import score
 from detection.types import Detections, Detector
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,6 +40,17 @@ def test_annotations_are_restricted_to_the_pictures_of_the_committed_figures(
     restricted = json.loads((tmp_path / "val2017-280.json").read_text(encoding="utf-8"))
     assert [image["id"] for image in restricted["images"]] == [632, 724]
     assert restricted["annotations"] == [{"image_id": 724}]
+
+
+def test_truth_is_made_of_boxes_in_memory() -> None:
+    page = (ROOT / "docs/scoring.md").read_text(encoding="utf-8")
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "TruthBuilder(" in block)
+    names: dict[str, Any] = {"detector": SimpleNamespace(class_names=("person", "bus"))}
+    exec(code, names)
+    truth = names["truth"]
+    assert truth.objects["street"].class_names == ("bus",)
+    found = Detections.ordered([[10, 20, 200, 300]], [0.9], ["bus"])
+    assert score(truth, {"street": found}).ap == pytest.approx(1)
 
 
 class BrightPeople(torch.nn.Module):

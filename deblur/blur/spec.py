@@ -37,7 +37,7 @@ class BlurSpec:
         shot: standard deviation of shot noise at full white, in linear light where white is 1.
         read: standard deviation of read noise, same unit.
         jpeg: JPEG quality 1 to 100 after exposure; 0 leaves JPEG out.
-        kernels: for ``measured``, an ``.npz`` file of 2-D arrays.
+        kernels: for ``measured``, an ``.npz`` file of 2-D arrays; a ``Path`` becomes its text.
         readout: for ``shake``, how much later the last row of the picture is exposed than the first, in exposures: a
             rolling shutter, as most cameras have. 0 exposes all rows at once.
     """
@@ -54,6 +54,7 @@ class BlurSpec:
 
     def __post_init__(self) -> None:
         """Check every value; the message names the field and what it may be."""
+        object.__setattr__(self, "kernels", str(self.kernels))  # of a Path; text is what seeds are made of
         if self.kind not in KINDS:
             raise DeblurError(f"unknown kind of blur {self.kind!r}: use one of {', '.join(KINDS)}")
         if self.light not in get_args(Light):

@@ -122,7 +122,17 @@ def look(
     exposure: tuple[float, float],
     orientation: int = 1,
 ) -> Sight:
-    """What an estimator sees in one picture; see ``Sight``."""
+    """What an estimator sees in one picture.
+
+    Args:
+        estimator: of a guided network (``deblur.networks.guided.estimator_of``), on the picture's device.
+        picture: RGB in [0, 1], (1, 3, H, W), as ``deblur.devices.to_batch`` makes it of one in uint8. Scale larger ones
+            to a longer side of 960 pixels first, as ``pipelines.calibrate_gyro`` does, so that blur is seen whole.
+        focal_length: in pixels of this very picture, so scaled with it; right to a fifth.
+        exposure: when the shutter opened and closed, of the first row where rows follow one another, by the camera's
+            clock, in seconds.
+        orientation: EXIF's number by which the stored picture was turned; see ``Record.path``.
+    """
     with torch.inference_mode():
         logarithms, regions = estimator(picture)
     belief = (1 - _SURPRISE) * logarithms.mean[0].exp() + _SURPRISE / KERNEL**2
@@ -271,7 +281,14 @@ class _Search:
 
     def _told(self, sight: Sight, record: Record, scale: float) -> CameraPath:
         height, width = sight.picture.shape[-2:]
-        return record.path(width, height, sight.focal_length * scale, sight.exposure, self._readout, sight.orientation)
+        return record.path(
+            width,
+            height,
+            sight.focal_length * scale,
+            exposure=sight.exposure,
+            readout=self._readout,
+            orientation=sight.orientation,
+        )
 
     def _path(self, sight: Sight, record: Record, scale: float = 1.0) -> CameraPath | None:
         """The camera's path of a picture; None where it is too long for any kernel."""

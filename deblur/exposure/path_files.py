@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,6 @@ from deblur.working_size import LOOK_SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -94,7 +94,8 @@ class Record:
         width: int,
         height: int,
         focal_length: float | None = None,
-        exposure: tuple[float, float] | None = None,
+        *,
+        exposure: Sequence[float] | NDArray[np.float64] | None = None,
         readout: float = 0.0,
         orientation: int = 1,
     ) -> CameraPath:
@@ -121,8 +122,8 @@ class Record:
             raise ValueError(f"an orientation is EXIF's number from 1 to 8, not {orientation}")
         if orientation != 1:
             return self._turned(orientation, width, height, focal_length, exposure, readout)
-        opened, closed = exposure or (self.times[0], self.times[-1] - readout)
-        end = closed + readout if exposure else self.times[-1]  # exactly: sums round
+        opened, closed = (self.times[0], self.times[-1] - readout) if exposure is None else exposure
+        end = self.times[-1] if exposure is None else closed + readout  # exactly: sums round
         if not self.times[0] <= opened < closed <= end <= self.times[-1]:
             raise DeblurError(
                 f"{self.file} tells of {clock(self.times[0])} to {clock(self.times[-1])} seconds, and the shutter was "
@@ -191,13 +192,13 @@ class Record:
         width: int,
         height: int,
         focal_length: float | None,
-        exposure: tuple[float, float] | None,
+        exposure: Sequence[float] | NDArray[np.float64] | None,
         readout: float,
     ) -> Turned:
         """The path of a picture of this size that was turned or mirrored to be upright; see ``path``."""
         axes = np.array(_UPRIGHT[orientation])
         wide, high = np.abs(axes) @ (width, height)
-        stored = self.path(int(wide), int(high), focal_length, exposure, readout)
+        stored = self.path(int(wide), int(high), focal_length, exposure=exposure, readout=readout)
         # The middle of one is the middle of the other.
         return Turned(stored, axes, (np.array([wide, high]) - 1) / 2 - axes @ ((width - 1) / 2, (height - 1) / 2))
 
@@ -232,16 +233,19 @@ class Record:
 
 
 def read_path(
-    file: Path,
+    file: str | Path,
     width: int,
     height: int,
     focal_length: float | None = None,
+    *,
+    exposure: Sequence[float] | NDArray[np.float64] | None = None,
     readout: float = 0.0,
     orientation: int = 1,
-    exposure: tuple[float, float] | None = None,
 ) -> CameraPath:
     """The camera's path of the one picture that a file is of; see ``read_record`` and ``Record.path``."""
-    return read_record(file).path(width, height, focal_length, exposure, readout, orientation)
+    return read_record(file).path(
+        width, height, focal_length, exposure=exposure, readout=readout, orientation=orientation
+    )
 
 
 def clock(seconds: float) -> str:
@@ -258,7 +262,7 @@ def largest_reach(width: int, height: int) -> float:
     return LARGEST_REACH * max(1.0, max(width, height) / LOOK_SIDE)
 
 
-def read_record(file: Path) -> Record:
+def read_record(file: str | Path) -> Record:
     """Read what a sensor wrote down, of one exposure or of many.
 
     The file is CSV with a header and one line a sample. ``t`` is in seconds and rises. Without other word of when the
@@ -276,8 +280,9 @@ def read_record(file: Path) -> Record:
     Raises:
         DeblurError: the file cannot be read, or does not hold that.
     """
-    columns = _read_columns(file)
-    return Record(file, columns.pop("t"), columns)
+    place = Path(file)
+    columns = _read_columns(place)
+    return Record(place, columns.pop("t"), columns)
 
 
 def _read_columns(file: Path) -> dict[str, NDArray[np.float64]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -25,6 +25,7 @@ _ANGLE_ERROR = 0.02  # radians, between the axes of the sensor and of the camera
 _TIMING_ERROR = 0.05  # most of an exposure that is left out at its begin or end
 
 
+@runtime_checkable
 class CameraPath(Protocol):
     """Something that knows the blur kernel at every place of a picture: a ``Motion``, or a gyroscope's record."""
 

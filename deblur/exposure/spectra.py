@@ -109,7 +109,8 @@ def difference_power(size: Sequence[int], device: torch.device) -> Tensor:
 
 def _difference_powers(size: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
     """Those of horizontal (w // 2 + 1) and of vertical (h, 1) differences."""
-    y, x = torch.fft.fftfreq(size[0], device=device), torch.fft.rfftfreq(size[1], device=device)
+    y = torch.fft.fftfreq(size[0], dtype=torch.float32, device=device)
+    x = torch.fft.rfftfreq(size[1], dtype=torch.float32, device=device)
     across, down = (2 - 2 * torch.cos(2 * math.pi * each) for each in (x, y))
     return across, down.unsqueeze(1)
 
@@ -128,7 +129,7 @@ def _region_starts(blocks: int) -> list[int]:
 def _block_power(grid: Tensor) -> Tensor:
     """(B, rows, columns, L, 192, 97) power spectra of each block, scaled alike for all frequencies."""
     blocks = grid.unfold(2, BLOCK, HOP).unfold(3, BLOCK, HOP).permute(0, 2, 3, 1, 4, 5)
-    taper = torch.hann_window(BLOCK, device=grid.device)
+    taper = torch.hann_window(BLOCK, dtype=torch.float32, device=grid.device)
     taper = taper * taper.unsqueeze(1)
     # A taper on top of a level would be an edge all around.
     level = (blocks * taper).sum((-2, -1), keepdim=True) / taper.sum()

@@ -109,8 +109,10 @@ def _inner(x: Tensor) -> Tensor:
 
 def _with_neighbours(features: Tensor, regions: Regions) -> Tensor:
     """(B, R, C, h, w) features beside their mean and their two first moments over the regions: (B, R, 4C, h, w)."""
-    places = (torch.tensor(each, device=features.device) for each in (regions.rows, regions.columns))
-    y, x = ((each.flatten() - each.mean()) / _SPREAD for each in torch.meshgrid(*places, indexing="ij"))
+    rows, columns = (
+        torch.tensor(each, dtype=torch.float32, device=features.device) for each in (regions.rows, regions.columns)
+    )
+    y, x = ((each.flatten() - each.mean()) / _SPREAD for each in torch.meshgrid(rows, columns, indexing="ij"))
     parts = [features, features.mean(1, keepdim=True).expand_as(features)]
     for place in (y, x):
         weights = place.view(1, -1, 1, 1, 1)

@@ -8,7 +8,7 @@ where it departs from the paper and why. ``shuffle`` and the "project" fusion ar
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,9 @@ from deblur.networks.blocks import (
     residual_chain,
     upconv,
 )
+
+Temporal = Literal["dense", "depthwise"]
+Fusion = Literal["concat", "project"]
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,8 @@ class MSTSGMConfig:
     decoder_blocks: tuple[int, int, int] = (8, 8, 8)
     frames: int = 9
     frame_shrink: int = 1
-    temporal: Literal["dense", "depthwise"] = "dense"
-    fusion: Literal["concat", "project"] = "concat"
+    temporal: Temporal = "dense"
+    fusion: Fusion = "concat"
     shuffle: int = 1
     guide_channels: int = 0
     corrections: int = 0
@@ -75,6 +78,9 @@ class MSTSGMConfig:
         for name in ("widths", "encoder_blocks", "decoder_blocks"):
             if len(getattr(self, name)) != SCALES:
                 raise ValueError(f"{name} needs {SCALES} numbers, one a scale, not {getattr(self, name)}")
+        for name, kinds in (("temporal", get_args(Temporal)), ("fusion", get_args(Fusion))):
+            if getattr(self, name) not in kinds:
+                raise ValueError(f"{name} is one of {', '.join(kinds)}, not {getattr(self, name)!r}")
         if min(self.frames, self.frame_shrink, self.shuffle) < 1 or self.guide_channels < 0:
             raise ValueError("frames, frame_shrink and shuffle are at least 1, guide_channels at least 0")
         if not 0 <= self.corrections <= self.guide_channels:
@@ -140,7 +146,7 @@ class PlainFeatures(nn.Module):
 class TCN(nn.Module):
     """Temporal convolution on unmixed frames: a blurred picture is a mean over the exposure, so split and order it."""
 
-    def __init__(self, channels: int, frames: int, shrink: int, temporal: Literal["dense", "depthwise"]) -> None:
+    def __init__(self, channels: int, frames: int, shrink: int, temporal: Temporal) -> None:
         super().__init__()
         self.frames = frames
         frame = channels // shrink
@@ -235,7 +241,7 @@ class FAM(nn.Module):
 class MSFF(nn.Module):
     """Multi-scale feature fusion: the encoder's three scales, brought to the size of scale ``target``."""
 
-    def __init__(self, widths: tuple[int, int, int], target: int, fusion: Literal["concat", "project"]) -> None:
+    def __init__(self, widths: tuple[int, int, int], target: int, fusion: Fusion) -> None:
         super().__init__()
         self.target = target
         width = widths[target]

@@ -105,7 +105,7 @@ class Look:
             self._light = light_of(self._brightness)
             self._rows, self._columns = (even_places(side, _SPACING) for side in self._shape)
             self._reblurring = Reblurring(self.frame, self._shape, self._corners, blurred.device)
-            nowhere = torch.zeros(1, WAVES, AXES, device=blurred.device)
+            nowhere = blurred.new_zeros(1, WAVES, AXES)
             self.windows = len(self._corners)
             """How many there are."""
             self._still = self._along(nowhere).evidence

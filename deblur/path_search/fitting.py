@@ -7,6 +7,7 @@ every blur is short, to large ones. It is what a perfect record of one rigid mot
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from deblur.errors import DeblurError
 from deblur.exposure.spectra import luma
 from deblur.path_search.explaining import Explaining
 from deblur.path_search.trial_path import AXES, WAVES
-from deblur.pictures import scale_down, scaled_size
+from deblur.pictures import check_pictures, scale_down, scaled_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,16 +86,20 @@ def fit_path(
         seed: of the paths that it begins with.
 
     Raises:
-        ValueError: the two are not of one shape.
+        TypeError: a picture is no numpy array of uint8.
+        ValueError: one is not (H, W, 3), or the two are not of one shape.
         DeblurError: they show too little; see ``check_size``.
     """
+    for picture in (blurred, sharp):
+        check_pictures(picture, {3: "(H, W, 3)"})
     if blurred.shape != sharp.shape:
         raise ValueError(f"pictures of shapes {blurred.shape} and {sharp.shape} are no pair")
     check_size(blurred.shape[1], blurred.shape[0])
     device = torch.device(device)
     generator = torch.Generator().manual_seed(seed)
     speed = torch.arange(1, WAVES + 1).unsqueeze(1)
-    waves, middles = torch.zeros(0, WAVES, AXES, device=device), torch.zeros(0, AXES, device=device)
+    zeros = functools.partial(torch.zeros, dtype=torch.float32, device=device)
+    waves, middles = zeros(0, WAVES, AXES), zeros(0, AXES)
     side = 0
     for copy in _COPIES:
         small = scale_down(blurred, copy.side)
@@ -104,9 +109,10 @@ def fit_path(
         light = luma(to_linear(to_batch(scale_down(sharp, copy.side), device)))
         larger = max(small.shape[:2]) / side if side else 1.0
         side = max(small.shape[:2])
-        fresh = (_FRESH * torch.randn(copy.fresh, WAVES, AXES, generator=generator) / speed).to(device)
+        random = torch.randn(copy.fresh, WAVES, AXES, generator=generator, dtype=torch.float32)
+        fresh = (_FRESH * random / speed).to(device)
         waves = torch.cat([waves[: copy.kept] * larger, fresh])
-        middles = torch.cat([middles[: copy.kept] * larger, torch.zeros(copy.fresh, AXES, device=device)])
+        middles = torch.cat([middles[: copy.kept] * larger, zeros(copy.fresh, AXES)])
         waves = explaining.follow(light, waves, middles, copy.steps, copy.rate)
         with torch.no_grad():
             unlike = explaining.unlike(light, waves, middles)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import torch
@@ -36,9 +37,10 @@ class Reblurring:
         """
         self._sampled = slice(every // 2, STEPS, every)
         self._frame = frame
-        self._half = torch.tensor([(side - 1) / 2 for side in shape[::-1]], device=device)
+        number = functools.partial(torch.tensor, dtype=torch.float32, device=device)
+        self._half = number([(side - 1) / 2 for side in shape[::-1]])
         x, y = frame.center
-        middles = torch.tensor([[left - x, top - y] for top, left in corners], device=device) + self._half
+        middles = number([[left - x, top - y] for top, left in corners]) + self._half
         self._x, self._y = middles.unbind(-1)
 
     def __call__(self, light: Tensor, waves: Tensor, middle: Tensor | None = None) -> Tensor:

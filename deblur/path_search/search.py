@@ -20,7 +20,7 @@ from deblur.path_search.evidence import WINDOW, Look, mean_width
 from deblur.path_search.explaining import explain
 from deblur.path_search.judging import LED_BY, Judge
 from deblur.path_search.starts import random_starts
-from deblur.pictures import scale_down, scaled_size
+from deblur.pictures import check_pictures, scale_down, scaled_size
 from deblur.released import load_released, released_sha256
 
 if TYPE_CHECKING:
@@ -156,7 +156,12 @@ class PathSearch:
         Returns:
             The path. None is for a picture in which no blur shows, for one that no path seems to restore clearly better
             than the network's own estimate, and for one that shows too little: see ``LEAST_SIDE``.
+
+        Raises:
+            TypeError: no numpy array of uint8.
+            ValueError: another shape.
         """
+        check_pictures(picture, {3: "(H, W, 3)"})
         height, width = picture.shape[:2]
         if min(scaled_size(width, height, WINDOW)) < LEAST_SIDE:
             return None

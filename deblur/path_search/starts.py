@@ -23,10 +23,10 @@ def random_starts(look: Look, count: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     device = look.estimate.kernels.mean.device
     # An estimate that is not sure is wider than the path.
-    wide = look.spread * (0.4 + 0.7 * torch.rand(count, generator=generator)).to(device)
+    wide = look.spread * (0.4 + 0.7 * torch.rand(count, generator=generator, dtype=torch.float32)).to(device)
     speed = torch.arange(1, WAVES + 1, device=device).unsqueeze(1)
-    smooth = 1 + torch.rand(count, 1, 1, generator=generator).to(device)
-    waves = torch.randn(count, WAVES, 3, generator=generator).to(device) / speed**smooth
+    smooth = 1 + torch.rand(count, 1, 1, generator=generator, dtype=torch.float32).to(device)
+    waves = torch.randn(count, WAVES, 3, generator=generator, dtype=torch.float32).to(device) / speed**smooth
     waves[..., 2] *= 0.3
     waves *= (wide / width_of(waves, look.frame, look.estimate)).view(-1, 1, 1)
     waves.requires_grad_()

@@ -61,8 +61,8 @@ class Frame:
         Returns:
             (..., R, 48, 2) displacements in pixels, R = rows * columns, row by row.
         """
-        x = torch.tensor([x for _ in rows for x in columns], device=waves.device).unsqueeze(-1) - self.center[0]
-        y = torch.tensor([y for y in rows for _ in columns], device=waves.device).unsqueeze(-1) - self.center[1]
+        places = torch.tensor([(x, y) for y in rows for x in columns], dtype=torch.float32, device=waves.device)
+        x, y = (place.unsqueeze(-1) - middle for place, middle in zip(places.unbind(1), self.center, strict=True))
         return self.displacements((cosines(waves.device) @ waves)[..., None, :, :], x, y)
 
     def displacements(self, position: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ def waves_of(motion: Motion, frame: Frame) -> Tensor:
 
 def cosines(device: torch.device) -> Tensor:
     """(48, 8) what the amplitudes of a path multiply: none has a mean, so paths lie about the sharp picture's place."""
-    times = (torch.arange(STEPS, device=device) + 0.5) / STEPS
+    times = (torch.arange(STEPS, dtype=torch.float32, device=device) + 0.5) / STEPS
     return torch.stack([torch.cos(math.pi * wave * times) for wave in range(1, WAVES + 1)], 1)
 
 

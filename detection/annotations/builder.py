@@ -43,7 +43,7 @@ class TruthBuilder:
             labels; COCO boxes are taken as they are, so that figures agree with pycocotools on the same file.
     """
 
-    def __init__(self, source: Path, kind: str, class_names: Sequence[str], *, repair: bool) -> None:
+    def __init__(self, source: str | Path, kind: str, class_names: Sequence[str], *, repair: bool) -> None:
         self._source = source
         self._kind = kind
         self._repair = repair
@@ -116,7 +116,7 @@ class TruthBuilder:
         if not (x2 > x1 and y2 > y1):
             self._degenerate.append(said)
             return
-        if (x1, y1, x2, y2) != box:
+        if (x1, y1, x2, y2) != tuple(box):
             self._clipped.append(said)
             area = None
         if area is not None and area < 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detection.annotations.builder import TruthBuilder, finite, positive_size
@@ -10,12 +11,11 @@ from detection.errors import DetectionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from detection.annotations.records import GroundTruth
 
 
-def read_coco(path: Path, class_names: Sequence[str], *, strict: bool = False) -> GroundTruth:
+def read_coco(path: str | Path, class_names: Sequence[str], *, strict: bool = False) -> GroundTruth:
     """Read a COCO annotation file.
 
     Boxes and areas are taken as they are, also where a box leaves its picture; a box without width or height is left
@@ -79,21 +79,21 @@ def read_coco(path: Path, class_names: Sequence[str], *, strict: bool = False) -
     return builder.finish(strict=strict, category_ids=category_ids, annotated=category_ids)
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: str | Path) -> Any:
     """The content of a JSON file.
 
     Raises:
         DetectionError: the file cannot be read or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DetectionError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # also what is no UTF-8, and numbers of thousands of digits
         raise DetectionError(f"{path} is not JSON: {error}") from error
 
 
-def _entries(path: Path, content: dict[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
+def _entries(path: str | Path, content: dict[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
     entries = content.get(key)
     if not isinstance(entries, list):
         raise DetectionError(f"{path} is not a COCO annotation file: it has no list {key!r}")

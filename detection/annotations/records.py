@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -45,6 +46,9 @@ class TruthObjects:
             medium, large) go by it.
         iscrowd: (N,) bool; a region of many objects that are not counted one by one, ignored in scoring.
         difficult: (N,) bool; objects that VOC marks so, ignored in scoring.
+
+    Raises:
+        ValueError: shapes that do not fit together, or a box turned inside out.
     """
 
     boxes: NDArray[np.float64]
@@ -68,6 +72,14 @@ class TruthObjects:
                 raise ValueError(f"{name} of {count} objects has the shape {array.shape}, not {shape}")
             array.flags.writeable = False
             object.__setattr__(self, name, array)
+        if not (self.boxes[:, :2] <= self.boxes[:, 2:]).all():
+            raise ValueError("boxes are x1, y1, x2, y2 with x1 <= x2 and y1 <= y2")
+
+    @classmethod
+    def none(cls) -> Self:
+        """Those of a picture without any."""
+        nothing = np.zeros(0)
+        return cls(nothing, (), nothing, nothing.astype(bool), nothing.astype(bool))
 
     def __len__(self) -> int:
         return len(self.class_names)
@@ -89,6 +101,10 @@ class GroundTruth:
         objects: By picture stem; every picture has an entry, which may be empty.
         category_ids: COCO category number of each class; the annotation file's own numbers where it has them.
         report: JSON-ready account of what was mapped, changed or left out in reading; see docs/scoring.md.
+
+    Raises:
+        ValueError: a stem, number or class that is there twice, or a picture, class or object that lacks its entry:
+            what would be scored as another one or not at all.
     """
 
     pictures: tuple[TruthPicture, ...]
@@ -96,6 +112,28 @@ class GroundTruth:
     objects: Mapping[str, TruthObjects]
     category_ids: Mapping[str, int]
     report: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        for what, values in (
+            ("stem", self.stems),
+            ("image_id", [picture.image_id for picture in self.pictures]),
+            ("class", self.class_names),
+            ("category number", self.category_ids.values()),
+        ):
+            counts = Counter(values)
+            twice = [value for value, count in counts.items() if count > 1]
+            if twice:
+                raise ValueError(f"each {what} is there once, and {twice[0]!r} {counts[twice[0]]} times")
+        for what, needed, given in (
+            ("pictures and objects", self.stems, self.objects),
+            ("class_names and category_ids", self.class_names, self.category_ids),
+        ):
+            apart = sorted(set(needed) ^ set(given))
+            if apart:
+                raise ValueError(f"{what} are of the same: {apart[0]!r} is in one of them alone")
+        strange = set().union(*(objects.class_names for objects in self.objects.values())) - set(self.class_names)
+        if strange:
+            raise ValueError(f"objects of {min(strange)!r}, which is none of the class_names")
 
     @property
     def stems(self) -> tuple[str, ...]:

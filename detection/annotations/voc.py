@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from detection.annotations.records import GroundTruth, TruthObjects, TruthPicture
 
 
-def read_voc(folder: Path, class_names: Sequence[str], *, strict: bool = False, one_based: bool = False) -> GroundTruth:
+def read_voc(
+    folder: str | Path, class_names: Sequence[str], *, strict: bool = False, one_based: bool = False
+) -> GroundTruth:
     """Read a folder of VOC XML files, subfolders included; what is hidden is left out.
 
     A picture is matched by its XML file's own path, as labelImg names it after the picture; where ``<filename>`` says
@@ -37,6 +39,7 @@ def read_voc(folder: Path, class_names: Sequence[str], *, strict: bool = False, 
     Raises:
         DetectionError: no XML files, one that is not VOC, or that has a document type (entities are never expanded).
     """
+    folder = Path(folder)
     root = folder / "Annotations" if (folder / "Annotations").is_dir() else folder
     files = files_below(root, {".xml"})
     if not files:
@@ -65,7 +68,7 @@ def read_voc(folder: Path, class_names: Sequence[str], *, strict: bool = False, 
     return builder.finish(strict=strict)
 
 
-def write_voc(truth: GroundTruth, folder: Path) -> list[Path]:
+def write_voc(truth: GroundTruth, folder: str | Path) -> list[Path]:
     """Write one XML file a picture, in labelImg's layout; edges keep their fractions.
 
     VOC has no place for mask areas (read back, sizes go by boxes). Crowd regions get an ``iscrowd`` element, which
@@ -79,7 +82,7 @@ def write_voc(truth: GroundTruth, folder: Path) -> list[Path]:
     """
     written = []
     for picture in truth.pictures:
-        path = folder / f"{picture.stem}.xml"
+        path = Path(folder) / f"{picture.stem}.xml"
         tree = _to_xml(picture, truth.objects[picture.stem])
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ _PNG_MARKS = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")  # the ch
 _ORIENTATION = 0x0112  # EXIF tag; 5 to 8 turn the picture by a quarter
 
 
-def read_yolo(path: Path, class_names: Sequence[str], *, split: str = "val", strict: bool = False) -> GroundTruth:
+def read_yolo(path: str | Path, class_names: Sequence[str], *, split: str = "val", strict: bool = False) -> GroundTruth:
     """Read one split of a YOLO data file.
 
     The split is a folder of pictures, a text file that lists them, or a list of such; relative to the data file's
@@ -47,6 +47,7 @@ def read_yolo(path: Path, class_names: Sequence[str], *, split: str = "val", str
     Raises:
         DetectionError: anything that is missing or cannot be understood, by file and line.
     """
+    path = Path(path)
     content = _read_yaml(path)
     names = _names(path, content.get("names"))
     keypoints = _keypoint_numbers(path, content.get("kpt_shape"))

@@ -8,6 +8,7 @@ import dataclasses
 import io
 import itertools
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deblur.errors import DeblurError
@@ -19,7 +20,6 @@ from experiments.gain.records import FORMAT, TASK, GainRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from experiments.gain.picture_tables import PictureKey
 
@@ -29,13 +29,13 @@ def write_metrics(folder: Path, run: GainRun) -> None:
     write_json(folder / "metrics.json", run.to_json())
 
 
-def read_metrics(folder: Path) -> GainRun:
+def read_metrics(folder: str | Path) -> GainRun:
     """Read ``metrics.json``.
 
     Raises:
         DeblurError: the folder holds no finished detection-gain run of this format.
     """
-    path = folder / "metrics.json"
+    path = Path(folder) / "metrics.json"
     content = read_json(path)
     if content.get("task") != TASK:
         raise DeblurError(f"{path} is not of a detection-gain run; make one with python -m experiments.detection_gain")
@@ -61,13 +61,13 @@ def write_curves(folder: Path, curves: Iterable[Curve]) -> None:
             add(names | dataclasses.asdict(curve.values))
 
 
-def read_curves(folder: Path) -> list[Curve]:
+def read_curves(folder: str | Path) -> list[Curve]:
     """Read ``curves.json``.
 
     Raises:
         DeblurError: the file is missing or no such document.
     """
-    path = folder / "curves.json"
+    path = Path(folder) / "curves.json"
     content = read_json(path)
     return decoded(path, lambda: [_curve(entry) for entry in content["curves"]])
 
@@ -99,18 +99,18 @@ def writing_predictions(
         yield add
 
 
-def read_predictions(folder: Path) -> Predictions:
+def read_predictions(folder: str | Path) -> Predictions:
     """Read ``predictions.json``.
 
     Raises:
         DeblurError: the file is missing or no such document.
     """
-    path = folder / "predictions.json"
+    path = Path(folder) / "predictions.json"
     content = read_json(path)
     return decoded(path, lambda: _predictions(content))
 
 
-def read_restoration(folder: Path) -> dict[tuple[str, str, str], dict[str, float | None]]:
+def read_restoration(folder: str | Path) -> dict[tuple[str, str, str], dict[str, float | None]]:
     """Read of ``per_image.csv`` how close pictures are to their sharp ones, which is the same whoever detects in them.
 
     Returns:
@@ -119,7 +119,7 @@ def read_restoration(folder: Path) -> dict[tuple[str, str, str], dict[str, float
     Raises:
         DeblurError: the file is missing or has other columns.
     """
-    path = folder / "per_image.csv"
+    path = Path(folder) / "per_image.csv"
     rows = csv.DictReader(io.StringIO(read_text(path), newline=""))
 
     def number(cell: str) -> float | None:
@@ -134,13 +134,13 @@ def read_restoration(folder: Path) -> dict[tuple[str, str, str], dict[str, float
     )
 
 
-def read_environment(folder: Path) -> dict[str, Any]:
+def read_environment(folder: str | Path) -> dict[str, Any]:
     """Read ``env.json``.
 
     Raises:
         DeblurError: the file is missing or no JSON object.
     """
-    return read_json(folder / "env.json")
+    return read_json(Path(folder) / "env.json")
 
 
 def _curve(content: dict[str, Any]) -> Curve:

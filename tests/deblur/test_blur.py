@@ -255,6 +255,12 @@ def test_measured_kernels_are_read_scaled_and_bad_files_named(picture, kernel_fi
             synthesize(picture, BlurSpec(kind="measured", kernels=str(tmp_path / name)), 0, "a")
 
 
+def test_a_spec_of_a_path_is_the_one_of_its_text(kernel_file):
+    spec = BlurSpec(kind="measured", kernels=kernel_file)
+    assert spec == BlurSpec(kind="measured", kernels=str(kernel_file))
+    assert str(spec) == f"measured:16,kernels={kernel_file}"
+
+
 def test_measured_blur_is_of_what_the_file_holds_and_not_of_where_it_lies(picture, kernel_file, tmp_path, monkeypatch):
     spec = BlurSpec(kind="measured", length=30, kernels=str(kernel_file))
     blurred = synthesize(picture, spec, 0, "a")

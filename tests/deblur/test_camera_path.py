@@ -266,7 +266,7 @@ def test_a_record_is_of_the_picture_as_it_is_stored(tmp_path, samples, readout, 
     upright = UPRIGHT[orientation]
     seen = upright(np.arange(height * width).reshape(height, width))
     path, stored = (
-        read_path(file, *size, 400, readout, given)
+        read_path(file, *size, 400, readout=readout, orientation=given)
         for size, given in ((seen.shape[::-1], orientation), ((width, height), 1))
     )
     for x, y in [(3, 2), (50, 10), (7, 33)]:
@@ -292,7 +292,7 @@ def test_a_picture_that_was_turned_is_restored_as_it_would_be_lying(tmp_path, re
     blurred = exposed(sharp, stored)
     deblurrer = Deblurrer.load("mstsgm-guided", "cpu")
     lying = decibels(deblurrer(blurred, stored), sharp)
-    restored = deblurrer(np.rot90(blurred, -1).copy(), read_path(file, 256, 320, None, readout, 6))
+    restored = deblurrer(np.rot90(blurred, -1).copy(), read_path(file, 256, 320, readout=readout, orientation=6))
     assert lying > decibels(blurred, sharp) + 2
     assert decibels(restored, np.rot90(sharp, -1).copy()) > lying - 0.5
 
@@ -371,9 +371,9 @@ def test_a_picture_may_not_move_too_far_in_its_corners_either(tmp_path, rates, r
     file = tmp_path / "a.csv"
     file.write_text(f"t,wx,wy,wz\n0,{rates}\n0.02,{rates}\n")  # degrees
     with pytest.raises(DeblurError, match=r"moves the picture by up to \d+ pixels .* rates are in radians a second"):
-        read_path(file, 640, 480, 800, readout)
+        read_path(file, 640, 480, 800, readout=readout)
     file.write_text(f"t,wx,wy,wz\n0,{rates.replace('60', '6')}\n0.02,{rates.replace('60', '6')}\n")
-    assert read_path(file, 640, 480, 800, readout).extent(0, 0) < LARGEST_REACH
+    assert read_path(file, 640, 480, 800, readout=readout).extent(0, 0) < LARGEST_REACH
 
 
 @pytest.mark.parametrize("start", [0, 1_732_000_000])
@@ -589,9 +589,9 @@ def test_a_record_that_lacks_samples_while_the_shutter_was_open_is_refused(tmp_p
     record = read_record(tmp_path / "a.csv")
     if refused:
         with pytest.raises(DeblurError, match=r"no samples from 0\.195 to 0\.455 seconds, while the"):
-            record.path(320, 240, 300, exposure)
+            record.path(320, 240, 300, exposure=exposure)
     else:
-        assert record.path(320, 240, 300, exposure).extent(np.array([0.0]), 0.0) < 5
+        assert record.path(320, 240, 300, exposure=exposure).extent(np.array([0.0]), 0.0) < 5
 
 
 @pytest.mark.parametrize("focal_length", [0, -300, float("nan"), float("inf")])
@@ -645,6 +645,28 @@ def test_a_path_that_does_not_fit_is_refused():
         Deblurrer.load("mstsgm-nano", "cpu")(picture, still(30, 20))
     with pytest.raises(ValueError, match="2 camera paths for 1 pictures"):
         Deblurrer.load("mstsgm-guided", "cpu")(picture, [still(30, 20)] * 2)
+
+
+@pytest.mark.parametrize(
+    "given", ["gyro.csv", np.zeros((9, 2)), [np.zeros((9, 2))], Path("gyro.csv"), [[0, 1], [2, 3]]]
+)
+def test_what_is_no_path_is_said_to_be_none(given):
+    deblurrer = Deblurrer.load("mstsgm-guided", "cpu")
+    picture = np.zeros((20, 30, 3), np.uint8)
+    for restore in (deblurrer, deblurrer.unrounded, deblurrer.restore_along):
+        with pytest.raises(TypeError, match=r"what deblur\.exposure\.path_files\.read_path makes"):
+            restore(picture, given)
+
+
+def test_an_exposure_may_be_a_row_of_numpy_and_a_file_a_name(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("t,x,y\n0,0,0\n1,8,0\n2,16,0\n")
+    times = np.array([[0.0, 1.0], [1.0, 2.0]])
+    for opened, closed in times:
+        expected = read_path(file, 64, 48, exposure=(opened, closed)).displacement(0, 0)
+        row = np.array([opened, closed])
+        np.testing.assert_array_equal(read_path(str(file), 64, 48, exposure=row).displacement(0, 0), expected)
+        np.testing.assert_array_equal(read_record(file).path(64, 48, exposure=row).displacement(0, 0), expected)
 
 
 def test_telling_paths_changes_no_picture_of_a_batch(tmp_path, photos):

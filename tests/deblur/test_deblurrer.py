@@ -157,6 +157,17 @@ def test_a_released_network_restores_a_shaken_photograph(name: str) -> None:
     assert 10 * np.log10(before / after) > GAINS.get(name, 0)
 
 
+def test_another_default_type_of_numbers_changes_nothing() -> None:
+    blurred = synthesize(photographs.astronaut()[:64, 100:180], BlurSpec("shake", 60), 1, "astronaut")
+    usual = Deblurrer.load("mstsgm-guided", "cpu")(blurred)
+    torch.set_default_dtype(torch.float64)
+    try:
+        np.testing.assert_array_equal(Deblurrer.load("mstsgm-guided", "cpu")(blurred), usual)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert (usual != blurred).any()
+
+
 def test_tiles_too_small_for_a_guide_are_refused() -> None:
     least = GuidedNetwork.LEAST_SIDE**2
     with pytest.raises(ValueError, match=f"tiles of this network need at least {least}"):

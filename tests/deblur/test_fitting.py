@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from skimage import data as photographs
 
 from deblur import Deblurrer
@@ -57,6 +58,26 @@ def test_it_begins_by_its_seed_alone():
     one, same, other = (fit_path(blurred, SHARP[:64, :64], seed=seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(one.path.path, same.path.path)
     assert not np.array_equal(one.path.path, other.path.path)
+
+
+@pytest.mark.parametrize(
+    ("picture", "error"),
+    [(SHARP / 255, TypeError), (SHARP[..., 0], ValueError), (SHARP[None], ValueError), (None, TypeError)],
+)
+def test_a_path_is_fitted_to_pictures_alone(picture, error):
+    for pair in ((picture, picture), (SHARP, picture)):
+        with pytest.raises(error, match="pictures are"):
+            fit_path(*pair)
+
+
+def test_another_default_type_of_numbers_changes_no_fit():
+    part = SHARP[:24, :24]
+    usual = fit_path(part, part)
+    torch.set_default_dtype(torch.float64)
+    try:
+        np.testing.assert_array_equal(fit_path(part, part).path.path, usual.path.path)
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_what_is_no_pair_or_shows_too_little_is_refused():

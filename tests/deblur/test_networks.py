@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -303,6 +304,12 @@ def test_a_wrong_config_is_one_clear_line(content: dict[str, object], message: s
     with pytest.raises(DeblurError, match=message) as caught:
         config_from_dict(content)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("slip", [{"temporal": "depth-wise"}, {"fusion": "sum"}])
+def test_a_slip_in_a_name_builds_no_other_network(slip: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"is one of \w+, \w+, not '(depth-wise|sum)'"):
+        MSTSGMConfig(**slip)
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -351,6 +351,19 @@ def test_pictures_that_show_too_little_are_restored_without_a_search(shape: tupl
     own = patient(blurred)
     patient.search = PathSearch.load(critic=Sulks(), effort=QUICK)
     np.testing.assert_array_equal(patient(blurred), own)
+
+
+@pytest.mark.parametrize(
+    ("picture", "error"),
+    [
+        (np.zeros((300, 400, 3)), TypeError),
+        (np.zeros((300, 400), np.uint8), ValueError),
+        (np.zeros((2, 300, 400, 3), np.uint8), ValueError),
+    ],
+)
+def test_a_path_is_searched_for_in_pictures_alone(picture: NDArray[Any], error: type[Exception]):
+    with pytest.raises(error, match="pictures are"):
+        PathSearch.load(critic=Sulks(), effort=QUICK)(picture)
 
 
 def test_a_search_works_where_the_caller_has_switched_gradients_off(small: Shaken):

@@ -84,6 +84,15 @@ def test_exif_orientation(tmp_path: Path, suffix: str, orientation: int, upright
     assert applied == orientation
 
 
+def test_a_file_may_be_given_by_its_name_alone(tmp_path: Path) -> None:
+    file = str(tmp_path / "new" / "a.png")
+    pictures.write_picture(file, np.zeros((2, 3, 3), np.uint8))
+    assert pictures.read_picture(file).shape == (2, 3, 3)
+    assert pictures.picture_size(file) == (3, 2)
+    with pytest.raises(DeblurError, match=r"none\.png does not exist"):
+        pictures.read_picture("none.png")
+
+
 @pytest.mark.parametrize("orientation", [0, 9])
 def test_an_orientation_that_says_nothing_turns_nothing(tmp_path: Path, corners: np.ndarray, orientation: int) -> None:
     exif = Image.Exif()

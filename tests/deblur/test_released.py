@@ -42,6 +42,7 @@ def test_what_is_saved_comes_back(tmp_path: Path, config: NetworkConfig) -> None
     x = torch.rand(2, 3, 16, 24)
     network(x)  # so that batch norm has statistics worth keeping
     path = save_released(tmp_path / "new" / "folder", "mine", network, config, {"scores": {"psnr": None}})
+    assert save_released(str(tmp_path / "new" / "folder"), "mine", network, config, {"scores": {"psnr": None}}) == path
     loaded, card = load_released(path)
     assert (path.name, card["name"], card["scores"]) == ("mine.safetensors", "mine", {"psnr": None})
     assert not loaded.training

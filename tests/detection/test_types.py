@@ -53,6 +53,8 @@ def test_ordered_sorts_best_first_and_keeps_ties_in_order() -> None:
     assert len(Detections.ordered([], [], [])) == 0
     with pytest.raises(ValueError, match="2 class names"):
         Detections.ordered(BOXES, SCORES, NAMES[:2])
+    with pytest.raises(ValueError, match=r"3 boxes, scores of shape \(3, 1\) and 3 class names"):
+        Detections.ordered(BOXES, SCORES[:, None], NAMES)
 
 
 def test_select_by_confidence_and_class() -> None:

@@ -182,6 +182,11 @@ def test_what_is_no_rgb_picture_is_a_defect_of_the_caller(detector: YoloDetector
         detector([picture])
 
 
+def test_one_picture_is_no_list_of_pictures(detector: YoloDetector) -> None:
+    with pytest.raises(ValueError, match=r"a list of pictures is wanted, not one of shape \(8, 9, 3\)"):
+        detector(np.zeros((8, 9, 3), np.uint8))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

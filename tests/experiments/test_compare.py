@@ -60,7 +60,7 @@ def test_runs_whose_intervals_draw_other_units_do_not_compare(
     settings_of_scenes: Settings, fakes: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     new = _run(settings_of_scenes, fakes, tmp_path / "new")
-    assert run_table(read_metrics(new)).startswith("12 pictures of 6 scenes (which intervals draw whole)\n")
+    assert run_table(read_metrics(str(new))).startswith("12 pictures of 6 scenes (which intervals draw whole)\n")
     gain = read_metrics(new)
     bootstrap = gain.protocol["bootstrap"]
     for name, unit, code in (("old", "picture", 1), ("uncounted", "scene", 0)):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def turning(seed: int) -> NDArray[np.float64]:
 
 def blurred(sharp: NDArray[np.uint8], record: Record, exposure: tuple[float, float]) -> NDArray[np.uint8]:
     height, width = sharp.shape[:2]
-    path = record.path(width, height, FOCAL_LENGTH, exposure)
+    path = record.path(width, height, FOCAL_LENGTH, exposure=exposure)
     x, y = center = ((width - 1) / 2, (height - 1) / 2)
     middle, side = path.displacement(x, y), path.displacement(x + 200, y)  # type: ignore[attr-defined]
     roll = np.arctan2((side - middle)[:, 1], 200 + (side - middle)[:, 0])
@@ -106,6 +107,19 @@ def taken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "times.csv").write_text("\n".join(lines))
     write_record(folder / "drive.csv", rates @ SENSOR.T, AHEAD)
     return folder
+
+
+@pytest.mark.usefixtures("roughly")
+def test_the_page_finds_in_python_what_the_command_finds() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/camera-path.md").read_text(encoding="utf-8")
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "calibrate(" in block)
+    names: dict[str, Any] = {}
+    exec(code.replace("820", "900").replace("reach=0.25", "reach=0.045"), names)
+    assert names["result"].clear
+    assert names["result"].found.offset == pytest.approx(AHEAD, abs=0.005)
+    assert names["focal_length"] == pytest.approx(FOCAL_LENGTH, rel=0.11)
+    truth = read_record("truth.csv")
+    np.testing.assert_allclose(names["record"].columns["wx"], truth.columns["wx"], atol=1e-6)
 
 
 def test_clock_and_axes_are_found_and_the_record_is_written_by_them(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from deblur.blur.motion import still
@@ -107,6 +108,41 @@ def test_the_second_look_is_at_a_mirror_image_whose_boxes_are_turned_back() -> N
     assert asked == [[10, 69]]
     np.testing.assert_allclose(found.boxes, [[10, 0, 11, 40]])
     assert found.scores == pytest.approx([0.5]), "of one place"
+
+
+@pytest.mark.parametrize("fuse", [False, True])
+@pytest.mark.parametrize("deblurrer", [None, lambda picture: picture, lambda picture: picture[::-1]])
+def test_a_detector_is_given_pictures_that_lie_in_one_piece(deblurrer: Any, fuse: bool) -> None:
+    from detection.yolo import YoloDetector
+
+    class Torch(YoloDetector):
+        """Takes what ``torch.from_numpy`` takes."""
+
+        def __call__(self, pictures: Any) -> list[Detections]:
+            given.extend(int(torch.from_numpy(picture)[0, 0, 0]) for picture in pictures)
+            return super().__call__(pictures)
+
+    given: list[int] = []
+    bgr = np.full((8, 8, 3), (10, 20, 30), np.uint8)
+    fuse = fuse and deblurrer is not None
+    assert DeblurDetect(deblurrer, Torch(), fuse=fuse)(bgr[..., ::-1]).restored[0, 0].tolist() == [30, 20, 10]
+    assert given == [30] * (1 + fuse)
+
+
+@pytest.mark.parametrize(
+    ("deblurrer", "made"),
+    [
+        (lambda picture: picture[::2, ::2], r"uint8 \(4, 6, 3\)"),
+        (lambda picture: picture / 255, r"float64 \(8, 12, 3\)"),
+        (lambda picture: picture[None], r"uint8 \(1, 8, 12, 3\)"),
+        (lambda picture: None, "NoneType"),
+    ],
+)
+def test_a_deblurrer_that_returns_another_picture_is_refused(flat: Flat, deblurrer: Any, made: str) -> None:
+    from detection.yolo import YoloDetector
+
+    with pytest.raises(ValueError, match=rf"made {made} of uint8 \(8, 12, 3\)"):
+        DeblurDetect(deblurrer, YoloDetector(), fuse=True)(flat(95, 8, 12))
 
 
 def test_fused_boxes_are_kept_by_their_own_score(tmp_path: Path, flat: Flat, document: Document) -> None:

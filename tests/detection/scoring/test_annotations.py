@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image, ImageFile
 
 from detection.annotations.class_names import NameMap
 from detection.annotations.coco import read_coco
+from detection.annotations.records import GroundTruth, TruthObjects, TruthPicture
 from detection.annotations.voc import read_voc, write_voc
 from detection.errors import DetectionError
 from detection.truth import read_truth, report_lines
@@ -28,6 +30,10 @@ def coco(**changes: Any) -> dict[str, Any]:
         "categories": [{"id": 3, "name": "person"}, {"id": 7, "name": "kart"}],
         "annotations": [{"id": 9, "image_id": 5, "category_id": 3, "bbox": [1.5, 2, 10, 20], "area": 77.0}],
     } | changes
+
+
+def picture(stem: str, image_id: int) -> TruthPicture:
+    return TruthPicture(stem, f"{stem}.png", 100, 80, image_id)
 
 
 def annotation(**changes: Any) -> dict[str, Any]:
@@ -310,6 +316,46 @@ def test_a_subset_of_pictures(tmp_path):
     assert truth.subset(["c", "a"]).stems == ("a", "c")
     with pytest.raises(DetectionError, match="d, e are not among the 3 annotated pictures"):
         truth.subset(["a", "d", "e"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pictures": (picture("a", 1), picture("a", 2))}, "each stem is there once, and 'a' 2 times"),
+        ({"pictures": (picture("a", 1), picture("b", 1))}, "each image_id is there once, and 1 2 times"),
+        ({"class_names": ("cat", "cat")}, "each class is there once, and 'cat' 2 times"),
+        ({"category_ids": {"cat": 1, "dog": 1}}, "each category number is there once, and 1 2 times"),
+        ({"category_ids": {"cat": 1}}, "class_names and category_ids are of the same: 'dog'"),
+        ({"objects": {"a": TruthObjects.none()}}, "pictures and objects are of the same: 'b'"),
+        ({"objects": dict.fromkeys("abc", TruthObjects.none())}, "pictures and objects are of the same: 'c'"),
+        ({"class_names": ("dog",), "category_ids": {"dog": 2}}, "objects of 'cat', which is none of the class_names"),
+    ],
+)
+def test_truth_made_in_memory_is_checked(changes: dict[str, Any], message: str):
+    nothing = np.zeros(1, bool)
+    cat = TruthObjects(np.array([[1.0, 2, 3, 4]]), ("cat",), np.array([-4.0]), nothing, nothing)
+    truth = GroundTruth(
+        (picture("a", 1), picture("b", 2)),
+        ("cat", "dog"),
+        {"a": cat, "b": TruthObjects.none()},
+        {"cat": 1, "dog": 2},
+        {},
+    )
+    with pytest.raises(ValueError, match=message):
+        replace(truth, **changes)
+
+
+def test_boxes_of_truth_are_not_turned_inside_out():
+    nothing = np.zeros(1, bool)
+    for box in ([3.0, 2, 1, 4], [1.0, 4, 3, 2], [1.0, 2, np.nan, 4]):
+        with pytest.raises(ValueError, match="x1 <= x2 and y1 <= y2"):
+            TruthObjects(np.array([box]), ("cat",), np.ones(1), nothing, nothing)
+
+
+def test_annotations_may_be_given_by_name_alone(tmp_path: Path):
+    truth = read_coco(str(write_json(tmp_path, coco())), NAMES)
+    write_voc(truth, str(tmp_path / "voc"))
+    assert read_voc(str(tmp_path / "voc"), NAMES).stems == truth.stems
 
 
 def test_truth_cannot_be_changed(tmp_path):

@@ -277,8 +277,8 @@ def test_scores_are_json_without_nan(make_truth):
 def test_saved_predictions_come_back_the_same(thirty, perturb, tmp_path):
     predictions = perturb(thirty, seed=5)
     predictions[thirty.stems[3]] = EMPTY
-    save_predictions(tmp_path / "p.json", thirty, predictions)
-    again = load_predictions(tmp_path / "p.json", thirty)
+    save_predictions(str(tmp_path / "p.json"), thirty, predictions)
+    again = load_predictions(str(tmp_path / "p.json"), thirty)
     assert list(again) == list(thirty.stems)
     for stem, boxes in predictions.items():
         assert (again[stem].boxes == boxes.boxes).all()
