@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
 from tqdm import tqdm
 
 from deblur.cli import hangup
@@ -29,6 +30,7 @@ from deblur.losses import LossWeights, estimator_loss, restoration_loss
 from deblur.networks import build
 from deblur.networks.guided import GuidedNetwork, InverseFilter
 from deblur.networks.kernel_estimator import KernelEstimator
+from deblur.processes import PATIENCE
 from deblur.runs import write_json
 from deblur.training.averaging import AveragedWeights
 from deblur.training.batches import Batch, make_batch
@@ -99,7 +101,8 @@ class Trainer:
         # Words that the processes pass to each other on the CPU: over the GPUs they would wait for the step at work.
         self.words: torch.distributed.ProcessGroup | None = None
         if processes > 1:
-            self.words = torch.distributed.new_group(backend="gloo")  # type: ignore[assignment]
+            group = torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
+            self.words = group  # type: ignore[assignment]
         self.crops = parse_crops(options.crop)
         self.schedule = Schedule(options.schedule, options.learning_rate, options.warmup)
         self.weights = LossWeights(options.content, options.frequency, options.smoothness)
@@ -431,4 +434,8 @@ def _accelerator(options: argparse.Namespace) -> Accelerator:
         torch.cuda.set_device(device)
     able = device.type == "cuda" and torch.cuda.is_bf16_supported()
     bf16 = options.precision == "bf16" or (options.precision == "auto" and able)
-    return Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if bf16 else "no")
+    return Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision="bf16" if bf16 else "no",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],  # the main process validates while others wait
+    )

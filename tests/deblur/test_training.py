@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from accelerate import Accelerator
 from PIL import Image
 from safetensors.torch import load_file
 from skimage import data as photographs
@@ -30,6 +31,7 @@ from deblur.losses import LossWeights, restoration_loss
 from deblur.metrics import psnr
 from deblur.networks import build, config_from_dict
 from deblur.networks.mstsgm import MSTSGM
+from deblur.processes import PATIENCE
 from deblur.released import load_released
 from deblur.train import build_parser, describe, main, parse_training_args
 from deblur.training.checkpoint import load_checkpoint, save_checkpoint
@@ -242,6 +244,16 @@ def test_what_other_threads_make_lies_on_the_device_by_its_number(tmp_path, phot
     trainer.store.close()
     trainer.planner.close()
     trainer.loader.close()
+
+
+def test_processes_wait_for_the_main_one_that_validates_longer_than_torch_would(tmp_path, photos, monkeypatch):
+    groups = []
+    monkeypatch.setattr(torch.distributed, "new_group", lambda **given: groups.append(given))
+    monkeypatch.setattr(Accelerator, "num_processes", 2)
+    trainer = Trainer(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "1")))
+    assert trainer.accelerator.init_handler.timeout == PATIENCE
+    assert groups == [{"backend": "gloo", "timeout": PATIENCE}]
+    trainer.close()
 
 
 def test_planning_beside_and_compiling_change_no_weights(tmp_path, photos, monkeypatch):
