@@ -13,7 +13,7 @@ import shlex
 import signal
 import sys
 import time
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -31,6 +31,7 @@ from deblur.networks import build
 from deblur.networks.guided import GuidedNetwork, InverseFilter
 from deblur.networks.kernel_estimator import KernelEstimator
 from deblur.processes import PATIENCE
+from deblur.run_lock import alone_in
 from deblur.runs import write_json
 from deblur.training.averaging import AveragedWeights
 from deblur.training.batches import Batch, make_batch
@@ -73,22 +74,35 @@ def train(options: argparse.Namespace, teacher: Teacher | None = None) -> dict[s
         What ``metrics.json`` holds.
 
     Raises:
-        DeblurError: options, data or saved state are wrong, or the loss is no longer finite.
+        DeblurError: options, data or saved state are wrong, another process trains the run that is to go on, or the
+            loss is no longer finite.
         KeyboardInterrupt: somebody asked to stop. The state is saved, and its argument says how to go on.
     """
     if options.threads:
         torch.set_num_threads(options.threads)
-    return Trainer(options, teacher).run()
+    with ExitStack() as held:
+        return Trainer(options, teacher, held).run()
 
 
 class Trainer:
     """One run: the state that a step changes, and the steps."""
 
-    def __init__(self, options: argparse.Namespace, teacher: Teacher | None = None) -> None:
+    def __init__(
+        self, options: argparse.Namespace, teacher: Teacher | None = None, held: ExitStack | None = None
+    ) -> None:
+        """Open a run, new or to go on with, up to its first step.
+
+        Args:
+            options: of training.
+            teacher: a detector's distance to be made small as well, if one teaches.
+            held: keeps other processes out of the run's folder until it is closed; without it nothing does.
+        """
         self.teacher = teacher
         check_training(options)
         resumable = find_resumable(options)  # or a mistyped folder would be refused after all pictures have been read
         self.accelerator = _accelerator(options)
+        if resumable is not None:
+            self._keep_others_out(resumable, held)
         self.note = partial(self.accelerator.print, file=sys.stderr)
         # Pictures are read and batches made in other threads.
         self.device = numbered(self.accelerator.device)
@@ -132,6 +146,8 @@ class Trainer:
             learning.compile()
         fill_store(self.store, self.sources, options.max_side)
         self.folder, state = open_run(options, resumable, self.accelerator)
+        if resumable is None:
+            self._keep_others_out(self.folder, held)
         self.keeper = Keeper(
             self.folder,
             options,
@@ -193,6 +209,10 @@ class Trainer:
         """Let go of what works beside the steps."""
         for helper in (self.log, self.loader, self.planner, self.store):
             helper.close()
+
+    def _keep_others_out(self, folder: Path, held: ExitStack | None) -> None:
+        if held is not None and self.accelerator.is_main_process:
+            held.enter_context(alone_in(folder))
 
     @contextmanager
     def _stopped_by_signals(self) -> Iterator[None]:

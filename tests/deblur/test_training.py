@@ -33,6 +33,7 @@ from deblur.networks import build, config_from_dict
 from deblur.networks.mstsgm import MSTSGM
 from deblur.processes import PATIENCE
 from deblur.released import load_released
+from deblur.run_lock import alone_in
 from deblur.train import build_parser, describe, main, parse_training_args
 from deblur.training.checkpoint import load_checkpoint, save_checkpoint
 from deblur.training.holding_out import hold_out
@@ -1032,6 +1033,31 @@ class Bomb:
 
     def __reduce__(self):
         return Path.mkdir, (self.place,)
+
+
+def test_a_run_that_goes_on_in_one_process_is_not_gone_on_with_in_another(begun, capsys):
+    before = (begun / "env.json").read_bytes()
+    with alone_in(begun):
+        for resume in (["--resume", str(begun)], [*QUICK, "--resume", "auto", "--output", str(begun.parent.parent)]):
+            assert main([*resume, "--steps", "2"]) == 1
+            assert f"another process is at work in {begun}" in capsys.readouterr().err
+    assert (begun / "env.json").read_bytes() == before
+    assert main(["--resume", str(begun), "--steps", "2"]) == 0
+
+
+def test_a_new_run_is_refused_to_others_until_it_ends(tmp_path, photos, monkeypatch):
+    run, tried = Trainer.run, []
+
+    def meanwhile(trainer):
+        with pytest.raises(DeblurError, match="another process"), alone_in(trainer.folder):
+            pass
+        tried.append(trainer.folder)
+        return run(trainer)
+
+    monkeypatch.setattr(Trainer, "run", meanwhile)
+    train(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "1")))
+    with alone_in(*tried):
+        pass
 
 
 def test_code_in_a_training_state_does_not_run(tmp_path):
