@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from deblur.along_path import AlongPath, Outcome, Told
-from deblur.devices import resolve_device, to_batch
+from deblur.devices import numbered, resolve_device, to_batch
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import exposure_along, spread
 from deblur.exposure.paths import GYROSCOPE, CameraPath
@@ -69,7 +69,7 @@ class Deblurrer:
         name: what results call it: the network's released name, the weights file's stem, or a name of your own.
         sha256: of the weights file; empty where the network came from no file.
         card: what the weights file's card says.
-        device: where the network runs.
+        device: where the network runs, a GPU by its number.
         max_pixels: the most pixels that go through the network at once.
         seen_side: longer side of the copy that somebody looks at; None where the picture itself is looked at.
         takes_path: whether the network has a guide that can be told the camera's path.
@@ -98,7 +98,7 @@ class Deblurrer:
             ValueError: ``max_pixels`` is too small for tiles, ``seen_side`` is no size, bfloat16 is asked for
                 without CUDA, or a search for paths without a guide to tell them.
         """
-        self.device = torch.device(device)
+        self.device = numbered(torch.device(device))
         self._guide = network.guide if isinstance(network, GuidedNetwork) else None
         self.takes_path = self._guide is not None
         self._least_side = _least_side(network)

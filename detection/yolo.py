@@ -91,7 +91,7 @@ class YoloDetector:
         sha256: hash of the weights' file.
         class_names: every class of the network, in its order.
         image_size: side of the square in pixels.
-        device: where it runs.
+        device: where it runs, a GPU by its number.
     """
 
     def __init__(
@@ -273,13 +273,14 @@ def _ultralytics() -> ModuleType:
 
 
 def _resolve_device(name: str) -> torch.device:
-    """The torch device of a name; as `deblur.devices` does it, which this room may not import."""
+    """The torch device of a name, a GPU by its number: in another thread ``cuda`` alone may be another one.
+
+    As `deblur.devices` does it, which this room may not import.
+    """
     if name == "auto":
-        kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        return torch.device(kind)
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        device: torch.device | None = torch.device(name)
-        torch.empty(0, device=device)
+        device: torch.device | None = torch.empty(0, device=name).device
     except (RuntimeError, AssertionError, NotImplementedError):
         device = None
     if device is None or device.type not in {"cpu", "cuda", "mps"}:

@@ -22,8 +22,16 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 _FULL = frozenset((errno.EPIPE, errno.ENOSPC, errno.EDQUOT))
-# What torch says where it has no kind of its own for that: on a processor, and on Apple's GPUs.
-_LACKS_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
+# What torch says where it has no kind of its own for that: on a processor, on Apple's GPUs, and on others where it is
+# CUDA that lacks memory beside what torch has taken, or one of its libraries (CUBLAS_STATUS_ALLOC_FAILED and the like).
+_LACKS_MEMORY = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "MPS backend out of memory",
+    "CUDA error: out of memory",
+    "CUDA driver error: out of memory",
+    "_ALLOC_FAILED",
+    "_ALLOCATION_FAILED",
+)
 _REFUSED = frozenset((errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EROFS))
 
 

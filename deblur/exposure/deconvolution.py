@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from typing import TYPE_CHECKING, NamedTuple
@@ -60,36 +61,35 @@ class _Windows:
     """Parts of pictures of one size, each about a place whose kernel holds in it, that fade together again."""
 
     def __init__(
-        self, shape: Sequence[int], rows: Sequence[float], columns: Sequence[float], side: int, device: torch.device
+        self, shape: tuple[int, int], rows: Sequence[float], columns: Sequence[float], side: int, device: torch.device
     ) -> None:
         """Lay R = rows * columns windows, with as much around each as a kernel reaches.
 
         Args:
-            shape: (..., H, W) of the pictures.
+            shape: (H, W) of the pictures.
             rows: y of the places, ascending.
             columns: x of the places, likewise.
             side: of the kernels.
             device: where the pictures are.
         """
-        self._shape = tuple(shape[-2:])
-        self._device = device
+        self._shape = height, width = shape
         self.margin = side // 2 + _MARGIN
-        self._spans = [_spans(places, side, device) for places, side in zip((rows, columns), self._shape, strict=True)]
-        self.size = [fast_length(max(spans.lengths) + 2 * self.margin) for spans in self._spans]
+        self._spans = [_spans(places, side, device) for places, side in zip((rows, columns), shape, strict=True)]
+        self.size = tall, wide = [fast_length(max(spans.lengths) + 2 * self.margin) for spans in self._spans]
+        tops, self._lefts = ([start - self.margin for start in spans.starts] for spans in self._spans)
+        # Places are found on the CPU and sent at once: a GPU would take each step of each for a task of its own.
+        index = torch.cat([mirrored_index(start, start + tall, height) for start in tops])
+        left = mirrored_index(self._lefts[0], 0, width)
+        right = mirrored_index(width, self._lefts[-1] + wide, width)
+        self._index, self._left, self._right = (places.to(device) for places in (index, left, right))
 
     def cut(self, pictures: Tensor) -> Tensor:
         """The windows (B, R, C, h, w) of pictures (B, C, H, W), row by row, mirrored at the pictures' borders."""
-        height, width = pictures.shape[-2:]
         tall, wide = self.size
-        rows, columns = ([start - self.margin for start in spans.starts] for spans in self._spans)
-        # Places are found on the CPU and sent at once: a GPU would take each step of each for a task of its own.
         # Columns are cut as slices of a wider picture, since a processor gathers them one number at a time.
-        left, right = mirrored_index(columns[0], 0, width), mirrored_index(width, columns[-1] + wide, width)
-        index = torch.cat([mirrored_index(start, start + tall, height) for start in rows])
-        index, left, right = (places.to(self._device) for places in (index, left, right))
-        widened = torch.cat([pictures[..., left], pictures, pictures[..., right]], -1)
-        bands = widened.index_select(-2, index).unflatten(-2, (-1, tall)).transpose(1, 2)
-        parts = [bands[..., start - columns[0] :][..., :wide] for start in columns]
+        widened = torch.cat([pictures[..., self._left], pictures, pictures[..., self._right]], -1)
+        bands = widened.index_select(-2, self._index).unflatten(-2, (-1, tall)).transpose(1, 2)
+        parts = [bands[..., start - self._lefts[0] :][..., :wide] for start in self._lefts]
         return torch.stack(parts, 2).flatten(1, 2)
 
     def joined(self, windows: Tensor) -> Tensor:
@@ -110,9 +110,23 @@ class _Windows:
         return result
 
 
+@functools.lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)  # the next who asks for them may follow gradients
+def _laid_windows(
+    shape: tuple[int, int], rows: tuple[float, ...], columns: tuple[float, ...], side: int, device: torch.device
+) -> _Windows:
+    """Windows that were laid before: a search lays the same for each of its trials, and a GPU waits for every copy."""
+    return _Windows(shape, rows, columns, side, device)
+
+
+def _windows_for(pictures: Tensor, kernels: Tensor, rows: Sequence[float], columns: Sequence[float]) -> _Windows:
+    height, width = pictures.shape[-2:]
+    return _laid_windows((height, width), tuple(rows), tuple(columns), kernels.shape[-1], pictures.device)
+
+
 def blur(light: Tensor, kernels: Tensor, rows: Sequence[float], columns: Sequence[float]) -> Tensor:
     """Light (B, C, H, W) blurred by kernels (B, R, K, K) of R = rows * columns places, row by row, mirrored beyond."""
-    windows = _Windows(light.shape, rows, columns, kernels.shape[-1], light.device)
+    windows = _windows_for(light, kernels, rows, columns)
     transfer = torch.fft.rfft2(_centred(kernels, windows.size)).unsqueeze(2)
     return windows.joined(torch.fft.irfft2(torch.fft.rfft2(windows.cut(light)) * transfer, s=windows.size))
 
@@ -141,7 +155,7 @@ class Deconvolution:
             rows: y of the places that the kernels are for, ascending.
             columns: x of these places, likewise.
         """
-        self._windows = _Windows(light.shape, rows, columns, belief.mean.shape[-1], light.device)
+        self._windows = _windows_for(light, belief.mean, rows, columns)
         windows, size, margin = self._windows.cut(light), self._windows.size, self._windows.margin
         self._level = windows.mean((-2, -1), keepdim=True)
         # Towards the window's borders everything fades to its mean, so that opposite borders meet without a step.

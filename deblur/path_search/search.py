@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from deblur.devices import to_batch
+from deblur.devices import numbered, to_batch
 from deblur.networks.guided import GuidedNetwork
 from deblur.path_search.critic import Critic
 from deblur.path_search.descent import Stage, Trial, follow, try_all
@@ -110,7 +110,7 @@ class PathSearch:
         Raises:
             ValueError: the effort has no stage in the first copy.
         """
-        self._device = torch.device(device)
+        self._device = numbered(torch.device(device))  # of the thread that calls, another GPU may be current
         self._network = network.eval().requires_grad_(requires_grad=False)
         self._network = self._network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._critic = critic.eval().requires_grad_(requires_grad=False).to(self._device)

@@ -13,12 +13,13 @@ import shlex
 import signal
 import sys
 import time
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
 from tqdm import tqdm
 
 from deblur.cli import hangup
@@ -29,6 +30,8 @@ from deblur.losses import LossWeights, estimator_loss, restoration_loss
 from deblur.networks import build
 from deblur.networks.guided import GuidedNetwork, InverseFilter
 from deblur.networks.kernel_estimator import KernelEstimator
+from deblur.processes import PATIENCE
+from deblur.run_lock import alone_in
 from deblur.runs import write_json
 from deblur.training.averaging import AveragedWeights
 from deblur.training.batches import Batch, make_batch
@@ -71,22 +74,35 @@ def train(options: argparse.Namespace, teacher: Teacher | None = None) -> dict[s
         What ``metrics.json`` holds.
 
     Raises:
-        DeblurError: options, data or saved state are wrong, or the loss is no longer finite.
+        DeblurError: options, data or saved state are wrong, another process trains the run that is to go on, or the
+            loss is no longer finite.
         KeyboardInterrupt: somebody asked to stop. The state is saved, and its argument says how to go on.
     """
     if options.threads:
         torch.set_num_threads(options.threads)
-    return Trainer(options, teacher).run()
+    with ExitStack() as held:
+        return Trainer(options, teacher, held).run()
 
 
 class Trainer:
     """One run: the state that a step changes, and the steps."""
 
-    def __init__(self, options: argparse.Namespace, teacher: Teacher | None = None) -> None:
+    def __init__(
+        self, options: argparse.Namespace, teacher: Teacher | None = None, held: ExitStack | None = None
+    ) -> None:
+        """Open a run, new or to go on with, up to its first step.
+
+        Args:
+            options: of training.
+            teacher: a detector's distance to be made small as well, if one teaches.
+            held: keeps other processes out of the run's folder until it is closed; without it nothing does.
+        """
         self.teacher = teacher
         check_training(options)
         resumable = find_resumable(options)  # or a mistyped folder would be refused after all pictures have been read
         self.accelerator = _accelerator(options)
+        if resumable is not None:
+            self._keep_others_out(resumable, held)
         self.note = partial(self.accelerator.print, file=sys.stderr)
         # Pictures are read and batches made in other threads.
         self.device = numbered(self.accelerator.device)
@@ -99,7 +115,8 @@ class Trainer:
         # Words that the processes pass to each other on the CPU: over the GPUs they would wait for the step at work.
         self.words: torch.distributed.ProcessGroup | None = None
         if processes > 1:
-            self.words = torch.distributed.new_group(backend="gloo")  # type: ignore[assignment]
+            group = torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
+            self.words = group  # type: ignore[assignment]
         self.crops = parse_crops(options.crop)
         self.schedule = Schedule(options.schedule, options.learning_rate, options.warmup)
         self.weights = LossWeights(options.content, options.frequency, options.smoothness)
@@ -129,6 +146,8 @@ class Trainer:
             learning.compile()
         fill_store(self.store, self.sources, options.max_side)
         self.folder, state = open_run(options, resumable, self.accelerator)
+        if resumable is None:
+            self._keep_others_out(self.folder, held)
         self.keeper = Keeper(
             self.folder,
             options,
@@ -190,6 +209,10 @@ class Trainer:
         """Let go of what works beside the steps."""
         for helper in (self.log, self.loader, self.planner, self.store):
             helper.close()
+
+    def _keep_others_out(self, folder: Path, held: ExitStack | None) -> None:
+        if held is not None and self.accelerator.is_main_process:
+            held.enter_context(alone_in(folder))
 
     @contextmanager
     def _stopped_by_signals(self) -> Iterator[None]:
@@ -431,4 +454,8 @@ def _accelerator(options: argparse.Namespace) -> Accelerator:
         torch.cuda.set_device(device)
     able = device.type == "cuda" and torch.cuda.is_bf16_supported()
     bf16 = options.precision == "bf16" or (options.precision == "auto" and able)
-    return Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if bf16 else "no")
+    return Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision="bf16" if bf16 else "no",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],  # the main process validates while others wait
+    )

@@ -7,8 +7,12 @@ training one can make plans for the steps to come. A GPU would otherwise wait fo
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import sys
+import threading
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -142,6 +146,9 @@ def _plan(draw: Draw, width: int, height: int, recipe: Recipe, crop: int) -> Cro
 class Planner:
     """Plans by step, the same ones whether or not other processes make them.
 
+    Where one of these is ended from outside, by a signal to all of a job or for want of memory, that is said on stderr,
+    and this one makes the plans from there on: it may have been asked to save and stop, too.
+
     Args:
         draw: what stands in this process's places of the batch of a step.
         size_of: width and height of a picture, as it will be read.
@@ -159,34 +166,55 @@ class Planner:
         self._draw, self._size_of, self._recipe = draw, size_of, recipe
         # Spawned: a forked process must not touch the GPU that its parent has.
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(workers, context, initializer=_heed_no_interrupt) if workers else None
+        self._pool = ProcessPoolExecutor(workers, context, initializer=_follow_trainer) if workers else None
         self._pending: dict[tuple[int, int], list[Future[list[CropPlan]]]] = {}
 
     def plans(self, step: int, crop: int) -> list[CropPlan]:
         """The plans of the batch of ``step``, of crops of ``crop`` pixels a side."""
-        if self._pool is None:
-            draws = self._draw(step)
-            return plan_crops(draws, self._sizes(draws), self._recipe, crop)
-        wanted = [(each, crop) for each in range(step, step + _AHEAD)]
-        self._pending = {key: self._pending[key] if key in self._pending else self._submit(*key) for key in wanted}
-        return [plan for portion in self._pending.pop((step, crop)) for plan in portion.result()]
+        if self._pool is not None:
+            try:
+                return self._plans_of_others(self._pool, step, crop)
+            except BrokenProcessPool:
+                gone = "processes that plan batches were ended from outside: from here on this one plans them itself"
+                print(gone, file=sys.stderr)
+                self.close()
+                self._pool = None
+        draws = self._draw(step)
+        return plan_crops(draws, self._sizes(draws), self._recipe, crop)
 
     def close(self) -> None:
         """Stop the processes."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _submit(self, step: int, crop: int) -> list[Future[list[CropPlan]]]:
-        assert self._pool is not None
+    def _plans_of_others(self, pool: ProcessPoolExecutor, step: int, crop: int) -> list[CropPlan]:
+        wanted = [(each, crop) for each in range(step, step + _AHEAD)]
+        pending = self._pending
+        self._pending = {key: pending[key] if key in pending else self._submit(pool, *key) for key in wanted}
+        return [plan for portion in self._pending.pop((step, crop)) for plan in portion.result()]
+
+    def _submit(self, pool: ProcessPoolExecutor, step: int, crop: int) -> list[Future[list[CropPlan]]]:
         draws = self._draw(step)
         portions = [draws[first : first + _PORTION] for first in range(0, len(draws), _PORTION)]
-        return [self._pool.submit(plan_crops, each, self._sizes(each), self._recipe, crop) for each in portions]
+        return [pool.submit(plan_crops, each, self._sizes(each), self._recipe, crop) for each in portions]
 
     def _sizes(self, draws: Sequence[Draw]) -> list[tuple[int, int]]:
         return [self._size_of(draw.example.files[0]) for draw in draws]
 
 
-def _heed_no_interrupt() -> None:
-    """Leave Ctrl-C and the end of a terminal to the training process, which saves and then stops the others."""
+def _follow_trainer() -> None:
+    """Leave Ctrl-C and the end of a terminal to the training process, which saves and then stops the others.
+
+    SIGTERM ends this process, for that is how the others of its pool are ended where one is gone.
+    """
     for number in (signal.SIGINT, *hangup()):
         signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_trainer, daemon=True).start()
+
+
+def _end_with_trainer() -> None:
+    """A training process that is killed stops nobody, and its planners would wait for it for ever."""
+    trainer = multiprocessing.parent_process()
+    assert trainer is not None
+    trainer.join()
+    os._exit(1)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from deblur.cli import lacks_memory
 from deblur.errors import DeblurError
 from deblur.pictures import (
     list_pictures,
@@ -222,6 +223,10 @@ def _refuse(broken: Sequence[str], further: str = "") -> None:
         raise DeblurError(f"{len(broken)} training files cannot be used: {'; '.join(broken[:10])}{more}{further}")
 
 
+class _NoMemoryError(DeblurError):
+    """Memory does not suffice for one picture more in the store."""
+
+
 class PictureStore:
     """Pictures as uint8 tensors (3, H, W), kept on the training device where they fit, else read again as needed.
 
@@ -242,7 +247,11 @@ class PictureStore:
         self._readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="reader")
 
     def get(self, file: Path) -> Tensor:
-        """The (3, H, W) uint8 picture on the device."""
+        """The (3, H, W) uint8 picture on the device.
+
+        Raises:
+            DeblurError: its file cannot be read, or there is too little memory beside the pictures that are kept.
+        """
         with self._lock:
             picture = self._kept.get(file)
             if picture is not None:
@@ -275,7 +284,7 @@ class PictureStore:
         """Read all files now, for data that fits, with a progress bar on stderr.
 
         Raises:
-            DeblurError: names the files that cannot be read, up to ten.
+            DeblurError: names the files that cannot be read, up to ten; or there is too little memory.
         """
         broken = []
         try:
@@ -284,9 +293,11 @@ class PictureStore:
             for reading in tqdm(readings, desc="reading", unit="picture", leave=False, mininterval=1, file=sys.stderr):
                 try:
                     reading.result()
+                except _NoMemoryError:
+                    raise
                 except DeblurError as error:
                     broken.append(str(error))
-        except KeyboardInterrupt:
+        except BaseException:  # an interrupt too
             self.close()  # else Python reads all the others before it ends
             raise
         _refuse(broken)
@@ -311,6 +322,11 @@ class PictureStore:
                 .to(self.device)
             )
             return picture
+        except (MemoryError, RuntimeError) as error:
+            if not lacks_memory(error):
+                raise
+            kept = f"the {self._held / 1e9:.1f} GB of training pictures that are kept on {self.device}"
+            raise _NoMemoryError(f"not enough memory beside {kept}: give a smaller --memory-gb") from error
         finally:
             with self._lock:
                 del self._reading[file]

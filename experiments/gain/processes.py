@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from deblur.errors import DeblurError
+from deblur.processes import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 Item = TypeVar("Item")
-
-PATIENCE = timedelta(days=2)  # a process that is done waits for the slowest one
 
 
 @dataclass(frozen=True, slots=True)

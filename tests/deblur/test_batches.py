@@ -2,6 +2,11 @@ from __future__ import annotations
 
 import copy
 import itertools
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -442,6 +447,41 @@ def test_plans_are_the_same_whoever_makes_them_and_in_whatever_order(folder, wor
         assert torch.equal(found.sharp, wanted.sharp)
         assert [each is None for each in found.exposures] == [each is None for each in wanted.exposures]
     planner.close()
+
+
+def test_plans_are_made_here_where_the_processes_beside_are_ended_from_outside(folder, capsys):
+    sources = sources_of(folder)
+    store = PictureStore(CPU, 10**9)
+    planner = Planner(lambda step: draw_examples(sources, 5, step, range(6)), store.size_of, Recipe(MIX), 1)
+    planner.plans(0, 64)
+    (beside,) = multiprocessing.active_children()
+    os.kill(beside.pid, signal.SIGTERM)  # as `timeout` and schedulers do to all processes of a job
+    for step in (1, 2):
+        wanted = batch_of(draw_examples(sources, 5, step, range(6)), store, MIX, 64)
+        assert torch.equal(make_batch(planner.plans(step, 64), store, 64).blurred, wanted.blurred)
+    planner.close()
+    assert not multiprocessing.active_children()
+    assert capsys.readouterr().err.count("this one plans them itself") == 1
+
+
+def test_processes_that_plan_end_with_one_that_is_killed():
+    plans = (
+        "import os, time",
+        "from deblur.training.planning import _follow_trainer",
+        "_follow_trainer()",
+        "print(os.getpid(), flush=True)",
+        "time.sleep(300)",
+    )
+    trains = f"Process(target=exec, args=({chr(10).join(plans)!r}, {{}})).start()"  # without an import of torch
+    script = f"import multiprocessing; multiprocessing.get_context('spawn').{trains}"
+    trainer = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    beside = int(trainer.stdout.readline())
+    trainer.kill()
+    try:
+        trainer.communicate(timeout=30)  # ends when both have let go of it
+    except subprocess.TimeoutExpired:
+        os.kill(beside, signal.SIGKILL)
+        raise
 
 
 def test_sizes_are_known_before_pictures_are_read(folder):

@@ -193,7 +193,18 @@ def test_a_full_disk_is_one_line_and_no_defect(capsys):
         run(lambda: stop(errno.EISDIR))
 
 
-@pytest.mark.parametrize("error", [lambda: torch.empty(10**15), lambda: bytes(10**17), torch.OutOfMemoryError])
+@pytest.mark.parametrize(
+    "error",
+    [
+        lambda: torch.empty(10**15),
+        lambda: bytes(10**17),
+        torch.OutOfMemoryError,
+        lambda: torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be reported later"),
+        lambda: RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        lambda: RuntimeError("cuFFT error: CUFFT_ALLOC_FAILED"),
+        lambda: RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+    ],
+)
 def test_memory_that_does_not_suffice_is_one_line(error, capsys):
     def stop() -> int:
         made = error()
@@ -205,11 +216,12 @@ def test_memory_that_does_not_suffice_is_one_line(error, capsys):
     assert capsys.readouterr().err.startswith("error: not enough memory, give smaller batches, crops or pictures: ")
 
 
-def test_another_error_while_running_is_a_defect():
+@pytest.mark.parametrize("reason", ["shapes do not fit", "CUDA error: an illegal memory access was encountered"])
+def test_another_error_while_running_is_a_defect(reason):
     def stop() -> int:
-        raise RuntimeError("shapes do not fit")
+        raise RuntimeError(reason)
 
-    with pytest.raises(RuntimeError, match="shapes"):
+    with pytest.raises(RuntimeError, match=reason):
         run(stop)
 
 

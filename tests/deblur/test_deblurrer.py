@@ -18,6 +18,8 @@ from deblur.errors import DeblurError
 from deblur.exposure import kernels
 from deblur.networks import MSTSGMConfig, Restored, build, named_config
 from deblur.networks.guided import GuidedNetwork
+from deblur.path_search import PathSearch
+from deblur.path_search.critic import Critic
 from deblur.released import list_released, save_released
 from deblur.tiling import MIN_SIDE
 
@@ -65,6 +67,14 @@ def scene(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
 def small() -> Deblurrer:
     torch.manual_seed(0)
     return Deblurrer(build(SMALL), name="small")
+
+
+def test_who_calls_from_another_thread_finds_the_same_gpu(network, monkeypatch):
+    for module in ("deblur.deblurrer", "deblur.path_search.search"):
+        monkeypatch.setattr(f"{module}.numbered", lambda device: torch.device(device.type, 0))
+    search = PathSearch(network, Critic())
+    restorer = Deblurrer(network, name="guided", device="cpu", search=search)
+    assert restorer.device == restorer._along._device == search._device == torch.device("cpu", 0)
 
 
 def test_pictures_come_back_rounded_and_clamped() -> None:

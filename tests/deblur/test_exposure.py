@@ -14,7 +14,7 @@ from deblur.blur import BlurSpec, Motion, draw_motion, expose, generator_for, pa
 from deblur.blur.motion import Region, still
 from deblur.blur.rendering import convolve
 from deblur.blur.sensor import to_linear
-from deblur.exposure.deconvolution import ESTIMATED, Deconvolution, Regularization, blur
+from deblur.exposure.deconvolution import ESTIMATED, Deconvolution, Regularization, _laid_windows, _spans, blur
 from deblur.exposure.kernels import (
     KERNEL,
     Belief,
@@ -203,6 +203,24 @@ def test_blur_in_windows_is_convolution_with_each_places_kernel():
     blurred = blur(sharp, halves, [128.0], [82.0, 246.0])
     torch.testing.assert_close(blurred[..., :130], sharp[..., :130], rtol=0, atol=1e-4)
     torch.testing.assert_close(blurred[inner][..., 180:], blurred_by(sharp, HOOK)[inner][..., 180:], rtol=0, atol=1e-4)
+
+
+def test_windows_are_laid_once_for_pictures_alike_also_where_gradients_are_followed(monkeypatch):
+    sent, kernels = [], torch.stack([path_kernel((0, 0)), HOOK]).unsqueeze(0)
+    monkeypatch.setattr("deblur.exposure.deconvolution._spans", lambda *given: sent.append(given) or _spans(*given))
+    _laid_windows.cache_clear()
+    light, places = torch.rand(2, 1, 90, 200), ([45.0], [50.0, 150.0])
+    with torch.inference_mode():
+        first = blur(light, kernels, *places)
+    kernels.requires_grad_()
+    again = blur(light, kernels, *places)
+    again.square().sum().backward()
+    assert torch.equal(first, again)
+    assert len(sent) == 2, "rows and columns"
+    assert kernels.grad.abs().sum() > 0
+    blur(light, kernels, [40.0], places[1])
+    blur(light[..., :180], kernels, *places)
+    assert len(sent) == 6
 
 
 def test_turned_filters_are_those_of_turned_kernels_for_the_pictures_and_channels_asked_for():

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from accelerate import Accelerator
 from PIL import Image
 from safetensors.torch import load_file
 from skimage import data as photographs
@@ -30,7 +31,9 @@ from deblur.losses import LossWeights, restoration_loss
 from deblur.metrics import psnr
 from deblur.networks import build, config_from_dict
 from deblur.networks.mstsgm import MSTSGM
+from deblur.processes import PATIENCE
 from deblur.released import load_released
+from deblur.run_lock import alone_in
 from deblur.train import build_parser, describe, main, parse_training_args
 from deblur.training.checkpoint import load_checkpoint, save_checkpoint
 from deblur.training.holding_out import hold_out
@@ -242,6 +245,16 @@ def test_what_other_threads_make_lies_on_the_device_by_its_number(tmp_path, phot
     trainer.store.close()
     trainer.planner.close()
     trainer.loader.close()
+
+
+def test_processes_wait_for_the_main_one_that_validates_longer_than_torch_would(tmp_path, photos, monkeypatch):
+    groups = []
+    monkeypatch.setattr(torch.distributed, "new_group", lambda **given: groups.append(given))
+    monkeypatch.setattr(Accelerator, "num_processes", 2)
+    trainer = Trainer(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "1")))
+    assert trainer.accelerator.init_handler.timeout == PATIENCE
+    assert groups == [{"backend": "gloo", "timeout": PATIENCE}]
+    trainer.close()
 
 
 def test_planning_beside_and_compiling_change_no_weights(tmp_path, photos, monkeypatch):
@@ -1020,6 +1033,31 @@ class Bomb:
 
     def __reduce__(self):
         return Path.mkdir, (self.place,)
+
+
+def test_a_run_that_goes_on_in_one_process_is_not_gone_on_with_in_another(begun, capsys):
+    before = (begun / "env.json").read_bytes()
+    with alone_in(begun):
+        for resume in (["--resume", str(begun)], [*QUICK, "--resume", "auto", "--output", str(begun.parent.parent)]):
+            assert main([*resume, "--steps", "2"]) == 1
+            assert f"another process is at work in {begun}" in capsys.readouterr().err
+    assert (begun / "env.json").read_bytes() == before
+    assert main(["--resume", str(begun), "--steps", "2"]) == 0
+
+
+def test_a_new_run_is_refused_to_others_until_it_ends(tmp_path, photos, monkeypatch):
+    run, tried = Trainer.run, []
+
+    def meanwhile(trainer):
+        with pytest.raises(DeblurError, match="another process"), alone_in(trainer.folder):
+            pass
+        tried.append(trainer.folder)
+        return run(trainer)
+
+    monkeypatch.setattr(Trainer, "run", meanwhile)
+    train(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "1")))
+    with alone_in(*tried):
+        pass
 
 
 def test_code_in_a_training_state_does_not_run(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -246,6 +247,32 @@ def test_an_interrupt_while_files_are_queued_leaves_none_of_them_to_be_read(tmp_
         store.load([tmp_path / f"{number}.png" for number in range(40)])
     assert sum(reading.cancelled() for reading in queued) > 20
     store.close()
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), ZeroDivisionError()])
+def test_memory_that_does_not_suffice_for_the_store_ends_reading_and_names_what_helps(tmp_path, monkeypatch, error):
+    files = [tmp_path / f"{number}.png" for number in range(40)]
+    read, failed = [], threading.Event()
+
+    def fail_at_third(file):
+        read.append(file)
+        if file == files[2]:
+            failed.set()
+            raise error
+        assert file in files[:2] or failed.wait(20)
+        time.sleep(0.02)
+        return np.zeros((100, 100, 3), np.uint8)
+
+    monkeypatch.setattr("deblur.training.sources.read_picture", fail_at_third)
+    store = PictureStore(CPU, 10**6)
+    expected = type(error) if isinstance(error, ZeroDivisionError) else DeblurError
+    with pytest.raises(expected) as raised:
+        store.load(files)
+    store._readers.shutdown()  # as Python does before it ends
+    assert len(read) < 30
+    if expected is DeblurError:
+        words = "not enough memory beside the 0.0 GB of training pictures that are kept on cpu: "
+        assert str(raised.value) == f"{words}give a smaller --memory-gb"
 
 
 @pytest.mark.parametrize("freeze_norm", [False, True])

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from detection.errors import DetectionError
 from detection.types import Detections, Detector
 from detection.weights import sha256_of
-from detection.yolo import YoloDetector, _ultralytics, load_network
+from detection.yolo import YoloDetector, _resolve_device, _ultralytics, load_network
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -208,6 +209,15 @@ def test_mistakes_are_one_clear_line(yolo26n: Path, options: dict[str, object], 
     with pytest.raises(DetectionError, match=message) as caught:
         YoloDetector(yolo26n, **{"device": "cpu", **options})
     assert "\n" not in str(caught.value)
+
+
+def test_a_gpu_has_its_number_in_every_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(
+        torch, "empty", lambda *_, device: SimpleNamespace(device=torch.device(device if ":" in device else "cuda:2"))
+    )
+    found = [_resolve_device(name) for name in ("auto", "cuda", "cuda:1")]
+    assert found == [torch.device("cuda:2"), torch.device("cuda:2"), torch.device("cuda:1")]
 
 
 def test_one_name_is_no_list_of_names(yolo26n: Path) -> None:
