@@ -215,7 +215,7 @@ def _spans(places: Sequence[float], side: int, device: torch.device) -> _Spans:
     for before, after in itertools.pairwise(edges):
         start = max(0, math.floor(before - ramp / 2) if before > -math.inf else 0)
         stop = min(side, math.ceil(after + ramp / 2) if after < math.inf else side)
-        centers = torch.arange(start, stop) + 0.5
+        centers = torch.arange(start, stop, dtype=torch.float32) + 0.5
         rising, falling = ((centers - before) / ramp + 0.5).clamp(0, 1), ((after - centers) / ramp + 0.5).clamp(0, 1)
         starts.append(start)
         shares.append(torch.minimum(rising, falling))
@@ -226,7 +226,7 @@ def _spans(places: Sequence[float], side: int, device: torch.device) -> _Spans:
 def _taper(size: int, margin: int, device: torch.device) -> Tensor:
     """(size,) 1 inside, falling to 0 over the outer half of the margin at both ends."""
     ramp = margin // 2
-    place = (torch.arange(size, device=device) + 0.5) / ramp
+    place = (torch.arange(size, dtype=torch.float32, device=device) + 0.5) / ramp
     edge = torch.minimum(place, place.flip(0)).clamp(0, 1)
     return 0.5 - 0.5 * torch.cos(math.pi * edge)
 

@@ -16,6 +16,7 @@ from deblur.blur import BlurSpec, synthesize
 from deblur.deblurrer import Deblurrer
 from deblur.errors import DeblurError
 from deblur.exposure import kernels
+from deblur.exposure.paths import felt_path
 from deblur.networks import MSTSGMConfig, Restored, build, named_config
 from deblur.networks.guided import GuidedNetwork
 from deblur.path_search import PathSearch
@@ -168,14 +169,15 @@ def test_a_released_network_restores_a_shaken_photograph(name: str) -> None:
 
 
 def test_another_default_type_of_numbers_changes_nothing() -> None:
-    blurred = synthesize(photographs.astronaut()[:64, 100:180], BlurSpec("shake", 60), 1, "astronaut")
-    usual = Deblurrer.load("mstsgm-guided", "cpu")(blurred)
-    torch.set_default_dtype(torch.float64)
+    sharp, shaken = photographs.astronaut()[:64, :504], BlurSpec("shake", 60)
+    blurred, path = synthesize(sharp, shaken, 1, "astronaut"), felt_path(shaken, 1, "astronaut", 504, 64)
+    torch.set_default_dtype(torch.float64)  # first: what is kept for the next picture is made now
     try:
-        np.testing.assert_array_equal(Deblurrer.load("mstsgm-guided", "cpu")(blurred), usual)
+        restored = Deblurrer.load("mstsgm-guided", "cpu")(blurred, path)
     finally:
         torch.set_default_dtype(torch.float32)
-    assert (usual != blurred).any()
+    np.testing.assert_array_equal(restored, Deblurrer.load("mstsgm-guided", "cpu")(blurred, path))
+    assert (restored != blurred).any()
 
 
 def test_tiles_too_small_for_a_guide_are_refused() -> None:
