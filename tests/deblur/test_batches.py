@@ -260,6 +260,20 @@ def test_what_was_trained_on_is_not_held_out_when_pictures_come_or_go(seed):
         assert scenes_held({scene: size for scene, size in sizes.items() if scene != gone}, 0.1, seed) <= held
 
 
+def test_scenes_of_more_than_a_tenth_are_held_out_last_and_others_whatever_their_size():
+    small = {f"{letter}x": size for letter, size in zip("abcdefgh", (3, 4, 6, 7, 8, 9, 9, 10), strict=True)}
+    sizes = {"ix": 28, "jx": 16} | small
+    for seed in range(4):
+        assert scenes_held(sizes, 0.56, seed) == set(small)
+        assert scenes_held(sizes, 0.72, seed) == {*small, "jx"}
+    assert len(set.union(*(scenes_held(sizes, 0.01, seed) for seed in range(9)))) > 3
+
+
+@pytest.mark.parametrize(("share", "scenes"), [(0.14, 1), (0.16, 2), (0.24, 2), (0.26, 3)])
+def test_as_many_scenes_are_held_out_as_come_nearest_to_the_share(share, scenes):
+    assert len(scenes_held({f"{letter}x": 10 for letter in "abcdefghij"}, share, 0)) == scenes
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_larger_share_only_adds_to_what_is_held_out(seed):
     sizes = {f"{letter}x": size for letter, size in zip("abcdefghij", (1, 9, 3, 30, 2, 2, 5, 1, 14, 1), strict=True)}
@@ -599,6 +613,24 @@ def test_blur_mix_draws_within_its_bounds():
     assert {spec.light for spec, _ in drawn} == {"linear", "srgb"}
     assert all(1 <= gain <= 4 for _, gain in drawn)
     assert not any(spec.readout for spec, _ in drawn)
+
+
+def test_a_mix_draws_from_all_of_each_range():
+    mix = BlurMix((parse_blur_range("shake:4-20"),), noise=2.0, jpeg=0.5, highlights=0.5)
+    drawn = [mix.draw(np.random.default_rng(seed)) for seed in range(400)]
+    specs, gains = zip(*drawn, strict=True)
+    for name, values, low, high in (
+        ("length", [spec.length for spec in specs], 4, 20),
+        ("shot", [spec.shot / BlurSpec.shot for spec in specs], 0, 2),
+        ("read", [spec.read / BlurSpec.read for spec in specs], 0, 2),
+        ("jpeg", [spec.jpeg for spec in specs if spec.jpeg], 60, 100),
+        ("gain", [gain for gain in gains if gain > 1], 1, 4),
+    ):
+        near = 0.05 * (high - low)
+        assert low <= min(values) < low + near, name
+        assert high - near < max(values) <= high, name
+        assert np.mean(values) == pytest.approx((low + high) / 2, abs=2 * near), name
+    assert {spec.roll for spec in specs} == {BlurSpec.roll}
 
 
 def test_a_share_of_the_shake_is_seen_by_a_rolling_shutter():
