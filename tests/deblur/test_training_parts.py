@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import threading
+from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,11 +24,12 @@ from deblur.training.averaging import AveragedWeights
 from deblur.training.batches import Batch
 from deblur.training.data import fill_store
 from deblur.training.guard import FiniteGuard
+from deblur.training.keeper import Keeper
 from deblur.training.loader import BatchLoader, pays_ahead
 from deblur.training.log import TrainingLog, save_samples
 from deblur.training.loop import learning_mode
 from deblur.training.sources import Example, PictureStore, parse_source
-from deblur.training.validation import ValidationSet, blurred_here, evaluating, sets_digest, validate
+from deblur.training.validation import DISTANCE, PSNR, ValidationSet, blurred_here, evaluating, sets_digest, validate
 
 CPU = torch.device("cpu")
 
@@ -345,3 +348,23 @@ def test_means_of_the_log_are_those_of_all_processes(tmp_path, monkeypatch, writ
         with log.file.open(newline="") as stream:
             values = {row["name"]: float(row["value"]) for row in csv.DictReader(stream)}
         assert (values["content"], values["frequency"], values["loss"]) == (6.0, 3.0, 9.0)
+
+
+@pytest.mark.parametrize(("key", "sign"), [(PSNR, 1), (DISTANCE, -1)])
+def test_the_best_weights_have_the_best_mean_and_are_the_first_of_equals(tmp_path, monkeypatch, key, sign):
+    released = []
+    monkeypatch.setattr(Keeper, "_release", lambda self, name, scores: released.append(name))
+    teacher = SimpleNamespace(weight=1.0) if key == DISTANCE else None
+    keeper = Keeper(tmp_path, Namespace(), None, None, None, None, teacher, "", print)
+    assert keeper.chosen_by == key
+    bests = []
+    for scores in ((20, 30), (21, 28), (18, 31), (25, 25), (20, 31), (24, None), (27, None)):
+        keeper.keep({str(place): {key: score and sign * score} for place, score in enumerate(scores)})
+        assert released.pop() == "last"
+        bests.append(bool(released))
+        released.clear()
+    # Means of 25, 24.5, 24.5, 25, 25.5, and of one picture alone where the others have no score.
+    assert bests == [True, False, False, False, True, False, True]
+    assert keeper.progress.best == sign * 27
+    keeper.keep({"0": {key: None}})
+    assert released == ["best", "last"]
