@@ -133,6 +133,14 @@ def test_spread_is_the_root_mean_square_of_the_path():
     assert float(spread(path_kernel((0, 0)))) == pytest.approx(0, abs=1e-3)
 
 
+@pytest.mark.parametrize(("shares", "blurred"), [((0.5, 0.5), False), ((0.45, 0.45, 0.1), True)])
+def test_light_in_two_pixels_is_sharp_and_what_reaches_further_is_blurred_if_at_one_place_only(shares, blurred):
+    kernel = torch.zeros(KERNEL, KERNEL)
+    kernel[CENTER, CENTER : CENTER + len(shares)] = torch.tensor(shares)
+    both = torch.stack([path_kernel((0, 0)), kernel]).unsqueeze(0)
+    assert Exposure(known(both), (20.0,), (20.0, 60.0)).blurred.tolist() == [blurred]
+
+
 def test_true_kernels_are_those_of_the_motion_at_the_regions():
     spec = parse_blur("shake:16")
     motion = draw_motion(spec, generator_for(spec, 0, "one"), 640, 480)

@@ -186,6 +186,7 @@ def test_pictures_of_one_name_in_several_folders_are_blurred_along_paths_of_thei
     moved = replace(one, keys=("1", "c/1", "b/1"))
     assert sets_digest([moved]) != sets_digest([one])
     assert sets_digest([replace(one, keys=("2", "a/1", "b/1"))]) == sets_digest([one])
+    assert sets_digest([replace(one, name="shake:8")]) != sets_digest([one])
 
 
 def test_data_that_fits_is_read_before_training_and_a_cut_off_file_is_named(tmp_path):
@@ -287,6 +288,18 @@ def test_means_and_gain_are_of_the_same_pictures():
     assert score["gain"] == pytest.approx(20 * np.log10(2), abs=1e-3)
     exact = validate(Brighter(0.2), [ValidationSet("a", pairs[:1])], CPU)["a"]
     assert exact == {"input": None, "restored": None, "gain": None}
+
+
+def test_a_detector_that_measures_sees_no_light_beyond_white():
+    bright = np.full((8, 8, 3), 230, np.uint8)
+    seen = []
+
+    def distance(restored, sharp):
+        seen.append(restored.max().item())
+        return (restored - sharp).abs().mean()
+
+    validate(Brighter(0.2), [ValidationSet("a", ((bright, bright - 51),))], CPU, distance)
+    assert seen == pytest.approx([230 / 255, 1])
 
 
 def test_samples_of_sets_with_long_or_like_names_are_files_of_their_own(tmp_path):
