@@ -518,6 +518,24 @@ def test_the_motion_of_a_crop_is_that_of_its_picture(folder):
         assert (light - expected).abs().sum() < 0.1
 
 
+def test_crops_of_one_plan_differ_by_their_gain_and_noise_and_know_the_motion_where_they_lie(folder):
+    lamp = photographs.astronaut()[:100, :120].copy()
+    lamp[40:60, 40:80] = 255
+    save(folder / "lamp" / "a.png", lamp)
+    store, source = PictureStore(CPU, 10**9), parse_source("sharp", str(folder / "lamp"))
+    mix = BlurMix((parse_blur_range("shake:60"),), noise=3.0, jpeg=0.0, highlights=0.0)
+    (plan,) = plan_crops(draw_examples([source], 0, 0, range(1)), [(120, 100)], Recipe(mix), 64)
+    changes = ({}, {}, {"gain": 4.0}, {"noise_seed": plan.blur.noise_seed + 1})
+    batch = make_batch([replace(plan, blur=replace(plan.blur, **changed)) for changed in changes], store, 64)
+    one, same, brighter, noisier = batch.blurred
+    assert torch.equal(one, same)
+    assert brighter.mean() > one.mean() + 0.02
+    assert 0 < (noisier - one).abs().mean() < 0.02
+    assert plan.corner != (0, 0)
+    for motion in batch.motions:
+        assert motion.center == tuple(np.subtract(plan.motion.center, plan.corner))
+
+
 def test_kernels_that_cannot_be_read_are_named_at_once(tmp_path):
     with pytest.raises(DeblurError, match=r"missing\.npz"):
         parse_blur_range(f"measured@{tmp_path / 'missing.npz'}:2-9")
@@ -662,6 +680,22 @@ def test_of_a_video_an_odd_number_of_frames_is_averaged(frames):
     draws = draw_examples([some("frames", frames=frames)], 0, 0, range(30))
     plans = plan_crops(draws, [(64, 64)] * 30, Recipe(BlurMix((parse_blur_range("none"),))), 32)
     assert {len(plan.files) % 2 for plan in plans} == {1}
+
+
+def test_crops_come_from_all_of_a_picture_however_it_is_turned():
+    plans = plan_crops(draw_examples([some()], 0, 0, range(300)), [(80, 72)] * 300, Recipe(MIX), 64)
+    for odd, reach in ((0, (16, 8)), (1, (8, 16))):
+        corners = np.array([plan.corner for plan in plans if plan.quarters % 2 == odd])
+        assert corners.min(axis=0).tolist() == [0, 0]
+        assert tuple(corners.max(axis=0)) == reach
+    assert {(plan.mirrored, plan.quarters) for plan in plans} == set(itertools.product((False, True), range(4)))
+
+
+def test_a_picture_smaller_than_its_crop_moves_as_one_of_the_crops_size():
+    recipe = Recipe(BlurMix((parse_blur_range("curved:20"),)))
+    (plan,) = plan_crops(draw_examples([some()], 0, 0, range(1)), [(31, 20)], recipe, 96)
+    assert np.hypot(*np.diff(plan.motion.path[:, :2], axis=0).T).sum() == pytest.approx(20 * 96 / 640)
+    assert plan.motion.center == (47.5, 47.5)
 
 
 def test_kernels_that_are_told_are_those_of_the_crop(monkeypatch):
