@@ -18,9 +18,9 @@ from deblur.exposure.paths import as_measured, camera_path, felt
 from deblur.prepare import main as prepare
 from deblur.scenes import frame_runs
 from deblur.train import build_parser
-from deblur.training.batches import make_batch
+from deblur.training.batches import Batch, make_batch
 from deblur.training.data import read_sources
-from deblur.training.holding_out import hold_out
+from deblur.training.holding_out import hold_out, hold_out_recordings
 from deblur.training.mix import BlurMix, BlurRange, parse_blur_range
 from deblur.training.planning import Planner, Recipe, draw_examples, plan_crops
 from deblur.training.sources import (
@@ -274,6 +274,19 @@ def test_as_many_scenes_are_held_out_as_come_nearest_to_the_share(share, scenes)
     assert len(scenes_held({f"{letter}x": 10 for letter in "abcdefghij"}, share, 0)) == scenes
 
 
+@pytest.mark.parametrize(("share", "count"), [(0.14, 1), (0.26, 3)])
+def test_of_recordings_the_share_is_of_their_frames(share, count):
+    folders = [Path(f"walk-{letter}") for letter in "abcdefghij"]
+    names = [str(place) for place in range(10)]
+    sources = [
+        Source("sharp", folder, 1.0, tuple(Example("sharp", (folder / f"{name}.png",), name) for name in names))
+        for folder in folders
+    ]
+    held = [aside for _, aside in hold_out_recordings(sources, share, 0, 99) if aside]
+    assert [len(aside) for aside in held] == [10] * count
+    assert all(one.key.startswith(f"{one.files[0].parent}/") for aside in held for one in aside)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_larger_share_only_adds_to_what_is_held_out(seed):
     sizes = {f"{letter}x": size for letter, size in zip("abcdefghij", (1, 9, 3, 30, 2, 2, 5, 1, 14, 1), strict=True)}
@@ -440,6 +453,18 @@ def test_batches_are_pure_functions_of_seed_step_and_place(folder):
         assert part.files == whole.files[rank::2]
         assert torch.equal(part.sharp, whole.sharp[rank::2])
         assert (part.blurred - whole.blurred[rank::2]).abs().max() <= 2.5 / 255
+
+
+def test_each_portion_of_a_batch_has_what_belongs_to_its_pictures():
+    places = torch.arange(4.0).view(4, 1, 1, 1)
+    batch = Batch(places, places + 10, tuple("abcd"), tuple("efgh"), tuple("ijkl"), places + 20)
+    first, second = batch.portions(2)
+    for portion, part in ((first, slice(2)), (second, slice(2, 4))):
+        for name in ("blurred", "sharp", "guide"):
+            assert torch.equal(getattr(portion, name), getattr(batch, name)[part]), name
+        for name in ("motions", "exposures", "files"):
+            assert getattr(portion, name) == getattr(batch, name)[part], name
+    assert [portion.guide for portion in batch._replace(guide=None).portions(2)] == [None, None]
 
 
 @pytest.mark.parametrize("workers", [0, 1])  # a process takes seconds to start
