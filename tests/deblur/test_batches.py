@@ -274,6 +274,11 @@ def test_as_many_scenes_are_held_out_as_come_nearest_to_the_share(share, scenes)
     assert len(scenes_held({f"{letter}x": 10 for letter in "abcdefghij"}, share, 0)) == scenes
 
 
+def test_a_picture_by_itself_is_trained_on():
+    source = source_of({"ax": 1})
+    assert hold_out(source, 0.5, 0) == (source, ())
+
+
 @pytest.mark.parametrize(("share", "count"), [(0.14, 1), (0.26, 3)])
 def test_of_recordings_the_share_is_of_their_frames(share, count):
     folders = [Path(f"walk-{letter}") for letter in "abcdefghij"]
