@@ -23,9 +23,9 @@ from deblur.exposure.paths import as_measured, camera_path, felt
 from deblur.prepare import main as prepare
 from deblur.scenes import frame_runs
 from deblur.train import build_parser
-from deblur.training.batches import make_batch
+from deblur.training.batches import Batch, make_batch
 from deblur.training.data import read_sources
-from deblur.training.holding_out import hold_out
+from deblur.training.holding_out import hold_out, hold_out_recordings
 from deblur.training.mix import BlurMix, BlurRange, parse_blur_range
 from deblur.training.planning import Planner, Recipe, draw_examples, plan_crops
 from deblur.training.sources import (
@@ -265,6 +265,38 @@ def test_what_was_trained_on_is_not_held_out_when_pictures_come_or_go(seed):
         assert scenes_held({scene: size for scene, size in sizes.items() if scene != gone}, 0.1, seed) <= held
 
 
+def test_scenes_of_more_than_a_tenth_are_held_out_last_and_others_whatever_their_size():
+    small = {f"{letter}x": size for letter, size in zip("abcdefgh", (3, 4, 6, 7, 8, 9, 9, 10), strict=True)}
+    sizes = {"ix": 28, "jx": 16} | small
+    for seed in range(4):
+        assert scenes_held(sizes, 0.56, seed) == set(small)
+        assert scenes_held(sizes, 0.72, seed) == {*small, "jx"}
+    assert len(set.union(*(scenes_held(sizes, 0.01, seed) for seed in range(9)))) > 3
+
+
+@pytest.mark.parametrize(("share", "scenes"), [(0.14, 1), (0.16, 2), (0.24, 2), (0.26, 3)])
+def test_as_many_scenes_are_held_out_as_come_nearest_to_the_share(share, scenes):
+    assert len(scenes_held({f"{letter}x": 10 for letter in "abcdefghij"}, share, 0)) == scenes
+
+
+def test_a_picture_by_itself_is_trained_on():
+    source = source_of({"ax": 1})
+    assert hold_out(source, 0.5, 0) == (source, ())
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.14, 1), (0.26, 3)])
+def test_of_recordings_the_share_is_of_their_frames(share, count):
+    folders = [Path(f"walk-{letter}") for letter in "abcdefghij"]
+    names = [str(place) for place in range(10)]
+    sources = [
+        Source("sharp", folder, 1.0, tuple(Example("sharp", (folder / f"{name}.png",), name) for name in names))
+        for folder in folders
+    ]
+    held = [aside for _, aside in hold_out_recordings(sources, share, 0, 99) if aside]
+    assert [len(aside) for aside in held] == [10] * count
+    assert all(one.key.startswith(f"{one.files[0].parent}/") for aside in held for one in aside)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_larger_share_only_adds_to_what_is_held_out(seed):
     sizes = {f"{letter}x": size for letter, size in zip("abcdefghij", (1, 9, 3, 30, 2, 2, 5, 1, 14, 1), strict=True)}
@@ -433,6 +465,18 @@ def test_batches_are_pure_functions_of_seed_step_and_place(folder):
         assert (part.blurred - whole.blurred[rank::2]).abs().max() <= 2.5 / 255
 
 
+def test_each_portion_of_a_batch_has_what_belongs_to_its_pictures():
+    places = torch.arange(4.0).view(4, 1, 1, 1)
+    batch = Batch(places, places + 10, tuple("abcd"), tuple("efgh"), tuple("ijkl"), places + 20)
+    first, second = batch.portions(2)
+    for portion, part in ((first, slice(2)), (second, slice(2, 4))):
+        for name in ("blurred", "sharp", "guide"):
+            assert torch.equal(getattr(portion, name), getattr(batch, name)[part]), name
+        for name in ("motions", "exposures", "files"):
+            assert getattr(portion, name) == getattr(batch, name)[part], name
+    assert [portion.guide for portion in batch._replace(guide=None).portions(2)] == [None, None]
+
+
 @pytest.mark.parametrize("workers", [0, 1])  # a process takes seconds to start
 def test_plans_are_the_same_whoever_makes_them_and_in_whatever_order(folder, workers):
     sources = sources_of(folder)
@@ -544,6 +588,24 @@ def test_the_motion_of_a_crop_is_that_of_its_picture(folder):
         assert (light - expected).abs().sum() < 0.1
 
 
+def test_crops_of_one_plan_differ_by_their_gain_and_noise_and_know_the_motion_where_they_lie(folder):
+    lamp = photographs.astronaut()[:100, :120].copy()
+    lamp[40:60, 40:80] = 255
+    save(folder / "lamp" / "a.png", lamp)
+    store, source = PictureStore(CPU, 10**9), parse_source("sharp", str(folder / "lamp"))
+    mix = BlurMix((parse_blur_range("shake:60"),), noise=3.0, jpeg=0.0, highlights=0.0)
+    (plan,) = plan_crops(draw_examples([source], 0, 0, range(1)), [(120, 100)], Recipe(mix), 64)
+    changes = ({}, {}, {"gain": 4.0}, {"noise_seed": plan.blur.noise_seed + 1})
+    batch = make_batch([replace(plan, blur=replace(plan.blur, **changed)) for changed in changes], store, 64)
+    one, same, brighter, noisier = batch.blurred
+    assert torch.equal(one, same)
+    assert brighter.mean() > one.mean() + 0.02
+    assert 0 < (noisier - one).abs().mean() < 0.02
+    assert plan.corner != (0, 0)
+    for motion in batch.motions:
+        assert motion.center == tuple(np.subtract(plan.motion.center, plan.corner))
+
+
 def test_kernels_that_cannot_be_read_are_named_at_once(tmp_path):
     with pytest.raises(DeblurError, match=r"missing\.npz"):
         parse_blur_range(f"measured@{tmp_path / 'missing.npz'}:2-9")
@@ -641,6 +703,24 @@ def test_blur_mix_draws_within_its_bounds():
     assert not any(spec.readout for spec, _ in drawn)
 
 
+def test_a_mix_draws_from_all_of_each_range():
+    mix = BlurMix((parse_blur_range("shake:4-20"),), noise=2.0, jpeg=0.5, highlights=0.5)
+    drawn = [mix.draw(np.random.default_rng(seed)) for seed in range(400)]
+    specs, gains = zip(*drawn, strict=True)
+    for name, values, low, high in (
+        ("length", [spec.length for spec in specs], 4, 20),
+        ("shot", [spec.shot / BlurSpec.shot for spec in specs], 0, 2),
+        ("read", [spec.read / BlurSpec.read for spec in specs], 0, 2),
+        ("jpeg", [spec.jpeg for spec in specs if spec.jpeg], 60, 100),
+        ("gain", [gain for gain in gains if gain > 1], 1, 4),
+    ):
+        near = 0.05 * (high - low)
+        assert low <= min(values) < low + near, name
+        assert high - near < max(values) <= high, name
+        assert np.mean(values) == pytest.approx((low + high) / 2, abs=2 * near), name
+    assert {spec.roll for spec in specs} == {BlurSpec.roll}
+
+
 def test_a_share_of_the_shake_is_seen_by_a_rolling_shutter():
     mix = BlurMix(MIX.ranges, rolling=0.5)
     generator = np.random.default_rng(0)
@@ -670,6 +750,22 @@ def test_of_a_video_an_odd_number_of_frames_is_averaged(frames):
     draws = draw_examples([some("frames", frames=frames)], 0, 0, range(30))
     plans = plan_crops(draws, [(64, 64)] * 30, Recipe(BlurMix((parse_blur_range("none"),))), 32)
     assert {len(plan.files) % 2 for plan in plans} == {1}
+
+
+def test_crops_come_from_all_of_a_picture_however_it_is_turned():
+    plans = plan_crops(draw_examples([some()], 0, 0, range(300)), [(80, 72)] * 300, Recipe(MIX), 64)
+    for odd, reach in ((0, (16, 8)), (1, (8, 16))):
+        corners = np.array([plan.corner for plan in plans if plan.quarters % 2 == odd])
+        assert corners.min(axis=0).tolist() == [0, 0]
+        assert tuple(corners.max(axis=0)) == reach
+    assert {(plan.mirrored, plan.quarters) for plan in plans} == set(itertools.product((False, True), range(4)))
+
+
+def test_a_picture_smaller_than_its_crop_moves_as_one_of_the_crops_size():
+    recipe = Recipe(BlurMix((parse_blur_range("curved:20"),)))
+    (plan,) = plan_crops(draw_examples([some()], 0, 0, range(1)), [(31, 20)], recipe, 96)
+    assert np.hypot(*np.diff(plan.motion.path[:, :2], axis=0).T).sum() == pytest.approx(20 * 96 / 640)
+    assert plan.motion.center == (47.5, 47.5)
 
 
 def test_kernels_that_are_told_are_those_of_the_crop(monkeypatch):

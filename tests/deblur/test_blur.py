@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
+import math
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from deblur.blur import (
     synthesize,
     synthesize_with_motion,
 )
-from deblur.blur.motion import Region, RollingShutter, still
+from deblur.blur.motion import Region, RollingShutter, read_kernels, still
 from deblur.blur.rendering import convolve, moving_share, render, sub_exposures
 from deblur.blur.sensor import jpeg, noise, to_linear, to_srgb
 from deblur.errors import DeblurError
@@ -480,3 +481,173 @@ def test_a_rolling_shutter_goes_from_the_first_step_to_the_last():
     assert [window.start for window in windows] == [0, 0, 33, 67, 100, 100]
     assert {window.stop - window.start for window in windows} == {10}
     assert shutter.cropped(2).window(1, 110) == windows[4]
+
+
+# What the synthesis draws, in numbers: the first and the last place of a path (x, y, roll, growth), how long it is,
+# where it turns and grows, and what moves. Whoever changes them makes other data: all that was measured on synthetic
+# blur is to be measured anew then, and no run from before compares with one from after.
+MIDDLE = (319.5, 239.5)
+OBJECT = Region((201.9493, 105.7834), (81.77395, 77.68978), -0.0002509244, moves=True)
+FOLLOWED = Region((290.8105, 333.1169), (135.0317, 102.482), -0.5570862, moves=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "last", "arc", "center", "region"),
+    [
+        ("straight:16", (-7.508046, -2.763894, 0, 0), (7.507552, 2.761662, 0, 0), 16, MIDDLE, None),
+        ("curved:16", (6.119763, 4.393553, 0, 0), (-4.19879, -5.745158, 0, 0), 16, MIDDLE, None),
+        ("measured:16,kernels={}", (4.046939, 6.90089, 0, 0), (-4.046939, -6.90089, 0, 0), 141.7423, MIDDLE, None),
+        ("shake:16", (-6.649863, 3.93487, 0.009375842, 0), (6.677547, -3.417224, -0.004817763, 0), 16, MIDDLE, None),
+        (
+            "shake:16,readout=2",
+            (-12.81764, 17.75504, 0.03666244, 0),
+            (18.19862, -17.41555, -0.02705992, 0),
+            48,
+            MIDDLE,
+            None,
+        ),
+        (
+            "forward:16",
+            (2.015065, -1.664535, 0, -0.01764476),
+            (-1.103686, 1.871429, 0, 0.01764476),
+            5.065187,
+            (265.6334, 224.2377),
+            None,
+        ),
+        ("object:16", (-2.253591, -2.338255, 0, 0), (-2.959885, -3.838002, 0, 0), 16, MIDDLE, OBJECT),
+        ("background:16", (-3.042039, -7.06291, 0, 0), (3.271729, 7.344867, 0, 0), 16, MIDDLE, FOLLOWED),
+    ],
+)
+def test_what_is_drawn_of_each_kind_of_blur_stays_what_it_was(kernel_file, text, first, last, arc, center, region):
+    spec = parse_blur(text.format(kernel_file))
+    # Of a measured kernel the generator depends on its file's bytes, which another numpy may write otherwise.
+    generator = np.random.default_rng(0) if spec.kernels else generator_for(spec, 0, "a")
+    motion = draw_motion(spec, generator, 640, 480)
+    np.testing.assert_allclose(motion.path[[0, -1]], [first, last], rtol=1e-5, atol=1e-8)
+    assert np.hypot(*np.diff(motion.path[:, :2], axis=0).T).sum() == pytest.approx(arc, rel=1e-6)
+    assert motion.center == pytest.approx(center)
+    assert (motion.region is None) == (region is None)
+    for name, drawn in asdict(motion.region).items() if region else ():
+        assert drawn == pytest.approx(getattr(region, name), rel=1e-5)
+
+
+def test_the_camera_of_a_blur_that_says_nothing_of_it_stays_what_it_was():
+    spec = asdict(parse_blur("shake:16"))
+    assert spec == {
+        "kind": "shake",
+        "length": 16,
+        "roll": 1,
+        "light": "linear",
+        "shot": 0.005,
+        "read": 0.0005,
+        "jpeg": 95,
+        "kernels": "",
+        "readout": 0,
+    }
+    y, x = np.mgrid[:24, :32]
+    blurred = synthesize(np.stack([8 * x, 10 * y, 4 * (x + y)], axis=-1).astype(np.uint8), BlurSpec(**spec), 0, "a")
+    seen = [[[1, 1, 1], [117, 3, 59], [236, 3, 120]], [[3, 99, 42], [119, 100, 99], [240, 100, 161]]]
+    np.testing.assert_allclose(blurred[:20:10, ::15].astype(int), seen, rtol=0, atol=1)  # other sums round otherwise
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_an_object_that_moves_and_one_that_is_followed_leave_a_flat_picture_flat(moves):
+    across = np.column_stack([np.linspace(-10, 10, 21), np.zeros((21, 3))])
+    motion = Motion(across, np.full(21, 1 / 21), (47.5, 31.5), Region((48.0, 32.0), (20.0, 12.0), 0.4, moves))
+    blurred = render(torch.full((1, 3, 64, 96), 0.5), [motion])
+    torch.testing.assert_close(blurred, torch.full_like(blurred, 0.5), rtol=0, atol=1e-5)
+
+
+def test_an_object_is_an_ellipse_turned_clockwise_with_a_soft_edge():
+    slanted = replace(still(200, 200), region=Region((100.0, 100.0), (60.0, 20.0), 0.5, moves=True))
+    along, mirrored = (
+        moving_share(slanted, 99 + 45 * math.cos(0.5), 99 + side * 45 * math.sin(0.5), 3) for side in (1, -1)
+    )
+    assert (along, mirrored) == (1, 0)
+    round_one = replace(slanted, region=Region((100.0, 100.0), (60.0, 60.0), 0.0, moves=True))
+    edge = [moving_share(round_one, 100 + out, 100, 1) for out in (57, 60, 63)]
+    assert edge == pytest.approx([1, 0.5, 0])
+
+
+@pytest.mark.parametrize("readout", [0, 2])
+def test_rotation_alone_moves_the_farthest_corner_by_up_to_its_share_of_the_length(readout):
+    spec = BlurSpec("shake", 16, roll=2, readout=readout)
+    shares = []
+    for key in range(60):
+        motion = draw_motion(spec, generator_for(spec, 0, str(key)), 640, 480)
+        turned = np.abs(np.diff(motion.path[:, 2])).sum()
+        shares.append(turned * math.hypot(320, 240) / (16 * (1 + readout)))
+    assert 1.8 < max(shares) <= 2 + 1e-9
+    assert min(shares) < 0.3
+    assert np.mean(shares) == pytest.approx(1, abs=0.25)
+
+
+def read_kernel(tmp_path, kernel):
+    """The points and the weights of a kernel out of a file of its own."""
+    file = tmp_path / f"{len(list(tmp_path.iterdir()))}.npz"
+    np.savez(file, kernel=kernel)
+    (read,) = read_kernels(str(file))
+    return read
+
+
+def handedness(points, weights):
+    """A number of weighted points that no turn changes and that a mirror gives the other sign."""
+    z = points @ [1, 1j]
+    z = z - weights @ z
+    return float((weights @ z**2 * np.conj(weights @ (z**2 * z.conj())) ** 2).imag)
+
+
+def test_a_measured_kernel_is_turned_and_never_mirrored(tmp_path):
+    kernel = np.zeros((21, 21))
+    kernel[3:18, 4] = kernel[17, 4:10] = 1
+    rows, columns = np.nonzero(kernel)
+    expected = handedness(np.column_stack([columns, rows]), np.full(len(rows), 1 / len(rows)))
+    np.savez(tmp_path / "k.npz", kernel=kernel)
+    spec = BlurSpec("measured", 30, kernels=str(tmp_path / "k.npz"))
+    for key in range(4):
+        motion = draw_motion(spec, generator_for(spec, 0, str(key)), 640, 480)
+        assert handedness(motion.path[:, :2], motion.weights) * expected > 0
+
+
+def test_a_measured_kernel_keeps_the_share_of_light_of_each_place(tmp_path):
+    kernel = np.zeros((5, 11))
+    kernel[2, 2], kernel[2, 8] = 1, 0.25
+    points, weights = read_kernel(tmp_path, kernel)
+    left = points[:, 0] < points[:, 0].mean()
+    assert weights[left].sum() / weights[~left].sum() == pytest.approx(4)
+
+
+def test_what_is_faint_in_a_measured_kernel_is_noise_and_no_part_of_the_path(tmp_path):
+    line = np.zeros((21, 21))
+    line[10, 3:18] = 1
+    for share, is_path in ((0.01, False), (0.1, True)):
+        marked = line.copy()
+        marked[0, 0] = share
+        (points, _), (plain, _) = (read_kernel(tmp_path, each) for each in (marked, line))
+        assert (len(points) > len(plain)) == is_path
+        assert (np.ptp(points[:, 1]) > 0.4) == is_path
+
+
+def test_a_measured_kernel_is_drawn_as_finely_down_as_across(tmp_path):
+    kernel = np.zeros((9, 9))
+    kernel[4, 1:8] = np.arange(1, 8)
+    (across, _), (down, _) = (read_kernel(tmp_path, each) for each in (kernel, kernel.T))
+    assert len(np.unique(across[:, 0].round(6))) > 19
+    assert sorted(map(tuple, across.round(9))) == sorted(map(tuple, down[:, ::-1].round(9)))
+
+
+def test_what_lies_where_a_picture_turns_stays_there():
+    light = torch.zeros(1, 3, 24, 31)
+    light[..., 9, 12] = 1
+    turning = np.column_stack([np.zeros((9, 2)), np.linspace(-1, 1, 9), np.zeros(9)])
+    (blurred,) = render(light, [Motion(turning, np.full(9, 1 / 9), (12.0, 9.0))])
+    torch.testing.assert_close(blurred[:, 9, 12], torch.ones(3), rtol=0, atol=1e-4)
+
+
+def test_borders_are_mirrored_for_what_turns_as_for_what_does_not():
+    light = torch.rand(1, 3, 24, 31)
+    across = np.column_stack([np.arange(-6, 7), np.zeros((13, 3))])
+    still_one = Motion(across, np.full(13, 1 / 13), (15.0, 11.5))
+    turning = replace(still_one, path=across + np.array([0, 0, 1e-9, 0]))
+    assert not turning.uniform
+    torch.testing.assert_close(render(light, [turning]), render(light, [still_one]), rtol=0, atol=1e-4)

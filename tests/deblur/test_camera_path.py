@@ -19,7 +19,7 @@ from deblur.errors import DeblurError
 from deblur.exposure import kernels
 from deblur.exposure.kernels import KERNEL, LARGEST_REACH, exposure_along, spread
 from deblur.exposure.path_files import Record, read_path, read_record
-from deblur.exposure.paths import Rotation, as_measured, camera_path, felt_path
+from deblur.exposure.paths import Rotation, as_measured, camera_path, felt, felt_path, misread
 from deblur.metrics import psnr
 from deblur.networks.guided import CORRECTIONS, ExposureGuide, GuidedNetwork
 from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorConfig
@@ -462,6 +462,41 @@ def test_a_sensor_is_off_by_a_little():
     assert not as_measured(still(30, 20), np.random.default_rng(0)).path.any()
 
 
+def test_a_sensor_errs_by_percents_and_degrees():
+    line = np.column_stack([np.linspace(-50, 50, 51), np.zeros(51), np.linspace(-0.1, 0.1, 51), np.zeros(51)])
+    motion = Motion(line, np.full(51, 1 / 51), (0.0, 0.0), ordered=False)
+    spans = []
+    for seed in range(400):
+        measured = as_measured(motion, np.random.default_rng(seed)).path
+        spans.append(measured[-1] - measured[0])
+    x, y, roll, _ = np.array(spans).T
+    scales, angles = np.hypot(x, y) / 100, np.arctan2(y, x)
+    assert scales.mean() == pytest.approx(1, abs=0.006)
+    assert scales.std() == pytest.approx(0.03, abs=0.004)
+    assert angles.mean() == pytest.approx(0, abs=0.004)
+    assert angles.std() == pytest.approx(0.02, abs=0.003)
+    np.testing.assert_allclose(roll / 0.2, scales)
+
+
+def test_axes_that_are_turned_turn_a_path_clockwise_and_leave_its_roll():
+    motion = Motion(np.array([[-1, 0, -0.1, 0], [1, 0, 0.1, 0]]), np.full(2, 0.5), (0.0, 0.0))
+    turned = misread(motion, 2, 0.3).path[1]
+    np.testing.assert_allclose(turned, [2 * np.cos(0.3), 2 * np.sin(0.3), 0.2, 0])
+
+
+def test_a_sensor_misses_a_part_of_the_exposure_at_its_begin_or_at_its_end():
+    path = np.column_stack([np.linspace(-50, 50, 201), np.zeros((201, 3))])
+    motion = Motion(path, np.arange(1, 202) / (101 * 201), (0.0, 0.0))
+    missed = []
+    for seed in range(60):
+        weights = as_measured(motion, np.random.default_rng(seed)).weights
+        begin = round(weights[0] / (weights[1] - weights[0])) - 1  # by its weight each step tells which one it was
+        missed.append((begin, 201 - begin - len(weights)))
+    assert all(min(both) == 0 for both in missed)
+    for most in np.max(missed, axis=0):
+        assert 8 <= most <= 10  # a twentieth of 201 steps
+
+
 def test_of_a_kernel_whose_order_in_time_nobody_knows_a_sensor_misses_nothing(tmp_path):
     kernel = np.zeros((31, 31))
     kernel[:, 15], kernel[0] = 1.0, 1.0  # a tenth of the light falls on the upper edge
@@ -594,6 +629,20 @@ def test_a_record_that_lacks_samples_while_the_shutter_was_open_is_refused(tmp_p
         assert record.path(320, 240, 300, exposure=exposure).extent(np.array([0.0]), 0.0) < 5
 
 
+@pytest.mark.parametrize(("per_second", "lacking"), [(1000, range(41, 52)), (20, ())])
+def test_some_samples_of_many_may_lack_and_few_a_second_are_no_gap(per_second, lacking):
+    times = np.array([step / per_second for step in range(per_second) if step not in lacking])
+    record = Record(Path("imu.csv"), times, {name: np.full(len(times), 0.1) for name in ("wx", "wy", "wz")})
+    assert record.path(320, 240, 300, (0.0, 0.09)).extent(0.0, 0.0) > 1
+
+
+def test_a_rate_that_rises_between_two_samples_turns_the_camera_by_its_mean():
+    nothing = np.zeros(2)
+    record = Record(Path("imu.csv"), np.array([0, 0.1]), {"wx": nothing, "wy": np.array([0.0, 1.0]), "wz": nothing})
+    angles = record.path(320, 240, 300).angles
+    np.testing.assert_allclose(angles[-1] - angles[0], [0, 0.05, 0])
+
+
 @pytest.mark.parametrize("focal_length", [0, -300, float("nan"), float("inf")])
 def test_a_focal_length_that_is_none_is_refused(tmp_path, focal_length):
     (tmp_path / "a.csv").write_text(GYROSCOPE_FILE)
@@ -608,6 +657,14 @@ def test_a_gyroscope_feels_how_a_camera_that_moves_ahead_shakes_and_not_how_all_
     felt = felt_path(spec, 0, "a", 640, 480)
     assert not felt.path[:, 3].any()
     assert 0.8 < np.ptp(felt.path[:, 0]) / np.ptp(moved.path[:, 0]) < 1.2
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_a_sensor_errs_by_is_drawn_for_each_picture_apart_from_its_blur(seed):
+    spec = BlurSpec("shake", 16)
+    motion = draw_motion(spec, generator_for(spec, seed, "a"), 640, 480)
+    expected = felt(motion, generator_for(spec, seed, "a\nsensor"))
+    np.testing.assert_array_equal(felt_path(spec, seed, "a", 640, 480).path, expected.path)
 
 
 def test_a_deblurrer_restores_more_where_it_is_told_the_path():

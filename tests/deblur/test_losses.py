@@ -6,6 +6,7 @@ import torch
 from deblur.losses import LossWeights, content_loss, frequency_loss, restoration_loss, smoothness_loss
 from deblur.metrics import psnr
 from deblur.networks import Restored, picture_pyramid
+from deblur.train import build_parser
 
 
 @pytest.fixture
@@ -57,6 +58,12 @@ def test_weights_scale_terms_and_zero_leaves_them_out(sharp):
     assert two["content"].item() == pytest.approx(2 * one["content"].item())
     assert two["smoothness"].item() == pytest.approx(3 * one["smoothness"].item())
     assert "smoothness" not in restoration_loss(Restored(restored.pictures, None), sharp, LossWeights())
+
+
+def test_terms_weigh_what_they_do_in_the_paper():
+    assert LossWeights() == LossWeights(content=1, frequency=0.09, smoothness=0.01)
+    options = build_parser().parse_args([])
+    assert LossWeights(options.content, options.frequency, options.smoothness) == LossWeights()
 
 
 def test_losses_have_finite_gradients_at_a_perfect_answer(sharp):

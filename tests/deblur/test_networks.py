@@ -23,7 +23,7 @@ from deblur.networks import (
     picture_pyramid,
 )
 from deblur.networks.cost import cost_of
-from deblur.networks.mstsgm import EAGR, MSFF, TCN, shared
+from deblur.networks.mstsgm import EAGR, FAM, MSFF, TCN, shared
 
 # Counted on the authors' design once it is made to run: parameters, multiply-accumulates at 256x256.
 CHECK_VALUES = {
@@ -242,6 +242,18 @@ def test_msff_adds_what_every_scale_projects(target: int) -> None:
         mode = "area" if x.shape[-1] > size[-1] else "nearest"
         expected += F.interpolate(project(x), size, mode=mode)
     torch.testing.assert_close(fusion(encoded), fusion.fuse(expected))
+
+
+def test_fam_weighs_channels_by_their_mean_and_by_their_peak() -> None:
+    attention = FAM(16)
+    a, b = torch.rand(2, 1, 16, 6, 6)
+    b[..., 2, 2] *= 30  # a peak that the mean hardly tells of
+    with torch.inference_mode():
+        merged = attention.merge(a * b)
+        pooled = F.adaptive_avg_pool2d(merged, 1), F.adaptive_max_pool2d(merged, 1)
+        channel = torch.sigmoid(torch.stack([attention.bottleneck(each) for each in pooled]).sum(0))
+        expected = a + merged * channel * torch.sigmoid(attention.where(merged))
+        torch.testing.assert_close(attention(a, b), expected)
 
 
 def test_eagr_starts_as_sobel_and_is_smooth_on_flat_pictures() -> None:

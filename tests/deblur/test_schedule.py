@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from deblur.errors import DeblurError
@@ -14,6 +16,20 @@ def test_cosine_rises_then_falls_to_the_floor():
     assert rates.index(max(rates)) == 10
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[-1] == pytest.approx(0.05)
+
+
+def test_cosine_follows_half_a_cosine_from_the_peak_to_the_floor():
+    schedule = Schedule("cosine", peak=2.0, warmup=0.1, floor=0.05)
+    for share in (0.25, 0.5, 0.8):
+        expected = 2 * (0.05 + 0.95 * (1 + math.cos(math.pi * share)) / 2)
+        assert schedule.rate(0.1 + 0.9 * share) == pytest.approx(expected)
+    assert schedule.rate(1.5) == pytest.approx(2 * 0.05)
+
+
+def test_warming_up_begins_with_a_hundredth_and_without_it_the_first_step_is_at_the_peak():
+    assert Schedule("cosine", peak=2.0, warmup=0.1).rate(0) == pytest.approx(0.02)
+    assert Schedule("cosine", peak=2.0, warmup=0.1).rate(0.05) == pytest.approx(1)
+    assert Schedule("cosine", peak=2.0, warmup=0).rate(0) == 2
 
 
 def test_halving_is_the_papers():

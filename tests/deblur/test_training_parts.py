@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import threading
 import time
+from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,11 +25,12 @@ from deblur.training.averaging import AveragedWeights
 from deblur.training.batches import Batch
 from deblur.training.data import fill_store
 from deblur.training.guard import FiniteGuard
+from deblur.training.keeper import Keeper
 from deblur.training.loader import BatchLoader, pays_ahead
 from deblur.training.log import TrainingLog, save_samples
 from deblur.training.loop import learning_mode
 from deblur.training.sources import Example, PictureStore, parse_source
-from deblur.training.validation import ValidationSet, blurred_here, evaluating, sets_digest, validate
+from deblur.training.validation import DISTANCE, PSNR, ValidationSet, blurred_here, evaluating, sets_digest, validate
 
 CPU = torch.device("cpu")
 
@@ -184,6 +187,7 @@ def test_pictures_of_one_name_in_several_folders_are_blurred_along_paths_of_thei
     moved = replace(one, keys=("1", "c/1", "b/1"))
     assert sets_digest([moved]) != sets_digest([one])
     assert sets_digest([replace(one, keys=("2", "a/1", "b/1"))]) == sets_digest([one])
+    assert sets_digest([replace(one, name="shake:8")]) != sets_digest([one])
 
 
 def test_data_that_fits_is_read_before_training_and_a_cut_off_file_is_named(tmp_path):
@@ -313,6 +317,18 @@ def test_means_and_gain_are_of_the_same_pictures():
     assert exact == {"input": None, "restored": None, "gain": None}
 
 
+def test_a_detector_that_measures_sees_no_light_beyond_white():
+    bright = np.full((8, 8, 3), 230, np.uint8)
+    seen = []
+
+    def distance(restored, sharp):
+        seen.append(restored.max().item())
+        return (restored - sharp).abs().mean()
+
+    validate(Brighter(0.2), [ValidationSet("a", ((bright, bright - 51),))], CPU, distance)
+    assert seen == pytest.approx([230 / 255, 1])
+
+
 def test_samples_of_sets_with_long_or_like_names_are_files_of_their_own(tmp_path):
     grey = np.full((8, 8, 3), 51, np.uint8)
     deep = "/".join(["déjà-vu"] * 60)
@@ -372,3 +388,23 @@ def test_means_of_the_log_are_those_of_all_processes(tmp_path, monkeypatch, writ
         with log.file.open(newline="") as stream:
             values = {row["name"]: float(row["value"]) for row in csv.DictReader(stream)}
         assert (values["content"], values["frequency"], values["loss"]) == (6.0, 3.0, 9.0)
+
+
+@pytest.mark.parametrize(("key", "sign"), [(PSNR, 1), (DISTANCE, -1)])
+def test_the_best_weights_have_the_best_mean_and_are_the_first_of_equals(tmp_path, monkeypatch, key, sign):
+    released = []
+    monkeypatch.setattr(Keeper, "_release", lambda self, name, scores: released.append(name))
+    teacher = SimpleNamespace(weight=1.0) if key == DISTANCE else None
+    keeper = Keeper(tmp_path, Namespace(), None, None, None, None, teacher, "", print)
+    assert keeper.chosen_by == key
+    bests = []
+    for scores in ((20, 30), (21, 28), (18, 31), (25, 25), (20, 31), (24, None), (27, None)):
+        keeper.keep({str(place): {key: score and sign * score} for place, score in enumerate(scores)})
+        assert released.pop() == "last"
+        bests.append(bool(released))
+        released.clear()
+    # Means of 25, 24.5, 24.5, 25, 25.5, and of one picture alone where the others have no score.
+    assert bests == [True, False, False, False, True, False, True]
+    assert keeper.progress.best == sign * 27
+    keeper.keep({"0": {key: None}})
+    assert released == ["best", "last"]

@@ -158,6 +158,9 @@ def test_how_exact_pictures_are_averaged_matters_only_where_there_are_some(
         assert read_metrics(old).results[0].arms["blurred"].n_psnr is None
         assert compare.main([str(old), str(run)]) == int(exact)
         assert ("they differ in protocol.psnr_mean\n" in capsys.readouterr().err) is exact
+    for pair in ((tmp_path / "before second", first), (first, tmp_path / "before second")):
+        assert compare.main([*map(str, pair)]) == 1  # one run with such pictures is enough
+        assert "they differ in protocol.psnr_mean\n" in capsys.readouterr().err
 
 
 def test_a_run_that_says_beside_psnr_which_pictures_are_averaged_compares_with_one_that_does_not(

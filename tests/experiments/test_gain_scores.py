@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from detection.annotations.builder import TruthBuilder
 from detection.truth import read_truth
 from detection.types import Detections
 from experiments.gain.inputs import read_truths
 from experiments.gain.protocol import scoring_protocol
-from experiments.gain.scores import score_detector
+from experiments.gain.scores import score_detector, truths_by_class
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,6 +92,26 @@ def test_intervals_draw_whole_scenes_where_names_tell_them(
     alone, twins = intervals
     assert (twins.low, twins.high) == pytest.approx((alone.low, alone.high))
     assert alone.low != alone.high
+
+
+def test_intervals_are_of_95_percent_and_of_draws_by_the_seed(settings_of_six: Settings) -> None:
+    truth = read_truth(settings_of_six.annotations, ("blue", "red"))
+    found = {("x", "blurred"): found_in(truth, 2), ("x", "deblurred:net"): found_in(truth, 5)}
+    intervals = []
+    for seed in (0, 0, 1):
+        settings = dataclasses.replace(settings_of_six, seed=seed)
+        (result,) = score_detector(settings, "finder", truth, found, no_pixels, lambda _: None).results
+        intervals.append(result.ap_difference["net"])
+        assert intervals[-1].confidence == scoring_protocol(settings, truth.stems)["bootstrap"]["confidence"] == 0.95
+    assert intervals[0] == intervals[1] != intervals[2]
+
+
+def test_crowds_and_difficult_objects_are_not_counted_among_the_truths_of_a_class() -> None:
+    builder = TruthBuilder("made up", "coco", ("blue", "red"), repair=False)
+    builder.add_picture("a.jpg", 100, 100)
+    for place, marks in enumerate(({}, {"difficult": True}, {"iscrowd": True}, {})):
+        builder.add_object("a", "red", (20 * place, 0.0, 20 * place + 10, 10.0), **marks)
+    assert truths_by_class(builder.finish(strict=True)) == {"red": 2}
 
 
 def test_without_sharp_pictures_or_any_that_lose_by_blur_nothing_says_what_two_looks_recover(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +44,17 @@ def test_the_chain_detects_on_the_restored_picture(flat: Flat) -> None:
     assert untouched.restored is picture
     assert untouched.detections.class_names == ("bus",)
     assert untouched.times.deblur is None
+
+
+def test_restoring_and_detecting_are_timed_apart(flat: Flat, monkeypatch: pytest.MonkeyPatch) -> None:
+    from deblur import Deblurrer
+    from detection.yolo import YoloDetector
+
+    chain = DeblurDetect(Deblurrer.load(), YoloDetector())
+    clock = iter((10.0, 10.25, 11.0))
+    monkeypatch.setattr("pipelines.chain.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    times = chain(flat(95)).times
+    assert (times.deblur, times.detect) == (250, 750)
 
 
 def test_fusing_looks_twice(flat: Flat, monkeypatch: pytest.MonkeyPatch) -> None:

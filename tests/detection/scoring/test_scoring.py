@@ -323,6 +323,34 @@ def test_picture_scores_by_hand(make_truth, found):
     assert scores["d"].f1 == pytest.approx(0.6)
 
 
+def test_hits_and_boxes_of_a_picture_are_counted_at_half_overlap(make_truth, found):
+    whole = [("cat", (0.0, 0.0, 100.0, 100.0))]
+    near = {"a": found(("cat", (0.0, 0.0, 77.0, 100.0), 0.9))}
+    score_of = score_pictures(make_truth({"a": whole}), near)["a"]
+    assert (score_of.n_boxes, score_of.n_hits) == (1, 1)
+    # At stricter overlaps than .75 it lies on no difficult object and is a false box.
+    on_difficult = score_pictures(make_truth({"a": whole}, difficult=True), near)["a"]
+    assert (on_difficult.n_boxes, on_difficult.n_hits) == (0, 0)
+
+
+def test_each_picture_has_its_own_score_whatever_numbers_the_file_gives(tmp_path, found):
+    numbers = {"a": 9, "b": 1}
+    content = {
+        "images": [
+            {"id": number, "file_name": f"{stem}.jpg", "width": 100, "height": 100} for stem, number in numbers.items()
+        ],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [
+            {"id": number, "image_id": number, "category_id": 1, "bbox": [10, 10, 50, 50]}
+            for number in numbers.values()
+        ],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(content))
+    truth = read_coco(tmp_path / "truth.json", ["cat"])
+    scores = score_pictures(truth, {"a": found(("cat", BOX, 0.9)), "b": EMPTY})
+    assert {stem: each.f1 for stem, each in scores.items()} == {"a": 1, "b": 0}
+
+
 def test_boxes_of_classes_that_nobody_annotated_are_not_false(make_truth, found):
     truth = make_truth({"a": [("cat", BOX)]})
     predictions = {"a": found(("cat", BOX, 0.9), ("dog", ELSEWHERE, 0.8))}
@@ -341,6 +369,14 @@ def test_a_detector_is_consistent_with_itself(make_truth, found):
     other = consistency(truth, sharp, {"a": found(("cat", BOX, 0.9)), "b": found(("cat", BOX, 0.8))})
     assert other.consistency == pytest.approx(0.25)
     assert not {"ap", "map"} & set(asdict(other))
+
+
+def test_consistency_at_half_overlap_takes_any_box_that_overlaps_by_half(make_truth, found):
+    truth = make_truth({"a": []})
+    sharp, restored = (found(("cat", (0.0, 0.0, width, 100.0), 0.9)) for width in (100.0, 62.0))
+    agreement = consistency(truth, {"a": sharp}, {"a": restored})
+    # IoU .62: a hit at .50, .55 and .60 of the ten thresholds.
+    assert (agreement.consistency, agreement.consistency50) == pytest.approx((0.3, 1))
 
 
 def test_consistency_without_sharp_boxes_is_null(make_truth, found):
