@@ -633,7 +633,7 @@ def test_a_record_that_lacks_samples_while_the_shutter_was_open_is_refused(tmp_p
 def test_some_samples_of_many_may_lack_and_few_a_second_are_no_gap(per_second, lacking):
     times = np.array([step / per_second for step in range(per_second) if step not in lacking])
     record = Record(Path("imu.csv"), times, {name: np.full(len(times), 0.1) for name in ("wx", "wy", "wz")})
-    assert record.path(320, 240, 300, (0.0, 0.09)).extent(0.0, 0.0) > 1
+    assert record.path(320, 240, 300, exposure=(0.0, 0.09)).extent(0.0, 0.0) > 1
 
 
 def test_a_rate_that_rises_between_two_samples_turns_the_camera_by_its_mean():
