@@ -245,6 +245,22 @@ def test_what_older_runs_do_not_say_of_each_detector_is_that_of_all(
         assert ("differ in data.annotations\n" in capsys.readouterr().err) is not comparable
 
 
+def test_one_detector_with_another_truth_or_data_that_differ_as_a_whole_are_refused(
+    settings: Settings, fakes: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = _run(dataclasses.replace(settings, detectors=("finder", "narrow")), fakes, tmp_path / "both")
+    gain = read_metrics(both)
+    one, other = gain.detectors
+    another_truth = dataclasses.replace(gain, detectors=[one, dataclasses.replace(other, truth_sha256="another")])
+    other_data = dataclasses.replace(gain, data=gain.data | {"sha256": "another"})
+    for changed, differs in ((another_truth, "data.annotations"), (other_data, "data.sha256")):
+        folder = tmp_path / differs
+        folder.mkdir()
+        write_metrics(folder, changed)
+        assert compare.main([str(both), str(folder)]) == 1
+        assert f"they differ in {differs}\n" in capsys.readouterr().err
+
+
 def test_a_detector_asked_in_another_way_is_refused(
     settings: Settings, fakes: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
