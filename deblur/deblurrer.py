@@ -235,7 +235,7 @@ class Deblurrer:
             TypeError: no numpy array of uint8, or a path that is none.
             ValueError: another shape or number of paths, or a path for a network that has no guide.
         """
-        check_pictures(pictures, {3: "(H, W, 3)", 4: "(B, H, W, 3)"})
+        check_pictures(pictures, batches=True)
         batch = pictures[None] if pictures.ndim == 3 else pictures
         paths = self._completed(self._checked(path, len(batch)), batch)
         height, width = batch.shape[1:3]
@@ -263,7 +263,7 @@ class Deblurrer:
             TypeError: as a call.
             ValueError: the picture has more than ``max_pixels``, tiles come rounded; or as a call.
         """
-        check_pictures(picture, {3: "(H, W, 3)"})
+        check_pictures(picture)
         if picture.shape[0] * picture.shape[1] > self.max_pixels:
             raise ValueError(f"a picture of shape {picture.shape} goes in tiles: max_pixels is {self.max_pixels}")
         return self._outcome(picture, path).picture.astype(np.float32, copy=False)
@@ -285,7 +285,7 @@ class Deblurrer:
             TypeError: as a call.
             ValueError: as a call.
         """
-        check_pictures(picture, {3: "(H, W, 3)"})
+        check_pictures(picture)
         restored, believed = self._outcome(picture, path)
         return _rounded(restored), believed
 

@@ -34,7 +34,7 @@ from deblur.errors import DeblurError
 from deblur.runs import make_folder, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -256,13 +256,14 @@ def scaled_size(width: int, height: int, max_side: int | None) -> tuple[int, int
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def check_pictures(pictures: NDArray[np.uint8], shapes: Mapping[int, str]) -> None:
-    """Refuse what is none of these shapes, by number of dimensions, or no uint8.
+def check_pictures(pictures: NDArray[np.uint8], *, batches: bool = False) -> None:
+    """Refuse what is no picture, RGB uint8 (H, W, 3); with ``batches`` it may be several of one size, (B, H, W, 3).
 
     Raises:
         TypeError: no numpy array of uint8.
         ValueError: another shape, or a side of no pixel.
     """
+    shapes = {3: "(H, W, 3)"} | ({4: "(B, H, W, 3)"} if batches else {})
     if not isinstance(pictures, np.ndarray) or pictures.dtype != np.uint8:
         kind = pictures.dtype if isinstance(pictures, np.ndarray) else type(pictures).__name__
         raise TypeError(f"pictures are numpy arrays of uint8, not {kind}")

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from detection.yolo import YoloDetector
     from pipelines.account import Account, Tally
     from pipelines.motions import Motions
+    from pipelines.process import Process
     from pipelines.sources import Source
 
 SAVED = ("annotated", "deblurred", "side-by-side", "json", "txt", "coco")
@@ -301,7 +302,6 @@ def _run(args: argparse.Namespace, loaded: _Loaded, folder: Path, account: Accou
     """Process the sources, and write and print what came of it, also where it is stopped."""
     from deblur.exposure.way_round import WayRound
     from deblur.naming import parse_deblurrer
-    from pipelines.account import json_pieces
     from pipelines.chain import DeblurDetect
     from pipelines.process import Process
     from pipelines.sinks import CocoSink, PictureSink
@@ -331,16 +331,26 @@ def _run(args: argparse.Namespace, loaded: _Loaded, folder: Path, account: Accou
                 coco.write(folder)
         finally:  # what was found is known, also where a full disk takes no more
             if args.json:
-                for piece in json_pieces(document, account.entries()):
-                    print(piece, end="")
-                print(flush=True)
+                _print_json(document, account)
             else:
                 turned = way_round is not None and way_round.turned
                 print_summary(account.tally, document["run"], told=told, turned=turned)
-            if account.tally.n_failed:
-                process.say(f"{account.tally.n_failed} of {account.n_added} failed:")
-                for error in account.errors():
-                    process.say(f"  {error}")
+            _say_what_failed(process, account)
+
+
+def _print_json(document: dict[str, Any], account: Account) -> None:
+    from pipelines.account import json_pieces
+
+    for piece in json_pieces(document, account.entries()):
+        print(piece, end="")
+    print(flush=True)
+
+
+def _say_what_failed(process: Process, account: Account) -> None:
+    if account.tally.n_failed:
+        process.say(f"{account.tally.n_failed} of {account.n_added} failed:")
+        for error in account.errors():
+            process.say(f"  {error}")
 
 
 def _document(loaded: _Loaded, folder: Path, tally: Tally, limit: int | None, *, is_whole: bool) -> dict[str, Any]:

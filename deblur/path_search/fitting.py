@@ -91,7 +91,7 @@ def fit_path(
         DeblurError: they show too little; see ``check_size``.
     """
     for picture in (blurred, sharp):
-        check_pictures(picture, {3: "(H, W, 3)"})
+        check_pictures(picture)
     if blurred.shape != sharp.shape:
         raise ValueError(f"pictures of shapes {blurred.shape} and {sharp.shape} are no pair")
     check_size(blurred.shape[1], blurred.shape[0])

@@ -161,7 +161,7 @@ class PathSearch:
             TypeError: no numpy array of uint8.
             ValueError: another shape.
         """
-        check_pictures(picture, {3: "(H, W, 3)"})
+        check_pictures(picture)
         height, width = picture.shape[:2]
         if min(scaled_size(width, height, WINDOW)) < LEAST_SIDE:
             return None
