@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ import torch
 from deblur.devices import to_batch
 from deblur.exposure.consistency import evidence_of_light, make_consistent
 from deblur.exposure.kernels import exposure_along
+from deblur.outcome import Outcome
 from deblur.path_search.trust import Restoration
 
 if TYPE_CHECKING:
@@ -48,19 +49,6 @@ class Told(NamedTuple):
     def cropped(self, left: int, top: int) -> Told:
         """See ``CameraPath``."""
         return self._replace(path=self.path.cropped(left, top))
-
-
-class Outcome(NamedTuple):
-    """A restored picture.
-
-    Attributes:
-        picture: (H, W, 3) RGB, float32 in [0, 255], or uint8.
-        believed: share of it, from 0 to 1, that came of a path it was told; None where it was told none, or nothing
-            was restored since nothing moved.
-    """
-
-    picture: NDArray[Any]
-    believed: float | None = None
 
 
 class _Otherwise(NamedTuple):

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from deblur.along_path import AlongPath, Outcome, Told
+from deblur.along_path import AlongPath, Told
 from deblur.devices import numbered, resolve_device, to_batch
 from deblur.errors import DeblurError
-from deblur.exposure.kernels import exposure_along, spread
+from deblur.exposure.kernels import exposure_along
 from deblur.exposure.paths import GYROSCOPE, CameraPath
 from deblur.naming import parse_deblurrer
 from deblur.networks.guided import GuidedNetwork
 from deblur.networks.kernel_estimator import KernelEstimator
+from deblur.outcome import Outcome
 from deblur.path_search import Judge, PathSearch
 from deblur.path_search.trust import PathTrust
 from deblur.pictures import check_pictures, scale_down
@@ -44,11 +45,13 @@ class _Plan(NamedTuple):
         side: longer side of the copy that is restored, the picture's own or less; 0 where no blur shows.
         copy: that copy, RGB uint8, where it is the one in which the blur was looked for.
         exposure: of this copy.
+        spread: how long the blur is, as of an ``Outcome``, where somebody looked.
     """
 
     side: int
     copy: NDArray[np.uint8] | None = None
     exposure: Exposure | None = None
+    spread: float | None = None
 
 
 class Deblurrer:
@@ -268,26 +271,23 @@ class Deblurrer:
             raise ValueError(f"a picture of shape {picture.shape} goes in tiles: max_pixels is {self.max_pixels}")
         return self._outcome(picture, path).picture.astype(np.float32, copy=False)
 
-    def restore_along(
-        self, picture: NDArray[np.uint8], path: CameraPath | None
-    ) -> tuple[NDArray[np.uint8], float | None]:
-        """As a call of one picture (H, W, 3), and how far its path was believed, told or found.
+    def restore_along(self, picture: NDArray[np.uint8], path: CameraPath | None) -> Outcome:
+        """As a call of one picture (H, W, 3), how far its path was believed, told or found, and how long the blur is.
 
         Args:
             picture: RGB uint8.
             path: as for a call.
 
         Returns:
-            The picture, and the share of it, from 0 to 1, that came of the path: near 0 the picture speaks against the
-            path, by another clock or focal length as it may be. None where there was none or nothing moved by it.
+            With the picture in uint8; ``spread`` is None where the network has no guide.
 
         Raises:
             TypeError: as a call.
             ValueError: as a call.
         """
         check_pictures(picture)
-        restored, believed = self._outcome(picture, path)
-        return _rounded(restored), believed
+        outcome = self._outcome(picture, path)
+        return outcome._replace(picture=_rounded(outcome.picture))
 
     def _outcome(self, picture: NDArray[np.uint8], path: CameraPath | None) -> Outcome:
         """One picture (H, W, 3) restored as a call does it."""
@@ -337,22 +337,29 @@ class Deblurrer:
         copy = scale_down(picture, LOOK_SIDE)
         with torch.inference_mode():
             exposure = _exposure(self._guide, to_batch(copy, self.device), path and path.scaled(LOOK_SIDE / longest))
-            if self.seen_side is not None and self.seen_side <= LOOK_SIDE and not exposure.blurred.item():
-                return _Plan(0)
-        side = fitting_side(side, float(spread(exposure.kernels.mean).mean()))
-        return _Plan(side, copy, exposure) if side == LOOK_SIDE else _Plan(side)
+        spread = exposure.spread.item()
+        share = spread / LOOK_SIDE
+        if self.seen_side is not None and self.seen_side <= LOOK_SIDE and not exposure.blurred.item():
+            return _Plan(0, spread=share)
+        side = fitting_side(side, spread)
+        return _Plan(side, copy, exposure, share) if side == LOOK_SIDE else _Plan(side, spread=share)
 
     def _carry_out(self, plan: _Plan, picture: NDArray[np.uint8], path: Told | None) -> Outcome:
         """One picture (H, W, 3) restored as planned."""
         longest = max(picture.shape[:2])
         if plan.side == 0:
-            return Outcome(picture.copy())
+            return Outcome(picture.copy(), spread=plan.spread)
         if plan.side == longest:
-            return self._restore_one(picture, path)
+            exposure, spread = None, plan.spread
+            if self._guide is not None and spread is None:
+                with torch.inference_mode():
+                    exposure = _exposure(self._guide, self._batch(picture[None]), path)
+                    spread = exposure.spread.item() / longest
+            return self._restore_one(picture, path, exposure)._replace(spread=spread)
         along = path and path.scaled(plan.side / longest)
         smaller = scale_down(picture, plan.side) if plan.copy is None else plan.copy
-        restored, believed = self._restore_one(smaller, along, plan.exposure)
-        return Outcome(carry_over(picture, smaller, restored), believed)
+        restored, believed, _ = self._restore_one(smaller, along, plan.exposure)
+        return Outcome(carry_over(picture, smaller, restored), believed, plan.spread)
 
     def _restore_one(self, picture: NDArray[np.uint8], path: Told | None, exposure: Exposure | None = None) -> Outcome:
         """One picture (H, W, 3) at its size, whole or in tiles."""
@@ -373,6 +380,10 @@ class Deblurrer:
         assert self._along is not None
         return self._along.in_tiles(in_tiles, path)
 
+    def _batch(self, pictures: NDArray[np.uint8]) -> Tensor:
+        """(B, H, W, 3) to (B, 3, H, W) in [0, 1] on the device: channels last already, nothing is copied."""
+        return torch.from_numpy(np.array(pictures)).to(self.device).permute(0, 3, 1, 2).float() / 255
+
     def _restore(self, batch: NDArray[np.uint8], exposure: Exposure | None = None) -> NDArray[np.float32]:
         """(B, H, W, 3) uint8 through the network at once, to the same shape as float32, clamped to [0, 255].
 
@@ -380,8 +391,7 @@ class Deblurrer:
         """
         result = batch.astype(np.float32)
         with torch.inference_mode():
-            # (B, H, W, 3) seen as (B, 3, H, W) is channels last already: nothing is copied.
-            x = torch.from_numpy(np.array(batch)).to(self.device).permute(0, 3, 1, 2).float() / 255
+            x = self._batch(batch)
             blurred, told = np.ones(len(batch), bool), {}
             if self._guide is not None:
                 exposure = exposure or self._guide.estimate(x)

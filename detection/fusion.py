@@ -3,6 +3,9 @@
 The blurred picture and the restored one each show it what the other hides: a restored picture has its edges back where
 the blur was understood, and twice drawn contours where it was not. And a detector does not find the same in a mirror
 image, so that the second pass is over one. What is found in both is there; what is found in one is less sure.
+
+Where the blur is long, what was restored is soft, and a detector finds more in a smaller picture of it: the second pass
+is over a copy of seven tenths of the size then.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+import cv2
 import numpy as np
 from pycocotools import mask
 
@@ -26,8 +30,16 @@ EVEN_SHARE = 0.5
 """Weight of the mirror image beside the very picture."""
 BELIEVED = 0.5
 """What share of a restored picture a camera's path has to have made; a right one mostly makes more."""
+SMALLER = 0.7
+"""Scale of the second pass where the blur is long; 448 of 640 pixels."""
+LONG_SPREAD = 0.007
+"""Of a picture's longer side, the spread of its blur (`deblur.Deblurrer.restore_along`) above which it counts as long.
+
+4.5 of 640 pixels; shakes of 16 pixels have 4.1 in the median, of 28 pixels 6.7 (docs/training-log.md).
+"""
 LOWEST_CONFIDENCE = 0.001
 """What a detector should still report, so that a box is there to confirm one of the other picture."""
+_GREY = 114  # around a smaller picture, as detectors pad in training
 
 
 class Looks(NamedTuple):
@@ -36,22 +48,61 @@ class Looks(NamedTuple):
     Attributes:
         first_restored: whether the first one is the restored picture, in place of the picture as it came.
         share: weight of the second pass.
+        scale: of the second picture, 1 or less.
     """
 
     first_restored: bool
     share: float
+    scale: float = 1.0
+
+    def second(self, restored: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The picture of the second pass (H, W, 3), as large as the restored one.
+
+        Args:
+            restored: RGB uint8 (H, W, 3). Scaled down, it lies in the middle of grey, so that a detector which scales
+                pictures to a size of its own sees it smaller.
+        """
+        mirrored = np.ascontiguousarray(restored[:, ::-1])
+        if self.scale == 1:
+            return mirrored
+        left, top, width, height = self._place(restored.shape[1], restored.shape[0])
+        canvas = np.full_like(mirrored, _GREY)
+        scaled = cv2.resize(mirrored, (width, height), interpolation=cv2.INTER_AREA)
+        canvas[top : top + height, left : left + width] = scaled
+        return canvas
+
+    def back(self, found: Detections, width: int, height: int) -> Detections:
+        """What was found in the second picture, in pixels of the restored one, whose size is given.
+
+        A box that reaches out of it is cut off; one that lies in the grey alone is left out.
+        """
+        if self.scale < 1:
+            left, top, *size = self._place(width, height)
+            corners = (found.boxes.reshape(-1, 2, 2) - (left, top)) * (np.array([width, height]) / size)
+            corners = corners.clip(0, (width, height))
+            kept = np.flatnonzero((corners[:, 0] < corners[:, 1]).all(1))
+            names = [found.class_names[index] for index in kept]
+            found = Detections.ordered(corners[kept].reshape(-1, 4), found.scores[kept], names)
+        return found.mirrored(width)
+
+    def _place(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Left, top, width and height of the scaled picture on its canvas."""
+        smaller = (max(1, round(self.scale * width)), max(1, round(self.scale * height)))
+        return (width - smaller[0]) // 2, (height - smaller[1]) // 2, *smaller
 
 
-def two_looks(*, told: bool, believed: float | None) -> Looks:
+def two_looks(*, told: bool, believed: float | None, spread: float | None) -> Looks:
     """Which two passes a detector makes over a picture and what was restored of it.
 
     Args:
         told: whether it was restored along a path that was given, not estimated or searched for.
         believed: share of it, from 0 to 1, that came of that path; None where nobody says, or nothing moved.
+        spread: how long the blur is, as a share of the picture's longer side (`deblur.Deblurrer.restore_along`); None
+            where nobody says.
     """
     if told and (believed is None or believed >= BELIEVED):
         return Looks(True, EVEN_SHARE)  # so good that the picture as it came has little to add
-    return Looks(False, RESTORED_SHARE)
+    return Looks(False, RESTORED_SHARE, SMALLER if spread is not None and spread > LONG_SPREAD else 1.0)
 
 
 def fuse(one: Detections, other: Detections, share: float = 0.5) -> Detections:

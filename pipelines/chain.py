@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from deblur.outcome import Outcome
 from detection.fusion import fuse, two_looks
 
 if TYPE_CHECKING:
@@ -29,37 +30,30 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class RestoresAlong(Protocol):
-    """A deblurrer that says how far it believed a path: `deblur.Deblurrer` is one."""
+    """A deblurrer that says how far it believed a path, and how long the blur is: `deblur.Deblurrer` is one."""
 
-    def restore_along(
-        self, picture: NDArray[np.uint8], path: CameraPath | None
-    ) -> tuple[NDArray[np.uint8], float | None]:
-        """The picture restored, and the share of it that came of its path, None where there was none or nothing moved.
-
-        A path that is not given may be searched for.
-        """
+    def restore_along(self, picture: NDArray[np.uint8], path: CameraPath | None) -> Outcome:
+        """The picture restored; a path that is not given may be searched for."""
 
 
-def restore_with(
-    deblurrer: Restorer, picture: NDArray[np.uint8], path: CameraPath | None
-) -> tuple[NDArray[np.uint8], float | None]:
-    """The picture restored, and where the deblurrer says it how far a path was believed (`RestoresAlong`).
+def restore_with(deblurrer: Restorer, picture: NDArray[np.uint8], path: CameraPath | None) -> Outcome:
+    """The picture restored, and what the deblurrer says beside it (`RestoresAlong`).
 
     Raises:
         ValueError: what the deblurrer returns is no picture of the same size.
     """
-    believed = None
     if isinstance(deblurrer, RestoresAlong):
-        restored, believed = deblurrer.restore_along(picture, path)
+        outcome = deblurrer.restore_along(picture, path)
     else:
         # One that knows nothing of paths need not take one.
-        restored = deblurrer(picture) if path is None else deblurrer(picture, path)
+        outcome = Outcome(deblurrer(picture) if path is None else deblurrer(picture, path))
+    restored = outcome.picture
     made = isinstance(restored, np.ndarray) and restored.dtype == np.uint8
     if not made or restored.shape != picture.shape:
         raise ValueError(
             f"a deblurrer returns RGB uint8 of its picture's size: this one made {_kind(restored)} of {_kind(picture)}"
         )
-    return restored, believed
+    return outcome
 
 
 def _kind(given: object) -> str:
@@ -105,7 +99,8 @@ class DeblurDetect:
                 `detection.fusion.LOWEST_CONFIDENCE`: a faint box in one picture confirms one in the other.
             fuse: detect in two passes, in the picture as it came and in the mirror image of the restored one, and merge
                 the boxes (`detection.fusion.fuse`); where it was restored along a path that was given and believed, in
-                the restored one and its mirror image (`detection.fusion.two_looks`). The detector takes twice as long.
+                the restored one and its mirror image; where its blur is long, in a smaller mirror image
+                (`detection.fusion.two_looks`). The detector takes twice as long.
             confidence: boxes with a score below it are left out, after fusing. Fused scores are lower: .2 keeps as many
                 boxes as .25 of the restored picture alone.
 
@@ -132,19 +127,18 @@ class DeblurDetect:
         start = time.perf_counter()
         # A detector is promised it: of bgr[..., ::-1] torch.from_numpy makes no tensor.
         picture = np.ascontiguousarray(picture)
-        restored, believed = picture, None
-        if self.deblurrer is not None:
-            restored, believed = restore_with(self.deblurrer, picture, path)
-            restored = np.ascontiguousarray(restored)
+        outcome = Outcome(picture) if self.deblurrer is None else restore_with(self.deblurrer, picture, path)
+        restored = np.ascontiguousarray(outcome.picture)
         between = time.perf_counter()
         if self.fuse:
-            looks = two_looks(told=path is not None, believed=believed)
+            looks = two_looks(told=path is not None, believed=outcome.believed, spread=outcome.spread)
             first = restored if looks.first_restored else picture
-            detections, mirrored = self.detector([first, np.ascontiguousarray(restored[:, ::-1])])
-            detections = fuse(detections, mirrored.mirrored(restored.shape[1]), looks.share)
+            detections, others = self.detector([first, looks.second(restored)])
+            height, width = restored.shape[:2]
+            detections = fuse(detections, looks.back(others, width, height), looks.share)
         else:
             (detections,) = self.detector([restored])
         detections = detections.select(self.confidence)
         end = time.perf_counter()
         deblur_ms = None if self.deblurrer is None else (between - start) * 1000
-        return DeblurDetectResult(restored, detections, Times(deblur_ms, (end - between) * 1000), believed)
+        return DeblurDetectResult(restored, detections, Times(deblur_ms, (end - between) * 1000), outcome.believed)

@@ -75,6 +75,11 @@ class Exposure(NamedTuple):
         """(B,) bool, the pictures that are not sharp at some place."""
         return (sharpness(self.kernels.mean) < SHARP).any(1)
 
+    @property
+    def spread(self) -> Tensor:
+        """(B,) how long the pictures' blur is, in pixels: the `spread` of their kernels, mean over the places."""
+        return spread(self.kernels.mean).mean(1)
+
     def only(self, chosen: Tensor) -> Exposure:
         """The exposure of some of the pictures: ``chosen`` is (B,) bool."""
         mean, power = self.kernels

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deblur.blur.sensor import to_linear
-from deblur.exposure.kernels import KERNEL, Exposure, even_places, half_turned, known, spread
+from deblur.exposure.kernels import KERNEL, Exposure, even_places, half_turned, known
 from deblur.exposure.spectra import luma
 from deblur.path_search.reblurring import Reblurring
 from deblur.path_search.squares import as_shown, gradients, statistics
@@ -94,7 +94,7 @@ class Look:
         with torch.no_grad():
             self.estimate: Exposure = network.guide.estimate(blurred)
             mean = self.estimate.kernels.mean[0]
-            self.spread = mean_width(self.estimate)
+            self.spread = self.estimate.spread.item()
             self._log_belief = ((1 - _DOUBT) * _smoothed(mean) + _DOUBT / KERNEL**2).log()
             guide = network.guide(blurred, self.estimate)
             own = network(blurred, guide, finest_only=True).picture
@@ -206,11 +206,6 @@ class Look:
             evidence=torch.cat([judged.evidence, less, wide], -1),
             squares=torch.cat([judged.squares, judged.squares - self._own_squares], 2),
         )
-
-
-def mean_width(exposure: Exposure) -> float:
-    """Spread of one picture's kernels in pixels, the mean over its places."""
-    return float(spread(exposure.kernels.mean[0]).mean())
 
 
 def width_of(waves: Tensor, frame: Frame, exposure: Exposure) -> Tensor:

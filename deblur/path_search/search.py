@@ -16,7 +16,7 @@ from deblur.devices import numbered, to_batch
 from deblur.networks.guided import GuidedNetwork
 from deblur.path_search.critic import Critic
 from deblur.path_search.descent import Stage, Trial, follow, try_all
-from deblur.path_search.evidence import WINDOW, Look, mean_width
+from deblur.path_search.evidence import WINDOW, Look
 from deblur.path_search.explaining import explain
 from deblur.path_search.judging import LED_BY, Judge
 from deblur.path_search.starts import random_starts
@@ -228,7 +228,7 @@ class PathSearch:
     def first_look(self, picture: NDArray[np.uint8]) -> Look:
         """At the copy of a picture (H, W, 3), RGB uint8, that a search begins in: the smallest that shows its blur."""
         middle = min(MIDDLE, max(picture.shape[:2]))
-        width = mean_width(self._estimate(picture, MIDDLE))
+        width = self._estimate(picture, MIDDLE).spread.item()
         return self.look(picture, max(WINDOW, round(middle * min(1, _WIDTH / max(width, 1e-3)))), WINDOWS[0])
 
     def _estimate(self, picture: NDArray[np.uint8], side: int) -> Exposure:

@@ -10,11 +10,12 @@ from deblur.blur import BlurSpec, synthesize
 from deblur.blur.motion import kernels_sha256
 from deblur.errors import DeblurError
 from deblur.exposure.paths import felt_path
+from deblur.outcome import Outcome
 from detection.types import Detections
 from experiments.common.cache import Cache, key_of
 from experiments.common.file_names import file_name_of
 from experiments.common.picture_scores import restoration_scores
-from experiments.gain.fused import FusedSet, MirroredSet, add_fused, fused_boxes
+from experiments.gain.fused import FusedSet, SecondSet, add_fused, fused_boxes
 from experiments.gain.inputs import hash_of_set
 from experiments.gain.picture_sets import FolderSet, MadeSet, PictureSet
 from experiments.gain.plan import peer_folder
@@ -100,7 +101,7 @@ def build_arms(plan: Plan, cache: Cache, folder: Path) -> Arms:
             path_of = plan.paths
             ingredients["paths"] = plan.paths.sha256
 
-        def make(pixels: NDArray[np.uint8], stem: str) -> tuple[NDArray[np.uint8], float | None]:
+        def make(pixels: NDArray[np.uint8], stem: str) -> Outcome:
             height, width = pixels.shape[:2]
             path = path_of(stem, width, height) if deblurrer.takes_path else None
             return restore_with(deblurrer.restore, pixels, path)
@@ -123,8 +124,8 @@ def build_arms(plan: Plan, cache: Cache, folder: Path) -> Arms:
 
 
 def _synthetic(spec: BlurSpec, seed: int, sharp: PictureSet, folder: Path, cache: Cache) -> MadeSet:
-    def make(pixels: NDArray[np.uint8], stem: str) -> tuple[NDArray[np.uint8], None]:
-        return synthesize(pixels, spec, seed, stem), None
+    def make(pixels: NDArray[np.uint8], stem: str) -> Outcome:
+        return Outcome(synthesize(pixels, spec, seed, stem))
 
     place = folder / BLURRED / file_name_of(str(spec))
     return MadeSet(BLURRED, str(spec), sharp, place, cache, {"blur": _blur_ingredients(spec), "seed": seed}, make)
@@ -171,7 +172,7 @@ class Bench:
             chunk = stems[start : start + CHUNK]
             for pictures in self._arms.sets:
                 # What else is looked at for fused boxes is the picture set of another arm.
-                seen = pictures.mirrored if isinstance(pictures, FusedSet) else pictures
+                seen = pictures.second if isinstance(pictures, FusedSet) else pictures
                 for loaded in self._detectors:
                     self._detect(loaded, seen, chunk)
                 if self._arms.sharp is not None and pictures is not self._arms.sharp:
@@ -182,9 +183,8 @@ class Bench:
     def detections(self, loaded: LoadedDetector, pictures: PictureSet, stem: str) -> Detections:
         """The boxes on one picture, boxes rounded to 0.001 pixels and scores to 0.000001, as they are saved."""
         if isinstance(pictures, FusedSet):
-            first, share = pictures.first(stem)
-            one, other = (self.detections(loaded, seen, stem) for seen in (first, pictures.mirrored))
-            return fused_boxes(one, other, share)
+            one, other = (self.detections(loaded, seen, stem) for seen in (pictures.first(stem), pictures.second))
+            return fused_boxes(one, other, pictures.looks(stem).share)
         value = self._cache.get("detections", self._detection_key(loaded, pictures, stem))
         if value is None:
             self._detect(loaded, pictures, [stem])
@@ -193,7 +193,9 @@ class Bench:
             raise DeblurError(f"{self._cache.folder} does not keep what is written there: is the disk full?")
         names = loaded.detector.class_names
         found = Detections.ordered(value["boxes"], value["scores"], [names[index] for index in value["classes"]])
-        return found.mirrored(self._arms.sizes[stem][0]) if isinstance(pictures, MirroredSet) else found
+        if isinstance(pictures, SecondSet):
+            return pictures.looks(stem).back(found, *self._arms.sizes[stem])
+        return found
 
     def restoration(self, key: Key, stem: str) -> Mapping[str, float | None]:
         """Of one picture of an arm against the sharp one, as `experiments.gain.scores.Restoration` says."""

@@ -1,24 +1,22 @@
 """Arms whose boxes come from two looks at a scene, the second one at a mirror image.
 
-The second look is at the mirror image of what was restored, the first one at the picture as it came, or at what was
-restored along a path that was told and believed (`detection.fusion.two_looks`). Of the control both are at the picture
-as it came.
+The second look is at the mirror image of what was restored, smaller where its blur is long, the first one at the
+picture as it came, or at what was restored along a path that was told and believed (`detection.fusion.two_looks`). Of
+the control both are at the picture as it came.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from detection.fusion import EVEN_SHARE, SAME_OBJECT, Looks, fuse, two_looks
+from detection.fusion import EVEN_SHARE, Looks, fuse, two_looks
 from detection.types import Detections
 from experiments.common.cache import key_of
 from experiments.gain.picture_sets import MadeSet, pixel_hash
-from experiments.gain.protocol import MAX_DETECTIONS, rounded
+from experiments.gain.protocol import MAX_DETECTIONS, fusion_protocol, rounded
 from experiments.gain.records import (
     CONTROL,
-    MIRRORED,
     DeblurrerRecord,
     deblurred_arm,
     fused_name,
@@ -26,19 +24,32 @@ from experiments.gain.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from experiments.gain.picture_sets import PictureSet
 
 
-class MirroredSet:
-    """The pictures of another set with left and right exchanged, made anew each time: it costs less than a file."""
+LooksOf = Callable[[str], Looks]
+"""How a picture is looked at, by stem."""
+SpreadOf = Callable[[str], float | None]
+"""How long a picture's blur is, by stem (`deblur.outcome.Outcome`)."""
 
-    def __init__(self, source: PictureSet) -> None:
+
+class SecondSet:
+    """What the second look at the pictures of another set is at, made anew each time: it costs less than a file.
+
+    Args:
+        source: the pictures.
+        looks: how they are looked at.
+    """
+
+    def __init__(self, source: PictureSet, looks: LooksOf) -> None:
         self.arm = f"mirrored:{source.arm}"
         self.blur = source.blur
+        self.looks = looks
         self._source = source
         self._hashes: dict[str, str] = {}
 
@@ -50,7 +61,7 @@ class MirroredSet:
 
     def pixels(self, stem: str) -> NDArray[np.uint8]:
         """One picture, RGB uint8 (H, W, 3)."""
-        return np.ascontiguousarray(self._source.pixels(stem)[:, ::-1])
+        return self.looks(stem).second(self._source.pixels(stem))
 
 
 class FusedSet:
@@ -60,21 +71,20 @@ class FusedSet:
         arm: whose boxes they are.
         came: the pictures as they came.
         restored: what was restored of them: the pictures to show, and to compare with sharp ones.
-        looks: how a picture is looked at, by stem.
+        looks: how a picture is looked at.
     """
 
-    def __init__(self, arm: str, came: PictureSet, restored: PictureSet, looks: Callable[[str], Looks]) -> None:
+    def __init__(self, arm: str, came: PictureSet, restored: PictureSet, looks: LooksOf) -> None:
         self.arm = arm
         self.blur = restored.blur
-        self.mirrored = MirroredSet(restored)
+        self.looks = looks
+        self.second = SecondSet(restored, looks)
         self._came = came
         self._restored = restored
-        self._looks = looks
 
-    def first(self, stem: str) -> tuple[PictureSet, float]:
-        """Where the first look at a picture is; and the weight of the second one, which is at ``mirrored``."""
-        looks = self._looks(stem)
-        return (self._restored if looks.first_restored else self._came), looks.share
+    def first(self, stem: str) -> PictureSet:
+        """Where the first look at a picture is; the second one is at ``second``."""
+        return self._restored if self.looks(stem).first_restored else self._came
 
     def sha256(self, stem: str) -> str:
         """`pixel_hash` of the restored picture."""
@@ -102,31 +112,47 @@ def add_fused(
         told: the deblurrers that are told the camera's path.
     """
     restored = dict(deblurred)
+    seen = {blur: _seen({name: one for (its, name), one in restored.items() if its == blur}, told) for blur in blurred}
     for (blur, name), pictures in restored.items():
+        looks = _looks_of(pictures, seen[blur], told=name in told)
         arm = deblurred_arm(fused_name(name))
-        looks = _looks_of(pictures, told=name in told)
         deblurred[blur, fused_name(name)] = FusedSet(arm, blurred[blur], pictures, looks)
     for blur, source in blurred.items():
-        deblurred[blur, CONTROL] = FusedSet(deblurred_arm(CONTROL), source, source, _alike)
+        deblurred[blur, CONTROL] = FusedSet(deblurred_arm(CONTROL), source, source, _looks_of_control(seen[blur]))
     if sharp is None:
         return
+    seen_sharp = _seen(through, told)
     for name, pictures in list(through.items()):
-        arm = sharp_through_arm(fused_name(name))
-        through[fused_name(name)] = FusedSet(arm, sharp, pictures, _looks_of(pictures, told=name in told))
-    through[CONTROL] = FusedSet(sharp_through_arm(CONTROL), sharp, sharp, _alike)
+        looks = _looks_of(pictures, seen_sharp, told=name in told)
+        through[fused_name(name)] = FusedSet(sharp_through_arm(fused_name(name)), sharp, pictures, looks)
+    through[CONTROL] = FusedSet(sharp_through_arm(CONTROL), sharp, sharp, _looks_of_control(seen_sharp))
 
 
-def _looks_of(restored: PictureSet, *, told: bool) -> Callable[[str], Looks]:
+def _looks_of(restored: PictureSet, seen: SpreadOf, *, told: bool) -> LooksOf:
     def looks(stem: str) -> Looks:
-        believed = restored.believed(stem) if told and isinstance(restored, MadeSet) else None
-        return two_looks(told=told, believed=believed)
+        if not isinstance(restored, MadeSet):  # another program's: it says nothing of the blur
+            return two_looks(told=told, believed=None, spread=seen(stem))
+        return two_looks(told=told, believed=restored.believed(stem) if told else None, spread=restored.spread(stem))
 
     return looks
 
 
-def _alike(_: str) -> Looks:
-    """Of the control: nothing was restored."""
-    return Looks(False, EVEN_SHARE)
+def _looks_of_control(seen: SpreadOf) -> LooksOf:
+    return lambda stem: two_looks(told=False, believed=None, spread=seen(stem))._replace(share=EVEN_SHARE)
+
+
+def _seen(restored: Mapping[str, PictureSet], told: Collection[str]) -> SpreadOf:
+    """How long the blur of a picture is by the first deblurrer that says it and is told no path.
+
+    By it the control's second look and those at other programs' pictures have the size that they have at ours.
+    """
+    made = [one for name, one in restored.items() if name not in told and isinstance(one, MadeSet)]
+
+    def spread(stem: str) -> float | None:
+        said = (pictures.spread(stem) for pictures in made)
+        return next((one for one in said if one is not None), None)
+
+    return spread
 
 
 def fused_boxes(one: Detections, other: Detections, share: float) -> Detections:
@@ -145,9 +171,6 @@ def fused_records(records: Sequence[DeblurrerRecord], told: Collection[str]) -> 
     """
     fused = []
     for record in records:
-        is_told = record.name in told
-        share = two_looks(told=is_told, believed=None).share
-        digest = key_of(part=record.identity, iou=SAME_OBJECT, share=share, told=is_told)
+        digest = key_of(part=record.identity, told=record.name in told, **fusion_protocol())
         fused.append(DeblurrerRecord(fused_name(record.name), "fused", digest))
-    # Of the control what it was called by before others were looked at mirrored: nothing about it has changed.
-    return [*fused, DeblurrerRecord(CONTROL, "fused", key_of(part=MIRRORED, iou=SAME_OBJECT))]
+    return [*fused, DeblurrerRecord(CONTROL, "fused", key_of(part=CONTROL, **fusion_protocol()))]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from deblur.outcome import Outcome
+
 
 def pixel_hash(picture: NDArray[np.uint8]) -> str:
     """sha256 of a picture's size and pixels: the same whatever file format holds them."""
@@ -88,8 +90,7 @@ class MadeSet:
         cache: where it is kept how each was made; a picture without such a record, or with other pixels than the
             record says, is made again.
         ingredients: what the result depends on beside the source's pixels and the stem.
-        make: (source pixels, stem) to pixels of the same size, and how far a camera's path was believed in making them
-            (`pipelines.chain.RestoresAlong`).
+        make: (source pixels, stem) to pixels of the same size, and what is said beside them.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class MadeSet:
         folder: Path,
         cache: Cache,
         ingredients: Mapping[str, Any],
-        make: Callable[[NDArray[np.uint8], str], tuple[NDArray[np.uint8], float | None]],
+        make: Callable[[NDArray[np.uint8], str], Outcome],
     ) -> None:
         self.arm = arm
         self.blur = blur
@@ -140,11 +141,18 @@ class MadeSet:
 
     def believed(self, stem: str) -> float | None:
         """How far a camera's path was believed in making one picture, which is made if need be."""
+        return self._said(stem, "believed")
+
+    def spread(self, stem: str) -> float | None:
+        """How long the blur was of what one picture was made from (`deblur.outcome.Outcome`); it is made if need be."""
+        return self._said(stem, "spread")
+
+    def _said(self, stem: str, what: str) -> float | None:
         record = self._record(stem)
         if record is None:
             self._made(stem)
             record = self._record(stem)
-        return None if record is None else record["believed"]
+        return None if record is None else record[what]
 
     def _record(self, stem: str) -> dict[str, Any] | None:
         return self._cache.get("pictures", self._key(stem)) if self.path(stem).is_file() else None
@@ -155,11 +163,11 @@ class MadeSet:
     def _made(self, stem: str) -> NDArray[np.uint8]:
         source = self._source.pixels(stem)
         start = time.perf_counter()
-        picture, believed = self._make(source, stem)
+        picture, believed, spread = self._make(source, stem)
         milliseconds = 1000 * (time.perf_counter() - start)
         if picture.shape != source.shape or picture.dtype != np.uint8:
             raise TypeError(f"{self.arm} made {picture.dtype} {picture.shape} of a picture {source.shape}")
         write_picture(self.path(stem), picture)
-        record = {"sha256": pixel_hash(picture), "ms": milliseconds, "believed": believed}
+        record = {"sha256": pixel_hash(picture), "ms": milliseconds, "believed": believed, "spread": spread}
         self._cache.put("pictures", self._key(stem), record)
         return picture

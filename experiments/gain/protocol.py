@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deblur.scenes import units_of
-from detection.fusion import EVEN_SHARE, RESTORED_SHARE, SAME_OBJECT
+from detection.fusion import EVEN_SHARE, LONG_SPREAD, RESTORED_SHARE, SAME_OBJECT, SMALLER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -48,6 +48,7 @@ def fusion_protocol() -> dict[str, Any]:
         "method": "weighted boxes fusion in pairs",
         "iou": SAME_OBJECT,
         "share_of_mirrored": {"by itself": RESTORED_SHARE, "told the path": EVEN_SHARE},
+        "scale_of_mirrored": {"by itself": {"above": LONG_SPREAD, "scale": SMALLER, "below": 1}, "told the path": 1},
     }
 
 

@@ -537,12 +537,12 @@ def test_a_found_path_is_told_as_a_measured_one(shaken: Shaken, monkeypatch: pyt
     np.testing.assert_array_equal(patient(shaken.blurred), told)
     np.testing.assert_array_equal(patient(np.stack([shaken.blurred] * 2))[1], told)
     np.testing.assert_array_equal(np.rint(patient.unrounded(shaken.blurred)), told)
-    restored, believed = patient.restore_along(shaken.blurred, None)
+    restored, believed, _ = patient.restore_along(shaken.blurred, None)
     np.testing.assert_array_equal(restored, told)
     assert believed is not None
     assert 0.3 < believed < 1
     monkeypatch.setattr(PathSearch, "__call__", lambda self, picture, restore: None)
-    assert patient.restore_along(shaken.blurred, None)[1] is None
+    assert patient.restore_along(shaken.blurred, None).believed is None
 
 
 def test_a_network_without_a_guide_searches_for_nothing():
@@ -654,7 +654,7 @@ def test_a_search_restores_more_of_a_photograph():
     """One photograph; how it is on others experiments.restoration measures."""
     sharp = scale_down(photographs.coffee(), 480)
     blurred, _ = synthesize_with_motion(sharp, BlurSpec("shake", 10), 0, "coffee")
-    restored, believed = Deblurrer.load("mstsgm-guided+search", "cpu").restore_along(blurred, None)
+    restored, believed, _ = Deblurrer.load("mstsgm-guided+search", "cpu").restore_along(blurred, None)
     alone = Deblurrer.load("mstsgm-guided", "cpu")(blurred)
     error, before = (np.square(each.astype(float) - sharp).mean() for each in (restored, alone))
     assert error < 0.8 * before  # a decibel

@@ -70,24 +70,51 @@ def test_it_says_how_far_a_path_was_believed() -> None:
     doubting, believing = (Deblurrer.load("mstsgm-guided", "cpu", doubting=way) for way in (True, False))
     shares = []
     for path in (motion, other):
-        restored, believed = doubting.restore_along(blurred, path)
+        restored, believed, _ = doubting.restore_along(blurred, path)
         np.testing.assert_array_equal(restored, doubting(blurred, path))
         assert believed is not None
         shares.append(believed)
     assert shares[0] > 0.5
     assert shares[1] < 0.35
-    restored, believed = believing.restore_along(blurred, other)
+    restored, believed, _ = believing.restore_along(blurred, other)
     assert believed == 1
     np.testing.assert_array_equal(restored, believing(blurred, other))
-    unmoved, believed = doubting.restore_along(blurred, still(512, 448))
+    unmoved, believed, _ = doubting.restore_along(blurred, still(512, 448))
     assert believed is None
     np.testing.assert_array_equal(unmoved, blurred)
     # In tiles it is about the same.
     large = cv2.resize(blurred, (1024, 896), interpolation=cv2.INTER_CUBIC)
-    _, believed = Deblurrer.load("mstsgm-guided", "cpu", max_pixels=448 * 512).restore_along(large, motion.scaled(2))
+    tiled = Deblurrer.load("mstsgm-guided", "cpu", max_pixels=448 * 512)
+    believed = tiled.restore_along(large, motion.scaled(2)).believed
     assert believed == pytest.approx(shares[0], abs=0.2)
     with pytest.raises(ValueError, match="mstsgm-nano has no guide"):
         Deblurrer.load("mstsgm-nano", "cpu").restore_along(blurred, motion)
+
+
+def test_it_says_how_long_the_blur_is() -> None:
+    blurred, motion = shaken(photograph())
+    deblurrer = Deblurrer.load("mstsgm-guided", "cpu")
+    true = exposure_along(motion, 448, 512, CPU).spread.item() / 512  # of the longer side
+    assert 0.003 < true < 0.02
+    assert deblurrer.restore_along(blurred, motion).spread == pytest.approx(true)
+    restored, _, seen = deblurrer.restore_along(blurred, None)
+    assert seen == pytest.approx(true, rel=0.3)
+    np.testing.assert_array_equal(restored, deblurrer(blurred))
+    # It is the same share of a larger picture, restored whole, in a smaller copy or in tiles, or not at all.
+    large = cv2.resize(blurred, (1024, 896), interpolation=cv2.INTER_CUBIC)
+    for way in (
+        Deblurrer.load("mstsgm-guided", "cpu", max_pixels=448 * 512),
+        Deblurrer.load("mstsgm-guided", "cpu", seen_side=320),
+    ):
+        assert way.restore_along(large, None).spread == pytest.approx(seen, rel=0.1)
+    tiled = Deblurrer.load("mstsgm-guided", "cpu", max_pixels=448 * 448)
+    assert tiled.restore_along(blurred, None).spread == pytest.approx(seen)
+    assert tiled.restore_along(blurred, motion).spread == pytest.approx(true)
+    sharp = cv2.resize(photograph(), (896, 1024), interpolation=cv2.INTER_CUBIC)
+    unblurred = Deblurrer.load("mstsgm-guided", "cpu", seen_side=320).restore_along(sharp, None).spread
+    assert unblurred is not None
+    assert unblurred < true / 3
+    assert Deblurrer.load("mstsgm-nano", "cpu").restore_along(blurred, None).spread is None
 
 
 def test_a_path_is_believed_where_it_holds() -> None:

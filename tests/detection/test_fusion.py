@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detection.fusion import EVEN_SHARE, RESTORED_SHARE, Looks, fuse, two_looks
+from detection.fusion import EVEN_SHARE, RESTORED_SHARE, SMALLER, Looks, fuse, two_looks
 from detection.types import Detections
 
 
@@ -33,6 +33,7 @@ def test_an_overlap_of_more_than_55_percent_is_one_object(height: float, objects
     assert len(fuse(one([0, 0, 10, 10], 0.8), one([0, 0, 10, height], 0.5))) == objects
 
 
+@pytest.mark.parametrize("spread", [None, 0.0, 0.007])
 @pytest.mark.parametrize(
     ("told", "believed", "looks"),
     [
@@ -44,9 +45,66 @@ def test_an_overlap_of_more_than_55_percent_is_one_object(height: float, objects
     ],
 )
 def test_both_looks_are_at_the_restored_picture_where_at_least_half_of_it_came_of_the_path(
+    told: bool, believed: float | None, spread: float | None, looks: Looks
+) -> None:
+    assert two_looks(told=told, believed=believed, spread=spread) == looks
+    assert looks.scale == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "believed", "looks"),
+    [
+        (True, None, Looks(True, EVEN_SHARE)),
+        (True, 0.5, Looks(True, EVEN_SHARE)),
+        (True, 0.499, Looks(False, RESTORED_SHARE, SMALLER)),
+        (False, None, Looks(False, RESTORED_SHARE, SMALLER)),
+        (False, 1.0, Looks(False, RESTORED_SHARE, SMALLER)),
+    ],
+)
+def test_where_the_blur_is_long_what_no_given_path_made_is_looked_at_smaller(
     told: bool, believed: float | None, looks: Looks
 ) -> None:
-    assert two_looks(told=told, believed=believed) == looks
+    assert two_looks(told=told, believed=believed, spread=0.0071) == looks
+
+
+def test_the_second_picture_is_a_mirror_image() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
+    second = Looks(True, EVEN_SHARE).second(picture)
+    np.testing.assert_array_equal(second, picture[:, ::-1])
+    assert second.flags.c_contiguous
+    found = one([1, 2, 4, 6], 0.5)
+    np.testing.assert_array_equal(Looks(True, EVEN_SHARE).back(found, 9, 6).boxes, [[5, 2, 8, 6]])
+
+
+def test_a_smaller_second_picture_lies_in_the_middle_of_grey_and_its_boxes_come_back() -> None:
+    looks = Looks(False, RESTORED_SHARE, 0.5)
+    picture = np.full((40, 60, 3), 10, np.uint8)
+    picture[8:20, 4:24] = 200  # an object near the left
+    second = looks.second(picture)
+    assert (second.shape, second.dtype, second.flags.c_contiguous) == (picture.shape, np.uint8, True)
+    np.testing.assert_array_equal(second[10:30, 15:45], picture[::2, ::-2])
+    second[10:30, 15:45] = 114
+    assert (second == 114).all()
+    # It lies there from 4 to 14 of 20, and from 30 - 12 to 30 - 2 of 30 since it is mirrored.
+    found = one([15 + 18, 10 + 4, 15 + 28, 10 + 10], 0.5)
+    np.testing.assert_allclose(looks.back(found, 60, 40).boxes, [[4, 8, 24, 20]])
+
+
+def test_boxes_are_cut_to_the_smaller_picture_and_those_beside_it_left_out() -> None:
+    found = Detections.ordered([[0, 0, 30, 40], [0, 0, 14, 40], [20, 31, 30, 40]], [0.9, 0.8, 0.7], ["a", "b", "c"])
+    back = Looks(False, RESTORED_SHARE, 0.5).back(found, 60, 40)
+    assert (back.class_names, back.scores.tolist()) == (("a",), pytest.approx([0.9]))
+    np.testing.assert_allclose(back.boxes, [[30, 0, 60, 40]])
+    assert len(Looks(False, RESTORED_SHARE, 0.5).back(Detections.empty(), 60, 40)) == 0
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (2, 1), (7, 5), (641, 427)])
+def test_boxes_around_smaller_pictures_of_any_size_come_back_around_the_whole(width: int, height: int) -> None:
+    looks = Looks(False, RESTORED_SHARE, SMALLER)
+    second = looks.second(np.zeros((height, width, 3), np.uint8))
+    rows, columns = np.nonzero(second[..., 0] == 0)
+    found = one([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], 0.5)
+    np.testing.assert_allclose(looks.back(found, width, height).boxes, [[0, 0, width, height]], rtol=1e-5)
 
 
 def test_neighbours_in_one_picture_are_not_fused_with_each_other() -> None:

@@ -21,7 +21,8 @@ from deblur.exposure.kernels import SHARP
 from deblur.exposure.paths import felt_path
 from deblur.networks import named_config
 from deblur.networks.cost import cost_of
-from deblur.pictures import read_picture, write_picture
+from deblur.outcome import Outcome
+from deblur.pictures import list_pictures, read_picture, write_picture
 from deblur.working_size import LONGEST_SPREAD
 from detection.errors import DetectionError
 from detection.scoring import score
@@ -465,7 +466,7 @@ def test_the_second_look_is_at_a_mirror_image(settings: Settings, folder: Path, 
 
     def looks(pictures: PictureSet) -> tuple[NDArray[np.uint8], ...]:
         assert isinstance(pictures, FusedSet)
-        return tuple(part.pixels("a") for part in (pictures.first("a")[0], pictures.mirrored))
+        return tuple(part.pixels("a") for part in (pictures.first("a"), pictures.second))
 
     came, mirrored = looks(arms.deblurred[blur, "unmove+mirrored"])
     np.testing.assert_array_equal(came, arms.blurred[blur].pixels("a"))
@@ -489,8 +490,8 @@ def test_a_path_that_is_not_believed_is_not_looked_at_either(
         def __call__(self, *_: Any) -> NDArray[np.uint8]:
             raise AssertionError("how far the path is believed is asked for")
 
-        def restore_along(self, picture: NDArray[np.uint8], _: Any) -> tuple[NDArray[np.uint8], float | None]:
-            return np.full_like(picture, 9), believed
+        def restore_along(self, picture: NDArray[np.uint8], _: Any) -> Outcome:
+            return Outcome(np.full_like(picture, 9), believed)
 
     def load(name: str) -> LoadedDeblurrer:
         return dataclasses.replace(fakes.tools.load_deblurrer(name), restore=Doubting())
@@ -503,9 +504,48 @@ def test_a_path_that_is_not_believed_is_not_looked_at_either(
         (blur,) = arms.blurred
         fused = arms.deblurred[blur, "unmove+gyro+mirrored"]
         assert isinstance(fused, FusedSet)
-        first, weight = fused.first("a")
-        assert first is (arms.deblurred[blur, "unmove+gyro"] if at_restored else arms.blurred[blur])
-        assert weight == share
+        assert fused.first("a") is (arms.deblurred[blur, "unmove+gyro"] if at_restored else arms.blurred[blur])
+        assert fused.looks("a").share == share
+
+
+def test_where_the_blur_is_long_the_second_look_is_smaller(settings: Settings, folder: Path, fakes: Any) -> None:
+    class Seeing:
+        """Says that the blur is long where a picture is blurred; what is told the path says nothing else."""
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def restore_along(self, picture: NDArray[np.uint8], path: Any) -> Outcome:
+            spread = None if self.name == "idle" else 0.01 if self.name != "unmove" or is_moved(picture) else 0.001
+            return Outcome(picture, None if path is None else 1.0, spread)
+
+    def load(name: str) -> LoadedDeblurrer:
+        return dataclasses.replace(fakes.tools.load_deblurrer(name), restore=Seeing(name))
+
+    def is_moved(picture: NDArray[np.uint8]) -> bool:
+        return not any((picture == sharp).all() for sharp in sharp_ones)
+
+    sharp_ones = [read_picture(file) for file in list_pictures(settings.sharp)]
+    blurs = (parse_blur("straight:200"),)
+    names = ("idle", "unmove", "unmove+gyro")
+    told = dataclasses.replace(settings, blurred=None, blurs=blurs, deblurrers=names, fuse=True)
+    arms = build_arms(plan(told, dataclasses.replace(fakes.tools, load_deblurrer=load)), Cache(folder, "code"), folder)
+
+    def scale(pictures: PictureSet) -> float:
+        assert isinstance(pictures, FusedSet)
+        looks = pictures.looks("a")
+        np.testing.assert_array_equal(pictures.second.pixels("a"), looks.second(pictures.pixels("a")))
+        return looks.scale
+
+    deblurred = {name: scale(pictures) for (_, name), pictures in arms.deblurred.items() if name not in names}
+    assert deblurred == {
+        "idle+mirrored": 1,  # it does not see how long the blur is
+        "unmove+mirrored": 0.7,
+        "unmove+gyro+mirrored": 1,  # what is restored along a path is not soft
+        "mirrored+blurred": 0.7,  # as at what was restored
+    }
+    through = {name: scale(pictures) for name, pictures in arms.through.items() if name not in names}
+    assert through["unmove+mirrored"] == through["mirrored+blurred"] == 1
 
 
 def test_two_looks_at_one_picture_weigh_the_same(

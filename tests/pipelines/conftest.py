@@ -16,6 +16,7 @@ import pytest
 import deblur
 import deblur.deblurrer
 import detection.yolo
+from deblur.outcome import Outcome
 from deblur.pictures import write_picture
 from detection.types import Detections
 
@@ -38,6 +39,7 @@ class FakeDeblurrer:
     doubting: bool | None = None
     """How the last one was loaded."""
     believed: float | None = 0.62
+    spread: float | None = None
     trust: object | None = "learnt"
 
     def __init__(self, name: str = "brighter") -> None:
@@ -56,11 +58,9 @@ class FakeDeblurrer:
         FakeDeblurrer.doubting = doubting
         return cls("brighter" if name_or_file == "default" else name_or_file)
 
-    def restore_along(
-        self, picture: NDArray[np.uint8], path: CameraPath | None
-    ) -> tuple[NDArray[np.uint8], float | None]:
+    def restore_along(self, picture: NDArray[np.uint8], path: CameraPath | None) -> Outcome:
         knows = path is not None or (self.name.endswith("+search") and picture.mean() > 50)
-        return self(picture, path), self.believed if knows else None
+        return Outcome(self(picture, path), self.believed if knows else None, self.spread)
 
     def describe(self) -> dict[str, str]:
         return {"name": self.name, "sha256": self.sha256}

@@ -122,6 +122,34 @@ def test_the_second_look_is_at_a_mirror_image_whose_boxes_are_turned_back() -> N
     assert found.scores == pytest.approx([0.5]), "of one place"
 
 
+def test_where_the_blur_is_long_the_second_look_is_at_a_smaller_mirror_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    from deblur import Deblurrer
+    from detection.yolo import YoloDetector
+
+    class Bright(YoloDetector):
+        """Finds a bus around what is brighter than 150."""
+
+        def __call__(self, pictures: Any) -> list[Detections]:
+            return [Detections.ordered([box(picture)], [0.5], ["bus"]) for picture in pictures]
+
+    def box(picture: NDArray[np.uint8]) -> list[int]:
+        rows, columns = np.nonzero(picture[..., 0] > 150)
+        asked.append((len(rows), picture.shape))
+        return [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+
+    asked: list[tuple[int, tuple[int, ...]]] = []
+    picture = np.zeros((40, 80, 3), np.uint8)
+    picture[10:30, 10:40] = 200
+    monkeypatch.setattr(Deblurrer, "spread", 0.01)
+    found = DeblurDetect(Deblurrer.load(), Bright(), fuse=True)(picture).detections
+    assert asked == [(20 * 30, picture.shape), (14 * 21, picture.shape)]
+    assert found.scores == pytest.approx([0.5]), "of one place"
+    np.testing.assert_allclose(found.boxes, [[10, 10, 40, 30]], atol=1e-4)
+    asked.clear()
+    DeblurDetect(Deblurrer.load(), Bright(), fuse=True)(picture, still(80, 40))
+    assert [count for count, _ in asked] == [600, 600], "as large where it was restored along a path"
+
+
 @pytest.mark.parametrize("fuse", [False, True])
 @pytest.mark.parametrize("deblurrer", [None, lambda picture: picture, lambda picture: picture[::-1]])
 def test_a_detector_is_given_pictures_that_lie_in_one_piece(deblurrer: Any, fuse: bool) -> None:
