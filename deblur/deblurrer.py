@@ -13,8 +13,8 @@ from deblur.along_path import AlongPath, Told
 from deblur.devices import numbered, resolve_device, to_batch
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import exposure_along
-from deblur.exposure.paths import GYROSCOPE, CameraPath
-from deblur.naming import parse_deblurrer
+from deblur.exposure.paths import CameraPath
+from deblur.naming import GYROSCOPE, parse_deblurrer
 from deblur.networks.guided import GuidedNetwork
 from deblur.networks.kernel_estimator import KernelEstimator
 from deblur.outcome import Outcome

@@ -7,9 +7,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deblur.errors import DeblurError
-from deblur.exposure.paths import GYROSCOPE, SEARCH
-from deblur.released import DEFAULT_NAME, SUFFIX
 
+DEFAULT_NAME = "mstsgm-guided"
+"""What the name "default" stands for."""
+SUFFIX = ".safetensors"
+"""Of files of weights."""
+GYROSCOPE = "+gyro"
+"""Behind a guided network's name or file: it is told each picture's camera path as a gyroscope measures it."""
+SEARCH = "+search"
+"""Behind one: it searches for the path of each picture that it is not told (``deblur.path_search``)."""
 _BEHIND = re.compile(f"(?:{re.escape(GYROSCOPE)}|{re.escape(SEARCH)})*$")
 
 

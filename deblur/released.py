@@ -17,6 +17,7 @@ import safetensors.torch
 import torch
 
 from deblur.errors import DeblurError
+from deblur.naming import DEFAULT_NAME, SUFFIX
 from deblur.networks import NETWORK_NAMES, build_without_memory, config_from_dict, config_to_dict
 from deblur.runs import make_folder, write_atomically, write_json
 
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
     from deblur.networks import NetworkConfig
 
 RELEASED_FOLDER = Path(__file__).resolve().parent / "weights"
-DEFAULT_NAME = "mstsgm-guided"  # what the name "default" stands for
 CARD_FORMAT = 1
-SUFFIX = ".safetensors"
 
 
 def list_released() -> list[str]:

@@ -24,6 +24,7 @@ import numpy as np
 
 from deblur.cli import Collect, parse_args, positive_int, run
 from deblur.errors import DeblurError
+from deblur.naming import SUFFIX
 from experiments.path_learning.sample_options import add_sample_options
 
 if TYPE_CHECKING:
@@ -146,7 +147,6 @@ def _kept_critic(options: argparse.Namespace, name: str, learnt: Sequence[Sample
     import safetensors.torch
 
     from deblur.path_search.critic import Critic
-    from deblur.released import SUFFIX
     from deblur.runs import write_atomically
     from experiments.path_learning.critic_training import train_critic
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from deblur.cli import parse_args, run
 from deblur.errors import DeblurError
+from deblur.naming import GYROSCOPE
 from deblur.scenes import by_numbers
 from experiments.common.printed_table import named_data, number, of_scenes, with_interval
 from experiments.gain.deblurrer_rows import detection_scores
@@ -101,8 +102,6 @@ def overview(runs: Sequence[Run]) -> list[str]:
 
 
 def _overview_table(scores: Sequence[dict[str, Any]], figure: str, title: str) -> list[str]:
-    from deblur.exposure.paths import GYROSCOPE
-
     if not scores:
         return []
     shown: dict[str, dict[str, dict[str, Any]]] = {}
@@ -157,8 +156,6 @@ def read_runs(results: Path) -> list[Run]:
 
 def _gain_table(folder: Path, content: GainRun) -> list[str]:
     """What each deblurrer recovers, also with two passes of the detector, and what sharp pictures lose."""
-    from deblur.exposure.paths import GYROSCOPE
-
     data = content.data
     pictures = f"{data['n_pictures']} pictures" + ("" if data["limit"] is None else f" of {data['n_annotated']}")
     pictures += of_scenes(content.protocol["bootstrap"]) + named_data(data)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deblur.cli import Collect, folder_name, parse_args, run
 from deblur.errors import DeblurError
+from deblur.naming import GYROSCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -168,8 +169,6 @@ def _refuse_other_trust(folder: Path, name: str, scored: str | None, released: s
 
 def _restoration_rows(folder: Path, of: _Released) -> list[dict[str, Any]]:
     """The row of the network, and where the run has it that of the network told the camera's path."""
-    from deblur.exposure.paths import GYROSCOPE
-
     told = of.name + GYROSCOPE
     rows = [restoration_row(folder, of.name) | {"told": False}]
     methods = _restoration_run(folder)["methods"]
@@ -209,7 +208,6 @@ def restoration_row(folder: Path, name: str) -> dict[str, Any]:
 
 def _detection_rows(folder: Path, of: _Released) -> list[dict[str, Any]]:
     """The rows of the deblurrer; where the run has them, also told the camera's path, and of fused boxes."""
-    from deblur.exposure.paths import GYROSCOPE
     from experiments.gain.deblurrer_rows import detection_scores
     from experiments.gain.files import read_metrics
     from experiments.gain.records import fused_names

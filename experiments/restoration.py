@@ -40,6 +40,7 @@ from deblur.cli import (
     run,
 )
 from deblur.errors import DeblurError
+from deblur.naming import GYROSCOPE
 from pipelines.motion_options import add_motion_options, check_recorded_options, motions_of
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _paths(args: argparse.Namespace, spec: BlurSpec | None, blurred: Mapping[str, Path]) -> PathOf | None:
     """What says the camera's path of each of the pictures that are scored; None where nobody knows."""
-    from deblur.exposure.paths import GYROSCOPE, felt_path
+    from deblur.exposure.paths import felt_path
     from experiments.common.recorded_paths import TELLS_NOBODY, RecordedPaths
 
     if spec is not None:

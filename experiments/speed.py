@@ -31,6 +31,7 @@ from deblur.cli import (
     run,
 )
 from deblur.errors import DeblurError
+from deblur.naming import parse_deblurrer
 from detection.errors import DetectionError
 
 if TYPE_CHECKING:
@@ -127,7 +128,6 @@ def _measure(args: argparse.Namespace) -> int:
     from deblur.blur import parse_blur
     from deblur.blur.motion import check_kernels
     from deblur.devices import resolve_device
-    from deblur.naming import parse_deblurrer
     from deblur.runs import describe_environment, write_json, write_yaml
     from experiments.common.narrator import Narrator
     from experiments.timing.programs import KINDS, load_program

@@ -76,12 +76,15 @@ class DeblurDetectResult(NamedTuple):
         times: how long it took.
         believed: share of the restored picture, from 0 to 1, that came of the camera's path, given or found; None where
             there was none, nothing moved by it, or the deblurrer does not say.
+        spread: how long the blur was, as a share of the picture's longer side (`deblur.outcome.Outcome`); None where
+            the deblurrer does not say.
     """
 
     restored: NDArray[np.uint8]
     detections: Detections
     times: Times
     believed: float | None = None
+    spread: float | None = None
 
 
 class DeblurDetect:
@@ -141,4 +144,5 @@ class DeblurDetect:
         detections = detections.select(self.confidence)
         end = time.perf_counter()
         deblur_ms = None if self.deblurrer is None else (between - start) * 1000
-        return DeblurDetectResult(restored, detections, Times(deblur_ms, (end - between) * 1000), outcome.believed)
+        times = Times(deblur_ms, (end - between) * 1000)
+        return DeblurDetectResult(restored, detections, times, outcome.believed, outcome.spread)

@@ -25,6 +25,7 @@ from deblur.cli import (
     unit_interval,
 )
 from deblur.errors import DeblurError
+from deblur.naming import parse_deblurrer
 from detection.errors import DetectionError
 from pipelines.motion_options import add_motion_options, check_motion_options, motions_of
 
@@ -151,9 +152,10 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     models.add_argument(
         "--fuse",
         action=argparse.BooleanOptionalAction,
-        help="detect in two passes, in the picture as it came and in the mirror image of the restored one (with a "
-        "--motion that fits the picture: in the restored one and its mirror image), and merge the boxes by weighted "
-        "boxes fusion: finds more, and the detector takes twice as long (default: --fuse, unless --deblurrer none)",
+        help="detect in two passes, in the picture as it came and in the mirror image of the restored one, smaller "
+        "where the blur is long (with a --motion that fits the picture: in the restored one and its mirror image), and "
+        "merge the boxes by weighted boxes fusion: finds more, and the detector takes twice as long (default: --fuse, "
+        "unless --deblurrer none)",
     )
     models.add_argument(
         "--conf",
@@ -301,7 +303,6 @@ def _load(args: argparse.Namespace) -> _Loaded:
 def _run(args: argparse.Namespace, loaded: _Loaded, folder: Path, account: Account, log: TextIO) -> None:
     """Process the sources, and write and print what came of it, also where it is stopped."""
     from deblur.exposure.way_round import WayRound
-    from deblur.naming import parse_deblurrer
     from pipelines.chain import DeblurDetect
     from pipelines.process import Process
     from pipelines.sinks import CocoSink, PictureSink

@@ -25,6 +25,7 @@ from deblur.cli import (
     run,
 )
 from deblur.errors import DeblurError
+from deblur.naming import GYROSCOPE
 from detection.errors import DetectionError
 
 if TYPE_CHECKING:
@@ -121,7 +122,6 @@ def demo(args: argparse.Namespace) -> int:
     from deblur.blur.motion import check_kernels
     from deblur.deblurrer import load_told
     from deblur.devices import resolve_device
-    from deblur.exposure.paths import GYROSCOPE
     from deblur.runs import printable, write_atomically, write_json
     from detection.yolo import YoloDetector
     from pipelines.chain import DeblurDetect

@@ -143,6 +143,8 @@ class Process:
             self._look_which_way_round(item.picture, path)
         if self._motions is not None or self._searches:
             entry["path_believed"] = None if result.believed is None else round(result.believed, 3)
+        if result.spread is not None:
+            entry["blur_spread"] = round(result.spread, 5)
         entry["detections"] = detection_entries(result.detections)
         entry["time_ms"] |= {"deblur": _rounded(result.times.deblur), "detect": _rounded(result.times.detect)}
         # First: Ctrl-C while it waits leaves no trace of a picture.

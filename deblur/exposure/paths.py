@@ -16,10 +16,6 @@ if TYPE_CHECKING:
 
     from deblur.blur import BlurSpec
 
-GYROSCOPE = "+gyro"
-"""Behind a guided network's name or file: it is told each picture's camera path as a gyroscope measures it."""
-SEARCH = "+search"
-"""Behind one: it searches for the path of each picture that it is not told (``deblur.path_search``)."""
 _SCALE_ERROR = 0.03  # standard deviations: of the focal length and the sensor's scale together
 _ANGLE_ERROR = 0.02  # radians, between the axes of the sensor and of the camera
 _TIMING_ERROR = 0.05  # most of an exposure that is left out at its begin or end

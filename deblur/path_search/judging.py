@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from deblur.devices import to_batch
+from deblur.naming import SUFFIX
 from deblur.path_search.critic import RELEASED, Critic
 from deblur.path_search.descent import Trial, follow, follow_by_parts, try_all
 from deblur.path_search.evidence import Look
-from deblur.released import SUFFIX, learnt_from, released_sha256
+from deblur.released import learnt_from, released_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

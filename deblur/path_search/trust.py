@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from deblur.exposure.deconvolution import blur
 from deblur.exposure.spectra import luma
+from deblur.naming import SUFFIX
 from deblur.networks.guided import CORRECTIONS
 from deblur.path_search.evidence import light_of
 from deblur.path_search.squares import CELL, STATISTICS, as_shown, statistics
-from deblur.released import SUFFIX, learnt_from, load_learnt, released_sha256
+from deblur.released import learnt_from, load_learnt, released_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from deblur.exposure.paths import GYROSCOPE
+from deblur.naming import GYROSCOPE
 from deblur.pictures import orientation_of, picture_size
 from pipelines.sources import Source
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deblur.exposure.paths import GYROSCOPE
+from deblur.naming import GYROSCOPE
 from experiments.gain.protocol import DETECTION_CONFIDENCE, DETECTION_IOU, MAX_DETECTIONS
 from experiments.gain.settings import LoadedDeblurrer, LoadedDetector, Tools
 

@@ -14,7 +14,7 @@ import safetensors.torch
 from tqdm import tqdm
 
 from deblur.errors import DeblurError
-from deblur.released import SUFFIX
+from deblur.naming import SUFFIX
 from deblur.runs import (
     check_options,
     describe_environment,

@@ -9,6 +9,7 @@ import torch
 
 from deblur.devices import resolve_device
 from deblur.errors import DeblurError
+from deblur.naming import parse_deblurrer
 from experiments.timing.alternating import Program
 
 if TYPE_CHECKING:
@@ -55,7 +56,6 @@ def _deblurrer(name: str, device: str, blur: BlurSpec) -> Program:
     from deblur.blur import synthesize
     from deblur.deblurrer import load_told
     from deblur.exposure.paths import felt_path
-    from deblur.naming import parse_deblurrer
 
     deblurrer, told = load_told(name, device)
 

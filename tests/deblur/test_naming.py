@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from deblur.errors import DeblurError
-from deblur.naming import parse_deblurrer
-from deblur.released import DEFAULT_NAME
+from deblur.naming import DEFAULT_NAME, parse_deblurrer
 
 
 @pytest.mark.parametrize(

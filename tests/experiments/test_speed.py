@@ -13,9 +13,8 @@ import torch
 from skimage.data import astronaut
 
 from deblur.blur import BlurSpec, parse_blur
-from deblur.naming import parse_deblurrer
+from deblur.naming import DEFAULT_NAME, parse_deblurrer
 from deblur.networks.cost import count_macs
-from deblur.released import DEFAULT_NAME
 from experiments import speed
 from experiments.timing import peak_memory
 from experiments.timing import programs as speed_programs

@@ -92,6 +92,20 @@ def test_how_far_a_record_is_believed_is_said(
 
 
 @pytest.mark.usefixtures("photos")
+def test_how_long_the_blur_is_is_said_where_the_deblurrer_says_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    import deblur
+
+    def spreads(output: str) -> list[float | None]:
+        assert main(["photos", "--output", output]) == 0
+        entries = json.loads(Path(output, "detections.json").read_text())["pictures"]
+        return [entry.get("blur_spread") for entry in entries]
+
+    assert spreads("unseen") == [None, None]
+    monkeypatch.setattr(deblur.Deblurrer, "spread", 0.0123456, raising=False)
+    assert spreads("seen") == [0.01235, 0.01235]
+
+
+@pytest.mark.usefixtures("photos")
 def test_where_a_search_found_a_path_is_said(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
