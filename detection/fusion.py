@@ -96,13 +96,17 @@ def two_looks(*, told: bool, believed: float | None, spread: float | None) -> Lo
 
     Args:
         told: whether it was restored along a path that was given, not estimated or searched for.
-        believed: share of it, from 0 to 1, that came of that path; None where nobody says, or nothing moved.
+        believed: share of it, from 0 to 1, that came of a path, given or found; None where nobody says, there was none,
+            or nothing moved.
         spread: how long the blur is, as a share of the picture's longer side (`deblur.Deblurrer.restore_along`); None
             where nobody says.
     """
-    if told and (believed is None or believed >= BELIEVED):
-        return Looks(True, EVEN_SHARE)  # so good that the picture as it came has little to add
-    return Looks(False, RESTORED_SHARE, SMALLER if spread is not None and spread > LONG_SPREAD else 1.0)
+    along_path = told if believed is None else believed >= BELIEVED
+    # What comes of a path that was given is sharp however long the blur was, of one that was found nearly so.
+    soft = not (told and along_path) and spread is not None and spread > LONG_SPREAD
+    scale = SMALLER if soft else 1.0
+    # Along a path a picture comes out so well that the one that came has little to add.
+    return Looks(True, EVEN_SHARE, scale) if along_path else Looks(False, RESTORED_SHARE, scale)
 
 
 def fuse(one: Detections, other: Detections, share: float = 0.5) -> Detections:

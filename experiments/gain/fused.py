@@ -1,8 +1,8 @@
 """Arms whose boxes come from two looks at a scene, the second one at a mirror image.
 
 The second look is at the mirror image of what was restored, smaller where its blur is long, the first one at the
-picture as it came, or at what was restored along a path that was told and believed (`detection.fusion.two_looks`). Of
-the control both are at the picture as it came.
+picture as it came, or at what was restored along a path, told or found, that was believed
+(`detection.fusion.two_looks`). Of the control both are at the picture as it came.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _looks_of(restored: PictureSet, seen: SpreadOf, *, told: bool) -> LooksOf:
     def looks(stem: str) -> Looks:
         if not isinstance(restored, MadeSet):  # another program's: it says nothing of the blur
             return two_looks(told=told, believed=None, spread=seen(stem))
-        return two_looks(told=told, believed=restored.believed(stem) if told else None, spread=restored.spread(stem))
+        return two_looks(told=told, believed=restored.believed(stem), spread=restored.spread(stem))
 
     return looks
 
@@ -171,6 +171,7 @@ def fused_records(records: Sequence[DeblurrerRecord], told: Collection[str]) -> 
     """
     fused = []
     for record in records:
-        digest = key_of(part=record.identity, told=record.name in told, **fusion_protocol())
+        looks = fusion_protocol(searched=record.search is not None)
+        digest = key_of(part=record.identity, told=record.name in told, **looks)
         fused.append(DeblurrerRecord(fused_name(record.name), "fused", digest))
-    return [*fused, DeblurrerRecord(CONTROL, "fused", key_of(part=CONTROL, **fusion_protocol()))]
+    return [*fused, DeblurrerRecord(CONTROL, "fused", key_of(part=CONTROL, **fusion_protocol(searched=False)))]

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deblur.naming import SEARCH
 from deblur.scenes import units_of
-from detection.fusion import EVEN_SHARE, LONG_SPREAD, RESTORED_SHARE, SAME_OBJECT, SMALLER
+from detection.fusion import BELIEVED, EVEN_SHARE, LONG_SPREAD, RESTORED_SHARE, SAME_OBJECT, SMALLER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -41,15 +42,18 @@ def rounded(found: Detections) -> tuple[NDArray[np.float64], NDArray[np.float64]
     return boxes.round(3), scores.round(6)
 
 
-def fusion_protocol() -> dict[str, Any]:
-    """How the boxes of two looks become one list."""
-    return {
+def fusion_protocol(*, searched: bool) -> dict[str, Any]:
+    """How the boxes of two looks become one list; with what is done along paths that were searched for."""
+    protocol: dict[str, Any] = {
         "of": "blurred and mirrored restored; told the path: restored and mirrored; harm: so of sharp pictures",
         "method": "weighted boxes fusion in pairs",
         "iou": SAME_OBJECT,
         "share_of_mirrored": {"by itself": RESTORED_SHARE, "told the path": EVEN_SHARE},
         "scale_of_mirrored": {"by itself": {"above": LONG_SPREAD, "scale": SMALLER, "below": 1}, "told the path": 1},
     }
+    if searched:
+        protocol["found the path"] = {"least_share_of_path": BELIEVED, "of": "told the path", "scale": "by itself"}
+    return protocol
 
 
 def protocol_of(settings: Settings, detectors: Sequence[LoadedDetector], stems: Iterable[str]) -> dict[str, Any]:
@@ -60,7 +64,7 @@ def protocol_of(settings: Settings, detectors: Sequence[LoadedDetector], stems: 
     return {
         "detection": detection_protocol(settings.image_size) | {"adapter": first if same else adapters},
         **scoring_protocol(settings, stems),
-        "fusion": fusion_protocol(),
+        "fusion": fusion_protocol(searched=any(name.endswith(SEARCH) for name in settings.deblurrers)),
         "drawn_confidence": CONFIDENT,
         "restoration": {
             "psnr": "RGB, 8 bits, data range 255",

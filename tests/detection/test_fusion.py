@@ -41,7 +41,8 @@ def test_an_overlap_of_more_than_55_percent_is_one_object(height: float, objects
         (True, 0.5, Looks(True, EVEN_SHARE)),
         (True, 0.499, Looks(False, RESTORED_SHARE)),
         (False, None, Looks(False, RESTORED_SHARE)),
-        (False, 1.0, Looks(False, RESTORED_SHARE)),
+        (False, 0.5, Looks(True, EVEN_SHARE)),
+        (False, 0.499, Looks(False, RESTORED_SHARE)),
     ],
 )
 def test_both_looks_are_at_the_restored_picture_where_at_least_half_of_it_came_of_the_path(
@@ -58,7 +59,8 @@ def test_both_looks_are_at_the_restored_picture_where_at_least_half_of_it_came_o
         (True, 0.5, Looks(True, EVEN_SHARE)),
         (True, 0.499, Looks(False, RESTORED_SHARE, SMALLER)),
         (False, None, Looks(False, RESTORED_SHARE, SMALLER)),
-        (False, 1.0, Looks(False, RESTORED_SHARE, SMALLER)),
+        (False, 0.5, Looks(True, EVEN_SHARE, SMALLER)),
+        (False, 0.499, Looks(False, RESTORED_SHARE, SMALLER)),
     ],
 )
 def test_where_the_blur_is_long_what_no_given_path_made_is_looked_at_smaller(

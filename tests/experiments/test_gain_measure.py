@@ -25,6 +25,7 @@ from deblur.outcome import Outcome
 from deblur.pictures import list_pictures, read_picture, write_picture
 from deblur.working_size import LONGEST_SPREAD
 from detection.errors import DetectionError
+from detection.fusion import Looks
 from detection.scoring import score
 from detection.truth import read_truth
 from detection.types import Detections
@@ -510,14 +511,14 @@ def test_a_path_that_is_not_believed_is_not_looked_at_either(
 
 def test_where_the_blur_is_long_the_second_look_is_smaller(settings: Settings, folder: Path, fakes: Any) -> None:
     class Seeing:
-        """Says that the blur is long where a picture is blurred; what is told the path says nothing else."""
+        """Says that the blur is long where a picture is blurred, and believes paths that it is told or finds."""
 
         def __init__(self, name: str) -> None:
             self.name = name
 
         def restore_along(self, picture: NDArray[np.uint8], path: Any) -> Outcome:
-            spread = None if self.name == "idle" else 0.01 if self.name != "unmove" or is_moved(picture) else 0.001
-            return Outcome(picture, None if path is None else 1.0, spread)
+            spread = None if self.name == "idle" else 0.01 if is_moved(picture) else 0.001
+            return Outcome(picture, 1.0 if path is not None or self.name == "unmove2" else None, spread)
 
     def load(name: str) -> LoadedDeblurrer:
         return dataclasses.replace(fakes.tools.load_deblurrer(name), restore=Seeing(name))
@@ -527,25 +528,25 @@ def test_where_the_blur_is_long_the_second_look_is_smaller(settings: Settings, f
 
     sharp_ones = [read_picture(file) for file in list_pictures(settings.sharp)]
     blurs = (parse_blur("straight:200"),)
-    names = ("idle", "unmove", "unmove+gyro")
+    names = ("idle", "unmove", "unmove+gyro", "unmove2")
     told = dataclasses.replace(settings, blurred=None, blurs=blurs, deblurrers=names, fuse=True)
     arms = build_arms(plan(told, dataclasses.replace(fakes.tools, load_deblurrer=load)), Cache(folder, "code"), folder)
 
-    def scale(pictures: PictureSet) -> float:
+    def looks(pictures: PictureSet) -> Looks:
         assert isinstance(pictures, FusedSet)
-        looks = pictures.looks("a")
-        np.testing.assert_array_equal(pictures.second.pixels("a"), looks.second(pictures.pixels("a")))
-        return looks.scale
+        its = pictures.looks("a")
+        np.testing.assert_array_equal(pictures.second.pixels("a"), its.second(pictures.pixels("a")))
+        return its
 
-    deblurred = {name: scale(pictures) for (_, name), pictures in arms.deblurred.items() if name not in names}
-    assert deblurred == {
-        "idle+mirrored": 1,  # it does not see how long the blur is
-        "unmove+mirrored": 0.7,
-        "unmove+gyro+mirrored": 1,  # what is restored along a path is not soft
-        "mirrored+blurred": 0.7,  # as at what was restored
+    assert {name: looks(pictures) for (_, name), pictures in arms.deblurred.items() if name not in names} == {
+        "idle+mirrored": Looks(False, 0.6, 1),  # it does not see how long the blur is
+        "unmove+mirrored": Looks(False, 0.6, 0.7),
+        "unmove+gyro+mirrored": Looks(True, 0.5, 1),  # what is restored along a path that is told is not soft
+        "unmove2+mirrored": Looks(True, 0.5, 0.7),  # it searches
+        "mirrored+blurred": Looks(False, 0.5, 0.7),  # as small as what was restored
     }
-    through = {name: scale(pictures) for name, pictures in arms.through.items() if name not in names}
-    assert through["unmove+mirrored"] == through["mirrored+blurred"] == 1
+    for name in ("unmove+mirrored", "mirrored+blurred"):
+        assert looks(arms.through[name]).scale == 1
 
 
 def test_two_looks_at_one_picture_weigh_the_same(

@@ -77,16 +77,19 @@ def test_fusing_looks_twice(flat: Flat, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("told", "believed", "score"),
+    ("name", "told", "believed", "score"),
     [
-        (False, 0.62, 0.4 * 0.8 + 0.6 * 0.3),
-        (True, 0.25, 0.4 * 0.8 + 0.6 * 0.3),
-        (True, 0.62, 0.5 * 0.8 + 0.5 * 0.3),
-        (True, None, 0.5 * 0.8 + 0.5 * 0.3),
+        ("default", False, 0.62, 0.4 * 0.8 + 0.6 * 0.3),
+        ("default", True, 0.25, 0.4 * 0.8 + 0.6 * 0.3),
+        ("default", True, 0.62, 0.5 * 0.8 + 0.5 * 0.3),
+        ("default", True, None, 0.5 * 0.8 + 0.5 * 0.3),
+        ("found+search", False, 0.25, 0.4 * 0.8 + 0.6 * 0.3),
+        ("found+search", False, 0.62, 0.5 * 0.8 + 0.5 * 0.3),
+        ("found+search", False, None, 0.4 * 0.8 + 0.6 * 0.3),
     ],
 )
 def test_two_looks_at_one_picture_weigh_the_same(
-    flat: Flat, monkeypatch: pytest.MonkeyPatch, told: bool, believed: float | None, score: float
+    flat: Flat, monkeypatch: pytest.MonkeyPatch, name: str, told: bool, believed: float | None, score: float
 ) -> None:
     from deblur import Deblurrer
     from detection.yolo import YoloDetector
@@ -98,7 +101,7 @@ def test_two_looks_at_one_picture_weigh_the_same(
             return [Detections.ordered([[2, 2, 6, 6]], [sure], ["bus"]) for sure in (0.8, 0.3)]
 
     monkeypatch.setattr(Deblurrer, "believed", believed)
-    chain = DeblurDetect(Deblurrer.load(), Unsure(), fuse=True)
+    chain = DeblurDetect(Deblurrer.load(name), Unsure(), fuse=True)
     found = chain(flat(95, 8, 8), still(8, 8) if told else None).detections
     assert found.scores == pytest.approx([score])
 
