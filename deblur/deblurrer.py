@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from deblur.along_path import AlongPath, Told
-from deblur.devices import numbered, resolve_device, to_batch
+from deblur.devices import numbered, resolve_device
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import exposure_along
 from deblur.exposure.paths import CameraPath
@@ -38,20 +38,33 @@ if TYPE_CHECKING:
 MAX_PIXELS = 1 << 20
 
 
+class _Look(NamedTuple):
+    """What was seen of a picture's blur.
+
+    Attributes:
+        copy: in which it was seen, RGB uint8 (H, W, 3), of ``LOOK_SIDE`` pixels at most.
+        exposure: of the copy.
+    """
+
+    copy: NDArray[np.uint8]
+    exposure: Exposure
+
+    @property
+    def spread(self) -> float:
+        """Of the blur, as of an ``Outcome``."""
+        return self.exposure.spread.item() / max(self.copy.shape[:2])
+
+
 class _Plan(NamedTuple):
     """How a picture is restored.
 
     Attributes:
         side: longer side of the copy that is restored, the picture's own or less; 0 where no blur shows.
-        copy: that copy, RGB uint8, where it is the one in which the blur was looked for.
-        exposure: of this copy.
-        spread: how long the blur is, as of an ``Outcome``, where somebody looked.
+        look: at the picture, where the plan took one.
     """
 
     side: int
-    copy: NDArray[np.uint8] | None = None
-    exposure: Exposure | None = None
-    spread: float | None = None
+    look: _Look | None = None
 
 
 class Deblurrer:
@@ -289,10 +302,31 @@ class Deblurrer:
         outcome = self._outcome(picture, path)
         return outcome._replace(picture=_rounded(outcome.picture))
 
+    def spread(self, picture: NDArray[np.uint8], path: CameraPath | None = None) -> float | None:
+        """How long the blur of a picture is, which is not restored: see `deblur.outcome.Outcome`.
+
+        Args:
+            picture: RGB uint8 (H, W, 3).
+            path: as for a call; none is searched for.
+
+        Returns:
+            A share of the longer side; None where the network has no guide that could see it.
+
+        Raises:
+            TypeError: as a call.
+            ValueError: as a call.
+        """
+        check_pictures(picture)
+        (told,) = self._checked(path, 1)
+        return None if self._guide is None else self._look(self._guide, picture, told).spread
+
     def _outcome(self, picture: NDArray[np.uint8], path: CameraPath | None) -> Outcome:
         """One picture (H, W, 3) restored as a call does it."""
-        (along,) = self._completed(self._checked(path, 1), picture[None])
-        return self._carry_out(self._plan(picture, along), picture, along)
+        (told,) = self._checked(path, 1)
+        (along,) = self._completed([told], picture[None])
+        outcome = self._carry_out(self._plan(picture, along), picture, along)
+        # A path that was found may be a wrong one: how long the blur is says what the guide sees.
+        return outcome if along is told else outcome._replace(spread=self.spread(picture))
 
     def _checked(self, path: CameraPath | Sequence[CameraPath | None] | None, count: int) -> list[Told | None]:
         """A path for each picture; all of them None where they are not known."""
@@ -334,32 +368,35 @@ class Deblurrer:
         side = wanted_side(longest, self.seen_side)
         if self._guide is None or longest <= LOOK_SIDE:
             return _Plan(side)
+        look = self._look(self._guide, picture, path)
+        if self.seen_side is not None and self.seen_side <= LOOK_SIDE and not look.exposure.blurred.item():
+            return _Plan(0, look)
+        return _Plan(fitting_side(side, look.spread * LOOK_SIDE), look)
+
+    def _look(self, guide: ExposureGuide, picture: NDArray[np.uint8], path: Told | None) -> _Look:
         copy = scale_down(picture, LOOK_SIDE)
+        factor = max(copy.shape[:2]) / max(picture.shape[:2])
         with torch.inference_mode():
-            exposure = _exposure(self._guide, to_batch(copy, self.device), path and path.scaled(LOOK_SIDE / longest))
-        spread = exposure.spread.item()
-        share = spread / LOOK_SIDE
-        if self.seen_side is not None and self.seen_side <= LOOK_SIDE and not exposure.blurred.item():
-            return _Plan(0, spread=share)
-        side = fitting_side(side, spread)
-        return _Plan(side, copy, exposure, share) if side == LOOK_SIDE else _Plan(side, spread=share)
+            return _Look(copy, _exposure(guide, self._batch(copy[None]), path and path.scaled(factor)))
 
     def _carry_out(self, plan: _Plan, picture: NDArray[np.uint8], path: Told | None) -> Outcome:
         """One picture (H, W, 3) restored as planned."""
         longest = max(picture.shape[:2])
+        look = plan.look
+        if look is None and self._guide is not None:
+            look = self._look(self._guide, picture, path)
+        spread = look and look.spread
         if plan.side == 0:
-            return Outcome(picture.copy(), spread=plan.spread)
+            return Outcome(picture.copy(), spread=spread)
+        # What was seen in a copy of the size that is restored need not be seen again.
+        seen = look if look is not None and max(look.copy.shape[:2]) == plan.side else None
+        exposure = seen and seen.exposure
         if plan.side == longest:
-            exposure, spread = None, plan.spread
-            if self._guide is not None and spread is None:
-                with torch.inference_mode():
-                    exposure = _exposure(self._guide, self._batch(picture[None]), path)
-                    spread = exposure.spread.item() / longest
             return self._restore_one(picture, path, exposure)._replace(spread=spread)
         along = path and path.scaled(plan.side / longest)
-        smaller = scale_down(picture, plan.side) if plan.copy is None else plan.copy
-        restored, believed, _ = self._restore_one(smaller, along, plan.exposure)
-        return Outcome(carry_over(picture, smaller, restored), believed, plan.spread)
+        smaller = scale_down(picture, plan.side) if seen is None else seen.copy
+        restored, believed, _ = self._restore_one(smaller, along, exposure)
+        return Outcome(carry_over(picture, smaller, restored), believed, spread)
 
     def _restore_one(self, picture: NDArray[np.uint8], path: Told | None, exposure: Exposure | None = None) -> Outcome:
         """One picture (H, W, 3) at its size, whole or in tiles."""

@@ -537,7 +537,8 @@ def test_a_found_path_is_told_as_a_measured_one(shaken: Shaken, monkeypatch: pyt
     np.testing.assert_array_equal(patient(shaken.blurred), told)
     np.testing.assert_array_equal(patient(np.stack([shaken.blurred] * 2))[1], told)
     np.testing.assert_array_equal(np.rint(patient.unrounded(shaken.blurred)), told)
-    restored, believed, _ = patient.restore_along(shaken.blurred, None)
+    restored, believed, spread = patient.restore_along(shaken.blurred, None)
+    assert spread == patient.spread(shaken.blurred), "what the guide sees, and not by the path that was found"
     np.testing.assert_array_equal(restored, told)
     assert believed is not None
     assert 0.3 < believed < 1

@@ -98,6 +98,8 @@ def test_it_says_how_long_the_blur_is() -> None:
     assert 0.003 < true < 0.02
     assert deblurrer.restore_along(blurred, motion).spread == pytest.approx(true)
     restored, _, seen = deblurrer.restore_along(blurred, None)
+    assert deblurrer.spread(blurred) == seen
+    assert deblurrer.spread(blurred, motion) == pytest.approx(true)
     assert seen == pytest.approx(true, rel=0.3)
     np.testing.assert_array_equal(restored, deblurrer(blurred))
     # It is the same share of a larger picture, restored whole, in a smaller copy or in tiles, or not at all.
@@ -114,7 +116,8 @@ def test_it_says_how_long_the_blur_is() -> None:
     unblurred = Deblurrer.load("mstsgm-guided", "cpu", seen_side=320).restore_along(sharp, None).spread
     assert unblurred is not None
     assert unblurred < true / 3
-    assert Deblurrer.load("mstsgm-nano", "cpu").restore_along(blurred, None).spread is None
+    nano = Deblurrer.load("mstsgm-nano", "cpu")
+    assert nano.restore_along(blurred, None).spread is nano.spread(blurred) is None
 
 
 def test_a_path_is_believed_where_it_holds() -> None:
