@@ -125,7 +125,8 @@ def add_fused(
     for name, pictures in list(through.items()):
         looks = _looks_of(pictures, seen_sharp, told=name in told)
         through[fused_name(name)] = FusedSet(sharp_through_arm(fused_name(name)), sharp, pictures, looks)
-    through[CONTROL] = FusedSet(sharp_through_arm(CONTROL), sharp, sharp, _looks_of_control(seen_sharp))
+    # What nobody blurred is looked at as it is, also where a guide takes it for blurred.
+    through[CONTROL] = FusedSet(sharp_through_arm(CONTROL), sharp, sharp, _looks_of_control(lambda _: None))
 
 
 def _looks_of(restored: PictureSet, seen: SpreadOf, *, told: bool) -> LooksOf:
