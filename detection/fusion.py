@@ -35,7 +35,7 @@ SMALLER = 0.7
 LONG_SPREAD = 0.007
 """Of a picture's longer side, the spread of its blur (`deblur.Deblurrer.restore_along`) above which it counts as long.
 
-4.5 of 640 pixels; shakes of 16 pixels have 4.1 in the median, of 28 pixels 6.7 (docs/training-log.md).
+4.5 of 640 pixels; shakes of 8, 16 and 28 pixels have 2.6, 4.6 and 7.1 in the median (docs/training-log.md).
 """
 LOWEST_CONFIDENCE = 0.001
 """What a detector should still report, so that a box is there to confirm one of the other picture."""

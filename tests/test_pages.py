@@ -98,8 +98,8 @@ def test_pictures_and_videos_go_through_the_chain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def detector(name: str, confidence: float) -> Any:
-        box = Detections.ordered([[1, 2, 3, 4]], [0.9], ["bus"])
-        return lambda pictures: [box if each[0, 0, 0] > each[0, 0, 2] else Detections.empty() for each in pictures]
+        box = Detections.ordered([[28, 20, 36, 28]], [0.9], ["bus"])
+        return lambda pictures: [box if each[24, 32, 0] > each[24, 32, 2] else Detections.empty() for each in pictures]
 
     monkeypatch.setattr("detection.yolo.YoloDetector", detector)
     monkeypatch.chdir(tmp_path)

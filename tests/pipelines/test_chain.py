@@ -32,8 +32,8 @@ def test_the_chain_detects_on_the_restored_picture(flat: Flat) -> None:
     from detection.yolo import YoloDetector
 
     picture = flat(95)
-    restored, detections, times, believed = DeblurDetect(Deblurrer.load(), YoloDetector())(picture)
-    assert believed is None
+    restored, detections, times, believed, spread = DeblurDetect(Deblurrer.load(), YoloDetector())(picture)
+    assert believed is spread is None
     np.testing.assert_array_equal(restored, flat(105))
     np.testing.assert_array_equal(picture, flat(95))
     assert detections.class_names == ("bus", "person"), "the person is seen in bright pictures only"
