@@ -7,6 +7,7 @@ picture as it came, or at what was restored along a path, told or found, that wa
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -77,8 +78,8 @@ class FusedSet:
     def __init__(self, arm: str, came: PictureSet, restored: PictureSet, looks: LooksOf) -> None:
         self.arm = arm
         self.blur = restored.blur
-        self.looks = looks
-        self.second = SecondSet(restored, looks)
+        self.looks = functools.cache(looks)  # asked for several times by every detector, and read from files
+        self.second = SecondSet(restored, self.looks)
         self._came = came
         self._restored = restored
 
