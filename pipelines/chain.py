@@ -101,8 +101,8 @@ class DeblurDetect:
             detector: for example `detection.yolo.YoloDetector`. To fuse, let it report boxes down to a confidence of
                 `detection.fusion.LOWEST_CONFIDENCE`: a faint box in one picture confirms one in the other.
             fuse: detect in two passes, in the picture as it came and in the mirror image of the restored one, and merge
-                the boxes (`detection.fusion.fuse`); where it was restored along a path that was given and believed, in
-                the restored one and its mirror image; where its blur is long, in a smaller mirror image
+                the boxes (`detection.fusion.fuse`); where it was restored along a path, given or found, that is
+                believed, in the restored one and its mirror image; where its blur is long, in a smaller mirror image
                 (`detection.fusion.two_looks`). The detector takes twice as long.
             confidence: boxes with a score below it are left out, after fusing. Fused scores are lower: .2 keeps as many
                 boxes as .25 of the restored picture alone.

@@ -153,9 +153,9 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         "--fuse",
         action=argparse.BooleanOptionalAction,
         help="detect in two passes, in the picture as it came and in the mirror image of the restored one, smaller "
-        "where the blur is long (with a --motion that fits the picture: in the restored one and its mirror image), and "
-        "merge the boxes by weighted boxes fusion: finds more, and the detector takes twice as long (default: --fuse, "
-        "unless --deblurrer none)",
+        "where the blur is long (along a path of --motion or +search that fits the picture: in the restored one and "
+        "its mirror image), and merge the boxes by weighted boxes fusion: finds more, and the detector takes twice as "
+        "long (default: --fuse, unless --deblurrer none)",
     )
     models.add_argument(
         "--conf",
