@@ -98,7 +98,7 @@ def _add_arms(parser: argparse.ArgumentParser) -> None:
         "--fuse",
         action="store_true",
         help="also detect in two passes, in the blurred picture and in the mirror image of the restored one, smaller "
-        "where the blur is long (NAME+gyro with a path that fits the picture: in the restored one and its mirror "
+        "where the blur is long (with a path of +gyro or +search that fits: in the restored one and its mirror "
         "image), and merge the boxes by weighted boxes fusion; the control is the blurred one and its mirror image",
     )
     arms.add_argument(
