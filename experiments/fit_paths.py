@@ -63,7 +63,7 @@ def _fit(args: argparse.Namespace) -> int:
     import pandas as pd
 
     from deblur.devices import resolve_device
-    from deblur.pictures import match_pictures
+    from deblur.picture_folders import match_pictures
     from deblur.runs import describe_environment, write_environment, write_json
     from experiments.common.cache import Cache, state_of_code
     from experiments.common.narrator import Narrator

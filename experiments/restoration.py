@@ -145,7 +145,7 @@ def _score(args: argparse.Namespace) -> int:
     from deblur.blur import parse_blur
     from deblur.blur.motion import check_kernels
     from deblur.devices import resolve_device
-    from deblur.pictures import match_pictures
+    from deblur.picture_folders import match_pictures
     from deblur.runs import describe_environment, to_utf8, write_environment, write_json
     from experiments.common.data_sets import Prepared, from_manifest, refuse_blurred
     from experiments.common.narrator import Narrator

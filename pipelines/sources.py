@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
-from deblur.pictures import PICTURE_SUFFIXES, NoPictureError, folders_below, list_pictures, read_upright
+from deblur.picture_folders import folders_below, list_pictures
+from deblur.pictures import PICTURE_SUFFIXES, NoPictureError, read_upright
 from pipelines.run_folder import holds_run
 from pipelines.video import VIDEO_SUFFIXES, Camera, VideoReader
 

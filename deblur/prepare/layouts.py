@@ -21,7 +21,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
-from deblur.pictures import list_pictures, refuse_pairs
+from deblur.picture_folders import list_pictures, refuse_pairs
 from deblur.prepare.data_sets import SPLITS
 from deblur.scenes import scene_of, units_of
 

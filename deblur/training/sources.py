@@ -21,15 +21,8 @@ from tqdm import tqdm
 
 from deblur.cli import lacks_memory
 from deblur.errors import DeblurError
-from deblur.pictures import (
-    list_pictures,
-    match_pictures,
-    picture_size,
-    read_picture,
-    refuse_pairs,
-    scale_down,
-    scaled_size,
-)
+from deblur.picture_folders import list_pictures, match_pictures, refuse_pairs
+from deblur.pictures import picture_size, read_picture, scale_down, scaled_size
 from deblur.prepare.data_sets import SPLITS
 from deblur.prepare.placing import MANIFEST
 from deblur.scenes import frame_runs
@@ -37,7 +30,7 @@ from deblur.scenes import frame_runs
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from deblur.pictures import Sides
+    from deblur.picture_folders import Sides
 
 Kind = Literal["sharp", "pairs", "frames"]
 FEWEST_FRAMES = 5

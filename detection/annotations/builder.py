@@ -220,7 +220,7 @@ def finite(value: Any) -> float | None:
 
 
 def files_below(folder: Path, suffixes: Collection[str]) -> list[Path]:
-    """The files with one of these suffixes at any depth, sorted, as `deblur.pictures.list_pictures` finds pictures.
+    """The files with one of these suffixes at any depth, sorted, as `deblur.picture_folders` finds pictures.
 
     What is hidden is left out, as what a Mac or Jupyter leaves in folders is. Linked folders are entered, but for those
     that are there without the link.

@@ -6,14 +6,14 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from deblur.errors import DeblurError
-from deblur.pictures import refuse_pairs
+from deblur.picture_folders import refuse_pairs
 from deblur.prepare.placing import MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from deblur.pictures import Sides
+    from deblur.picture_folders import Sides
 
 
 def refuse_blurred(folder: Path, files: Iterable[Path]) -> None:

@@ -1,4 +1,4 @@
-"""Pairs of a blurred and a sharp picture, as `deblur.pictures.match_pictures` finds them."""
+"""Pairs of a blurred and a sharp picture, as `deblur.picture_folders.match_pictures` finds them."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
-from deblur.pictures import picture_size, pictures_by_key
+from deblur.picture_folders import pictures_by_key
+from deblur.pictures import picture_size
 from deblur.runs import printable
 from detection.truth import GroundTruth, read_truth
 

@@ -10,7 +10,8 @@ import numpy as np
 from deblur.devices import synchronize
 from deblur.errors import DeblurError
 from deblur.naming import parse_deblurrer
-from deblur.pictures import picture_size, pictures_by_key, read_picture
+from deblur.picture_folders import pictures_by_key
+from deblur.pictures import picture_size, read_picture
 from experiments.common.recorded_paths import NO_PATHS, RecordedPaths
 
 if TYPE_CHECKING:

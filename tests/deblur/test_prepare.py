@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from deblur.errors import DeblurError
-from deblur.pictures import match_pictures, read_picture, write_picture
+from deblur.picture_folders import match_pictures
+from deblur.pictures import read_picture, write_picture
 from deblur.prepare import checks, main
 from deblur.prepare.checks import find_shift
 from deblur.prepare.layouts import Pair

@@ -22,7 +22,8 @@ from deblur.exposure.paths import felt_path
 from deblur.networks import named_config
 from deblur.networks.cost import cost_of
 from deblur.outcome import Outcome
-from deblur.pictures import list_pictures, read_picture, write_picture
+from deblur.picture_folders import list_pictures
+from deblur.pictures import read_picture, write_picture
 from deblur.working_size import LONGEST_SPREAD
 from detection.errors import DetectionError
 from detection.fusion import Looks

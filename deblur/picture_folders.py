@@ -1,0 +1,175 @@
+"""The pictures of a folder: listed, and paired with those of another one by name.
+
+A folder of sharp pictures that turns out to hold the blurred ones of pairs too is refused here: who took these for
+sharp would learn from them, or measure against them, unwarned.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from deblur.errors import DeblurError
+from deblur.pictures import PICTURE_SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+# The folders of blurred and of sharp pictures in pairs, as GoPro and REDS have them too: blur_gamma, train_sharp.
+_SIDE = re.compile(r"((?:train|val|test)_)?(blur|sharp)(?:_(?:gamma|bicubic|jpeg|comp))?")
+
+
+def list_pictures(folder: Path, leaves_out: Callable[[Path, list[str]], bool] | None = None) -> list[Path]:
+    """The picture files below ``folder`` at any depth, by suffix, sorted by relative path; hidden ones are left out.
+
+    Linked folders are entered, but for those whose pictures are there without the link. A link that leads nowhere is
+    listed too: who reads it will say so.
+
+    Args:
+        folder: where to look.
+        leaves_out: see `folders_below`.
+
+    Raises:
+        DeblurError: the folder is missing, is no folder, holds no picture, or it or one below it may not be read.
+    """
+    if not folder.is_dir():
+        raise DeblurError(f"{folder} {'is not a folder' if folder.exists() else 'does not exist'}")
+    found = [
+        (path.relative_to(folder).as_posix(), path)
+        # Path.rglob passes over what may not be read.
+        for place, names in folders_below(folder, onerror=_refuse, leaves_out=leaves_out)
+        for path in (place / name for name in names)
+        if path.suffix.lower() in PICTURE_SUFFIXES and (path.is_file() or not path.exists())
+    ]
+    if not found:
+        raise DeblurError(f"{folder} holds no picture ({', '.join(sorted(PICTURE_SUFFIXES))})")
+    return [path for _, path in sorted(found)]
+
+
+def folders_below(
+    *starts: Path,
+    onerror: Callable[[OSError], None] | None = None,
+    leaves_out: Callable[[Path, list[str]], bool] | None = None,
+) -> Iterator[tuple[Path, list[str]]]:
+    """The folders, and those below them that are not hidden, each with the names of its files, hidden ones left out.
+
+    Each real folder comes once: by its own path first, then by links.
+
+    Args:
+        starts: where to begin.
+        onerror: is told of a folder that may not be read; None to pass over it.
+        leaves_out: is asked of each folder, with the names of its files, whether to leave it out with all below it;
+            None enters all.
+    """
+    waiting, entered = [*starts], set()
+    while waiting:
+        for name_of_place, folders, names in os.walk(waiting.pop(0), onerror=onerror):
+            real = os.path.realpath(name_of_place)
+            if real in entered:
+                folders.clear()
+                continue
+            entered.add(real)
+            place, visible = Path(name_of_place), [name for name in names if not name.startswith(".")]
+            if leaves_out is not None and leaves_out(place, visible):
+                folders.clear()
+                continue
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            waiting += [place / name for name in folders if (place / name).is_symlink()]
+            yield place, visible
+
+
+def match_pictures(a: Path, b: Path) -> list[tuple[str, Path, Path]]:
+    """Pair the pictures of two folders by relative path without suffix, never by position.
+
+    Returns:
+        (key, picture in ``a``, picture in ``b``) sorted by key, the relative path without suffix, with ``/``.
+
+    Raises:
+        DeblurError: a folder is missing or empty, two pictures of one folder share a key, or a picture has no partner.
+    """
+    pictures_a, pictures_b = pictures_by_key(a), pictures_by_key(b)
+    for folder, own, other_folder, other in ((a, pictures_a, b, pictures_b), (b, pictures_b, a, pictures_a)):
+        alone = sorted(own.keys() - other.keys())
+        if alone:
+            more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
+            raise DeblurError(
+                f"{own[alone[0]].relative_to(folder)} of {folder} has no partner in {other_folder}{more}; pictures"
+                " match by relative path without suffix"
+            )
+    return [(key, pictures_a[key], pictures_b[key]) for key in sorted(pictures_a)]
+
+
+class Sides(NamedTuple):
+    """The folders, beside each other, of blurred and of sharp pictures in pairs."""
+
+    blurred: Path
+    sharp: Path
+
+
+def pairs_among(folder: Path, files: Iterable[Path]) -> list[Sides]:
+    """The sides of pairs, in ``folder`` or below it, in whose blurred one some of its ``files`` lie.
+
+    Whoever takes all pictures of a folder for sharp ones would take these as well. Those in a ``train`` come first.
+    """
+    places = {
+        (parts[:at], part, match[1])
+        for parts in {file.parent.relative_to(folder).parts for file in files}
+        for at, part in enumerate(parts)
+        if (match := _SIDE.fullmatch(part)) and match[2] == "blur"
+    }
+    found = []
+    for above, blurred, prefix in sorted(places, key=lambda place: ("train" not in place[0], place[:2])):
+        place = folder.joinpath(*above)
+        for side in sorted(place.iterdir()):
+            match = _SIDE.fullmatch(side.name)
+            if match and (match[1], match[2]) == (prefix, "sharp") and side.is_dir():
+                found.append(Sides(place / blurred, side))
+                break
+    return found
+
+
+def refuse_pairs(folder: Path, files: Iterable[Path], given: str, instead: Callable[[Sides], str]) -> None:
+    """Refuse pictures that are given for sharp ones where some, by where they lie, are the blurred ones of pairs.
+
+    Args:
+        folder: that was given.
+        files: the pictures in it, at any depth.
+        given: what stands for it in the message, such as its option.
+        instead: what to give in its place, by the first pairs among the pictures.
+
+    Raises:
+        DeblurError: somewhere blurred ones lie in a folder beside that of sharp ones; says what to give.
+    """
+    pairs = pairs_among(folder, files)
+    if pairs:
+        blurred, sharp = pairs[0]
+        more = f" (and {len(pairs) - 1} more)" if len(pairs) > 1 else ""
+        raise DeblurError(
+            f"{given}: {sharp.parent}{more} holds {blurred.name}/ beside {sharp.name}/, and what is blurred is not to "
+            f"be taken for sharp; give {instead(pairs[0])}"
+        )
+
+
+def pictures_by_key(folder: Path) -> dict[str, Path]:
+    """The picture files below ``folder`` by key, the relative path without suffix, with ``/``.
+
+    Raises:
+        DeblurError: the folder is missing or empty, or two of its pictures share a key.
+    """
+    keyed: dict[str, Path] = {}
+    for path in list_pictures(folder):
+        key = path.relative_to(folder).with_suffix("").as_posix()
+        if key in keyed:
+            raise DeblurError(
+                f"{keyed[key].name} and {path.name} in {path.parent} differ only by suffix; keep one of them"
+            )
+        keyed[key] = path
+    return keyed
+
+
+def _refuse(error: OSError) -> None:
+    raise DeblurError(
+        f"cannot read the folder {error.filename}: {error.strerror}; leave it out by naming those beside it"
+    ) from error
