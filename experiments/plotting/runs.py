@@ -274,16 +274,21 @@ class Runs:
 
     def _restored(self) -> list[Series]:
         """One series for each deblurrer and run; one for the control where all runs agree on it."""
-        pairs = [(run, deblurrer.name) for run in self.runs for deblurrer in run.record.deblurrers]
-        names = [name for _, name in pairs]
+        pairs = [(run, record) for run in self.runs for record in run.record.deblurrers]
+        names = [record.name for _, record in pairs]
         controlled = self._sharing_control()
         places = itertools.count()
+        coloured: dict[tuple[OpenRun, str], int] = {}
         found = []
-        for run, name in pairs:
+        for run, record in pairs:
+            name, fused = record.name, record.kind == "fused"
             having = controlled if name == CONTROL and controlled else (run,)
             if having[0] is not run:
                 continue
-            look = CONTROL_LOOK if name == CONTROL else deblurrer_look(next(places))
+            look = CONTROL_LOOK
+            if name != CONTROL:
+                of_one_pass = run, name.rpartition("+")[0] if fused else name
+                look = deblurrer_look(next(places), coloured.setdefault(of_one_pass, len(coloured)), fused=fused)
             label = name if names.count(name) == len(having) else f"{name} ({run.name})"
             arms = {arm for each in having for result in each.record.results for arm in result.arms}
             if deblurred_arm(name) in arms:

@@ -53,15 +53,17 @@ BLURRED_LOOK = Look(BLURRED_GREY, "X", "", ":")
 CONTROL_LOOK = Look(_CONTROL_GREY, "p", "\\\\\\\\", "-.")
 
 
-def deblurrer_look(place: int) -> Look:
+def deblurrer_look(place: int, coloured: int | None = None, *, fused: bool = False) -> Look:
     """The look of the deblurrer at a place in the order of the runs; colour, marker and hatch repeat at their own pace.
 
     Args:
         place: from 0.
+        coloured: its place among those that have a colour of their own; ``place`` where it is None.
+        fused: whether it is of the boxes of two passes, which have the colour of the one pass and other lines.
     """
-    colour = _COLOURS[place % len(_COLOURS)]
+    own = place if coloured is None else coloured
     marker, hatch = _MARKERS[place % len(_MARKERS)], _HATCHES[place % len(_HATCHES)]
-    return Look(colour, marker, hatch, "-" if place // len(_COLOURS) % 2 == 0 else "-.")
+    return Look(_COLOURS[own % len(_COLOURS)], marker, hatch, "-." if own // len(_COLOURS) % 2 or fused else "-")
 
 
 @dataclass(frozen=True, slots=True)

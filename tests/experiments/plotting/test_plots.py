@@ -448,6 +448,10 @@ def test_what_fused_boxes_recover_looking_twice_has_a_figure_of_its_own(tmp_path
         drawing = Drawing(Runs([tmp_path / "run"]), palette)
         (of_one,) = recovered(drawing)
         (of_two,) = recovered_looking_twice(drawing)
+    net, net_in_two, control = (series.look for series in drawing.runs.deblurred)
+    assert net.colour == net_in_two.colour  # of one network
+    assert net.marker != net_in_two.marker
+    assert control == CONTROL_LOOK
     assert isinstance(of_one, Plot)
     assert isinstance(of_two, Plot)
     assert (of_one.name, of_two.name) == ("recovered", "recovered_looking_twice")
@@ -680,6 +684,11 @@ def test_looks_do_not_repeat_soon() -> None:
     looks = [deblurrer_look(place) for place in range(24)]
     assert len({(look.colour, look.marker) for look in looks}) == 24
     assert INK not in {look.colour for look in looks}
+    ones, twos = [deblurrer_look(place) for place in range(5)], [deblurrer_look(5 + i, i, fused=True) for i in range(5)]
+    assert [look.colour for look in ones] == [look.colour for look in twos]
+    assert len({look.colour for look in twos}) == len({look.marker for look in twos}) == 5
+    assert len({(look.colour, look.marker) for look in ones + twos}) == 10
+    assert {look.line for look in ones}.isdisjoint(look.line for look in twos)
     assert deblurrer_look(3).through().hollow
     assert CONTROL_LOOK.colour not in {look.colour for look in looks}
 
