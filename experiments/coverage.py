@@ -141,7 +141,7 @@ def _matches(arguments: argparse.Namespace) -> tuple[Matches, NDArray[np.intp]]:
     from deblur.scenes import units_of
     from detection.bootstrap import number_units
     from detection.matching import match_classes, prepare
-    from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm, fused_names
+    from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm, fused_name
     from experiments.gain.saved_run import read_run
 
     saved = read_run(arguments.run, arguments.annotations)
@@ -156,9 +156,9 @@ def _matches(arguments: argparse.Namespace) -> tuple[Matches, NDArray[np.intp]]:
         "deblurred": (blur, deblurred_arm(deblurrer)),
     }
     found = saved.found.get(detector, {})
-    for name in fused_names(deblurrer):
-        if (blur, deblurred_arm(name)) in found:  # not without --fuse, nor where the boxes asked for are fused ones
-            keys |= {"fused": (blur, deblurred_arm(name)), "control": (blur, deblurred_arm(CONTROL))}
+    fused = blur, deblurred_arm(fused_name(deblurrer))
+    if fused in found:  # not without --fuse, nor where the boxes asked for are fused ones
+        keys |= {"fused": fused, "control": (blur, deblurred_arm(CONTROL))}
     missing = [arm for arm, key in keys.items() if key not in found]
     if missing:
         raise DeblurError(

@@ -210,7 +210,7 @@ def _detection_rows(folder: Path, of: _Released) -> list[dict[str, Any]]:
     """The rows of the deblurrer; where the run has them, also told the camera's path, and of fused boxes."""
     from experiments.gain.deblurrer_rows import detection_scores
     from experiments.gain.files import read_metrics
-    from experiments.gain.records import fused_names
+    from experiments.gain.records import fused_name
 
     content = read_metrics(folder)
     known = {record.name: record for record in content.deblurrers}
@@ -221,7 +221,7 @@ def _detection_rows(folder: Path, of: _Released) -> list[dict[str, Any]]:
             _refuse_other_way(folder, one, known[one].consistent, of.consistent)
             if told:
                 _refuse_other_trust(folder, one, known[one].trust, of.trust)
-        for each, fused in ((one, False), *((name, True) for name in fused_names(one))):
+        for each, fused in ((one, False), (fused_name(one), True)):
             if each == of.name or each in known:
                 rows += [row | {"told": told, "fused": fused} for row in detection_scores(folder, content, each)]
     return rows

@@ -67,11 +67,6 @@ def fused_name(deblurrer: str) -> str:
     return f"{deblurrer}+{MIRRORED}"
 
 
-def fused_names(deblurrer: str) -> tuple[str, str]:
-    """`fused_name`, and what results from before call boxes of the blurred and the restored picture, none mirrored."""
-    return fused_name(deblurrer), f"{deblurrer}+{BLURRED}"
-
-
 CONTROL = f"{MIRRORED}+{BLURRED}"
 """What fused boxes are compared with: the blurred picture and its mirror image, so that nothing is restored in it."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from experiments.gain.records import (
     Result,
     deblurred_arm,
     deblurrer_of,
-    fused_names,
+    fused_name,
     sharp_through_arm,
 )
 
@@ -98,7 +97,7 @@ def score_detector(
     for blur in (blur for blur, arm in scored if arm == BLURRED):
         keys = [key for key in scored if key[0] in {"", blur}]
         deblurrers = [name for of, arm in scored if of == blur and (name := deblurrer_of(arm)) is not None]
-        fused = [name for deblurrer in deblurrers for name in fused_names(deblurrer) if name in deblurrers]
+        fused = [name for name in map(fused_name, deblurrers) if name in deblurrers]
         difference = {
             deblurrer: draws.difference(_label((blur, deblurred_arm(deblurrer))), _label((blur, BLURRED)))
             for deblurrer in deblurrers
@@ -194,16 +193,16 @@ def _beyond_control(draws: BootstrapResult, blur: str, fused: str) -> Interval:
 
 
 def _over(draws: BootstrapResult, blur: str, deblurrers: Sequence[str]) -> dict[str, dict[str, Interval]]:
-    """What each deblurrer has more AP than those before it: all of one look, or all of two of one kind."""
+    """What each deblurrer has more AP than those before it: all of one look, or all of two."""
 
     def difference(one: str, other: str) -> Interval:
         return draws.difference(*(_label((blur, deblurred_arm(name))) for name in (one, other)))
 
-    fused = [[name for name in kind if name in deblurrers] for kind in zip(*map(fused_names, deblurrers), strict=True)]
-    once = [name for name in deblurrers if name not in {CONTROL, *itertools.chain(*fused)}]
+    fused = [name for name in map(fused_name, deblurrers) if name in deblurrers]
+    once = [name for name in deblurrers if name not in {CONTROL, *fused}]
     return {
         name: {other: difference(name, other) for other in kind[:place]}
-        for kind in (once, *fused)
+        for kind in (once, fused)
         for place, name in enumerate(kind)
         if place
     }

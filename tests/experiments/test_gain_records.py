@@ -58,9 +58,9 @@ def _run(detectors: list[str], blurs: list[str]) -> GainRun:
             harm={"net": Interval(None, None, None, 0.95, 0, 40)},
             consistency={"blurred": Consistency(0.3, 0.5, 0.25, 2, 4, 9)},
             examples=[Example("hurt", 1, "007", "net", 0.5, 0.25, "pictures/a.jpg", {"blurred": "pictures/b.jpg"})],
-            beyond_control={"net+blurred": Interval(0.05, 0.01, 0.1, 0.95, 1000, 0)},
-            recovered_looking_twice={"net+blurred": Interval(0.3, 0.1, 0.4, 0.95, 1000, 0)},
-            harm_looking_twice={"net+blurred": Interval(0.01, -0.01, 0.02, 0.95, 1000, 0)},
+            beyond_control={"net+mirrored": Interval(0.05, 0.01, 0.1, 0.95, 1000, 0)},
+            recovered_looking_twice={"net+mirrored": Interval(0.3, 0.1, 0.4, 0.95, 1000, 0)},
+            harm_looking_twice={"net+mirrored": Interval(0.01, -0.01, 0.02, 0.95, 1000, 0)},
             over={"other": {"net": Interval(0.02, 0.01, 0.03, 0.95, 1000, 0)}},
         )
         for detector in detectors

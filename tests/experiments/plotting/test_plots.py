@@ -715,7 +715,7 @@ def test_labels_of_boxes_lie_in_the_crop_and_on_no_other() -> None:
     assert fourth == (10, 70)
 
 
-@pytest.mark.parametrize("name", ["mstsgm-guided+gyro+blurred", "my-guided-network-of-last-tuesday", "m" * 60])
+@pytest.mark.parametrize("name", ["mstsgm-guided+gyro+mirrored", "my-guided-network-of-last-tuesday", "m" * 60])
 def test_a_deblurrers_name_is_no_wider_than_its_crops(name: str) -> None:
     with styled():
         lines = _title(name).split("\n")

@@ -321,7 +321,7 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
 ) -> None:
     run = make_run(tmp_path / "run", blurs=(8,))
     (result,) = run.results
-    names = {"net+blurred": 0.1, CONTROL: 0.02}
+    names = {"net+mirrored": 0.1, CONTROL: 0.02}
     gains = {name: Interval(gain, gain - 0.01, gain + 0.01, 0.95, 1000, 0) for name, gain in names.items()}
     arms = {deblurred_arm(name): result.arms["deblurred:net"] for name in names}
     share = Interval(0.3, *((0.2, 0.4) if beyond and beyond[1] is not None else (None, None)), 0.95, 1000, 0)
@@ -332,25 +332,25 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
         arms=result.arms | arms,
         ap_difference=result.ap_difference | gains,
         examples=[*result.examples, *of_control_too],
-        beyond_control={"net+blurred": Interval(*beyond, 0.95, 1000, 0)} if beyond else {},
-        harm=result.harm | {"net+blurred": Interval(-0.017, -0.02, -0.01, 0.95, 1000, 0)},
-        recovered_looking_twice={"net+blurred": share} if beyond else {},
-        harm_looking_twice={"net+blurred": lost} if beyond else {},
-        over={"net+blurred": {"first": Interval(0.034, 0.01, 0.05, 0.95, 1000, 0)}},
+        beyond_control={"net+mirrored": Interval(*beyond, 0.95, 1000, 0)} if beyond else {},
+        harm=result.harm | {"net+mirrored": Interval(-0.017, -0.02, -0.01, 0.95, 1000, 0)},
+        recovered_looking_twice={"net+mirrored": share} if beyond else {},
+        harm_looking_twice={"net+mirrored": lost} if beyond else {},
+        over={"net+mirrored": {"first": Interval(0.034, 0.01, 0.05, 0.95, 1000, 0)}},
     )
     records = [*run.deblurrers, *(DeblurrerRecord(name, "fused", name) for name in names)]
     write_metrics(tmp_path / "run", replace(run, deblurrers=records, results=[result]))
     runs = Runs([tmp_path / "run"])
     by_name = {finding.deblurrer: finding for finding in findings(runs)}
-    assert list(by_name) == ["net", "net+blurred"]
+    assert list(by_name) == ["net", "net+mirrored"]
     gain_rows = next(table for table in tables(runs) if table.name == "gains").rows
-    of_fused = {row[2].text: [cell.number for cell in row[12:]] for row in gain_rows}["net+blurred"]
+    of_fused = {row[2].text: [cell.number for cell in row[12:]] for row in gain_rows}["net+mirrored"]
     of_twice = [value for each in (share, lost) for value in (each.value, each.low, each.high)]
     assert of_fused == [*(beyond or (None,) * 3), *(of_twice if beyond else (None,) * 6), 0.034, 0.01, 0.05]
     over_first = "Beside those restored by first that is a difference of +3.4 points (95 % interval +1.0 to +5.0)."
-    assert over_first in by_name["net+blurred"].sentences
+    assert over_first in by_name["net+mirrored"].sentences
     assert "Beside" not in by_name["net"].sentences
-    assert (by_name["net"].verdict, by_name["net+blurred"].verdict) == ("better", verdict)
+    assert (by_name["net"].verdict, by_name["net+mirrored"].verdict) == ("better", verdict)
     of_control = "its mirror image, changes AP by +2.0 points"
     ends = " (20 % to 40 %)" if share.low is not None else ""
     of_harm = f" ({MINUS}2.0 to +1.0), which may be chance" if share.low is not None else ""
@@ -358,13 +358,13 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
         f"With two passes over the sharp pictures too, 30 % of what blur takes is recovered{ends}.",
         f"Beside two passes over the sharp pictures, those put through it change AP by {MINUS}1.2 points{of_harm}.",
     ]
-    assert words in by_name["net+blurred"].sentences
+    assert words in by_name["net+mirrored"].sentences
     for part in (of_control, *said_of_twice):
-        assert (part in by_name["net+blurred"].sentences) == (beyond is not None)
+        assert (part in by_name["net+mirrored"].sentences) == (beyond is not None)
         assert part not in by_name["net"].sentences
-    assert "Sharp pictures put through it change AP by +1.7 points (+1.0 to +2.0)." in by_name["net+blurred"].sentences
-    assert ("Beside two passes" in by_name["net+blurred"].sentences) == (beyond is not None)
-    assert ("restoring helps this detector" in by_name["net+blurred"].sentences) == (verdict == "better")
+    assert "Sharp pictures put through it change AP by +1.7 points (+1.0 to +2.0)." in by_name["net+mirrored"].sentences
+    assert ("Beside two passes" in by_name["net+mirrored"].sentences) == (beyond is not None)
+    assert ("restoring helps this detector" in by_name["net+mirrored"].sentences) == (verdict == "better")
     text = summary(list(by_name.values()), "95")
     counts = [2, 0, 0] if verdict == "better" else [1, 0, int(verdict == "open")]
     head = "Of 2 comparisons (detector, blur, deblurrer), restoring raised AP in {} and lowered it in {}, with a 95 %"
