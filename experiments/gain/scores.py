@@ -114,7 +114,7 @@ def score_detector(
                 beyond_control={name: _beyond_control(draws, blur, name) for name in fused},
                 recovered_looking_twice={name: _recovered_looking_twice(draws, blur, name) for name in fused},
                 harm_looking_twice={name: _harm(draws, name, of=sharp_through_arm(CONTROL)) for name in fused},
-                over=_over(draws, blur, deblurrers),
+                over=_over(draws, blur, deblurrers, fused),
             )
         )
     curves = [Curve(detector, *key, scores[key].curve) for key in scores]
@@ -192,13 +192,14 @@ def _beyond_control(draws: BootstrapResult, blur: str, fused: str) -> Interval:
     return draws.difference(_label((blur, deblurred_arm(fused))), _label((blur, deblurred_arm(CONTROL))))
 
 
-def _over(draws: BootstrapResult, blur: str, deblurrers: Sequence[str]) -> dict[str, dict[str, Interval]]:
+def _over(
+    draws: BootstrapResult, blur: str, deblurrers: Sequence[str], fused: Sequence[str]
+) -> dict[str, dict[str, Interval]]:
     """What each deblurrer has more AP than those before it: all of one look, or all of two."""
 
     def difference(one: str, other: str) -> Interval:
         return draws.difference(*(_label((blur, deblurred_arm(name))) for name in (one, other)))
 
-    fused = [name for name in map(fused_name, deblurrers) if name in deblurrers]
     once = [name for name in deblurrers if name not in {CONTROL, *fused}]
     return {
         name: {other: difference(name, other) for other in kind[:place]}

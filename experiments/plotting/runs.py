@@ -14,7 +14,15 @@ from deblur.errors import DeblurError
 from experiments.common.printed_table import drawn_scenes, named_data
 from experiments.gain.comparable import differing_keys
 from experiments.gain.files import read_curves, read_metrics, read_predictions
-from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm, is_sharp_arm, sharp_through_arm
+from experiments.gain.records import (
+    BLURRED,
+    CONTROL,
+    SHARP,
+    deblurred_arm,
+    fused_name,
+    is_sharp_arm,
+    sharp_through_arm,
+)
 from experiments.plotting.style import BLURRED_LOOK, CONTROL_LOOK, SHARP_LOOK, Look, deblurrer_look
 
 if TYPE_CHECKING:
@@ -287,8 +295,8 @@ class Runs:
                 continue
             look = CONTROL_LOOK
             if name != CONTROL:
-                of_one_pass = run, name.rpartition("+")[0] if fused else name
-                look = deblurrer_look(next(places), coloured.setdefault(of_one_pass, len(coloured)), fused=fused)
+                of_either = run, name if fused else fused_name(name)
+                look = deblurrer_look(next(places), coloured.setdefault(of_either, len(coloured)), fused=fused)
             label = name if names.count(name) == len(having) else f"{name} ({run.name})"
             arms = {arm for each in having for result in each.record.results for arm in result.arms}
             if deblurred_arm(name) in arms:
