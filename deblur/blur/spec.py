@@ -40,6 +40,9 @@ class BlurSpec:
         kernels: for ``measured``, an ``.npz`` file of 2-D arrays; a ``Path`` becomes its text.
         readout: for ``shake``, how much later the last row of the picture is exposed than the first, in exposures: a
             rolling shutter, as most cameras have. 0 exposes all rows at once.
+
+    Raises:
+        DeblurError: a value is out of its range, or does not go with the kind of blur.
     """
 
     kind: Kind = "shake"
@@ -90,7 +93,7 @@ def parse_blur(text: str) -> BlurSpec:
     """Read ``KIND[:LENGTH][,NAME=VALUE...]``, such as ``shake:16`` or ``straight:15,light=srgb,jpeg=0``.
 
     Raises:
-        DeblurError: the text is not of that form, or a value is out of range.
+        DeblurError: the text is not of that form, or a value is out of range or given twice.
     """
     head, *options = text.split(",")
     kind, colon, length = head.partition(":")
@@ -101,6 +104,8 @@ def parse_blur(text: str) -> BlurSpec:
         name, equals, value = option.partition("=")
         if not equals:
             raise DeblurError(f"blur {text!r}: {option!r} is not NAME=VALUE")
+        if name.strip() in values:
+            raise DeblurError(f"blur {text!r}: {name.strip()} is given twice")
         values[name.strip()] = value.strip()
     fields: dict[str, Any] = dataclasses.asdict(BlurSpec())
     converted: dict[str, Any] = {}

@@ -58,6 +58,8 @@ def test_spec_text_goes_both_ways():
         ("shake:16,light=dark", "light='dark'"),
         ("shake:16,speed=3", "unknown option 'speed'"),
         ("shake:16,jpeg", "not NAME=VALUE"),
+        ("shake:16,length=8", "length is given twice"),
+        ("shake:16,jpeg=50,jpeg=60", "jpeg is given twice"),
         ("shake:-1", "length=-1"),
         ("shake:nan", "length=nan"),
         ("shake:20000", "length=20000.0 must be a number from 0 to below 10000"),
