@@ -44,7 +44,11 @@ _numbers = itertools.count()  # of files that are being written
 
 
 def create_run(task: str, name: str, root: Path = RUNS) -> Path:
-    """Make and return a new folder ``root/task/name``, or ``name-2``, ``name-3``, ... where that name is taken."""
+    """Make and return a new folder ``root/task/name``, or ``name-2``, ``name-3``, ... where that name is taken.
+
+    Raises:
+        DeblurError: the folder cannot be made, or too many runs have that name.
+    """
     parent = root / task
     for number in range(1, 100_000):
         folder = parent / (name if number == 1 else f"{name}-{number}")
@@ -240,7 +244,7 @@ def refuse_unwritable(folder: Path, named: str, remedy: str) -> None:
         raise DeblurError(f"cannot make {named}: {above} {reason}; {remedy}")
 
 
-def make_room(output: Path) -> None:
+def prepare_output(output: Path) -> None:
     """Make the folder of the file that ``--output`` names before the work, which must not end in nowhere to write it.
 
     Raises:

@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from skimage.data import astronaut
 
         from deblur.blur import parse_blur
-        from deblur.runs import make_room, write_atomically
+        from deblur.runs import prepare_output, write_atomically
 
         specs = [parse_blur(text) for text in options.blur]
         photograph = astronaut()[:400, 60:460]
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         suffix = options.output.suffix[1:].lower()
         if suffix not in (formats := figure.canvas.get_supported_filetypes()):
             raise DeblurError(f"--output {options.output}: no kind of picture; use one of {', '.join(sorted(formats))}")
-        make_room(options.output)
+        prepare_output(options.output)
         for axes, spec in zip(figure.subplots(rows, columns, squeeze=False).flat, specs, strict=False):
             axes.imshow(blurred_with_kernels(photograph, spec, options.seed))
             axes.set_title(str(spec), fontsize=9)

@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _cover(arguments: argparse.Namespace) -> int:
     import pandas as pd
 
-    from deblur.runs import make_room, write_atomically
+    from deblur.runs import prepare_output, write_atomically
     from experiments.common.narrator import Narrator
 
     matches, unit_of = _matches(arguments)
@@ -113,7 +113,7 @@ def _cover(arguments: argparse.Namespace) -> int:
         what = "pictures" if n_units == len(unit_of) else "scenes, of which its intervals are"
         raise DeblurError(f"--size {arguments.size}: the run has {n_units} {what}, and a set has no more")
     if arguments.output:
-        make_room(arguments.output)  # before the work, not after it
+        prepare_output(arguments.output)  # before the work, not after it
     narrator = Narrator()
     with narrator.progress(len(DESIGNS) * arguments.sets, "drawing", "set") as done:
         rows = [

@@ -39,11 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _write(output: Path, as_json: bool) -> int:
     from deblur.networks import NETWORK_NAMES, named_config
     from deblur.networks.cost import cost_of
-    from deblur.runs import make_room, write_atomically
+    from deblur.runs import prepare_output, write_atomically
 
     if output == OUTPUT and not output.parent.is_dir():  # an installed copy keeps no results, and is no place for them
         raise DeblurError(f"there is no folder {output.parent}: say by --output FILE where to write the table")
-    make_room(output)
+    prepare_output(output)
     rows = []
     for name in NETWORK_NAMES:
         parameters, macs = cost_of(named_config(name), SIDE, SIDE)

@@ -40,14 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _report(folder: Path, output: Path, overwrite: bool, max_pictures: int) -> int:
-    from deblur.runs import make_room, write_atomically
+    from deblur.runs import prepare_output, write_atomically
     from experiments.plotting.runs import Runs
     from experiments.reporting.page import build_page
 
     if output.exists() and not overwrite:
         raise DeblurError(f"{output} exists; give --overwrite, or another --output")
     runs = Runs([folder])
-    make_room(output)
+    prepare_output(output)
     page = build_page(runs, max_pictures).encode("utf-8")
     write_atomically(output, page)
     print(f"wrote {output} ({len(page) / 1e6:.1f} MB)")

@@ -19,7 +19,7 @@ from deblur.runs import (
     check_options,
     describe_environment,
     make_folder,
-    make_room,
+    prepare_output,
     write_atomically,
     write_json,
     write_yaml,
@@ -69,7 +69,7 @@ def begin(options: argparse.Namespace, output: Path, files: list[Path], facts: d
         DeblurError: a place cannot be written to, or holds samples of other pictures, seed or facts.
     """
     np.random.default_rng(options.seed).shuffle(files)
-    make_room(output)
+    prepare_output(output)
     make_folder(options.samples, "choose another --samples")
     environment = describe_environment("cpu", options.seed)
     sharp = hashlib.sha256("\n".join(map(str, files)).encode()).hexdigest()

@@ -18,7 +18,7 @@ from deblur.runs import (
     create_run,
     describe_environment,
     git_commit,
-    make_room,
+    prepare_output,
     runs_named,
     write_atomically,
     write_json,
@@ -47,18 +47,18 @@ def test_runs_of_a_name_are_found_in_their_order(tmp_path):
 
 
 def test_room_for_a_file_is_made_or_refused_before_the_work(tmp_path, monkeypatch):
-    make_room(tmp_path / "a" / "b" / "c.csv")
+    prepare_output(tmp_path / "a" / "b" / "c.csv")
     assert list((tmp_path / "a" / "b").iterdir()) == []
-    make_room(tmp_path / "a" / "b" / "c.csv")
+    prepare_output(tmp_path / "a" / "b" / "c.csv")
     with pytest.raises(DeblurError, match="b is a folder; name a file"):
-        make_room(tmp_path / "a" / "b")
+        prepare_output(tmp_path / "a" / "b")
     (tmp_path / "file").write_text("")
     with pytest.raises(DeblurError, match=r"cannot make the folder .*file: .*; choose another --output"):
-        make_room(tmp_path / "file" / "c.csv")
+        prepare_output(tmp_path / "file" / "c.csv")
     monkeypatch.setattr(os, "access", lambda folder, _: folder != tmp_path / "a")  # root may write anywhere
-    make_room(tmp_path / "a" / "b" / "c.csv")
+    prepare_output(tmp_path / "a" / "b" / "c.csv")
     with pytest.raises(DeblurError, match=r"cannot write to the folder .*a; choose another --output"):
-        make_room(tmp_path / "a" / "c.csv")
+        prepare_output(tmp_path / "a" / "c.csv")
 
 
 @pytest.mark.parametrize(
