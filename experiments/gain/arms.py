@@ -97,13 +97,13 @@ def build_arms(plan: Plan, cache: Cache, folder: Path) -> Arms:
         place = folder / file_name_of(arm) / file_name_of(source.blur)
         spec = specs.get(source.blur, NO_BLUR)
         path_of: PathOf = partial(felt_path, spec, settings.seed)
-        if deblurrer.takes_path and plan.paths is not None and source.blur:
+        if deblurrer.told and plan.paths is not None and source.blur:
             path_of = plan.paths
             ingredients["paths"] = plan.paths.sha256
 
         def make(pixels: NDArray[np.uint8], stem: str) -> Outcome:
             height, width = pixels.shape[:2]
-            path = path_of(stem, width, height) if deblurrer.takes_path else None
+            path = path_of(stem, width, height) if deblurrer.told else None
             return restore_with(deblurrer.restore, pixels, path)
 
         return MadeSet(arm, source.blur, source, place, cache, ingredients, make)

@@ -43,12 +43,12 @@ def tools_on(device: str, image_size: int) -> Tools:
         }
         if told:
             settings["path"] = GYROSCOPE
-            if deblurrer.trust is not None:
-                settings["trust"] = deblurrer.trust.describe()
         if deblurrer.search is not None:
             settings["search"] = deblurrer.search.describe()
-        if told or deblurrer.search is not None:
+        if told or deblurrer.search is not None:  # along a path, given or found
             settings["consistent"] = deblurrer.consistent
+            if deblurrer.trust is not None:
+                settings["trust"] = deblurrer.trust.describe()
         return LoadedDeblurrer(
             deblurrer.name + GYROSCOPE * told,
             deblurrer.sha256,
@@ -57,7 +57,7 @@ def tools_on(device: str, image_size: int) -> Tools:
             # Told a path, it restores once or twice; a search is several networks, as often as the picture asks for.
             None if told or deblurrer.search is not None else macs / 1e9,
             parameters if deblurrer.search is None else None,
-            takes_path=told,
+            told=told,
         )
 
     return Tools(load_detector, load_deblurrer)

@@ -172,7 +172,7 @@ def _deblurrer_records(plan: Plan, arms: Arms) -> list[DeblurrerRecord]:
                 loaded.parameters,
                 consistent=loaded.settings.get("consistent"),
                 search=None if search is None else key_of(search=search),
-                paths=plan.paths.sha256 if loaded.takes_path and plan.paths is not None else None,
+                paths=plan.paths.sha256 if loaded.told and plan.paths is not None else None,
                 trust=loaded.settings.get("trust"),
             )
         )

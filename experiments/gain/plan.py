@@ -50,7 +50,7 @@ class Plan:
     @property
     def told(self) -> set[str]:
         """The names of the networks that are told the camera's path."""
-        return {deblurrer.name for deblurrer in self.deblurrers if deblurrer.takes_path}
+        return {deblurrer.name for deblurrer in self.deblurrers if deblurrer.told}
 
 
 def plan(settings: Settings, tools: Tools) -> Plan:
@@ -154,7 +154,7 @@ def _check_blurs(settings: Settings, deblurrers: Sequence[LoadedDeblurrer]) -> N
     _check_files("blurs", names, "rename one file of kernels")
     for spec in settings.blurs:
         check_kernels(spec)
-    told = [deblurrer.name for deblurrer in deblurrers if deblurrer.takes_path]
+    told = [deblurrer.name for deblurrer in deblurrers if deblurrer.told]
     if told and settings.blurred is not None and settings.motions is None:
         raise DeblurError(f"{told[0]}: {NO_PATHS}")
     if settings.motions is not None and not told:

@@ -159,18 +159,19 @@ class Result:
         recovered: deblurrer to (deblurred - blurred) / (sharp - blurred), in AP; null values where sharp <= blurred or
             there is no sharp arm.
         ap_difference: deblurrer to AP deblurred - AP blurred.
-        beyond_control: fused deblurrer to its AP - that of `CONTROL`, where nothing is restored: what of its gain is
-            the restoration's.
-        recovered_looking_twice: the same to (fused - control) / (sharp control - control), in AP, where all three are
-            of two looks: what the second look is worth by itself is in none of it. Null values as above.
+        beyond_control: fused deblurrer to its AP - that of `CONTROL`, which has two looks as well but restores nothing:
+            the part of its gain that is due to the restoration.
+        recovered_looking_twice: fused deblurrer to (fused - control) / (sharp control - control), in AP. All three are
+            of two looks, so what the second look gains by itself cancels. Null values as above.
         harm: deblurrer to AP sharp - AP sharp-through: positive where the deblurrer costs a sharp picture AP.
-        harm_looking_twice: fused deblurrer to AP of the sharp control - its AP sharp-through, both of two looks: what
-            the second look gains sharp pictures hides nothing in it. Null values without sharp pictures.
+        harm_looking_twice: fused deblurrer to AP of the sharp control - its AP sharp-through. Both are of two looks, so
+            that what the second look gains on sharp pictures cannot hide harm. Null values without sharp pictures.
         consistency: arm other than ``sharp`` to agreement with the detector's own sharp boxes
             (`detection.consistency`), which is not accuracy; empty where there are no sharp pictures.
         examples: where restoring helped most and hurt most, for each deblurrer.
-        over: deblurrer to its AP - that of each one named before it, by their names; fused ones over fused ones. What
-            both gain over ``blurred`` is in neither, so it may be sure where their intervals overlap.
+        over: deblurrer to the differences of its AP from that of each deblurrer before it, by the other's name; fused
+            ones are compared with fused ones. What both gain over ``blurred`` cancels, so a difference may be
+            significant although the intervals of their gains overlap.
     """
 
     detector: str
@@ -244,7 +245,7 @@ class DeblurrerRecord:
             consistent with its picture (`deblur.exposure.consistency`); None of others, and in earlier runs.
         search: of one that searches for the path, the hash of what searches; None of others and of earlier runs.
         paths: of one that is told recorded paths, the hash of the records; None of others and of earlier runs.
-        trust: of one that is told paths, the hash of what tells where they are believed
+        trust: of one that is told paths or searches for them, the hash of what tells where they are believed
             (`deblur.path_search.trust`); None of one that believes them everywhere, of others and of earlier runs.
     """
 

@@ -87,7 +87,7 @@ class LoadedDeblurrer:
         settings: what the result depends on beside weights and picture.
         gmacs: 10^9 multiply-accumulates of one 1280x720 picture, None where not known.
         parameters: None where not known.
-        takes_path: whether it is told the camera's path of every picture.
+        told: whether the camera's path is given to it with every picture.
     """
 
     name: str
@@ -96,7 +96,7 @@ class LoadedDeblurrer:
     settings: dict[str, Any] = field(default_factory=dict)
     gmacs: float | None = None
     parameters: int | None = None
-    takes_path: bool = False
+    told: bool = False
 
 
 @dataclass(frozen=True, slots=True)

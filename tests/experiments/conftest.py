@@ -100,7 +100,7 @@ class Fakes:
             restore,
             gmacs=1.5,
             parameters=7,
-            takes_path=name.endswith("+gyro"),
+            told=name.endswith("+gyro"),
         )
 
     @property

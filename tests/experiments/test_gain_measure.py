@@ -418,11 +418,19 @@ def test_a_network_is_told_paths_by_its_name() -> None:
     tools = tools_on("cpu", 640)
     told = tools.load_deblurrer("mine=mstsgm-guided+gyro")
     plain = tools.load_deblurrer("mstsgm-guided")
-    assert (told.name, told.takes_path, plain.takes_path) == ("mine+gyro", True, False)
+    assert (told.name, told.told, plain.told) == ("mine+gyro", True, False)
     assert told.sha256 == plain.sha256
     assert told.settings != plain.settings  # else one would take the other's pictures out of the cache
     with pytest.raises(DeblurError, match=r"mstsgm-nano\+gyro: mstsgm-nano has no guide"):
         tools.load_deblurrer("mstsgm-nano+gyro")
+
+
+@pytest.mark.parametrize("suffix", ["+gyro", "+search"])
+def test_restored_pictures_depend_on_where_paths_are_believed(suffix: str) -> None:
+    tools, name = tools_on("cpu", 640), "mstsgm-guided"
+    trust = tools.load_deblurrer(name + suffix).settings["trust"]
+    assert trust == Deblurrer.load(name).describe()["trust"]
+    assert "trust" not in tools.load_deblurrer(name).settings  # it restores along no path
 
 
 def test_boxes_of_two_looks_are_fused(settings: Settings, folder: Path, fakes: Any) -> None:
