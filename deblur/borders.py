@@ -15,9 +15,17 @@ def mirrored_index(first: int, last: int, size: int, device: torch.device | None
 
 
 def mirrored_window(picture: Tensor, left: int, top: int, width: int, height: int) -> Tensor:
-    """(..., height, width) of a (..., H, W) picture from (left, top), which may reach over its borders.
+    """Cut a window out of a picture, which is mirrored beyond its borders.
 
-    A view where it does not.
+    Args:
+        picture: (..., H, W).
+        left: column of the window's first pixel; the window may reach over the picture's borders.
+        top: row of the window's first pixel.
+        width: of the window, in pixels.
+        height: of the window, in pixels.
+
+    Returns:
+        (..., height, width); a view of the picture where the window lies inside it.
     """
     right, bottom = left + width - picture.shape[-1], top + height - picture.shape[-2]
     inner = picture[..., max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)]

@@ -87,11 +87,13 @@ class Deblurrer:
         card: what the weights file's card says.
         device: where the network runs, a GPU by its number.
         max_pixels: the most pixels that go through the network at once.
-        seen_side: longer side of the copy that somebody looks at; None where the picture itself is looked at.
-        takes_path: whether the network has a guide that can be told the camera's path.
-        consistent: whether what it restores along a path is made consistent with its picture.
-        search: what looks for the path of a picture that comes without one; None where the guide's estimate has to do.
-        trust: what tells where a path is to be believed; None where it is everywhere.
+        seen_side: longer side, in pixels, of the copy in which the result is used (see ``load``); None for the
+            picture's own.
+        takes_path: whether the network has a guide, so that a camera's path can be given with a picture.
+        consistent: whether what is restored along a path is made consistent with its picture
+            (``exposure.consistency``).
+        search: finds the path of a picture that comes without one; None leaves the blur to the guide's estimate.
+        trust: decides where in a picture a path is believed; None believes every path everywhere.
     """
 
     def __init__(
@@ -164,9 +166,11 @@ class Deblurrer:
             device: auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps.
             max_pixels: larger pictures are restored in tiles of at most this many pixels; None takes the card's
                 ``max_pixels``, or about a million.
-            seen_side: restore for somebody who looks at a copy with this longer side, as a detector does: faster. Of
-                pictures more than twice as long a copy of that size is restored and the change brought to the picture,
-                and up to 640 a large picture whose blur does not show in such a copy stays as it is.
+            seen_side: longer side, in pixels, of the copy in which the result is used, such as a detector's input
+                size; None uses the picture at its own size. A picture longer than twice ``seen_side`` is restored in a
+                copy of at most that length, and the change is scaled up and added to the picture: faster. Up to a
+                ``seen_side`` of 640, a guided network leaves a picture longer than 640 pixels as it is where no blur
+                shows in a copy of 640 pixels.
             bfloat16: compute in bfloat16, for CUDA only: faster, less precise.
             consistent: make what is restored along a path, measured or searched for, consistent with its picture
                 (``exposure.consistency``); None takes the card's ``consistent``, or True. It gains a decibel or half of
@@ -239,17 +243,18 @@ class Deblurrer:
 
         Args:
             pictures: blurred; they are not changed.
-            path: the camera's while the shutter was open (``deblur.exposure.path_files.read_path``), of a batch one a
-                picture, which are restored one by one; None, also for one of a batch, lets a guided network search for
-                it, where it was loaded to, or estimate it. It is in pixels of a picture of this size, which it does not
-                know: one of another size wants ``path.scaled`` first. See ``consistent``.
+            path: the camera's path while the shutter was open (``deblur.exposure.path_files.read_path``), in pixels of
+                the picture that is given. A path does not know its picture's size: where the picture was scaled, scale
+                the path by the same factor first (``path.scaled``). For a batch, a sequence with a path or None for
+                each picture; these are then restored one by one. Without a path, a network that was loaded with
+                ``+search`` searches for it, and any other guided network estimates the blur. See ``consistent``.
 
         Returns:
             An array of the same shape and type, rounded and clamped.
 
         Raises:
-            TypeError: no numpy array of uint8, or a path that is none.
-            ValueError: another shape or number of paths, or a path for a network that has no guide.
+            TypeError: ``pictures`` is no numpy array of uint8, or a path is neither None nor a ``CameraPath``.
+            ValueError: another shape, another number of paths than pictures, or a path for a network without a guide.
         """
         check_pictures(pictures, batches=True)
         batch = pictures[None] if pictures.ndim == 3 else pictures
@@ -285,14 +290,15 @@ class Deblurrer:
         return self._outcome(picture, path).picture.astype(np.float32, copy=False)
 
     def restore_along(self, picture: NDArray[np.uint8], path: CameraPath | None) -> Outcome:
-        """As a call of one picture (H, W, 3), how far its path was believed, told or found, and how long the blur is.
+        """Restore one picture as a call does, and report how far its path was believed and how long its blur is.
 
         Args:
-            picture: RGB uint8.
+            picture: RGB uint8 (H, W, 3).
             path: as for a call.
 
         Returns:
-            With the picture in uint8; ``spread`` is None where the network has no guide.
+            The restored picture, RGB uint8 (H, W, 3), with ``believed``, of a path that was given or found, and
+            ``spread``, which is None where the network has no guide.
 
         Raises:
             TypeError: as a call.
@@ -445,7 +451,16 @@ class Deblurrer:
 
 
 def load_told(name_or_file: str, device: str, seen_side: int | None = None) -> tuple[Deblurrer, bool]:
-    """The Deblurrer of ``NAME`` or, where it is to be told the paths of synthetic blur, of ``NAME+gyro``; and which.
+    """Load ``NAME`` or ``NAME+gyro``, and say whether the camera's path is to be given with each picture.
+
+    Args:
+        name_or_file: as for ``Deblurrer.load``, with ``+gyro`` behind it to be given the path of each picture, that of
+            synthetic blur or a recorded one.
+        device: as for ``Deblurrer.load``.
+        seen_side: as for ``Deblurrer.load``.
+
+    Returns:
+        The Deblurrer, and whether ``+gyro`` was asked for.
 
     Raises:
         DeblurError: as ``Deblurrer.load``, or a network without a guide or one that searches is to be told.

@@ -20,9 +20,9 @@ def sha256_of(path: Path) -> str:
 
 
 def contents_of(files: Iterable[Path]) -> dict[Path, str]:
-    """A word for what each file holds: the same for files that are one or equal byte for byte, and for no others.
+    """An identifier of each file's content, the same for files that are one file or equal byte for byte.
 
-    Only files that are as large as another one are read. A file that cannot be read is equal to none but itself.
+    Only files that are as large as another one are read. A file that cannot be read is equal only to itself.
     """
     return _contents({file: _place(file) for file in files})
 

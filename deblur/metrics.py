@@ -35,6 +35,9 @@ def psnr(restored: Tensor, sharp: Tensor) -> Tensor:
 
     Returns:
         (B,) float64; infinite where the two are the same in all eight bits.
+
+    Raises:
+        ValueError: the shapes differ.
     """
     if restored.shape != sharp.shape:
         raise ValueError(f"pictures differ in shape: {tuple(restored.shape)} and {tuple(sharp.shape)}")

@@ -26,7 +26,7 @@ class Asked(NamedTuple):
         name: what results call it, with what stands behind: NAME, else a file by its stem and ``default`` by its name.
         weights: released name or .safetensors file, for ``find_released``.
         searches: whether it searches for the path of each picture.
-        told: whether it is told the path of synthetic blur.
+        told: whether the camera's path is given to it: that of synthetic blur, or a recorded one.
     """
 
     name: str

@@ -9,16 +9,16 @@ if TYPE_CHECKING:
 
 
 class Outcome(NamedTuple):
-    """A restored picture, and what whoever restored it saw of its blur.
+    """A restored picture, and what the deblurrer found out about its blur.
 
     Attributes:
         picture: (H, W, 3) RGB uint8, or inside this package float32 in [0, 255].
-        believed: share of it, from 0 to 1, that came of a camera's path, told or found: near 0 the picture speaks
-            against the path, by another clock or focal length as it may be. None where there was none, or nothing was
-            restored since nothing moved.
-        spread: how long the blur is, by the path that was told or else by what a guide sees, as a share of the
-            picture's longer side: root mean square distance of a kernel's mass from its centroid, mean over the
-            picture. None where nobody looked.
+        believed: mean weight, from 0 to 1, of the restoration along the camera's path, given or found; the rest is
+            restored without it. Near 0 the picture contradicts the path, perhaps because the clock or the focal length
+            is wrong. None where there was no path, or where nothing was restored because nothing moved.
+        spread: how long the blur is, as a share of the picture's longer side: the root mean square distance of a
+            kernel's mass from its centroid, averaged over the picture. It is computed from the given path, or else from
+            the guide's estimate; None where it was not measured.
     """
 
     picture: NDArray[Any]

@@ -79,6 +79,11 @@ def save_released(
 
     Returns:
         The path of the .safetensors file.
+
+    Raises:
+        DeblurError: the folder or a file cannot be written.
+        TypeError: the card holds what JSON has no value for.
+        ValueError: the card holds NaN, infinity, or a key that is written here: format, name, network or sha256.
     """
     identity = {"format": CARD_FORMAT, "name": name, "network": config_to_dict(config)}
     if taken := {*identity, "sha256"} & set(card):

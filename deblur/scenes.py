@@ -52,7 +52,7 @@ def names_a_scene(scene: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """What a set of pictures consists of where one asks how far its figures hang on which pictures are in it.
+    """The units that a bootstrap of a set of pictures draws: scenes, or single pictures.
 
     Attributes:
         of: the unit of each picture by its key, in the order given: its scene, or the key itself.

@@ -34,9 +34,19 @@ class Span:
 
 
 def tile_size(height: int, width: int, max_pixels: int, multiple: int, least_side: int = MIN_SIDE) -> tuple[int, int]:
-    """Height and width of the tiles, at most ``max_pixels`` together, that cover the picture with least in all.
+    """Height and width of the tiles that cover a picture with the fewest pixels in all.
 
-    Tiles are as wide and high as the picture, or at least ``least_side``, which is ``MIN_SIDE`` or more.
+    Along each axis a tile is as long as the picture, or has at least ``least_side`` pixels.
+
+    Args:
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+        max_pixels: the most pixels that one tile may have.
+        multiple: tiles start at multiples of this.
+        least_side: of a tile that is cut along an axis; ``MIN_SIDE`` or more.
+
+    Raises:
+        ValueError: ``max_pixels`` is less than the square of ``least_side``.
     """
     if max_pixels < least_side**2:
         raise ValueError(f"tiles need at least {least_side**2} pixels, not {max_pixels}")

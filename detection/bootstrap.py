@@ -204,11 +204,13 @@ def paired_bootstrap(
         confidence: Of the intervals, between 0 and 1.
         classes: As for `detection.scoring.score`.
         picture_keys: As for `detection.scoring.score`.
-        units: Stem to what is drawn with it, such as its scene: a draw has as many units as there are, each with all
-            its pictures. None draws every picture by itself.
+        units: Picture stem to the unit that is drawn with all its pictures, such as its scene; a draw has as many
+            units as there are. None draws every picture by itself.
 
     Raises:
         DetectionError: as `detection.scoring.score`.
+        KeyError: ``units`` lacks a picture that is scored.
+        ValueError: ``resamples`` is below 1, or ``confidence`` is not between 0 and 1.
     """
     if resamples < 1 or not 0 < confidence < 1:
         raise ValueError(f"resamples {resamples} is at least 1, confidence {confidence} between 0 and 1")

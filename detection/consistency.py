@@ -77,7 +77,13 @@ def consistency(
 
 
 def references(truth: GroundTruth, sharp: Mapping[str, Detections], confidence: float = 0.25) -> GroundTruth:
-    """The detector's confident boxes in the place of truth, on the pictures of ``truth``; empty boxes are left out."""
+    """The detector's confident boxes in the place of truth, on the pictures of ``truth``.
+
+    Boxes without width or height are left out.
+
+    Raises:
+        DetectionError: a picture without sharp predictions.
+    """
     missing = [stem for stem in truth.stems if stem not in sharp]
     if missing:
         raise DetectionError(f"{len(missing)} pictures have no sharp predictions, the first {missing[0]}")

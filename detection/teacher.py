@@ -57,14 +57,17 @@ class DetectorTeacher(nn.Module):
         self.requires_grad_(requires_grad=False).eval()
 
     def distance(self, restored: Tensor, sharp: Tensor) -> Tensor:
-        """How far what the detector makes of two pictures lies apart; 0 for the same picture.
+        """Distance between the detector's feature maps of restored and of sharp pictures, as the class defines it.
 
         Args:
             restored: (B, 3, H, W) RGB in [0, 1]; the gradient flows into it.
             sharp: the same shape; no gradient.
 
         Returns:
-            A scalar.
+            A scalar, 0 for equal pictures.
+
+        Raises:
+            ValueError: the shapes differ.
         """
         if restored.shape != sharp.shape:
             raise ValueError(

@@ -92,7 +92,11 @@ class Detections:
         return type(self)(boxes, self.scores, self.class_names)
 
     def select(self, confidence: float = 0.0, classes: Collection[str] | None = None) -> Self:
-        """Those with a score of at least ``confidence`` and, unless it is None, a class among ``classes``."""
+        """Those with a score of at least ``confidence`` and, unless it is None, a class among ``classes``.
+
+        Raises:
+            TypeError: ``classes`` is a single text.
+        """
         if isinstance(classes, str):
             raise TypeError(f"classes is a collection of names, not the one name {classes!r}")
         keep = self.scores >= confidence

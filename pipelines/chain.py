@@ -33,7 +33,15 @@ class RestoresAlong(Protocol):
     """A deblurrer that says how far it believed a path, and how long the blur is: `deblur.Deblurrer` is one."""
 
     def restore_along(self, picture: NDArray[np.uint8], path: CameraPath | None) -> Outcome:
-        """The picture restored; a path that is not given may be searched for."""
+        """Restore one picture.
+
+        Args:
+            picture: RGB uint8 (H, W, 3).
+            path: the camera's while the shutter was open; where it is None, the deblurrer may search for one.
+
+        Returns:
+            The restored picture, RGB uint8 of the same size, with ``believed`` and ``spread``.
+        """
 
 
 def restore_with(deblurrer: Restorer, picture: NDArray[np.uint8], path: CameraPath | None) -> Outcome:
@@ -71,8 +79,9 @@ class DeblurDetectResult(NamedTuple):
     """What the chain makes of one picture.
 
     Attributes:
-        restored: RGB uint8 (H, W, 3), the picture that the detector saw; with ``fuse`` see there.
-        detections: boxes in its pixels.
+        restored: the restored picture, RGB uint8 (H, W, 3); the picture as it came where there is no deblurrer. The
+            detector saw it, or with ``fuse`` the two pictures that `DeblurDetect` names.
+        detections: boxes in pixels of ``restored``.
         times: how long it took.
         believed: share of the restored picture, from 0 to 1, that came of the camera's path, given or found; None where
             there was none, nothing moved by it, or the deblurrer does not say.
@@ -100,10 +109,11 @@ class DeblurDetect:
                 restored, for example `deblur.Deblurrer`; None leaves pictures as they are.
             detector: for example `detection.yolo.YoloDetector`. To fuse, let it report boxes down to a confidence of
                 `detection.fusion.LOWEST_CONFIDENCE`: a faint box in one picture confirms one in the other.
-            fuse: detect in two passes, in the picture as it came and in the mirror image of the restored one, and merge
-                the boxes (`detection.fusion.fuse`); where it was restored along a path, given or found, that is
-                believed, in the restored one and its mirror image; where its blur is long, in a smaller mirror image
-                (`detection.fusion.two_looks`). The detector takes twice as long.
+            fuse: detect in two passes and merge the boxes (`detection.fusion.fuse`); the detector takes twice as long.
+                The first pass sees the picture as it came, the second one the mirror image of the restored picture.
+                Where the picture was restored along a path, given or found, that is believed, the first pass sees the
+                restored picture too. Where the blur is long and no given path is believed, the mirror image is scaled
+                down (`detection.fusion.two_looks`).
             confidence: boxes with a score below it are left out, after fusing. Fused scores are lower: .2 keeps as many
                 boxes as .25 of the restored picture alone.
 

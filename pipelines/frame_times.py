@@ -37,8 +37,8 @@ class FrameTimes:
         """Number and time of the next frame.
 
         Args:
-            position: when it is shown, in milliseconds, as OpenCV says. What does not go on from frame to frame, as
-                where it is always 0, is made up for from the rate.
+            position: when it is shown, in milliseconds, as OpenCV says. Where it does not rise from frame to frame,
+                such as where it is always 0, the time is computed from the rate instead.
             n_failed: reads that failed since the frame before.
 
         Returns:

@@ -27,9 +27,9 @@ _SUFFIXES = (".csv", ".gcsv")  # of a picture's file, the first one that is ther
 class Motions:
     """What ``--motion`` names: a folder of ``STEM.csv``, named as the outputs of the pictures are, or one record.
 
-    A video's frames are ``STEM/000000`` and so on; with times ``STEM.csv`` may be the record of all of them. Without
-    times a file of the folder is of the exposure exactly. Among times a line of the video itself tells when its first
-    frame was taken; the others follow as the file times them.
+    The files of a video's frames are ``STEM/000000.csv`` and so on. With ``exposures``, ``STEM.csv`` may be one record
+    of all frames. Without, each file begins when the shutter opens and ends when it closes. A line of ``exposures``
+    that names the video gives the times of its first frame; those of the others follow by the video file's own times.
     """
 
     def __init__(self, motion: Path, focal_length: float | None, exposures: Path | None, readout: float = 0.0) -> None:

@@ -72,7 +72,8 @@ class VideoReader:
         orientation: how its frames were turned, as EXIF counts it; see ``deblur.pictures.Upright``.
         n_frames: how many frames a file announces; None where it does not say. An estimate in some formats, and files
             that are cut off hold fewer.
-        doubt: one line, behind the last frame, where a file may lack frames and may as well be whole.
+        doubt: a warning in one line, set after the last frame, where a file gave fewer frames than it announces but may
+            still be whole; None otherwise.
     """
 
     def __init__(self, source: Path) -> None:

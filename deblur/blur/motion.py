@@ -35,7 +35,14 @@ _MOST_GRIDS = 4  # of a walk; over more exposures than this the points lie farth
 
 @dataclass(frozen=True)
 class Region:
-    """A soft-edged ellipse in pixels: the object that moves, or that the camera follows."""
+    """A soft-edged ellipse: the object that moves, or that the camera follows.
+
+    Attributes:
+        center: (x, y) in pixels.
+        radii: half axes in pixels, first the one that lies along x where ``angle`` is 0.
+        angle: by how much the ellipse is turned, in radians, clockwise on screen.
+        moves: True where the ellipse moves before a still background, False where it stays and the rest moves.
+    """
 
     center: tuple[float, float]
     radii: tuple[float, float]

@@ -45,6 +45,10 @@ def synthesize(picture: NDArray[np.uint8], spec: BlurSpec, seed: int, key: str) 
 
     Returns:
         (H, W, 3) RGB uint8 of the same size. The same arguments give the same picture anywhere.
+
+    Raises:
+        TypeError: the picture is not RGB uint8 (H, W, 3).
+        DeblurError: the kernel file of a ``measured`` blur cannot be read.
     """
     return synthesize_with_motion(picture, spec, seed, key)[0]
 
@@ -52,7 +56,12 @@ def synthesize(picture: NDArray[np.uint8], spec: BlurSpec, seed: int, key: str) 
 def synthesize_with_motion(
     picture: NDArray[np.uint8], spec: BlurSpec, seed: int, key: str
 ) -> tuple[NDArray[np.uint8], Motion]:
-    """Blur one picture as ``synthesize`` does, and say how: the path, and through it the kernel at any place."""
+    """Blur one picture as ``synthesize`` does, with its arguments and errors, and return the motion too.
+
+    Returns:
+        The blurred picture, (H, W, 3) RGB uint8, and the motion in its pixels: the path, and by ``Motion.kernel_at``
+        the kernel at any place.
+    """
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
         raise TypeError(f"an RGB uint8 picture (H, W, 3) is needed, not {picture.dtype} {picture.shape}")
     generator = generator_for(spec, seed, key)
@@ -148,7 +157,16 @@ def _mirrored_masks(
 
 
 def average_frames(frames: Tensor, spec: BlurSpec, noise_seed: int) -> Tensor:
-    """The mean of a video's consecutive frames, as GoPro and REDS make blur: (N, 3, H, W) uint8 to (3, H, W) uint8."""
+    """Blur by averaging a video's consecutive frames, as GoPro and REDS do.
+
+    Args:
+        frames: (N, 3, H, W) RGB uint8.
+        spec: of which the light, the noise and the JPEG quality are used.
+        noise_seed: of the noise.
+
+    Returns:
+        (3, H, W) RGB uint8 on the same device.
+    """
     encoded = frames.float() / 255
     in_linear = torch.tensor(spec.light == "linear", device=frames.device).view(1, 1, 1, 1)
     light = to_linear(encoded) if spec.light == "linear" else encoded

@@ -54,7 +54,9 @@ class Record:
     Attributes:
         file: where it was read from.
         times: (N,) seconds, rising, N at least 2.
-        columns: (N,) each, by name; those of a gyroscope or of a path in pixels are among them.
+        columns: (N,) each, by name. They hold either ``wx``, ``wy`` and ``wz``, a gyroscope's rates in radians a second
+            about the camera's axes (right, down, ahead; right-hand rule), or ``x`` and ``y``, where the content lies,
+            in pixels (right, down), and optionally ``roll`` in radians (clockwise on the screen). Others are ignored.
 
     Raises:
         DeblurError: times or columns are not that.

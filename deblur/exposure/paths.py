@@ -64,8 +64,8 @@ class Rotation(_AtEvenSteps):
     """A camera that turns about its own centre: a pinhole without distortion.
 
     Attributes:
-        angles: (N, 3) radians at even steps of time: turns about the axes to the right, down and ahead, by the right
-            hand, as far from their mean. They are small: their order does not matter.
+        angles: (N, 3) radians at even steps of time: rotations about the axes to the right, down and ahead (right-hand
+            rule), less their mean over time. They are small, so that their order does not matter.
         focal_length: in pixels.
         center: (x, y) of the optical axis in pixels.
         shutter: see ``Motion``.
@@ -122,8 +122,9 @@ class Turned(_AtEvenSteps):
 
     Attributes:
         stored: the path in the stored picture, at even steps of time.
-        axes: (2, 2), by row what lies to the right and what lies down in the stored picture, (right, down) in this one.
-        origin: (x, y) in the stored picture of what is at (0, 0) in this one.
+        axes: (2, 2) whole numbers. A place p, (right, down) in this picture, lies at ``axes @ p + origin`` in the
+            stored one, so the rows are the stored picture's directions right and down, as seen in this one.
+        origin: (x, y), in pixels of the stored picture, of what is at (0, 0) in this one.
     """
 
     stored: CameraPath

@@ -44,10 +44,15 @@ class Reblurring:
         self._x, self._y = middles.unbind(-1)
 
     def __call__(self, light: Tensor, waves: Tensor, middle: Tensor | None = None) -> Tensor:
-        """Windows (N W, 1, h, w) along paths (N, 8, 3), a path's windows side by side.
+        """Blur windows along paths. What moves in from outside a window is its own content, mirrored at its border.
 
-        What moves in from outside a window is the window's own content mirrored at its border. ``middle`` (N, 3) is
-        where paths have theirs, along ``AXES``; None for where the light is.
+        Args:
+            light: (N W, 1, h, w) linear light of the windows, those of a path side by side.
+            waves: (N, 8, 3) amplitudes of the paths; see ``trial_path.Frame``.
+            middle: (N, 3) displacement of each path's middle, along ``AXES``; None where it is the light's own place.
+
+        Returns:
+            (N W, 1, h, w).
         """
         path = (cosines(waves.device) @ waves)[:, self._sampled]
         if middle is not None:

@@ -222,11 +222,21 @@ class PathSearch:
         }
 
     def look(self, picture: NDArray[np.uint8], side: int, windows: int = 1) -> Look:
-        """At a copy of a picture (H, W, 3), RGB uint8, of ``side`` pixels along its longer side, or its own if less."""
+        """Look at a copy of a picture, or at the picture itself where it is no larger than the copy would be.
+
+        Args:
+            picture: (H, W, 3), RGB uint8.
+            side: longer side of the copy, in pixels.
+            windows: as for ``Look``.
+        """
         return Look(self._network, to_batch(scale_down(picture, side), self._device), windows)
 
     def first_look(self, picture: NDArray[np.uint8]) -> Look:
-        """At the copy of a picture (H, W, 3), RGB uint8, that a search begins in: the smallest that shows its blur."""
+        """Look at the copy that a search begins in, the smallest that shows the picture's blur.
+
+        Args:
+            picture: (H, W, 3), RGB uint8.
+        """
         middle = min(MIDDLE, max(picture.shape[:2]))
         width = self._estimate(picture, MIDDLE).spread.item()
         return self.look(picture, max(WINDOW, round(middle * min(1, _WIDTH / max(width, 1e-3)))), WINDOWS[0])

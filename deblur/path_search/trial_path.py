@@ -85,7 +85,11 @@ class Frame:
         return torch.cos(roll) - 1, torch.sin(roll)
 
     def motion(self, waves: Tensor) -> Motion:
-        """The path as everything else knows it: (8, 3)."""
+        """Convert a trial path to a ``Motion``: 48 points, in pixels of this picture, with the roll in radians.
+
+        Args:
+            waves: (8, 3) amplitudes, as for ``points``.
+        """
         path = (cosines(waves.device) @ waves).detach().cpu().double().numpy()
         path = np.column_stack([path[:, :2], path[:, 2] / self.reach, np.zeros(STEPS)])
         return Motion(path - path.mean(axis=0), np.full(STEPS, 1 / STEPS), self.center)

@@ -64,7 +64,7 @@ class Restoration(NamedTuple):
 
 
 class TrustNetwork(nn.Module):
-    """What squares of two restorations show to how much of the one along the path is to be taken there."""
+    """Predicts for each square how much of the restoration along the path to take, by what two restorations show."""
 
     center: Tensor
     scale: Tensor

@@ -1,8 +1,9 @@
-"""Arms whose boxes come from two looks at a scene, the second one at a mirror image.
+"""Arms whose boxes come from two passes of a detector over a scene, here called looks.
 
-The second look is at the mirror image of what was restored, smaller where its blur is long, the first one at the
-picture as it came, or at what was restored along a path, told or found, that was believed
-(`detection.fusion.two_looks`). Of the control both are at the picture as it came.
+The first look is at the picture as it came, or at the restored picture where a path, given or found, was believed. The
+second look is at the mirror image of the restored picture, smaller where the blur is long
+(`detection.fusion.two_looks`). For the control nothing is restored: the first look is at the picture as it came, the
+second one at the mirror image of that picture.
 """
 
 from __future__ import annotations
