@@ -47,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         action=Collect,
         choices=VARIANTS,
-        help="what to train (default: all that switch something off that is there)",
+        help="variants to train (default: full, and those that switch off a part or loss term that is there)",
     )
     return parser
 

@@ -75,20 +75,22 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m experiments.coverage", description="How often bootstrap intervals hold the true figure."
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a detection-gain run with sharp pictures")
-    parser.add_argument("--annotations", type=Path, metavar="PATH", help="default: where the run found them")
-    parser.add_argument("--detector", metavar="NAME", help="of the run (default: its first)")
-    parser.add_argument("--blur", metavar="NAME", help="of the run (default: its first)")
-    parser.add_argument("--deblurrer", metavar="NAME", help="of the run (default: its first)")
+    parser.add_argument(
+        "--annotations", type=Path, metavar="PATH", help="the run's annotations (default: where the run found them)"
+    )
+    parser.add_argument("--detector", metavar="NAME", help="detector of the run (default: its first)")
+    parser.add_argument("--blur", metavar="NAME", help="blur of the run (default: its first)")
+    parser.add_argument("--deblurrer", metavar="NAME", help="deblurrer of the run (default: its first)")
     parser.add_argument(
         "--size",
         type=positive_int,
         default=100,
         metavar="N",
-        help="of a set: pictures, or scenes where names tell them (default: 100)",
+        help="pictures in a set, or scenes where names tell scenes (default: 100)",
     )
     parser.add_argument("--sets", type=positive_int, default=200, metavar="N", help="sets to draw (default: 200)")
     parser.add_argument(
-        "--resamples", type=positive_int, default=400, metavar="N", help="draws of each set (default: 400)"
+        "--resamples", type=positive_int, default=400, metavar="N", help="resamples of each set (default: 400)"
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="also write the table as CSV")
     add_seed_option(parser)
@@ -110,8 +112,8 @@ def _cover(arguments: argparse.Namespace) -> int:
     matches, unit_of = _matches(arguments)
     n_units = int(unit_of.max()) + 1
     if arguments.size > n_units:
-        what = "pictures" if n_units == len(unit_of) else "scenes, of which its intervals are"
-        raise DeblurError(f"--size {arguments.size}: the run has {n_units} {what}, and a set has no more")
+        what = "pictures" if n_units == len(unit_of) else "scenes, which its intervals draw whole"
+        raise DeblurError(f"--size {arguments.size}: the run has {n_units} {what}; give that many or fewer")
     if arguments.output:
         prepare_output(arguments.output)  # before the work, not after it
     narrator = Narrator()

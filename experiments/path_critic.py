@@ -65,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=positive_int,
         default=[160, 120, 120],
         metavar="N",
-        help="samples of each round: the first looks about the true paths, the others search (default: 160 120 120)",
+        help="samples in each round: the first tries paths near the true one, the others search (default: 160 120 120)",
     )
     return parser
 

@@ -61,7 +61,7 @@ def _released_name(text: str) -> str:
     """Argument type: a name that ``--deblurrer`` finds again and takes for nothing else."""
     if "+" in folder_name(text) or "=" in text or text == "default":
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no name for weights: no + and no =, and 'default' is one of them"
+            f"{text!r} cannot name weights: a name has no + and no =, and 'default' is taken"
         )
     return text
 
@@ -143,7 +143,8 @@ def _refuse_other_weights(folder: Path, name: str, scored: str | None, released:
     if scored != released:
         raise DeblurError(
             f"{folder} scored other weights under the name {name} (sha256 {str(scored)[:12]}, released is "
-            f"{released[:12]}): score those, with --half here where they are rounded, or leave the run out"
+            f"{released[:12]}): score the released ones, give --half if the run scored rounded ones, or leave out "
+            "the run"
         )
 
 

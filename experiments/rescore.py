@@ -38,13 +38,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished detection-gain run")
     parser.add_argument(
-        "--annotations", type=Path, metavar="PATH", help="where they lie now (default: where the run found them)"
+        "--annotations", type=Path, metavar="PATH", help="annotations (default: where the run found them)"
     )
     parser.add_argument(
         "--bootstrap",
         type=whole_number,
         metavar="N",
-        help="resamples for intervals, 0 for none; config.yaml says it from then on (default: as many as the run has)",
+        help="resamples for intervals, 0 for none; written into config.yaml (default: as many as the run has)",
     )
     parser.add_argument("--json", action="store_true", help="print metrics.json on stdout in place of the table")
     return parser

@@ -90,9 +90,9 @@ def build_parser() -> argparse.ArgumentParser:
         action=Collect,
         default=[],
         metavar="NAME|FILE|NAME=FILE",
-        help="networks that restore; NAME=FILE calls weights of your own NAME; NAME+gyro is told the camera's path, of "
-        "--blur the true one with a sensor's simulated errors, of --blurred that of --motion; NAME+search searches for "
-        "it",
+        help="networks that restore; NAME=FILE calls weights of your own NAME; NAME+gyro is told the camera's path, "
+        "with --blur the true one with simulated sensor errors, with --blurred the one of --motion; NAME+search "
+        "searches for the path",
     )
     add_motion_options(parser, "told to NAME+gyro alone")
     parser.add_argument(
@@ -107,7 +107,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--align", action="store_true", help="lay each picture over its sharp one first, for RealBlur")
     parser.add_argument(
-        "--data-blur", metavar="WORD", help="which blur this is, for the result (default: the data set's manifest)"
+        "--data-blur", metavar="WORD", help="the blur's name in the result (default: --blur's, or the manifest's)"
     )
     parser.add_argument("--limit", type=positive_int, metavar="N", help="first N pairs only; the result says so")
     parser.add_argument(

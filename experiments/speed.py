@@ -100,7 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=blur_text,
         default=BLUR,
         metavar="SPEC",
-        help=f"of the photograph that deblurrers are given (docs/blur.md); none for a sharp one (default: {BLUR})",
+        help=f"blur of the photograph that deblurrers restore (docs/blur.md); none for a sharp one (default: {BLUR})",
     )
     parser.add_argument("--repeat", type=positive_int, default=20, metavar="N", help="timed rounds (default: 20)")
     parser.add_argument("--warm-up", type=positive_int, default=3, metavar="N", help="rounds before (default: 3)")

@@ -38,7 +38,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.description = (__doc__ or "").partition("\n")[0]
     detector = parser.add_argument_group("detector that teaches")
     detector.add_argument("--detector-loss", metavar="NAME|FILE", help="YOLO weights; without it this is deblur.train")
-    detector.add_argument("--detector-weight", type=not_negative, default=0.1, help="of the distance; 0 only logs it")
+    detector.add_argument(
+        "--detector-weight", type=not_negative, default=0.1, help="weight of the distance; 0 only logs it"
+    )
     detector.add_argument(
         "--detector-from", type=whole_number, default=0, metavar="STEP", help="first step with the term"
     )

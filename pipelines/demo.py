@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=["default", "default+gyro"],
         metavar="NAME|FILE|NAME=FILE",
         help="networks that restore; NAME=FILE calls weights of your own NAME; NAME+gyro is told the camera's path "
-        "with a sensor's simulated errors, NAME+search looks for it (default: default default+gyro)",
+        "with simulated sensor errors; NAME+search searches for it (default: default default+gyro)",
     )
     parser.add_argument(
         "--detector", default="yolo26n", metavar="NAME|FILE|NAME=FILE", help="YOLO weights (default: yolo26n)"

@@ -79,8 +79,8 @@ class Record:
                 raise DeblurError(f"{self.file}: {name} holds what is no finite number")
         if len(self.times) < 2:
             raise DeblurError(
-                f"{self.file} holds {len(self.times)} samples: from the shutter's opening to its closing 2 are the "
-                "least"
+                f"{self.file} holds {len(self.times)} samples: at least 2 are needed, at the shutter's opening and at "
+                "its closing"
             )
         falls = np.flatnonzero(np.diff(self.times) <= 0)
         if len(falls):
@@ -297,7 +297,7 @@ def _read_columns(file: Path) -> dict[str, NDArray[np.float64]]:
             log = names in _LOGS
             if log:
                 names = [_LOG_NAMES.get(name, name) for name in _read_log_header(reader, header)]
-            used = _used_columns(file, names, (RATES,) if log else (RATES, _PLACES))
+            used = _used_columns(file, names, log=log)
             rows = _read_rows(reader, len(names), used)
     except OSError as error:
         raise DeblurError(f"cannot read the camera's path {file}: {error.strerror}") from None
@@ -311,9 +311,12 @@ def _read_columns(file: Path) -> dict[str, NDArray[np.float64]]:
     return columns
 
 
-def _used_columns(file: Path, names: Sequence[str], kinds: Sequence[Sequence[str]]) -> dict[str, int]:
-    """Where in a row each column lies that is read; one of these kinds must be there in full, beside ``t``."""
+def _used_columns(file: Path, names: Sequence[str], *, log: bool) -> dict[str, int]:
+    """Where in a row each column lies that is read: ``t`` and the rates, or in a file of our own places."""
+    kinds = (RATES,) if log else (RATES, _PLACES)
     if "t" not in names or not any(set(kind) <= set(names) for kind in kinds):
+        if log:
+            raise DeblurError(f"{file} is a Gyroflow log without a gyroscope's columns t,gx,gy,gz")
         raise DeblurError(
             f"{file} begins with {','.join(names)!r}; a camera's path needs the columns t,wx,wy,wz of a "
             "gyroscope or t,x,y[,roll] in pixels, or a Gyroflow log"
@@ -334,10 +337,10 @@ def _read_rows(reader: Iterator[list[str]], width: int, used: Mapping[str, int])
     for row in reader:
         if row:
             if len(row) != width:
-                raise ValueError(f"{width} values are needed, as the first line names")
+                raise ValueError(f"{width} values are needed, one for each named column")
             rows.append([float(row[place]) for place in used.values()])
             if not np.isfinite(rows[-1]).all():
-                raise ValueError(f"{', '.join(used)} are finite numbers")
+                raise ValueError(f"{', '.join(used)} must be finite numbers")
             if len(rows) > 1 and rows[-1][0] <= rows[-2][0]:
                 raise ValueError("t does not rise from line to line")
     return rows
@@ -363,7 +366,7 @@ def _scale(file: Path, header: Mapping[str, str], name: str) -> float:
         scale = 0.0
     if not 0 < scale < np.inf:
         raise DeblurError(
-            f"{file} has no line {key},NUMBER: its samples have no unit; add it above the line of columns, with the "
-            f"{unit} that 1 stands for"
+            f"{file} has no line {key},NUMBER: its samples have no unit; add it above the line of columns; NUMBER is "
+            f"how many {unit} a value of 1 stands for"
         )
     return scale

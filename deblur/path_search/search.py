@@ -54,9 +54,9 @@ class Effort(NamedTuple):
         first: stages there, one at least.
         middle: stages in the middle copy, where it is larger than the first; none leaves it out.
         largest: stages in the largest, likewise.
-        judged_middle: a stage in the middle copy that a judge leads, by what the network makes of it that restores the
-            picture, where that is another one than the network that searches; None leaves it out.
-        judged_largest: one in the largest, likewise.
+        judged_middle: a stage in the middle copy that a judge leads, by the restorations of the network that restores
+            the picture. It is only made where that is not the network that searches; None leaves it out.
+        judged_largest: the same in the largest copy.
     """
 
     starts: int
@@ -150,8 +150,9 @@ class PathSearch:
 
         Args:
             picture: (H, W, 3), RGB uint8.
-            restore: what restores such a picture, along a path or, where that is None, without. The better it does, the
-                better the paths that explain its results; None does without these.
+            restore: called with such a picture and a path, or None for no path; returns the restored picture, of the
+                same shape and type. The search also begins at paths that explain its results: the better they are, the
+                better these paths. None leaves those starts out.
 
         Returns:
             The path. None is for a picture in which no blur shows, for one that no path seems to restore clearly better

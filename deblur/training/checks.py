@@ -35,7 +35,7 @@ def check_training(options: argparse.Namespace) -> None:
         raise DeblurError("--blur is empty: --sharp and --frames need at least one kind, such as shake:1-32")
     kinds = {parse_blur_range(text).spec.kind for text in options.blur}
     if options.sharp and options.rolling_share and "shake" not in kinds:
-        raise DeblurError("--rolling-share is of --blur shake, and none is given: add it, or --rolling-share 0")
+        raise DeblurError("--rolling-share needs a --blur shake, and none is given: add one, or give --rolling-share 0")
     blurred = options.sharp or options.val_sharp
     _refuse_twice("--val-blur", [str(parse_blur(text)) for text in options.val_blur if blurred])
     _refuse_twice("--val-pairs", [str(Path(text)) for text in options.val_pairs])

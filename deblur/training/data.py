@@ -32,6 +32,9 @@ def read_sources(
     Args:
         options: of training.
         note: is told what a user may not expect.
+
+    Raises:
+        DeblurError: a folder, a file or a weight cannot be used, or all pictures of a source are validated on.
     """
     split = _split_sharp(options, note)
     held = [example for _, part in split for example in part]
@@ -91,8 +94,8 @@ def _split_one(whole: Source, filmed: bool, options: argparse.Namespace, note: C
         )
     elif len(held) > 2 * max(1, options.hold_out * len(whole.examples)):
         note(
-            f"{whole.folder}: --hold-out sets aside {counts}, a scene by their names; to train on all of them give "
-            "--hold-out 0 and --val-pairs"
+            f"{whole.folder}: --hold-out sets aside {counts}, more than its share, because by their names they are one "
+            "scene; to train on all of them give --hold-out 0 and --val-pairs"
         )
     return source, held
 
@@ -126,7 +129,8 @@ def _note_slow_videos(videos: Sequence[Source], note: Callable[[str], object]) -
 def _refuse_weights(option: str, sources: Sequence[Source]) -> None:
     weighted = next((one for one in sources if one.weight != 1), None)
     if weighted is not None:
-        raise DeblurError(f"{option} {weighted.folder}={weighted.weight:g}: sets are validated on without a weight")
+        given = f"{option} {weighted.folder}={weighted.weight:g}"
+        raise DeblurError(f"{given}: validation sets take no weight, leave it out")
 
 
 def fill_store(store: PictureStore, sources: Sequence[Source], max_side: int | None) -> None:

@@ -102,7 +102,7 @@ def _refuse_another(options: argparse.Namespace, config: Mapping[str, Any], chan
         remedy = f"give --network {known}, or leave it out" if known else "leave --network out"
         raise DeblurError(
             f"--network {options.network} is not the network of --init {options.init} (other {', '.join(differing)}): "
-            f"{remedy}, also of --config, to train that of the weights; or leave --init out"
+            f"{remedy}, in --config too, to train the network of the weights; or leave --init out"
         )
 
 

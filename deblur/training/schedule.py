@@ -73,7 +73,7 @@ def parse_crops(text: str) -> tuple[tuple[float, int], ...]:
             raise DeblurError(f"--crop {text}: write SIZE or SIZE,SIZE@START, such as 128,256@0.5") from None
     starts = [start for start, _ in stages]
     if starts[0] != 0 or starts != sorted(set(starts)) or not all(start < 1 for start in starts):
-        raise DeblurError(f"--crop {text}: the first stage starts at 0, each later one later, the last before 1")
+        raise DeblurError(f"--crop {text}: the first stage must start at 0, each next one later, and all before 1")
     if any(size < 8 or size % 8 for _, size in stages):
         raise DeblurError(f"--crop {text}: sizes must be multiples of 8")
     return tuple(stages)

@@ -115,8 +115,8 @@ def _list_videos(folder: Path, option: str) -> list[list[Path]]:
         most = max(map(len, found))
         if most < FEWEST_FRAMES:
             raise DeblurError(
-                f"{option} {folder}: {video} has {most} of the {FEWEST_FRAMES} frames that are averaged at least, "
-                "numbered without a gap; move it elsewhere"
+                f"{option} {folder}: no {FEWEST_FRAMES} frames of {video} are numbered without a gap (at most {most}), "
+                "and at least that many are averaged; move it elsewhere"
             )
         runs += [run for run in found if len(run) >= FEWEST_FRAMES]
     return runs

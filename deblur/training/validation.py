@@ -148,7 +148,9 @@ def validate(
                     row["distance_input"] = float(distance(before, truth))
                     row[DISTANCE] = float(distance(after, truth))
                 if np.isnan(row[PSNR]):
-                    raise DeblurError(f"{one.name}: the network restores picture {index + 1} to what is no number")
+                    raise DeblurError(
+                        f"{one.name}: the network's output for picture {index + 1} holds NaN, which is no number"
+                    )
                 row["gain"] = row[PSNR] - row["input"]
                 rows.append(row)
             inexact = [row for row in rows if np.isfinite(row["gain"])]

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     """The camera's path of a picture by its key, width and height."""
 
 
-NO_PATHS = "the camera's path is known of what --blur makes; of blurred pictures give its record by --motion"
-"""Behind what is to be told paths that nobody gave."""
-TELLS_NOBODY = f"--motion tells nobody: give --deblurrer NAME{GYROSCOPE}"
-"""Where paths are given and no network is to be told them."""
+NO_PATHS = "the camera's path is known only of blur that --blur makes; for --blurred give its record by --motion"
+"""Why a network cannot be told paths, behind its name in an error."""
+TELLS_NOBODY = f"--motion has no effect: give a network that is told paths, --deblurrer NAME{GYROSCOPE}"
+"""The error where paths are given and no network is to be told them."""
 
 
 class RecordedPaths:

@@ -80,9 +80,10 @@ def _add_arms(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action=Collect,
         metavar="NAME|FILE|NAME=FILE",
-        help="networks that restore; NAME=FILE calls weights of your own NAME; NAME+gyro is told the camera's path, of "
-        "--blur the true one with a sensor's simulated errors, of --blurred that of --motion; NAME+search searches for "
-        "it, which takes a core half a minute to two minutes a picture; none for no network (default: none)",
+        help="networks that restore; NAME=FILE calls weights of your own NAME; NAME+gyro is told the camera's path, "
+        "with --blur the true one with simulated sensor errors, with --blurred the one of --motion; NAME+search "
+        "searches for the path, which takes a core half a minute to two minutes a picture; none for no network "
+        "(default: none)",
     )
     add_motion_options(arms, "told to NAME+gyro alone")
     arms.add_argument(

@@ -24,7 +24,7 @@ def add_sample_options(parser: argparse.ArgumentParser, size: str, looks: int, o
         "--sharp", nargs="+", action=Collect, type=Path, required=True, metavar="DIR", help="folders of sharp pictures"
     )
     parser.add_argument(
-        "--samples", type=Path, required=True, metavar="DIR", help=f"folder for what was tried, about {size} a sample"
+        "--samples", type=Path, required=True, metavar="DIR", help=f"folder that keeps the samples, about {size} each"
     )
     parser.add_argument(
         "--looks",

@@ -66,9 +66,9 @@ class TrustSample:
     Attributes:
         telling: index into ``TELLINGS``.
         seen: (SEEN, h, w) float16, see ``seen_of``.
-        squared: (3, h, w) float32 means over squares and colours, from which the error of any mixture follows: of the
-            square of what the restoration by itself is wrong by, of this times what taking the told one changes, and of
-            the square of that change.
+        squared: (3, h, w) float32, the means of e^2, e d and d^2 over each square and the colours, where e is the error
+            of the restoration by itself, and d how much the told restoration differs from it. The mean square error of
+            any mixture follows from them.
     """
 
     telling: int
@@ -105,6 +105,9 @@ def trust_sample(file: Path, seed: int, weights: str) -> TrustSample:
         file: a sharp picture.
         seed: of the part, the blur, and what is told of it.
         weights: released name of a guided network.
+
+    Raises:
+        DeblurError: the picture or the weights cannot be read, or none of a hundred blurs shows.
     """
     torch.set_num_threads(1)
     network, _ = load_released(weights)

@@ -401,7 +401,7 @@ def test_sharp_pictures_to_validate_on_are_blurred_and_trained_on_nowhere(prepar
     assert len(source.examples) == 3, "val/sharp is linked to one of the four"
     assert (validated.name, len(validated.pairs)) == ("shake:8", 1)
     options.val_sharp = [f"{prepared / 'photos' / 'val' / 'sharp'}=2"]
-    with pytest.raises(DeblurError, match=r"--val-sharp .*=2: sets are validated on without a weight"):
+    with pytest.raises(DeblurError, match=r"--val-sharp .*=2: validation sets take no weight"):
         read_sources(options, print)
     options.val_sharp = [str(prepared / "photos")]
     with pytest.raises(DeblurError, match=r"^--val-sharp .* not to be mixed; give .*photos/val/sharp$"):
@@ -442,7 +442,7 @@ def test_pairs_to_validate_on_keep_their_size_and_what_is_set_aside_is_scaled_do
     assert {picture.shape for pair in pairs.pairs for picture in pair} == {(160, 160, 3)}
     assert all(max(picture.shape) <= 100 for pair in aside.pairs for picture in pair)
     options.val_pairs = [f"{folder / 'pairs'}=2"]
-    with pytest.raises(DeblurError, match=r"--val-pairs .*pairs=2: sets are validated on without a weight"):
+    with pytest.raises(DeblurError, match=r"--val-pairs .*pairs=2: validation sets take no weight"):
         read_sources(options, print)
 
 
@@ -625,7 +625,7 @@ def test_frames_are_in_the_order_of_their_numbers(tmp_path):
     (example,) = parse_source("frames", str(tmp_path)).examples
     assert [file.stem for file in example.files] == [str(number) for number in range(1, 13)]
     save(tmp_path / "short" / "1.png", np.zeros((8, 8, 3), np.uint8))
-    with pytest.raises(DeblurError, match=r"short has 1 of the 5 frames"):
+    with pytest.raises(DeblurError, match=r"no 5 frames of .*short are numbered without a gap \(at most 1\)"):
         parse_source("frames", str(tmp_path))
 
 
@@ -637,7 +637,7 @@ def test_a_video_is_parted_where_its_numbers_have_a_gap(tmp_path):
     assert [part.key for part in parts] == ["walk/1", "walk/20"]
     for number in range(0, 36, 9):
         save(tmp_path / "loose" / f"{number}.png", np.zeros((8, 8, 3), np.uint8))
-    with pytest.raises(DeblurError, match=r"loose has 4 of the 5 frames .* numbered without a gap; move it elsewhere"):
+    with pytest.raises(DeblurError, match=r"no 5 frames of .*loose are .* \(at most 4\), .*; move it elsewhere"):
         parse_source("frames", str(tmp_path))
 
 

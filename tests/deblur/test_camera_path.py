@@ -149,10 +149,10 @@ def test_a_gyroflow_log_is_a_record_in_seconds_and_radians(tmp_path):
         ("gscale,0.0125\n", "", "has no line gscale,NUMBER: its samples have no unit"),
         ("tscale,0.001", "tscale,ms", "has no line tscale,NUMBER"),
         (LOG_HEADER, "", "has no line tscale,NUMBER: its samples have no unit; add it above the line of columns"),
-        ("gx,gy,gz,ax,ay", "x,y,roll,ax,ay", "needs the columns t,wx,wy,wz of a gyroscope"),
-        ("12,8,44", "12,8", "line 9: 7 values are needed, as the first line names"),
-        ("t,gx,gy,gz", "time,gx,gy,gz", "needs the columns t,wx,wy,wz of a gyroscope"),
-        ("gx,gy,gz,", "ax,ay,az,", "needs the columns t,wx,wy,wz of a gyroscope"),
+        ("gx,gy,gz,ax,ay", "x,y,roll,ax,ay", "is a Gyroflow log without a gyroscope's columns t,gx,gy,gz"),
+        ("12,8,44", "12,8", "line 9: 7 values are needed, one for each named column"),
+        ("t,gx,gy,gz", "time,gx,gy,gz", "is a Gyroflow log without a gyroscope's columns t,gx,gy,gz"),
+        ("gx,gy,gz,", "ax,ay,az,", "is a Gyroflow log without a gyroscope's columns t,gx,gy,gz"),
     ],
 )
 def test_a_gyroflow_log_that_lacks_something_is_named_in_one_line(tmp_path, old, new, message):
@@ -307,7 +307,7 @@ def test_a_picture_that_was_turned_is_restored_as_it_would_be_lying(tmp_path, re
         ("t,x,y\n0,0,0\n", "holds 1 samples"),
         ("t,x,y\n0,0,0\n1,1,1\n1,2,2\n2,3,3\n", "line 4: t does not rise"),
         ("t,x,y\n0,0,0\n1,1\n", "line 3: 3 values are needed"),
-        ("t,x,y\n0,0,nan\n1,1,1\n", "line 2: t, x, y are finite numbers"),
+        ("t,x,y\n0,0,nan\n1,1,1\n", "line 2: t, x, y must be finite numbers"),
         ("t,x,y\n0,0,zero\n1,1,1\n", "line 2: could not convert"),
         (GYROSCOPE_FILE, "give the focal length in pixels"),
         ("t,x,y\n0,0,0\n1,300,0\n", "moves the picture by up to 150 pixels from the middle of its path, and 80 are"),

@@ -777,7 +777,7 @@ def test_the_distance_of_a_teacher_is_measured_and_at_its_weight_a_loss(tmp_path
         (["--content", "0", "--frequency", "0"], "--content 0 --frequency 0"),
         (["--blur", "measured@nowhere.npz:2-9"], "nowhere.npz"),
         (["--blur", "shake:1-32=inf"], "shake:1-32=inf"),
-        (["--blur", "straight:8", "--rolling-share", "0.5"], "--rolling-share is of --blur shake"),
+        (["--blur", "straight:8", "--rolling-share", "0.5"], "--rolling-share needs a --blur shake"),
         (["--freeze-norm", "--set", "eagr=false"], "--freeze-norm: this network has no batch norm"),
     ],
 )

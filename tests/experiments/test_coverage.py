@@ -146,7 +146,7 @@ def test_sets_are_of_whole_scenes_where_intervals_draw_them(
     given = {"annotations": settings_of_scenes.annotations, "blurred": settings_of_scenes.blurred}
     write_yaml(folder / "config.yaml", {name: str(path) for name, path in given.items()})
     assert coverage.main([str(folder), "--size", "7"]) == 1
-    assert "--size 7: the run has 6 scenes, of which its intervals are" in capsys.readouterr().err
+    assert "--size 7: the run has 6 scenes, which its intervals draw whole" in capsys.readouterr().err
     assert coverage.main([str(folder), "--size", "6", "--sets", "2", "--resamples", "5"]) == 0
 
 

@@ -653,7 +653,7 @@ def test_a_network_is_told_the_path_of_blur_that_is_made_here(
     assert scores["methods"]["mstsgm-guided+gyro"]["psnr"] != scores["methods"]["mstsgm-guided"]["psnr"]
     capsys.readouterr()
     assert run(data, *networks) == 1
-    assert "mstsgm-guided+gyro: the camera's path is known of what --blur makes" in capsys.readouterr().err
+    assert "mstsgm-guided+gyro: the camera's path is known only of blur that --blur makes" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -693,7 +693,7 @@ def test_records_that_cannot_be_used_are_refused_before_there_is_a_run(
 ) -> None:
     told = ["--deblurrer", "mstsgm-guided+gyro", "--motion", str(records)]
     assert run(data, "--deblurrer", "mstsgm-guided", "--motion", str(records)) == 1
-    assert "--motion tells nobody: give --deblurrer NAME+gyro" in capsys.readouterr().err
+    assert "--motion has no effect: give a network that is told paths, --deblurrer NAME+gyro" in capsys.readouterr().err
     (records / "walk" / "b.csv").write_text("t,x,y\n0,0,0\n1,999,3\n")
     assert run(data, *told) == 1
     assert f"{records / 'walk' / 'b.csv'} moves the picture by up to" in capsys.readouterr().err
