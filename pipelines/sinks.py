@@ -6,11 +6,12 @@ import itertools
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from deblur.cli import lacks_memory
 from deblur.errors import DeblurError
-from deblur.pictures import write_picture
+from deblur.pictures import scale_down, write_picture
 from deblur.runs import make_folder, write_atomically, write_json
 from detection.drawing import draw_detections, side_by_side
-from pipelines.video import VideoWriter
+from pipelines.video import LARGEST_FRAME_SIDE, VideoWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -55,6 +56,7 @@ class PictureSink:
         self.kinds = frozenset(kinds)
         self._class_numbers = {name: number for number, name in enumerate(class_names)}
         self._videos: dict[str, VideoWriter] = {}  # of one source, by kind
+        self._without_video: dict[str, str] = {}  # kinds whose video could not be begun, and why
 
     @property
     def writes_anything(self) -> bool:
@@ -90,7 +92,9 @@ class PictureSink:
             if "annotated" in self.kinds:
                 made["annotated"] = annotated
             if "side-by-side" in self.kinds:
-                made["side-by-side"] = side_by_side([("input", item.picture), (title, annotated)])
+                both = side_by_side([("input", item.picture), (title, annotated)])
+                # It is for looking at: smaller is better than none.
+                made["side-by-side"] = both if item.frame is None else scale_down(both, LARGEST_FRAME_SIDE)
         jobs = {kind: partial(self._write_picture, kind, item, picture) for kind, picture in made.items()}
         if "txt" in self.kinds and result is not None:
             jobs["txt"] = partial(self._write_labels, item, result.detections)
@@ -102,18 +106,25 @@ class PictureSink:
         Returns:
             Those that are not whole: why, by kind.
         """
-        failures = _failures({kind: writer.close for kind, writer in self._videos.items()})
+        failures = _failures({kind: writer.close for kind, writer in self._videos.items()}) | self._without_video
         self._videos.clear()
+        self._without_video.clear()
         return failures
 
     def _write_picture(self, kind: str, item: Item, picture: NDArray[np.uint8]) -> None:
         path = self.path_of(kind, item)
         if item.frame is None:
             write_picture(path, picture)
-            return
-        if kind not in self._videos:
-            self._videos[kind] = VideoWriter(path, item.fps)
-        self._videos[kind].write(picture, item.frame)
+        elif kind in self._videos:
+            self._videos[kind].write(picture, item.frame)
+        elif kind not in self._without_video:
+            writer = VideoWriter(path, item.fps)
+            try:
+                writer.write(picture, item.frame)
+            except DeblurError as error:  # no other frame would fit either: it is said once, when the source ends
+                self._without_video[kind] = str(error)
+            else:
+                self._videos[kind] = writer
 
     def _write_labels(self, item: Item, detections: Detections) -> None:
         """One line an object, as YOLO tools read predictions: class number, centre and size as shares, score."""
@@ -183,6 +194,10 @@ def _failures(jobs: Mapping[str, Callable[[], None]]) -> dict[str, str]:
             job()
         except DeblurError as error:
             failures[kind] = str(error)
+        except (MemoryError, RuntimeError) as error:
+            if not lacks_memory(error):
+                raise
+            failures[kind] = f"not enough memory to write {kind}"
     return failures
 
 

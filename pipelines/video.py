@@ -230,11 +230,15 @@ class Camera:
         self._capture.release()
 
 
+LARGEST_FRAME_SIDE = 8190
+"""Of a frame that MPEG-4 video can hold, in pixels."""
+
+
 class VideoWriter:
     """Writes frames to an MP4 file (MPEG-4 video, no sound). The first frame decides the size.
 
-    MPEG-4 has even sizes only: an odd width or height grows by one pixel, which repeats the border.
-    The file is whole only after `close`.
+    No side may be above ``LARGEST_FRAME_SIDE``. MPEG-4 has even sizes only: an odd width or height grows by one pixel,
+    which repeats the border. The file is whole only after `close`.
     """
 
     def __init__(self, path: Path, fps: float | None) -> None:

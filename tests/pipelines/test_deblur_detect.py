@@ -271,6 +271,23 @@ def test_what_could_be_written_of_a_picture_is_recorded(tmp_path: Path, flat: Fl
     assert "\n" not in high["error"]
 
 
+def test_a_picture_that_memory_does_not_suffice_to_write_fails_alone(
+    photos: Path, document: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lack_memory(path: Path, picture: NDArray[np.uint8]) -> None:
+        if path.stem == "dark":
+            raise MemoryError
+        write_picture(path, picture)
+
+    monkeypatch.setattr("pipelines.sinks.write_picture", lack_memory)
+    assert main(["photos/dark.png", "photos/deep", "--save", "deblurred", "--output", "out", "--json"]) == 1
+    content = document()
+    dark, bright = content["pictures"]
+    assert (dark["deblurred"], dark["error"]) == (None, "photos/dark.png: not enough memory to write deblurred")
+    assert bright["error"] is None
+    assert (content["n_ok"], content["n_failed"]) == (1, 1)
+
+
 def test_a_restored_picture_that_was_not_written_is_not_named(
     photos: Path, document: Document, monkeypatch: pytest.MonkeyPatch
 ) -> None:

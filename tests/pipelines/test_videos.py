@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 import detection.yolo
+from deblur.errors import DeblurError
 from detection.types import Detections
 from pipelines.account import Account
 from pipelines.deblur_detect import main
-from pipelines.video import VideoReader, VideoWriter
+from pipelines.video import LARGEST_FRAME_SIDE, VideoReader, VideoWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +81,38 @@ def test_a_frame_that_fails_goes_into_the_videos_as_it_came(
         if kind == "deblurred":
             assert [float(frame.mean()) for frame in frames] == pytest.approx([40, 210, 40, 120], abs=9)
     assert files(run / "txt") == ["clip/000001.txt", "clip/000003.txt"], "nothing is known of frames that failed"
+
+
+def test_a_video_that_cannot_be_begun_is_one_failure_of_its_source(
+    tmp_path: Path,
+    make_video: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    document: Document,
+    files: Files,
+) -> None:
+    make_video(tmp_path / "clip.mp4", [40, 80])
+    make_video(tmp_path / "next.mp4", [40])
+    begin = VideoWriter._open
+
+    def refuse(self: VideoWriter, width: int, height: int) -> cv2.VideoWriter:
+        if self._path.match("annotated/clip.mp4"):
+            raise DeblurError("too wide")
+        return begin(self, width, height)
+
+    monkeypatch.setattr(VideoWriter, "_open", refuse)
+    assert main(["clip.mp4", "next.mp4", "--save", "annotated,deblurred", "--output", "out", "--json"]) == 1
+    content = document()
+    assert [entry["error"] for entry in content["pictures"]] == [None, None, "clip.mp4: too wide", None]
+    assert (content["n_ok"], content["n_failed"]) == (3, 1)
+    assert files(Path("out/annotated")) == ["next.mp4"]
+    assert files(Path("out/deblurred")) == ["clip.mp4", "next.mp4"]
+
+
+def test_frames_side_by_side_are_made_to_fit_a_video(tmp_path: Path, make_video: Callable[..., None]) -> None:
+    make_video(tmp_path / "wide.mp4", [40, 80], size=(5000, 64))
+    assert main(["wide.mp4", "--save", "side-by-side", "--output", "out"]) == 0
+    with VideoReader(Path("out/side-by-side/wide.mp4")) as video:
+        assert [frame.picture.shape[1] for frame in video] == [LARGEST_FRAME_SIDE] * 2
 
 
 def test_a_video_that_cannot_be_written_is_a_failure_of_its_source(
