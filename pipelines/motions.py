@@ -52,6 +52,7 @@ class Motions:
         self._exposures = None if exposures is None else _read_exposures(exposures)
         # The record of a drive or of a video is long, and its pictures are many.
         self._read = functools.lru_cache(maxsize=1)(read_record)
+        self._holds_frames = functools.cache(_holds_frames)  # it is asked for every frame
 
     def check(self, sources: Sequence[Source]) -> None:
         """Refuse before any work what has no path.
@@ -170,8 +171,8 @@ class Motions:
             self._read(file).check_focal_length(self._focal_length)
 
     def _has_frames(self, source: Source) -> bool:
-        """Whether it is a video with a folder that holds a file a frame."""
-        return source.is_video and (self._motion / source.stem).is_dir()
+        """Whether it is a video with a folder that holds a file a frame, not only those of pictures beside it."""
+        return source.is_video and self._holds_frames(self._motion / source.stem)
 
     def _has_file(self, source: Source) -> bool:
         return self._has_frames(source) or self._file(source.stem).is_file()
@@ -191,6 +192,13 @@ class Motions:
     def _file(self, stem: PurePosixPath) -> Path:
         files = [self._motion / stem.with_name(f"{stem.name}{suffix}") for suffix in _SUFFIXES]
         return next((file for file in files if file.is_file()), files[0])
+
+
+def _holds_frames(folder: Path) -> bool:
+    """Whether a folder holds a file that is named as a frame of a video is: by six digits or more."""
+    return folder.is_dir() and any(
+        file.suffix in _SUFFIXES and len(file.stem) >= 6 and file.stem.isdecimal() for file in folder.iterdir()
+    )
 
 
 def _refuse_missing(sources: Sequence[Source], has: Callable[[Source], bool], where: str) -> None:

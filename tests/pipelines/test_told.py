@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from PIL import ExifTags, Image
 from skimage import data as photographs
 
 from deblur.blur import BlurSpec, synthesize_with_motion
-from deblur.pictures import read_picture
+from deblur.pictures import read_picture, write_picture
 from pipelines.deblur_detect import main
 from pipelines.video import VideoReader
 
@@ -375,6 +376,21 @@ def test_a_video_may_have_a_record_of_its_own(
     assert main([*given, "--exposures", "t.csv", "--output", "broken"]) == 1
     assert f"error: gyro/walk{suffix}, line " in capsys.readouterr().err
     assert not Path("broken").exists()
+
+
+def test_files_of_pictures_beside_a_video_do_not_hide_its_record(
+    make_video: Callable[..., Path], spinning: Path, reaches: list[float]
+) -> None:
+    make_video("ride.mp4", [40])
+    Path("ride").mkdir()
+    write_picture(Path("ride/0001.png"), np.full((48, 64, 3), 60, np.uint8))
+    Path("gyro/ride").mkdir(parents=True)
+    for record in ("gyro/ride.csv", "gyro/ride/0001.csv"):
+        shutil.copy(spinning, record)
+    Path("t.csv").write_text("picture,opened,closed\nride,0.0,0.1\nride/0001,0.0,0.1\n")
+    given = ["--motion", "gyro", "--focal-length", "1000", "--exposures", "t.csv", "--save", "json"]
+    assert main(["ride.mp4", "ride", *given]) == 0
+    assert reaches == pytest.approx([spun(0.0, 0.1)] * 2, rel=0.02)
 
 
 def test_frames_of_a_video_may_have_files_of_their_own(
