@@ -90,11 +90,16 @@ def _read_gopro(layout: Layout, source: Path, blur_folder: str) -> None:
     if not splits:
         raise DeblurError(f"{source} holds neither train/ nor test/: give the folder that GOPRO_Large was unpacked to")
     for split in splits:
-        for folder in sorted(path for path in (source / split).iterdir() if path.is_dir()):
+        for folder in sorted(path for path in (source / split).iterdir() if _is_part(path)):
             for key, blurred, sharp in _matched(layout, folder / blur_folder, folder / "sharp"):
                 name = f"{folder.name}_{key}"
                 # A folder is one part of a recording, and other parts may show the same place.
                 layout.pairs.append(Pair(name, split, scene_of(name), blurred, sharp))
+
+
+def _is_part(path: Path) -> bool:
+    """Whether it is a part of a recording; hidden folders are of a file manager or an editor."""
+    return path.is_dir() and not path.name.startswith(".")
 
 
 def _read_hide(layout: Layout, source: Path) -> None:

@@ -70,6 +70,7 @@ def state_of(folder: Path) -> dict[str, tuple[bool, int, bytes]]:
 
 def test_gopro_is_flattened_and_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, dest = make_gopro(tmp_path / "source"), tmp_path / "dest"
+    (source / "train" / ".thumbs").mkdir()  # of a file manager
     before = state_of(source)
     assert main(["gopro", str(source), str(dest), "--json"]) == 0
     output = capsys.readouterr()
