@@ -255,7 +255,7 @@ def _look(
     for item in tqdm(_read(places), total=len(places), unit=" pictures", desc="look", file=sys.stderr):
         assert item.picture is not None
         picture = scale_down(item.picture, LARGEST_SIDE)
-        scale = picture.shape[1] / item.picture.shape[1]
+        scale = max(picture.shape[:2]) / max(item.picture.shape[:2])
         times = motions.times_of(item.source, item.frame, item.seconds)
         sights.append(look(estimator, to_batch(picture, device), args.focal_length * scale, times, item.orientation))
     if len(sights) < FEWEST:  # some videos only estimate how many frames they have

@@ -92,7 +92,8 @@ class WayRound:
         """
         small = scale_down(picture, LOOK_SIDE)
         height, width = small.shape[:2]
+        scale = max(height, width) / max(picture.shape[:2])
         with torch.inference_mode():
-            exposure = exposure_along(path.scaled(width / picture.shape[1]), height, width, self._device)
+            exposure = exposure_along(path.scaled(scale), height, width, self._device)
             if exposure.blurred.item():
                 self._gains.append(sparser_than_turned(to_batch(small, self._device), exposure, KNOWN))

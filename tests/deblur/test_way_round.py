@@ -78,6 +78,18 @@ def test_a_large_picture_is_looked_at_in_a_smaller_copy():
     assert way_round.turned
 
 
+def test_the_path_of_a_narrow_strip_is_scaled_as_its_longer_side_is(monkeypatch: pytest.MonkeyPatch):
+    scale, scales = Motion.scaled, []
+
+    def scaled(motion: Motion, factor: float) -> Motion:
+        scales.append(factor)
+        return scale(motion, factor)
+
+    monkeypatch.setattr(Motion, "scaled", scaled)
+    WayRound().look(np.full((3200, 3, 3), 128, np.uint8), still(3, 3200))
+    assert scales == [0.2]
+
+
 def test_what_tells_nothing_counts_for_nothing():
     way_round = WayRound()
     assert not way_round.turned
