@@ -133,15 +133,17 @@ class Keeper:
             self._release("best", scores)
         self._release("last", scores)
 
-    def keep_unscored(self, began: int) -> None:
+    def keep_unscored(self, began: int, *, best: bool) -> None:
         """Release the last weights of a run that is stopped, unless those of the sitting before are of the same step.
 
         Args:
             began: the step that this sitting began with.
+            best: release them as the best ones too, where nothing is validated on.
         """
         there = (self.folder / "weights" / "last.safetensors").is_file()
         if self.progress.step > began or not there:
-            self._release("last", {})
+            for name in ("best", "last") if best else ("last",):
+                self._release(name, {})
 
     def _release(self, name: str, scores: Scores) -> None:
         """Write the averaged weights as ``weights/NAME`` with their card."""

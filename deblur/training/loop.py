@@ -32,7 +32,7 @@ from deblur.networks.guided import GuidedNetwork, InverseFilter
 from deblur.networks.kernel_estimator import KernelEstimator
 from deblur.processes import PATIENCE
 from deblur.run_lock import alone_in
-from deblur.runs import write_json
+from deblur.runs import OTHER_OUTPUT, refuse_unwritable, write_json
 from deblur.training.averaging import AveragedWeights
 from deblur.training.batches import Batch, make_batch
 from deblur.training.checks import check_fit, check_statistics, check_training
@@ -103,6 +103,8 @@ class Trainer:
         self.accelerator = _accelerator(options)
         if resumable is not None:
             self._keep_others_out(resumable, held)
+        else:
+            refuse_unwritable(options.output, f"--output {options.output}", OTHER_OUTPUT)  # before all is read
         self.note = partial(self.accelerator.print, file=sys.stderr)
         # Pictures are read and batches made in other threads.
         self.device = numbered(self.accelerator.device)
@@ -269,7 +271,7 @@ class Trainer:
         """
         self._save()
         if scores is None and self.accelerator.is_main_process:
-            self.keeper.keep_unscored(began)
+            self.keeper.keep_unscored(began, best=not self.sets)
         self.accelerator.wait_for_everyone()
         again = shlex.join(["--resume", str(self.folder)])
         says = [f"saved at step {self.progress.step}; go on with {again}"] * self.accelerator.is_main_process

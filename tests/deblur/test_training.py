@@ -999,6 +999,36 @@ def test_a_run_that_validates_on_nothing_says_so_and_names_its_last_weights(tmp_
     assert describe(metrics | {"validation": {"a": {"input": 1.0, "restored": 2.0}}}).endswith("/best.safetensors")
 
 
+def test_a_run_that_validates_on_nothing_and_is_stopped_leaves_its_last_weights_as_the_best(tmp_path, photos):
+    options = build_parser().parse_args(arguments(tmp_path, photos, "--steps", "2", "--hold-out", "0"))
+    trainer = Trainer(options)
+    trainer.stop_requested = True
+    for steps in (0, 1):
+        with pytest.raises(KeyboardInterrupt):
+            trainer.run()
+        best, last = (load_released(trainer.folder / f"weights/{name}.safetensors")[1] for name in ("best", "last"))
+        assert best["steps"] == last["steps"] == steps
+        assert best["sha256"] == last["sha256"]
+        options.resume = "auto"
+        trainer = Trainer(options)
+        step = trainer._step
+
+        def stop_after_one(trainer=trainer, step=step):
+            trainer.stop_requested = True
+            return step()
+
+        trainer._step = stop_after_one
+
+
+def test_a_folder_that_no_run_can_be_made_in_is_refused_before_pictures_are_read(tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(b"no picture")
+    (tmp_path / "file").write_bytes(b"")
+    given = ["--steps", "1", "--sharp", str(tmp_path / "photos"), "--output", str(tmp_path / "file")]
+    assert main([*QUICK, *given]) == 1
+    assert f"cannot make --output {tmp_path / 'file'}: " in capsys.readouterr().err
+
+
 def test_where_there_is_no_run_that_is_said_before_pictures_are_read(tmp_path, capsys):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.png").write_bytes(b"no picture")
