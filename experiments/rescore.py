@@ -78,7 +78,7 @@ def rescore(folder: Path, annotations: Path | None, narrator: Narrator, resample
         resamples: of the bootstrap; None for as many as the run has.
 
     Raises:
-        DeblurError: as `read_run`.
+        DeblurError: as `read_run`; or fused boxes go by a name that is not scored any more.
         DetectionError: as `read_run`.
     """
     from deblur.runs import describe_environment, write_json, write_yaml
@@ -97,6 +97,7 @@ def rescore(folder: Path, annotations: Path | None, narrator: Narrator, resample
     environment = read_environment(folder)
     compared = read_restoration(folder)
     old, settings, truths, found = read_run(folder, annotations)
+    _refuse_earlier_fusion(folder, old)
     if resamples is not None:
         settings = dataclasses.replace(settings, resamples=resamples)
     # Before anything is written: a committed run would make its own checkout look changed.
@@ -129,6 +130,19 @@ def rescore(folder: Path, annotations: Path | None, narrator: Narrator, resample
     write_json(folder / "env.json", environment | {"rescored": rescored})
     write_metrics(folder, gain)
     return gain
+
+
+def _refuse_earlier_fusion(folder: Path, old: GainRun) -> None:
+    """Refuse fused boxes that would be scored as a deblurrer's own: what compares two passes with two would be lost."""
+    from experiments.gain.records import BLURRED, CONTROL
+
+    fused = (record.name for record in old.deblurrers if record.kind == "fused" and record.name != CONTROL)
+    earlier = next((name for name in fused if name.endswith(f"+{BLURRED}")), None)
+    if earlier is not None:
+        raise DeblurError(
+            f"{folder} has fused boxes of an earlier kind, {earlier}, which this version does not score: score it anew "
+            "at the commit that its env.json names, or measure it again"
+        )
 
 
 if __name__ == "__main__":

@@ -194,6 +194,18 @@ def test_boxes_that_are_missing_are_not_scored_as_none(
     assert {name: (measured / name).read_bytes() for name in before} == before
 
 
+def test_fused_boxes_of_an_earlier_kind_are_refused(measured: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in (*TABLES, "predictions.json"):
+        path = measured / name
+        path.write_text(path.read_text().replace("unmove+mirrored", "unmove+blurred"))
+    before = {path.name: path.read_bytes() for path in measured.iterdir()}
+    assert rescore.main([str(measured)]) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert f"{measured} has fused boxes of an earlier kind, unmove+blurred" in line
+    assert "at the commit that its env.json names" in line
+    assert {name: (measured / name).read_bytes() for name in before} == before
+
+
 @pytest.mark.parametrize("number", [2, -1])
 def test_a_box_of_no_class_is_one_line(measured: Path, number: int, capsys: pytest.CaptureFixture[str]) -> None:
     path = measured / "predictions.json"
