@@ -28,7 +28,7 @@ class SavedRun(NamedTuple):
 
     Attributes:
         old: what ``metrics.json`` says.
-        settings: of the run.
+        settings: of the run, without recorded paths.
         truths: the pictures measured.
         found: detector to its boxes.
     """
@@ -65,7 +65,9 @@ def read_run(folder: Path, annotations: Path | None) -> SavedRun:
 
 
 def _settings(folder: Path) -> Settings:
-    return settings_of(parse_args(build_parser(), ["--config", str(folder / "config.yaml")]))
+    arguments = parse_args(build_parser(), ["--config", str(folder / "config.yaml")])
+    arguments.motion = None  # its paths made the boxes and score none: they may be gone
+    return settings_of(arguments)
 
 
 def _class_names(old: GainRun, predictions: Predictions) -> dict[str, tuple[str, ...]]:

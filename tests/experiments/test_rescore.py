@@ -148,6 +148,18 @@ def test_annotations_may_have_moved_but_not_changed(
     assert (measured / "metrics.json").read_bytes() == before
 
 
+def test_recorded_paths_are_not_needed(measured: Path, tmp_path: Path) -> None:
+    recorded = {
+        "motion": str(tmp_path / "gone.csv"),
+        "exposures": str(tmp_path / "exposures.csv"),
+        "focal_length": 900.0,
+    }
+    write_yaml(measured / "config.yaml", read_yaml(measured / "config.yaml") | recorded)
+    before = {name: (measured / name).read_bytes() for name in TABLES}
+    assert rescore.main([str(measured)]) == 0
+    assert {name: (measured / name).read_bytes() for name in TABLES} == before
+
+
 def test_a_missing_file_is_named_before_anything_is_written(
     measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
