@@ -12,7 +12,7 @@ from experiments.common.data_sets import Prepared, from_manifest, refuse_blurred
 from experiments.common.file_names import file_name_of
 from experiments.common.recorded_paths import NO_PATHS, TELLS_NOBODY, RecordedPaths
 from experiments.gain.inputs import Truths, check_sizes, match_folder, read_truths
-from experiments.gain.records import CONTROL, fused_name
+from experiments.gain.records import CONTROL, fused_name, is_fused_name
 from experiments.gain.scores import truths_by_class
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def plan(settings: Settings, tools: Tools) -> Plan:
         check_classes(settings.classes or (), loaded.detector.name, loaded.detector.class_names)
     deblurrers = [tools.load_deblurrer(name) for name in settings.deblurrers]
     names = [*(loaded.name for loaded in deblurrers), *(name for name, _ in settings.peers)]
+    _refuse_fused_names(names)
     fused = [*map(fused_name, names), CONTROL] if settings.fuse else []
     _check_names("deblurrers", [*names, *fused], "call one otherwise, by NAME=FILE or NAME=DIR")
     _check_blurs(settings, deblurrers)
@@ -99,6 +100,16 @@ def plan(settings: Settings, tools: Tools) -> Plan:
 def peer_folder(settings: Settings, peer: Path, blur: str) -> Path:
     """Where another program's pictures of one blur lie; with several blurs each has a folder."""
     return peer if len(settings.blur_names) == 1 else peer / file_name_of(blur)
+
+
+def _refuse_fused_names(names: Sequence[str]) -> None:
+    """Refuse what would be scored and shown as fused boxes, with ``--fuse`` or without."""
+    taken = next((name for name in names if is_fused_name(name)), None)
+    if taken is not None:
+        raise DeblurError(
+            f"no deblurrer may be called {taken!r}, as results call fused boxes: call it otherwise, by NAME=FILE or "
+            "NAME=DIR"
+        )
 
 
 def _check_names(what: str, names: Sequence[str], remedy: str) -> None:

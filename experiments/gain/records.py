@@ -71,6 +71,11 @@ CONTROL = f"{MIRRORED}+{BLURRED}"
 """What fused boxes are compared with: the blurred picture and its mirror image, so that nothing is restored in it."""
 
 
+def is_fused_name(deblurrer: str) -> bool:
+    """Whether results would take a deblurrer of this name for fused boxes."""
+    return deblurrer == CONTROL or deblurrer.endswith(fused_name(""))
+
+
 def is_sharp_arm(arm: str) -> bool:
     """Whether an arm is the same at every blur: ``sharp`` and ``sharp-through:NAME``."""
     return arm == SHARP or arm.startswith(sharp_through_arm(""))

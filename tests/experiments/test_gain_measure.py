@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import re
 import shutil
 import weakref
 from pathlib import Path
@@ -716,7 +717,15 @@ def test_pictures_of_another_size_are_refused(settings: Settings, folder: Path, 
     [
         ({"deblurrers": ("idle", "idle")}, "two deblurrers are called 'idle'"),
         ({"detectors": ("one", "one")}, "two detectors are called 'one': .* call one otherwise, by NAME=FILE"),
-        ({"fuse": True, "peers": (("idle+mirrored", Path("x")),)}, r"two deblurrers are called 'idle\+mirrored'"),
+        *(
+            ({"fuse": fuse, "peers": ((name, Path("x")),)}, f"no deblurrer may be called {re.escape(repr(name))}, as")
+            for fuse in (False, True)
+            for name in ("idle+mirrored", "mirrored+blurred")
+        ),
+        (
+            {"fuse": True, "peers": (("idle-mirrored", Path("x")),)},
+            r"the deblurrers 'idle-mirrored' and 'idle\+mirrored' would share the files of idle-mirrored",
+        ),
         (
             {"deblurrers": ("unmove+gyro",), "peers": (("unmove-gyro", Path("x")),)},
             r"the deblurrers 'unmove\+gyro' and 'unmove-gyro' would share the files of unmove-gyro",
