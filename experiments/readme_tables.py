@@ -84,10 +84,12 @@ def overview(runs: Sequence[Run]) -> list[str]:
     """The lines of two tables of what every deblurrer wins back for one detector, the first of the first run.
 
     One is of one pass of the detector, one of fused boxes, with two passes over sharp and blurred pictures too.
-    A run of a part of its pictures (``--limit``) stays out: its figures are not those of the whole set. Of what stands
-    in several runs the first is shown, and where another says otherwise a line below the table says that.
+    A run of a part of its pictures (``--limit``) stays out: its figures are not those of the whole set. So does one of
+    other pictures, truth or classes than the first, or whose detector sees them otherwise; blurs may differ. Of what
+    stands in several runs the first is shown, and where another says otherwise a line below the table says that.
     """
     whole = [(folder, gain) for folder, gain in runs if not isinstance(gain, dict) and gain.data["limit"] is None]
+    whole = [(folder, gain) for folder, gain in whole if not _differ(whole[0][1], gain)]
     once: list[dict[str, Any]] = []
     twice: list[dict[str, Any]] = []
     for folder, gain in whole:
@@ -99,6 +101,15 @@ def overview(runs: Sequence[Run]) -> list[str]:
             twice += [row for row in of_first if row[_TWICE] is not None]
     lines = _overview_table(once, _ONCE, "{} in one pass, pictures restored by")
     return lines + _overview_table(twice, _TWICE, "{} in two passes, pictures restored by")
+
+
+def _differ(first: GainRun, gain: GainRun) -> bool:
+    """Whether two runs are of other data, beside blurs that only one of them has, or detect in another way."""
+    from experiments.gain.comparable import differing_keys
+
+    of_one = {f"data.blurred.{blur}" for blur in first.data["blurred"].keys() ^ gain.data["blurred"].keys()}
+    keys = set(differing_keys(first, gain)) - of_one
+    return any(key.startswith(("data.", "protocol.detection.")) for key in keys)
 
 
 def _overview_table(scores: Sequence[dict[str, Any]], figure: str, title: str) -> list[str]:

@@ -284,6 +284,35 @@ def test_a_run_of_a_part_of_its_pictures_is_on_the_page_and_not_in_the_overview(
     assert "3 pictures of 4 ([gain-of-a-part]" in page.read_text()
 
 
+def test_a_run_of_other_data_is_on_the_page_and_not_in_the_overview(results, tmp_path):
+    content = read_metrics(results / "gain")
+    (result,) = content.results
+    readme, page = pages(tmp_path)
+    assert readme_tables.main(tables_of(tmp_path, results)) == 0
+    overview = readme.read_text()
+    other = results / "other-gain"
+    other.mkdir()
+    moved = {name: dataclasses.replace(each, value=0.123) for name, each in result.recovered.items()}
+    renamed = dataclasses.replace(result, blur="fog", recovered=moved)
+    detection = content.protocol["detection"] | {"image_size": 320}
+    for data, protocol in (
+        ({"n_pictures": 5}, {}),
+        ({"classes": ["red"]}, {}),
+        ({"sharp": {"path": "x", "sha256": "another"}}, {}),
+        ({"blurred": dict.fromkeys(content.data["blurred"], "another")}, {}),
+        ({}, {"detection": detection}),
+    ):
+        changed = {"data": content.data | data, "protocol": content.protocol | protocol}
+        write_metrics(other, dataclasses.replace(content, results=[renamed], **changed))
+        assert readme_tables.main(tables_of(tmp_path, results)) == 0
+        assert readme.read_text() == overview
+        assert "([other-gain]" in page.read_text()
+    same = content.data | {"blurred": {"fog": "another"}, "sha256": "another"}
+    write_metrics(other, dataclasses.replace(content, results=[renamed], data=same))
+    assert readme_tables.main(tables_of(tmp_path, results)) == 0
+    assert "| 1.00 | 0.12 |" in readme.read_text()
+
+
 @pytest.mark.parametrize(("off", "said"), [(0.004, False), (0.4, True)])
 def test_what_two_runs_say_otherwise_of_one_deblurrer_is_said(results, tmp_path, off, said):
     content = read_metrics(results / "gain")
