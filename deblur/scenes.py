@@ -18,9 +18,12 @@ _COUNTER = re.compile(r"[0-9]+$")
 _NUMBERED = re.compile(r"(.*?)([0-9]+)([^0-9]*)")  # the last number in a name
 # What only says that pictures are counted, as cameras and programs name them.
 _NO_PLACE_WORD = r"(?:[a-z]|frame|crop|patch|tile|image|img|picture|pic|photo|dsc[a-z]?)"
-_NO_PLACE = re.compile(rf"{_NO_PLACE_WORD}?[\W_]*[0-9]*", re.IGNORECASE)
+# What COCO and further cameras begin names with. A number behind may be a recording's, as in GOPR0384, so these say
+# nothing by themselves alone. VID is none of them: its pictures are a video's frames.
+_NO_PLACE_ALONE = r"coco_(?:train|val|test)20[0-9]{2}|gopr|gp|pxl|dji|mvimg|cimg|imgp|pict|_?mg|_dsc"
+_NO_PLACE = re.compile(rf"{_NO_PLACE_WORD}?[\W_]*[0-9]*|{_NO_PLACE_ALONE}", re.IGNORECASE)
 # What tells no scenes apart even within one set: words as above, and the year that names of PASCAL VOC begin with.
-_NO_SCENE = re.compile(rf"{_NO_PLACE_WORD}?|(?:19|20)[0-9]{{2}}", re.IGNORECASE)
+_NO_SCENE = re.compile(rf"{_NO_PLACE_WORD}?|{_NO_PLACE_ALONE}|(?:19|20)[0-9]{{2}}", re.IGNORECASE)
 
 
 def scene_of(key: str) -> str:

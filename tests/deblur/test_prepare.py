@@ -19,7 +19,7 @@ from deblur.prepare import checks, main
 from deblur.prepare.checks import find_shift
 from deblur.prepare.layouts import Pair
 from deblur.prepare.splits import choose_scenes
-from deblur.scenes import scene_of, units_of
+from deblur.scenes import names_a_scene, scene_of, units_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -594,6 +594,22 @@ def test_scene_of(key: str, scene: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("scene", "says_more"),
+    [
+        ("GOPR0384", True),
+        ("DJI_0001", True),
+        ("walk", True),
+        ("GOPR", False),
+        ("PXL", False),
+        ("COCO_train2014", False),
+        ("IMG_0001", False),
+    ],
+)
+def test_names_that_only_count_name_no_scene(scene: str, says_more: bool) -> None:
+    assert names_a_scene(scene) is says_more
+
+
+@pytest.mark.parametrize(
     ("keys", "units"),
     [
         (
@@ -604,6 +620,8 @@ def test_scene_of(key: str, scene: str) -> None:
         (["000_00000012", "000_00000013", "001_00000012"], ["000", "000", "001"]),
         (["walk/1", "walk/2", "run/1", "3"], ["walk", "walk", "run", "3"]),
         (["IMG_0001", "IMG_0002", "walk_1", "walk_2"], ["IMG_0001", "IMG_0002", "walk", "walk"]),
+        (["IMG_0001", "VID_20260101_120000_0001", "VID_20260101_120000_0002"], ["IMG_0001", "VID", "VID"]),
+        (["PXL_1", "DJI_0001/1", "DJI_0001/2"], ["PXL_1", "DJI_0001", "DJI_0001"]),
     ],
 )
 def test_scenes_are_units_where_names_tell_them(keys: list[str], units: list[str]) -> None:
@@ -619,6 +637,9 @@ def test_scenes_are_units_where_names_tell_them(keys: list[str], units: list[str
         ["val2017/000000000139", "val2017/000000000285"],
         ["2007_000027", "2007_000032", "2008_000002"],
         ["IMG_0001", "IMG_0002", "DSC_0001"],
+        ["IMG_0001", "IMG_0002", "PXL_20260101_120000000", "PXL_20260101_120000001"],
+        ["COCO_val2014_000000000042", "COCO_val2014_000000000073", "COCO_train2014_000000000009"],
+        ["GOPR0001", "GOPR0002", "GP010003", "DJI_0001", "DJI_0002", "_DSC0001", "_DSC0002", "_MG_0001", "_MG_0002"],
         ["GOPR0372_07_00_000047", "GOPR0372_07_00_000048"],
         [],
     ],
