@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from deblur.outcome import Outcome
 from deblur.path_search import Judge, PathSearch
 from deblur.path_search.trust import PathTrust
 from deblur.pictures import check_pictures, scale_down
-from deblur.released import load_released
+from deblur.released import load_released, released_sha256
 from deblur.tiling import MIN_SIDE, restore_in_tiles
 from deblur.working_size import LOOK_SIDE, carry_over, fitting_side, wanted_side
 
@@ -235,6 +236,14 @@ class Deblurrer:
         if self.search:
             said["search"] = self.search.describe()
         return said
+
+    @property
+    def guide_sha256(self) -> str | None:
+        """Hash of the weights that see how long a blur is, in half precision; None where the network has no guide.
+
+        Of networks that are released in single and in half precision one guide has one hash.
+        """
+        return None if self._guide is None else released_sha256(deepcopy(self._guide).half())
 
     def __call__(
         self, pictures: NDArray[np.uint8], path: CameraPath | Sequence[CameraPath | None] | None = None

@@ -165,16 +165,21 @@ def fused_boxes(one: Detections, other: Detections, share: float) -> Detections:
     return Detections.ordered(boxes[:MAX_DETECTIONS], scores[:MAX_DETECTIONS], names[:MAX_DETECTIONS])
 
 
-def fused_records(records: Sequence[DeblurrerRecord], told: Collection[str]) -> list[DeblurrerRecord]:
+def fused_records(
+    records: Sequence[DeblurrerRecord], told: Collection[str], sizing_guide: str | None
+) -> list[DeblurrerRecord]:
     """What metrics say of fused boxes, beside what restores.
 
     Args:
         records: of what restores.
         told: the names of those that are told the camera's path.
+        sizing_guide: hash of what gives the second look its size where nothing restores, or another program does.
     """
+    borrowed = {"sized_by": sizing_guide}
     fused = []
     for record in records:
-        looks = fusion_protocol(searched=record.search is not None)
+        looks = fusion_protocol(searched=record.search is not None) | (borrowed if record.kind == "folder" else {})
         digest = key_of(part=record.identity, told=record.name in told, **looks)
         fused.append(DeblurrerRecord(fused_name(record.name), "fused", digest))
-    return [*fused, DeblurrerRecord(CONTROL, "fused", key_of(part=CONTROL, **fusion_protocol(searched=False)))]
+    control = key_of(part=CONTROL, **fusion_protocol(searched=False), **borrowed)
+    return [*fused, DeblurrerRecord(CONTROL, "fused", control)]

@@ -58,6 +58,7 @@ def tools_on(device: str, image_size: int) -> Tools:
             None if told or deblurrer.search is not None else macs / 1e9,
             parameters if deblurrer.search is None else None,
             told=told,
+            guide=deblurrer.guide_sha256,
         )
 
     return Tools(load_detector, load_deblurrer)

@@ -181,7 +181,7 @@ def _deblurrer_records(plan: Plan, arms: Arms) -> list[DeblurrerRecord]:
             f"{pictures.blur}/{stem}": pictures.sha256(stem) for pictures in _sets_of(arms, name) for stem in stems
         }
         records.append(DeblurrerRecord(name, "folder", hash_of_set(hashes)))
-    return [*records, *fused_records(records, plan.told)] if settings.fuse else records
+    return [*records, *fused_records(records, plan.told, plan.sizing_guide)] if settings.fuse else records
 
 
 def _sets_of(arms: Arms, deblurrer: str) -> list[PictureSet]:

@@ -52,6 +52,11 @@ class Plan:
         """The names of the networks that are told the camera's path."""
         return {deblurrer.name for deblurrer in self.deblurrers if deblurrer.told}
 
+    @property
+    def sizing_guide(self) -> str | None:
+        """Hash of the guide by which the control's second look has its size (`experiments.gain.fused`), if any."""
+        return next((one.guide for one in self.deblurrers if not one.told and one.guide is not None), None)
+
 
 def plan(settings: Settings, tools: Tools) -> Plan:
     """Load what the settings name and find every file, as far as that can be done without making anything.

@@ -240,7 +240,8 @@ class DeblurrerRecord:
     Attributes:
         name: its name in the results.
         kind: ``network``, ``folder`` for pictures that another program restored, or ``fused`` for boxes of two looks.
-        sha256: of the weights, of all the folder's pictures' pixels, or of what is fused and how.
+        sha256: of the weights, of all the folder's pictures' pixels, or of what is fused and how, of the control
+            and of what is fused of a folder with the guide by which the second look has its size.
         ms_per_picture: median wall time of restoring one picture of this run, files not included; None for a folder. A
             rough figure: ``experiments.speed`` measures time properly.
         gmacs: multiply-accumulates of one 1280x720 picture in units of 10^9; None where not known, and where the

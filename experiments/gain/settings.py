@@ -88,6 +88,7 @@ class LoadedDeblurrer:
         gmacs: 10^9 multiply-accumulates of one 1280x720 picture, None where not known.
         parameters: None where not known.
         told: whether the camera's path is given to it with every picture.
+        guide: hash of the weights that see how long a blur is; None where it has none.
     """
 
     name: str
@@ -97,6 +98,7 @@ class LoadedDeblurrer:
     gmacs: float | None = None
     parameters: int | None = None
     told: bool = False
+    guide: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -559,6 +559,41 @@ def test_where_the_blur_is_long_the_second_look_is_smaller(settings: Settings, f
         assert looks(arms.through[name]).scale == 1
 
 
+def test_what_gives_the_second_look_its_size_tells_controls_apart(
+    settings: Settings, folder: Path, data: Path, fakes: Any
+) -> None:
+    names = ("idle", "unmove+gyro", "unmove", "unmove2")
+    blurs = (parse_blur("straight:200"),)
+    peers = (("theirs", data / "blurred"),)
+    told = dataclasses.replace(settings, blurred=None, blurs=blurs, deblurrers=names, peers=peers, fuse=True)
+
+    def digests(**guides: str) -> dict[str, str]:
+        def load(name: str) -> LoadedDeblurrer:
+            return dataclasses.replace(fakes.tools.load_deblurrer(name), guide=guides.get(name.replace("+", "_")))
+
+        measured = measure(
+            plan(told, dataclasses.replace(fakes.tools, load_deblurrer=load)), folder, Narrator(silent=True)
+        )
+        assert measured is not None
+        return {record.name: record.sha256 for record in measured.deblurrers}
+
+    sized = digests(unmove="a", unmove2="b")
+    assert digests(unmove_gyro="b", unmove="a", unmove2="a") == sized  # the first that is told no path decides
+    for other in (digests(unmove="b", unmove2="b"), digests(unmove_gyro="a")):
+        assert {name for name, digest in sized.items() if other[name] != digest} == {
+            "theirs+mirrored",
+            "mirrored+blurred",
+        }
+
+
+def test_networks_in_single_and_in_half_precision_have_one_guide() -> None:
+    guides = [
+        tools_on("cpu", 640).load_deblurrer(f"mstsgm-{name}").guide for name in ("guided", "guided-large", "nano")
+    ]
+    assert guides[0] == guides[1] is not None
+    assert guides[2] is None
+
+
 def test_two_looks_at_one_picture_weigh_the_same(
     settings: Settings, tmp_path: Path, folder: Path, fakes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
