@@ -119,7 +119,7 @@ def _training_facts(card: Mapping[str, Any], weights: str) -> dict[str, Any]:
     missing = [key for key in _MADE_BY_TRAINING if key not in card]
     if missing:
         raise DeblurError(f"the card of {weights} lacks {', '.join(missing)}: it was not written by training")
-    return {key: card[key] for key in (*_MADE_BY_TRAINING, "sittings", "consistent") if key in card}
+    return {key: card[key] for key in (*_MADE_BY_TRAINING, "sittings", "consistent", "max_pixels") if key in card}
 
 
 class _Released(NamedTuple):

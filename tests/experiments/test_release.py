@@ -143,6 +143,13 @@ def test_whether_what_is_restored_is_made_consistent_stays_in_the_card(trained, 
         assert deblurrer.consistent is (said is not False)
 
 
+def test_the_size_of_tiles_that_a_card_asks_for_stays_in_it(trained, tmp_path):
+    card = trained.with_suffix(".json")
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"max_pixels": 1 << 22}))
+    assert release.main([str(trained), "unmove", *WORDS, "--output", str(tmp_path / "out")]) == 0
+    assert Deblurrer.load(tmp_path / "out" / "unmove.safetensors", device="cpu").max_pixels == 1 << 22
+
+
 def _measure_told(settings, fakes, folder):
     """A detection-gain run of a network by itself and told the path."""
     folder.mkdir()
