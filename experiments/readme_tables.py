@@ -84,11 +84,13 @@ def overview(runs: Sequence[Run]) -> list[str]:
     """The lines of two tables of what every deblurrer wins back for one detector, the first of the first run.
 
     One is of one pass of the detector, one of fused boxes, with two passes over sharp and blurred pictures too.
-    A run of a part of its pictures (``--limit``) stays out: its figures are not those of the whole set. So does one of
-    other pictures, truth or classes than the first, or whose detector sees them otherwise; blurs may differ. Of what
-    stands in several runs the first is shown, and where another says otherwise a line below the table says that.
+    A run of a part of its pictures (``--limit``) or classes (``--classes``) stays out: its figures are not those of the
+    whole set. So does one of other pictures or truth than the first, or whose detector sees them otherwise; blurs may
+    differ. Of what stands in several runs the first is shown, and where another says otherwise a line below the table
+    says that.
     """
-    whole = [(folder, gain) for folder, gain in runs if not isinstance(gain, dict) and gain.data["limit"] is None]
+    gains = [(folder, gain) for folder, gain in runs if not isinstance(gain, dict)]
+    whole = [(folder, gain) for folder, gain in gains if gain.data["limit"] is None and gain.data["classes"] is None]
     whole = [(folder, gain) for folder, gain in whole if not _differ(whole[0][1], gain)]
     once: list[dict[str, Any]] = []
     twice: list[dict[str, Any]] = []
@@ -170,6 +172,7 @@ def _gain_table(folder: Path, content: GainRun) -> list[str]:
     data = content.data
     pictures = f"{data['n_pictures']} pictures" + ("" if data["limit"] is None else f" of {data['n_annotated']}")
     pictures += of_scenes(content.protocol["bootstrap"]) + named_data(data)
+    pictures += "" if data["classes"] is None else f", of the classes {', '.join(data['classes'])} alone"
     lines: list[str] = []
     for told, what in ((False, ""), (True, " the camera's path told with a sensor's errors,")):
         names = [record.name for record in content.deblurrers if (GYROSCOPE in record.name) == told]

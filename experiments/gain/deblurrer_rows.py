@@ -15,13 +15,18 @@ if TYPE_CHECKING:
 
 
 def detection_scores(folder: Path, content: GainRun, name: str) -> list[dict[str, Any]]:
-    """What the detection-gain run in ``folder`` says of the deblurrer ``name``: a row for each detector and blur."""
+    """What the detection-gain run in ``folder`` says of the deblurrer ``name``: a row for each detector and blur.
+
+    Rows of a run of a part of its pictures or classes have its ``limit`` or its ``classes``.
+    """
     known = [record.name for record in content.deblurrers]
     if name not in known:
         raise DeblurError(f"{folder}/metrics.json has no deblurrer {name}: it has {', '.join(known) or 'none'}")
 
     data_set, data_blur = content.data.get("data_set"), content.data.get("blur")
-    named = {"data_set": data_set, "data_blur": data_blur} if data_set or data_blur else {}
+    scored = {"data_set": data_set, "data_blur": data_blur} if data_set or data_blur else {}
+    # Only where they are given: the figures of a part of the set are not those of the whole.
+    scored |= {key: content.data[key] for key in ("limit", "classes") if content.data[key] is not None}
 
     def row(result: Result) -> dict[str, Any]:
         recovered, harm = result.recovered[name], result.harm[name]
@@ -31,7 +36,7 @@ def detection_scores(folder: Path, content: GainRun, name: str) -> list[dict[str
             "run": folder.name,
             "detector": result.detector,
             "blur": result.blur,
-            **named,
+            **scored,
             "ap_sharp": result.arms[SHARP].ap if SHARP in result.arms else None,
             "ap_blurred": result.arms[BLURRED].ap,
             "ap_deblurred": result.arms[deblurred_arm(name)].ap,

@@ -320,6 +320,28 @@ def test_a_run_of_other_data_is_on_the_page_and_not_in_the_overview(results, tmp
     assert "| 1.00 | 0.12 |" in readme.read_text()
 
 
+def test_a_run_of_some_classes_says_so_and_is_not_in_the_overview(results, settings, fakes, tmp_path):
+    readme, page = pages(tmp_path)
+    assert readme_tables.main(tables_of(tmp_path, results)) == 0
+    overview = readme.read_text()
+    part = results / "gain-of-red"
+    part.mkdir()
+    measure(plan(dataclasses.replace(settings, classes=("red",)), fakes.tools), part, Narrator(silent=True))
+    assert readme_tables.main(tables_of(tmp_path, results)) == 0
+    assert readme.read_text() == overview
+    assert "4 pictures, of the classes red alone ([gain-of-red]" in page.read_text()
+
+
+@pytest.mark.parametrize("part", [{}, {"limit": 3}, {"classes": ["red"]}])
+def test_rows_of_a_card_say_of_what_part_of_the_set_they_are(trained, settings, fakes, tmp_path, part):
+    (tmp_path / "gain").mkdir()
+    measure(plan(dataclasses.replace(settings, **part), fakes.tools), tmp_path / "gain", Narrator(silent=True))
+    given = [str(trained), "unmove", *WORDS, "--gain", str(tmp_path / "gain"), "--output", str(tmp_path / "out")]
+    assert release.main(given) == 0
+    (row,) = json.loads((tmp_path / "out" / "unmove.json").read_text())["scores"]["detection"]
+    assert {key: row[key] for key in ("limit", "classes") if key in row} == part
+
+
 @pytest.mark.parametrize(("off", "said"), [(0.004, False), (0.4, True)])
 def test_what_two_runs_say_otherwise_of_one_deblurrer_is_said(results, tmp_path, off, said):
     content = read_metrics(results / "gain")
