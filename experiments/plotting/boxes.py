@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from detection.annotations.records import annotated_classes
@@ -10,6 +11,7 @@ from experiments.gain.picture_tables import Boxes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from experiments.gain.picture_tables import PictureTruth
     from experiments.plotting.runs import OpenRun
 
 SAME_OBJECT_IOU = 0.5
@@ -36,6 +38,20 @@ def selected(run: OpenRun, boxes: Boxes, confidence: float) -> Boxes:
         [boxes.classes[place] for place in chosen],
         [boxes.scores[place] for place in chosen],
     )
+
+
+def scored_truth(run: OpenRun, detector: str, truth: PictureTruth) -> PictureTruth:
+    """A picture's truth without boxes of classes that were not scored, or that the detector has none for."""
+    names = run.predictions.class_names if run.predictions else []
+    known = next(record.class_names for record in run.record.detectors if record.name == detector)
+    wanted = set(names if known is None else known)  # older runs do not say what a detector knows
+    chosen = run.record.protocol["scoring"]["classes"]
+    if chosen is not None:
+        wanted &= set(chosen)
+    boxes = truth.truth
+    kept = [place for place, class_index in enumerate(boxes.classes) if names[class_index] in wanted]
+    left = Boxes([boxes.boxes[place] for place in kept], [boxes.classes[place] for place in kept])
+    return replace(truth, truth=left, ignored=[truth.ignored[place] for place in kept])
 
 
 def found_in(boxes: Boxes, others: Boxes) -> list[bool]:

@@ -11,7 +11,7 @@ from matplotlib.patheffects import withStroke
 from deblur.pictures import read_picture
 from experiments.common.file_names import file_name_of
 from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm
-from experiments.plotting.boxes import SAME_OBJECT_IOU, drawn_confidence, found_in, iou, selected
+from experiments.plotting.boxes import SAME_OBJECT_IOU, drawn_confidence, found_in, iou, scored_truth, selected
 from experiments.plotting.runs import restored_examples
 from experiments.plotting.sheet import Drawing, Plot, Skipped, text_width, wrapped
 
@@ -88,7 +88,7 @@ def _strip(
     )
     grid = body.subplots(len(examples), len(arms), squeeze=False)
     for row, example in zip(grid, examples, strict=True):
-        truth = truths[example.picture]
+        truth = scored_truth(run, detector, truths[example.picture])
         boxes = {arm: _boxes(run, pair, arm, example.picture, confidence) for arm in arms if arm in example.pictures}
         window = _window(truth, example, boxes)
         for ax, arm in zip(row, arms, strict=True):

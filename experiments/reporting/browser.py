@@ -12,7 +12,7 @@ from PIL import Image
 
 from deblur.pictures import read_picture
 from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm
-from experiments.plotting.boxes import drawn_confidence, selected
+from experiments.plotting.boxes import drawn_confidence, scored_truth, selected
 from experiments.plotting.runs import restored_examples
 
 if TYPE_CHECKING:
@@ -58,8 +58,11 @@ class PictureBook:
         taken = [usable[place] for place in sorted(_fair(usable)[:max_pictures])]
         self._examples = [self._example(result, example, runs) for result, example in taken]
         self.absent = _absent(self._run.record.results, taken, runs)
-        shown = {example["picture"] for example in self._examples}
-        self._truths = {name: self._truth(truth) for name, truth in truths.items() if name in shown}
+        # By detector and picture: each detector is scored on objects of the classes that it knows.
+        self._truths: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+        for result, example in taken:
+            truth = scored_truth(self._run, result.detector, truths[example.picture])
+            self._truths[result.detector][example.picture] = self._truth(truth)
 
     def __len__(self) -> int:
         return len(self._examples)

@@ -55,9 +55,10 @@
     return element;
   };
 
+  const truthOf = (example) => book.truths[example.detector][example.picture];
   const classesOf = (example) => {
     const confident = example.arms.flatMap((arm) => arm.boxes.filter((box) => box[5] >= book.confidence));
-    return new Set([...book.truths[example.picture].boxes, ...confident].map((box) => book.classes[box[4]]));
+    return new Set([...truthOf(example).boxes, ...confident].map((box) => book.classes[box[4]]));
   };
   const classSets = new Map(book.examples.map((example) => [example, classesOf(example)]));
 
@@ -120,7 +121,7 @@
     [...byId("thumbs").querySelectorAll("button")].forEach((button, place) => {
       button.setAttribute("aria-current", String(shown[place] === example));
     });
-    const { width, height } = book.truths[example.picture];
+    const { width, height } = truthOf(example);
     stage.style.aspectRatio = `${width} / ${height}`;
     stage.style.maxWidth = `calc(75vh * ${width / height})`;
     draw();
@@ -131,7 +132,7 @@
   }
 
   function draw() {
-    const truth = book.truths[current.picture];
+    const truth = truthOf(current);
     const confidence = Number(byId("confidence").value);
     byId("confidence-value").textContent = confidence.toFixed(2);
     for (const { layer, tag, arm } of sides) {

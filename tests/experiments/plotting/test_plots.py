@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.markers import CARETLEFTBASE, CARETRIGHTBASE
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from deblur.errors import DeblurError
@@ -28,9 +29,10 @@ from experiments.plotting.gains import harm, recovered, recovered_looking_twice
 from experiments.plotting.runs import OpenRun, Runs, run_names
 from experiments.plotting.scores import ap_by_arm, ap_by_size, per_class
 from experiments.plotting.sheet import Drawing, Plot, Skipped, _legend_columns, text_width, wrapped
-from experiments.plotting.strips import _CROP_SIDE, _TITLE_SIZE, _label_places, _title
+from experiments.plotting.strips import _CROP_SIDE, _TITLE_SIZE, _label_places, _title, strips
 from experiments.plotting.style import CONTROL_LOOK, INK, deblurrer_look, styled
 from experiments.plotting.tradeoffs import cost_recovered, psnr_recovered
+from experiments.reporting.browser import PictureBook
 from experiments.reporting.tables import tables
 
 if TYPE_CHECKING:
@@ -762,6 +764,22 @@ def test_boxes_of_classes_that_are_not_annotated_are_not_drawn(tmp_path: Path, m
     run.record.protocol["scoring"] = {"classes": None}
     run.record.data["reports"] = {"det": {"classes_not_annotated": names}}
     assert selected(run, boxes, 0.5) == boxes  # nothing is known of any
+
+
+def test_truth_that_a_detector_is_not_scored_on_is_not_drawn(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", detectors=("old", "narrow"), blurs=(8,))  # every object is a person
+    narrow = replace(run.detectors[1], class_names=["car"])
+    of_cars = run.protocol | {"scoring": {"classes": ["car"]}}
+    for protocol, expected in ((run.protocol, [True, False]), (of_cars, [False, False])):
+        write_metrics(tmp_path / "run", replace(run, protocol=protocol, detectors=[run.detectors[0], narrow]))
+        runs = Runs([tmp_path / "run"])
+        with styled() as palette:
+            plots = [plot for plot in strips(Drawing(runs, palette)) if isinstance(plot, Plot)]
+        rectangles = [plot.figure.findobj(Rectangle) for plot in plots]
+        dashed = [[isinstance(each.get_linestyle(), tuple) for each in part] for part in rectangles]
+        assert [any(each) for each in dashed] == expected
+        truths = PictureBook(runs, 100).to_json()["truths"]
+        assert [bool(truths[name]["one"]["boxes"]) for name in ("old", "narrow")] == expected
 
 
 def test_boxes_are_the_same_object_by_class_and_place() -> None:
