@@ -36,7 +36,7 @@ class _Row(NamedTuple):
 
     Attributes:
         series: whose it is.
-        interval: None where it has none.
+        interval: None where it was not measured.
         is_sure: whether it is filled.
     """
 
@@ -66,7 +66,7 @@ def recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
     runs = drawing.runs
 
     def row(series: Series, detector: str, blur: str) -> _Row:
-        interval = defined(series.recovered(detector, blur))
+        interval = series.recovered(detector, blur)
         beyond = series.beyond_control(detector, blur)
         is_sure = _leaves_out_0(interval)
         if series.deblurrer == CONTROL or (is_sure and series.is_fused):
@@ -91,7 +91,7 @@ def recovered_looking_twice(drawing: Drawing) -> Iterator[Plot | Skipped]:
     fused = [series for series in runs.deblurred if series.is_fused]
 
     def row(series: Series, detector: str, blur: str) -> _Row:
-        interval = defined(series.recovered(detector, blur, looking_twice=True))
+        interval = series.recovered(detector, blur, looking_twice=True)
         return _Row(series, interval, _leaves_out_0(interval))
 
     yield _rows(
@@ -113,7 +113,7 @@ def harm(drawing: Drawing) -> Iterator[Plot | Skipped]:
 
     def row(series: Series, detector: str) -> _Row:
         blur = next(blur for blur in runs.blurs if (detector, blur) in runs.pairs)  # it is the same at all of them
-        interval = defined(series.harm(detector, blur))
+        interval = series.harm(detector, blur)
         return _Row(series, interval, _leaves_out_0(interval))
 
     detectors = [detector for detector in runs.detectors if any(detector == pair[0] for pair in runs.pairs)]
@@ -190,14 +190,14 @@ def _rows(
         label: below the axes.
     """
     of_all = [row for panel in panels.values() for rows in panel.values() for row in rows]
-    intervals = [row.interval for row in of_all if row.interval]
+    intervals = [interval for row in of_all if (interval := defined(row.interval))]
     if not intervals:
         return None
-    shown = list(dict.fromkeys(row.series for row in of_all if row.interval))
+    shown = list(dict.fromkeys(row.series for row in of_all if defined(row.interval)))
     known = {
         detector: {blur: [row for row in rows if row.series in shown] for blur, rows in panel.items()}
         for detector, panel in panels.items()
-        if any(row.interval for rows in panel.values() for row in rows)
+        if any(defined(row.interval) for rows in panel.values() for row in rows)
     }
     columns = min(MAX_COLUMNS, len(known))
     blurs = len(next(iter(known.values())))
@@ -275,7 +275,9 @@ def _point_onwards(bars: ErrorbarContainer, cut: tuple[bool, bool]) -> None:
 
 
 def _text(interval: Interval | None, scale: _Scale) -> str:
-    if interval is None or interval.value is None:
+    if interval is None:
+        return "not measured"
+    if interval.value is None:
         return "not defined"
     value = f"{_figure(interval.value, scale.digits)}{scale.unit}"
     if interval.low is None or interval.high is None:

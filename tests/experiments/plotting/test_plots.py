@@ -324,6 +324,20 @@ def test_a_fraction_is_written_beside_its_mark(
         assert -130 < low < 0 < 100 < high < 230
 
 
+def test_what_no_run_measured_is_not_called_undefined(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "a", detectors=("both", "one"), blurs=(8,))
+    undefined = replace(run.results[0], recovered={"net": Interval(None, None, None, 0.95, 1000, 0)})
+    write_metrics(tmp_path / "a", replace(run, results=[undefined, run.results[1]]))
+    make_run(tmp_path / "b", detectors=("both",), blurs=(8,), deblurrer="other")
+    for figure, defined in ((recovered, "50 % [25, 75]"), (harm, "1.0 [−1.0, 2.0]")):  # noqa: RUF001
+        with styled() as palette:
+            (plot,) = figure(Drawing(Runs([tmp_path / "a", tmp_path / "b"]), palette))
+            assert isinstance(plot, Plot)
+            both, one = ([text.get_text() for text in ax.texts] for part in plot.figure.subfigs for ax in part.axes)
+            assert both == ["not defined" if figure is recovered else defined, defined]
+            assert one == [defined, "not measured"]
+
+
 def test_an_interval_is_never_cut_by_the_axes(tmp_path: Path, make_run: MakeRun) -> None:
     make_run(tmp_path / "run", recovered=Interval(0.5, -0.6, 1.4, 0.95, 1000, 0))
     with styled() as palette:
