@@ -88,11 +88,20 @@ def describe_environment(device: str, seed: int | None = None) -> dict[str, Any]
         "packages": package_versions(),
         "commit": git_commit(),
         "device": device,
-        "device_name": torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor(),
+        "device_name": _device_name(device),
         "float32": _float32_on_gpu() if device.startswith("cuda") else None,
         "threads": torch.get_num_threads(),
         "seed": seed,
     }
+
+
+def hardware(device: str) -> str:
+    """What computes on a device, whatever its number: times on the same compare. ``cuda NVIDIA H200`` of ``cuda:1``."""
+    return f"{device.partition(':')[0]} {_device_name(device)}"
+
+
+def _device_name(device: str) -> str:
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor()
 
 
 def _float32_on_gpu() -> dict[str, str]:

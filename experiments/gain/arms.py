@@ -106,7 +106,7 @@ def build_arms(plan: Plan, cache: Cache, folder: Path) -> Arms:
             path = path_of(stem, width, height) if deblurrer.told else None
             return restore_with(deblurrer.restore, pixels, path)
 
-        return MadeSet(arm, source.blur, source, place, cache, ingredients, make)
+        return MadeSet(arm, source.blur, source, place, cache, ingredients, make, deblurrer.runs_on)
 
     deblurred: dict[tuple[str, str], PictureSet] = {}
     through: dict[str, PictureSet] = {}

@@ -31,6 +31,7 @@ def tools_on(device: str, image_size: int) -> Tools:
         from deblur.exposure import kernels
         from deblur.networks import config_from_dict
         from deblur.networks.cost import cost_of
+        from deblur.runs import hardware
         from deblur.working_size import LONGEST_SPREAD
 
         deblurrer, told = load_told(name, device, image_size)
@@ -59,6 +60,7 @@ def tools_on(device: str, image_size: int) -> Tools:
             parameters if deblurrer.search is None else None,
             told=told,
             guide=deblurrer.guide_sha256,
+            runs_on=hardware(device),
         )
 
     return Tools(load_detector, load_deblurrer)

@@ -91,6 +91,7 @@ class MadeSet:
             record says, is made again.
         ingredients: what the result depends on beside the source's pixels and the stem.
         make: (source pixels, stem) to pixels of the same size, and what is said beside them.
+        timed_on: the hardware that makes them, None where not known.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class MadeSet:
         cache: Cache,
         ingredients: Mapping[str, Any],
         make: Callable[[NDArray[np.uint8], str], Outcome],
+        timed_on: str | None = None,
     ) -> None:
         self.arm = arm
         self.blur = blur
@@ -110,6 +112,7 @@ class MadeSet:
         self._cache = cache
         self._ingredients = ingredients
         self._make = make
+        self._timed_on = timed_on
         self._hashes: dict[str, str] = {}
 
     def path(self, stem: str) -> Path:
@@ -135,9 +138,9 @@ class MadeSet:
         return picture if pixel_hash(picture) == record["sha256"] else self._made(stem)
 
     def time_ms(self, stem: str) -> float | None:
-        """Wall time of making one picture, None where it is not made."""
+        """Wall time of making one picture; None where it is not made, or was on other hardware."""
         record = self._record(stem)
-        return None if record is None else record["ms"]
+        return record["ms"] if record is not None and record["timed_on"] == self._timed_on else None
 
     def believed(self, stem: str) -> float | None:
         """How far a camera's path was believed in making one picture, which is made if need be."""
@@ -168,6 +171,6 @@ class MadeSet:
         if picture.shape != source.shape or picture.dtype != np.uint8:
             raise TypeError(f"{self.arm} made {picture.dtype} {picture.shape} of a picture {source.shape}")
         write_picture(self.path(stem), picture)
-        record = {"sha256": pixel_hash(picture), "ms": milliseconds, "believed": believed, "spread": spread}
-        self._cache.put("pictures", self._key(stem), record)
+        record = {"sha256": pixel_hash(picture), "ms": milliseconds, "timed_on": self._timed_on}
+        self._cache.put("pictures", self._key(stem), record | {"believed": believed, "spread": spread})
         return picture

@@ -242,8 +242,9 @@ class DeblurrerRecord:
         kind: ``network``, ``folder`` for pictures that another program restored, or ``fused`` for boxes of two looks.
         sha256: of the weights, of all the folder's pictures' pixels, or of what is fused and how, of the control
             and of what is fused of a folder with the guide by which the second look has its size.
-        ms_per_picture: median wall time of restoring one picture of this run, files not included; None for a folder. A
-            rough figure: ``experiments.speed`` measures time properly.
+        ms_per_picture: median wall time of restoring one picture of this run, files not included, on the hardware of
+            the last sitting; None for a folder, and where that restored nothing. A rough figure: ``experiments.speed``
+            measures time properly.
         gmacs: multiply-accumulates of one 1280x720 picture in units of 10^9; None where not known, and where the
             picture decides how often a network runs: told the path, or searching for it.
         parameters: of the network; None where not known.

@@ -89,6 +89,8 @@ class LoadedDeblurrer:
         parameters: None where not known.
         told: whether the camera's path is given to it with every picture.
         guide: hash of the weights that see how long a blur is; None where it has none.
+        runs_on: the hardware (`deblur.runs.hardware`), None where not known. The result does not depend on it, its
+            time does.
     """
 
     name: str
@@ -99,6 +101,7 @@ class LoadedDeblurrer:
     parameters: int | None = None
     told: bool = False
     guide: str | None = None
+    runs_on: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from deblur.devices import resolve_device
 from deblur.pictures import read_picture, write_picture
+from deblur.runs import hardware
 from experiments.common.cache import Cache, key_of, state_of_code
 from experiments.restoring.examples import Example, Extremes
 from experiments.restoring.methods import NetworkMethod
@@ -35,7 +37,7 @@ def score_pairs(
     """What came of the pairs.
 
     Args:
-        args: of `experiments.restoration`: ``align``, ``examples`` and ``save_restored``.
+        args: of `experiments.restoration`: ``align``, ``device``, ``examples`` and ``save_restored``.
         pairs: to score.
         methods: that restore them.
         before: what the row of the blurred pictures is called.
@@ -44,8 +46,9 @@ def score_pairs(
 
     Returns:
         The scores of the input and of every method in the order of the pairs, the extremes of each method, and the hash
-        of the pairs' files.
+        of the pairs' files. Scores that are kept have no time where it was taken on other hardware.
     """
+    timed_on = hardware(str(resolve_device(args.device)))
     code = [hashlib.sha256((Path(__file__).parent / name).read_bytes()).hexdigest() for name in _SCORING]
     cache = Cache(folder / "cache", key_of(code=state_of_code(), scoring=code))
     # What a network restores may take minutes, so its score is kept; a file is as soon read and scored again.
@@ -70,7 +73,7 @@ def score_pairs(
             for method in methods:
                 place = key_of(maker=makers[method.name], pair=pair.hashes) if method.name in makers else None
                 saved = folder / "restored" / method.name / f"{key}.png" if place and args.save_restored else None
-                score, restored = _score_method(method, pair, args.align, saved, cache, place)
+                score, restored = _score_method(method, pair, args.align, saved, cache, place, timed_on)
                 scores[method.name].append(score)
                 example = Example(key, (blurred_file, sharp_file), (unrestored, score), restored)
                 examples[method.name].consider(example)
@@ -90,7 +93,7 @@ class _OpenPair(NamedTuple):
 
 
 def _score_method(
-    method: Method, pair: _OpenPair, aligned: bool, saved: Path | None, cache: Cache, place: str | None
+    method: Method, pair: _OpenPair, aligned: bool, saved: Path | None, cache: Cache, place: str | None, timed_on: str
 ) -> tuple[PictureScore, Callable[[], NDArray[np.uint8]]]:
     """The score of what a method makes of a pair, and what gives the picture: see `Example`.
 
@@ -101,8 +104,11 @@ def _score_method(
         saved: where the picture is written; None for nowhere.
         cache: of the scores.
         place: of this one in it; None where it is not kept.
+        timed_on: the hardware of this sitting.
     """
     kept = None if place is None else cache.get("scores", place)
+    if kept is not None and kept.pop("timed_on", None) != timed_on:
+        kept["milliseconds"] = None  # no median is of two devices; the entry keeps it for a sitting on the first
     if kept is not None and saved is None:
         return PictureScore(**kept), lambda: method.restore(pair.key, pair.blurred).picture
     if kept is not None and saved is not None and saved.is_file():
@@ -112,5 +118,5 @@ def _score_method(
     if saved is not None:
         write_picture(saved, picture)
     if place is not None:
-        cache.put("scores", place, asdict(score))
+        cache.put("scores", place, asdict(score) | {"timed_on": timed_on})
     return score, lambda: picture

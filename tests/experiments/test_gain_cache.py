@@ -79,6 +79,18 @@ def test_a_damaged_picture_of_the_cache_is_made_again(
     assert (read_picture(path) == read_picture(settings.sharp / "b.png")).all()
 
 
+def test_a_time_is_of_the_hardware_of_the_last_sitting(settings: Settings, folder: Path, fakes: Any) -> None:
+    def median(hardware: str) -> float | None:
+        _, tools = with_deblurrer(runs_on=hardware)(settings, fakes.tools)
+        return run(settings, folder, tools).deblurrers[0].ms_per_picture
+
+    first = median("cpu")
+    assert first is not None
+    assert median("cuda NVIDIA H200") is None
+    assert fakes.restored == 4 * 4  # by neither is the result another
+    assert median("cpu") == first
+
+
 def test_one_network_restoring_in_two_ways_is_measured_in_both(settings: Settings, folder: Path, fakes: Any) -> None:
     def two_ways(name: str) -> LoadedDeblurrer:
         return dataclasses.replace(fakes.tools.load_deblurrer(name), sha256="the same weights", settings={"way": name})

@@ -255,6 +255,24 @@ def test_a_stopped_run_goes_on_where_it_was(
     assert main([*goes_on, "--device", "auto"]) == 0
 
 
+def test_a_time_is_of_the_hardware_of_the_last_sitting(
+    data: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def milliseconds() -> float | None:
+        return json.loads(capsys.readouterr().out)["methods"]["tiny"]["ms_per_picture"]
+
+    assert run(data, "--deblurrer", str(weights)) == 0
+    first = milliseconds()
+    assert first is not None
+    goes_on = ["--resume", str(tmp_path / "run"), "--json"]
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("experiments.restoring.pairs.hardware", lambda device: "cuda NVIDIA H200")
+        assert main(goes_on) == 0
+        assert milliseconds() is None
+    assert main(goes_on) == 0
+    assert milliseconds() == first
+
+
 @pytest.mark.parametrize(
     ("changed", "anew"),
     [
