@@ -81,6 +81,7 @@ def _learn(options: argparse.Namespace) -> int:
     from deblur.networks.guided import GuidedNetwork
     from deblur.path_search.critic import RELEASED
     from deblur.path_search.judging import judge_file
+    from deblur.path_search.search import PathSearch
     from deblur.released import load_released
     from experiments.path_learning.sample_pool import begin, output_of, pictures_of, write_learnt
 
@@ -92,7 +93,10 @@ def _learn(options: argparse.Namespace) -> int:
     files = pictures_of(options.sharp)
     _check_enough(options, files)
     facts = {"looks": options.looks, "network": card["sha256"]}
-    environment = begin(options, output, files, facts | ({"judges": card["name"]} if options.judges else {}))
+    if options.judges:  # samples come from searches by the default network, which its own critic leads
+        search = PathSearch.load().describe()
+        facts |= {"judges": card["name"], "default_network": search["network"], "default_critic": search["critic"]}
+    environment = begin(options, output, files, facts)
     critic, rounds = _learn_rounds(options, files)
     record = write_learnt(output, critic, card, {"rounds": rounds}, environment)
     print(json.dumps({"file": str(output)} | record, allow_nan=False) if options.json else output)

@@ -223,5 +223,9 @@ def test_a_judge_is_of_the_network_that_is_named(
     assert torch.equal(Critic.load(output).sees.center, Critic.load().sees.center)
     assert path_critic.main(command) == 1
     assert "--judges" in capsys.readouterr().err
+    # Nor are samples of a search that another critic led.
+    monkeypatch.setattr(Critic, "load", classmethod(lambda cls, *_: cls().eval()))
+    assert path_critic.main(judging) == 1
+    assert "(--default-critic)" in capsys.readouterr().err
     assert path_critic.main([*command, "--judges", "mstsgm-nano"]) == 1
     assert "mstsgm-nano has no guide" in capsys.readouterr().err
