@@ -95,6 +95,16 @@ def test_where_the_pictures_lie_does_not_matter(
     assert compare.main([str(first), str(second)]) == 0
 
 
+def test_a_folder_of_another_name_is_no_other_pictures_and_the_refusal_says_so(
+    first: Path, settings: Settings, fakes: Any, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data / "blurred").rename(data / "blur")
+    second = _run(dataclasses.replace(settings, blurred=data / "blur"), fakes, tmp_path / "second")
+    assert compare.main([str(first), str(second)]) == 1
+    names = "the names of the same blurred pictures (blurred and blur: name both alike and make one run again)"
+    assert capsys.readouterr().err == f"error: {first} and {second} do not compare: they differ in {names}\n"
+
+
 @pytest.mark.parametrize(
     ("changes", "differing"),
     [
