@@ -247,7 +247,10 @@ def _restoration_table(folder: Path, content: dict[str, Any]) -> list[str]:
 
     count, blur, rows = decoded(folder / "metrics.json", lambda: _means(content))
     found, made = _differences(folder / "per_image.csv")
-    what = f"{count} pictures{of_scenes(made)}" + (f" blurred by {blur}" if blur else "")
+    scenes, left_out = of_scenes(made), ""
+    if content.get("n_psnr", count) < count:  # the intervals are of PSNR, and so of the scenes of these pictures
+        scenes, left_out = "", f", PSNR of {content['n_psnr']}{scenes}"
+    what = f"{count} pictures{scenes}" + (f" blurred by {blur}" if blur else "") + left_out
     lines = [f"**PSNR and SSIM** of {what} ({_link(folder.name)})", ""]
     methods = list(rows)[1:]
     gained: dict[str, list[str]] = {}
@@ -283,7 +286,7 @@ def _differences(per_image: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]
         raise DeblurError(f"cannot read {per_image}: {error.strerror}") from error
     except ValueError as error:  # pandas's own are among them
         raise DeblurError(f"{per_image} is no table: {' '.join(str(error).split())}") from error
-    return decoded(per_image, lambda: (differences(rows), differences_protocol(rows["picture"].unique())))
+    return decoded(per_image, lambda: (differences(rows), differences_protocol(rows)))
 
 
 def _link(name: str) -> str:

@@ -150,7 +150,7 @@ def _score(args: argparse.Namespace) -> int:
     from experiments.common.data_sets import Prepared, from_manifest, refuse_blurred
     from experiments.common.narrator import Narrator
     from experiments.common.run_folder import open_resumable
-    from experiments.restoring.differences import differences
+    from experiments.restoring.differences import differences, differences_protocol
     from experiments.restoring.methods import load_methods
     from experiments.restoring.pairs import score_pairs
 
@@ -184,6 +184,7 @@ def _score(args: argparse.Namespace) -> int:
     rows = _rows(pairs, scores)
     rows.to_csv(folder / "per_image.csv", index=False, errors="backslashreplace")
     metrics = _metrics(args, len(every_pair), pairs, methods, scores, prepared, digest)
+    metrics["protocol"]["differences"] = differences_protocol(rows)
     metrics["differences"] = {score: differences(rows, score) for score in ("psnr", "ssim")}
     metrics |= {key: environment[key] for key in ("device", "device_name", "threads")} | {"run": str(folder)}
     write_json(folder / "metrics.json", metrics)
@@ -233,7 +234,6 @@ def _metrics(
     digest: str,
 ) -> dict[str, Any]:
     from experiments.common.picture_scores import pictures_with
-    from experiments.restoring.differences import differences_protocol
     from experiments.restoring.scores import ALIGNED_PROTOCOL, PROTOCOL, summarize
 
     summaries = summarize(scores, INPUT)
@@ -247,9 +247,7 @@ def _metrics(
         "n_exact": {name: summary["n_exact"] for name, summary in summaries.items()},
         "input": untimed,
         "methods": {method.name: summaries[method.name] | method.describe() for method in methods},
-        "protocol": PROTOCOL
-        | (ALIGNED_PROTOCOL if args.align else {})
-        | {"differences": differences_protocol(key for key, _, _ in pairs)},
+        "protocol": PROTOCOL | (ALIGNED_PROTOCOL if args.align else {}),
         "data": {
             "blurred": str(args.blurred) if args.blurred else None,
             "sharp": str(args.sharp),
@@ -284,11 +282,12 @@ def _table(metrics: dict[str, Any]) -> str:
         return "-" if value is None else format(value, form)
 
     limited = f" (--limit, of {metrics['n_available']})" if metrics["n"] < metrics["n_available"] else ""
-    fewer = metrics["n_psnr"] < metrics["n"]
-    left_out = f"; PSNR over the {metrics['n_psnr']} that no row has exactly" if fewer else ""
+    scenes, left_out = of_scenes(metrics["protocol"]["differences"]), ""
+    if metrics["n_psnr"] < metrics["n"]:  # the intervals below are of PSNR, and so of the scenes of these pictures
+        scenes, left_out = "", f"; PSNR over the {metrics['n_psnr']}{scenes} that no row has exactly"
     width = max([20, *map(len, metrics["methods"])])
     lines = [
-        f"{metrics['n']} pictures{of_scenes(metrics['protocol']['differences'])}{limited}{left_out}",
+        f"{metrics['n']} pictures{scenes}{limited}{left_out}",
         f"{'':{width}} {'PSNR':>8} {'gain':>8} {'float':>8} {'SSIM':>8} {'gain':>8} {'ms':>9}",
     ]
     for name, row in ((INPUT, metrics["input"]), *metrics["methods"].items()):

@@ -47,9 +47,8 @@ def of_scenes(bootstrap: Mapping[str, Any]) -> str:
     scenes = drawn_scenes(bootstrap)
     if scenes is None:
         return ""
-    return (
-        f" of {scenes} scenes ({'which intervals draw whole' if scenes >= FEWEST_UNITS else 'too few for intervals'})"
-    )
+    drawn = "which intervals draw whole" if scenes >= FEWEST_UNITS else "too few for intervals"
+    return f" of {scenes} scene{'' if scenes == 1 else 's'} ({drawn})"
 
 
 def named_data(data: Mapping[str, Any]) -> str:

@@ -16,29 +16,29 @@ from deblur.scenes import units_of
 from detection.bootstrap import FEWEST_UNITS, interval, number_units
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import pandas as pd
+    from numpy.typing import NDArray
+
+    Score = Literal["psnr", "ssim"]
 
 RESAMPLES = 2000
 _CONFIDENCE = 0.95
 _SEED = 0
 
 
-def differences_protocol(keys: Iterable[str]) -> dict[str, Any]:
-    """How `differences` makes its intervals for the pictures of these keys, and of how many units they are."""
-    units = units_of(keys)
+def differences_protocol(rows: pd.DataFrame) -> dict[str, Any]:
+    """How `differences` makes its intervals, and how many units those of PSNR draw; ``rows`` as there."""
     return {
         "resamples": RESAMPLES,
         "confidence": _CONFIDENCE,
         "interval": "percentile",
-        "unit": f"{units.name}, the same draws for every pair of rows",
-        "n_units": len(units),
+        "unit": f"{units_of(rows['picture'].unique()).name}, the same draws for every pair of rows",
+        "n_units": _scored(rows, "psnr")[2],
         "seed": _SEED,
     }
 
 
-def differences(rows: pd.DataFrame, score: Literal["psnr", "ssim"] = "psnr") -> list[dict[str, Any]]:
+def differences(rows: pd.DataFrame, score: Score = "psnr") -> list[dict[str, Any]]:
     """What each row gains over the input and over the first method, over the pictures that every row has a score of.
 
     Args:
@@ -48,14 +48,12 @@ def differences(rows: pd.DataFrame, score: Literal["psnr", "ssim"] = "psnr") -> 
     Returns:
         For each pair of rows ``method``, ``over``, ``mean``, ``low`` and ``high`` (95 %; None for fewer pictures, or
         scenes where these are drawn, than ``FEWEST_UNITS``), on how many pictures the method is ``better`` and
-        ``worse``, and ``least``, its difference where that is the lowest. A mean over nothing is None, and so is what
-        is least.
+        ``worse``, ``least``, its difference where that is the lowest, and ``n_units``, how many pictures or scenes are
+        drawn. A mean over nothing is None, and so is what is least.
     """
     names = list(dict.fromkeys(rows["method"]))
-    by_picture = rows.pivot(index="picture", columns="method", values=score).dropna()
+    by_picture, unit_of, n_units = _scored(rows, score)
     count = len(by_picture)
-    unit = units_of(rows["picture"].unique()).of
-    unit_of, n_units = number_units([unit[key] for key in by_picture.index])
     drawn = np.random.default_rng(_SEED).integers(max(n_units, 1), size=(RESAMPLES, n_units))
     n_drawn = np.bincount(unit_of)[drawn].sum(1)
     table = []
@@ -74,6 +72,17 @@ def differences(rows: pd.DataFrame, score: Literal["psnr", "ssim"] = "psnr") -> 
                     "better": int((gained > 0).sum()),
                     "worse": int((gained < 0).sum()),
                     "least": float(gained.min()) if count else None,
+                    "n_units": n_units,
                 }
             )
     return table
+
+
+def _scored(rows: pd.DataFrame, score: Score) -> tuple[pd.DataFrame, NDArray[np.intp], int]:
+    """The scores by picture and method, of the pictures that every row has one of, with their units and their number.
+
+    Whether names tell scenes, all pictures say: a few that are left may say otherwise.
+    """
+    by_picture = rows.pivot(index="picture", columns="method", values=score).dropna()
+    unit = units_of(rows["picture"].unique()).of
+    return by_picture, *number_units([unit[key] for key in by_picture.index])

@@ -513,6 +513,22 @@ def test_tables_replace_what_stands_between_the_markers_and_nothing_else(results
     assert "results.md does not say" in capsys.readouterr().err
 
 
+def test_scenes_are_those_of_the_pictures_whose_psnr_is_averaged(results, tmp_path):
+    pairs = results / "pairs"
+    pictures = dict.fromkeys(("walk/a", "walk/b", "c"), "24.5") | {"d": ""}  # which the network has exactly
+    rows = [f"{name},input,23.0,0.7\n{name},unmove,{psnr},0.75\n" for name, psnr in pictures.items()]
+    (pairs / "per_image.csv").write_text("".join(["picture,method,psnr,ssim\n", *rows]))
+    content = json.loads((pairs / "metrics.json").read_text())
+    _, page = pages(tmp_path)
+    for fewer, said in (
+        ({"n_psnr": 3}, "4 pictures blurred by straight:15, PSNR of 3 of 2 scenes (too few for intervals) (["),
+        ({}, "4 pictures of 2 scenes (too few for intervals) blurred by straight:15 (["),  # older runs do not say
+    ):
+        (pairs / "metrics.json").write_text(json.dumps(content | {"n": 4} | fewer))
+        assert readme_tables.main(tables_of(tmp_path, results)) == 0
+        assert said in page.read_text()
+
+
 def test_without_its_markers_in_one_file_nothing_is_written(results, tmp_path, capsys):
     readme, page = pages(tmp_path)
     page.write_text("nothing here\n")

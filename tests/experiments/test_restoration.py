@@ -183,7 +183,10 @@ def test_rows_are_averaged_over_the_same_pictures(data: Path, capsys: pytest.Cap
     assert gained["mean"] == pytest.approx(other["psnr_gain"])
     assert (over_other["method"], over_other["over"], over_other["better"]) == ("same", "other", 0)
     table = (data.parent.parent / "run" / "table.txt").read_text(encoding="utf-8").splitlines()
-    assert table[0] == "4 pictures of 3 scenes (too few for intervals); PSNR over the 2 that no row has exactly"
+    assert table[0] == "4 pictures; PSNR over the 2 of 1 scene (too few for intervals) that no row has exactly"
+    assert result["protocol"]["differences"]["n_units"] == 1
+    drawn = {score: {each["n_units"] for each in rows} for score, rows in result["differences"].items()}
+    assert drawn == {"psnr": {1}, "ssim": {3}}
     assert f"{other['psnr_gain']:+.3f}" in table[3]
     assert table[7].split()[:3] == ["other", "input", f"{other['psnr_gain']:.3f}"]
 
