@@ -138,6 +138,11 @@ class YoloDetector:
         self.sha256 = sha256_of(path)
         network: Any = load_network(path)
         self.class_names: tuple[str, ...] = tuple(network.names[index] for index in range(len(network.names)))
+        twice = next((name for name in self.class_names if self.class_names.count(name) > 1), None)
+        if twice is not None:
+            raise DetectionError(
+                f"{path} has two classes called {twice!r}, and results go by names: rename one of them"
+            )
         self.image_size = image_size
         self._confidence = confidence
         self._iou = iou
@@ -204,8 +209,9 @@ class YoloDetector:
     def _detect(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         squares = np.stack([self._letterbox(image=np.ascontiguousarray(picture)) for picture in pictures])
         batch = torch.from_numpy(squares).to(self.device).permute(0, 3, 1, 2).float().div_(255)
-        output = self._network(batch)
-        rows = output[0] if isinstance(output, (tuple, list)) else output
+        rows = self._network(batch)
+        while isinstance(rows, (tuple, list)):  # boxes come first, of segmentation one level down, beside its masks
+            rows = rows[0]
         return [self._detections(rows[index : index + 1], picture) for index, picture in enumerate(pictures)]
 
     def _detections(self, rows: torch.Tensor, picture: NDArray[np.uint8]) -> Detections:

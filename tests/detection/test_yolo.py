@@ -286,9 +286,22 @@ def test_other_networks_with_boxes_give_their_boxes(tmp_path: Path, config: str)
         detector = YoloDetector(
             file, device="cpu", image_size=64, confidence=0.0, max_detections=7, end_to_end=end_to_end
         )
-        (found,) = detector([np.full((64, 64, 3), 90, np.uint8)])
-        assert 0 < len(found) <= 7
-        assert set(found.class_names) <= set(detector.class_names)
+        pictures = list(np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8))
+        together = detector(pictures)
+        for found, picture in zip(together, pictures, strict=True):
+            assert 0 < len(found) <= 7
+            assert set(found.class_names) <= set(detector.class_names)
+            (alone,) = detector([picture])
+            np.testing.assert_allclose(found.scores, alone.scores, atol=1e-5)
+
+
+def test_a_network_with_one_name_for_two_classes_is_refused(tmp_path: Path) -> None:
+    file = untrained("yolo11n", tmp_path / "own.pt")
+    saved = torch.load(file, weights_only=False)
+    saved["model"].names = saved["model"].names | {3: "2"}
+    torch.save(saved, file)
+    with pytest.raises(DetectionError, match=r"own\.pt has two classes called '2'"):
+        YoloDetector(file, device="cpu")
 
 
 @pytest.mark.parametrize(("config", "task"), [("yolo11n-cls", "ClassificationModel"), ("yolo11n-obb", "'obb'")])
