@@ -162,7 +162,7 @@ class GroundTruth:
         return replace(self, pictures=kept, objects={picture.stem: self.objects[picture.stem] for picture in kept})
 
     def match(self, keys: Iterable[str]) -> dict[str, str]:
-        """Find the annotated picture of each key: same relative path, or else same stem in whatever folder.
+        """Find the annotated picture of each key: same relative path or, where no path fits, same name in any folder.
 
         Args:
             keys: Relative paths of picture files without suffix.
@@ -175,22 +175,24 @@ class GroundTruth:
         """
         given = list(keys)
         found = {key: key for key in given if key in self.objects}
+        if found:  # the folder is laid out as the annotations are: what has a like name elsewhere is another picture
+            return found
         by_name: dict[str, list[str]] = {}
         for stem in self.objects:
             by_name.setdefault(stem.rpartition("/")[2], []).append(stem)
         loose: dict[str, str] = {}
         for key in given:
-            candidates = [] if key in found else by_name.get(key.rpartition("/")[2], [])
+            candidates = by_name.get(key.rpartition("/")[2], [])
             if len(candidates) > 1:
                 raise DetectionError(
                     f"picture {key} may be {candidates[0]} or {candidates[1]} of the annotations; "
                     "give it the same folder"
                 )
             for stem in candidates:
-                if stem in loose and stem not in found:
+                if stem in loose:
                     raise DetectionError(f"pictures {loose[stem]} and {key} both match the annotated picture {stem}")
                 loose[stem] = key
-        return loose | found
+        return loose
 
     def to_coco(self) -> dict[str, Any]:
         """The same as the content of a COCO annotation file; annotations are numbered from 1.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
 import warnings
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from detection.annotations.builder import Box, TruthBuilder, files_below
+from detection.annotations.builder import Box, TruthBuilder, files_below, stem_of
 from detection.errors import DetectionError
 
 if TYPE_CHECKING:
@@ -19,8 +20,13 @@ if TYPE_CHECKING:
 
     from detection.annotations.records import GroundTruth
 
-PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-_DAMAGED = (OSError, SyntaxError, ValueError, LookupError, struct.error)  # what Pillow raises on a damaged header
+PICTURE_SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in "avif bmp gif jfif jp2 jpeg jpg pbm pgm png pnm ppm tif tiff webp".split()  # noqa: SIM905
+)
+"""Those of `deblur.pictures`, which this package does not import."""
+# What Pillow raises on a damaged header; RuntimeError of AVIF, MemoryError of a JPEG 2000 that promises too much.
+_DAMAGED = (OSError, SyntaxError, ValueError, LookupError, struct.error, RuntimeError, MemoryError)
 _OVERSHOOT = 0.01  # beyond 0 and 1, as rounding leaves it; ultralytics allows as much
 _PNG_MARKS = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")  # the chunks that may hold an orientation
 _ORIENTATION = 0x0112  # EXIF tag; 5 to 8 turn the picture by a quarter
@@ -150,7 +156,15 @@ def _pictures(path: Path, root: Path, content: dict[str, Any], split: str) -> tu
             raise DetectionError(f"{path}: {split} is {each!r}, but there is no {place}")
     if not found:
         raise DetectionError(f"{path}: split {split!r} holds no pictures")
+    if len({stem_of(name) for name, _ in found}) < len(found):
+        found = _named_from_common_folder([file for _, file in found])
     return found, nearer
+
+
+def _named_from_common_folder(files: Sequence[Path]) -> list[tuple[str, Path]]:
+    """Pictures of several folders that have like names, by their paths below the folder that holds them all."""
+    common = os.path.commonpath([file.parent.absolute() for file in files])
+    return [(Path(os.path.relpath(file, common)).as_posix(), file) for file in files]
 
 
 def _below_images(line: str) -> str:

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
+import deblur.pictures
 from detection.annotations.class_names import NameMap
 from detection.annotations.coco import read_coco
 from detection.annotations.records import GroundTruth, TruthObjects, TruthPicture
 from detection.annotations.voc import read_voc, write_voc
+from detection.annotations.yolo import PICTURE_SUFFIXES
 from detection.errors import DetectionError
 from detection.truth import read_truth, report_lines
 
@@ -309,6 +311,12 @@ def test_a_match_that_is_not_certain_is_an_error(tmp_path, names, keys, message)
 def test_the_same_path_comes_before_the_same_stem(tmp_path):
     truth = read_coco(write_json(tmp_path, images("x.jpg")), NAMES)
     assert truth.match(["p/x", "x", "q/x"]) == {"x": "x"}
+
+
+def test_where_paths_fit_a_like_name_elsewhere_is_another_picture(tmp_path):
+    truth = read_coco(write_json(tmp_path, images("000/1.png", "000/2.png", "010/1.png")), NAMES)
+    found = {"000/1": "000/1", "010/1": "010/1"}
+    assert truth.match(["000/1", "010/1", "020/1", "020/2"]) == found  # of 000/2 there is no file
 
 
 def test_a_subset_of_pictures(tmp_path):
@@ -677,6 +685,27 @@ def test_an_empty_yolo_label_file_is_none_that_is_missing(tmp_path):
     report = read_truth(yolo(tmp_path, "", DATA), NAMES).report
     assert report["pictures_without_truth"] == ["a"]
     assert "label file" not in "\n".join(report_lines(report))
+
+
+def test_a_yolo_split_holds_every_picture_that_is_read_elsewhere(tmp_path):
+    assert PICTURE_SUFFIXES == deblur.pictures.PICTURE_SUFFIXES
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_pictures_of_several_yolo_folders_may_have_like_names(tmp_path, listed):
+    for camera, row in (("cam1", "0 0.5 0.5 0.2 0.4"), ("cam2", "")):
+        (tmp_path / camera / "images").mkdir(parents=True)
+        (tmp_path / camera / "labels").mkdir()
+        Image.new("RGB", (200, 100)).save(tmp_path / camera / "images" / "0001.jpg")
+        (tmp_path / camera / "labels" / "0001.txt").write_text(row)
+    (tmp_path / "val.txt").write_text("cam1/images/0001.jpg\ncam2/images/0001.jpg\n")
+    split = "val.txt" if listed else "[cam1/images, cam2/images]"
+    (tmp_path / "data.yaml").write_text(f"val: {split}\nnames: [person]\n")
+    truth = read_truth(tmp_path / "data.yaml", NAMES)
+    assert {stem: len(objects) for stem, objects in truth.objects.items()} == {
+        "cam1/images/0001": 1,
+        "cam2/images/0001": 0,
+    }
 
 
 def test_a_yolo_split_may_be_a_list_of_files(tmp_path):
