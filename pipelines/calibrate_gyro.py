@@ -56,7 +56,8 @@ class Place(NamedTuple):
     Attributes:
         source: the picture or the video.
         frame: number of the frame; None of a picture.
-        seconds: about when it is in the video, by the rate; None of a picture, or where the video names none.
+        seconds: about when it is in the video, by the rate, or by its time where there is none; None of a picture, or
+            where the video does not tell.
     """
 
     source: Source
@@ -209,20 +210,31 @@ def _estimator(name_or_file: str, device: torch.device) -> tuple[str, KernelEsti
 
 
 def _spread(sources: Sequence[Source], limit: int) -> list[Place]:
-    """Up to ``limit`` pictures or frames, spread evenly over all that there are."""
+    """Up to ``limit`` pictures or frames, spread evenly over all that there are.
+
+    A video that names no rate, or not how many frames it has, is read for that.
+
+    Raises:
+        DeblurError: they are too few, or a video cannot be read.
+    """
     from pipelines.video import VideoReader
 
     lengths: list[int] = []
     rates: list[float | None] = []
+    read: dict[Source, list[tuple[int, float | None]]] = {}
     for source in sources:
-        if not source.is_video:
-            lengths.append(1)
-            rates.append(None)
-            continue
-        assert isinstance(source.origin, Path)  # cameras are refused: no record tells of what they see
-        with VideoReader(source.origin) as video:
-            lengths.append(video.n_frames or limit)  # the first ones where a file does not say how many it has
-            rates.append(video.fps)
+        length, rate = 1, None
+        if source.is_video:
+            assert isinstance(source.origin, Path)  # cameras are refused: no record tells of what they see
+            with VideoReader(source.origin) as video:
+                rate = video.fps
+                if rate is None or video.n_frames is None:  # without a rate, its number may be of a clock's ticks
+                    read[source] = [(frame.number, frame.seconds) for frame in video]
+                    length = len(read[source])
+                else:
+                    length = video.n_frames
+        lengths.append(length)
+        rates.append(rate)
     total = sum(lengths)
     count = min(limit, total)
     if count < FEWEST:
@@ -231,9 +243,14 @@ def _spread(sources: Sequence[Source], limit: int) -> list[Place]:
     places = []
     for index in ((2 * place + 1) * total // (2 * count) for place in range(count)):
         which = bisect.bisect_right(ends, index)
-        source, length = sources[which], lengths[which]
-        frame, rate = index - (ends[which] - length) if source.is_video else None, rates[which]
-        places.append(Place(source, frame, None if frame is None or rate is None else frame / rate))
+        source, rate = sources[which], rates[which]
+        frame = index - (ends[which] - lengths[which])
+        if source in read:
+            places.append(Place(source, *read[source][frame]))
+        elif rate is not None:
+            places.append(Place(source, frame, frame / rate))
+        else:
+            places.append(Place(source, None, None))
     return places
 
 

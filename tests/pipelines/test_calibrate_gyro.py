@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -22,6 +23,7 @@ from deblur.exposure.path_files import RATES, read_record
 from deblur.pictures import write_picture
 from pipelines import calibrate_gyro
 from pipelines.calibrate_gyro import main
+from pipelines.video import VideoReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -272,17 +274,16 @@ def test_too_little_to_compare_is_wrong_usage(given: list[str], says: str, capsy
     assert says in capsys.readouterr().err
 
 
-def test_pictures_and_frames_are_looked_at_evenly(
-    make_video: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make_video("ride.mp4", [0, 20, 40, 60, 80, 100], fps=10)
-    looked: list[tuple[float, float]] = []
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
+    """How bright each picture is that is looked at, and when its shutter opened; nothing is searched then."""
+    seen: list[tuple[float, float]] = []
 
     def see(
         _: object, picture: torch.Tensor, focal_length: float, exposure: tuple[float, float], orientation: int
     ) -> None:
         assert orientation == 1
-        looked.append((round(float(picture.mean()) * 255), exposure[0]))
+        seen.append((round(float(picture.mean()) * 255), exposure[0]))
 
     def stop(*_: object, **__: object) -> None:
         raise DeblurError("looked")
@@ -292,10 +293,37 @@ def test_pictures_and_frames_are_looked_at_evenly(
     monkeypatch.setattr(calibrate_gyro, "_estimator", lambda *_: ("none", None))
     with Path("times.csv").open("a") as times:
         times.write("\nride,2,2.01\n")
+    return seen
+
+
+def test_pictures_and_frames_are_looked_at_evenly(
+    make_video: Callable[..., None], looked: list[tuple[float, float]]
+) -> None:
+    make_video("ride.mp4", [0, 20, 40, 60, 80, 100], fps=10)
     assert main(["ride.mp4", "robot/0.png", "robot/1.png", *GIVEN, "--limit", "4"]) == 1
     levels, opened = zip(*looked, strict=True)
     assert levels[:3] == pytest.approx((20, 60, 100), abs=4)
     assert opened == pytest.approx((2.1, 2.3, 2.5, 2.65))
+
+
+@pytest.mark.parametrize("duration", [b"\x44\x89", b"\xec\x89"])
+def test_frames_of_a_video_without_a_rate_are_counted_and_timed_by_reading_it(
+    duration: bytes, flat: Callable[..., NDArray[np.uint8]], looked: list[tuple[float, float]]
+) -> None:
+    writer = cv2.VideoWriter("ride.mkv", cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for level in (0, 20, 40, 60, 80, 100):
+        writer.write(flat(level))
+    writer.release()
+    content = Path("ride.mkv").read_bytes()
+    # A frame lasts a tick of the clock, a thousandth, so that it announces 600, or none where its duration is left out.
+    content = content.replace(b"\x23\xe3\x83\x84\x05\xf5\xe1\x00", b"\x23\xe3\x83\x84\x00\x0f\x42\x40")
+    Path("ride.mkv").write_bytes(content.replace(b"\x44\x89\x88", duration + b"\x88"))
+    with VideoReader(Path("ride.mkv")) as video:
+        assert (video.fps, video.n_frames) == (None, 600 if duration == b"\x44\x89" else None)
+    assert main(["ride.mkv", *GIVEN, "--limit", "4"]) == 1
+    levels, opened = zip(*looked, strict=True)
+    assert levels == pytest.approx((0, 40, 60, 100), abs=4)
+    assert opened == pytest.approx((2.0, 2.2, 2.3, 2.5))
 
 
 def test_a_focal_length_at_the_end_of_the_search_is_not_believed(
