@@ -339,13 +339,13 @@ def _described(result: Calibration, focal_length: float) -> dict[str, Any]:
 
 def _printed(document: dict[str, Any]) -> str:
     """The same, for a person."""
-    fit = document["fit"]
+    names = {"found": "", "given": "as given ", "another_clock": "another clock ", "other_axes": "other axes "}
+    fits = ", ".join(f"{names[key]}{fit}" for key, fit in document["fit"].items() if fit is not None)
     return (
         f"clock: the record is {document['offset']:+.4f} seconds ahead of the camera\n"
         f"axes: {', '.join(f'{name} = {source}' for name, source in document['axes'].items())} of the record\n"
         f"focal length: {document['focal_length']} pixels\n"
-        f"fit: {fit['found']}, as given {fit['given']}, another clock {fit['another_clock']}, other axes "
-        f"{fit['other_axes']} (nats); what is up is told by {document['upright']} standard errors\n"
+        f"fit: {fits} (nats); what is up is told by {document['upright']} standard errors\n"
         f"record: {document['record']}"
     )
 
