@@ -49,7 +49,7 @@ def score_pairs(
         of the pairs' files. Scores that are kept have no time where it was taken on other hardware.
     """
     timed_on = hardware(str(resolve_device(args.device)))
-    code = [hashlib.sha256((Path(__file__).parent / name).read_bytes()).hexdigest() for name in _SCORING]
+    code = [_sha256(Path(__file__).parent / name) for name in _SCORING]
     cache = Cache(folder / "cache", key_of(code=state_of_code(), scoring=code))
     # What a network restores may take minutes, so its score is kept; a file is as soon read and scored again.
     makers = {
@@ -107,16 +107,24 @@ def _score_method(
         timed_on: the hardware of this sitting.
     """
     kept = None if place is None else cache.get("scores", place)
-    if kept is not None and kept.pop("timed_on", None) != timed_on:
-        kept["milliseconds"] = None  # no median is of two devices; the entry keeps it for a sitting on the first
-    if kept is not None and saved is None:
-        return PictureScore(**kept), lambda: method.restore(pair.key, pair.blurred).picture
-    if kept is not None and saved is not None and saved.is_file():
-        return PictureScore(**kept), partial(read_picture, saved)
+    if kept is not None:
+        restored_as = kept.pop("restored_sha256", None)
+        if kept.pop("timed_on", None) != timed_on:
+            kept["milliseconds"] = None  # no median is of two devices; the entry keeps it for a sitting on the first
+        if saved is None:
+            return PictureScore(**kept), lambda: method.restore(pair.key, pair.blurred).picture
+        # A file of that name may be of other weights, with which the run went on in between.
+        if saved.is_file() and _sha256(saved) == restored_as:
+            return PictureScore(**kept), partial(read_picture, saved)
     picture, unrounded, milliseconds = method.restore(pair.key, pair.blurred)
     score = score_picture(picture, pair.sharp, unrounded=unrounded, aligned=aligned, milliseconds=milliseconds)
     if saved is not None:
         write_picture(saved, picture)
     if place is not None:
-        cache.put("scores", place, asdict(score) | {"timed_on": timed_on})
+        restored_as = None if saved is None else _sha256(saved)
+        cache.put("scores", place, asdict(score) | {"timed_on": timed_on, "restored_sha256": restored_as})
     return score, lambda: picture
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -316,6 +316,26 @@ def test_what_has_changed_since_is_restored_again(
     assert restored == anew
 
 
+def test_saved_pictures_are_of_the_weights_that_are_scored(data: Path, weights: Path, tmp_path: Path) -> None:
+    files = [weights, weights.with_suffix(".json")]
+    first = [file.read_bytes() for file in files]
+    goes_on = ["--resume", str(tmp_path / "run")]
+
+    def saved() -> list[bytes]:
+        return [file.read_bytes() for file in sorted((tmp_path / "run" / "restored").rglob("*.png"))]
+
+    assert run(data, "--deblurrer", str(weights), "--save-restored") == 0
+    of_first = saved()
+    torch.manual_seed(1)
+    save_released(tmp_path / "weights", "tiny", build(TINY).eval(), TINY, {})
+    assert main(goes_on) == 0
+    assert saved() != of_first
+    for file, content in zip(files, first, strict=True):
+        file.write_bytes(content)
+    assert main(goes_on) == 0
+    assert saved() == of_first
+
+
 def test_one_picture_under_two_keys_is_restored_along_the_path_of_each(tmp_path: Path, data: Path) -> None:
     for kind in ("blur", "sharp"):
         for file in (data / kind).rglob("*.png"):
