@@ -23,7 +23,7 @@ from experiments.gain.records import (
     is_sharp_arm,
     sharp_through_arm,
 )
-from experiments.plotting.style import BLURRED_LOOK, CONTROL_LOOK, SHARP_LOOK, Look, deblurrer_look
+from experiments.plotting.style import BLURRED_LOOK, CONTROL_LOOK, SHARP_LOOK, Look, another, deblurrer_look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -278,14 +278,16 @@ class Runs:
             return []
         if all(_agree(*pair, arm) for pair in itertools.combinations(having, 2)):
             return [Series(arm, arm, None, having, look)]
-        return [Series(f"{arm} ({run.name})", arm, None, (run,), look) for run in having]
+        return [
+            Series(f"{arm} ({run.name})", arm, None, (run,), another(look, number)) for number, run in enumerate(having)
+        ]
 
     def _restored(self) -> list[Series]:
         """One series for each deblurrer and run; one for the control where all runs agree on it."""
         pairs = [(run, record) for run in self.runs for record in run.record.deblurrers]
         names = [record.name for _, record in pairs]
         controlled = self._sharing_control()
-        places = itertools.count()
+        places, controls = itertools.count(), itertools.count()
         coloured: dict[tuple[OpenRun, str], int] = {}
         found = []
         for run, record in pairs:
@@ -293,8 +295,9 @@ class Runs:
             having = controlled if name == CONTROL and controlled else (run,)
             if having[0] is not run:
                 continue
-            look = CONTROL_LOOK
-            if name != CONTROL:
+            if name == CONTROL:
+                look = another(CONTROL_LOOK, next(controls))
+            else:
                 of_either = run, name if fused else fused_name(name)
                 look = deblurrer_look(next(places), coloured.setdefault(of_either, len(coloured)), fused=fused)
             label = name if names.count(name) == len(having) else f"{name} ({run.name})"

@@ -152,7 +152,8 @@ def _arms_over_blurs(drawing: Drawing, ax: Axes, detector: str) -> None:
     for series in runs.of(SHARP):
         score = series.score(detector, blurs[0])
         if score is not None and score.ap is not None:
-            ax.axhline(100 * score.ap, color=palette.ink, linestyle="--", linewidth=0.8, alpha=0.6, zorder=1)
+            line = series.look.line
+            ax.axhline(100 * score.ap, color=palette.ink, linestyle=line, linewidth=0.8, alpha=0.6, zorder=1)
     names = [runs.short_label(blur) if runs.one_kind else runs.blur_label(blur, narrow=True) for blur in blurs]
     labels = (["none"] if start else []) + names
     ax.set_xticks(range(len(labels)), labels)

@@ -23,6 +23,9 @@ PANEL_TITLE_SIZE, LABEL_SIZE, LEGEND_SIZE = 9.5, 9, 8.5
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _HATCHES = ("////", "....", "xxxx", "----", "++++", "oooo", "||||")
+_OTHER_MARKERS = ("<", ">", "d", "h", "8", "H")
+_OTHER_HATCHES = ("**", "OO", "\\\\..", "//..", "xx..", "++..")
+_OTHER_LINES = ((0, (5, 1, 1, 1, 1, 1)), (0, (2, 1)), (0, (8, 2)), (0, (6, 2, 2, 2)), (0, (3, 3)), (0, (8, 1, 1, 1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,20 @@ class Look:
 SHARP_LOOK = Look(INK, "*", "", "--")
 BLURRED_LOOK = Look(BLURRED_GREY, "X", "", ":")
 CONTROL_LOOK = Look(_CONTROL_GREY, "p", "\\\\\\\\", "-.")
+_OF_SEVERAL_RUNS = (SHARP_LOOK, BLURRED_LOOK, CONTROL_LOOK)
+
+
+def another(look: Look, number: int) -> Look:
+    """The look of sharp or blurred pictures or of the control, of a run that measured them otherwise than others.
+
+    Args:
+        look: of the first run's.
+        number: of the run among those that differ, from 0, which has ``look`` itself; they repeat after three.
+    """
+    if number == 0:
+        return look
+    place = _OF_SEVERAL_RUNS.index(look) + (number - 1) % 2 * len(_OF_SEVERAL_RUNS)
+    return replace(look, marker=_OTHER_MARKERS[place], hatch=_OTHER_HATCHES[place], line=_OTHER_LINES[place])
 
 
 def deblurrer_look(place: int, coloured: int | None = None, *, fused: bool = False) -> Look:

@@ -30,7 +30,7 @@ from experiments.plotting.runs import OpenRun, Runs, run_names
 from experiments.plotting.scores import ap_by_arm, ap_by_size, per_class
 from experiments.plotting.sheet import Drawing, Plot, Skipped, _legend_columns, text_width, wrapped
 from experiments.plotting.strips import _CROP_SIDE, _TITLE_SIZE, _label_places, _title, strips
-from experiments.plotting.style import CONTROL_LOOK, INK, deblurrer_look, styled
+from experiments.plotting.style import BLURRED_LOOK, CONTROL_LOOK, INK, SHARP_LOOK, deblurrer_look, styled
 from experiments.plotting.tradeoffs import cost_recovered, psnr_recovered
 from experiments.reporting.browser import PictureBook
 from experiments.reporting.tables import tables
@@ -230,13 +230,20 @@ def test_the_control_is_drawn_once_where_the_runs_agree_on_it(
     runs = Runs([tmp_path / "a", tmp_path / "c", tmp_path / "b"])
     assert [series.label for series in runs.series if series.deblurrer == CONTROL] == labels
     assert all(series.recovered("det", "shake:8") for series in runs.deblurred)
+    assert len({(series.look.marker, series.look.hollow) for series in runs.series}) == len(runs.series)
 
 
 def test_runs_whose_blurred_arms_differ_each_show_theirs(tmp_path: Path, make_run: MakeRun) -> None:
     make_run(tmp_path / "a", blurs=(8,))
     make_run(tmp_path / "b", blurs=(8,), ap=(0.4, 0.21, 0.3))
-    labels = [series.label for series in Runs([tmp_path / "a", tmp_path / "b"]).series]
-    assert labels[:3] == ["sharp", "blurred (a)", "blurred (b)"]
+    make_run(tmp_path / "c", blurs=(8,), ap=(0.41, 0.22, 0.3))
+    series = Runs([tmp_path / "a", tmp_path / "b", tmp_path / "c"]).series[:6]
+    assert [one.label for one in series] == [f"{arm} ({run})" for arm in ("sharp", "blurred") for run in "abc"]
+    for tells in ("marker", "line"):
+        assert len({getattr(one.look, tells) for one in series}) == 6, tells
+    for arm in ("sharp", "blurred"):
+        assert len({one.look.hatch for one in series if one.arm == arm}) == 3
+    assert [one.look for one in series[::3]] == [SHARP_LOOK, BLURRED_LOOK]
 
 
 def test_every_run_is_held_against_every_other(tmp_path: Path, make_run: MakeRun) -> None:
