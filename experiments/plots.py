@@ -12,6 +12,8 @@ import argparse
 import contextlib
 import json
 import sys
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,12 +54,17 @@ def _plots(folders: list[Path], output: Path, overwrite: bool, as_json: bool) ->
     make_folder(output, OTHER_OUTPUT)
     written: list[Path] = []
     skipped: list[Skipped] = []
+    names: Counter[str] = Counter()
     with styled() as palette:
         for figure in figures(Drawing(runs, palette)):
             if isinstance(figure, Skipped):
                 skipped.append(figure)
                 line = f"skipped {figure.name}: {figure.reason}"
             else:
+                name = figure.name.casefold()  # some disks keep no capitals apart
+                names[name] += 1
+                if names[name] > 1:  # detectors or blurs whose names differ in what file names do not keep
+                    figure = replace(figure, name=f"{figure.name}-{names[name]}")
                 paths = save(figure, output)
                 written += paths
                 line = f"wrote {' and '.join(map(str, paths))}"

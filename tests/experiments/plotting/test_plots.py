@@ -28,7 +28,7 @@ from experiments.plotting.figures import charts
 from experiments.plotting.gains import harm, recovered, recovered_looking_twice
 from experiments.plotting.runs import OpenRun, Runs, run_names
 from experiments.plotting.scores import ap_by_arm, ap_by_size, per_class
-from experiments.plotting.sheet import Drawing, Plot, Skipped, _legend_columns, text_width, wrapped
+from experiments.plotting.sheet import FORMATS, Drawing, Plot, Skipped, _legend_columns, text_width, wrapped
 from experiments.plotting.strips import _CROP_SIDE, _TITLE_SIZE, _label_places, _title, strips
 from experiments.plotting.style import BLURRED_LOOK, CONTROL_LOOK, INK, SHARP_LOOK, deblurrer_look, styled
 from experiments.plotting.tradeoffs import cost_recovered, psnr_recovered
@@ -163,6 +163,17 @@ def test_figures_of_other_runs_that_are_left_are_named(
     left = output / "recovered_looking_twice.png"
     assert capsys.readouterr().out.splitlines()[-1] == f"from before, not of these runs: {left}"
     assert left.read_text() == "of another run"
+
+
+def test_names_that_files_do_not_keep_apart_overwrite_no_figure(
+    tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("experiments.plotting.figures.figures", per_class)
+    make_run(tmp_path / "run", blurs=(8,), detectors=("robot v2", "robot-v2", "Robot-v2"))
+    assert main([str(tmp_path / "run"), "--json"]) == 0
+    names = [f"per_class_{name}.{suffix}" for name in ("robot-v2", "robot-v2-2", "Robot-v2-3") for suffix in FORMATS]
+    assert json.loads(capsys.readouterr().out)["written"] == [str(tmp_path / "run" / "plots" / name) for name in names]
+    assert {path.name for path in (tmp_path / "run" / "plots").iterdir()} == set(names)
 
 
 @pytest.mark.parametrize(
