@@ -87,7 +87,8 @@ class Deblurrer:
         sha256: of the weights file; empty where the network came from no file.
         card: what the weights file's card says.
         device: where the network runs, a GPU by its number.
-        max_pixels: the most pixels that go through the network at once.
+        max_pixels: the most pixels that go through the network at once; tiles at the picture's right and lower edge
+            may have a few percent more.
         seen_side: longer side, in pixels, of the copy in which the result is used (see ``load``); None for the
             picture's own.
         takes_path: whether the network has a guide, so that a camera's path can be given with a picture.
@@ -165,8 +166,8 @@ class Deblurrer:
                 it to call it otherwise; of a guided network with ``+search`` behind it to search for the path of each
                 picture (docs/path-search.md).
             device: auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps.
-            max_pixels: larger pictures are restored in tiles of at most this many pixels; None takes the card's
-                ``max_pixels``, or about a million.
+            max_pixels: larger pictures are restored in tiles of at most this many pixels, at the right and lower edge
+                a few percent more; None takes the card's ``max_pixels``, or about a million.
             seen_side: longer side, in pixels, of the copy in which the result is used, such as a detector's input
                 size; None uses the picture at its own size. A picture longer than twice ``seen_side`` is restored in a
                 copy of at most that length, and the change is scaled up and added to the picture: faster. Up to a

@@ -41,7 +41,7 @@ def tile_size(height: int, width: int, max_pixels: int, multiple: int, least_sid
     Args:
         height: of the picture, in pixels.
         width: of the picture, in pixels.
-        max_pixels: the most pixels that one tile may have.
+        max_pixels: the most pixels that one tile of this size may have; the last ones of `plan_axis` may be longer.
         multiple: tiles start at multiples of this.
         least_side: of a tile that is cut along an axis; ``MIN_SIDE`` or more.
 
@@ -67,7 +67,8 @@ def plan_axis(length: int, tile: int, multiple: int) -> list[Span]:
     """Spread tiles of ``tile`` pixels evenly over ``length``, neighbours sharing ``OVERLAP`` pixels or more.
 
     Every start is a multiple of ``multiple``, so that a network that reduces its input by that factor sees the same
-    grid in a tile as in the whole picture.
+    grid in a tile as in the whole picture. So the last one, which ends at the edge, may be longer than ``tile``, by up
+    to ``multiple`` - 1 pixels.
     """
     if tile >= length:
         return [Span(0, length, np.ones(length, np.float32))]
@@ -99,7 +100,7 @@ def restore_in_tiles(
         picture: (H, W, 3).
         restore: takes a tile (h, w, 3) uint8 and the x and y of its first pixel, and returns it restored, (h, w, 3)
             float32 in [0, 255].
-        max_pixels: the most pixels a tile has.
+        max_pixels: the most pixels a tile has, but for the last ones of a row or column; see `plan_axis`.
         multiple: tiles start at multiples of this.
         least_side: of a tile that is cut along an axis; ``MIN_SIDE`` or more.
 
