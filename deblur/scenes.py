@@ -53,6 +53,11 @@ def names_a_scene(scene: str) -> bool:
     return _NO_PLACE.fullmatch(scene) is None
 
 
+def tells_a_scene(scene: str) -> bool:
+    """Whether a scene that a file's name says is one within its set: ``IMG``, ``DSC`` or a year is not, ``000`` is."""
+    return _NO_SCENE.fullmatch(scene) is None
+
+
 @dataclass(frozen=True, slots=True)
 class Units:
     """The units that a bootstrap of a set of pictures draws: scenes, or single pictures.
@@ -83,7 +88,7 @@ def units_of(keys: Iterable[str]) -> Units:
     levels = zip(*(folders for *folders, _ in parts.values()), strict=False)
     shared = len(list(itertools.takewhile(lambda names: len(set(names)) == 1, levels)))
     scenes = {key: scene_of("/".join(own[shared:])) for key, own in parts.items()}
-    units = {key: key if _NO_SCENE.fullmatch(scene) else scene for key, scene in scenes.items()}
+    units = {key: scene if tells_a_scene(scene) else key for key, scene in scenes.items()}
     return Units(units if 1 < len(set(units.values())) < len(units) else {key: key for key in units})
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deblur.prepare.data_sets import SPLITS
-from deblur.scenes import names_a_scene, recording_of, scene_of
+from deblur.scenes import names_a_scene, recording_of, scene_of, tells_a_scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -88,11 +88,16 @@ def _names_of(folders: Sequence[Path]) -> list[str]:
 
 
 def _scenes_of(source: Source) -> list[str]:
-    """The scene of each example; every picture is one where their names tell no two scenes apart."""
+    """The scene of each example; a picture whose name tells none is one, and each is where no two are told apart."""
     scenes = [scene_of(example.key) for example in source.examples]
-    if len(set(scenes)) > 1:
-        return scenes
-    return [str(example.files[0].relative_to(source.folder)) for example in source.examples]
+    several = len(set(scenes)) > 1
+    # What a folder is called tells a scene in any case: only names of files may say that a camera counts.
+    return [
+        scene
+        if several and ("/" in example.key or tells_a_scene(scene))
+        else str(example.files[0].relative_to(source.folder))
+        for example, scene in zip(source.examples, scenes, strict=True)
+    ]
 
 
 def scenes_in_both(trained: Iterable[Example], validated: Iterable[Example]) -> set[str]:

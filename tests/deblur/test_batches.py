@@ -245,6 +245,19 @@ def test_pictures_whose_names_tell_no_scenes_are_held_out_one_by_one(tmp_path, n
     assert hold_out(source, 0.15, seed=5)[1] != held
 
 
+def test_pictures_of_two_cameras_are_held_out_one_by_one_and_recordings_beside_them_as_a_whole():
+    sizes = {"IMG": 60, "DSC": 40}
+    held = hold_out(source_of(sizes), 0.05, 0)[1]
+    assert len(held) == 5
+    # A camera more or less moves no other picture.
+    alone = {file.stem for file in files_of(hold_out(source_of({"IMG": 60}), 1, 0, 9)[1])}
+    both = {file.stem for file in files_of(hold_out(source_of(sizes), 1, 0, 9)[1])}
+    assert {stem for stem in both if stem.startswith("IMG")} <= alone
+    for seed in range(4):
+        held = files_of(hold_out(source_of(sizes | {"walk": 3}), 0.9, seed)[1])
+        assert sum(file.stem.startswith("walk") for file in held) in {0, 3}
+
+
 def source_of(sizes):
     """A source of scenes of so many frames each, as names tell them."""
     files = [Path("videos", f"{scene}_{frame:04}.png") for scene, size in sizes.items() for frame in range(size)]
@@ -345,14 +358,14 @@ def test_a_scene_that_is_trained_and_validated_on_is_told_of(tmp_path, trained, 
 
 
 def test_a_scene_that_is_much_more_than_the_share_is_told_of(folder):
-    for scene, frames in (("IMG", 8), ("DSC", 9)):
+    for scene, frames in (("walk", 8), ("ride", 9)):
         for frame in range(frames):
-            save(folder / "cameras" / f"{scene}_{frame:04}.png", np.full((80, 90, 3), frames * frame, np.uint8))
-    options = build_parser().parse_args(["--val-blur", "shake:8", "--sharp", str(folder / "cameras")])
+            save(folder / "walks" / f"{scene}_{frame:04}.png", np.full((80, 90, 3), frames * frame, np.uint8))
+    options = build_parser().parse_args(["--val-blur", "shake:8", "--sharp", str(folder / "walks")])
     notes = []
     read_sources(options, notes.append)
     (note,) = notes
-    assert "cameras: --hold-out sets aside 8 of 17 pictures" in note
+    assert "walks: --hold-out sets aside 8 of 17 pictures" in note
     options.sharp = [str(folder / "sharp")]
     read_sources(options, notes.append)
     assert notes == [note]
