@@ -29,6 +29,7 @@ from deblur.cli import (
     below_one,
     folder_name,
     given_options,
+    not_empty,
     not_negative,
     option_list,
     over_options_of,
@@ -78,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, default=Path("runs"), help="folder that holds runs")
     parser.add_argument(
         "--resume",
+        type=not_empty,
         default="never",
         help="never, auto (newest run of this name, else a new one) or a run's folder; options that are not given are "
         "then those of the run, unless --config is",
@@ -116,23 +118,43 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         help="change the network's config; guide=true puts an exposure guide before it, guide=false takes it away",
     )
     network.add_argument(
-        "--init", metavar="NAME|FILE", help="start from released weights, of the network that --network names if any"
+        "--init",
+        type=not_empty,
+        metavar="NAME|FILE",
+        help="start from released weights, of the network that --network names if any",
     )
     network.add_argument(
-        "--estimator", metavar="NAME|FILE", help="weights of the kernel estimator that guides a guided network"
+        "--estimator",
+        type=not_empty,
+        metavar="NAME|FILE",
+        help="weights of the kernel estimator that guides a guided network",
     )
+
+
+def _weighted_folder(text: str) -> str:
+    """Argument type: ``DIR`` or ``DIR=WEIGHT``, where the folder is named."""
+    folder, equals, _ = text.rpartition("=")
+    not_empty(folder if equals else text)
+    return text
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     """What is learnt from, and how it is cut."""
     data = parser.add_argument_group("data", "each takes DIR or DIR=WEIGHT, as often as wanted")
     data.add_argument(
-        "--pairs", nargs="*", action=Collect, default=[], metavar="DIR", help="folders with blur/ and sharp/"
+        "--pairs",
+        nargs="*",
+        action=Collect,
+        type=_weighted_folder,
+        default=[],
+        metavar="DIR",
+        help="folders with blur/ and sharp/",
     )
     data.add_argument(
         "--sharp",
         nargs="*",
         action=Collect,
+        type=_weighted_folder,
         default=[],
         metavar="DIR",
         help="folders of sharp pictures, blurred while training",
@@ -141,6 +163,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         "--frames",
         nargs="*",
         action=Collect,
+        type=_weighted_folder,
         default=[],
         metavar="DIR",
         help="folders of videos as consecutive frames of a fast camera (240 a second), averaged",
@@ -226,6 +249,7 @@ def _add_validation(parser: argparse.ArgumentParser) -> None:
         "--val-pairs",
         nargs="*",
         action=Collect,
+        type=_weighted_folder,
         default=[],
         metavar="DIR",
         help="folders with blur/ and sharp/ to validate on, at the size they have: --max-side does not scale them",
@@ -234,6 +258,7 @@ def _add_validation(parser: argparse.ArgumentParser) -> None:
         "--val-sharp",
         nargs="*",
         action=Collect,
+        type=_weighted_folder,
         default=[],
         metavar="DIR",
         help="folders of sharp pictures to validate on, blurred by --val-blur as those of --hold-out",
@@ -312,7 +337,7 @@ def _resumed_run(
 ) -> Path | None:
     """The folder of the run whose options a command line stands over; None for a new run, or where it has others."""
     resume = typed_value(arguments, "--resume")
-    if resume in {None, "never"} or typed_value(arguments, "--config") is not None:
+    if resume in {None, "never", ""} or typed_value(arguments, "--config") is not None:
         return None
     if resume != "auto":
         return Path(resume)

@@ -47,9 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deblur.prepare", description="Bring a data set into one layout.")
     parser.add_argument("data_set", choices=DATA_SETS, help="which layout SOURCE has")
     parser.add_argument(
-        "source", type=Path, metavar="SOURCE", help="the folder the data set was unpacked to; only read"
+        "source", type=_folder, metavar="SOURCE", help="the folder the data set was unpacked to; only read"
     )
-    parser.add_argument("dest", type=Path, metavar="DEST", help="a new folder, or one this command made before")
+    parser.add_argument("dest", type=_folder, metavar="DEST", help="a new folder, or one this command made before")
     parser.add_argument(
         "--blur",
         help="gopro: linear (default; averages encoded frames) or gamma; realblur: J (default) or R; pairs: a word "
@@ -99,6 +99,11 @@ def _regular_expression(text: str) -> str:
     except re.error as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from None
     return text
+
+
+def _folder(text: str) -> Path:
+    """Argument type: a folder, and not the current one where its name is empty."""
+    return Path(cli.not_empty(text))
 
 
 def _check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace, typed: Collection[str]) -> None:

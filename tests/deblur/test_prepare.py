@@ -519,6 +519,8 @@ def test_a_wrong_source_is_one_clear_line(
         ["pairs", "a", "b", "--scene-pattern", "("],
         ["gopro", "a", "b", "--scene-pattern", "x"],
         ["coco", "a", "b"],
+        ["sharp", "", "b"],
+        ["sharp", "a", ""],
     ],
 )
 def test_usage_errors_exit_2(arguments: list[str]) -> None:

@@ -812,6 +812,21 @@ def test_usage_errors_exit_2(given, capsys):
     assert "usage:" in capsys.readouterr().err
 
 
+FOLDERS = ("pairs", "sharp", "frames", "val-pairs", "val-sharp")
+
+
+@pytest.mark.parametrize("option", [*FOLDERS, "init", "estimator", "resume"])
+def test_an_empty_name_is_a_variable_that_is_not_set(option, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text("foreign: 1\n")  # which an empty --resume would find
+    for empty in ["", "=2"] if option in FOLDERS else [""]:
+        with pytest.raises(SystemExit) as stopped:
+            parse_training_args(build_parser(), ["--steps", "1", "--sharp", "x", f"--{option}={empty}"])
+        assert stopped.value.code == 2
+        told = capsys.readouterr().err
+        assert f"argument --{option}: it is empty: is a variable of the shell not set?" in told
+
+
 @pytest.mark.parametrize(
     ("given", "idle", "needed"),
     [
