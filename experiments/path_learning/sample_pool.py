@@ -72,7 +72,7 @@ def begin(options: argparse.Namespace, output: Path, files: list[Path], facts: d
     prepare_output(output)
     make_folder(options.samples, "choose another --samples")
     environment = describe_environment("cpu", options.seed)
-    sharp = hashlib.sha256("\n".join(map(str, files)).encode()).hexdigest()
+    sharp = hashlib.sha256("\n".join(map(str, files)).encode("utf-8", "surrogateescape")).hexdigest()
     _check_samples(options.samples / "config.yaml", {"sharp": sharp, "seed": options.seed} | facts)
     return environment
 

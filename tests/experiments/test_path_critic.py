@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from deblur.path_search.search import Effort
 from deblur.path_search.squares import CELL, STATISTICS
 from deblur.released import load_released
 from experiments import path_critic
-from experiments.path_learning import critic_samples, critic_training
+from experiments.path_learning import critic_samples, critic_training, sample_pool
 from experiments.path_learning.critic_samples import Samples, judged_sample, sample
 from experiments.path_learning.critic_training import gains, train_critic
 
@@ -108,6 +109,15 @@ def test_what_is_tried_on_a_picture(photos: Path, leads: bool):
     # Maps and errors tell of the same: all of the picture but its last pixels is in cells.
     of_maps = np.log(np.exp(made.maps.astype(np.float64)).mean((2, 3))) / 2
     np.testing.assert_allclose(of_maps, made.errors, atol=0.02)
+
+
+def test_samples_may_be_of_a_picture_whose_name_is_no_utf8(photos: Path, tmp_path: Path, garbled_name: str):
+    options = argparse.Namespace(seed=0, samples=tmp_path / "samples")
+    for _ in range(2):  # the second goes on
+        sample_pool.begin(options, tmp_path / "critic.safetensors", [photos / f"{garbled_name}.png"], {})
+    other = [photos / "0.png"]
+    with pytest.raises(DeblurError, match="other options"):
+        sample_pool.begin(options, tmp_path / "critic.safetensors", other, {})
 
 
 @pytest.mark.usefixtures("little")
