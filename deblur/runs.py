@@ -50,16 +50,15 @@ def create_run(task: str, name: str, root: Path = RUNS) -> Path:
         DeblurError: the folder cannot be made, or too many runs have that name.
     """
     parent = root / task
+    make_folder(parent, OTHER_OUTPUT)  # once: where it is a link to nowhere, every name below it would seem taken
     for number in range(1, 100_000):
         folder = parent / (name if number == 1 else f"{name}-{number}")
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir()
         except FileExistsError:
             continue
         except OSError as error:
-            raise DeblurError(
-                f"cannot make the run folder {folder}: {error.strerror}; choose another --output"
-            ) from error
+            raise DeblurError(f"cannot make the run folder {folder}: {error.strerror}; {OTHER_OUTPUT}") from error
         return folder
     raise DeblurError(f"{parent} holds too many runs named {name}; move some away or choose another name")
 
@@ -244,7 +243,7 @@ def refuse_unwritable(folder: Path, named: str, remedy: str) -> None:
     """
     above = folder
     try:
-        while not above.exists():
+        while not (above.exists() or above.is_symlink()):  # a link to nowhere is in the way
             above = above.parent
     except OSError as error:
         raise DeblurError(f"cannot use {named}: {error.strerror}; {remedy}") from error

@@ -19,6 +19,7 @@ from deblur.runs import (
     describe_environment,
     git_commit,
     prepare_output,
+    refuse_unwritable,
     runs_named,
     write_atomically,
     write_json,
@@ -36,6 +37,17 @@ def test_a_file_in_the_way_is_an_expected_mistake(tmp_path):
     (tmp_path / "train").write_text("")
     with pytest.raises(DeblurError, match="choose another --output"):
         create_run("train", "first", tmp_path)
+
+
+@pytest.mark.parametrize("link", ["runs", "runs/train"])
+def test_a_link_to_nowhere_is_an_expected_mistake(tmp_path, link):
+    (tmp_path / link).parent.mkdir(exist_ok=True)
+    (tmp_path / link).symlink_to(tmp_path / "unmounted" / "disk")
+    runs = tmp_path / "runs"
+    with pytest.raises(DeblurError, match=r"cannot make the folder .*train: .*; choose another --output"):
+        create_run("train", "first", runs)
+    with pytest.raises(DeblurError, match=rf"cannot make --output: .*{link} is no folder; choose another --output"):
+        refuse_unwritable(runs / "train", "--output", "choose another --output")
 
 
 def test_runs_of_a_name_are_found_in_their_order(tmp_path):
