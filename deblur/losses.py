@@ -61,7 +61,7 @@ def restoration_loss(restored: Restored, sharp: Tensor, weights: LossWeights) ->
     """The weighted terms, by name, of a network's output in training mode; their sum is the loss.
 
     Args:
-        restored: pictures at 1/1, 1/2, 1/4 and, for networks that have them, the virtual frames.
+        restored: pictures at 1/1, 1/2, 1/4 and, for networks that have them, the virtual frames; one alone has no term.
         sharp: (B, 3, H, W) in [0, 1], sides divisible by 4.
         weights: terms of weight 0 are not computed.
     """
@@ -71,7 +71,7 @@ def restoration_loss(restored: Restored, sharp: Tensor, weights: LossWeights) ->
         terms["content"] = weights.content * content_loss(restored.pictures, truth)
     if weights.frequency:
         terms["frequency"] = weights.frequency * frequency_loss(restored.pictures, truth)
-    if weights.smoothness and restored.frames:
+    if weights.smoothness and restored.frames and restored.frames[0].shape[1] > 1:  # one is as smooth as can be
         terms["smoothness"] = weights.smoothness * smoothness_loss(restored.frames)
     return terms
 

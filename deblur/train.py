@@ -398,22 +398,21 @@ def _companions(options: argparse.Namespace, given: Collection[str]) -> list[tup
             "a --network that restores pictures, and the estimator learns from kernels",
         ),
         (
-            "smoothness" in given and _makes_no_frames(options),
+            "smoothness" in given and _smooths_no_frames(options),
             ("smoothness",),
-            "TCN, whose virtual frames it smooths, and this network has none",
+            "TCN, whose virtual frames it smooths, and this network has fewer than two",
         ),
     ]
 
 
-def _makes_no_frames(options: argparse.Namespace) -> bool:
-    """Whether the network is without TCN; not where it cannot be made, which training says in its own words."""
-    from deblur.training.network_choice import network_config
+def _smooths_no_frames(options: argparse.Namespace) -> bool:
+    """Whether smoothness is of nothing; not where no network can be made, which training says in its own words."""
+    from deblur.training.network_choice import network_config, smooths_frames
 
     try:
-        config = network_config(options)
+        return not smooths_frames(network_config(options))
     except DeblurError:
         return False
-    return not getattr(getattr(config, "network", config), "tcn", False)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -206,7 +206,7 @@ def default_variants(options: argparse.Namespace) -> list[str]:
 def _differs(options: argparse.Namespace, name: str) -> bool:
     """Whether a variant is another training than the full one: what it switches off is there."""
     from deblur.networks.guided import GuidedConfig
-    from deblur.training.network_choice import network_config
+    from deblur.training.network_choice import network_config, smooths_frames
 
     part, config = name.removeprefix("no-"), network_config(options)
     if part == "guide":
@@ -214,8 +214,7 @@ def _differs(options: argparse.Namespace, name: str) -> bool:
     network = config.network if isinstance(config, GuidedConfig) else config
     if part in SUBNETWORKS:
         return bool(getattr(network, part, False))
-    has_frames: bool = getattr(network, "tcn", False)  # whose smoothness it is
-    return bool(getattr(options, part)) and (part != "smoothness" or has_frames)
+    return bool(getattr(options, part)) and (part != "smoothness" or smooths_frames(config))
 
 
 def variant_options(options: argparse.Namespace, name: str, folder: Path) -> argparse.Namespace:

@@ -72,6 +72,12 @@ def network_config(options: argparse.Namespace) -> NetworkConfig:
     return replace(guided_config(network), estimator=_estimator_config(options, config))
 
 
+def smooths_frames(config: NetworkConfig) -> bool:
+    """Whether a network has what the smoothness loss is of: TCN, with two virtual frames at least."""
+    network = config.network if isinstance(config, GuidedConfig) else config
+    return isinstance(network, MSTSGMConfig) and network.tcn and network.frames > 1
+
+
 def network_name(options: argparse.Namespace) -> str | None:
     """The ``--network`` that is trained: what was given, or what names the network of ``--init``, if anything does."""
     if options.network or not options.init:

@@ -843,6 +843,7 @@ def test_an_empty_name_is_a_variable_that_is_not_set(option, tmp_path, monkeypat
         (["--sharp", "x", "--network", "mimo-unet", "--smoothness", "1"], "--smoothness", "TCN, whose virtual frames"),
         (["--sharp", "x", "--set", "tcn=false", "--smoothness", "1"], "--smoothness", "TCN, whose virtual frames"),
         (["--sharp", "x", "--set", "tcn=False", "--smoothness", "1"], "--smoothness", "TCN, whose virtual frames"),
+        (["--sharp", "x", "--set", "frames=1", "--smoothness", "1"], "--smoothness", "TCN, whose virtual frames"),
         (["--sharp", "x", "--set", "tcn= no", "--smoothness", "1"], "--smoothness", "TCN, whose virtual frames"),
     ],
 )

@@ -216,6 +216,7 @@ def test_the_guide_is_switched_off_where_there_is_one(tmp_path):
         (["--smoothness", "0"], {"no-guide", "no-smoothness"}),
         (["--set", "eagr=false", "msff=false"], {"no-guide", "no-eagr", "no-msff"}),
         (["--set", "tcn=false"], {"no-guide", "no-tcn", "no-smoothness"}),
+        (["--set", "frames=1"], {"no-guide", "no-smoothness"}),
     ],
 )
 def test_what_is_off_is_not_switched_off(training_arguments, capsys, given, without):
