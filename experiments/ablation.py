@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 SUBNETWORKS = ("msfd", "tcn", "eagr", "fam", "msff", "guide")
 LOSS_TERMS = ("frequency", "smoothness")
+_OF_COMMAND = ("config", "name", "resume", "json", "output", "variants")
+"""Options that say nothing of how variants are trained, and are not recorded."""
+_PACE = ("device", "threads", "workers", "memory_gb")
+"""Options that change how many steps a minute holds."""
 VARIANTS = ("full", *(f"no-{part}" for part in (*SUBNETWORKS, *LOSS_TERMS)))
 
 
@@ -76,7 +80,14 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
             had other options.
     """
     from deblur.devices import resolve_device
-    from deblur.runs import check_options, describe_environment, runs_named, write_environment, write_yaml
+    from deblur.runs import (
+        check_options,
+        describe_environment,
+        read_config,
+        runs_named,
+        write_environment,
+        write_yaml,
+    )
     from deblur.training.loop import train
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
@@ -88,9 +99,9 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
     _check_networks(options, wanted)
     folder = run_folder(options)
     config = folder / "config.yaml"
-    shared = plain_options(options, without={*NO_FIGURE, "variants"})
+    shared = plain_options(options, without=_OF_COMMAND)
     if config.is_file():
-        check_options(config, shared)
+        check_options(config, shared, without=_may_differ(options, read_config(config) or {}))
     elif any(folder.glob("train/*/metrics.json")):
         raise DeblurError(f"{folder} does not say by which options its variants were trained: give another --name")
     else:
@@ -111,6 +122,13 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
     write_environment(folder, describe_environment(str(resolve_device(options.device)), options.seed))
     plot(table, folder)
     return folder, table
+
+
+def _may_differ(options: argparse.Namespace, recorded: Mapping[str, Any]) -> set[str]:
+    """The options that variants need not share: by the clock what changes the pace does too, where it is recorded."""
+    compared = set(_PACE).intersection(recorded) if options.max_minutes is not None else set()
+    # A training's own folder, which records name and output, is none to go on with.
+    return {*NO_FIGURE}.difference(_OF_COMMAND, compared)
 
 
 def _read_metrics(file: Path) -> dict[str, Any]:

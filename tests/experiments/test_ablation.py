@@ -88,6 +88,30 @@ def test_variants_of_other_options_do_not_join_a_table(training_arguments, tmp_p
     assert "give another --name" in capsys.readouterr().err
 
 
+def test_variants_by_the_clock_share_what_changes_the_pace(training_arguments, tmp_path, monkeypatch, capsys):
+    score = {"step": 1, "minutes": 0.1, "parameters": 2, "validation": {"shake:8": {"gain": 0.5}}}
+    trained = []
+    monkeypatch.setattr("deblur.training.loop.train", lambda options: trained.append(options) or score)
+    begin = [*training_arguments, "--workers", "1", "--memory-gb", "2", "--samples", "3", "--variants", "full"]
+    for limit in ("--max-minutes", "--steps"):
+        assert main([*begin, limit, "1", "--name", limit.strip("-")]) == 0
+    clock, steps = (str(tmp_path / "runs" / "ablation" / name) for name in ("max-minutes", "steps"))
+    assert main(["--resume", clock, "--variants", "no-tcn"]) == 0
+    told = [(one.device, one.threads, one.workers, one.memory_gb, one.samples) for one in trained]
+    assert told == [("cpu", 1, 1, 2.0, 3)] * 3
+    others = ["--threads", "2", "--workers", "0", "--memory-gb", "1", "--variants", "no-tcn", "--samples", "1"]
+    capsys.readouterr()
+    assert main(["--resume", clock, *others]) == 1
+    assert "other options (--memory-gb, --threads, --workers)" in capsys.readouterr().err
+    assert main(["--resume", steps, *others]) == 0
+    # A run that was begun before these were recorded goes on.
+    config = tmp_path / "runs" / "ablation" / "max-minutes" / "config.yaml"
+    recorded = yaml.safe_load(config.read_text())
+    unsaid = ("device", "threads", "workers", "memory_gb", "samples", "tensorboard")
+    config.write_text(yaml.safe_dump({key: value for key, value in recorded.items() if key not in unsaid}))
+    assert main(["--resume", clock, "--device", "cpu", *others]) == 0
+
+
 def test_an_ablation_goes_on_in_the_folder_that_is_named_and_in_no_other(training_arguments, tmp_path, capsys):
     given = [*training_arguments, "--steps", "1", "--variants", "full"]
     assert main(given) == 0
