@@ -66,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         files = pictures_of(options.sharp)
         if min(len(files), options.count) <= _SET_ASIDE:
             raise DeblurError(f"--sharp and --count: more than {_SET_ASIDE} pictures and samples are needed")
-        environment = begin(options, output, files, {"network": card["sha256"]})
+        corrected = {} if card.get("consistent", True) else {"consistent": False}
+        environment = begin(options, output, files, {"network": card["sha256"]} | corrected)
         samples = _samples(options, files)
         unseen = [place for place in range(len(samples)) if place % len(files) % _SET_ASIDE == 0]
         learnt = sorted(set(range(len(samples))) - set(unseen))

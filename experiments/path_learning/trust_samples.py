@@ -110,7 +110,7 @@ def trust_sample(file: Path, seed: int, weights: str) -> TrustSample:
         DeblurError: the picture or the weights cannot be read, or none of a hundred blurs shows.
     """
     torch.set_num_threads(1)
-    network, _ = load_released(weights)
+    network, card = load_released(weights)
     assert isinstance(network, GuidedNetwork)
     generator = np.random.default_rng(seed)
     sharp = torch.from_numpy(scale_down(read_picture(file), int(generator.choice(_SIDES)))).permute(2, 0, 1)
@@ -125,9 +125,11 @@ def trust_sample(file: Path, seed: int, weights: str) -> TrustSample:
     with torch.inference_mode():
         told = Restoration.by(network, shown.blurred, exposure)
         itself = Restoration.by(network, shown.blurred, network.guide.estimate(shown.blurred))
-        consistent = make_consistent(told.picture, shown.blurred, shown.path)
+        along = told.picture.clamp(0, 1)
+        if card.get("consistent", True):  # as it is restored with later
+            along = make_consistent(along, shown.blurred, shown.path)
         seen = seen_of(shown.blurred, exposure, told, itself)
-        wrong, change = itself.picture.clamp(0, 1) - shown.sharp, consistent - itself.picture.clamp(0, 1)
+        wrong, change = itself.picture.clamp(0, 1) - shown.sharp, along - itself.picture.clamp(0, 1)
         products = torch.cat([(one * other).mean(1) for one, other in ((wrong, wrong), (wrong, change), (change,) * 2)])
         return TrustSample(telling, seen[0].half().numpy(), F.avg_pool2d(products, CELL).numpy())
 

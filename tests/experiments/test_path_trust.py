@@ -129,6 +129,23 @@ def test_the_command_goes_on_where_it_was_stopped(
     assert "--seed" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("little")
+def test_what_a_card_leaves_as_restored_is_learnt_from_so(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, card = load_released("default")
+    for module in ("deblur.released", "experiments.path_learning.trust_samples"):
+        monkeypatch.setattr(f"{module}.load_released", lambda _: (network, card | {"consistent": False}))
+    monkeypatch.setattr(trust_samples, "make_consistent", None)  # which would fail
+    samples = tmp_path / "samples"
+    given = ["--sharp", str(photos), "--samples", str(samples), "--looks", "1", "--count", "3"]
+    assert path_trust.main(given) == 0
+    assert "consistent: false" in (samples / "config.yaml").read_text()
+    # Samples that were made consistent are no others of this folder.
+    monkeypatch.setattr("deblur.released.load_released", lambda _: (network, card))
+    assert path_trust.main(given) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
