@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_STEPS = 128
-"""More sub-exposures than this add nothing that eight bits can show."""
+"""Sub-exposures of a path at most. On paths longer than 85 pixels, as 32 are in a photograph of 1,700, they lie farther
+apart than on shorter ones, where more would add nothing that eight bits can show."""
 _GRID = 256  # points of a walk in an exposure
 _MOST_GRIDS = 4  # of a walk; over more exposures than this the points lie farther apart
 
@@ -267,8 +268,9 @@ def rasterize(points: NDArray[np.float64], weights: NDArray[np.float64], size: i
 def _planar_path(
     generator: np.random.Generator, length: float, smoothness: float, exposures: float = 1.0
 ) -> NDArray[np.float64]:
-    """An (N, 2) path of arc length ``length`` an exposure, points at most about a pixel apart, random direction.
+    """An (N, 2) path of arc length ``length`` an exposure, random direction.
 
+    On average points are two thirds of a pixel apart up to a length of 85 pixels, farther beyond it (``MAX_STEPS``).
     The speed is a smooth random walk: a straight path is one of infinite smoothness, and the smaller the number, the
     more it curls. Sampling is even in time, so slow stretches weigh more, as in a real exposure.
     """
