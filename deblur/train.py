@@ -138,36 +138,19 @@ def _weighted_folder(text: str) -> str:
     return text
 
 
+def _add_folders(group: argparse._ArgumentGroup, option: str, explained: str) -> None:
+    """An option that takes folders, as often as wanted."""
+    group.add_argument(
+        option, nargs="*", action=Collect, type=_weighted_folder, default=[], metavar="DIR", help=explained
+    )
+
+
 def _add_data(parser: argparse.ArgumentParser) -> None:
     """What is learnt from, and how it is cut."""
     data = parser.add_argument_group("data", "each takes DIR or DIR=WEIGHT, as often as wanted")
-    data.add_argument(
-        "--pairs",
-        nargs="*",
-        action=Collect,
-        type=_weighted_folder,
-        default=[],
-        metavar="DIR",
-        help="folders with blur/ and sharp/",
-    )
-    data.add_argument(
-        "--sharp",
-        nargs="*",
-        action=Collect,
-        type=_weighted_folder,
-        default=[],
-        metavar="DIR",
-        help="folders of sharp pictures, blurred while training",
-    )
-    data.add_argument(
-        "--frames",
-        nargs="*",
-        action=Collect,
-        type=_weighted_folder,
-        default=[],
-        metavar="DIR",
-        help="folders of videos as consecutive frames of a fast camera (240 a second), averaged",
-    )
+    _add_folders(data, "--pairs", "folders with blur/ and sharp/")
+    _add_folders(data, "--sharp", "folders of sharp pictures, blurred while training")
+    _add_folders(data, "--frames", "folders of videos as consecutive frames of a fast camera (240 a second), averaged")
     data.add_argument("--max-side", type=positive_int, help="scale longer training pictures down to this when read")
     data.add_argument("--memory-gb", type=not_negative, default=8.0, help="of pictures kept on the device")
     data.add_argument("--batch", type=positive_int, default=8, help="crops a step, over all processes")
@@ -245,23 +228,13 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
 def _add_validation(parser: argparse.ArgumentParser) -> None:
     """What is watched while training, and what is saved."""
     watch = parser.add_argument_group("validation and saving")
-    watch.add_argument(
+    _add_folders(
+        watch,
         "--val-pairs",
-        nargs="*",
-        action=Collect,
-        type=_weighted_folder,
-        default=[],
-        metavar="DIR",
-        help="folders with blur/ and sharp/ to validate on, at the size they have: --max-side does not scale them",
+        "folders with blur/ and sharp/ to validate on, at the size they have: --max-side does not scale them",
     )
-    watch.add_argument(
-        "--val-sharp",
-        nargs="*",
-        action=Collect,
-        type=_weighted_folder,
-        default=[],
-        metavar="DIR",
-        help="folders of sharp pictures to validate on, blurred by --val-blur as those of --hold-out",
+    _add_folders(
+        watch, "--val-sharp", "folders of sharp pictures to validate on, blurred by --val-blur as those of --hold-out"
     )
     watch.add_argument(
         "--hold-out",
