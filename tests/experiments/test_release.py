@@ -279,16 +279,22 @@ def test_a_loss_of_0_of_sharp_pictures_that_did_change_is_a_figure(results, tmp_
         assert f"| unmove | 1.00 | -0.018 |\n| idle | 0.00 | {of_idle} |" in readme.read_text()
 
 
-def test_a_run_of_a_part_of_its_pictures_is_on_the_page_and_not_in_the_overview(results, settings, fakes, tmp_path):
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"limit": 3}, "3 pictures of 4 ([part]"),
+        ({"classes": ("red",)}, "4 pictures, of the classes red alone ([part]"),
+    ],
+)
+def test_a_run_of_a_part_is_on_the_page_and_not_in_the_overview(results, settings, fakes, tmp_path, part, said):
     readme, page = pages(tmp_path)
     assert readme_tables.main(tables_of(tmp_path, results)) == 0
     overview = readme.read_text()
-    part = results / "gain-of-a-part"
-    part.mkdir()
-    measure(plan(dataclasses.replace(settings, limit=3), fakes.tools), part, Narrator(silent=True))
+    (results / "part").mkdir()
+    measure(plan(dataclasses.replace(settings, **part), fakes.tools), results / "part", Narrator(silent=True))
     assert readme_tables.main(tables_of(tmp_path, results)) == 0
     assert readme.read_text() == overview
-    assert "3 pictures of 4 ([gain-of-a-part]" in page.read_text()
+    assert said in page.read_text()
 
 
 def test_a_run_of_other_data_is_on_the_page_and_not_in_the_overview(results, tmp_path):
@@ -318,18 +324,6 @@ def test_a_run_of_other_data_is_on_the_page_and_not_in_the_overview(results, tmp
     write_metrics(other, dataclasses.replace(content, results=[renamed], data=same))
     assert readme_tables.main(tables_of(tmp_path, results)) == 0
     assert "| 1.00 | 0.12 |" in readme.read_text()
-
-
-def test_a_run_of_some_classes_says_so_and_is_not_in_the_overview(results, settings, fakes, tmp_path):
-    readme, page = pages(tmp_path)
-    assert readme_tables.main(tables_of(tmp_path, results)) == 0
-    overview = readme.read_text()
-    part = results / "gain-of-red"
-    part.mkdir()
-    measure(plan(dataclasses.replace(settings, classes=("red",)), fakes.tools), part, Narrator(silent=True))
-    assert readme_tables.main(tables_of(tmp_path, results)) == 0
-    assert readme.read_text() == overview
-    assert "4 pictures, of the classes red alone ([gain-of-red]" in page.read_text()
 
 
 @pytest.mark.parametrize("part", [{}, {"limit": 3}, {"classes": ["red"]}])
