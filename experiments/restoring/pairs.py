@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from deblur.devices import resolve_device
+from deblur.equal_files import sha256_of
 from deblur.pictures import read_picture, write_picture
 from deblur.runs import hardware
 from experiments.common.cache import Cache, key_of, state_of_code
@@ -49,7 +50,7 @@ def score_pairs(
         of the pairs' files. Scores that are kept have no time where it was taken on other hardware.
     """
     timed_on = hardware(str(resolve_device(args.device)))
-    code = [_sha256(Path(__file__).parent / name) for name in _SCORING]
+    code = [sha256_of(Path(__file__).parent / name) for name in _SCORING]
     cache = Cache(folder / "cache", key_of(code=state_of_code(), scoring=code))
     # What a network restores may take minutes, so its score is kept; a file is as soon read and scored again.
     makers = {
@@ -114,17 +115,13 @@ def _score_method(
         if saved is None:
             return PictureScore(**kept), lambda: method.restore(pair.key, pair.blurred).picture
         # A file of that name may be of other weights, with which the run went on in between.
-        if saved.is_file() and _sha256(saved) == restored_as:
+        if saved.is_file() and sha256_of(saved) == restored_as:
             return PictureScore(**kept), partial(read_picture, saved)
     picture, unrounded, milliseconds = method.restore(pair.key, pair.blurred)
     score = score_picture(picture, pair.sharp, unrounded=unrounded, aligned=aligned, milliseconds=milliseconds)
     if saved is not None:
         write_picture(saved, picture)
     if place is not None:
-        restored_as = None if saved is None else _sha256(saved)
+        restored_as = None if saved is None else sha256_of(saved)
         cache.put("scores", place, asdict(score) | {"timed_on": timed_on, "restored_sha256": restored_as})
     return score, lambda: picture
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
