@@ -202,7 +202,7 @@ def check_record(record: Record, exposures: Sequence[tuple[float, float]], reach
         raise DeblurError(f"{record.file} is a path in pixels: only a gyroscope's record is calibrated")
     first = min(opened for opened, _ in exposures)
     last = max(closed for _, closed in exposures) + readout
-    if first - reach < record.times[0] or last + reach > record.times[-1]:
+    if record.within(first - reach) < record.times[0] or record.within(last + reach) > record.times[-1]:
         raise DeblurError(
             f"{record.file} tells of {clock(record.times[0])} to {clock(record.times[-1])} seconds, too little to "
             f"search {reach:g} seconds around pictures of {clock(first)} to {clock(last)}: leave pictures at its ends "

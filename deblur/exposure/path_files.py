@@ -44,6 +44,7 @@ _UPRIGHT: dict[int, tuple[tuple[int, int], tuple[int, int]]] = {
 _STEPS = 128  # even steps of time that an exposure is read at
 _GAP, _LEAST_GAP = 5, 0.02  # times the usual step, and seconds: a longer step lacks samples
 _CHECKED_ROWS = 17  # of a rolling shutter, for how far they move
+_ROUNDED = 4  # units in the last place: times that are sums lie so far beside the same time as it is written
 _MOST_STEPS = 100_000  # from the first row's opening to the last row's closing
 
 
@@ -72,7 +73,8 @@ class Record:
                 f"{self.file} has the columns {', '.join(self.columns) or 'none'} beside its times; a camera's path "
                 "needs wx, wy and wz of a gyroscope or x and y in pixels"
             )
-        for name, values in {"t": self.times, **self.columns}.items():
+        used = {name: self.columns[name] for name in _USED if name in self.columns}
+        for name, values in {"t": self.times, **used}.items():
             if np.ndim(values) != 1 or len(values) != len(self.times):
                 raise DeblurError(f"{self.file}: {name} has the shape {np.shape(values)}, with {len(self.times)} times")
             if not np.isfinite(values).all():
@@ -125,7 +127,7 @@ class Record:
         if orientation != 1:
             return self._turned(orientation, width, height, focal_length, exposure, readout)
         opened, closed = (self.times[0], self.times[-1] - readout) if exposure is None else exposure
-        end = self.times[-1] if exposure is None else closed + readout  # exactly: sums round
+        opened, closed, end = map(self.within, (opened, closed, closed + readout))
         if not self.times[0] <= opened < closed <= end <= self.times[-1]:
             raise DeblurError(
                 f"{self.file} tells of {clock(self.times[0])} to {clock(self.times[-1])} seconds, and the shutter was "
@@ -155,6 +157,13 @@ class Record:
                 "places and the focal length in pixels"
             )
         return path
+
+    def within(self, time: float) -> float:
+        """A time in seconds, or the record's first or last one where that differs from it by rounding alone."""
+        first, last = self.times[0], self.times[-1]
+        nearest = min(max(time, first), last)
+        rounded = _ROUNDED * np.spacing(max(abs(first), abs(last)))
+        return float(nearest if abs(nearest - time) <= rounded else time)
 
     def check_focal_length(self, focal_length: float | None) -> None:
         """Refuse to do without a focal length where one is needed.
@@ -228,9 +237,10 @@ class Record:
             assert focal_length is not None
             angles = self._angles(even)
             return Rotation(angles - angles.mean(axis=0), focal_length, middle)
-        sampled = {name: np.interp(even, self.times, values) for name, values in self.columns.items()}
+        x, y = (np.interp(even, self.times, self.columns[name]) for name in _PLACES)
         nothing = np.zeros(len(even))
-        path = np.column_stack([sampled["x"], sampled["y"], sampled.get(_ROLL, nothing), nothing])
+        roll = np.interp(even, self.times, self.columns[_ROLL]) if _ROLL in self.columns else nothing
+        path = np.column_stack([x, y, roll, nothing])
         return Motion(path - path.mean(axis=0), np.full(len(even), 1 / len(even)), middle)
 
 

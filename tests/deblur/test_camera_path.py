@@ -17,8 +17,9 @@ from deblur.blur import BlurSpec, Motion, draw_motion, expose_windows, generator
 from deblur.blur.motion import RollingShutter, scaled_point, still
 from deblur.errors import DeblurError
 from deblur.exposure import kernels
+from deblur.exposure.calibration import check_record
 from deblur.exposure.kernels import KERNEL, LARGEST_REACH, exposure_along, spread
-from deblur.exposure.path_files import Record, read_path, read_record
+from deblur.exposure.path_files import RATES, Record, read_path, read_record
 from deblur.exposure.paths import Rotation, as_measured, camera_path, felt, felt_path, misread
 from deblur.metrics import psnr
 from deblur.networks.guided import CORRECTIONS, ExposureGuide, GuidedNetwork
@@ -198,6 +199,22 @@ def test_a_record_ends_with_its_last_sample_however_sums_are_rounded(tmp_path):
     assert read_path(file, 101, 101, readout=0.185).extent(50, 0) == pytest.approx(24 * 0.526 / 0.711 / 2, abs=0.1)
 
 
+def test_a_record_may_end_with_the_last_row_that_was_exposed_however_sums_are_rounded():
+    record = Record(Path("imu"), np.array([0.931, 0.969]), {"x": np.array([0.0, 38.0]), "y": np.zeros(2)})
+    assert 0.936 + 0.033 > 0.969
+    path = record.path(101, 101, exposure=(0.931, 0.936), readout=0.033)
+    assert path.extent(50, 0) == pytest.approx(2.5, abs=0.1)
+    # A sum that is too small is as good; a thousandth of a millisecond is no rounding.
+    assert record.path(101, 101, exposure=(np.nextafter(0.931, 0), 0.969)).extent(50, 0) == pytest.approx(19, abs=0.1)
+    gyroscope = Record(Path("imu"), np.array([0.2, 0.41]), dict.fromkeys(RATES, np.zeros(2)))
+    assert 0.3 - 0.1 < 0.2
+    assert 0.31 + 0.1 > 0.41
+    check_record(gyroscope, [(0.3, 0.31)], 0.1)
+    for opened, closed in ((0.930999, 0.969), (0.931, 0.969001)):
+        with pytest.raises(DeblurError, match="give a record of all of the exposure"):
+            record.path(101, 101, exposure=(opened, closed))
+
+
 def test_a_sensor_misses_the_same_part_of_every_row():
     spec = BlurSpec("shake", 20, readout=1.5)
     motion = draw_motion(spec, generator_for(spec, 0, "a"), 640, 480)
@@ -343,6 +360,8 @@ def test_columns_that_no_path_needs_may_hold_anything(tmp_path):
     record = read_record(file)
     assert {name: values.tolist() for name, values in record.columns.items()} == {"x": [0, 6], "y": [0, 8]}
     assert record.times.tolist() == [0, 1]
+    held = {"temperature": np.array(["warm", "hot"]), "humidity": np.array([np.nan]), **record.columns}
+    assert Record(file, record.times, held).path(9, 9).extent(4, 4) == record.path(9, 9).extent(4, 4)
 
 
 @pytest.mark.parametrize("orientation", [0, 9, -1])
