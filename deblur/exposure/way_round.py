@@ -91,6 +91,8 @@ class WayRound:
             path: in its pixels.
         """
         small = scale_down(picture, LOOK_SIDE)
+        if small.min() == small.max():  # black before a video fades in: it would take the place of one that tells
+            return
         height, width = small.shape[:2]
         scale = max(height, width) / max(picture.shape[:2])
         with torch.inference_mode():

@@ -86,7 +86,9 @@ def test_the_path_of_a_narrow_strip_is_scaled_as_its_longer_side_is(monkeypatch:
         return scale(motion, factor)
 
     monkeypatch.setattr(Motion, "scaled", scaled)
-    WayRound().look(np.full((3200, 3, 3), 128, np.uint8), still(3, 3200))
+    strip = np.full((3200, 3, 3), 128, np.uint8)
+    strip[1600:] = 0
+    WayRound().look(strip, still(3, 3200))
     assert scales == [0.2]
 
 
@@ -96,9 +98,21 @@ def test_what_tells_nothing_counts_for_nothing():
     sharp = photographs.astronaut()[:200, :200]
     way_round.look(sharp, still(200, 200))
     assert way_round._gains == []
-    _, motion = shaken(12)[0]
+    blurred, motion = shaken(12)[0]
     for _ in range(30):
-        if way_round.wanted:
-            way_round.look(np.full((200, 200, 3), 255, np.uint8), motion)
+        way_round.look(np.zeros_like(blurred), turned(motion))
     assert not way_round.turned
-    assert not way_round.wanted, "enough was looked at"
+    assert way_round.wanted, "nothing was seen yet"
+    way_round.look(blurred, turned(motion))
+    assert len(way_round._gains) == 1
+
+
+def test_few_pictures_are_looked_at(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("deblur.exposure.way_round.sparser_than_turned", lambda *_: 0.01)
+    way_round, (blurred, motion) = WayRound(), shaken(12)[0]
+    looks = 0
+    while way_round.wanted:
+        way_round.look(blurred, motion)
+        looks += 1
+    assert looks == 24
+    assert not way_round.turned
