@@ -109,7 +109,11 @@ def _check(pairs: Pairs) -> None:
 
     check_pair_sizes(pairs)
     for _, blurred, _ in pairs:
-        check_size(*picture_size(blurred))
+        width, height = picture_size(blurred)
+        try:
+            check_size(width, height)
+        except DeblurError as error:
+            raise DeblurError(f"{blurred}: {error}; leave the pair out") from None
         if orientation_of(blurred) != 1:
             raise DeblurError(f"{blurred} is stored turned (EXIF), and records are of what is stored: save it upright")
 

@@ -99,5 +99,9 @@ def test_what_no_record_can_be_made_of_is_refused_at_once(
     write_picture(data / "blur" / "b.png", astronaut()[:95, :120])
     assert run(data, "--output", str(tmp_path / "run")) == 1
     assert "a pair has one size" in capsys.readouterr().err
+    for kind in ("blur", "sharp"):
+        write_picture(data / kind / "b.png", astronaut()[:20, :120])
+    assert run(data, "--output", str(tmp_path / "run")) == 1
+    assert "b.png: a picture of 120x20 shows too little to fit a path" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
     assert fitted == []
