@@ -60,6 +60,7 @@ _BROKEN_FILE = (
 )
 _PNG_TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
 _SAYS_ORIENTATION = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0", b"exif\0")  # what such a text begins with
+_METADATA = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")  # where Pillow keeps what says orientations
 _TIFF_HEADS = {b"II*\0", b"MM\0*"}
 _NO_WHITE = "samples of 32 bits, with a sign or in floating point have no agreed white; save it with 8 or 16 bits"
 # Pillow also logs what it dislikes in a file; without a handler Python would print that on stderr.
@@ -139,6 +140,9 @@ def read_upright(path: str | Path) -> Upright:
     with _opened(path) as image:
         orientation = _orientation(image)  # now: nothing of it is left in a picture that Pillow has turned
         if orientation != 1:
+            # Pillow would write these anew without the orientation, and fails where a tag has a type it must not have.
+            for key in _METADATA:
+                image.info.pop(key, None)
             ImageOps.exif_transpose(image, in_place=True)
         return Upright(_to_rgb(image), orientation)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from deblur import pictures
 from deblur.errors import DeblurError
@@ -104,6 +104,45 @@ def test_an_orientation_that_cannot_be_read_turns_nothing(tmp_path: Path, suffix
     assert picture.min() > 250
     assert applied == 1
     assert picture_size(path) == (30, 20)
+
+
+MISTYPED = {
+    "Software as FLOAT": struct.pack("<HHIf", 305, 11, 1, 1.5),
+    "XResolution as ASCII": struct.pack("<HHI4s", 282, 2, 3, b"72\0"),
+    "XResolution below 0": struct.pack("<HHII", 282, 10, 1, 38),
+}
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("tag", MISTYPED.values(), ids=MISTYPED)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_tag_of_a_wrong_type_keeps_no_picture_from_being_turned(
+    tmp_path: Path, suffix: str, tag: bytes, orientation: int
+) -> None:
+    stored = Image.fromarray(np.arange(30 * 20 * 3, dtype=np.uint32).reshape(20, 30, 3).astype(np.uint8))
+    turned = struct.pack("<HHII", 0x0112, 3, 1, orientation)
+    right, wrong = ((tmp_path / name).with_suffix(suffix) for name in ("right", "wrong"))
+    for path, entries in ((right, turned), (wrong, turned + tag)):
+        head = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries) // 12)
+        stored.save(path, exif=head + entries + bytes(4) + struct.pack("<ii", -72, 1))
+    picture, applied = read_upright(wrong)
+    assert applied == orientation
+    np.testing.assert_array_equal(picture, read_picture(right))
+    assert picture_size(wrong) == picture.shape[1::-1]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_xmp_of_a_wrong_type_keeps_no_tiff_from_being_turned(tmp_path: Path, orientation: int) -> None:
+    stored = Image.fromarray(np.arange(30 * 20 * 3, dtype=np.uint32).reshape(20, 30, 3).astype(np.uint8))
+    for name, tags in (("right.tif", {}), ("wrong.tif", {700: 5})):
+        info = TiffImagePlugin.ImageFileDirectory_v2()
+        for tag, value in {0x0112: orientation, **tags}.items():
+            info[tag] = value
+            info.tagtype[tag] = 3
+        stored.save(tmp_path / name, tiffinfo=info)
+    picture, applied = read_upright(tmp_path / "wrong.tif")
+    assert applied == orientation
+    np.testing.assert_array_equal(picture, read_picture(tmp_path / "right.tif"))
 
 
 def test_sixteen_bit_grey_keeps_its_orientation(tmp_path: Path) -> None:
