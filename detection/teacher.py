@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from detection.weights import find_weights, sha256_of
-from detection.yolo import PADDING, STRIDE, load_network
+from detection.yolo import PADDING, load_network, stride_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,15 +91,17 @@ class DetectorTeacher(nn.Module):
         """What the head reads and how sure it is of an object, in float32 whatever autocast says.
 
         Args:
-            pictures: (B, 3, H, W) RGB in [0, 1], of any size. Sides are padded right and below to a multiple of 32 with
-                the grey that detectors know as padding.
+            pictures: (B, 3, H, W) RGB in [0, 1], of any size. Sides are padded right and below to a multiple of
+                `stride_of` the network with the grey that detectors know as padding.
 
         Returns:
-            For strides 8, 16 and 32 the map (B, C, h, w) and the highest class score (B, 1, h, w) in [0, 1].
+            For strides 8, 16 and 32 (and 64 of a P6 network) the map (B, C, h, w) and the highest class score
+            (B, 1, h, w) in [0, 1].
         """
         height, width = pictures.shape[-2:]
+        stride = stride_of(self.body)
         with torch.autocast(pictures.device.type, enabled=False):
-            padded = F.pad(pictures.float(), (0, -width % STRIDE, 0, -height % STRIDE), value=PADDING / 255)
+            padded = F.pad(pictures.float(), (0, -width % stride, 0, -height % stride), value=PADDING / 255)
             answers = self.body(padded)[1]
         # Of two heads, the one that is trained to answer at every place of an object.
         head = answers.get("one2many", answers)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 TASKS_WITH_BOXES = ("detect", "segment", "pose")
 PADDING = 114  # the grey that YOLO networks see around a picture in training
-STRIDE = 32
+_STRIDE = 32  # of most networks, and less of none: one picture size then fits all of them
 
 _QUIET = {
     "YOLO_OFFLINE": "1",  # no look-up of hosts, no telemetry, no download
@@ -80,6 +80,11 @@ def load_network(path: Path) -> torch.nn.Module:
     return network.float().eval()
 
 
+def stride_of(network: Any) -> int:
+    """What the sides of a network's pictures are multiples of: 32, or 64 of a P6 network."""
+    return max(_STRIDE, int(network.stride.max()))
+
+
 class YoloDetector:
     """A YOLO network as a `detection.types.Detector`.
 
@@ -112,7 +117,8 @@ class YoloDetector:
             weights: a name such as ``yolo26n`` or a file, see `detection.weights.find_weights`, with ``NAME=`` before
                 it where results should call it NAME.
             device: auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps.
-            image_size: side in pixels, a multiple of 32, of the square that every picture is fitted into.
+            image_size: side in pixels of the square that every picture is fitted into, a multiple of `stride_of` the
+                network.
             confidence: boxes need a score above this; 0.001 where average precision is measured.
             iou: of two boxes of a class that overlap by more than this, the weaker goes.
             max_detections: at most so many boxes a picture, the best.
@@ -125,8 +131,6 @@ class YoloDetector:
         Raises:
             DetectionError: the weights, the device or a class is not there, or a number is out of its range.
         """
-        if image_size < STRIDE or image_size % STRIDE:
-            raise DetectionError(f"the detector's picture size is a multiple of {STRIDE}, not {image_size}")
         if not (0 <= confidence <= 1 and 0 <= iou <= 1):
             raise DetectionError(f"confidence and IoU are from 0 to 1, not {confidence} and {iou}")
         if max_detections < 1 or batch_size < 1:
@@ -137,6 +141,9 @@ class YoloDetector:
         self.name = asked.name or path.stem
         self.sha256 = sha256_of(path)
         network: Any = load_network(path)
+        stride = stride_of(network)
+        if image_size < stride or image_size % stride:
+            raise DetectionError(f"the picture size of {self.name} is a multiple of {stride}, not {image_size}")
         self.class_names: tuple[str, ...] = tuple(network.names[index] for index in range(len(network.names)))
         twice = next((name for name in self.class_names if self.class_names.count(name) > 1), None)
         if twice is not None:

@@ -128,7 +128,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         type=detector_side,
         default=640,
         metavar="PIXELS",
-        help="side of the square that the detector sees, a multiple of 32 (default: 640)",
+        help="side of the square that the detector sees, a multiple of 32, or of 64 for P6 detectors (default: 640)",
     )
     models.add_argument(
         "--classes",

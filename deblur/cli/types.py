@@ -20,7 +20,7 @@ def positive_int(text: str) -> int:
 
 
 def detector_side(text: str) -> int:
-    """Argument type: side of the square that a detector sees, in pixels, a multiple of 32."""
+    """Argument type: side of the square that a detector sees, in pixels, a multiple of 32 (P6 detectors want 64)."""
     side = positive_int(text)
     if side % 32:
         raise argparse.ArgumentTypeError(f"{text} is not a multiple of 32")

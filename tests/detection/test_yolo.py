@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from detection.errors import DetectionError
+from detection.teacher import DetectorTeacher
 from detection.types import Detections, Detector
 from detection.weights import sha256_of
 from detection.yolo import YoloDetector, _resolve_device, _ultralytics, load_network
@@ -293,6 +294,18 @@ def test_other_networks_with_boxes_give_their_boxes(tmp_path: Path, config: str)
             assert set(found.class_names) <= set(detector.class_names)
             (alone,) = detector([picture])
             np.testing.assert_allclose(found.scores, alone.scores, atol=1e-5)
+
+
+def test_a_p6_network_takes_multiples_of_64_alone(tmp_path: Path) -> None:
+    file = untrained("yolov8n-p6", tmp_path / "own.pt")
+    with pytest.raises(DetectionError, match="the picture size of own is a multiple of 64, not 96"):
+        YoloDetector(file, device="cpu", image_size=96)
+    detector = YoloDetector(file, device="cpu", image_size=128, confidence=0.0, max_detections=7)
+    assert len(detector([np.zeros((64, 80, 3), np.uint8)])[0]) > 0
+    teacher = DetectorTeacher(file)
+    with torch.no_grad():
+        found = teacher(torch.rand(1, 3, 90, 130))
+    assert [tuple(score.shape[2:]) for _, score in found] == [(16, 24), (8, 12), (4, 6), (2, 3)]
 
 
 def test_a_network_with_one_name_for_two_classes_is_refused(tmp_path: Path) -> None:
