@@ -52,8 +52,9 @@ def tidy(name: str) -> str:
 class NameMap:
     """Maps names to those of a detector and counts what it did.
 
-    The order of trial: the very name; the tidied name (`tidy`); the table of slips; the table of synonyms. A name that
-    none of these knows is unknown: a near miss is reported as a hint and never taken for the real thing.
+    The order of trial: the very name; the tidied name (`tidy`), where it is one class's alone; the table of slips; the
+    table of synonyms. A name that none of these knows is unknown: a near miss is reported as a hint and never taken for
+    the real thing.
 
     Args:
         known: The detector's class names.
@@ -61,9 +62,10 @@ class NameMap:
 
     def __init__(self, known: Sequence[str]) -> None:
         self._known = {name: name for name in known}
-        self._tidied: dict[str, str] = {}
-        for name in known:
-            self._tidied.setdefault(tidy(name), name)
+        self._tidied: dict[str, str | None] = {}  # None stands for several classes, of which none is meant
+        for name in self._known:
+            if tidied := tidy(name):  # nothing is left of "+", and any other sign would be taken for it
+                self._tidied[tidied] = None if tidied in self._tidied else name
         self._mapped: dict[str, dict[str, Any]] = {}
         self._unknown: dict[str, dict[str, Any]] = {}
 

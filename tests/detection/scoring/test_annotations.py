@@ -106,6 +106,15 @@ def test_the_detectors_own_name_comes_before_any_rule():
     ]
 
 
+def test_classes_that_differ_in_what_tidying_takes_off_are_not_mixed_up():
+    names = NameMap(["+", "-", "Battery+", "battery-", "TV", "tv", "television", "Resistor+"])
+    for name in ("+", "-", "Battery+", "battery-", "TV", "tv"):
+        assert names.find(name) == name
+    for name in ("", "\u00f7", "battery", "Battery", "BATTERY+", "Tv"):
+        assert names.find(name) is None
+    assert names.find("resistor") == "Resistor+"
+
+
 def test_every_mapping_and_every_unknown_name_is_counted():
     names = NameMap(NAMES)
     for raw in ("person", "personw", "personw", "persn", "zzz", "zzz"):
