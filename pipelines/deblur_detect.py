@@ -56,6 +56,7 @@ class _Loaded:
 
     Attributes:
         sources: what is taken.
+        kinds: what is written beside the records.
         notes: lines for the user about them and the models.
         motions: the camera's paths, where they are told.
         device: that the models are on.
@@ -66,6 +67,7 @@ class _Loaded:
     """
 
     sources: list[Source]
+    kinds: set[str]
     notes: list[str]
     motions: Motions | None
     device: str
@@ -105,9 +107,12 @@ def _load(args: argparse.Namespace) -> _Loaded:
     from detection.fusion import LOWEST_CONFIDENCE
     from detection.yolo import YoloDetector
     from pipelines.run_folder import check_output
+    from pipelines.sinks import refuse_collisions
     from pipelines.sources import find_sources
 
     sources, notes = find_sources(args.source, args.camera_size)
+    kinds = {kind for group in args.save for kind in group} - ({"deblurred"} if args.deblurrer == "none" else set())
+    refuse_collisions(sources, kinds)
     check_output(args.output)
     motions = motions_of(args)
     if motions is not None:
@@ -135,7 +140,7 @@ def _load(args: argparse.Namespace) -> _Loaded:
         confidence = FUSED_CONFIDENCE if fuse else CONFIDENCE
     lowest = min(confidence, LOWEST_CONFIDENCE) if fuse else confidence
     detector = YoloDetector(args.detector, device=device, image_size=args.imgsz, confidence=lowest, classes=classes)
-    return _Loaded(sources, notes, motions, device, deblurrer, detector, fuse, confidence)
+    return _Loaded(sources, kinds, notes, motions, device, deblurrer, detector, fuse, confidence)
 
 
 def _run(args: argparse.Namespace, loaded: _Loaded, folder: Path, account: Account, log: TextIO) -> None:
@@ -145,9 +150,8 @@ def _run(args: argparse.Namespace, loaded: _Loaded, folder: Path, account: Accou
     from pipelines.process import Process
     from pipelines.sinks import CocoSink, PictureSink
 
-    kinds = {kind for group in args.save for kind in group} - ({"deblurred"} if loaded.deblurrer is None else set())
-    pictures = PictureSink(folder, kinds, loaded.detector.class_names)
-    coco = CocoSink(loaded.detector.class_names) if "coco" in kinds else None
+    pictures = PictureSink(folder, loaded.kinds, loaded.detector.class_names)
+    coco = CocoSink(loaded.detector.class_names) if "coco" in loaded.kinds else None
     chain = DeblurDetect(loaded.deblurrer, loaded.detector, fuse=loaded.fuse, confidence=loaded.confidence)
     searches = parse_deblurrer(args.deblurrer).searches
     told = loaded.motions is not None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from detection.types import Detections
     from pipelines.chain import DeblurDetectResult
-    from pipelines.sources import Item
+    from pipelines.sources import Item, Source
 
 # Restored pictures are kept without loss; the others are for looking at.
 STILL_SUFFIXES = {"annotated": ".jpg", "deblurred": ".png", "side-by-side": ".jpg"}
@@ -35,6 +35,36 @@ def detection_entries(detections: Detections) -> list[dict[str, Any]]:
         {"box": [round(float(edge), 2) for edge in box], "score": round(float(score), 4), "class": name}
         for box, score, name in zip(detections.boxes, detections.scores, detections.class_names, strict=True)
     ]
+
+
+def refuse_collisions(sources: Sequence[Source], kinds: Collection[str]) -> None:
+    """See that no output of one source is a file where those of another need a folder.
+
+    So it would be with ``clips/clip.mp4`` and ``frames/clip.mp4/1.png``. Letter case counts for nothing, as on some
+    file systems.
+
+    Args:
+        sources: what is to be written.
+        kinds: as of `PictureSink`.
+
+    Raises:
+        DeblurError: two sources are such.
+    """
+    for kind in sorted({*STILL_SUFFIXES, "txt"} & {*kinds}):
+        by_folder: dict[str, Source] = {}
+        for source in sources:
+            stem = source.stem_of(0) if kind == "txt" and source.is_video else source.stem
+            by_folder |= {str(folder).casefold(): source for folder in stem.parents}
+        for source in sources:
+            if kind == "txt" and source.is_video:
+                continue  # its files are in a folder of its own
+            name = _with_suffix(source.stem, ".mp4" if source.is_video else STILL_SUFFIXES.get(kind, ".txt"))
+            other = by_folder.get(str(name).casefold())
+            if other is not None:
+                raise DeblurError(
+                    f"{kind}/{name} would be the output of {source.file} and the folder for that of {other.file}; "
+                    "rename one of the two, or take each in a run of its own"
+                )
 
 
 class PictureSink:

@@ -367,6 +367,19 @@ def test_mistakes_are_one_line_and_leave_nothing(
     assert not Path("runs").exists()
 
 
+def test_an_output_in_the_way_of_another_ends_the_run_before_it_begins(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "deep").rename(photos / "dark.jpg")
+    assert main(["photos"]) == 1
+    assert capsys.readouterr().err == (
+        "error: annotated/dark.jpg would be the output of photos/dark.png and the folder for that of "
+        "photos/dark.jpg/bright.jpg; rename one of the two, or take each in a run of its own\n"
+    )
+    assert not Path("runs").exists()
+    assert main(["photos", "--save", "deblurred"]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from deblur.errors import DeblurError
+from pipelines.sinks import refuse_collisions
 from pipelines.sources import Source, count_pictures, find_sources, name_of, read_items
 from pipelines.video import VideoReader, VideoWriter
 
@@ -101,6 +102,32 @@ def test_frames_of_a_video_share_no_name(
     sources, notes = find_sources(arguments)
     assert [str(source.stem) for source in sources] == found
     assert sum(note.endswith(" is taken") for note in notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "collide"),
+    [
+        (["clip.mov", "clip.mp4/1.png"], {"annotated", "deblurred", "side-by-side"}),
+        (["CLIP.avi", "clip.MP4/deep/1.png"], {"annotated", "deblurred", "side-by-side"}),
+        (["a.png", "a.jpg/1.png"], {"annotated", "side-by-side"}),
+        (["a.jpg", "a.png/1.png"], {"deblurred"}),
+        (["a.jpg", "a.txt/1.png"], {"txt"}),
+        (["a.jpg", "a.txt.mp4"], {"txt"}),
+        (["clip.mov", "clip/1.png", "clip.mp4.mov", "a.png", "a.mp4/1.png"], set()),
+    ],
+)
+def test_no_output_is_both_a_file_and_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str], collide: set[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    sources, _ = find_sources(["**"])
+    assert len(sources) == len(names)
+    for kind in ("annotated", "deblurred", "side-by-side", "txt", "coco"):
+        with pytest.raises(DeblurError, match="rename one of the two") if kind in collide else nullcontext():
+            refuse_collisions(sources, {kind})
 
 
 @pytest.mark.parametrize(
