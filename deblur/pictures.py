@@ -8,6 +8,7 @@ How each kind of file becomes RGB:
   samples of a TIFF, whose white is 4095.
 - Samples of 32 bits, with a sign or in floating point are refused: their white may be 1, 255, 65535 or anything, and
   their light linear or encoded, and a wrong guess would be a black or a dim picture that nobody warned of.
+- A TIFF without compression that keeps 16-bit colours in planes of their own is refused: Pillow would make noise of it.
 - Transparency is laid over white, which is what a viewer shows on a white page.
 - CMYK is converted as Pillow does it; colour profiles are not applied.
 - Of an animation or a file of several pictures, the first is read.
@@ -177,6 +178,7 @@ def _opened(file: str | Path) -> Iterator[Image.Image]:
     try:
         # Not by its name: Pillow would map a TIFF without compression into memory by the sides of the turned picture.
         with _QUIETLY, path.open("rb") as stream, Image.open(stream, formats=_READ_FORMATS) as image:
+            _refuse_planes(image)
             yield image
     except FileNotFoundError:
         raise DeblurError(f"{path} does not exist") from None
@@ -191,6 +193,17 @@ def _opened(file: str | Path) -> Iterator[Image.Image]:
     except _BROKEN_FILE as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
         raise DeblurError(f"cannot read {path}: {reason or type(error).__name__}") from error
+
+
+def _refuse_planes(image: Image.Image) -> None:
+    """Refuse a TIFF of which Pillow would make noise: it reads planes without compression as if they had 8 bits."""
+    if (
+        isinstance(image, TiffImagePlugin.TiffImageFile)
+        and image.info["compression"] == "raw"
+        and image.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
+        and max(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))) > 8
+    ):
+        raise ValueError("its 16-bit colours lie in planes of their own: save it with compression, or interleaved")
 
 
 def _unidentified(path: Path) -> str:

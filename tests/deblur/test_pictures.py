@@ -193,6 +193,28 @@ def test_sixteen_bit_rgb(tmp_path: Path, suffix: str) -> None:
     np.testing.assert_allclose(picture.astype(float), samples / 257, atol=1)
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_sixteen_bits_in_planes_of_their_own_are_read_or_refused_and_never_noise(
+    tmp_path: Path, channels: int, byteorder: str
+) -> None:
+    import tifffile
+
+    ramp = np.linspace(0, 65535, 48).reshape(6, 8).astype(np.uint16)
+    planes = np.stack([ramp, ramp[::-1], ramp.T.reshape(6, 8), np.full_like(ramp, 65535)][:channels])
+    options = {"photometric": "rgb", "planarconfig": "separate", "byteorder": byteorder}
+    options |= {"extrasamples": ["unassalpha"]} if channels == 4 else {}
+    tifffile.imwrite(tmp_path / "packed.tif", planes, compression="zlib", **options)
+    wanted = planes[:3].transpose(1, 2, 0) / 257
+    np.testing.assert_allclose(read_picture(tmp_path / "packed.tif"), wanted, atol=1)
+    tifffile.imwrite(tmp_path / "bytes.tif", (planes >> 8).astype(np.uint8), **options)
+    np.testing.assert_allclose(read_picture(tmp_path / "bytes.tif"), wanted, atol=1)
+    tifffile.imwrite(tmp_path / "plain.tif", planes, **options)
+    for read in (read_picture, picture_size):
+        with pytest.raises(DeblurError, match=r"plain\.tif: its 16-bit colours lie in planes .* compression"):
+            read(tmp_path / "plain.tif")
+
+
 @pytest.mark.parametrize("kind", [np.float32, np.float64, np.int32, np.uint32, np.int16])
 @pytest.mark.parametrize("white", [1, 255, 32767])
 @pytest.mark.parametrize("channels", [1, 3, 4])
