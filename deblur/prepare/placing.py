@@ -116,11 +116,12 @@ def _difference(key: str, before: object, now: object) -> str:
 
 
 def _refuse_strangers(dest: Path, expected: set[str]) -> None:
-    """Pictures in DEST that are not of this data set would be trained on unnoticed."""
+    """Pictures in DEST that are not of this data set would be trained on unnoticed; hidden files nobody reads."""
     for split in ("train", "val", "test"):
         for path in sorted((dest / split).rglob("*")):
-            name = path.relative_to(dest).as_posix()
-            if not path.is_dir() and name not in expected and not name.endswith(".part"):
+            place = path.relative_to(dest)
+            is_ours = place.as_posix() in expected or place.suffix == ".part"
+            if not (is_ours or path.is_dir() or any(part.startswith(".") for part in place.parts)):
                 raise DeblurError(
                     f"{path} is no picture of this data set as it is now in SOURCE; remove it or choose another DEST"
                 )

@@ -315,6 +315,16 @@ def test_a_file_in_the_way_is_never_overwritten(tmp_path: Path, capsys: pytest.C
     assert "stranger.png is no picture of this data set" in capsys.readouterr().err
 
 
+def test_hidden_files_of_a_file_manager_are_no_strangers(tmp_path: Path) -> None:
+    source, dest = make_gopro(tmp_path / "source"), tmp_path / "dest"
+    arguments = ["gopro", str(source), str(dest)]
+    assert main(arguments) == 0
+    for name in ("train/.DS_Store", "train/sharp/.directory", "val/blur/.thumbs/a.png", "test/sharp/.1234.part"):
+        (dest / name).parent.mkdir(exist_ok=True)
+        (dest / name).touch()
+    assert main(arguments) == 0
+
+
 def test_every_problem_is_listed_and_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, dest = tmp_path / "source", tmp_path / "dest"
     for name in ("a", "b", "c", "d", "e"):
