@@ -63,7 +63,7 @@ _PNG_TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
 _SAYS_ORIENTATION = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0", b"exif\0")  # what such a text begins with
 _METADATA = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")  # where Pillow keeps what says orientations
 _TIFF_HEADS = {b"II*\0", b"MM\0*"}
-_NO_WHITE = "samples of 32 bits, with a sign or in floating point have no agreed white; save it with 8 or 16 bits"
+_NO_WHITE = "samples of 32 bits, with a sign or in floating point have no agreed white"
 # Pillow also logs what it dislikes in a file; without a handler Python would print that on stderr.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
@@ -212,7 +212,12 @@ def _unidentified(path: Path) -> str:
         head = stream.read(4)
     if not head:
         return "the file is empty"
-    return f"no TIFF of its kind is read: {_NO_WHITE}" if head in _TIFF_HEADS else "no known picture format"
+    if head not in _TIFF_HEADS:
+        return "no known picture format"
+    return (
+        "the TIFF is damaged or of a kind that is not read; save it as grey or RGB with 8 or 16 bits, without alpha "
+        f"({_NO_WHITE})"
+    )
 
 
 def write_picture(path: str | Path, picture: NDArray[np.uint8], quality: int = 95) -> None:
@@ -321,7 +326,7 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
             grey[np.asarray(image) == clear] = 255
         return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
     if image.mode == "F":
-        raise ValueError(_NO_WHITE)
+        raise ValueError(f"{_NO_WHITE}; save it with 8 or 16 bits")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
@@ -333,7 +338,7 @@ def _eight_bits(image: Image.Image) -> NDArray[np.uint8]:
     samples, white = np.asarray(image).astype(np.int64), 65535
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         if image.mode == "I":  # of 16 bits without a sign Pillow makes others
-            raise ValueError(_NO_WHITE)
+            raise ValueError(f"{_NO_WHITE}; save it with 8 or 16 bits")
         white = 2 ** image.tag_v2[TiffImagePlugin.BITSPERSAMPLE][0] - 1
         if image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:  # white is 0, which Pillow leaves so
             samples = white - samples

@@ -229,7 +229,19 @@ def test_samples_without_an_agreed_white_are_refused_and_never_black(
         tifffile.imwrite(tmp_path / "a.tif", ramp, photometric="rgb" if channels > 1 else "minisblack")
     else:
         assert cv2.imwrite(str(tmp_path / "a.tif"), ramp)
-    with pytest.raises(DeblurError, match=r"a\.tif.* have no agreed white; save it with 8 or 16 bits"):
+    with pytest.raises(DeblurError, match=r"a\.tif.* have no agreed white") as raised:
+        read_picture(tmp_path / "a.tif")
+    assert "with 8 or 16 bits" in str(raised.value)
+
+
+@pytest.mark.parametrize(("channels", "photometric"), [(2, "minisblack"), (5, "rgb")])
+def test_a_tiff_of_another_kind_is_told_what_helps(tmp_path: Path, channels: int, photometric: str) -> None:
+    import tifffile
+
+    samples = np.zeros((6, 8, channels), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", samples, photometric=photometric, planarconfig="contig")
+    says = "a kind that is not read; save it as grey or RGB with 8 or 16 bits, without alpha"
+    with pytest.raises(pictures.NoPictureError, match=says):
         read_picture(tmp_path / "a.tif")
 
 
