@@ -203,8 +203,8 @@ def _rows(
     blurs = len(next(iter(known.values())))
     panel_height = 0.9 + (0.34 * len(shown) + 0.15) * blurs
     hollow = " Hollow: the interval includes 0, or there is none."
-    if any(row.series.is_fused and not row.is_sure and _leaves_out_0(row.interval) for row in of_all):
-        hollow = f"{hollow[:-1]}; or that of the AP beyond {CONTROL} does."
+    if any(not row.is_sure and _leaves_out_0(row.interval) for row in of_all):
+        hollow = f"{hollow[:-1]}; or the AP does not surely lie beyond that of {CONTROL}, whose own mark always is."
     plot, body = drawing.sheet(
         name,
         title,

@@ -338,6 +338,7 @@ def test_a_fraction_is_written_beside_its_mark(
         (ax,) = [ax for part in plot.figure.subfigs for ax in part.axes]
         (mark,) = [line for line in ax.lines if line.get_marker() == "o"]
         assert (mark.get_markerfacecolor() == palette.paper) == is_hollow
+        assert CONTROL not in plot.caption
         low, high = ax.get_xlim()
         assert -130 < low < 0 < 100 < high < 230
 
@@ -505,6 +506,7 @@ def test_what_fused_boxes_recover_looking_twice_has_a_figure_of_its_own(tmp_path
     [
         (Interval(0.05, 0.01, 0.1, 0.95, 1000, 0), True),
         (Interval(0.05, -0.01, 0.1, 0.95, 1000, 0), False),
+        (Interval(-0.05, -0.1, -0.01, 0.95, 1000, 0), False),
         (None, False),
     ],
 )
@@ -526,7 +528,9 @@ def test_fused_boxes_are_filled_only_where_they_lie_beyond_their_control(
         marks = [line for line in ax.lines if line.get_marker() in {"o", "s", CONTROL_LOOK.marker}]
         filled = [line.get_markerfacecolor() != palette.paper for line in marks]
     assert filled == [True, is_filled, False]
-    assert ("or that of the AP beyond mirrored+blurred does" in plot.caption) is not is_filled
+    # The control's is hollow for no other reason, whatever those of fused boxes are.
+    hollow = " or the AP does not surely lie beyond that of mirrored+blurred, whose own mark always is."
+    assert f"Hollow: the interval includes 0, or there is none;{hollow}" in plot.caption
     assert "compares two passes of the detector with one" in plot.caption
 
 
