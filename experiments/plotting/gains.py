@@ -10,7 +10,7 @@ from matplotlib.markers import CARETLEFTBASE, CARETRIGHTBASE
 
 from experiments.gain.records import CONTROL
 from experiments.plotting.sheet import MAX_COLUMNS, Drawing, Plot, Skipped
-from experiments.plotting.style import MINUS
+from experiments.plotting.style import in_hundredths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -279,13 +279,7 @@ def _text(interval: Interval | None, scale: _Scale) -> str:
         return "not measured"
     if interval.value is None:
         return "not defined"
-    value = f"{_figure(interval.value, scale.digits)}{scale.unit}"
+    value = f"{in_hundredths(interval.value, scale.digits)}{scale.unit}"
     if interval.low is None or interval.high is None:
         return f"{value} (no interval)"
-    return f"{value} [{_figure(interval.low, scale.digits)}, {_figure(interval.high, scale.digits)}]"
-
-
-def _figure(value: float, digits: int) -> str:
-    """In units of a hundredth, with more digits where they alone say on which side of 0 it lies."""
-    rounded = (f"{100 * value:z.{more}f}" for more in range(digits, digits + 4))
-    return next((text for text in rounded if float(text)), "0").replace("-", MINUS)
+    return f"{value} [{in_hundredths(interval.low, scale.digits)}, {in_hundredths(interval.high, scale.digits)}]"

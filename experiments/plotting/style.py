@@ -1,4 +1,4 @@
-"""How every figure looks: colours, markers, hatches and type.
+"""How every figure looks: colours, markers, hatches, type, and numbers as text.
 
 The colours are those of Okabe and Ito, Color Universal Design (2008), which people with any common colour blindness
 tell apart. No figure relies on them: markers, hatches and line patterns differ as well, so black and white will do.
@@ -26,6 +26,18 @@ _HATCHES = ("////", "....", "xxxx", "----", "++++", "oooo", "||||")
 _OTHER_MARKERS = ("<", ">", "d", "h", "8", "H")
 _OTHER_HATCHES = ("**", "OO", "\\\\..", "//..", "xx..", "++..")
 _OTHER_LINES = ((0, (5, 1, 1, 1, 1, 1)), (0, (2, 1)), (0, (8, 2)), (0, (6, 2, 2, 2)), (0, (3, 3)), (0, (8, 1, 1, 1)))
+
+
+def in_hundredths(value: float, digits: int, sign: Literal["", "+"] = "") -> str:
+    """A figure as text, with more digits where they alone say on which side of 0 it lies.
+
+    Args:
+        value: in units of 1.
+        digits: behind the point, where they are enough.
+        sign: before a figure above 0.
+    """
+    rounded = (f"{100 * value:{sign}z.{more}f}" for more in range(digits, digits + 4))
+    return next((text for text in rounded if float(text)), "0").replace("-", MINUS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from experiments.gain.records import BLURRED, CONTROL, SHARP, deblurred_arm
-from experiments.plotting.style import MINUS
+from experiments.plotting.style import MINUS, in_hundredths
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,13 +101,13 @@ def points(value: float | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A fraction as ``32 %``."""
-    return DASH if value is None else f"{100 * value:z.0f} %".replace("-", MINUS)
+    """A fraction as ``32 %``, or ``0.3 %`` where ``0 %`` would hide that it is none."""
+    return DASH if value is None else f"{in_hundredths(value, 0)} %"
 
 
 def signed(value: float | None) -> str:
-    """A difference of scores in points with its sign."""
-    return DASH if value is None else f"{100 * value:+z.1f}".replace("-", MINUS)
+    """A difference of scores in points with its sign: ``+4.2``, or ``-0.02`` where one digit would hide the side."""
+    return DASH if value is None else in_hundredths(value, 1, "+")
 
 
 def side_of(difference: Interval) -> Side:

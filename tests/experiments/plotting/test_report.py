@@ -237,8 +237,19 @@ def test_a_damaged_environment_is_one_line(
         (
             {"harm": (0.0001, -0.0002, 0.02)},
             "better",
-            "change AP by +0.0 points (\N{MINUS SIGN}2.0 to +0.0), which may be",
+            "change AP by \N{MINUS SIGN}0.01 points (\N{MINUS SIGN}2.0 to +0.02), which may be",
         ),
+        (
+            {"gain": (0.1, 0.0002, 0.15)},
+            "better",
+            "+10.0 points (95 % interval +0.02 to +15.0). The interval lies above 0",
+        ),
+        (
+            {"gain": (-0.1, -0.15, -0.0002)},
+            "worse",
+            "10.0 points (95 % interval \N{MINUS SIGN}15.0 to \N{MINUS SIGN}0.02). The interval lies below 0",
+        ),
+        ({"gain": (0.0, 0.0, 0.15)}, "open", ": 0 points (95 % interval 0 to +15.0). The interval includes 0"),
         ({"harm": (0.0, 0.0, 0.0)}, "better", "Sharp pictures put through it keep their AP."),
     ],
 )
@@ -264,6 +275,8 @@ def test_words_say_no_more_than_the_interval(
     ("recovered", "headline", "words"),
     [
         ((0.5, 0.25, 0.75, 0), ("50 %", "of the lost AP recovered (25 % to 75 %)"), ""),
+        ((-0.2, -0.4, -0.003, 0), (f"{MINUS}20 %", f"of the lost AP recovered ({MINUS}40 % to {MINUS}0.3 %)"), ""),
+        ((0.0, -0.4, 0.003, 0), ("0 %", f"of the lost AP recovered ({MINUS}40 % to 0.3 %)"), ""),
         (
             (-3.01, None, None, 900),
             ("+10.0", "points of AP (+5.0 to +15.0)"),
