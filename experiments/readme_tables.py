@@ -100,7 +100,7 @@ def overview(runs: Sequence[Run]) -> list[str]:
             of_first = [row for row in scores if row["detector"] == whole[0][1].detectors[0].name]
             if record.kind != "fused":
                 once += of_first
-            twice += [row for row in of_first if row[_TWICE] is not None]
+            twice += [row for row in of_first if _was_measured(row, _TWICE)]
     lines = _overview_table(once, _ONCE, "{} in one pass, pictures restored by")
     return lines + _overview_table(twice, _TWICE, "{} in two passes, pictures restored by")
 
@@ -181,7 +181,7 @@ def _gain_table(folder: Path, content: GainRun) -> list[str]:
         scores = {name: _scores(folder, content, name) for name in names}
         lines += [f"**Recovered share of the AP lost to blur [95 %]**,{what} {pictures} ({_link(folder.name)})", ""]
         lines += _shares(scores, _ONCE)
-        fused = {name: rows for name, rows in scores.items() if all(row[_TWICE] is not None for row in rows)}
+        fused = {name: rows for name, rows in scores.items() if all(_was_measured(row, _TWICE) for row in rows)}
         if fused:
             lines += ["**The same with two passes** over sharp and blurred pictures as well", ""]
             lines += _shares(fused, _TWICE)
@@ -227,9 +227,14 @@ def _lost(score: dict[str, Any], figure: str) -> str:
     return "0 (unchanged)" if lost == 0 and score["unchanged"] else number(lost)
 
 
+def _was_measured(score: dict[str, Any], figure: str) -> bool:
+    """Whether the run has the figure, be it undefined: then there is an interval without ends."""
+    return score[f"{figure}_interval"] is not None
+
+
 def _has_harm(score: dict[str, Any], figure: str) -> bool:
     """Whether the run was scored since harm was measured; of a detector that looks once it always was."""
-    return figure == _ONCE or score[f"{_HARM[figure]}_interval"] is not None
+    return figure == _ONCE or _was_measured(score, _HARM[figure])
 
 
 def _by_row(scores: Mapping[str, Sequence[dict[str, Any]]]) -> list[tuple[dict[str, Any], ...]]:

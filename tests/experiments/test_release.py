@@ -263,6 +263,27 @@ def test_what_sharp_pictures_lose_in_two_looks_is_shown_once_it_was_measured(set
         assert text.count("**The same with two passes**") == tables
 
 
+def test_a_share_that_is_not_defined_hides_no_other(settings, fakes, tmp_path):
+    gain = tmp_path / "results" / "gain"
+    gain.mkdir(parents=True)
+    measure(plan(dataclasses.replace(settings, fuse=True), fakes.tools), gain, Narrator(silent=True))
+    content = read_metrics(gain)
+    (result,) = content.results
+    share = result.recovered_looking_twice["unmove+mirrored"]
+    undefined = {"unmove+mirrored": dataclasses.replace(share, value=None)}
+    second = dataclasses.replace(result, blur="fog", recovered_looking_twice=undefined)
+    first = dataclasses.replace(result, recovered_looking_twice={"unmove+mirrored": share})
+    write_metrics(gain, dataclasses.replace(content, results=[first, second]))
+    readme, page = pages(tmp_path)
+    assert readme_tables.main(tables_of(tmp_path, tmp_path / "results")) == 0
+    head = "finder in two passes, pictures restored by"
+    (line,) = (line for line in readme.read_text().split(head)[1].splitlines() if line.startswith("| unmove+mirrored"))
+    assert line.startswith(f"| unmove+mirrored | {share.value:.2f} | - |")
+    of_two = page.read_text().split("**The same with two passes** over sharp and blurred")[1].split("**")[0]
+    assert "| detector | blur | unmove+mirrored |" in of_two
+    assert "| finder | fog | - |" in of_two
+
+
 def test_a_loss_of_0_of_sharp_pictures_that_did_change_is_a_figure(results, tmp_path):
     content = read_metrics(results / "gain")
     (result,) = content.results
