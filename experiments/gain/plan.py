@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from deblur.blur.motion import check_kernels
 from deblur.errors import DeblurError
+from deblur.runs import printable
 from detection.class_choice import check_classes
 from experiments.common.data_sets import Prepared, from_manifest, refuse_blurred
 from experiments.common.file_names import file_name_of
@@ -153,9 +154,13 @@ def _listed(names: Sequence[str], shown: int = 5) -> str:
 
 
 def _check_files(what: str, names: Sequence[str], remedy: str) -> None:
-    """Refuse names, none of them there twice, of which two would write and read each other's pictures."""
+    """Refuse names that results cannot hold, and two, not the same, that would have each other's pictures."""
     owners: dict[str, str] = {}
     for name in names:
+        if printable(name) != name:
+            raise DeblurError(
+                f"{printable(name)} among the {what} is not UTF-8, in which results are written: {remedy}"
+            )
         file = file_name_of(name)
         owner = owners.setdefault(file, name)
         if owner != name:
@@ -167,7 +172,7 @@ def _check_blurs(settings: Settings, deblurrers: Sequence[LoadedDeblurrer]) -> N
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise DeblurError(f"--blur {twice} is there twice")
-    _check_files("blurs", names, "rename one file of kernels")
+    _check_files("blurs", names, "rename one file of kernels" if settings.blurred is None else "rename the folder")
     for spec in settings.blurs:
         check_kernels(spec)
     told = [deblurrer.name for deblurrer in deblurrers if deblurrer.told]
