@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _report(folder: Path, output: Path, overwrite: bool, max_pictures: int) -> int:
-    from deblur.runs import prepare_output, write_atomically
+    from deblur.runs import prepare_output, to_utf8, write_atomically
     from experiments.plotting.runs import Runs
     from experiments.reporting.page import build_page
 
@@ -48,7 +48,7 @@ def _report(folder: Path, output: Path, overwrite: bool, max_pictures: int) -> i
         raise DeblurError(f"{output} exists; give --overwrite, or another --output")
     runs = Runs([folder])
     prepare_output(output)
-    page = build_page(runs, max_pictures).encode("utf-8")
+    page = to_utf8(build_page(runs, max_pictures))
     write_atomically(output, page)
     print(f"wrote {output} ({len(page) / 1e6:.1f} MB)")
     return 0

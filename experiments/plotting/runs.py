@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deblur.errors import DeblurError
+from deblur.runs import printable
 from experiments.common.printed_table import drawn_scenes, named_data
 from experiments.gain.comparable import differing_keys
 from experiments.gain.files import read_curves, read_metrics, read_predictions
@@ -251,8 +252,9 @@ class Runs:
             return "no picture scored"
         counts = {score.n_truths for score in scores}  # detectors that know different classes have different objects
         objects = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
-        text = f"n = {scores[0].n_pictures:,} pictures, {objects} objects{named_data(self.runs[0].record.data)}"
-        limit = self.runs[0].record.data["limit"]
+        data = self.runs[0].record.data
+        text = f"n = {scores[0].n_pictures:,} pictures, {objects} objects{printable(named_data(data))}"
+        limit = data["limit"]
         return text if limit is None else f"{text} (cut by --limit {limit}: a trial)"
 
     @property
@@ -342,7 +344,7 @@ def check_comparable(one: OpenRun, other: OpenRun) -> None:
 
 
 def run_names(folders: Sequence[Path]) -> list[str]:
-    """The shortest ends of the folders' paths that tell them apart.
+    """The shortest ends of the folders' paths that tell them apart, as a figure or page can hold them.
 
     Raises:
         DeblurError: one folder is given twice.
@@ -351,7 +353,7 @@ def run_names(folders: Sequence[Path]) -> list[str]:
     if len(set(parts)) < len(parts):
         raise DeblurError("a run is given twice; name each folder once")
     length = next(n for n in range(1, max(map(len, parts)) + 1) if len({path[-n:] for path in parts}) == len(parts))
-    return ["/".join(path[-length:]) for path in parts]
+    return [printable("/".join(path[-length:])) for path in parts]
 
 
 def flat(content: dict[str, Any], prefix: str = "") -> dict[str, str]:
@@ -381,10 +383,11 @@ class _BlurWords(NamedTuple):
 
 def _blur_words(blur: BlurRecord) -> _BlurWords:
     """Of a folder its name; else what the text of its `deblur.blur.BlurSpec` says, ``shake:16,readout=2.0``."""
+    name = printable(blur.name)
     if blur.length is None:
-        return _BlurWords(blur.name)
+        return _BlurWords(name)
     length = "" if blur.kind == "none" else f"{blur.length:g} px"
-    return _BlurWords(_KIND_WORDS.get(blur.kind, blur.kind), length, blur.name.partition(",")[2].replace(",", ", "))
+    return _BlurWords(_KIND_WORDS.get(blur.kind, blur.kind), length, name.partition(",")[2].replace(",", ", "))
 
 
 def _agree(one: OpenRun, other: OpenRun, arm: str) -> bool:

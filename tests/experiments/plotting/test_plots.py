@@ -221,6 +221,24 @@ def test_names_of_one_run_alone_stand_without_the_run_s(tmp_path: Path, make_run
     assert "runs" not in Runs([tmp_path / "a"]).protocol_line
 
 
+def test_names_that_are_no_utf8_are_drawn(tmp_path: Path, make_run: MakeRun, garbled_name: str) -> None:
+    folders = [tmp_path / name for name in (garbled_name, "other")]
+    for folder in folders:
+        run = make_run(folder, blurs=(8,))
+        (result,), (blur,) = run.results, run.blurs
+        named = {"results": [replace(result, blur=garbled_name)], "data": run.data | {"blur": garbled_name}}
+        blurs = [replace(blur, name=garbled_name, kind="folder", length=None)]
+        write_metrics(folder, replace(run, blurs=blurs, **named))
+    with styled() as palette:
+        (plot,) = recovered(Drawing(Runs(folders), palette))
+        assert isinstance(plot, Plot)
+        plot.figure.draw_without_rendering()
+        words = _words(plot).replace("\n", "")
+    for name in (r"net (caf\udce9)", r"blur caf\udce9", r"runs caf\udce9, other"):
+        assert name in words
+    assert words.count(r"caf\udce9") > 3  # the label of its rows
+
+
 @pytest.mark.parametrize(
     ("ap", "fused_of", "labels"),
     [

@@ -211,6 +211,19 @@ def test_a_run_with_little_still_has_a_page(tmp_path: Path, make_run: MakeRun) -
     assert "No figure recovered" in page.text
 
 
+def test_names_that_are_no_utf8_stand_on_the_page(
+    tmp_path: Path, make_run: MakeRun, garbled_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / garbled_name
+    run = make_run(folder, blurs=(8,))
+    write_metrics(folder, replace(run, data=run.data | {"sharp": {"path": f"/data/{garbled_name}", "sha256": "bb"}}))
+    monkeypatch.setattr(building, "charts", lambda drawing: [])
+    assert main([str(folder)]) == 0
+    page = Page((folder / "report.html").read_text(encoding="utf-8"))
+    assert r"/data/caf\udce9" in page.text
+    assert page.text.count(r"caf\udce9") > 1  # its own name
+
+
 @pytest.mark.parametrize(("content", "said"), [("[]", "holds no JSON object"), ("{", "is not JSON")])
 def test_a_damaged_environment_is_one_line(
     tmp_path: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str], content: str, said: str
