@@ -227,11 +227,18 @@ def _intervals(runs: Runs) -> list[Interval]:
 
 def _left_out(runs: Runs, costs: Sequence[str]) -> str:
     """A sentence for the caption on deblurrers that a column lacks; empty where none lacks any."""
-    once = [series for series in runs.deblurred if series.of_deblurrer.kind == "network"]
-    uncounted = [series.label for series in once if "gmacs" in costs and not series.of_deblurrer.gmacs]
+
+    def lacking(cost: str) -> str:
+        once = [series for series in runs.deblurred if series.of_deblurrer.kind == "network" and cost in costs]
+        return ", ".join(series.label for series in once if not getattr(series.of_deblurrer, cost))
+
     parts = []
-    if uncounted:
-        parts.append(f"multiply-accumulates of {', '.join(uncounted)}, which depend on the picture")
+    if untimed := lacking("ms_per_picture"):
+        parts.append(f"time of {untimed}, by which the last sitting restored nothing")
+    if uncounted := lacking("gmacs"):
+        parts.append(f"multiply-accumulates of {uncounted}, which depend on the picture")
+    if others := ", ".join(series.label for series in runs.deblurred if series.of_deblurrer.kind == "folder"):
+        parts.append(f"{others}, restored by other programs at a cost that is not known")
     if any(series.is_fused for series in runs.deblurred):
         parts.append("two passes, which take the detector's time twice")
     return f" Left out: {'; '.join(parts)}." if parts else ""

@@ -20,7 +20,7 @@ from detection.bootstrap import Interval
 from experiments import report
 from experiments.gain.files import write_metrics
 from experiments.gain.picture_tables import Boxes
-from experiments.gain.records import CONTROL, DetectorRecord, deblurred_arm, fused_name
+from experiments.gain.records import CONTROL, DeblurrerRecord, DetectorRecord, deblurred_arm, fused_name
 from experiments.plots import main
 from experiments.plotting.boxes import found_in, iou, selected
 from experiments.plotting.curves import precision_recall
@@ -734,6 +734,28 @@ def test_deblurrers_of_one_cost_stand_side_by_side(tmp_path: Path, make_run: Mak
             assert len(places) > 1
             assert np.diff(sorted(places)).min() > 0.2
             assert len({tick.get_text() for tick in ax.get_xticklabels()}) == 1
+
+
+def test_what_has_no_known_cost_is_named(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", blurs=(8,))
+    (result,), (net,) = run.results, run.deblurrers
+    names = ("net", "untimed", "uncounted", "others")
+    arms = result.arms | {deblurred_arm(name): result.arms[deblurred_arm("net")] for name in names}
+    records = [
+        net,
+        replace(net, name="untimed", ms_per_picture=None),
+        replace(net, name="uncounted", gmacs=None),
+        DeblurrerRecord("others", "folder", "ff"),
+    ]
+    result = replace(result, arms=arms, recovered=dict.fromkeys(names, result.recovered["net"]))
+    write_metrics(tmp_path / "run", replace(run, deblurrers=records, results=[result]))
+    with styled() as palette:
+        (plot,) = cost_recovered(Drawing(Runs([tmp_path / "run"]), palette))
+    assert isinstance(plot, Plot)
+    assert (
+        "Left out: time of untimed, by which the last sitting restored nothing; multiply-accumulates of uncounted,"
+        " which depend on the picture; others, restored by other programs at a cost that is not known."
+    ) in plot.caption
 
 
 def test_looks_do_not_repeat_soon() -> None:
