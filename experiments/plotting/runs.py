@@ -24,7 +24,7 @@ from experiments.gain.records import (
     is_sharp_arm,
     sharp_through_arm,
 )
-from experiments.plotting.style import BLURRED_LOOK, CONTROL_LOOK, SHARP_LOOK, Look, another, deblurrer_look
+from experiments.plotting.style import BLURRED_LOOK, CONTROL_LOOK, SHARP_LOOK, Look, another, free_look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -291,6 +291,7 @@ class Runs:
         controlled = self._sharing_control()
         places, controls = itertools.count(), itertools.count()
         coloured: dict[tuple[OpenRun, str], int] = {}
+        looks: list[Look] = []
         found = []
         for run, record in pairs:
             name, fused = record.name, record.kind == "fused"
@@ -301,7 +302,8 @@ class Runs:
                 look = another(CONTROL_LOOK, next(controls))
             else:
                 of_either = run, name if fused else fused_name(name)
-                look = deblurrer_look(next(places), coloured.setdefault(of_either, len(coloured)), fused=fused)
+                look = free_look(looks, places, coloured.setdefault(of_either, len(coloured)), fused=fused)
+                looks.append(look)
             label = name if names.count(name) == len(having) else f"{name} ({run.name})"
             arms = {arm for each in having for result in each.record.results for arm in result.arms}
             if deblurred_arm(name) in arms:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 MINUS = "\N{MINUS SIGN}"
 INK = "ink"
@@ -20,9 +20,12 @@ BLURRED_GREY = "#8A8A8A"
 _CONTROL_GREY = "#4D4D4D"
 PANEL_TITLE_SIZE, LABEL_SIZE, LEGEND_SIZE = 9.5, 9, 8.5
 """Of letters, in points."""
+Line = Literal["-", "--", "-.", ":"] | tuple[float, tuple[float, ...]]
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _HATCHES = ("////", "....", "xxxx", "----", "++++", "oooo", "||||")
+# Of one pass and of two, and the same where the colours come again.
+_LINES: tuple[tuple[Line, Line], ...] = (("-", "-."), ((0, (6, 1.5)), (0, (6, 1.5, 1, 1.5, 1, 1.5))))
 _OTHER_MARKERS = ("<", ">", "d", "h", "8", "H")
 _OTHER_HATCHES = ("**", "OO", "\\\\..", "//..", "xx..", "++..")
 _OTHER_LINES = ((0, (5, 1, 1, 1, 1, 1)), (0, (2, 1)), (0, (8, 2)), (0, (6, 2, 2, 2)), (0, (3, 3)), (0, (8, 1, 1, 1)))
@@ -55,7 +58,7 @@ class Look:
     colour: str
     marker: str
     hatch: str
-    line: Literal["-", "--", "-.", ":"] | tuple[float, tuple[float, ...]]
+    line: Line
     hollow: bool = False
 
     def through(self) -> Look:
@@ -92,7 +95,24 @@ def deblurrer_look(place: int, coloured: int | None = None, *, fused: bool = Fal
     """
     own = place if coloured is None else coloured
     marker, hatch = _MARKERS[place % len(_MARKERS)], _HATCHES[place % len(_HATCHES)]
-    return Look(_COLOURS[own % len(_COLOURS)], marker, hatch, "-." if own // len(_COLOURS) % 2 or fused else "-")
+    line = _LINES[own // len(_COLOURS) % len(_LINES)][fused]
+    return Look(_COLOURS[own % len(_COLOURS)], marker, hatch, line)
+
+
+def free_look(taken: Collection[Look], places: Iterator[int], coloured: int, *, fused: bool) -> Look:
+    """The first `deblurrer_look` that has another colour or another marker than all there are.
+
+    Args:
+        taken: those there are; where all markers of the colour are among them one comes again.
+        places: from which it takes as many as it tries.
+        coloured: as there.
+        fused: as there.
+    """
+    marks = {(look.colour, look.marker) for look in taken}
+    tried = [deblurrer_look(next(places), coloured, fused=fused)]
+    while (tried[-1].colour, tried[-1].marker) in marks and len(tried) < len(_MARKERS):
+        tried.append(deblurrer_look(next(places), coloured, fused=fused))
+    return tried[-1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -771,6 +771,26 @@ def test_looks_do_not_repeat_soon() -> None:
     assert CONTROL_LOOK.colour not in {look.colour for look in looks}
 
 
+@pytest.mark.parametrize("count", [5, 6, 7, 8, 14])
+def test_two_passes_look_like_no_other(tmp_path: Path, make_run: MakeRun, count: int) -> None:
+    run = make_run(tmp_path / "run", blurs=(8,))
+    (result,), (net,) = run.results, run.deblurrers
+    names = [f"net{number}" for number in range(count)]
+    fused = [fused_name(name) for name in names]
+    arms = dict.fromkeys(map(deblurred_arm, (*names, *fused)), result.arms[deblurred_arm("net")])
+    records = [replace(net, name=name, kind="fused" if name in fused else "network") for name in (*names, *fused)]
+    write_metrics(tmp_path / "run", replace(run, deblurrers=records, results=[replace(result, arms=arms)]))
+    looks = [series.look for series in Runs([tmp_path / "run"]).deblurred]
+    ones, twos = looks[:count], looks[count:]
+    assert ones == [deblurrer_look(place) for place in range(count)]
+    assert [look.colour for look in ones] == [look.colour for look in twos]
+    for told in ("marker", "hatch"):
+        assert len({(look.colour, getattr(look, told)) for look in looks}) == 2 * count
+    assert len({(look.colour, look.line) for look in looks}) == min(2 * count, 24)  # six colours in four ways
+    if count <= 6:
+        assert twos == [deblurrer_look(count + place, place, fused=True) for place in range(count)]
+
+
 def test_a_legend_has_as_many_columns_as_fit() -> None:
     assert _legend_columns([1.0] * 4, 4.0) == 4
     assert _legend_columns([1.0] * 4, 3.5) == 3
