@@ -8,6 +8,7 @@ the true figure: of 95 % intervals 95 % should. Sets are drawn in two ways, sinc
 replacement a set has pictures twice, which real sets have not; without, sets differ less than sets of that size from a
 larger world, by sqrt(1 - size / pictures), and intervals look better than they are. docs/scoring.md says what came out.
 Where names tell scenes, the run's intervals draw these whole, and so do the sets here: ``--size`` counts scenes then.
+Sets that a run would give no interval of a figure do not count for it, and are named.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     Matches = Mapping[str, Sequence[ClassMatches]]  # of every arm
 
 CONFIDENCE = 0.95
+RECOVERED = "recovered"
 DESIGNS = ("with replacement", "without replacement")
 
 
@@ -107,28 +109,37 @@ def _cover(arguments: argparse.Namespace) -> int:
     import pandas as pd
 
     from deblur.runs import prepare_output, write_atomically
+    from detection.bootstrap import FEWEST_UNITS
     from experiments.common.narrator import Narrator
 
+    if arguments.size < FEWEST_UNITS:
+        raise DeblurError(f"--size {arguments.size}: so few have no interval; give {FEWEST_UNITS} or more")
     matches, unit_of = _matches(arguments)
     n_units = int(unit_of.max()) + 1
     if arguments.size > n_units:
         what = "pictures" if n_units == len(unit_of) else "scenes, which its intervals draw whole"
-        raise DeblurError(f"--size {arguments.size}: the run has {n_units} {what}; give that many or fewer")
+        remedy = "give that many or fewer" if n_units >= FEWEST_UNITS else "so few have no interval"
+        raise DeblurError(f"--size {arguments.size}: the run has {n_units} {what}; {remedy}")
     if arguments.output:
         prepare_output(arguments.output)  # before the work, not after it
     narrator = Narrator()
+    rows: list[Row] = []
+    without: list[str] = []
+    missing: list[str] = []
     with narrator.progress(len(DESIGNS) * arguments.sets, "drawing", "set") as done:
-        rows = [
-            row
-            for drawn in DESIGNS
-            for row in coverage(
+        for drawn in DESIGNS:
+            found, n_intervals = coverage(
                 matches, unit_of, arguments.size, drawn, arguments.sets, arguments.resamples, arguments.seed, done
             )
-        ]
-    counted = {(row.figure, row.drawn) for row in rows}
-    missing = [
-        f"{name}, drawn {drawn}" for name in _figures(matches) for drawn in DESIGNS if (name, drawn) not in counted
-    ]
+            rows += found
+            missing += [f"{name}, drawn {drawn}" for name in _figures(matches) if name not in n_intervals]
+            without += [
+                f"{arguments.sets - count} of {arguments.sets} sets of {name}, drawn {drawn}"
+                for name, count in n_intervals.items()
+                if count < arguments.sets
+            ]
+    if without:
+        narrator.say(f"without an interval, and left out: {'; '.join(without)}")
     if missing:
         narrator.say(f"not defined, and left out: {'; '.join(missing)}")
     table = pd.DataFrame(rows)
@@ -185,7 +196,7 @@ def coverage(
     resamples: int,
     seed: int,
     done: Callable[[int], None],
-) -> list[Row]:
+) -> tuple[list[Row], dict[str, int]]:
     """Count for one way of drawing sets; a figure that all pictures or all sets do not define has no rows.
 
     Args:
@@ -197,6 +208,9 @@ def coverage(
         resamples: draws of each.
         seed: of sets and draws.
         done: told 1 after every set.
+
+    Returns:
+        The rows, and how many sets have an interval, by every figure that all pictures define.
     """
     import numpy as np
 
@@ -222,7 +236,9 @@ def coverage(
             values[name].append(float(value))
             draws[name].append(np.array(others))
         done(1)
-    return [row for name in true for row in _rows(name, drawn, true[name], values[name], draws[name])]
+    kept = {name: _with_interval(name, values[name], draws[name]) for name in true}
+    rows = [row for name, sets_kept in kept.items() for row in _rows(name, drawn, true[name], sets_kept)]
+    return rows, {name: len(sets_kept) for name, sets_kept in kept.items()}
 
 
 def _figures(matches: Matches) -> dict[str, Figure]:
@@ -236,12 +252,12 @@ def _figures(matches: Matches) -> dict[str, Figure]:
         "AP sharp": lambda ap: ap["sharp"],
         "AP blurred": lambda ap: ap["blurred"],
         "AP difference": lambda ap: ap["deblurred"] - ap["blurred"],
-        "recovered": recovered("deblurred"),
+        RECOVERED: recovered("deblurred"),
     }
     if "fused" in matches:
         figures |= {
             "AP difference, fused": lambda ap: ap["fused"] - ap["blurred"],
-            "recovered, fused": recovered("fused"),
+            f"{RECOVERED}, fused": recovered("fused"),
             "beyond control": lambda ap: ap["fused"] - ap["control"],
         }
     return figures
@@ -270,13 +286,24 @@ def _those_of(matches: Matches, pictures: NDArray[np.bool_]) -> Matches:
     return {arm: [cut(each) for each in classes] for arm, classes in matches.items()}
 
 
-def _rows(
-    figure: str, drawn: str, true: float, values: Sequence[float], draws: Sequence[NDArray[np.float64]]
-) -> Iterator[Row]:
+def _with_interval(
+    figure: str, values: Sequence[float], draws: Sequence[NDArray[np.float64]]
+) -> list[tuple[float, NDArray[np.float64]]]:
+    """Figure and known draws of each set that a run would give an interval (`BootstrapResult.recovered`)."""
     import numpy as np
 
-    kept = [(value, known) for value, own in zip(values, draws, strict=True) if len(known := own[~np.isnan(own)])]
-    kept = [(value, known) for value, known in kept if not np.isnan(value)]
+    most_unknown = (1 - CONFIDENCE) / 2 if figure.startswith(RECOVERED) else 1.0
+    sets = [(value, own, own[~np.isnan(own)]) for value, own in zip(values, draws, strict=True)]
+    return [
+        (value, known)
+        for value, own, known in sets
+        if not np.isnan(value) and len(known) and len(own) - len(known) <= most_unknown * len(own)
+    ]
+
+
+def _rows(figure: str, drawn: str, true: float, kept: Sequence[tuple[float, NDArray[np.float64]]]) -> Iterator[Row]:
+    import numpy as np
+
     if not kept:
         return
     means = [float(known.mean()) - value for value, known in kept]

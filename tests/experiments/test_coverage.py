@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from experiments.gain.plan import plan
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from experiments.gain.settings import Settings
 
@@ -44,7 +47,7 @@ def matches() -> dict[str, list[ClassMatches]]:
 
 
 def _count(matches: Any, drawn: str, size: int, sets: int = 30) -> dict[tuple[str, str], coverage.Row]:
-    rows = coverage.coverage(matches, np.arange(N_PICTURES), size, drawn, sets, 60, 0, lambda steps: None)
+    rows, _ = coverage.coverage(matches, np.arange(N_PICTURES), size, drawn, sets, 60, 0, lambda steps: None)
     return {(row.figure, row.interval): row for row in rows}
 
 
@@ -106,12 +109,38 @@ def test_boxes_on_other_pictures_change_nothing(matches: Any) -> None:
     assert {arm: ap.tolist() for arm, ap in whole.items()} == {arm: ap.tolist() for arm, ap in cut.items()}
 
 
+def test_only_sets_that_a_run_gives_an_interval_count() -> None:
+    def draws(n_unknown: int) -> NDArray[np.float64]:
+        return np.array([np.nan] * n_unknown + [0.5] * (400 - n_unknown))
+
+    sets = [draws(0), draws(10), draws(11), draws(400), draws(0)]
+    values = [0.0, 1.0, 2.0, 3.0, float("nan")]
+    # Of 400 draws 10 are a share of .025.
+    for figure, kept in (("recovered", [0, 1]), ("recovered, fused", [0, 1]), ("AP difference", [0, 1, 2])):
+        found = coverage._with_interval(figure, values, sets)
+        assert [value for value, _ in found] == kept
+        assert all(np.isfinite(known).all() for _, known in found)
+
+
+def test_sets_that_a_run_gives_no_interval_are_counted_apart(matches: Any) -> None:
+    matches["sharp"] = [_class(0.25, seed) for seed in range(3)]  # little is lost: in many a draw nothing
+    rows, counts = coverage.coverage(
+        matches, np.arange(N_PICTURES), 30, "with replacement", 30, 60, 0, lambda steps: None
+    )
+    assert counts.keys() == {row.figure for row in rows} | {"recovered"}
+    assert counts.pop("recovered") < 30
+    assert set(counts.values()) == {30}
+
+
 def test_the_command_counts_on_a_run(
-    settings: Settings, folder: Path, tmp_path: Path, fakes: Any, capsys: pytest.CaptureFixture[str]
+    settings_of_six: Settings, folder: Path, tmp_path: Path, fakes: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    measure(plan(dataclasses.replace(settings, fuse=True), fakes.tools), folder, Narrator(silent=True))
-    write_yaml(folder / "config.yaml", {"annotations": str(settings.annotations), "blurred": str(settings.blurred)})
-    few = ["--size", "3", "--sets", "2", "--resamples", "5"]
+    measure(plan(dataclasses.replace(settings_of_six, fuse=True), fakes.tools), folder, Narrator(silent=True))
+    write_yaml(
+        folder / "config.yaml",
+        {"annotations": str(settings_of_six.annotations), "blurred": str(settings_of_six.blurred)},
+    )
+    few = ["--size", "6", "--sets", "2", "--resamples", "5"]
     table, fused = tmp_path / "table.csv", tmp_path / "fused.csv"
     assert coverage.main([str(folder), *few, "--output", str(table)]) == 0
     assert "bias-corrected" in capsys.readouterr().out
@@ -122,9 +151,10 @@ def test_the_command_counts_on_a_run(
     assert set(pd.read_csv(fused).figure) == {"AP sharp", "AP blurred", "AP difference", "recovered"}
     capsys.readouterr()
     for wrong, message in (
-        (["--size", "9"], "--size 9: the run has 4 pictures"),
-        (["--size", "2", "--deblurrer", "magic"], "has no deblurred pictures of finder, blurred, magic"),
-        (["--size", "2", "--detector", "magic"], "no such detector"),
+        (["--size", "9"], "--size 9: the run has 6 pictures; give that many or fewer"),
+        (["--size", "6", "--deblurrer", "magic"], "has no deblurred pictures of finder, blurred, magic"),
+        (["--size", "6", "--detector", "magic"], "no such detector"),
+        (["--size", "5"], "--size 5: so few have no interval; give 6 or more"),
         ([*few, "--output", str(table / "table.csv")], f"cannot make the folder {table}"),
         ([*few, "--output", str(tmp_path)], f"{tmp_path} is a folder"),
     ):
@@ -140,7 +170,7 @@ def test_sets_are_of_whole_scenes_where_intervals_draw_them(
     matches: Any, settings_of_scenes: Settings, folder: Path, fakes: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     unit_of = np.arange(N_PICTURES) // 10
-    rows = coverage.coverage(matches, unit_of, 6, "without replacement", 2, 5, 0, lambda steps: None)
+    rows, _ = coverage.coverage(matches, unit_of, 6, "without replacement", 2, 5, 0, lambda steps: None)
     assert all(row.mean == pytest.approx(row.true) for row in rows)  # all six scenes are all pictures
     measure(plan(settings_of_scenes, fakes.tools), folder, Narrator(silent=True))
     given = {"annotations": settings_of_scenes.annotations, "blurred": settings_of_scenes.blurred}
@@ -151,22 +181,30 @@ def test_sets_are_of_whole_scenes_where_intervals_draw_them(
 
 
 def test_what_a_run_does_not_define_is_one_line(
-    settings: Settings, folder: Path, tmp_path: Path, fakes: Any, capsys: pytest.CaptureFixture[str]
+    settings_of_six: Settings, folder: Path, tmp_path: Path, fakes: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    few = ["--size", "3", "--sets", "2", "--resamples", "5"]
+    few = ["--size", "6", "--sets", "2", "--resamples", "5"]
+    one_blurred = shutil.copytree(settings_of_six.sharp, tmp_path / "one blurred")
+    shutil.copy(settings_of_six.blurred / "a.png", one_blurred)
     for name, changes, code, message in (
         (
             "nothing lost",
-            {"blurred": settings.sharp},
+            {"blurred": settings_of_six.sharp},
             0,
             "not defined, and left out: recovered, drawn with replacement",
+        ),
+        (
+            "little lost",
+            {"blurred": one_blurred},
+            0,
+            "without an interval, and left out: 2 of 2 sets of recovered, drawn with replacement; 2 of 2 sets",
         ),
         ("nothing restored", {"deblurrers": ()}, 1, "has no deblurrer: give a run that restored pictures"),
         ("no truth", {"classes": ("blue",)}, 1, "has no object of the classes that were scored"),
     ):
         run = tmp_path / name
         run.mkdir()
-        changed = dataclasses.replace(settings, **changes)
+        changed = dataclasses.replace(settings_of_six, **changes)
         # A run without an object to score does not begin; older ones are made here by what config.yaml says.
         begun = dataclasses.replace(changed, classes=None)
         measure(plan(begun, fakes.tools), run, Narrator(silent=True))
