@@ -99,16 +99,17 @@ class Drawing:
             name: of its files.
             title: above it.
             caption: above it, smaller; the number of pictures is added.
-            size: width and height in inches of the part to draw in; the legend's height is added.
+            size: width and height in inches of the part to draw in; the legend's height is added, and where it is the
+                wider of the two its width is taken.
             series: what the legend names, in order.
             symbols: what stands for a series in the figure.
 
         Returns:
             The figure and the part of it to draw in.
         """
-        width = size[0]
         beside = (_LEGEND_MARKS[symbols] + _LEGEND_GAP + _LEGEND_APART) * LEGEND_SIZE / 72
         labels = [beside + text_width(one.label, LEGEND_SIZE) for one in series]
+        width = max([size[0], *(label + 2 * _MARGIN for label in labels)])
         columns = _legend_columns(labels, width - 2 * _MARGIN)
         height = size[1] + _legend_height(-(-len(series) // columns))
         caption = f"{caption} {self.runs.counts}."

@@ -64,7 +64,7 @@ def psnr_recovered(drawing: Drawing) -> Iterator[Plot | Skipped]:
         if len(runs.blurs) > 1:
             labelled.append((ax, {runs.short_label(blur): start for blur, start in starts.items()}))
         ax.grid()
-    _name_starts(drawing, labelled, size[0] / columns - _SIDE_WIDTH)
+    _name_starts(drawing, labelled, plot.figure.get_figwidth() / columns - _SIDE_WIDTH)
     body.supxlabel("PSNR (dB)", size=9)
     yield plot
 

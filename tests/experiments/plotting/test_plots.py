@@ -449,6 +449,24 @@ def test_panels_keep_their_height_below_a_high_legend(
             assert body.get_supylabel() == ""
 
 
+@pytest.mark.parametrize("chart", [ap_by_arm, ap_by_size, recovered, precision_recall])
+def test_a_sheet_is_as_wide_as_its_legend(
+    tmp_path: Path, make_run: MakeRun, chart: Callable[[Drawing], Iterator[Plot | Skipped]]
+) -> None:
+    make_run(tmp_path / "short", blurs=(8,))
+    make_run(tmp_path / "long", blurs=(8,), deblurrer=f"net-{'of-many-words-' * 8}")
+    widths = []
+    for name in ("short", "long"):
+        with styled() as palette:
+            plot = next(chart(Drawing(Runs([tmp_path / name]), palette)))
+            assert isinstance(plot, Plot)
+            plot.figure.draw_without_rendering()
+            (legend,) = [legend for part in plot.figure.subfigs for legend in part.legends]
+            assert legend.get_window_extent().x1 <= plot.figure.bbox.x1
+        widths.append(plot.figure.get_figwidth())
+    assert widths[0] < 7 < widths[1]
+
+
 def test_names_of_blurs_lie_below_all_that_is_drawn(tmp_path: Path, make_run: MakeRun) -> None:
     make_run(tmp_path / "run", blurs=(8, 16, 28), recovered=Interval(0.5, -0.6, 0.75, 0.95, 1000, 0))
     with styled() as palette:
