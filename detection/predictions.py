@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from detection.annotations.coco import read_json
+from detection.annotations.builder import finite
+from detection.annotations.coco import read_json, whole_number
 from detection.errors import DetectionError
 from detection.matching import coco_results
 from detection.types import Detections
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from detection.annotations.records import GroundTruth
+
+_FARTHEST = 1e9  # pixels: beyond any picture, and well within what float32 holds
 
 
 def save_predictions(path: str | Path, truth: GroundTruth, predictions: Mapping[str, Detections]) -> None:
@@ -43,10 +47,61 @@ def save_predictions(path: str | Path, truth: GroundTruth, predictions: Mapping[
         raise DetectionError(f"cannot write {path}: {error.strerror}") from error
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Results:
+    """What a COCO results file says of the pictures and classes of a truth.
+
+    Attributes:
+        found: By picture stem; an entry for every picture of the truth, empty where the file has no box.
+        other_pictures: How many boxes the file has on each picture that the truth does not have, by its number.
+        other_classes: How many it has on pictures of the truth of each class that the truth does not have, likewise.
+    """
+
+    found: dict[str, Detections]
+    other_pictures: Mapping[int, int]
+    other_classes: Mapping[int, int]
+
+
+def read_results(path: str | Path, truth: GroundTruth) -> Results:
+    """Read a COCO results file, which may be of more pictures and classes than the truth.
+
+    Numbers of pictures and categories are whole, at least 0, and may be written ``963.0``, as pandas does. What an
+    entry holds beside its box, such as a mask, is not looked at.
+
+    Args:
+        path: Written by any COCO program for the annotation file that the truth was read from.
+        truth: Gives numbers their pictures and classes.
+
+    Raises:
+        DetectionError: not such a file; the message names the first entry that is none.
+    """
+    content = read_json(path)
+    if not isinstance(content, list):
+        raise DetectionError(f"{path} is not a COCO results file: a list is needed at the top level")
+    stems = {picture.image_id: picture.stem for picture in truth.pictures}
+    names = {number: name for name, number in truth.category_ids.items()}
+    rows: dict[str, list[tuple[list[float], float, str]]] = {stem: [] for stem in truth.stems}
+    other_pictures: Counter[int] = Counter()
+    other_classes: Counter[int] = Counter()
+    for index, entry in enumerate(content):
+        image_id, category_id, box, score = _entry(f"{path}: [{index}]", entry)
+        if image_id not in stems:
+            other_pictures[image_id] += 1
+        elif category_id not in names:
+            other_classes[category_id] += 1
+        else:
+            rows[stems[image_id]].append((box, score, names[category_id]))
+    found = {
+        stem: Detections.ordered([row[0] for row in own], [row[1] for row in own], [row[2] for row in own])
+        for stem, own in rows.items()
+    }
+    return Results(found, other_pictures, other_classes)
+
+
 def load_predictions(
     path: str | Path, truth: GroundTruth, picture_keys: Collection[str] | None = None
 ) -> dict[str, Detections]:
-    """Read a COCO results file.
+    """Read a COCO results file that is of these pictures and classes alone.
 
     Args:
         path: Written by `save_predictions` or any COCO program for the same annotation file.
@@ -57,41 +112,26 @@ def load_predictions(
         An entry for each of those pictures, empty where the file has no box.
 
     Raises:
-        DetectionError: not such a file, or a number in it that the truth (or ``picture_keys``) does not have.
+        DetectionError: as `read_results`, or a number in it that the truth (or ``picture_keys``) does not have.
     """
-    chosen = truth if picture_keys is None else truth.subset(picture_keys)
-    content = read_json(path)
-    if not isinstance(content, list):
-        raise DetectionError(f"{path} is not a COCO results file: a list is needed at the top level")
-    stems = {picture.image_id: picture.stem for picture in chosen.pictures}
-    names = {number: name for name, number in truth.category_ids.items()}
-    rows: dict[str, list[tuple[list[float], float, str]]] = {stem: [] for stem in chosen.stems}
-    for index, entry in enumerate(content):
-        image_id, category_id, box, score = _entry(f"{path}: [{index}]", entry)
-        if image_id not in stems or category_id not in names:
-            raise DetectionError(f"{path}: [{index}]: picture {image_id} or class {category_id} is not in the truth")
-        x, y, width, height = box
-        rows[stems[image_id]].append(([x, y, x + width, y + height], score, names[category_id]))
-    return {
-        stem: Detections.ordered([row[0] for row in found], [row[1] for row in found], [row[2] for row in found])
-        for stem, found in rows.items()
-    }
+    results = read_results(path, truth if picture_keys is None else truth.subset(picture_keys))
+    for what, others in (("picture", results.other_pictures), ("class", results.other_classes)):
+        if others:
+            raise DetectionError(f"{path}: {what} {next(iter(others))} is not in the truth")
+    return results.found
 
 
 def _entry(place: str, entry: Any) -> tuple[int, int, list[float], float]:
+    """Picture, category, box ``x1, y1, x2, y2`` and score."""
     if not isinstance(entry, dict):
         raise DetectionError(f"{place} is not a mapping")
-    image_id, category_id = entry.get("image_id"), entry.get("category_id")
-    if not isinstance(image_id, int) or not isinstance(category_id, int):
-        raise DetectionError(f"{place}: image_id and category_id are whole numbers")
-    box: Any = entry.get("bbox")
-    score: Any = entry.get("score")
-    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_finite, [*box, score])):
+    image_id, category_id = (whole_number(place, entry, key) for key in ("image_id", "category_id"))
+    box, score = entry.get("bbox"), finite(entry.get("score"))
+    edges = [finite(edge) for edge in box] if isinstance(box, list) and len(box) == 4 else [None]
+    known = [edge for edge in edges if edge is not None and abs(edge) < _FARTHEST]
+    if score is None or len(known) != 4:
         raise DetectionError(f"{place}: bbox is [x, y, width, height] and score a number, all finite")
-    if box[2] < 0 or box[3] < 0 or not 0 <= score <= 1:
+    x, y, width, height = known
+    if width < 0 or height < 0 or not 0 <= score <= 1:
         raise DetectionError(f"{place}: width and height are not negative, score is from 0 to 1")
-    return image_id, category_id, box, float(score)
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return image_id, category_id, [x, y, x + width, y + height], score

@@ -32,21 +32,12 @@ def read_coco(path: str | Path, class_names: Sequence[str], *, strict: bool = Fa
         DetectionError: a file that is missing, is not JSON or has not the shape of a COCO file; two pictures with one
             stem; see also ``strict``.
     """
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise DetectionError(
-            f"{path} is not a COCO annotation file: a mapping with 'images' is needed at the top level"
-        )
-    categories: dict[int, str] = {}
-    for place, category in _entries(path, content, "categories"):
-        number = _whole(place, category, "id")
-        if number in categories:
-            raise DetectionError(f"{place}: a second category with the id {number}")
-        categories[number] = _text(place, category, "name")
+    content = _read(path)
+    categories = _categories(path, content)
     builder = TruthBuilder(path, "coco", class_names, repair=False)
     stems: dict[int, str] = {}
     for place, image in _entries(path, content, "images"):
-        number = _whole(place, image, "id")
+        number = whole_number(place, image, "id")
         if number in stems:
             raise DetectionError(f"{place}: a second picture with the id {number}")
         width, height = positive_size(image.get("width")), positive_size(image.get("height"))
@@ -54,7 +45,7 @@ def read_coco(path: str | Path, class_names: Sequence[str], *, strict: bool = Fa
     numbers: list[Any] = []
     for place, annotation in _entries(path, content, "annotations"):
         numbers.append(annotation.get("id"))
-        picture, category_id = _whole(place, annotation, "image_id"), _whole(place, annotation, "category_id")
+        picture, category_id = (whole_number(place, annotation, key) for key in ("image_id", "category_id"))
         if picture not in stems:
             raise DetectionError(f"{place}: image_id {picture} is not among 'images'")
         if category_id not in categories:
@@ -77,6 +68,42 @@ def read_coco(path: str | Path, class_names: Sequence[str], *, strict: bool = Fa
         if name is not None:
             category_ids.setdefault(name, number)
     return builder.finish(strict=strict, category_ids=category_ids, annotated=category_ids)
+
+
+def category_names(path: str | Path) -> tuple[str, ...]:
+    """The names of a COCO annotation file's categories, by their numbers.
+
+    Raises:
+        DetectionError: as `read_coco`, or there is no category, or two have one name.
+    """
+    categories = _categories(path, _read(path))
+    if not categories:
+        raise DetectionError(f"{path} has no categories: there is no class to score")
+    numbers: dict[str, int] = {}
+    for number, name in sorted(categories.items()):
+        if name in numbers:
+            raise DetectionError(f"{path}: the categories {numbers[name]} and {number} are both called {name!r}")
+        numbers[name] = number
+    return tuple(numbers)
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise DetectionError(
+            f"{path} is not a COCO annotation file: a mapping with 'images' is needed at the top level"
+        )
+    return content
+
+
+def _categories(path: str | Path, content: dict[str, Any]) -> dict[int, str]:
+    categories: dict[int, str] = {}
+    for place, category in _entries(path, content, "categories"):
+        number = whole_number(place, category, "id")
+        if number in categories:
+            raise DetectionError(f"{place}: a second category with the id {number}")
+        categories[number] = _text(place, category, "name")
+    return categories
 
 
 def read_json(path: str | Path) -> Any:
@@ -103,7 +130,12 @@ def _entries(path: str | Path, content: dict[str, Any], key: str) -> list[tuple[
     return [(f"{path}: {key}[{index}]", entry) for index, entry in enumerate(entries)]
 
 
-def _whole(place: str, entry: dict[str, Any], key: str) -> int:
+def whole_number(place: str, entry: dict[str, Any], key: str) -> int:
+    """A number of a picture or category in an entry of a COCO file: at least 0, and ``963.0`` is 963.
+
+    Raises:
+        DetectionError: it is none; the message begins with ``place``.
+    """
     value = entry.get(key)
     number = int(value) if isinstance(value, float) and value.is_integer() else value
     if not isinstance(number, int) or isinstance(number, bool) or number < 0:

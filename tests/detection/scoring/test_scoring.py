@@ -15,7 +15,7 @@ from detection.annotations.voc import read_voc, write_voc
 from detection.consistency import consistency
 from detection.errors import DetectionError
 from detection.picture_scores import score_pictures
-from detection.predictions import load_predictions, save_predictions
+from detection.predictions import load_predictions, read_results, save_predictions
 from detection.scoring import FIGURES, CocoScores, score
 from detection.types import Detections
 
@@ -291,8 +291,13 @@ def test_saved_predictions_come_back_the_same(thirty, perturb, tmp_path):
     [
         ("{}", "a list is needed"),
         ("[1]", r"\[0\] is not a mapping"),
-        ('[{"image_id": 9, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]', "picture 9 or class 1"),
-        ('[{"image_id": "a", "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]', "whole numbers"),
+        ('[{"image_id": 9, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]', "picture 9 is not in the truth"),
+        ('[{"image_id": 1, "category_id": 99, "bbox": [0, 0, 1, 1], "score": 0.5}]', "class 99 is not in the truth"),
+        ('[{"image_id": "a", "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]', "'a', not a whole number"),
+        ('[{"image_id": 1.5, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]', "1.5, not a whole number"),
+        ('[{"image_id": 1, "category_id": true, "bbox": [0, 0, 1, 1], "score": 0.5}]', "True, not a whole number"),
+        ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1e39, 1], "score": 0.5}]', "all finite"),
+        ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 93.5}]', "score is from 0 to 1"),
         ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1], "score": 0.5}]', "all finite"),
         ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, NaN], "score": 0.5}]', "all finite"),
         ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, -1, 1], "score": 0.5}]', "not negative"),
@@ -305,6 +310,26 @@ def test_a_bad_results_file_is_one_clear_line(make_truth, tmp_path, content, mes
     with pytest.raises(DetectionError, match=message) as caught:
         load_predictions(tmp_path / "p.json", make_truth({"a": []}))
     assert "\n" not in str(caught.value)
+
+
+def test_results_as_other_programs_write_them(make_truth, tmp_path):
+    truth = make_truth({"a": [("cat", BOX)], "b": []})
+    (first, second), number = (picture.image_id for picture in truth.pictures), truth.category_ids["cat"]
+    box = {"bbox": [10, 20, 30, 40], "score": 0.5, "segmentation": {"size": [9, 9], "counts": "x"}}
+    entries = [
+        {"id": 7, "image_id": float(first), "category_id": float(number), "area": 1, **box},
+        {"image_id": 900, "category_id": number, **box},
+        {"image_id": second, "category_id": 99, **box},
+        {"image_id": 900, "category_id": 99, **box},
+    ]
+    (tmp_path / "p.json").write_text(json.dumps(entries))
+    results = read_results(tmp_path / "p.json", truth)
+    assert results.found["a"].boxes.tolist() == [[10, 20, 40, 60]]
+    assert results.found["a"].class_names == ("cat",)
+    assert len(results.found["b"]) == 0
+    assert (results.other_pictures, results.other_classes) == ({900: 2}, {99: 1})
+    (tmp_path / "p.json").write_text(json.dumps(entries[:1]))
+    assert load_predictions(tmp_path / "p.json", truth)["a"].scores.tolist() == [0.5]
 
 
 def test_picture_scores_by_hand(make_truth, found):
