@@ -86,10 +86,32 @@ class NamedFolder:
 
 def named_folder(text: str) -> NamedFolder:
     """Argument type: ``NAME=DIR``; folders are made of NAME."""
-    name, equals, folder = text.partition("=")
-    if not (name and equals and folder):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=DIR")
-    return NamedFolder(folder_name(name), Path(folder))
+    name, folder = _named(text, "DIR")
+    return NamedFolder(folder_name(name), folder)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFile:
+    """A file, and what results call what is in it; its text is ``NAME=FILE`` again."""
+
+    name: str
+    file: Path
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.file}"
+
+
+def named_file(text: str) -> NamedFile:
+    """Argument type: ``NAME=FILE``."""
+    name, file = _named(text, "FILE")
+    return NamedFile(printed_name(name), file)
+
+
+def printed_name(text: str) -> str:
+    """Argument type: a name that stands in tables and files of results."""
+    if not text.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} is no name that can be printed")
+    return text
 
 
 def not_empty(text: str) -> str:
@@ -113,6 +135,14 @@ def blur_text(text: str) -> str:
     """Argument type: as ``blur_spec``, but the text itself, for records of what was asked."""
     blur_spec(text)
     return text
+
+
+def _named(text: str, what: str) -> tuple[str, Path]:
+    """The two sides of ``NAME=PATH``; ``what`` stands for PATH in the complaint."""
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME={what}")
+    return name, Path(path)
 
 
 def _whole(text: str, least: int) -> int:

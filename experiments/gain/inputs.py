@@ -8,16 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
 from deblur.picture_folders import pictures_by_key
-from deblur.pictures import picture_size
+from deblur.pictures import PICTURE_SUFFIXES, picture_size
 from deblur.runs import printable
 from detection.truth import GroundTruth, read_truth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
 
@@ -55,7 +56,11 @@ class Truths:
 
 
 def read_truths(
-    path: Path, class_names: Mapping[str, tuple[str, ...]], limit: int | None, split: str | None = None
+    path: Path,
+    class_names: Mapping[str, tuple[str, ...]],
+    limit: int | None,
+    split: str | None = None,
+    keys: Collection[str] | None = None,
 ) -> Truths:
     """Read annotations once for each set of class names.
 
@@ -64,17 +69,24 @@ def read_truths(
         class_names: detector name to every class of it.
         limit: keep the first so many pictures by stem; None for all.
         split: of a YOLO data file, as `detection.truth.read_truth` takes it.
+        keys: keep these pictures, by path without suffix, as far as they are annotated; None for all.
 
     Raises:
-        DetectionError: as `detection.truth.read_truth`.
-        DeblurError: the annotations hold no picture, or one whose name is not UTF-8.
+        DetectionError: as `detection.truth.read_truth` and `GroundTruth.match`.
+        DeblurError: the annotations hold no picture, or none of ``keys``, or one whose name is not UTF-8.
     """
     by_names: dict[tuple[str, ...], GroundTruth] = {}
     for names in class_names.values():
         if names not in by_names:
             by_names[names] = read_truth(path, names, split=split)
     everything = next(iter(by_names.values()))
-    stems = everything.stems[:limit]
+    stems = everything.stems
+    if keys is not None:
+        kept = everything.match(keys)
+        stems = tuple(stem for stem in stems if stem in kept)
+        if not stems:
+            raise DeblurError(f"{path} has none of the {len(keys)} pictures that are to be scored")
+    stems = stems[:limit]
     if not stems:
         raise DeblurError(f"{path} holds no picture: there is nothing to measure")
     garbled = next((stem for stem in stems if printable(stem) != stem), None)
@@ -86,6 +98,28 @@ def read_truths(
     hashes = {detector: _truth_hash(truth) for detector, truth in chosen.items()}
     alone = {detector: _combined([digest]) for detector, digest in hashes.items()}
     return Truths(chosen, stems, everything, _combined(hashes.values()), alone)
+
+
+def listed_pictures(place: Path) -> list[str]:
+    """The pictures that lie in a folder or are listed in a text file, one a line, by their paths without suffix.
+
+    Raises:
+        DeblurError: the folder holds none, or the file cannot be read or lists none.
+    """
+    if place.is_dir():
+        return list(pictures_by_key(place))
+    try:
+        lines = map(str.strip, place.read_text(encoding="utf-8-sig").splitlines())
+    except OSError as error:
+        raise DeblurError(f"cannot read {place}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise DeblurError(f"{place} is no list of pictures: a text file is needed, one name a line") from None
+    paths = [PurePosixPath(line.replace("\\", "/")) for line in lines if line]
+    if not paths:
+        raise DeblurError(f"{place} lists no picture")
+    # Names may end in no suffix and hold a point all the same.
+    keys = (str(path.with_suffix("") if path.suffix.lower() in PICTURE_SUFFIXES else path) for path in paths)
+    return list(dict.fromkeys(keys))
 
 
 def match_folder(folder: Path, truths: Truths) -> tuple[dict[str, Path], int]:

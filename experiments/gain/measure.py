@@ -14,17 +14,16 @@ from experiments.gain.files import write_curves, write_metrics, write_per_image,
 from experiments.gain.fused import fused_records
 from experiments.gain.inputs import hash_of_set
 from experiments.gain.picture_sets import MadeSet, PictureSet
-from experiments.gain.picture_tables import Boxes, PictureTruth
+from experiments.gain.picture_tables import Boxes, truth_boxes
 from experiments.gain.processes import Processes
 from experiments.gain.protocol import detection_protocol, protocol_of
 from experiments.gain.records import DeblurrerRecord, DetectorRecord, GainRun
 from experiments.gain.scores import counted_classes, score_detector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from detection.truth import GroundTruth
     from detection.types import Detector
     from experiments.common.narrator import Narrator
     from experiments.gain.inputs import Truths
@@ -72,11 +71,11 @@ def measure(plan: Plan, run: Path, narrator: Narrator, processes: Processes | No
     index_of = _places(detectors)
     counted = {name: counted_classes(settings, truth) for name, truth in truths.by_detector.items()}
     examples = ExampleWriter(run, arms, counted)
-    truth_boxes = _truth_boxes(truths.by_detector.values(), arms.sizes, index_of)
+    truth = truth_boxes(truths.by_detector.values(), arms.sizes, index_of)
 
     with (
         narrator.progress(len(detectors) * len(arms.sets), "scoring", "arm") as done,
-        writing_predictions(run, list(index_of), truth_boxes) as save,
+        writing_predictions(run, list(index_of), truth) as save,
     ):
 
         def scored(loaded: LoadedDetector) -> DetectorScores:
@@ -192,24 +191,3 @@ def _places(detectors: Sequence[LoadedDetector]) -> dict[str, int]:
     """The place of every class of the detectors in `experiments.gain.picture_tables.Predictions`."""
     names = dict.fromkeys(name for loaded in detectors for name in loaded.detector.class_names)
     return {name: index for index, name in enumerate(names)}
-
-
-def _truth_boxes(
-    truths: Iterable[GroundTruth], sizes: Mapping[str, tuple[int, int]], index_of: Mapping[str, int]
-) -> list[PictureTruth]:
-    """Every object that some detector has a class for, once, although each detector has a truth of its own."""
-    pictures: dict[str, PictureTruth] = {}
-    for truth in truths:
-        for picture in truth.pictures:
-            objects = truth.objects[picture.stem]
-            entry = pictures.setdefault(
-                picture.stem, PictureTruth(picture.stem, picture.file_name, *sizes[picture.stem], Boxes([], []), [])
-            )
-            known = set(zip(map(tuple, entry.truth.boxes), entry.truth.classes, strict=True))
-            ignored = (objects.iscrowd | objects.difficult).tolist()
-            for box, name, left_out in zip(objects.boxes.tolist(), objects.class_names, ignored, strict=True):
-                if (tuple(box), index_of[name]) not in known:
-                    entry.truth.boxes.append(box)
-                    entry.truth.classes.append(index_of[name])
-                    entry.ignored.append(left_out)
-    return list(pictures.values())

@@ -116,14 +116,19 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
     """How it is scored."""
     how = parser.add_argument_group("how")
     how.add_argument("--imgsz", type=detector_side, default=640, help="side of the detector's square (default: 640)")
-    how.add_argument(
+    add_scoring_options(how)
+
+
+def add_scoring_options(parser: argparse._ActionsContainer) -> None:
+    """Add ``--bootstrap`` and ``--backend``."""
+    parser.add_argument(
         "--bootstrap",
         type=whole_number,
         default=1000,
         metavar="N",
         help="resamples for intervals, 0 for none (default: 1000)",
     )
-    how.add_argument(
+    parser.add_argument(
         "--backend", choices=["pycocotools", "faster-coco-eval"], default="pycocotools", help="COCO library"
     )
 

@@ -9,9 +9,10 @@ from experiments.gain.protocol import rounded
 from experiments.gain.records import is_sharp_arm
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from detection.scoring import PrecisionRecall
+    from detection.truth import GroundTruth
     from detection.types import Detections
 
 PictureKey = tuple[str, str, str, str]  # (detector, blur, arm, picture), as of `Predictions.predicted`
@@ -87,7 +88,10 @@ class Boxes:
 
 @dataclass(frozen=True, slots=True)
 class PictureTruth:
-    """One picture and the boxes in it; ``ignored`` are those that count for nothing (difficult, crowd)."""
+    """One picture and the boxes in it; ``ignored`` are those that count for nothing (difficult, crowd).
+
+    Width and height are in pixels, 0 where neither the annotations tell them nor anybody saw the picture.
+    """
 
     picture: str
     file_name: str
@@ -119,3 +123,31 @@ class Predictions:
     def boxes(self, detector: str, blur: str, arm: str, picture: str) -> Boxes:
         """One picture's predictions; arguments as for ``key``."""
         return self.predicted[self.key(detector, blur, arm, picture)]
+
+
+def truth_boxes(
+    truths: Iterable[GroundTruth], sizes: Mapping[str, tuple[int, int]], index_of: Mapping[str, int]
+) -> list[PictureTruth]:
+    """Every object that some detector has a class for, once, although each detector has a truth of its own.
+
+    Args:
+        truths: one a detector, of the same pictures.
+        sizes: (width, height) by stem, as far as they are known.
+        index_of: the place of each class in `Predictions.class_names`.
+    """
+    pictures: dict[str, PictureTruth] = {}
+    for truth in truths:
+        for picture in truth.pictures:
+            objects = truth.objects[picture.stem]
+            entry = pictures.setdefault(
+                picture.stem,
+                PictureTruth(picture.stem, picture.file_name, *sizes.get(picture.stem, (0, 0)), Boxes([], []), []),
+            )
+            known = set(zip(map(tuple, entry.truth.boxes), entry.truth.classes, strict=True))
+            ignored = (objects.iscrowd | objects.difficult).tolist()
+            for box, name, left_out in zip(objects.boxes.tolist(), objects.class_names, ignored, strict=True):
+                if (tuple(box), index_of[name]) not in known:
+                    entry.truth.boxes.append(box)
+                    entry.truth.classes.append(index_of[name])
+                    entry.ignored.append(left_out)
+    return list(pictures.values())

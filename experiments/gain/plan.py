@@ -79,7 +79,7 @@ def plan(settings: Settings, tools: Tools) -> Plan:
     class_names = {loaded.detector.name: loaded.detector.class_names for loaded in detectors}
     truths = read_truths(settings.annotations, class_names, settings.limit, settings.split)
     for name, truth in truths.by_detector.items():
-        _check_objects(settings, name, truth)
+        check_objects(settings, name, truth)
     given = [folder for folder in (settings.sharp, settings.blurred) if folder is not None]
     given += [peer_folder(settings, peer, blur) for _, peer in settings.peers for blur in settings.blur_names]
     found = {folder: match_folder(folder, truths) for folder in given}
@@ -125,8 +125,12 @@ def _check_names(what: str, names: Sequence[str], remedy: str) -> None:
     _check_files(what, names, remedy)
 
 
-def _check_objects(settings: Settings, detector: str, truth: GroundTruth) -> None:
-    """Refuse annotations without an object that counts: every figure of the detector would be undefined."""
+def check_objects(settings: Settings, detector: str, truth: GroundTruth) -> None:
+    """Refuse annotations without an object that counts: every figure of the detector would be undefined.
+
+    Raises:
+        DeblurError: there is none; the message says why.
+    """
     counts = truths_by_class(truth)
     if any(counts[name] for name in settings.classes or counts):
         return

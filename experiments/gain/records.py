@@ -26,6 +26,9 @@ picture shown and compared beside them is the restored one. ``sharp`` and ``shar
 blur: they stand in every result, but only once, with an empty ``blur``, in per_image.csv, predictions.json and
 curves.json.
 
+``experiments.score_boxes`` leaves the same folder without ``pictures/`` and ``cache/``: its boxes come from files,
+which ``data.files`` names by arm with the hash of each, and nothing is known of its pictures.
+
 A missing value is null (an empty cell in the CSV), never NaN.
 """
 
@@ -204,7 +207,7 @@ class DetectorRecord:
 
     Attributes:
         name: its name in the results.
-        sha256: of its weights.
+        sha256: of its weights; of boxes from files, of the files on the sharp and the blurred pictures.
         class_names: every class that it can find, in its own order, whether or not ``--classes`` chose it. None in runs
             made before it was written down, as is the next.
         truth_sha256: of the truth in its class names: ``data.annotations.sha256`` of a run of this detector alone.
@@ -222,9 +225,9 @@ class BlurRecord:
 
     Attributes:
         name: its name in the results: the blur's specification (``shake:16``), or the folder's name.
-        kind: kind of synthetic blur, or ``folder``.
-        length: severity in pixels of a picture with a long side of 640; None for a folder.
-        sha256: of all its pictures' pixels.
+        kind: kind of synthetic blur, ``folder``, or ``boxes`` where nobody saw the pictures.
+        length: severity in pixels of a picture with a long side of 640; None for a folder and for boxes.
+        sha256: of all its pictures' pixels; for boxes, of their file.
     """
 
     name: str
@@ -239,9 +242,10 @@ class DeblurrerRecord:
 
     Attributes:
         name: its name in the results.
-        kind: ``network``, ``folder`` for pictures that another program restored, or ``fused`` for boxes of two looks.
-        sha256: of the weights, of all the folder's pictures' pixels, or of what is fused and how, of the control
-            and of what is fused of a folder with the guide by which the second look has its size.
+        kind: ``network``, ``folder`` for pictures that another program restored, ``fused`` for boxes of two looks, or
+            ``boxes`` for those of a file.
+        sha256: of the weights, of all the folder's pictures' pixels, of the file of boxes, or of what is fused and how,
+            of the control and of what is fused of a folder with the guide by which the second look has its size.
         ms_per_picture: median wall time of restoring one picture of this run, files not included, on the hardware of
             the last sitting; None for a folder, and where that restored nothing. A rough figure: ``experiments.speed``
             measures time properly.
@@ -257,7 +261,7 @@ class DeblurrerRecord:
     """
 
     name: str
-    kind: Literal["network", "folder", "fused"]
+    kind: Literal["network", "folder", "fused", "boxes"]
     sha256: str
     ms_per_picture: float | None = None
     gmacs: float | None = None

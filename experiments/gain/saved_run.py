@@ -8,6 +8,9 @@ from deblur.cli import parse_args
 from deblur.errors import DeblurError
 from detection.types import Detections
 from experiments.common.json_files import decoded
+from experiments.gain.box_options import build_parser as build_parser_of_files
+from experiments.gain.box_options import settings_of as settings_of_files
+from experiments.gain.box_protocol import has_boxes_of_files
 from experiments.gain.files import read_metrics, read_predictions
 from experiments.gain.inputs import read_truths
 from experiments.gain.options import build_parser, settings_of
@@ -52,10 +55,13 @@ def read_run(folder: Path, annotations: Path | None) -> SavedRun:
         DetectionError: the annotations cannot be read.
     """
     old = read_metrics(folder)
-    settings = _settings(folder)
+    of_files = has_boxes_of_files(old.protocol)
+    settings = _settings(folder, of_files)
     predictions = read_predictions(folder)
     place = annotations or settings.annotations
-    truths = read_truths(place, _class_names(old, predictions), settings.limit, settings.split)
+    # What --pictures-from named may be gone.
+    keys = [truth.picture for truth in predictions.truths] if of_files else None
+    truths = read_truths(place, _class_names(old, predictions), settings.limit, settings.split, keys)
     if truths.sha256 != old.data["annotations"]["sha256"]:
         raise DeblurError(f"{place} does not hold what {folder} was measured on: give its --annotations")
     saved = folder / "predictions.json"
@@ -64,8 +70,11 @@ def read_run(folder: Path, annotations: Path | None) -> SavedRun:
     return SavedRun(old, settings, truths, found)
 
 
-def _settings(folder: Path) -> Settings:
-    arguments = parse_args(build_parser(), ["--config", str(folder / "config.yaml")])
+def _settings(folder: Path, of_files: bool) -> Settings:
+    recorded = ["--config", str(folder / "config.yaml")]
+    if of_files:
+        return settings_of_files(parse_args(build_parser_of_files(), recorded))
+    arguments = parse_args(build_parser(), recorded)
     arguments.motion = None  # its paths made the boxes and score none: they may be gone
     return settings_of(arguments)
 

@@ -88,9 +88,9 @@ def _deblurrers(runs: Runs) -> Table:
         "Deblurrers",
         "Milliseconds: median of a picture of this run, files not included, a rough figure. GMACs: 10^9"
         " multiply-accumulates of one 1280x720 picture. Consistent: whether what is restored with a camera's path is"
-        " made consistent with its picture. SHA-256: of a network's weights, of all pixels of a folder's pictures, or"
-        " of what is fused and how; Search, Trust and Paths: of what searches for the path, of what tells where a path"
-        " is believed, and of recorded paths. A dash: none, or not known.",
+        " made consistent with its picture. SHA-256: of a network's weights, of all pixels of a folder's pictures, of"
+        " a file of boxes, or of what is fused and how; Search, Trust and Paths: of what searches for the path, of what"
+        " tells where a path is believed, and of recorded paths. A dash: none, or not known.",
         [
             *_names("Name", "Kind"),
             *(Column(name) for name in ("Parameters", "GMACs", "Milliseconds")),
@@ -117,8 +117,8 @@ def _detectors(runs: Runs) -> Table:
     table = Table(
         "detectors",
         "Detectors",
-        "Classes: all that it can find. SHA-256: of its weights. Truth: the SHA-256 of the truth in its class names. A"
-        " dash: not written down when this run was made.",
+        "Classes: all that it can find. SHA-256: of its weights, or of the files of its boxes. Truth: the SHA-256 of"
+        " the truth in its class names. A dash: not written down when this run was made.",
         [*_names("Name"), Column("Classes"), *_hashes("SHA-256", "Truth")],
     )
     for record in runs.runs[0].record.detectors:

@@ -17,6 +17,7 @@ PARSERS = (
     "experiments.path_critic:build_parser",
     "experiments.release:build_parser",
     "experiments.restoration:build_parser",
+    "experiments.score_boxes:build_parser",
     "experiments.speed:build_parser",
     "experiments.train:build_parser",
     "pipelines.calibrate_gyro:make_parser",
