@@ -207,6 +207,13 @@ def _lines(plan: BoxPlan) -> list[str]:
         lines.append(f"{key[1]}: {file}: {_account(plan.results[key])}")
         arms_of.setdefault(plan.sha256[key], []).append(key[1])
     lines += [f"{' and '.join(arms)} have equal files: is that so?" for arms in arms_of.values() if len(arms) > 1]
+    seen = {stem for read in plan.results.values() for stem, boxes in read.found.items() if len(boxes)}
+    n_unseen = len(plan.truths.stems) - len(seen)
+    if n_unseen:
+        lines.append(
+            f"{n_unseen} pictures have no box in any file and count as pictures where nothing was found: if the "
+            "detector did not look at them, name those that it looked at by --pictures-from"
+        )
     return lines
 
 

@@ -17,6 +17,8 @@ def run_table(run: GainRun) -> str:
     head = f"{run.data['n_pictures']} pictures{of_scenes(run.protocol['bootstrap'])}{named_data(run.data)}"
     if run.data["limit"] is not None:
         head += f" (--limit {run.data['limit']} of {run.data['n_annotated']}: not the figures of the whole set)"
+    elif run.data["n_pictures"] < run.data["n_annotated"]:
+        head += f" (of {run.data['n_annotated']} that are annotated)"
     return "\n\n".join([head, *(_block(result) for result in run.results)])
 
 

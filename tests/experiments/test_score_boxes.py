@@ -206,6 +206,14 @@ def test_a_picture_without_an_entry_is_one_where_nothing_was_found(command: Comm
     assert f"deblurred:unmove: {command.file('unmove')}: 3 boxes on 3 of 6 pictures, lowest score 0.9\n" in err
 
 
+def test_pictures_that_no_detector_seems_to_have_seen_are_told(command: Command) -> None:
+    for name in ("blurred", "idle"):
+        command.file(name).write_text(json.dumps(json.loads(command.file(name).read_text())[:4]))
+    code, _, err = command(*command.base, *command.boxes("blurred", "idle"))
+    assert code == 0, err
+    assert "2 pictures have no box in any file and count as pictures where nothing was found: if the" in err
+
+
 def test_what_the_annotations_lack_is_counted_and_left_out(command: Command) -> None:
     _, out, _ = command(*command.whole, "--json")
     entries = json.loads(command.file("blurred").read_text())
@@ -249,6 +257,8 @@ def test_the_pictures_that_were_looked_at_can_be_named(
     assert f"{place}: 1 pictures without annotation are left out" in err
     assert "2 boxes on 2 of 2 pictures, lowest score 0.9; left out: 4 on pictures that are not scored" in err
     assert "(image_id 0, 3, 4, 5)" in err
+    assert "have no box in any file" not in err
+    assert run_table(read_metrics(document["run"])).startswith("2 pictures (of 6 that are annotated)\n")
     before = Path(document["run"], "metrics.json").read_bytes()
     if kind == "list":
         place.unlink()
