@@ -23,7 +23,7 @@ from deblur.blur import (
     synthesize,
     synthesize_with_motion,
 )
-from deblur.blur.motion import Region, RollingShutter, read_kernels, still
+from deblur.blur.motion import Region, RollingShutter, read_kernels, scaled_point, still
 from deblur.blur.rendering import convolve, moving_share, render, sub_exposures
 from deblur.blur.sensor import jpeg, noise, to_linear, to_srgb
 from deblur.errors import DeblurError
@@ -99,6 +99,17 @@ def test_a_picture_does_not_depend_on_its_batch(picture):
         difference = (alone.int() - together[index].int()).abs()
         assert difference.max() <= 2
         assert (difference > 0).float().mean() < 1e-3
+
+
+def test_light_and_encoded_values_are_averaged_side_by_side_in_a_batch(picture):
+    specs = [parse_blur(f"straight:20,light={light},{CLEAN}") for light in ("linear", "srgb")]
+    tensor = torch.from_numpy(picture).permute(2, 0, 1)
+    motion = draw_motion(specs[0], generator_for(specs[0], 0, "k"), picture.shape[1], picture.shape[0])
+    together = expose(tensor.expand(2, *tensor.shape), [motion] * 2, specs, [0, 0]).int()
+    assert (together[0] - together[1]).abs().max() > 5
+    for index, spec in enumerate(specs):
+        alone = expose(tensor.unsqueeze(0), [motion], [spec], [0])[0].int()
+        assert (alone - together[index]).abs().max() <= 1
 
 
 def test_no_blur_leaves_a_clean_picture_alone(picture):
@@ -299,6 +310,15 @@ def test_cropping_a_motion_keeps_its_kernels(kind):
     assert np.allclose(motion.cropped(100, 50).kernel_at(20, 30, 61), motion.kernel_at(120, 80, 61), atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("point", "factor", "scaled"),
+    [((-0.5, -0.5), 0.5, (-0.5, -0.5)), ((99.5, 59.5), 0.5, (49.5, 29.5)), ((0.0, 0.0), 2, (0.5, 0.5))],
+    ids=["corner", "opposite corner", "first pixel"],
+)
+def test_corners_of_a_picture_stay_its_corners_in_a_scaled_one(point, factor, scaled):
+    assert scaled_point(point, factor) == pytest.approx(scaled)
+
+
 def test_linear_light_and_srgb_differ_where_bright_meets_dark():
     picture = np.zeros((64, 64, 3), np.uint8)
     picture[:, 32:] = 255
@@ -334,7 +354,7 @@ def test_noise_is_standard_normal_and_depends_on_the_seed_alone():
 
 
 def test_jpeg_is_close_to_the_library_that_cameras_use(picture):
-    for quality in (10, 30, 49, 51, 60, 90):
+    for quality in (10, 30, 49, 51, 60, 75, 80, 90):
         buffer = io.BytesIO()
         Image.fromarray(picture).save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
         theirs = np.asarray(Image.open(buffer)).astype(float)
@@ -407,6 +427,17 @@ def test_a_window_shows_what_the_whole_picture_shows_there(picture, blur):
     assert (window[..., 6:] - whole[:, 30:80, :64]).abs().max() <= 1
 
 
+def test_a_window_at_the_bottom_shows_what_moves_in_from_far_off_the_middle_of_the_turn(picture):
+    height, width = picture.shape[:2]
+    roll = np.column_stack([np.zeros((41, 2)), np.linspace(-0.2, 0.2, 41), np.zeros(41)])
+    motion = Motion(roll, np.full(41, 1 / 41), (width / 2, 10.0))
+    spec = parse_blur(f"shake:1,{CLEAN}")
+    sharp = torch.from_numpy(picture).permute(2, 0, 1)
+    whole = expose(sharp.unsqueeze(0), [motion], [spec], [0])[0].int()
+    window = expose_windows([sharp], [(80, height - 40, 40, 30)], [motion], [spec], [0])[0].int()
+    assert (window - whole[:, height - 40 : height - 10, 80:120]).abs().max() <= 1
+
+
 @pytest.mark.parametrize("moves", [True, False])
 def test_an_object_at_the_border_is_mirrored_with_the_picture(picture, moves):
     spec = parse_blur(f"{'object' if moves else 'background'}:40,{CLEAN}")
@@ -463,6 +494,9 @@ def test_only_what_is_clipped_in_all_colours_was_brighter_than_white():
     ours, plain = (expose(lamps, [motion] * 2, [spec] * 2, [0] * 2, gains) for gains in ([3.0, 3.0], None))
     assert ours[0].max() > plain[0].max()
     assert torch.equal(ours[1], plain[1])
+    nearly = torch.tensor([249, 250], dtype=torch.uint8).expand(1, 3, 1, 2)
+    brightest = expose(nearly, [still(2, 1)], [spec], [0], [3.0])
+    assert brightest[0, :, 0].tolist() == [[249, 255]] * 3, "which is from 250 of 255"
 
 
 @pytest.mark.parametrize("light", ["linear", "srgb"])
