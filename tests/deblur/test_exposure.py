@@ -36,7 +36,7 @@ from deblur.exposure.kernels import (
     spread,
     true_kernels,
 )
-from deblur.exposure.spectra import LAGS, REGION, lag_maps, luma
+from deblur.exposure.spectra import LAGS, REGION, Regions, lag_maps, luma
 from deblur.losses import estimator_loss
 from deblur.metrics import psnr
 from deblur.networks import MIMOUNetConfig, MSTSGMConfig, build
@@ -51,7 +51,7 @@ from deblur.networks.guided import (
     guided_config,
     without_guide,
 )
-from deblur.networks.kernel_estimator import KernelEstimator, KernelEstimatorConfig
+from deblur.networks.kernel_estimator import Estimated, KernelEstimator, KernelEstimatorConfig
 
 SMALL_ESTIMATOR = KernelEstimatorConfig(widths=(4, 6, 8, 10))
 SMALL_NETWORK = MSTSGMConfig(
@@ -324,16 +324,32 @@ def test_the_loss_is_least_for_the_true_kernels_either_way_round():
     blurred, motions = estimator_batch()
     estimated = KernelEstimator(SMALL_ESTIMATOR)(blurred)
     truth = true_kernels(motions, estimated.regions)
-    right, turned, other = (
+    one_turned = torch.stack([truth[0], half_turned(truth[1])])
+    right, turned, mixed, other = (
         estimator_loss(estimated._replace(log_kernels=known((each + 1e-12).log())), motions)
-        for each in (truth, half_turned(truth), truth.roll(1, 0))
+        for each in (truth, half_turned(truth), one_turned, truth.roll(1, 0))
     )
     assert right["divergence"] < 0.01
     torch.testing.assert_close(right, turned)
+    assert mixed["divergence"] < 0.01, "each picture by itself"
     assert other["divergence"] > right["divergence"] + 1
     assert other["left"] > right["left"]
     with pytest.raises(ValueError, match="exposures that are known"):
         estimator_loss(estimated, [motions[0], None])
+
+
+def test_what_deconvolution_leaves_counts_six_times_and_is_that_of_mean_and_power():
+    _, motions = estimator_batch()
+    regions = Regions(torch.zeros(2, 1, 6, LAGS, LAGS), (160.0,), (165.0,))
+    truth = true_kernels(motions, regions)
+    point = torch.zeros_like(truth)
+    point[..., CENTER, CENTER] = 1
+    # A filter with the power of a point in it sharpens less than one of the mean alone.
+    mean, power = ((each + 1e-6) / (each + 1e-6).sum((-2, -1), keepdim=True) for each in ((truth + point) / 2, point))
+    terms = estimator_loss(Estimated(Belief(mean.log(), power.log()), regions), motions)
+    divergence = (torch.special.xlogy(truth, truth) - truth * mean.log()).sum((-2, -1)).mean()
+    left = left_share(Belief(mean, power), truth).mean()
+    torch.testing.assert_close(terms, {"divergence": divergence, "left": 6 * left})
 
 
 @pytest.mark.parametrize("way", [HOOK, half_turned(HOOK)], ids=["right", "turned"])

@@ -57,6 +57,8 @@ def test_weights_scale_terms_and_zero_leaves_them_out(sharp):
     assert set(two) == {"content", "smoothness"}
     assert two["content"].item() == pytest.approx(2 * one["content"].item())
     assert two["smoothness"].item() == pytest.approx(3 * one["smoothness"].item())
+    two_frames = Restored(restored.pictures, (frames[0][:, :2],))
+    assert restoration_loss(two_frames, sharp, LossWeights())["smoothness"] > 0
     for none in (None, (frames[0][:, :1],)):
         assert "smoothness" not in restoration_loss(Restored(restored.pictures, none), sharp, LossWeights())
 
