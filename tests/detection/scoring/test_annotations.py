@@ -587,6 +587,12 @@ def test_yolo_pictures_are_upright(tmp_path, suffix):
     assert truth.objects["a"].boxes.tolist() == [[0, 0, 100, 200]]
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_yolo_pictures_lie_on_their_side_in_four_orientations_of_eight(tmp_path, orientation):
+    truth = read_truth(yolo(tmp_path, "0 0.5 0.5 1 1", DATA, orientation=orientation), NAMES)
+    assert truth.objects["a"].boxes.tolist() == [[0, 0, *((100, 200) if orientation > 4 else (200, 100))]]
+
+
 @pytest.mark.parametrize(("behind", "says"), [(True, True), (False, True), (False, False)])
 def test_a_yolo_png_is_upright_and_decoded_only_where_an_orientation_lies_behind_its_pixels(
     tmp_path, monkeypatch, behind, says

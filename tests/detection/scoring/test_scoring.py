@@ -150,6 +150,8 @@ def test_ignored_objects_are_neither_missed_nor_falsely_found(make_truth, found,
     often = found(*(("cat", BOX, 0.9 + place / 100) for place in range(3)))
     thrice = score(truth, {"a": found(("cat", BOX, 0.8)), "b": often}, backend=backend)
     assert thrice.ap == pytest.approx(1.0), "as often as it is found"
+    most = found(*(("cat", BOX, 0.85 + place / 1000) for place in range(100)))  # that are looked at in a picture
+    assert score(truth, {"a": found(("cat", BOX, 0.8)), "b": most}, backend=backend).ap == pytest.approx(1.0)
     assert (thrice.n_truths, thrice.n_ignored) == (1, 1)
     beside = score(truth, {"a": found(("cat", BOX, 0.8)), "b": found(("cat", ELSEWHERE, 0.9))}, backend=backend)
     assert beside.ap == pytest.approx(0.5)
