@@ -87,6 +87,25 @@ def test_jobs_overlap_otherwise() -> None:
             writers.submit(lambda: meeting.wait() and None)
 
 
+def test_a_job_more_than_there_are_threads_waits_until_one_is_done() -> None:
+    done, went_on = threading.Event(), threading.Event()
+
+    def one_more() -> None:
+        writers.submit(lambda: None)
+        went_on.set()
+
+    with WriteBehind(2) as writers:
+        for _ in range(2):
+            writers.submit(lambda: done.wait(10))
+        caller = threading.Thread(target=one_more)
+        caller.start()
+        waited = not went_on.wait(0.2)
+        done.set()
+        caller.join()
+    assert waited
+    assert went_on.is_set()
+
+
 def test_what_a_job_raises_is_not_lost() -> None:
     with pytest.raises(ZeroDivisionError), WriteBehind(2) as writers:
         writers.submit(lambda: 1 // 0 and None)
