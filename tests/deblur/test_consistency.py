@@ -85,6 +85,20 @@ def test_what_a_path_does_not_hold_for_stays(restored_along: RestoredAlong):
     assert psnr(make_consistent(restored, x, motion), truth).item() > psnr(restored, truth).item()
 
 
+def test_where_a_path_does_not_hold_a_restoration_stays_and_what_is_beside_it_gains_all_the_same():
+    path = np.column_stack([np.linspace(-12, 12, 25), np.zeros((25, 3))])
+    motion = Motion(path, np.full(25, 1 / 25), (79.5, 31.5))
+    sharp = 0.2 + 0.6 * torch.rand(1, 3, 64, 160, generator=torch.Generator().manual_seed(0))
+    seen = render(sharp, [motion])
+    seen[..., 80:] = sharp[..., 80:]
+    restored = sharp.clone()
+    restored[..., :80] *= 0.97
+    consistent = make_consistent(restored, seen, motion, as_light=False)
+    before, after = ((each - sharp)[..., :60].square().mean() for each in (restored, consistent))
+    assert after < 0.3 * before
+    assert torch.equal(consistent[..., 101:], restored[..., 101:])  # farther than the path is looked at
+
+
 def test_clipped_light_may_have_been_more():
     sharp = np.zeros((120, 160, 3), np.uint8)
     sharp[50:70, 70:90] = 255

@@ -123,6 +123,14 @@ def test_lights_are_looked_at_one_by_one():
         torch.testing.assert_close(together[:, :, :, index], alone, rtol=1e-4, atol=1e-4)
 
 
+def test_maps_are_such_as_released_estimators_learned_to_read():
+    # Other numbers need estimators that are trained anew.
+    maps = lag_maps(blurred_by(photograph(300, 400), HOOK)).maps[0, 0, :, LAGS // 2]
+    assert maps[[0, 1, 3, 4], LAGS // 2].tolist() == pytest.approx([9.61, 8.73, 11.61, 14.71], abs=0.05)
+    assert maps[[2, 5], LAGS // 2].tolist() == [0, 0]
+    assert maps[[2, 5], LAGS // 2 + 1].tolist() == pytest.approx([52.5, 51.5], abs=0.3)
+
+
 def test_a_level_does_not_matter_to_maps():
     dim = photograph(300, 260) * 0.5
     torch.testing.assert_close(lag_maps(dim + 0.4).maps, lag_maps(dim).maps, rtol=1e-2, atol=1e-2)
@@ -140,6 +148,8 @@ def test_spread_is_the_root_mean_square_of_the_path():
     line = path_kernel(*((x, 0) for x in range(-6, 7)))
     assert float(spread(line)) == pytest.approx(np.std(np.arange(13)), abs=1e-3)
     assert float(spread(path_kernel((0, 0)))) == pytest.approx(0, abs=1e-3)
+    both = torch.stack([line, path_kernel((0, 0))]).unsqueeze(0)
+    assert Exposure(known(both), (20.0,), (20.0, 60.0)).spread.tolist() == pytest.approx([np.std(np.arange(13)) / 2])
 
 
 @pytest.mark.parametrize(("shares", "blurred"), [((0.5, 0.5), False), ((0.45, 0.45, 0.1), True)])
@@ -188,6 +198,15 @@ def test_expected_error_ranks_kernels_as_deconvolution_does():
     estimate = HOOK.clone().requires_grad_()
     expected_error(known(estimate), HOOK).backward()
     assert estimate.grad.isfinite().all()
+
+
+def test_errors_are_weighed_as_those_that_released_estimators_learned_by():
+    # Other numbers need estimators that are trained anew.
+    vague = (HOOK + path_kernel(*((0, y) for y in range(9)))) / 2
+    beliefs = known(HOOK), known(path_kernel((0, 0))), Belief(vague, HOOK)
+    errors, shares = ([each(belief, HOOK).item() for belief in beliefs] for each in (expected_error, left_share))
+    assert errors == pytest.approx([0.1927, 0.6498, 0.5022], abs=2e-4)
+    assert shares == pytest.approx([0.2234, 0.4924, 0.4285], abs=2e-4)
 
 
 def test_a_vague_belief_does_less_harm_when_it_knows_that_it_is_vague():
@@ -289,6 +308,14 @@ def test_windows_fade_together_without_a_seam(height, width, rows, columns):
     assert less.shape == picture.shape
 
 
+def test_several_windows_restore_what_one_would():
+    blurred = blurred_by(photograph(256, 330), HOOK)
+    places = {1: ([128.0], [165.0]), 4: ([64.0, 192.0], [82.0, 246.0])}
+    several = [Deconvolution(blurred, known(HOOK.expand(1, n, -1, -1)), *places[n]) for n in (1, 4)]
+    one, four = (filters.restore(filters.gain(CALM)) for filters in several)
+    torch.testing.assert_close(four, one, rtol=0, atol=0.006)
+
+
 def test_each_region_is_restored_by_its_own_kernel():
     sharp = photograph(256, 512)
     blurred = torch.cat([sharp[..., :256], blurred_by(sharp, HOOK)[..., 256:]], -1)
@@ -381,14 +408,19 @@ def test_of_averaged_light_the_first_correction_is_right_whichever_way_round_its
     assert psnr(blurred + channels[:, :1], sharp).item() > psnr(blurred, sharp).item() + 3
 
 
-def test_the_first_correction_is_of_light_and_in_encoded_values():
+def test_corrections_by_known_kernels_are_of_light_of_encoded_values_and_of_these_more_calmly():
     x = blurred_by(photograph(64, 96), HOOK).expand(1, 3, -1, -1)
-    kernels, linear = known(HOOK.expand(1, 1, -1, -1)), luma(to_linear(x))
-    filters = Deconvolution(linear, kernels, [32.0], [48.0])
+    kernels, linear, encoded = known(HOOK.expand(1, 1, -1, -1)), luma(to_linear(x)), luma(x)
     with torch.inference_mode():
-        first = small_guide()(x, Exposure(kernels, (32.0,), (48.0,), certain=True))[:, :1]
-    expected = to_srgb(filters.restore(filters.gain(KNOWN))) - to_srgb(linear)
-    torch.testing.assert_close(first, expected, rtol=0, atol=1e-5)
+        corrections = small_guide()(x, Exposure(kernels, (32.0,), (48.0,), certain=True))[:, :CORRECTIONS]
+
+    def restored(light: torch.Tensor, regularization: Regularization) -> torch.Tensor:
+        filters = Deconvolution(light, kernels, [32.0], [48.0])
+        return filters.restore(filters.gain(regularization))
+
+    of_light = to_srgb(restored(linear, KNOWN)) - to_srgb(linear)
+    of_encoded = [restored(encoded, each).clamp(0, 1) - encoded for each in (KNOWN, CALM)]
+    torch.testing.assert_close(corrections, torch.cat([of_light, *of_encoded], 1), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("certain", [True, False])
@@ -439,6 +471,18 @@ def test_the_guide_sees_the_context_and_the_network_does_not():
         inner = network(x, context=16).picture
         guide = network.guide(x)[..., 16:-16, 16:-16]
         torch.testing.assert_close(inner, network(x[..., 16:-16, 16:-16], guide).picture)
+
+
+def test_the_guide_is_made_in_full_precision_whatever_the_network_computes_in():
+    network = build(guided_config(SMALL_NETWORK)).eval()
+    x = torch.rand(1, 3, 64, 80)
+    guides = []
+    network.network.register_forward_pre_hook(lambda _, given: guides.append(given[1]))
+    with torch.inference_mode():
+        network(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            network(x)
+    assert torch.equal(*guides)
 
 
 def test_training_a_guided_network_leaves_its_estimator_alone():
