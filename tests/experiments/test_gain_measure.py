@@ -32,18 +32,20 @@ from detection.scoring import score
 from detection.truth import read_truth
 from detection.types import Detections
 from experiments.common.cache import Cache
+from experiments.common.file_names import file_name_of
 from experiments.common.narrator import Narrator
 from experiments.common.printed_table import with_interval
 from experiments.gain import measure as measuring
 from experiments.gain.arms import build_arms
 from experiments.gain.deblurrer_rows import detection_scores
 from experiments.gain.files import read_curves, read_metrics, read_predictions
-from experiments.gain.fused import FusedSet, fused_boxes
-from experiments.gain.inputs import read_truths
+from experiments.gain.fused import FusedSet, fused_boxes, fused_records
+from experiments.gain.inputs import check_sizes, read_truths
 from experiments.gain.loading import tools_on
 from experiments.gain.measure import measure
 from experiments.gain.plan import plan
 from experiments.gain.protocol import detection_protocol, rounded
+from experiments.gain.records import DeblurrerRecord
 from experiments.gain.run_table import run_table
 from pipelines.motions import Motions
 
@@ -519,44 +521,52 @@ def test_a_path_that_is_not_believed_is_not_looked_at_either(
         assert fused.looks("a").share == share
 
 
-def test_where_the_blur_is_long_the_second_look_is_smaller(settings: Settings, folder: Path, fakes: Any) -> None:
+def test_where_the_blur_is_long_the_second_look_is_smaller(
+    settings: Settings, folder: Path, data: Path, fakes: Any
+) -> None:
     class Seeing:
-        """Says that the blur is long where a picture is blurred, and believes paths that it is told or finds."""
+        """Takes all but one sharp picture for long blurred ones, and believes paths that it is told or finds."""
 
         def __init__(self, name: str) -> None:
             self.name = name
 
         def restore_along(self, picture: NDArray[np.uint8], path: Any) -> Outcome:
-            spread = None if self.name == "idle" else 0.01 if is_moved(picture) else 0.001
+            spread = None if self.name == "idle" else 0.001 if (picture == sharp_one).all() else 0.01
             return Outcome(picture, 1.0 if path is not None or self.name == "unmove2" else None, spread)
 
     def load(name: str) -> LoadedDeblurrer:
         return dataclasses.replace(fakes.tools.load_deblurrer(name), restore=Seeing(name))
 
-    def is_moved(picture: NDArray[np.uint8]) -> bool:
-        return not any((picture == sharp).all() for sharp in sharp_ones)
-
-    sharp_ones = [read_picture(file) for file in list_pictures(settings.sharp)]
-    blurs = (parse_blur("straight:200"),)
+    sharp_one = read_picture(list_pictures(settings.sharp)[0])
+    blurs = (parse_blur("straight:200"), parse_blur("none,shot=0,read=0,jpeg=0"))
     names = ("idle", "unmove", "unmove+gyro", "unmove2")
-    told = dataclasses.replace(settings, blurred=None, blurs=blurs, deblurrers=names, fuse=True)
+    for spec in blurs:
+        shutil.copytree(data / "blurred", data / "peer" / file_name_of(str(spec)))
+    peers = (("theirs", data / "peer"),)
+    told = dataclasses.replace(settings, blurred=None, blurs=blurs, deblurrers=names, peers=peers, fuse=True)
     arms = build_arms(plan(told, dataclasses.replace(fakes.tools, load_deblurrer=load)), Cache(folder, "code"), folder)
 
-    def looks(pictures: PictureSet) -> Looks:
+    def looks(pictures: PictureSet, stem: str = "a") -> Looks:
         assert isinstance(pictures, FusedSet)
-        its = pictures.looks("a")
-        np.testing.assert_array_equal(pictures.second.pixels("a"), its.second(pictures.pixels("a")))
+        its = pictures.looks(stem)
+        np.testing.assert_array_equal(pictures.second.pixels(stem), its.second(pictures.pixels(stem)))
         return its
 
-    assert {name: looks(pictures) for (_, name), pictures in arms.deblurred.items() if name not in names} == {
+    long, none = arms.blurred
+    fused = [(blur, name) for (blur, name), pictures in arms.deblurred.items() if isinstance(pictures, FusedSet)]
+    assert {name: looks(arms.deblurred[blur, name]) for blur, name in fused if blur == long} == {
         "idle+mirrored": Looks(False, 0.6, 1),  # it does not see how long the blur is
         "unmove+mirrored": Looks(False, 0.6, 0.7),
         "unmove+gyro+mirrored": Looks(True, 0.5, 1),  # what is restored along a path that is told is not soft
         "unmove2+mirrored": Looks(True, 0.5, 0.7),  # it searches
-        "mirrored+blurred": Looks(False, 0.5, 0.7),  # as small as what was restored
+        "theirs+mirrored": Looks(False, 0.6, 0.7),  # as small as what was restored
+        "mirrored+blurred": Looks(False, 0.5, 0.7),  # likewise
     }
     for name in ("unmove+mirrored", "mirrored+blurred"):
         assert looks(arms.through[name]).scale == 1
+        assert looks(arms.deblurred[none, name]).scale == 1  # each blur by itself
+    assert looks(arms.through["unmove+mirrored"], "b").scale == 0.7
+    assert looks(arms.through["mirrored+blurred"], "b").scale == 1  # it looks at what nobody blurred as it is
 
 
 def test_what_gives_the_second_look_its_size_tells_controls_apart(
@@ -584,6 +594,20 @@ def test_what_gives_the_second_look_its_size_tells_controls_apart(
             "theirs+mirrored",
             "mirrored+blurred",
         }
+
+
+def test_boxes_that_are_fused_otherwise_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, searching = DeblurrerRecord("a", "network", "one"), DeblurrerRecord("b", "network", "two", search="three")
+
+    def digests(*told: str) -> list[str | None]:
+        return [record.sha256 for record in fused_records([plain, searching], told, None)]
+
+    before = digests()
+    assert [one == other for one, other in zip(digests("a"), before, strict=True)] == [False, True, True]
+    monkeypatch.setattr("experiments.gain.protocol.BELIEVED", 0.4)
+    assert [one == other for one, other in zip(digests(), before, strict=True)] == [True, False, True]
+    monkeypatch.setattr("experiments.gain.protocol.EVEN_SHARE", 0.4)
+    assert not set(digests()) & set(before)
 
 
 def test_networks_in_single_and_in_half_precision_have_one_guide() -> None:
@@ -870,6 +894,30 @@ def test_boxes_are_rounded_as_the_protocol_says() -> None:
     boxes, scores = rounded(Detections.ordered([[1.23456, 2, 3.00049, 4]], [0.1234567], ["red"]))
     assert boxes.tolist() == [[1.235, 2, 3, 4]]
     assert scores.tolist() == [0.123457]
+
+
+def test_where_annotations_give_no_size_the_first_folder_does(tmp_path: Path) -> None:
+    folders = [{"a": tmp_path / f"{width}.png"} for width in (8, 9)]
+    for width, files in zip((8, 9), folders, strict=True):
+        write_picture(files["a"], np.zeros((6, width, 3), np.uint8))
+    with pytest.raises(DeblurError, match=r"9\.png is 9x6 pixels, but a is 8x6"):
+        check_sizes(folders, {})
+
+
+def test_truth_is_known_by_what_is_scored_and_not_by_numbers_and_order(data: Path) -> None:
+    file = data / "truth.json"
+    content = json.loads(file.read_text())
+    content["annotations"].append(content["annotations"][0] | {"id": 99, "bbox": [1, 2, 3, 4]})
+
+    def digest(**changes: Any) -> str:
+        objects = [content["annotations"][0] | changes, *content["annotations"][1:]]
+        file.write_text(json.dumps(content | {"annotations": objects}))
+        return read_truths(file, {"finder": ("red",)}, None).sha256
+
+    digests = [digest(), digest(iscrowd=1), digest(difficult=1), digest(area=1), digest(bbox=[2, 2, 9, 9])]
+    assert len(set(digests)) == len(digests)
+    content["annotations"].reverse()
+    assert digest(id=98) == digests[0]
 
 
 def test_a_picture_whose_name_is_no_utf8_is_refused(data: Path) -> None:
