@@ -672,6 +672,14 @@ def test_what_is_changed_when_a_run_goes_on_holds(tmp_path, photos):
     assert all(state["exp_avg"].any() for state in trainer.optimizer.state.values())
 
 
+@pytest.mark.parametrize(("optimizer", "decay"), [("adamw", 1e-4), ("adam", 0)])
+def test_weights_decay_with_adamw_alone(tmp_path, photos, optimizer, decay):
+    options = build_parser().parse_args(arguments(tmp_path, photos, "--steps", "1", "--optimizer", optimizer))
+    trained_by = Trainer(options).optimizer.optimizer
+    assert type(trained_by).__name__.lower() == optimizer
+    assert {(group["weight_decay"], *group["betas"]) for group in trained_by.param_groups} == {(decay, 0.9, 0.999)}
+
+
 def test_a_best_score_on_other_pictures_is_none(tmp_path, photos):
     assert main([*arguments(tmp_path, photos), "--steps", "1", "--val-blur", "none"]) == 0
     on_sharp = load_checkpoint(tmp_path / "runs" / "train" / "deblur" / "weights" / "state.pt")
