@@ -102,10 +102,13 @@ def released_sha256(network: nn.Module) -> str:
     return hashlib.sha256(_content_of(network)).hexdigest()
 
 
-def learnt_from(file: Path, card: Mapping[str, Any]) -> bool:
-    """Whether ``file`` was learnt from the restorations of a network's very weights, by the record beside it."""
-    record = file.with_suffix(".json")
-    return record.is_file() and bool(json.loads(record.read_text())["network"]["sha256"] == card["sha256"])
+def learnt_from(file: Path, card: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The record beside ``file``, if that was learnt from the restorations of a network's very weights, or None."""
+    written = file.with_suffix(".json")
+    if not written.is_file():
+        return None
+    record: dict[str, Any] = json.loads(written.read_text())
+    return record if record["network"]["sha256"] == card["sha256"] else None
 
 
 def load_learnt(network: nn.Module, file: Path, command: str) -> None:

@@ -8,9 +8,10 @@ restorations' errors, those of one picture beside each other, the best ones weig
 --samples: the same command goes on where it was stopped. It writes the critic there, or where --output says, and its
 record beside it as .json; --output deblur/path_search/critic.safetensors (or critic-of-NAME.safetensors) releases it.
 
-With --judges NAME it learns to judge the restorations of another guided network than the default: that critic leads the
-last steps of a search and has the last word where this network restores. In the first round it sees paths beside the
-true one and such that explain a restoration, in the others what a search finds with the judge of the round before.
+With --judges NAME it learns to judge the restorations of a guided network along paths such as a search may end with:
+that critic leads the last steps of a search and has the last word where this network restores. In the first round it
+sees paths beside the true one and such that explain a restoration, in the others what a search finds with the judge of
+the round before.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def _learn(options: argparse.Namespace) -> int:
     """Do what the options say: check, learn round by round, write what was learnt."""
     from deblur.networks.guided import GuidedNetwork
     from deblur.path_search.critic import RELEASED
-    from deblur.path_search.judging import judge_file
+    from deblur.path_search.judging import MARGIN, judge_file
     from deblur.path_search.search import PathSearch
     from deblur.released import load_released
     from experiments.path_learning.sample_pool import begin, output_of, pictures_of, write_learnt
@@ -93,12 +94,17 @@ def _learn(options: argparse.Namespace) -> int:
     files = pictures_of(options.sharp)
     _check_enough(options, files)
     facts = {"looks": options.looks, "network": card["sha256"]}
+    margin = {"margin": MARGIN} if options.judges else {}
     if options.judges:  # samples come from searches by the default network, which its own critic leads
         search = PathSearch.load().describe()
-        facts |= {"judges": card["name"], "default_network": search["network"], "default_critic": search["critic"]}
+        facts |= margin | {
+            "judges": card["name"],
+            "default_network": search["network"],
+            "default_critic": search["critic"],
+        }
     environment = begin(options, output, files, facts)
     critic, rounds = _learn_rounds(options, files)
-    record = write_learnt(output, critic, card, {"rounds": rounds}, environment)
+    record = write_learnt(output, critic, card, margin | {"rounds": rounds}, environment)
     print(json.dumps({"file": str(output)} | record, allow_nan=False) if options.json else output)
     return 0
 

@@ -24,6 +24,8 @@ from deblur.path_search.trial_path import AXES, WAVES, Frame, spread_points
 from deblur.pictures import scaled_size
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from deblur.networks.guided import GuidedNetwork
 
 _SCALES = (1, 2, 4)
@@ -78,7 +80,7 @@ class Judged(NamedTuple):
 class Look:
     """A look at one blurred picture, after which it is ready to be restored along many paths."""
 
-    def __init__(self, network: GuidedNetwork, blurred: Tensor, windows: int = 1) -> None:
+    def __init__(self, network: GuidedNetwork, blurred: Tensor, windows: int = 1, margin: int = 0) -> None:
         """Look at the picture once.
 
         Args:
@@ -86,11 +88,14 @@ class Look:
             blurred: (1, 3, H, W) RGB in [0, 1].
             windows: how many parts of the picture are restored along each path, at most: those with the strongest
                 gradients, apart from each other where there is room. A picture that is no larger than a window is one.
+            margin: pixels of the picture around a window that are restored with it and not looked at. Without them the
+                right path makes less of a window than of the whole picture, along its borders. Windows are so much
+                smaller, so that what is restored is of ``WINDOW`` again.
         """
         self._network = network
         height, width = blurred.shape[-2:]
         self.frame = Frame(width, height)
-        self._shape = scaled_size(width, height, WINDOW)[::-1]
+        self._shape = scaled_size(width, height, WINDOW if self.frame.longest <= WINDOW else WINDOW - 2 * margin)[::-1]
         with torch.no_grad():
             self.estimate: Exposure = network.guide.estimate(blurred)
             mean = self.estimate.kernels.mean[0]
@@ -101,9 +106,10 @@ class Look:
             self._corners = _corners(luma(blurred), self._shape, windows)
             self.blurred = self.cut(blurred)
             """The windows (W, 3, h, w)."""
+            self._wide = _Wide(blurred, self._corners, self._shape, margin)
             self._brightness = luma(self.blurred)
             self._light = light_of(self._brightness)
-            self._rows, self._columns = (even_places(side, _SPACING) for side in self._shape)
+            self._rows, self._columns = (even_places(side, _SPACING) for side in self._wide.shape)
             self._reblurring = Reblurring(self.frame, self._shape, self._corners, blurred.device)
             nowhere = blurred.new_zeros(1, WAVES, AXES)
             self.windows = len(self._corners)
@@ -116,13 +122,13 @@ class Look:
 
     def cut(self, picture: Tensor) -> Tensor:
         """The windows (W, C, h, w) of a picture (1, C, H, W)."""
-        height, width = self._shape
-        return torch.cat([picture[..., top : top + height, left : left + width] for top, left in self._corners])
+        return _cut(picture, self._corners, self._shape)
 
     def part(self, windows: slice) -> Look:
         """The same picture, seen by some of its windows alone."""
         part = copy(self)
         part._corners = self._corners[windows]
+        part._wide = self._wide.part(windows)
         part.windows = len(part._corners)
         part.blurred, part._brightness, part._light = (
             each[windows] for each in (self.blurred, self._brightness, self._light)
@@ -133,11 +139,14 @@ class Look:
         return part
 
     def exposure(self, waves: Tensor) -> Exposure:
-        """The kernels of the windows along trial paths (N, 8, 3): N W pictures, a path's windows side by side."""
+        """The kernels of the windows with their margins along trial paths (N, 8, 3).
+
+        They are of N W pictures, a path's windows side by side.
+        """
         points = torch.stack(
             [
                 self.frame.points(waves, [top + y for y in self._rows], [left + x for x in self._columns])
-                for top, left in self._corners
+                for top, left in self._wide.corners
             ],
             1,
         )
@@ -160,10 +169,10 @@ class Look:
         return self._compared(self._along(waves))
 
     def _along(self, waves: Tensor) -> Judged:
-        blurred = self.blurred.repeat(len(waves), 1, 1, 1)
+        blurred = self._wide.blurred.repeat(len(waves), 1, 1, 1)
         guide = self._network.guide(blurred, self.exposure(waves))
         picture = self._network(blurred, guide, finest_only=True).picture
-        return self._look(waves, picture, guide)
+        return self._look(waves, self._wide.windows(picture), self._wide.windows(guide))
 
     def _look(self, waves: Tensor, picture: Tensor, guide: Tensor) -> Judged:
         """What is seen of N W restored windows, without what they are compared to."""
@@ -206,6 +215,52 @@ class Look:
             evidence=torch.cat([judged.evidence, less, wide], -1),
             squares=torch.cat([judged.squares, judged.squares - self._own_squares], 2),
         )
+
+
+class _Wide:
+    """Windows of one picture with what is around them.
+
+    Attributes:
+        shape: rows and columns of each.
+        corners: top and left of each in the picture.
+        blurred: (W, 3, *shape) what they show.
+    """
+
+    def __init__(
+        self, blurred: Tensor, corners: Sequence[tuple[int, int]], shape: tuple[int, int], margin: int
+    ) -> None:
+        """Put margins around windows of a picture (1, 3, H, W), inside of it: at its own border they are one-sided."""
+        sides = blurred.shape[-2:]
+        self._inner = shape
+        self.shape = min(shape[0] + 2 * margin, sides[0]), min(shape[1] + 2 * margin, sides[1])
+        self.corners = [
+            (min(max(top - margin, 0), sides[0] - self.shape[0]), min(max(left - margin, 0), sides[1] - self.shape[1]))
+            for top, left in corners
+        ]
+        self._places = [(top - y, left - x) for (top, left), (y, x) in zip(corners, self.corners, strict=True)]
+        self.blurred = _cut(blurred, self.corners, self.shape)
+
+    def part(self, windows: slice) -> _Wide:
+        """Some of them."""
+        part = copy(self)
+        part.corners, part._places = self.corners[windows], self._places[windows]
+        part.blurred = self.blurred[windows]
+        return part
+
+    def windows(self, wide: Tensor) -> Tensor:
+        """What lies in the windows (N W, C, h, w) of what was made with the margins (N W, C, *shape)."""
+        if self._inner == self.shape:
+            return wide
+        each = wide.unflatten(0, (-1, len(self._places))).unbind(1)
+        return torch.stack([_cut(of, [at], self._inner) for of, at in zip(each, self._places, strict=True)], 1).flatten(
+            0, 1
+        )
+
+
+def _cut(picture: Tensor, corners: Sequence[tuple[int, int]], shape: tuple[int, int]) -> Tensor:
+    """Parts (W B, C, h, w) of pictures (B, C, H, W) with these tops and lefts."""
+    height, width = shape
+    return torch.cat([picture[..., top : top + height, left : left + width] for top, left in corners])
 
 
 def width_of(waves: Tensor, frame: Frame, exposure: Exposure) -> Tensor:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 WINDOWS = 4
 """Parts of the picture that paths are compared by."""
+MARGIN = 16
+"""Pixels around a part that are restored with it, for judges that learn from now on."""
 LED_BY = 2
 """Parts that see each step on the way down."""
 _AT_LAST = 9  # of a picture of 640x480 nearly all: four parts can look better than the others are
@@ -35,17 +37,18 @@ _DOUBT = 0.045  # a path is told where it seems to leave so much less error, as 
 class Judge:
     """Chooses among paths, leads on from the best, and doubts them all where none seems better than no path."""
 
-    def __init__(self, network: GuidedNetwork, critic: Critic, doubt: float = _DOUBT) -> None:
+    def __init__(self, network: GuidedNetwork, critic: Critic, doubt: float = _DOUBT, margin: int = 0) -> None:
         """Judge by one network's restorations.
 
         Args:
             network: that the path will be told, on its device.
             critic: of its restorations.
             doubt: natural logarithm of how much less error a path must promise than no path.
+            margin: of the windows that the critic has learnt from; see ``Look``.
         """
         self._network = network.eval().requires_grad_(requires_grad=False)
         self._critic = critic.eval().requires_grad_(requires_grad=False)
-        self._doubt = doubt
+        self._doubt, self._margin = doubt, margin
 
     @classmethod
     def released(cls, network: GuidedNetwork, card: Mapping[str, Any]) -> Judge | None:
@@ -59,13 +62,14 @@ class Judge:
             DeblurError: a file cannot be read.
         """
         file = judge_file(card["name"])
-        return cls(network, Critic.load(file)) if learnt_from(file, card) else None
+        record = learnt_from(file, card)
+        return None if record is None else cls(network, Critic.load(file), margin=record.get("margin", 0))
 
     def look(self, picture: NDArray[np.uint8], device: torch.device, windows: int = _AT_LAST) -> Look:
         """A blurred picture (H, W, 3), RGB uint8, as it is judged; ``LED_BY`` windows do only to lead there."""
         self._critic.to(device)
         with torch.no_grad():
-            return Look(self._network, to_batch(picture, device), windows)
+            return Look(self._network, to_batch(picture, device), windows, self._margin)
 
     def try_all(self, look: Look, paths: Tensor) -> list[Trial]:
         """Trials of paths (N, 8, 3), in the pixels of the picture that is looked at, the best one first."""

@@ -20,7 +20,7 @@ from deblur.path_search.critic import Critic
 from deblur.path_search.descent import Stage, Trial, try_all
 from deblur.path_search.evidence import NAMES, Look
 from deblur.path_search.explaining import explain
-from deblur.path_search.judging import WINDOWS, Judge
+from deblur.path_search.judging import MARGIN, WINDOWS, Judge
 from deblur.path_search.search import LARGEST, MIDDLE, USUAL, Effort
 from deblur.path_search.squares import CELL, STATISTICS
 from deblur.path_search.starts import random_starts
@@ -220,7 +220,7 @@ def judged_sample(file: Path, blur: str, seed: int, weights: str, critic: Critic
     assert isinstance(network, GuidedNetwork)
     # As what a search tells a path to restores: it is not measured.
     deblurrer = Deblurrer(network.requires_grad_(requires_grad=False), name=card["name"], consistent=False)
-    look = Look(network, to_batch(shaken.blurred, _CPU), windows=WINDOWS if critic else _WINDOWS)
+    look = Look(network, to_batch(shaken.blurred, _CPU), WINDOWS if critic else _WINDOWS, MARGIN)
     true, kept = shaken.seen_in(look)
     with torch.no_grad():
         kept.add(look.judge(true[None]))
@@ -246,7 +246,7 @@ class _Watched(Judge):
     """A judge of one picture, of whose looks all is kept."""
 
     def __init__(self, network: GuidedNetwork, critic: Critic, look: Look, kept: _Kept) -> None:
-        super().__init__(network, critic)
+        super().__init__(network, critic, margin=MARGIN)
         self._look, self._kept = look, kept
 
     def look(self, picture: NDArray[np.uint8], device: torch.device, windows: int = WINDOWS) -> Look:

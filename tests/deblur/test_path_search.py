@@ -239,6 +239,35 @@ def test_windows_are_parts_of_the_picture_restored_as_the_whole_is(
         assert torch.equal(place[0], index[0, 0, top : top + height, left : left + width])
 
 
+def test_windows_with_margins_are_restored_as_the_whole_is_to_their_borders(
+    shaken: Shaken, network: GuidedNetwork, restored_along: RestoredAlong
+):
+    blurred = to_batch(shaken.blurred, CPU)
+    index = torch.arange(shaken.blurred[..., 0].size).view(1, 1, *shaken.blurred.shape[:2]).double()
+    at_borders = {}
+    for margin in (0, 16):
+        look = Look(network, blurred, 3, margin)
+        places = look.cut(index)
+        height, width = places.shape[-2:]
+        assert max(height, width) == 200 - 2 * margin
+        true = waves_of(shaken.motion, look.frame)
+        along = look.cut(restored_along(blurred, look.frame.motion(true)))
+        difference = (look.judge(true[None]).restored[0] - along).abs()
+        at_borders[margin] = (difference.mean() - difference[..., 32:-32, 32:-32].mean()).item()
+        fewer = look.part(slice(1, 2)).judge(true[None]).restored
+        torch.testing.assert_close(fewer[:, 0], look.judge(true[None]).restored[:, 1], atol=2e-3, rtol=2e-3)
+        assert look.judge(true[None]).restored.shape[-2:] == look.blurred.shape[-2:] == (height, width)
+    assert at_borders[16] < 0.6 * at_borders[0]
+
+
+def test_a_picture_no_larger_than_a_window_has_no_margin(small: Shaken, network: GuidedNetwork):
+    blurred = to_batch(small.blurred, CPU)
+    plain, wide = Look(network, blurred), Look(network, blurred, 1, 16)
+    assert torch.equal(plain.blurred, wide.blurred)
+    for one, other in zip(plain.judge(waves(1)), wide.judge(waves(1)), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_gradients_of_what_is_seen_reach_the_path(shaken: Shaken, network: GuidedNetwork):
     look = Look(network, to_batch(scale_down(shaken.blurred, 200), CPU))
     paths = waves(2, 2).requires_grad_()
