@@ -55,7 +55,7 @@ class Effort(NamedTuple):
         middle: stages in the middle copy, where it is larger than the first; none leaves it out.
         largest: stages in the largest, likewise.
         judged_middle: a stage in the middle copy that a judge leads, by the restorations of the network that restores
-            the picture. It is only made where that is not the network that searches; None leaves it out.
+            the picture. Without a judge it is not made; None leaves it out.
         judged_largest: the same in the largest copy.
     """
 
@@ -104,8 +104,7 @@ class PathSearch:
             critic: of this network's restorations.
             device: where it runs.
             effort: how long it looks.
-            judge: leads at the end and has the last word, where another network than this one restores; None leaves
-                that to the critic.
+            judge: leads at the end and has the last word; None leaves the last word to the critic.
 
         Raises:
             ValueError: the effort has no stage in the first copy.
@@ -136,13 +135,16 @@ class PathSearch:
             device: where it runs.
             critic: of its restorations; by default the one that was learnt for it.
             effort: how long it looks.
-            judge: leads at the end and has the last word, where another network restores.
+            judge: leads at the end and has the last word, of the network that restores; by default that of the default
+                network, or where a critic is given nobody.
 
         Raises:
             DeblurError: a file cannot be read.
         """
-        network, _ = load_released("default")
+        network, card = load_released("default")
         assert isinstance(network, GuidedNetwork)
+        if critic is None and judge is None:
+            judge = Judge.released(network, card)
         return cls(network, critic or Critic.load(), device, effort, judge)
 
     def __call__(self, picture: NDArray[np.uint8], restore: Restore | None = None) -> Motion | None:

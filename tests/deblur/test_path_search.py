@@ -630,17 +630,20 @@ def test_the_released_critic_is_of_the_released_default_network():
     _, card = load_released("default")
     assert record["network"] == {"name": card["name"], "sha256": card["sha256"]}, "make it anew: docs/path-search.md"
     assert record["sha256"] == hashlib.sha256(RELEASED.read_bytes()).hexdigest()
-    search = PathSearch.load()
-    # Which has the last word as well, where the default network restores.
     sha256 = record["sha256"]
-    assert search.describe() == {"network": card["sha256"], "critic": sha256, "judge": sha256}
+    leads = PathSearch.load(critic=Critic.load())  # and has the last word, where there is no judge
+    assert leads.describe() == {"network": card["sha256"], "critic": sha256, "judge": sha256}
+    judge = json.loads(judge_file(card["name"]).with_suffix(".json").read_text())["sha256"]
+    assert PathSearch.load().describe() == {"network": card["sha256"], "critic": sha256, "judge": judge}
 
 
-def test_the_released_judge_is_of_the_released_large_network(network: GuidedNetwork):
-    record = json.loads(judge_file("mstsgm-guided-large").with_suffix(".json").read_text())
-    _, card = load_released("mstsgm-guided-large")
+@pytest.mark.parametrize("name", ["mstsgm-guided", "mstsgm-guided-large"])
+def test_the_released_judges_are_of_the_released_networks(network: GuidedNetwork, name: str):
+    record = json.loads(judge_file(name).with_suffix(".json").read_text())
+    _, card = load_released(name)
     assert record["network"] == {"name": card["name"], "sha256": card["sha256"]}, "make it anew: docs/path-search.md"
-    patient = Deblurrer.load("mstsgm-guided-large+search", "cpu")
+    assert record["sha256"] == hashlib.sha256(judge_file(name).read_bytes()).hexdigest()
+    patient = Deblurrer.load(f"{name}+search", "cpu")
     assert patient.describe()["search"]["judge"] == record["sha256"]
     # Of other weights it knows nothing, whatever their name.
     assert Judge.released(network, card | {"sha256": "0" * 64}) is None
