@@ -41,8 +41,8 @@ def _score(arguments: argparse.Namespace) -> int:
 
     files = BoxFiles(
         blur=arguments.blur_name,
-        boxes={each.name: each.file for each in arguments.boxes},
-        through={each.name: each.file for each in arguments.sharp_through or ()},
+        boxes={each.name: each.path for each in arguments.boxes},
+        through={each.name: each.path for each in arguments.sharp_through or ()},
         pictures=arguments.pictures_from,
     )
     check_output(arguments.output)

@@ -25,8 +25,7 @@ from deblur.cli.running import (
     run,
 )
 from deblur.cli.types import (
-    NamedFile,
-    NamedFolder,
+    NamedPath,
     above_zero,
     below_one,
     blur_spec,
@@ -49,8 +48,7 @@ __all__ = [
     "EXIT_INTERRUPTED",
     "EXIT_USAGE",
     "Collect",
-    "NamedFile",
-    "NamedFolder",
+    "NamedPath",
     "above_zero",
     "add_config_option",
     "add_device_option",

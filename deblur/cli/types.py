@@ -74,37 +74,26 @@ def folder_name(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class NamedFolder:
-    """A folder of pictures, and what results call them; its text is ``NAME=DIR`` again."""
+class NamedPath:
+    """A folder or file, and what results call what is in it; its text is ``NAME=PATH`` again."""
 
     name: str
-    folder: Path
+    path: Path
 
     def __str__(self) -> str:
-        return f"{self.name}={self.folder}"
+        return f"{self.name}={self.path}"
 
 
-def named_folder(text: str) -> NamedFolder:
+def named_folder(text: str) -> NamedPath:
     """Argument type: ``NAME=DIR``; folders are made of NAME."""
     name, folder = _named(text, "DIR")
-    return NamedFolder(folder_name(name), folder)
+    return NamedPath(folder_name(name), folder)
 
 
-@dataclass(frozen=True, slots=True)
-class NamedFile:
-    """A file, and what results call what is in it; its text is ``NAME=FILE`` again."""
-
-    name: str
-    file: Path
-
-    def __str__(self) -> str:
-        return f"{self.name}={self.file}"
-
-
-def named_file(text: str) -> NamedFile:
+def named_file(text: str) -> NamedPath:
     """Argument type: ``NAME=FILE``."""
     name, file = _named(text, "FILE")
-    return NamedFile(printed_name(name), file)
+    return NamedPath(printed_name(name), file)
 
 
 def printed_name(text: str) -> str:

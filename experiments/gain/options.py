@@ -141,7 +141,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         blurred=arguments.blurred,
         blurs=tuple(arguments.blur or ()),
         deblurrers=tuple(name for name in arguments.deblurrer or () if name != "none"),
-        peers=tuple((each.name, each.folder) for each in arguments.deblurred or ()),
+        peers=tuple((each.name, each.path) for each in arguments.deblurred or ()),
         detectors=tuple(arguments.detector),
         classes=tuple(arguments.classes) if arguments.classes else None,
         resamples=arguments.bootstrap,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deblur import Deblurrer
-    from deblur.cli import NamedFolder
+    from deblur.cli import NamedPath
     from experiments.common.recorded_paths import PathOf
 
 
@@ -135,7 +135,7 @@ class FolderMethod:
 
 def load_methods(
     deblurrers: Sequence[str],
-    restored: Sequence[NamedFolder],
+    restored: Sequence[NamedPath],
     keys: Sequence[str],
     device: str,
     path_of: PathOf | None = None,
@@ -164,5 +164,5 @@ def load_methods(
         if told and path_of is None:
             raise DeblurError(f"{text}: {NO_PATHS}")
         methods.append(NetworkMethod(name, deblurrer, path_of if told else None))
-    methods += [FolderMethod(each.name, each.folder, keys) for each in restored]
+    methods += [FolderMethod(each.name, each.path, keys) for each in restored]
     return methods

@@ -14,7 +14,7 @@ import yaml
 
 from deblur.cli import (
     Collect,
-    NamedFolder,
+    NamedPath,
     above_zero,
     add_config_option,
     add_device_option,
@@ -319,7 +319,7 @@ def test_options_are_recorded_as_a_configuration_file_holds_them(parser, tmp_pat
     options = parse_args(parser, given)
     recorded = plain_options(options, without={"config", "items"})
     assert (recorded["groups"], recorded["folder"], recorded["names"]) == (["a", "b", "c"], "x/y", None)
-    assert (options.theirs, recorded["theirs"]) == ([NamedFolder("n", Path("z=1"))], ["n=z=1"])
+    assert (options.theirs, recorded["theirs"]) == ([NamedPath("n", Path("z=1"))], ["n=z=1"])
     assert not {"config", "items"} & set(recorded)
     (tmp_path / "again.yaml").write_text(yaml.safe_dump(recorded))
     again = parse_args(parser, ["--config", str(tmp_path / "again.yaml")])
