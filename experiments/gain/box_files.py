@@ -12,10 +12,9 @@ from detection.class_choice import check_classes
 from detection.predictions import read_results
 from detection.truth import report_lines
 from detection.types import Detections
-from experiments.common.cache import key_of
 from experiments.gain.box_protocol import protocol_of_files
 from experiments.gain.files import write_curves, write_metrics, write_per_image, writing_predictions
-from experiments.gain.inputs import hash_of_set, listed_pictures, read_truths
+from experiments.gain.inputs import data_of, hash_of_set, listed_pictures, read_truths
 from experiments.gain.picture_tables import Boxes, truth_boxes
 from experiments.gain.plan import check_objects
 from experiments.gain.protocol import rounded
@@ -241,23 +240,11 @@ def _left_out(results: Results) -> list[str]:
 
 
 def _data(plan: BoxPlan) -> dict[str, Any]:
-    settings, truths, files = plan.settings, plan.truths, plan.files
+    files = plan.files
     sharp = plan.sha256.get(("", SHARP))
-    blurred = {files.blur: plan.sha256[files.blur, BLURRED]}
-    classes = None if settings.classes is None else sorted(settings.classes)
     paths = {arm: (str(file), plan.sha256[blur, arm]) for (blur, arm), file in files.arms.items()}
-    return {
-        "sha256": key_of(truth=truths.sha256, sharp=sharp, blurred=blurred, classes=classes),
-        "annotations": {"path": str(settings.annotations), "sha256": truths.sha256},
+    return data_of(plan.settings, plan.truths, sharp, {files.blur: plan.sha256[files.blur, BLURRED]}) | {
         "sharp": None if sharp is None else {"path": str(files.boxes[SHARP]), "sha256": sharp},
-        "blurred": blurred,
-        "data_set": None,
-        "blur": None,
-        "n_pictures": len(truths.stems),
-        "n_annotated": truths.n_annotated,
-        "limit": None,
         "n_without_annotation": {str(files.pictures): plan.n_not_annotated} if files.pictures else {},
-        "classes": classes,
-        "reports": {detector: truth.report for detector, truth in truths.by_detector.items()},
         "files": {arm: {"path": path, "sha256": sha256} for arm, (path, sha256) in paths.items()},
     }

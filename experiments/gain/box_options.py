@@ -10,8 +10,6 @@ from deblur.cli import Collect, add_config_option, add_seed_option, named_file, 
 from experiments.gain.options import add_scoring_options
 from experiments.gain.settings import Settings
 
-SHARP, BLURRED = "sharp", "blurred"  # what --boxes calls the pictures that nothing restored
-
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the command."""
@@ -61,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     names.add_argument(
         "--blur-name",
         type=printed_name,
-        default=BLURRED,
+        default="blurred",
         metavar="NAME",
         help="what they call the blur (default: blurred)",
     )
@@ -78,7 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def check_names(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """Refuse names of files that do not tell whose boxes they hold, as wrong usage."""
-    from experiments.gain.records import is_fused_name
+    from experiments.gain.records import BLURRED, SHARP, is_fused_name
 
     if arguments.annotations is None:
         parser.error("--annotations is needed")

@@ -9,17 +9,20 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deblur.errors import DeblurError
 from deblur.picture_folders import pictures_by_key
 from deblur.pictures import PICTURE_SUFFIXES, picture_size
 from deblur.runs import printable
 from detection.truth import GroundTruth, read_truth
+from experiments.common.cache import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
+
+    from experiments.gain.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,6 +171,28 @@ def check_size(file: Path, stem: str, size: tuple[int, int], expected: tuple[int
             f"{file} is {width}x{height} pixels, but {stem} is {expected_width}x{expected_height} in the annotations "
             "or the pictures it is compared with: give them all in one size"
         )
+
+
+def data_of(settings: Settings, truths: Truths, sharp: str | None, blurred: Mapping[str, str]) -> dict[str, Any]:
+    """What `GainRun.data` says of any run: its truth, and hashes of the sharp pictures (or None) and of each blur's.
+
+    What only some runs know is there as nothing: where the sharp ones lie, data set and blur, what was left out.
+    """
+    classes = None if settings.classes is None else sorted(settings.classes)
+    return {
+        "sha256": key_of(truth=truths.sha256, sharp=sharp, blurred=dict(blurred), classes=classes),
+        "annotations": {"path": str(settings.annotations), "sha256": truths.sha256},
+        "sharp": None,
+        "blurred": dict(blurred),
+        "data_set": None,
+        "blur": None,
+        "n_pictures": len(truths.stems),
+        "n_annotated": truths.n_annotated,
+        "limit": None,
+        "n_without_annotation": {},
+        "classes": classes,
+        "reports": {detector: truth.report for detector, truth in truths.by_detector.items()},
+    }
 
 
 def hash_of_set(hashes: Mapping[str, str]) -> str:

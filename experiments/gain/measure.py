@@ -12,7 +12,7 @@ from experiments.gain.arms import Arms, Bench, build_arms, describe_blurs
 from experiments.gain.examples import ExampleWriter
 from experiments.gain.files import write_curves, write_metrics, write_per_image, writing_predictions
 from experiments.gain.fused import fused_records
-from experiments.gain.inputs import hash_of_set
+from experiments.gain.inputs import data_of, hash_of_set
 from experiments.gain.picture_sets import MadeSet, PictureSet
 from experiments.gain.picture_tables import Boxes, truth_boxes
 from experiments.gain.processes import Processes
@@ -130,21 +130,12 @@ def _data(plan: Plan, arms: Arms, blurred: Mapping[str, str]) -> dict[str, Any]:
     sharp = None
     if arms.sharp is not None:
         sharp = hash_of_set({stem: arms.sharp.sha256(stem) for stem in truths.stems})
-    classes = None if settings.classes is None else sorted(settings.classes)
-    reports = {name: truth.report for name, truth in truths.by_detector.items()}
-    return {
-        "sha256": key_of(truth=truths.sha256, sharp=sharp, blurred=dict(blurred), classes=classes),
-        "annotations": {"path": str(settings.annotations), "sha256": truths.sha256},
+    return data_of(settings, truths, sharp, blurred) | {
         "sharp": None if settings.sharp is None else {"path": str(settings.sharp), "sha256": sharp},
-        "blurred": dict(blurred),
         "data_set": plan.prepared.data_set,
         "blur": plan.prepared.blur,
-        "n_pictures": len(truths.stems),
-        "n_annotated": truths.n_annotated,
         "limit": settings.limit if len(truths.stems) < truths.n_annotated else None,
         "n_without_annotation": {str(folder): count for folder, count in plan.n_unannotated.items()},
-        "classes": classes,
-        "reports": reports,
     }
 
 
