@@ -126,13 +126,18 @@ class BootstrapResult:
         value = recovered_fraction(*aps)
         draws = recovered_fractions(*(self.arms[arm].ap_draws for arm in (sharp, blurred, deblurred)))
         excluded = int(np.count_nonzero(np.isnan(draws)))
-        if value is None or excluded > (1 - self.confidence) / 2 * self.resamples:
+        if value is None or too_many_undefined(excluded, self.resamples, self.confidence):
             return Interval(value, None, None, self.confidence, self.resamples - excluded, excluded)
         return interval(value, self._enough(draws), self.confidence)
 
     def _enough(self, draws: NDArray[np.float64]) -> NDArray[np.float64]:
         """The draws; none of too few units."""
         return draws if self.n_units >= FEWEST_UNITS else draws[:0]
+
+
+def too_many_undefined(excluded: int, resamples: int, confidence: float) -> bool:
+    """Whether a recovered share has no interval: more draws do not define it than lie below an interval."""
+    return excluded > (1 - confidence) / 2 * resamples
 
 
 def recovered_fraction(sharp: float | None, blurred: float | None, deblurred: float | None) -> float | None:

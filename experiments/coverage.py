@@ -292,12 +292,16 @@ def _with_interval(
     """Figure and known draws of each set that a run would give an interval (`BootstrapResult.recovered`)."""
     import numpy as np
 
-    most_unknown = (1 - CONFIDENCE) / 2 if figure.startswith(RECOVERED) else 1.0
+    from detection.bootstrap import too_many_undefined
+
+    is_share = figure.startswith(RECOVERED)
     sets = [(value, own, own[~np.isnan(own)]) for value, own in zip(values, draws, strict=True)]
     return [
         (value, known)
         for value, own, known in sets
-        if not np.isnan(value) and len(known) and len(own) - len(known) <= most_unknown * len(own)
+        if not np.isnan(value)
+        and len(known)
+        and not (is_share and too_many_undefined(len(own) - len(known), len(own), CONFIDENCE))
     ]
 
 
