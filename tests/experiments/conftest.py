@@ -21,13 +21,15 @@ from experiments.gain.settings import LoadedDeblurrer, LoadedDetector, Settings,
 from experiments.path_learning import sample_pool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from deblur.blur import Motion
 
+Outcome = tuple[int, str, str]
+"""Exit code, stdout and stderr of a command."""
 STEMS = ("a", "b", "c", "d")
 SIX = (*STEMS, "e", "f")  # enough for intervals
 SCENES = ("climb", "drive", "ride", "sail", "swim", "walk")
@@ -234,3 +236,18 @@ class _InThisProcess:
                 return made
 
         return Done()
+
+
+@pytest.fixture
+def called(capsys: pytest.CaptureFixture[str]) -> Callable[[Callable[[Sequence[str]], int], Sequence[str]], Outcome]:
+    """Calls the main function of a command with arguments."""
+
+    def call(main: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> Outcome:
+        try:
+            code = main(arguments)
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call

@@ -15,32 +15,29 @@ from deblur.pictures import write_picture
 from experiments import detection_gain, rescore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from experiments.gain.settings import Settings
 
 
 class Command:
     """The command line with fakes in place of networks."""
 
-    def __init__(self, data: Path, capsys: pytest.CaptureFixture[str], fakes: Any) -> None:
+    def __init__(self, data: Path, called: Callable[..., Any], fakes: Any) -> None:
         self.fakes = fakes
         self.base = ["--annotations", str(data / "truth.json"), "--detector", "finder", "--bootstrap", "20"]
         self.base += ["--blurred", str(data / "blurred"), "--sharp", str(data / "sharp"), "--deblurrer", "unmove"]
-        self._capsys = capsys
+        self._called = called
 
     def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        try:
-            code = detection_gain.main(arguments)
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = self._capsys.readouterr()
-        return code, captured.out, captured.err
+        return self._called(detection_gain.main, arguments)
 
 
 @pytest.fixture
 def command(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, fakes: Any
+    data: Path, tmp_path: Path, called: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, fakes: Any
 ) -> Command:
-    command = Command(data, capsys, fakes)
+    command = Command(data, called, fakes)
     monkeypatch.setattr("experiments.gain.loading.tools_on", lambda device, image_size: command.fakes.tools)
     monkeypatch.chdir(tmp_path)
     return command

@@ -37,10 +37,10 @@ NAMES = {
 class Command:
     """The command line over the files of one folder."""
 
-    def __init__(self, folder: Path, annotations: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, folder: Path, annotations: Path, called: Callable[..., Any]) -> None:
         self.folder = folder
         self.annotations = annotations
-        self._capsys = capsys
+        self._called = called
 
     def file(self, name: str) -> Path:
         return self.folder / f"{name}.json"
@@ -63,12 +63,7 @@ class Command:
         self.file(name).write_text(json.dumps([entry | change(entry) for entry in entries]))
 
     def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        try:
-            code = score_boxes.main(arguments)
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = self._capsys.readouterr()
-        return code, captured.out, captured.err
+        return self._called(score_boxes.main, arguments)
 
     def refused(self, *arguments: str) -> str:
         """The one line of a run that bad input stops, which leaves no folder."""
@@ -98,7 +93,7 @@ def command(
     settings_of_six: Settings,
     folder: Path,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    called: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Command:
     """The boxes that detection_gain found, in files as other programs write them."""
@@ -115,7 +110,7 @@ def command(
             for (x1, y1, x2, y2), score in zip(boxes.boxes, boxes.scores, strict=True)
         ]
         (here / f"{name}.json").write_text(json.dumps(entries))
-    return Command(here, settings_of_six.annotations, capsys)
+    return Command(here, settings_of_six.annotations, called)
 
 
 def test_figures_are_those_of_detection_gain(command: Command, measured: GainRun, folder: Path) -> None:
