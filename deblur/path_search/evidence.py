@@ -251,10 +251,9 @@ class _Wide:
         """What lies in the windows (N W, C, h, w) of what was made with the margins (N W, C, *shape)."""
         if self._inner == self.shape:
             return wide
-        each = wide.unflatten(0, (-1, len(self._places))).unbind(1)
-        return torch.stack([_cut(of, [at], self._inner) for of, at in zip(each, self._places, strict=True)], 1).flatten(
-            0, 1
-        )
+        of_each = wide.unflatten(0, (-1, len(self._places))).unbind(1)
+        cut = [_cut(of, [place], self._inner) for of, place in zip(of_each, self._places, strict=True)]
+        return torch.stack(cut, 1).flatten(0, 1)
 
 
 def _cut(picture: Tensor, corners: Sequence[tuple[int, int]], shape: tuple[int, int]) -> Tensor:
