@@ -191,7 +191,7 @@ class Deblurrer:
         if asked.told:
             raise DeblurError(
                 f"{name_or_file}: {GYROSCOPE} is what results call a network that is told the camera's path: leave it "
-                "out, and give the path beside each picture, a command by --motion"
+                "out, and give the path, if it is known, beside each picture (to a command by --motion)"
             )
         network, card = load_released(asked.weights)
         if asked.searches and not isinstance(network, GuidedNetwork):
