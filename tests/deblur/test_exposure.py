@@ -23,6 +23,7 @@ from deblur.exposure.deconvolution import (
     _laid_windows,
     _spans,
     blur,
+    density,
 )
 from deblur.exposure.kernels import (
     KERNEL,
@@ -314,6 +315,33 @@ def test_several_windows_restore_what_one_would():
     several = [Deconvolution(blurred, known(HOOK.expand(1, n, -1, -1)), *places[n]) for n in (1, 4)]
     one, four = (filters.restore(filters.gain(CALM)) for filters in several)
     torch.testing.assert_close(four, one, rtol=0, atol=0.006)
+
+
+def test_a_long_blur_does_not_ring_where_a_window_wraps_around():
+    long = path_kernel(*((x, 0) for x in range(41)))
+    # Nothing but a slope, dark on the left and bright on the right: where these meet is the one edge that could ring.
+    slope = torch.linspace(0.1, 0.9, 160).expand(1, 1, 120, 160)
+    for picture in (slope, slope.flip(-1)):
+        filters = Deconvolution(blurred_by(picture, long), known(long.expand(1, 1, -1, -1)), [60.0], [80.0])
+        for regularization, most in ((KNOWN, 0.06), (CALM, 0.025)):
+            restored = filters.restore(filters.gain(regularization))
+            assert (restored - picture).square().mean().sqrt() < most
+
+
+def test_density_is_the_mean_of_gradients_over_their_root_mean_square_picture_by_picture():
+    edges = torch.zeros(3, 1, 24, 32)
+    edges[0, ..., 12:] = 0.5
+    edges[1, ..., 7:, :] = 0.5
+    edges[2] = torch.rand(1, 24, 32, generator=torch.Generator().manual_seed(0))
+    expected = []
+    for picture in edges[:, 0].double():
+        both = torch.cat([picture.diff(dim=axis).abs().flatten() for axis in (0, 1)])
+        expected.append(both.sum() / (picture.numel() * both.square().sum()).sqrt())
+    torch.testing.assert_close(density(edges), torch.stack(expected).float())
+    torch.testing.assert_close(torch.cat([density(each[None]) for each in edges]), density(edges))
+    # An edge of twice the height is as sparse, and noise is not sparse at all.
+    torch.testing.assert_close(density(2 * edges), density(edges))
+    assert density(edges)[2] > 4 * density(edges)[:2].max()
 
 
 def test_each_region_is_restored_by_its_own_kernel():
