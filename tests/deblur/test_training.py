@@ -37,13 +37,14 @@ from deblur.run_lock import alone_in
 from deblur.train import build_parser, describe, main, parse_training_args
 from deblur.training.checkpoint import load_checkpoint, save_checkpoint
 from deblur.training.holding_out import hold_out
-from deblur.training.loop import Trainer, train
+from deblur.training.loop import Trainer, _mix, train
+from deblur.training.mix import BlurMix, parse_blur_range
 from deblur.training.network_choice import network_config, network_name
 from deblur.training.run_folder import find_resumable
 from deblur.training.schedule import Progress
 from deblur.training.sources import parse_source
 from deblur.training.teacher import Teacher
-from deblur.training.validation import ValidationSet, sets_digest
+from deblur.training.validation import ValidationSet, sets_digest, validate
 
 TINY = ["--network", "mstsgm-nano", "--set", "widths=[16,20,24]", "encoder_blocks=[1,1,1]", "decoder_blocks=[1,1,1]"]
 LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "deblur.train"]
@@ -965,6 +966,46 @@ def test_the_learning_rate_of_a_row_is_that_of_its_last_step(tmp_path, photos):
     trainer.run()
     rates = [float(row["value"]) for row in rows_of(trainer.folder) if row["name"] == "learning_rate"]
     assert rates == pytest.approx([trainer.schedule.rate(1 / 4), trainer.schedule.rate(3 / 4)], rel=1e-5)
+
+
+def test_a_run_ends_with_the_scores_of_its_last_averaged_weights_and_counts_no_time_but_of_steps(
+    tmp_path, photos, monkeypatch
+):
+    given = ["--steps", "3", "--validate-every", "2", "--ema", "0.9", "--learning-rate", "0.01", "--warmup", "0"]
+    trainer = Trainer(build_parser().parse_args(arguments(tmp_path, photos, *given)))
+    now, step = [0.0], trainer._step
+
+    def slowly():
+        now[0] += 7
+        return step()
+
+    def score(*given):
+        now[0] += 1000
+        return validate(*given)
+
+    trainer._step = slowly
+    monkeypatch.setattr("deblur.training.loop.validate", score)
+    monkeypatch.setattr("deblur.training.loop.time.perf_counter", lambda: now[0])
+    ends = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    metrics = trainer.run()
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == ends
+    assert (metrics["step"], metrics["minutes"]) == (3, round(3 * 7 / 60, 2))
+    last, card = load_released(trainer.folder / "weights" / "last.safetensors")
+    assert (card["steps"], card["scores"]["validation"]) == (3, metrics["validation"])
+    assert metrics["parameters"] == sum(parameter.numel() for parameter in last.parameters())
+    assert metrics["validation"] == validate(last, trainer.sets, trainer.device)
+    assert metrics["validation"] != validate(trainer.bare, trainer.sets, trainer.device)
+    rows = [row for row in rows_of(trainer.folder) if row["kind"] == "validation"]
+    assert {row["step"] for row in rows} == {"2", "3"}
+    assert rows[-1]["minutes"] == "0.35"
+
+
+def test_blurs_are_mixed_as_the_options_say():
+    shares = ["--srgb-share", "0.1", "--noise", "2.5", "--jpeg-share", "0.3", "--highlight-share", "0.4"]
+    given = build_parser().parse_args(["--blur", "shake:2-8=0.5", *shares, "--rolling-share", "0.6"])
+    assert _mix(given) == BlurMix(
+        (parse_blur_range("shake:2-8=0.5"),), srgb=0.1, noise=2.5, jpeg=0.3, highlights=0.4, rolling=0.6
+    )
 
 
 def test_who_stops_before_the_first_validation_has_weights_that_load(tmp_path, photos):
