@@ -162,6 +162,12 @@ def test_released_weights_are_the_averaged_ones(tmp_path, photos):
     assert any(not torch.equal(released[name], state["network"][name]) for name in released)
 
 
+def test_the_average_has_heard_of_the_last_step(finished):
+    state = load_checkpoint(finished / "weights" / "state.pt")
+    averaged = {name.removeprefix("module."): value for name, value in state["ema"].items() if name != "n_averaged"}
+    assert_same(averaged, state["network"])  # its first is all that it averages
+
+
 def test_interrupted_and_resumed_is_the_same_as_never_interrupted(tmp_path, photos, capsys):
     common = ["--steps", "6", "--crop", "32,40@0.5", "--validate-every", "4"]
     train(build_parser().parse_args(arguments(tmp_path, photos, *common, "--name", "whole")))
@@ -755,16 +761,20 @@ def test_the_distance_of_a_teacher_is_measured_and_at_its_weight_a_loss(tmp_path
     calls = []
 
     def distance(restored, sharp):
-        calls.append(restored.requires_grad)
-        return mean_difference(restored, sharp)
+        found = mean_difference(restored, sharp)
+        if restored.requires_grad:
+            calls.append(found.item())
+        return found
 
     given = arguments(tmp_path, photos, "--steps", "3", "--log-every", "1")
     metrics = train(parse_training_args(build_parser(), given), Teacher(distance, weight, 1, "mine"))
-    assert sum(calls) == len(taught)
+    assert len(calls) == len(taught)
     assert metrics["best_by"] == ("distance_restored" if taught else "restored")
     assert set(metrics["validation"]["shake:8"]) >= {"distance_input", "distance_restored"}
     rows = rows_of(tmp_path / "runs" / "train" / "deblur")
-    assert [row["step"] for row in rows if row["name"] == "detector"] == taught
+    detector = {row["step"]: float(row["value"]) for row in rows if row["name"] == "detector"}
+    assert list(detector) == taught
+    assert list(detector.values()) == pytest.approx([weight * call for call in calls], rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -998,6 +1008,18 @@ def test_a_run_ends_with_the_scores_of_its_last_averaged_weights_and_counts_no_t
     rows = [row for row in rows_of(trainer.folder) if row["kind"] == "validation"]
     assert {row["step"] for row in rows} == {"2", "3"}
     assert rows[-1]["minutes"] == "0.35"
+
+
+@pytest.mark.parametrize("turns", ["--quarter-turns", "--no-quarter-turns"])
+def test_crops_are_cut_and_pictures_kept_as_the_options_say(tmp_path, photos, turns):
+    given = arguments(tmp_path, photos, "--steps", "9", "--max-side", "100", turns)
+    trainer = Trainer(build_parser().parse_args(given))
+    plans = [plan for step in range(8) for plan in trainer.planner.plans(step, 32)]
+    sizes = {trainer.store.size_of(plan.example.files[0]) for plan in plans}
+    quarters = {plan.quarters for plan in plans}
+    trainer.close()
+    assert {max(size) for size in sizes} == {100}
+    assert quarters == ({0, 1, 2, 3} if turns == "--quarter-turns" else {0})
 
 
 def test_blurs_are_mixed_as_the_options_say():
