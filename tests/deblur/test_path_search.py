@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,9 @@ from deblur.blur.sensor import to_linear
 from deblur.deblurrer import load_told
 from deblur.devices import to_batch
 from deblur.errors import DeblurError
+from deblur.exposure.kernels import Exposure, known
 from deblur.exposure.spectra import luma
+from deblur.networks import Restored
 from deblur.path_search import Judge, PathSearch
 from deblur.path_search.critic import RELEASED, Critic, ErrorMap
 from deblur.path_search.descent import Stage, Trial, follow_by_parts
@@ -29,7 +32,7 @@ from deblur.path_search.explaining import Explaining, explain
 from deblur.path_search.judging import judge_file
 from deblur.path_search.reblurring import Reblurring
 from deblur.path_search.search import Effort
-from deblur.path_search.squares import CELL, STATISTICS, statistics
+from deblur.path_search.squares import CELL, STATISTICS, as_shown, statistics
 from deblur.path_search.starts import random_starts
 from deblur.path_search.trial_path import AXES, STEPS, WAVES, Frame, spread_points, waves_of
 from deblur.pictures import scale_down
@@ -179,6 +182,28 @@ def test_a_sharp_picture_blurred_along_the_true_path_is_the_one_that_was_given(s
     assert (wrong[0] < 0.5 * torch.stack(wrong[1:]).amin(0)).all()
 
 
+def test_windows_are_turned_about_the_middle_of_their_picture():
+    width, height, shape, corners = 160, 100, (60, 90), [(0, 0), (40, 70)]
+    rows, columns = torch.meshgrid(torch.arange(height) - 49.5, torch.arange(width) - 79.5, indexing="ij")
+    frame = Frame(width, height)
+
+    def seen(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return 0.5 + 0.2 * torch.sin(x / 6) + 0.2 * torch.cos(y / 5)
+
+    roll = 4 / frame.reach  # four pixels at the corners
+    turned = seen(
+        columns * math.cos(roll) + rows * math.sin(roll) - 2, rows * math.cos(roll) - columns * math.sin(roll) + 1
+    )
+    before, after = (
+        torch.stack([whole[None, top : top + 60, left : left + 90] for top, left in corners])
+        for whole in (seen(columns, rows), turned)
+    )
+    reblurring = Reblurring(frame, shape, corners, CPU)
+    again = reblurring(before, torch.zeros(1, WAVES, AXES), torch.tensor([[2.0, -1.0, 4.0]]))
+    inner = (..., slice(8, -8), slice(8, -8))
+    torch.testing.assert_close(again[inner], after[inner], atol=0.02, rtol=0)
+
+
 @pytest.mark.parametrize("size", [0.7, 1.0])
 def test_the_path_that_explains_the_sharp_picture_is_the_true_one(shaken: Shaken, size: float):
     blurred, sharp = (to_batch(picture, CPU) for picture in (shaken.blurred, shaken.sharp))
@@ -297,6 +322,125 @@ def test_part_of_a_look_is_a_look_at_fewer_windows(shaken: Shaken, network: Guid
         (*part.judge(waves(3)), *part.by_itself), (*fewer.judge(waves(3)), *fewer.by_itself), strict=True
     ):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+class Makes:
+    """A network that makes the same change of a picture along any path, and the same guide for it."""
+
+    def __init__(self, estimate: Exposure, change: torch.Tensor, guide: torch.Tensor) -> None:
+        self.change, self.guide = change, _Guide(estimate, guide)
+
+    def __call__(self, blurred: torch.Tensor, guide: torch.Tensor, *, finest_only: bool) -> Restored:
+        return Restored((blurred + self.change,), None)
+
+
+class _Guide:
+    def __init__(self, estimate: Exposure, made: torch.Tensor) -> None:
+        self.estimated, self.made = estimate, made
+
+    def estimate(self, blurred: torch.Tensor) -> Exposure:
+        return self.estimated
+
+    def __call__(self, blurred: torch.Tensor, exposure: Exposure) -> torch.Tensor:
+        return self.made.expand(len(blurred), -1, -1, -1)
+
+
+class Made(NamedTuple):
+    """A look at a picture (1, 3, 96, 120), and the change and the guide that are made along any path."""
+
+    look: Look
+    blurred: torch.Tensor
+    change: torch.Tensor
+    guide: torch.Tensor
+
+
+@pytest.fixture
+def made() -> Made:
+    generator = torch.Generator().manual_seed(0)
+    blurred = to_batch(scale_down(photographs.astronaut()[:400, :500], 120), CPU)
+    change = 0.3 * torch.rand(blurred.shape, generator=generator) - 0.1
+    guide = 0.2 * torch.rand(1, 5, *blurred.shape[-2:], generator=generator)
+    guide[:, 1] *= 0.5
+    frame, places = Frame(120, 96), ((20.0, 75.0), (60.0,))
+    kernels = spread_points(frame.points(waves(1)[0], *places), 48)[None]
+    network: Any = Makes(Exposure(known(kernels), *places), change, guide)
+    return Made(Look(network, blurred), blurred, change, guide)
+
+
+def test_the_numbers_of_a_trial_are_what_their_names_say(made: Made):
+    look, blurred, change, guide = made
+    brightness, restored = luma(blurred), luma(blurred + change)
+    linear, encoded, calm = guide[:, 0:1], guide[:, 1:2], guide[:, 2:3]
+    light, again = (luma(to_linear(each.clamp(0, 1).expand(-1, 3, -1, -1))) for each in (brightness, restored))
+    residual = (again - light)[..., 16:-16, 16:-16]
+
+    def steps(picture: torch.Tensor) -> torch.Tensor:
+        return torch.cat([picture.diff(dim=axis).flatten() for axis in (-1, -2)])
+
+    def mean(values: torch.Tensor) -> torch.Tensor:
+        return values.abs().mean()
+
+    def rms(values: torch.Tensor) -> torch.Tensor:
+        return values.square().mean().sqrt()
+
+    expected = {
+        "restored less filtered, encoded, rms": rms(restored - brightness - encoded),
+        "restored less filtered, linear, mean": mean(restored - brightness - linear),
+        "filters' difference, linear and encoded, rms": rms(linear - encoded),
+        "filters' difference, keen and calm, rms": rms(encoded - calm),
+        "restored less blurred, rms": rms(restored - brightness),
+        "restored less blurred, mean": mean(restored - brightness),
+        "out of range": mean((blurred + change) - (blurred + change).clamp(0, 1)) + 1e-5,
+        "blurred again less blurred, rms": rms(residual),
+        "blurred again less blurred, mean": mean(residual),
+        "blurred again less blurred, gradient mean": mean(steps(residual)),
+        "width of the estimated kernels": look.spread,
+    }
+    pictures = {f"restored gradient {{}}, 1/{scale}": F.avg_pool2d(restored, scale) for scale in (1, 2, 4)}
+    for name, picture in (pictures | {"filtered gradient {}": brightness + linear}).items():
+        expected |= {name.format("mean"): mean(steps(picture)), name.format("rms"): rms(steps(picture))}
+        expected[name.format("root")] = (steps(picture).square() + 1e-6).pow(0.25).mean()
+    strength = F.avg_pool2d(restored.diff(dim=-1).square()[..., :-1, :] + restored.diff(dim=-2).square()[..., :-1], 24)
+    nowhere = torch.zeros(1, WAVES, AXES)
+    evidence = look.judge(nowhere).evidence
+    assert evidence.shape == (1, 1, len(NAMES))
+    numbers = dict(zip(NAMES, evidence[0, 0].tolist(), strict=True))
+    for name, value in expected.items():
+        assert numbers[name] == pytest.approx(float(torch.as_tensor(value).log()), abs=2e-3), name
+    evenness = numbers["evenness of gradients over blocks"]
+    assert evenness == pytest.approx(float((strength / strength.mean()).log().mean()), abs=2e-3)
+    # Beside each number it is told how much that is more than along no path.
+    there = look.judge(waves(2)).evidence[0, 0]
+    count = (len(NAMES) - 1) // 2
+    torch.testing.assert_close(there[count : 2 * count], there[:count] - evidence[0, 0, :count])
+    assert there[:count].sub(evidence[0, 0, :count]).abs().max() > 0.1
+
+
+def test_squares_are_compared_to_those_of_what_the_network_makes_by_itself(made: Made):
+    look = made.look
+    squares = look.judge(torch.zeros(1, WAVES, AXES)).squares
+    # Along no path this network makes what it makes by itself.
+    assert squares[:, :, :STATISTICS].abs().amax() > 0.1
+    torch.testing.assert_close(squares[:, :, STATISTICS:], torch.zeros_like(squares[:, :, STATISTICS:]))
+    led = look.judge(waves(2)).squares
+    torch.testing.assert_close(led[:, :, STATISTICS:], led[:, :, :STATISTICS] - squares[:, :, :STATISTICS])
+
+
+def test_a_path_agrees_with_its_own_kernels_whichever_way_round(made: Made):
+    look = made.look
+    true = waves(1)[0]
+    kernels = look.estimate.kernels.mean[0]
+    smooth = F.avg_pool2d(kernels[:, None], 3, 1, 1)[:, 0]
+    # Three of a hundred parts of an estimate may lie anywhere.
+    likelihood = (kernels * (0.97 * smooth + 0.03 / 48**2).log()).sum((1, 2)).mean()
+    cosine = torch.cosine_similarity(smooth.flatten(1), kernels.flatten(1)).mean()
+    for path in (true, -true):
+        found = look.likelihood(path)
+        torch.testing.assert_close(torch.stack(found), torch.stack([likelihood, cosine]), atol=2e-3, rtol=2e-3)
+    for path in (*waves(5, 3), 0.5 * true, torch.zeros_like(true)):
+        found = look.likelihood(path)
+        assert found[0] < likelihood
+        assert found[1] < cosine
 
 
 class Bowl:
@@ -623,6 +767,34 @@ def test_a_square_tells_of_its_own_place_and_all_of_ringing_and_ghosts():
     assert changed[2:4, 3:5].all()
     assert not changed[:, 7].any()
     assert not changed[5].any()
+
+
+def test_a_trial_is_shown_by_its_pictures_and_by_the_root_of_what_is_left():
+    restored, brightness, residual = torch.full((3, 1, 1, 2, 4), 0.3).unbind()
+    guide = torch.stack([torch.full((2, 4), value) for value in (0.1, 0.2, 0.3, 0.4, 0.5)])[None]
+    residual = residual * torch.tensor([0, 0.3, -0.3, 3])
+    shown = as_shown(restored - 0.05, brightness, guide, residual)[0, :, 0]
+    expected = [[0.25] * 4, [0.4] * 4, [0.5] * 4, [0.5, 0.65, 0.35, 0.5 + 0.9**0.5 / 2], [0.3] * 4]
+    torch.testing.assert_close(shown, torch.tensor(expected), atol=1e-4, rtol=0)
+
+
+def test_squares_are_such_as_released_critics_learned_to_weigh():
+    # Other numbers need critics and trust networks that are trained anew.
+    grey = torch.from_numpy(photographs.camera()[180:244, 190:270] / 255.0).float().view(1, 1, 64, 80)
+    blurred = F.avg_pool2d(grey, 5, 1, 2, count_include_pad=False)
+    residual = 0.5 + 0.3 * (grey - blurred)
+    shown = torch.cat([grey, 0.8 * grey + 0.2 * blurred.flip(-1), 1.1 * blurred + 0.05, residual, blurred], 1)
+    expected = {
+        "root mean squares": "-3.576 -3.202 -2.449 -2.554 -4.079 -3.722 -3.492 -3.837 -3.645 -4.574 -4.236 -4.66 "
+        "-4.327 -3.506 -3.812 -3.287",
+        "of gradients in half the size": "-3.591 -3.324 -4.098 -3.814",
+        "mean gradients and their roots": "-4.061 -3.817 -4.152 -3.939 -4.734 -4.462 -2.177 -2.044",
+        "correlations": "0.18 -0.328 0.879 0.927 0.412 0.432 0.055 0.012 -0.015 -0.016 -0.056 -0.043 0.082 0.042 0.225 "
+        "0.104",
+        "brightness and what is nearly white": "0.274 0.006",
+    }
+    numbers = [float(number) for line in expected.values() for number in line.split()]
+    assert statistics(shown)[0].mean((1, 2)).tolist() == pytest.approx(numbers, abs=2e-3)
 
 
 def test_the_released_critic_is_of_the_released_default_network():
