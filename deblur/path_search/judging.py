@@ -81,7 +81,10 @@ class Judge:
         return [trial.waves for trial in led]
 
     def follow_all_over(self, look: Look, paths: Sequence[Tensor], stage: Stage) -> list[Tensor]:
-        """Where the first of some paths lead in more steps, all parts of that picture by turns."""
+        """Where the first of some paths lead in more steps, all parts of that picture by turns.
+
+        Each step is seen by ``LED_BY``; of an odd number the last part, whose gradients are the weakest, sees none.
+        """
         firsts = range(0, max(1, look.windows - LED_BY + 1), LED_BY)
         parts = [look.part(slice(first, first + LED_BY)) for first in firsts]
         return follow_by_parts(self._critic, parts, paths, stage)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ from deblur.exposure.spectra import luma
 from deblur.networks import Restored
 from deblur.path_search import Judge, PathSearch
 from deblur.path_search.critic import RELEASED, Critic, ErrorMap
-from deblur.path_search.descent import Stage, Trial, follow_by_parts
+from deblur.path_search.descent import Stage, Trial, follow, follow_by_parts
 from deblur.path_search.evidence import NAMES, Judged, Look, width_of
 from deblur.path_search.explaining import Explaining, explain
 from deblur.path_search.judging import judge_file
@@ -242,6 +243,48 @@ def test_a_search_begins_beside_what_explains_the_restoration(shaken: Shaken, mo
     true = waves_of(shaken.motion.scaled(frame.longest / 300), frame)
     likenesses = [alike(frame, path, true) for path in starts]
     assert max(likenesses[len(without) :]) > max(0.6, *likenesses[: len(without)])
+
+
+def test_what_explains_a_restoration_is_judged_as_it_is_and_begun_with_a_little_longer(
+    shaken: Shaken, monkeypatch: pytest.MonkeyPatch
+):
+    begun: list[torch.Tensor] = []
+    told: list[torch.Tensor] = []
+    explained = torch.stack([2 * waves(1)[0], 3 * waves(1)[0]])
+
+    def begin(self: PathSearch, look: Look, starts: torch.Tensor) -> list[Trial]:
+        begun.append(starts)
+        return [Trial(0.0, starts[0])]
+
+    def explains(picture: NDArray[np.uint8], restore: object, starts: torch.Tensor) -> torch.Tensor:
+        told.append(starts)
+        return explained
+
+    monkeypatch.setattr(PathSearch, "begin", begin)
+    monkeypatch.setattr("deblur.path_search.search.explain", explains)
+    search = PathSearch.load(critic=Agrees(), effort=BRIEF)
+    found = search(shaken.blurred, lambda picture, path: picture)
+    larger = 300 / search.first_look(shaken.blurred).frame.longest
+    assert larger > 1
+    torch.testing.assert_close(told[0], begun[0][:4] * larger)
+    torch.testing.assert_close(begun[0][4:], torch.cat([length * explained / larger for length in (1, 1.1, 1.2)]))
+    # The judge likes long paths, and the longest of those that explain is longer than any other that it is shown.
+    assert found is not None
+    np.testing.assert_allclose(found.path, Frame(300, 234).motion(explained[1]).path, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("longest", "width", "side"),
+    [(640, 0, 400), (640, 1.4, 400), (640, 2, 280), (640, 3, 200), (640, 30, 200), (300, 2, 210), (300, 0.5, 300)],
+)
+def test_a_search_begins_in_the_smallest_copy_that_shows_the_blur(
+    monkeypatch: pytest.MonkeyPatch, longest: int, width: float, side: int
+):
+    seen = SimpleNamespace(spread=torch.tensor([float(width)]))
+    monkeypatch.setattr(PathSearch, "_estimate", lambda self, picture, side: seen)
+    monkeypatch.setattr(PathSearch, "look", lambda self, picture, side, windows: (side, windows))
+    search = PathSearch.load(critic=Sulks(), effort=BRIEF)
+    assert search.first_look(np.zeros((longest // 2, longest, 3), np.uint8)) == (side, 1)
 
 
 def test_windows_are_parts_of_the_picture_restored_as_the_whole_is(
@@ -475,6 +518,27 @@ def test_parts_that_see_a_path_in_turn_lead_to_what_is_best_for_all_of_them():
     torch.testing.assert_close(starts[0], torch.full((WAVES, AXES), 3.0))
 
 
+def test_of_a_way_down_the_best_place_is_kept_with_its_energy():
+    look = Bowl(1.0, [])
+    near, far = torch.full((WAVES, AXES), 1.001), torch.full((WAVES, AXES), 4.0)
+    # A first step of a whole pixel leads away from where it is nearly lowest.
+    first, second = follow(lambda judged: judged, look, [near, far], [Stage(2, 3, 1.0)])
+    assert torch.equal(first.waves, near)
+    assert second.energy < 0.5 * (far - 1).square().sum()
+    for trial in (first, second):
+        assert trial.energy == pytest.approx(float((trial.waves - 1).square().sum()), rel=1e-4)
+
+
+def test_steps_on_a_way_down_shorten_evenly():
+    class Slope(Bowl):
+        def judge(self, paths: torch.Tensor) -> torch.Tensor:
+            return 3 * paths.sum((1, 2))
+
+    (led,) = follow_by_parts(lambda judged: judged, [Slope(0.0, [])], [torch.zeros(WAVES, AXES)], Stage(1, 4, 0.5))
+    # On a slope that is even all over, Adam goes as far as the rate says: by 5, 4, 3 and 2 fifths of the first one's.
+    torch.testing.assert_close(led, torch.full_like(led, -0.5 * (5 + 4 + 3 + 2) / 5), atol=1e-4, rtol=0)
+
+
 def test_a_search_with_a_critic_that_knows_comes_near_the_true_path(shaken: Shaken):
     critic = Knows(shaken.sharp)
     effort = Effort(4, (Stage(2, 5, 0.2), Stage(1, 7, 0.15)), (), ())
@@ -628,6 +692,48 @@ def test_the_last_word_is_said_after_a_look_at_more_of_the_picture(network: Guid
     judge.choose(look, waves(1))
     assert seen == [4, look.windows, look.windows]
     assert look.windows > 6
+
+
+def test_a_judge_leads_by_the_strongest_windows_or_by_all_in_turn(monkeypatch: pytest.MonkeyPatch):
+    class Windows:
+        def __init__(self, places: Sequence[int]) -> None:
+            self.places, self.windows = places, len(places)
+
+        def part(self, windows: slice) -> Windows:
+            return Windows(self.places[windows])
+
+    def in_turn(critic: Critic, parts: Sequence[Windows], paths: object, stage: Stage) -> list[torch.Tensor]:
+        seen.append([list(part.places) for part in parts])
+        return []
+
+    def once(critic: Critic, part: Windows, paths: object, stages: Sequence[Stage]) -> list[Trial]:
+        seen.append([list(part.places)])
+        return []
+
+    seen: list[list[list[int]]] = []
+    monkeypatch.setattr("deblur.path_search.judging.follow_by_parts", in_turn)
+    monkeypatch.setattr("deblur.path_search.judging.follow", once)
+    judge = Judge(torch.nn.Identity(), Critic())  # type: ignore[arg-type]
+    # Of an odd number the weakest one leads nowhere.
+    for count, pairs in ((1, [[0]]), (2, [[0, 1]]), (4, [[0, 1], [2, 3]]), (5, [[0, 1], [2, 3]])):
+        look: Any = Windows(range(count))
+        judge.follow(look, [], Stage(1, 2, 0.1))
+        judge.follow_all_over(look, [], Stage(1, 2, 0.1))
+        assert seen == [pairs[:1], pairs]
+        seen.clear()
+
+
+@pytest.mark.parametrize(("record", "margin"), [({"margin": 24}, 24), ({}, 0)])
+def test_a_judge_looks_with_the_margin_that_its_critic_has_learnt_from(
+    monkeypatch: pytest.MonkeyPatch, record: dict[str, int], margin: int
+):
+    monkeypatch.setattr("deblur.path_search.judging.learnt_from", lambda file, card: record)
+    monkeypatch.setattr(Critic, "load", lambda file: Critic())
+    monkeypatch.setattr("deblur.path_search.judging.Look", lambda *given: given[2:])
+    judge = Judge.released(torch.nn.Identity(), {"name": "mine"})  # type: ignore[arg-type]
+    assert judge is not None
+    picture = np.zeros((60, 80, 3), np.uint8)
+    assert judge.look(picture, CPU, 3) == (3, margin)
 
 
 @pytest.mark.usefixtures("small_copies")
