@@ -11,7 +11,7 @@ from deblur import Deblurrer
 from deblur.blur import BlurSpec, synthesize_with_motion
 from deblur.blur.motion import rasterize
 from deblur.errors import DeblurError
-from deblur.path_search.fitting import fit_path
+from deblur.path_search.fitting import _Copy, fit_path
 from deblur.pictures import scale_down
 
 SHARP = scale_down(photographs.astronaut()[:400], 300)
@@ -51,6 +51,18 @@ def test_a_sharp_picture_from_another_moment_is_told_by_its_shift():
     fit = fit_path(blurred, moved)
     assert fit.shift == pytest.approx((3, -2), abs=0.4)
     assert np.abs(fit.path.path.mean(axis=0)).max() < 1e-6
+
+
+def test_what_is_fitted_in_a_smaller_copy_is_in_the_pictures_own_pixels(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(
+        "deblur.path_search.fitting._COPIES", (_Copy(75, 0, 12, 40, 0.3, 6), _Copy(150, 4, 0, 40, 0.2, 4))
+    )
+    blurred, motion = synthesize_with_motion(SHARP, BlurSpec("straight", 24), 3, "astronaut")
+    fit = fit_path(blurred, np.roll(SHARP, (4, -6), (0, 1)))
+    assert fit.shift == pytest.approx((6, -4), abs=1)
+    true = np.ptp(motion.displacement(150, 117), axis=0)
+    assert np.ptp(fit.path.displacement(150, 117), axis=0) == pytest.approx(true, abs=4)
+    assert fit.path.center == pytest.approx((149.5, 116.5), abs=1)
 
 
 def test_it_begins_by_its_seed_alone():
