@@ -317,6 +317,14 @@ def test_means_and_gain_are_of_the_same_pictures():
     assert exact == {"input": None, "restored": None, "gain": None}
 
 
+def test_scores_are_means_over_the_pictures():
+    grey = np.full((8, 8, 3), 51, np.uint8)
+    pairs = tuple((grey, grey + by) for by in (51, 102, 153))
+    score = validate(Brighter(-0.1), [ValidationSet("a", pairs)], CPU)["a"]
+    before, after = (-20 * np.log10(errors).mean() for errors in ([0.2, 0.4, 0.6], [0.3, 0.5, 0.7]))
+    assert score == pytest.approx({"input": before, "restored": after, "gain": after - before}, abs=0.1)
+
+
 def test_a_detector_that_measures_sees_no_light_beyond_white():
     bright = np.full((8, 8, 3), 230, np.uint8)
     seen = []
