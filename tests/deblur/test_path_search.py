@@ -385,7 +385,7 @@ class _Guide:
         return self.estimated
 
     def __call__(self, blurred: torch.Tensor, exposure: Exposure) -> torch.Tensor:
-        return self.made.expand(len(blurred), -1, -1, -1)
+        return self.made.expand(len(blurred), -1, *blurred.shape[-2:])
 
 
 class Made(NamedTuple):
@@ -467,6 +467,29 @@ def test_squares_are_compared_to_those_of_what_the_network_makes_by_itself(made:
     torch.testing.assert_close(squares[:, :, STATISTICS:], torch.zeros_like(squares[:, :, STATISTICS:]))
     led = look.judge(waves(2)).squares
     torch.testing.assert_close(led[:, :, STATISTICS:], led[:, :, :STATISTICS] - squares[:, :, :STATISTICS])
+
+
+def test_windows_with_margins_have_the_kernels_of_their_own_places(made: Made):
+    index = torch.arange(200.0 * 300).view(1, 1, 200, 300)
+    network: Any = Makes(made.look.estimate, torch.tensor(0.1), torch.zeros(1, 5, 1, 1))
+    picture = torch.zeros(1, 3, 200, 300)
+    for corner in (picture[..., :40, :40], picture[..., -40:, -40:]):
+        corner.copy_(torch.rand(corner.shape, generator=torch.Generator().manual_seed(0)))
+    look = Look(network, picture, 2, 16)
+    assert look.windows == 2
+    height, width = look.blurred.shape[-2:]
+    path = torch.zeros(1, WAVES, AXES)
+    path[0, 0, 2] = 20  # a roll, which moves what is farther from the middle more
+    exposure = look.exposure(path)
+    sides = []
+    for kernels, place in zip(exposure.kernels.mean, look.cut(index)[:, 0, 0, 0].long().tolist(), strict=True):
+        top, left = divmod(place, 300)
+        # Margins lie within the picture.
+        top, left = (min(max(at - 16, 0), side) for at, side in ((top, 200 - height - 32), (left, 300 - width - 32)))
+        rows, columns = [top + y for y in exposure.rows], [left + x for x in exposure.columns]
+        torch.testing.assert_close(kernels, spread_points(look.frame.points(path, rows, columns), 64)[0])
+        sides.append((rows[0] + rows[-1] - 2 * top, columns[0] + columns[-1] - 2 * left))
+    assert sides == [pytest.approx((height + 32, width + 32), abs=2)] * look.windows
 
 
 def test_a_path_agrees_with_its_own_kernels_whichever_way_round(made: Made):
