@@ -64,6 +64,36 @@ def test_the_intervals_are_what_they_are_called() -> None:
     assert np.isfinite(coverage.bias_corrected(9.0, draws)).all()
 
 
+def test_a_table_says_where_intervals_lie_that_do_not_hold_the_truth() -> None:
+    around = np.linspace(-1, 1, 41) + 0.1  # percentiles at -.85 and 1.05: draws lie .1 too high
+    sets = [(0.0, around), (2.0, around + 2), (0.9, around + 0.9), (-9.0, 3 * around - 9)]
+    rows = {row.interval: row for row in coverage._rows("AP sharp", "with replacement", 0.0, sets)}
+    percentile, basic = rows["percentile"], rows["basic"]
+    assert (percentile.holds, percentile.above, percentile.below) == (0.25, 0.5, 0.25)
+    assert (basic.holds, basic.above, basic.below) == (0.5, 0.25, 0.25)  # that of .9 begins at -.15 and not at .05
+    for row in (percentile, basic):
+        assert row.width == pytest.approx(1.9)  # one of 5.7 is not averaged in
+        assert (row.mean, row.spread) == pytest.approx((-1.525, np.std([0, 2, 0.9, -9])))
+        assert row.bootstrap_bias == pytest.approx((3 * 0.1 + 0.3) / 4)
+        assert row.bootstrap_spread == pytest.approx(around.std() * 6 / 4)
+
+
+def test_figures_are_those_that_a_run_reports() -> None:
+    ap = {"sharp": 0.9, "blurred": 0.1, "deblurred": 0.3, "fused": 0.7, "control": 0.2}
+    draws: Any = {arm: np.array([value]) for arm, value in ap.items()}
+    assert {name: float(figure(draws)[0]) for name, figure in coverage._figures(draws).items()} == pytest.approx(
+        {
+            "AP sharp": 0.9,
+            "AP blurred": 0.1,
+            "AP difference": 0.2,
+            "recovered": 0.25,
+            "AP difference, fused": 0.6,
+            "recovered, fused": 0.75,
+            "beyond control": 0.5,
+        }
+    )
+
+
 def test_all_pictures_without_replacement_are_the_truth_itself(matches: Any) -> None:
     found = _count(matches, "without replacement", N_PICTURES, sets=3)
     assert {figure for figure, _ in found} == {"AP sharp", "AP blurred", "AP difference", "recovered"}
