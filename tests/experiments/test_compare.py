@@ -13,6 +13,7 @@ import pytest
 from deblur.blur import parse_blur
 from deblur.blur.motion import read_kernels
 from deblur.pictures import read_picture, write_picture
+from detection.bootstrap import Interval
 from experiments import compare
 from experiments.common.narrator import Narrator
 from experiments.gain.files import read_metrics, write_metrics
@@ -81,6 +82,30 @@ def test_intervals_stand_beside_figures(
     ]
     assert compare.main([str(run) for run in runs]) == 0
     assert "recovered unmove 1.000 [1.000, 1.000] not measured" in " ".join(capsys.readouterr().out.split())
+
+
+def test_every_figure_has_its_own_interval(first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    second = tmp_path / "second"
+    second.mkdir()
+    gain = read_metrics(first)
+    (result,) = gain.results
+    gains = (
+        "recovered",
+        "ap_difference",
+        "harm",
+        "beyond_control",
+        "recovered_looking_twice",
+        "harm_looking_twice",
+    )
+    intervals = {name: Interval(place, place - 0.3, place + 0.2, 0.95, 40, 0) for place, name in enumerate(gains)}
+    arms = result.arms | {"blurred": dataclasses.replace(result.arms["blurred"], ap=0.4, ap_low=0.3, ap_high=0.6)}
+    told = dataclasses.replace(result, arms=arms, **{name: {"unmove": one} for name, one in intervals.items()})
+    write_metrics(second, dataclasses.replace(gain, results=[told]))
+    assert compare.main([str(first), str(second), "--json"]) == 0
+    rows = {(row["figure"], row["of"]): row["values"][1] for row in json.loads(capsys.readouterr().out)["figures"]}
+    assert rows["ap", "blurred"] == {"value": 0.4, "low": 0.3, "high": 0.6}
+    for name, one in intervals.items():
+        assert rows[name, "unmove"] == {"value": one.value, "low": one.low, "high": one.high}
 
 
 def test_where_the_pictures_lie_does_not_matter(
@@ -237,6 +262,8 @@ def test_a_detector_more_with_classes_of_its_own_does_not_matter(
     assert compare.main([str(both), str(other)]) == 0
     assert compare.main([str(one), str(other)]) == 1  # not one figure of the same truth
     assert "they differ in data.annotations\n" in capsys.readouterr().err
+    assert compare.main([str(one), str(both), str(other)]) == 1  # each with each, not with its neighbour alone
+    assert f"{one} and {other} do not compare" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("blue_object")
@@ -301,6 +328,8 @@ def test_one_name_for_two_weights_is_told_apart(
     [
         ({"consistent": True}, {"unmove consistent=None", "unmove consistent=True"}),
         ({"search": "fedcba9876"}, {"unmove search@None", "unmove search@fedcba98"}),
+        ({"paths": "fedcba9876"}, {"unmove paths@None", "unmove paths@fedcba98"}),
+        ({"trust": "fedcba9876"}, {"unmove trust@None", "unmove trust@fedcba98"}),
         (
             {"sha256": "fedcba9876", "consistent": False},
             {"unmove@hash of  consistent=None", "unmove@fedcba98 consistent=False"},
@@ -317,6 +346,10 @@ def test_one_name_for_two_ways_to_restore_is_told_apart(
     assert compare.main([str(first), str(second), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)["figures"]
     assert {row["of"] for row in figures if row["figure"] == "recovered"} == labels
+    arms = {row["of"] for row in figures if row["figure"] == "ap"}
+    assert arms == {"sharp", "blurred"} | {
+        f"{kind}:{label}" for kind in ("deblurred", "sharp-through") for label in labels
+    }
 
 
 def test_synthetic_blur_is_known_by_what_made_it_and_not_by_how_a_processor_rounds(
