@@ -12,6 +12,7 @@ from detection.annotations.builder import TruthBuilder
 from detection.truth import read_truth
 from detection.types import Detections
 from experiments.gain.inputs import read_truths
+from experiments.gain.picture_tables import truth_boxes
 from experiments.gain.protocol import scoring_protocol
 from experiments.gain.scores import score_detector, truths_by_class
 
@@ -106,12 +107,73 @@ def test_intervals_are_of_95_percent_and_of_draws_by_the_seed(settings_of_six: S
     assert intervals[0] == intervals[1] != intervals[2]
 
 
+def test_boxes_of_a_picture_and_of_the_reference_have_a_score_of_a_quarter(settings: Settings) -> None:
+    truth = read_truth(settings.annotations, ("blue", "red"))
+    boxes = {
+        stem: Detections.ordered(objects.boxes, [0.25 if stem in "ab" else 0.24], objects.class_names)
+        for stem, objects in truth.objects.items()
+    }
+    scored = score_detector(
+        settings, "finder", truth, {("", "sharp"): boxes, ("x", "blurred"): boxes}, no_pixels, lambda _: None
+    )
+    assert [(row.picture, row.n_predictions, row.n_confident, row.f1) for row in scored.rows] == 2 * [
+        ("a", 1, 1, 1),
+        ("b", 1, 1, 1),
+        ("c", 1, 0, 0),
+        ("d", 1, 0, 0),
+    ]
+    agreement = scored.results[0].consistency["blurred"]
+    assert (agreement.n_references, agreement.n_predictions, agreement.confidence) == (2, 4, 0.25)
+    assert scored.results[0].arms["blurred"].ap == pytest.approx(1)  # AP is of all boxes
+
+
+def test_each_blur_has_the_gains_of_its_own_arms(settings: Settings) -> None:
+    truth = read_truth(settings.annotations, ("blue", "red"))
+    hits = {
+        "x": {"blurred": 1, "deblurred:a": 2, "deblurred:b": 4},
+        "y": {"blurred": 2, "deblurred:a": 1, "deblurred:b": 2},
+    }
+    found = {("", "sharp"): found_in(truth, 4)}
+    found |= {(blur, arm): found_in(truth, count) for blur, arms in hits.items() for arm, count in arms.items()}
+    results = score_detector(settings, "finder", truth, found, no_pixels, lambda _: None).results
+    assert [result.blur for result in results] == ["x", "y"]
+    for result in results:
+        assert list(result.arms) == ["sharp", *hits[result.blur]]
+        ap = {arm: score.ap or 0 for arm, score in result.arms.items()}
+        assert {name: one.value for name, one in result.ap_difference.items()} == {
+            name: pytest.approx(ap[f"deblurred:{name}"] - ap["blurred"]) for name in "ab"
+        }
+        assert {name: list(others) for name, others in result.over.items()} == {"b": ["a"]}
+        assert result.over["b"]["a"].value == pytest.approx(ap["deblurred:b"] - ap["deblurred:a"])
+    assert results[0].ap_difference["a"].value > 0 > results[1].ap_difference["a"].value
+
+
 def test_crowds_and_difficult_objects_are_not_counted_among_the_truths_of_a_class() -> None:
     builder = TruthBuilder("made up", "coco", ("blue", "red"), repair=False)
     builder.add_picture("a.jpg", 100, 100)
     for place, marks in enumerate(({}, {"difficult": True}, {"iscrowd": True}, {})):
         builder.add_object("a", "red", (20 * place, 0.0, 20 * place + 10, 10.0), **marks)
     assert truths_by_class(builder.finish(strict=True)) == {"red": 2}
+
+
+def test_objects_that_several_detectors_know_are_saved_once_and_those_that_do_not_count_are_marked() -> None:
+    truths = []
+    for names in (("blue", "red"), ("red", "green")):
+        builder = TruthBuilder("made up", "coco", names, repair=False)
+        builder.add_picture("a.jpg", 100, 50)
+        for place, (name, marks) in enumerate(
+            (("red", {}), ("red", {"difficult": True}), ("blue", {"iscrowd": True}), ("green", {}))
+        ):
+            if name in names:
+                builder.add_object("a", name, (20.0 * place, 0.0, 20.0 * place + 10, 10.0), **marks)
+        truths.append(builder.finish(strict=True))
+    (saved,) = truth_boxes(truths, {"a": (100, 50)}, {"blue": 0, "red": 1, "green": 2})
+    assert (saved.picture, saved.file_name, saved.width, saved.height) == ("a", "a.jpg", 100, 50)
+    assert {
+        (box[0], name, ignored)
+        for box, name, ignored in zip(saved.truth.boxes, saved.truth.classes, saved.ignored, strict=True)
+    } == {(0, 1, False), (20, 1, True), (40, 0, True), (60, 2, False)}
+    assert len(saved.ignored) == 4
 
 
 def test_without_sharp_pictures_or_any_that_lose_by_blur_nothing_says_what_two_looks_recover(
