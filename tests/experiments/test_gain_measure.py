@@ -26,6 +26,7 @@ from deblur.outcome import Outcome
 from deblur.picture_folders import list_pictures
 from deblur.pictures import read_picture, write_picture
 from deblur.working_size import LONGEST_SPREAD
+from detection.bootstrap import Interval
 from detection.errors import DetectionError
 from detection.fusion import Looks
 from detection.scoring import score
@@ -140,11 +141,13 @@ def test_arms_of_a_blur_average_psnr_over_the_same_pictures(
     )
     arms = gain.results[0].arms
     psnr = {(row["arm"], row["picture"]): row["psnr"] for row in rows_of(folder)}
+    ssim = {(row["arm"], row["picture"]): float(row["ssim"]) for row in rows_of(folder) if row["ssim"]}
     assert psnr["blurred", "b"] == psnr["deblurred:idle", "b"] == ""
     assert float(psnr["deblurred:theirs", "b"]) < float(psnr["deblurred:theirs", "a"]) - 1
     for arm in ("blurred", "deblurred:idle", "deblurred:theirs", "deblurred:theirs+mirrored"):
         expected = np.mean([float(psnr[arm, stem]) for stem in "acd"])
         assert (arms[arm].psnr, arms[arm].n_psnr) == (pytest.approx(expected), 3)
+        assert arms[arm].ssim == pytest.approx(np.mean([ssim[arm, stem] for stem in STEMS]))  # of exact ones too
     assert (arms["blurred"].n_exact, arms["deblurred:theirs"].n_exact) == (1, 0)
     assert arms["deblurred:theirs"].psnr < arms["blurred"].psnr  # it made each of them worse
     assert "finder, blurred; PSNR over the 3 of 4 pictures that no arm has exactly" in run_table(gain).splitlines()
@@ -175,6 +178,45 @@ def test_the_table_says_how_many_pictures_have_no_psnr(settings: Settings, folde
     assert rows["blurred"][-1] == "0"
     assert rows["sharp"][-3:] == ["-", "-", "-"]
     assert rows["blurred"][-3] == "-"  # every picture of it is exact in another arm
+
+
+def test_the_table_has_every_figure_in_its_own_column(settings: Settings, folder: Path, fakes: Any) -> None:
+    gain = run(dataclasses.replace(settings, deblurrers=("unmove",)), folder, fakes)
+    (result,) = gain.results
+    of_arm = {"ap": 0.11, "ap50": 0.12, "ap75": 0.13, "ap_small": 0.14, "ap_medium": 0.15, "ap_large": 0.16}
+    of_arm |= {"ar": 0.17, "n_predictions": 18, "psnr": 19.25, "ssim": 0.9876, "n_exact": 2}
+    agreement = dataclasses.replace(result.consistency["blurred"], consistency=0.21, consistency50=0.22)
+    gains = {
+        name: {"unmove": Interval(value, value - 0.01, value + 0.02, 0.95, 40, 0)}
+        for name, value in (("recovered", 0.31), ("ap_difference", 0.32), ("harm", 0.33))
+    }
+    arms = {"blurred": dataclasses.replace(result.arms["blurred"], **of_arm)}
+    told = dataclasses.replace(result, arms=arms, consistency={"blurred": agreement}, **gains)
+    lines = [re.split(" {2,}", line) for line in run_table(dataclasses.replace(gain, results=[told])).splitlines()]
+    heads = [line for line in lines if line[0] in {"arm", "deblurrer", "consistency with own sharp boxes"}]
+    assert [dict(zip(head, lines[lines.index(head) + 1], strict=True)) for head in heads] == [
+        {
+            "arm": "blurred",
+            "AP": "0.110",
+            "AP50": "0.120",
+            "AP75": "0.130",
+            "small": "0.140",
+            "medium": "0.150",
+            "large": "0.160",
+            "AR": "0.170",
+            "boxes": "18",
+            "PSNR": "19.25",
+            "SSIM": "0.9876",
+            "exact": "2",
+        },
+        {
+            "deblurrer": "unmove",
+            "recovered fraction": "0.310 [0.300, 0.330]",
+            "AP difference": "0.320 [0.310, 0.340]",
+            "harm to sharp pictures": "0.330 [0.320, 0.350]",
+        },
+        {"consistency with own sharp boxes": "blurred", "mean": "0.210", "IoU .50": "0.220"},
+    ]
 
 
 def test_blurred_pictures_that_are_sharp_ones_are_counted(
@@ -434,6 +476,26 @@ def test_restored_pictures_depend_on_where_paths_are_believed(suffix: str) -> No
     trust = tools.load_deblurrer(name + suffix).settings["trust"]
     assert trust == Deblurrer.load(name).describe()["trust"]
     assert "trust" not in tools.load_deblurrer(name).settings  # it restores along no path
+
+
+def test_records_say_in_which_way_a_network_restores(settings: Settings, folder: Path, fakes: Any) -> None:
+    ways: dict[str, dict[str, Any]] = {
+        "unmove": {"consistent": True, "search": {"rounds": 2}, "trust": "of the trust"},
+        "unmove2": {"consistent": True, "search": {"rounds": 3}, "trust": "of the trust"},
+        "idle": {},
+    }
+
+    def load(name: str) -> LoadedDeblurrer:
+        return dataclasses.replace(fakes.tools.load_deblurrer(name), settings=ways[name])
+
+    told = dataclasses.replace(settings, deblurrers=tuple(ways))
+    gain = measure(plan(told, dataclasses.replace(fakes.tools, load_deblurrer=load)), folder, Narrator(silent=True))
+    assert gain is not None
+    one, other, plain = gain.deblurrers
+    assert (one.consistent, one.trust, len(one.search or ""), one.paths) == (True, "of the trust", 64, None)
+    assert (other.consistent, other.trust) == (True, "of the trust")
+    assert other.search not in {None, one.search}
+    assert plain.identity == (plain.sha256, None, None, None, None)
 
 
 def test_boxes_of_two_looks_are_fused(settings: Settings, folder: Path, fakes: Any) -> None:
