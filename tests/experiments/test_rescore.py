@@ -69,12 +69,17 @@ def test_what_older_code_did_not_measure_is_added(
             del result[added]
         result["arms"]["blurred"] |= {"ap": 0.9, "ap_low": 0.8}
     (measured / "metrics.json").write_text(json.dumps(old))
-    (measured / "curves.json").write_text("old")
+    rows, curves = (measured / name for name in ("per_image.csv", "curves.json"))
+    before = rows.read_bytes(), curves.read_bytes()
+    assert b",1.0," in before[0]
+    rows.write_bytes(before[0].replace(b",1.0,", b",0.5,"))  # F1
+    curves.write_text("old")
     # A run that is committed must not make the checkout look changed that it names.
     monkeypatch.setattr("deblur.runs.git_commit", lambda: (measured / "curves.json").read_text()[:3])
     assert rescore.main([str(measured)]) == 0
     assert json.loads((measured / "env.json").read_text())["rescored"][0]["commit"] == "old"
     assert json.loads((measured / "metrics.json").read_text()) == whole
+    assert (rows.read_bytes(), curves.read_bytes()) == before
     other = tmp_path / "other"
     shutil.copytree(measured, other)
     capsys.readouterr()
