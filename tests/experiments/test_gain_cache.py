@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +74,9 @@ def test_a_damaged_picture_of_the_cache_is_made_again(
         write_picture(path, np.zeros((48, 64, 3), np.uint8))
     else:
         path.unlink()
-    for entry in (folder / "cache" / "detections").rglob("*.json"):
+    boxes = list((folder / "cache").glob("*/detections/*/*.json"))
+    assert len(boxes) == 4 * 3  # sharp, blurred, and sharp ones moved
+    for entry in boxes:
         entry.write_text("{")
     assert run(settings, folder, fakes.tools).results == before.results
     assert (read_picture(path) == read_picture(settings.sharp / "b.png")).all()
@@ -89,6 +92,16 @@ def test_a_time_is_of_the_hardware_of_the_last_sitting(settings: Settings, folde
     assert median("cuda NVIDIA H200") is None
     assert fakes.restored == 4 * 4  # by neither is the result another
     assert median("cpu") == first
+
+
+def test_what_restoring_costs_is_the_median_of_all_pictures(settings: Settings, folder: Path, fakes: Any) -> None:
+    settings = dataclasses.replace(settings, sharp=None, deblurrers=("unmove",))
+    run(settings, folder, fakes.tools)
+    records = sorted((folder / "cache").glob("*/pictures/*/*.json"))
+    for record, milliseconds in zip(records, (1, 4, 6, 900), strict=True):
+        record.write_text(json.dumps(json.loads(record.read_text()) | {"ms": milliseconds}))
+    (network,) = run(settings, folder, fakes.tools).deblurrers
+    assert (network.ms_per_picture, network.gmacs, network.parameters) == (5, 1.5, 7)
 
 
 def test_one_network_restoring_in_two_ways_is_measured_in_both(settings: Settings, folder: Path, fakes: Any) -> None:
