@@ -406,6 +406,19 @@ def test_consistency_at_half_overlap_takes_any_box_that_overlaps_by_half(make_tr
     assert (agreement.consistency, agreement.consistency50) == pytest.approx((0.3, 1))
 
 
+def test_consistency_and_picture_scores_are_of_the_classes_and_pictures_that_are_chosen(make_truth, found):
+    truth = make_truth({"a": [("cat", BOX)], "b": [("dog", BOX)]})
+    sharp = {"a": found(("cat", BOX, 0.9)), "b": found(("dog", BOX, 0.4))}
+    restored = {"a": found(("cat", BOX, 0.9)), "b": EMPTY}
+    assert consistency(truth, sharp, restored).consistency == pytest.approx(0.5)
+    for chosen in ({"classes": ["cat"]}, {"picture_keys": ["a"]}, {"confidence": 0.5}):
+        agreement = consistency(truth, sharp, restored, **chosen)
+        assert agreement.consistency == pytest.approx(1)
+        assert (agreement.n_references, agreement.n_pictures) == (1, 1 if "picture_keys" in chosen else 2)
+        assert agreement.confidence == chosen.get("confidence", 0.25)
+    assert set(score_pictures(truth, restored, picture_keys=["b"])) == {"b"}
+
+
 def test_consistency_without_sharp_boxes_is_null(make_truth, found):
     truth = make_truth({"a": [("cat", BOX)]})
     assert consistency(truth, {"a": EMPTY}, {"a": found(("cat", BOX, 0.9))}).consistency is None
@@ -432,6 +445,8 @@ def test_sharp_boxes_without_area_are_no_reference(make_truth, found):
     sharp = {"a": found(("cat", BOX, 0.9), ("cat", (70.0, 70.0, 70.0, 90.0), 0.8))}
     same = consistency(truth, sharp, {"a": found(("cat", BOX, 0.9))})
     assert (same.consistency, same.n_references) == (pytest.approx(1.0), 1)
+    surest = {"a": found(("dog", (70.0, 70.0, 70.0, 90.0), 0.95), ("cat", BOX, 0.9))}  # the others keep their names
+    assert consistency(truth, surest, {"a": found(("cat", BOX, 0.9))}).consistency == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.5])
