@@ -224,7 +224,8 @@ def test_how_boxes_are_fused_matters_only_between_runs_that_fused(
     second = _run(fusing, fakes, tmp_path / "second")
     monkeypatch.setattr("experiments.gain.protocol.RESTORED_SHARE", 0.3)
     before = _run(fusing, fakes, tmp_path / "before")
-    assert compare.main([str(first), str(before)]) == 0
+    for pair in ((first, before), (before, first)):
+        assert compare.main([*map(str, pair)]) == 0
     capsys.readouterr()
     assert compare.main([str(second), str(before)]) == 1
     assert "they differ in protocol.fusion.share_of_mirrored.by itself\n" in capsys.readouterr().err
