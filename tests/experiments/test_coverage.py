@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from deblur.blur import parse_blur
 from deblur.runs import write_yaml
 from detection.matching import N_THRESHOLDS, ClassMatches
 from experiments import coverage
@@ -46,8 +47,8 @@ def matches() -> dict[str, list[ClassMatches]]:
     return {arm: [_class(share, seed) for seed in range(3)] for arm, share in shares.items()}
 
 
-def _count(matches: Any, drawn: str, size: int, sets: int = 30) -> dict[tuple[str, str], coverage.Row]:
-    rows, _ = coverage.coverage(matches, np.arange(N_PICTURES), size, drawn, sets, 60, 0, lambda steps: None)
+def _count(matches: Any, drawn: str, size: int, sets: int = 30, seed: int = 0) -> dict[tuple[str, str], coverage.Row]:
+    rows, _ = coverage.coverage(matches, np.arange(N_PICTURES), size, drawn, sets, 60, seed, lambda steps: None)
     return {(row.figure, row.interval): row for row in rows}
 
 
@@ -62,6 +63,9 @@ def test_the_intervals_are_what_they_are_called() -> None:
     assert moved == pytest.approx((-1.96 - 1, 1.96 - 1), abs=0.25)
     assert coverage.bias_corrected(float(np.exp(-0.5)), np.exp(draws)) == pytest.approx(np.exp(moved), rel=0.01)
     assert np.isfinite(coverage.bias_corrected(9.0, draws)).all()
+    # Draws that are the figure itself lie half below it: these have no bias.
+    tied = np.repeat([0.0, 1.0, 2.0], [10, 21, 10])
+    assert coverage.bias_corrected(1.0, tied) == pytest.approx(coverage.percentile(1.0, tied))
 
 
 def test_a_table_says_where_intervals_lie_that_do_not_hold_the_truth() -> None:
@@ -76,6 +80,8 @@ def test_a_table_says_where_intervals_lie_that_do_not_hold_the_truth() -> None:
         assert (row.mean, row.spread) == pytest.approx((-1.525, np.std([0, 2, 0.9, -9])))
         assert row.bootstrap_bias == pytest.approx((3 * 0.1 + 0.3) / 4)
         assert row.bootstrap_spread == pytest.approx(around.std() * 6 / 4)
+    for row in coverage._rows("AP difference", "with replacement", 0.0, [(0.0, np.zeros(41))]):
+        assert (row.holds, row.above, row.below) == (1, 0, 0)  # an end of the interval is a part of it
 
 
 def test_figures_are_those_that_a_run_reports() -> None:
@@ -107,7 +113,7 @@ def test_all_pictures_without_replacement_are_the_truth_itself(matches: Any) -> 
 
 def test_shares_add_up_and_depend_on_the_seed_alone(matches: Any) -> None:
     found = _count(matches, "with replacement", 30)
-    assert found == _count(matches, "with replacement", 30)
+    assert found == _count(matches, "with replacement", 30) != _count(matches, "with replacement", 30, seed=1)
     for row in found.values():
         assert row.holds + row.above + row.below == pytest.approx(1)
         assert row.width > 0
@@ -194,6 +200,24 @@ def test_the_command_counts_on_a_run(
         assert "drawing" not in captured.err
     assert coverage.main([str(folder), *few, "--output", str(tmp_path / "new" / "table.csv")]) == 0
     assert (tmp_path / "new" / "table.csv").read_bytes() == table.read_bytes()
+
+
+def test_the_first_blur_of_a_run_is_counted_unless_another_is_named(
+    settings: Settings, folder: Path, fakes: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blurs = ["straight:12", "straight:16"]
+    changes: dict[str, Any] = {
+        "blurred": None,
+        "blurs": tuple(map(parse_blur, blurs)),
+        "deblurrers": ("idle",),
+        "resamples": 0,
+    }
+    measure(plan(dataclasses.replace(settings, **changes), fakes.tools), folder, Narrator(silent=True))
+    given = {"annotations": str(settings.annotations), "sharp": str(settings.sharp), "blur": blurs}
+    write_yaml(folder / "config.yaml", given)
+    for options, blur in (([], blurs[0]), (["--blur", blurs[1]], blurs[1])):
+        assert coverage.main([str(folder), "--deblurrer", "magic", *options]) == 1
+        assert f"has no deblurred pictures of finder, {blur}, magic" in capsys.readouterr().err
 
 
 def test_sets_are_of_whole_scenes_where_intervals_draw_them(
