@@ -125,6 +125,23 @@ def test_restoration_is_scored_against_sharp_and_exact_matches_are_counted_apart
     assert (through.psnr, through.n_exact, through.n_psnr) == (None, 4, 0)
 
 
+def test_equal_pictures_are_each_compared_with_their_own_sharp_one(
+    settings: Settings, folder: Path, data: Path, fakes: Any
+) -> None:
+    sharp = {stem: read_picture(data / "sharp" / f"{stem}.png").copy() for stem in STEMS}
+    sharp["a"][:8] = 255
+    write_picture(data / "sharp" / "a.png", sharp["a"])
+    for stem in STEMS:
+        write_picture(data / "black" / f"{stem}.png", np.zeros((48, 64, 3), np.uint8))
+    run(dataclasses.replace(settings, deblurrers=(), peers=(("theirs", data / "black"),)), folder, fakes)
+    psnr = {row["picture"]: float(row["psnr"]) for row in rows_of(folder) if row["arm"] == "deblurred:theirs"}
+    assert psnr == {
+        stem: pytest.approx(10 * np.log10(255**2 / np.mean(picture.astype(float) ** 2)))
+        for stem, picture in sharp.items()
+    }
+    assert psnr["a"] < psnr["b"]
+
+
 def test_arms_of_a_blur_average_psnr_over_the_same_pictures(
     settings: Settings, folder: Path, data: Path, fakes: Any
 ) -> None:
