@@ -12,6 +12,9 @@ from skimage import data as photographs
 from deblur.exposure.kernels import exposure_along
 from deblur.networks.guided import GuidedNetwork
 from deblur.released import load_released
+from deblur.train import build_parser
+from deblur.training.loop import train
+from tests.deblur.tiny_training import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +33,16 @@ def photos(tmp_path: Path) -> Path:
     for index in range(6):
         Image.fromarray(photographs.astronaut()[index * 50 : index * 50 + 120, 100:280]).save(folder / f"{index}.png")
     return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of training of one step; copy it before it is changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    for index in range(2):
+        Image.fromarray(photographs.astronaut()[index * 50 : index * 50 + 120, 100:280]).save(folder / f"{index}.png")
+    train(build_parser().parse_args(arguments(folder, folder, "--steps", "1")))
+    return folder / "runs" / "train" / "deblur"
 
 
 @pytest.fixture(scope="session")
