@@ -14,6 +14,7 @@ from deblur.networks.guided import GuidedNetwork
 from deblur.released import load_released
 from deblur.train import build_parser
 from deblur.training.loop import train
+from tests.deblur.path_searching import Shaken, shake
 from tests.deblur.tiny_training import arguments
 
 if TYPE_CHECKING:
@@ -64,3 +65,22 @@ def restored_along(network: GuidedNetwork) -> Callable[[Tensor, CameraPath], Ten
             return network(blurred, exposure=exposure, finest_only=True).picture.clamp(0, 1)
 
     return restored
+
+
+@pytest.fixture(scope="module")
+def shaken() -> Shaken:
+    """A photograph that is large enough to find its path."""
+    return shake(300)
+
+
+@pytest.fixture(scope="module")
+def small() -> Shaken:
+    """The same, for what does not depend on how well a path is found."""
+    return shake(120)
+
+
+@pytest.fixture
+def small_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies in which a search goes on are little larger than the first."""
+    monkeypatch.setattr("deblur.path_search.search.MIDDLE", 240)
+    monkeypatch.setattr("deblur.path_search.search.LARGEST", 300)
