@@ -19,6 +19,7 @@ from deblur.pictures import write_picture
 from detection.types import Detections
 from experiments.gain.settings import LoadedDeblurrer, LoadedDetector, Settings, Tools
 from experiments.path_learning import sample_pool
+from tests.experiments.gain_runs import STEMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 Outcome = tuple[int, str, str]
 """Exit code, stdout and stderr of a command."""
-STEMS = ("a", "b", "c", "d")
 SIX = (*STEMS, "e", "f")  # enough for intervals
 SCENES = ("climb", "drive", "ride", "sail", "swim", "walk")
 MOVE = 8

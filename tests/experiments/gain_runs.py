@@ -1,0 +1,29 @@
+"""The small experiment of conftest.py, run from beginning to end, and the rows that it writes."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING, Any
+
+from experiments.common.narrator import Narrator
+from experiments.gain.measure import measure
+from experiments.gain.plan import plan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from experiments.gain.records import GainRun
+    from experiments.gain.settings import Settings
+
+STEMS = ("a", "b", "c", "d")
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "per_image.csv").open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def run(settings: Settings, folder: Path, fakes: Any) -> GainRun:
+    gain = measure(plan(settings, fakes.tools), folder, Narrator(silent=True))
+    assert gain is not None
+    return gain
