@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from experiments.common.narrator import Narrator
 from experiments.gain.measure import measure
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from experiments.gain.records import GainRun
-    from experiments.gain.settings import Settings
+    from experiments.gain.settings import Settings, Tools
 
 STEMS = ("a", "b", "c", "d")
 
@@ -23,7 +23,7 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def run(settings: Settings, folder: Path, fakes: Any) -> GainRun:
-    gain = measure(plan(settings, fakes.tools), folder, Narrator(silent=True))
+def run(settings: Settings, folder: Path, tools: Tools) -> GainRun:
+    gain = measure(plan(settings, tools), folder, Narrator(silent=True))
     assert gain is not None
     return gain

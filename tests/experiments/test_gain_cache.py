@@ -17,25 +17,16 @@ from deblur.blur import parse_blur
 from deblur.blur.motion import read_kernels
 from deblur.pictures import read_picture, write_picture
 from experiments.common import cache
-from experiments.common.narrator import Narrator
-from experiments.gain.measure import measure
-from experiments.gain.plan import plan
 from experiments.gain.settings import Tools
 from experiments.restoring import pairs
+from tests.experiments.gain_runs import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from experiments.gain.records import GainRun
     from experiments.gain.settings import LoadedDeblurrer, Settings
 
     Change = Callable[[Settings, Tools], tuple[Settings, Tools]]
-
-
-def run(settings: Settings, folder: Path, tools: Tools) -> GainRun:
-    gain = measure(plan(settings, tools), folder, Narrator(silent=True))
-    assert gain is not None
-    return gain
 
 
 def test_nothing_is_computed_twice(settings: Settings, folder: Path, fakes: Any, more_fakes: Any) -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def test_every_arm_has_the_figures_worked_out_by_hand(settings: Settings, folder: Path, fakes: Any) -> None:
-    gain = run(settings, folder, fakes)
+    gain = run(settings, folder, fakes.tools)
     (result,) = gain.results
     assert {arm: score.ap for arm, score in result.arms.items()} == {
         "sharp": pytest.approx(1),
@@ -65,7 +65,7 @@ def test_every_arm_has_the_figures_worked_out_by_hand(settings: Settings, folder
 
 
 def test_intervals_of_pictures_that_all_say_the_same(settings_of_six: Settings, folder: Path, fakes: Any) -> None:
-    (result,) = run(dataclasses.replace(settings_of_six, fuse=True), folder, fakes).results
+    (result,) = run(dataclasses.replace(settings_of_six, fuse=True), folder, fakes.tools).results
     for interval in (result.recovered["unmove"], result.ap_difference["unmove"], result.harm["unmove"]):
         assert interval.low == interval.high == interval.value == pytest.approx(1)
     assert (result.arms["sharp"].ap_low, result.arms["sharp"].ap_high) == pytest.approx((1, 1))
@@ -76,7 +76,7 @@ def test_intervals_of_pictures_that_all_say_the_same(settings_of_six: Settings, 
 def test_restoration_is_scored_against_sharp_and_exact_matches_are_counted_apart(
     settings: Settings, folder: Path, fakes: Any
 ) -> None:
-    arms = run(dataclasses.replace(settings, deblurrers=("idle",)), folder, fakes).results[0].arms
+    arms = run(dataclasses.replace(settings, deblurrers=("idle",)), folder, fakes.tools).results[0].arms
     # 2 strips of 8x20 pixels differ, by 160 in red and 80 in green and blue.
     error = 2 * 8 * 20 * (160**2 + 80**2 + 80**2) / (48 * 64 * 3)
     assert arms["blurred"].psnr == pytest.approx(10 * np.log10(255**2 / error))
@@ -98,7 +98,7 @@ def test_equal_pictures_are_each_compared_with_their_own_sharp_one(
     write_picture(data / "sharp" / "a.png", sharp["a"])
     for stem in STEMS:
         write_picture(data / "black" / f"{stem}.png", np.zeros((48, 64, 3), np.uint8))
-    run(dataclasses.replace(settings, deblurrers=(), peers=(("theirs", data / "black"),)), folder, fakes)
+    run(dataclasses.replace(settings, deblurrers=(), peers=(("theirs", data / "black"),)), folder, fakes.tools)
     psnr = {row["picture"]: float(row["psnr"]) for row in rows_of(folder) if row["arm"] == "deblurred:theirs"}
     assert psnr == {
         stem: pytest.approx(10 * np.log10(255**2 / np.mean(picture.astype(float) ** 2)))
@@ -119,7 +119,7 @@ def test_arms_of_a_blur_average_psnr_over_the_same_pictures(
     gain = run(
         dataclasses.replace(settings, deblurrers=("idle",), peers=(("theirs", data / "peer"),), fuse=True),
         folder,
-        fakes,
+        fakes.tools,
     )
     arms = gain.results[0].arms
     psnr = {(row["arm"], row["picture"]): row["psnr"] for row in rows_of(folder)}
@@ -148,12 +148,12 @@ def test_what_is_exact_at_one_blur_is_averaged_at_the_others(
         deblurrers=(),
         peers=(("theirs", data / "peer"),),
     )
-    results = run(changed, folder, fakes).results
+    results = run(changed, folder, fakes.tools).results
     assert [result.arms["blurred"].n_psnr for result in results] == [0, 4]
 
 
 def test_the_table_says_how_many_pictures_have_no_psnr(settings: Settings, folder: Path, fakes: Any) -> None:
-    arms = run_table(run(settings, folder, fakes)).partition("recovered fraction")[0]
+    arms = run_table(run(settings, folder, fakes.tools)).partition("recovered fraction")[0]
     rows = {line.split()[0]: line.split() for line in arms.splitlines() if line}
     assert rows["arm"][-3:] == ["PSNR", "SSIM", "exact"]
     assert rows["sharp-through:idle"][-3:] == ["-", "1.0000", "4"]
@@ -163,7 +163,7 @@ def test_the_table_says_how_many_pictures_have_no_psnr(settings: Settings, folde
 
 
 def test_the_table_has_every_figure_in_its_own_column(settings: Settings, folder: Path, fakes: Any) -> None:
-    gain = run(dataclasses.replace(settings, deblurrers=("unmove",)), folder, fakes)
+    gain = run(dataclasses.replace(settings, deblurrers=("unmove",)), folder, fakes.tools)
     (result,) = gain.results
     of_arm = {"ap": 0.11, "ap50": 0.12, "ap75": 0.13, "ap_small": 0.14, "ap_medium": 0.15, "ap_large": 0.16}
     of_arm |= {"ar": 0.17, "n_predictions": 18, "psnr": 19.25, "ssim": 0.9876, "n_exact": 2}
@@ -222,7 +222,7 @@ def test_nothing_is_said_where_all_pictures_are_blurred(
 
 
 def test_what_is_saved_scores_the_same_again(settings: Settings, folder: Path, fakes: Any) -> None:
-    gain = run(settings, folder, fakes)
+    gain = run(settings, folder, fakes.tools)
     truth = read_truth(settings.annotations, ("blue", "red"))
     saved = read_predictions(folder)
     for arm, expected in gain.results[0].arms.items():
@@ -264,7 +264,7 @@ def test_boxes_of_one_detector_are_let_go_of_before_the_next(
 
     monkeypatch.setattr(measuring, "_boxes", boxes)
     monkeypatch.setattr(measuring, "score_detector", scored)
-    run(dataclasses.replace(settings, detectors=("one", "two", "narrow")), folder, fakes)
+    run(dataclasses.replace(settings, detectors=("one", "two", "narrow")), folder, fakes.tools)
     assert left == [0, 0, 0]
     assert len(before) == 3 * 6 * 4
     saved = read_predictions(folder)
@@ -287,12 +287,12 @@ def test_a_run_that_fails_while_it_scores_leaves_no_part_of_predictions(
 
     monkeypatch.setattr(measuring, "score_detector", second_fails)
     with pytest.raises(DetectionError, match="as it may be"):
-        run(dataclasses.replace(settings, detectors=("one", "two")), folder, fakes)
+        run(dataclasses.replace(settings, detectors=("one", "two")), folder, fakes.tools)
     assert {path.name for path in folder.iterdir()} == {"cache", "pictures"}
 
 
 def test_examples_show_where_restoring_helped_and_hurt(settings: Settings, folder: Path, fakes: Any) -> None:
-    (result,) = run(settings, folder, fakes).results
+    (result,) = run(settings, folder, fakes.tools).results
     assert [(example.effect, example.deblurrer, example.rank, example.picture) for example in result.examples] == [
         ("helped", "unmove", rank, stem) for rank, stem in ((1, "a"), (2, "b"), (3, "c"))
     ]
@@ -316,27 +316,27 @@ def test_boxes_of_classes_that_are_not_annotated_do_not_count(
         return Detections.ordered([*red.boxes, [1, 1, 9, 9]], [*red.scores, 0.8], [*red.class_names, "blue"])
 
     monkeypatch.setattr(finder, "_find", find_blue_too)
-    gain = run(settings, folder, fakes)
+    gain = run(settings, folder, fakes.tools)
     assert gain.data["reports"]["finder"]["classes_not_annotated"] == ["blue"]
     sharp = [row for row in rows_of(folder) if row["arm"] == "sharp"]
     assert {(row["f1"], row["n_predictions"], row["n_confident"]) for row in sharp} == {("1.0", "1", "1")}
     other = tmp_path / "chosen"
     other.mkdir()
-    run(dataclasses.replace(settings, classes=("blue", "red")), other, more_fakes)
+    run(dataclasses.replace(settings, classes=("blue", "red")), other, more_fakes.tools)
     sharp = [row for row in rows_of(other) if row["arm"] == "sharp"]
     assert {(round(float(row["f1"]), 3), row["n_confident"]) for row in sharp} == {(0.667, "2")}
 
 
 def test_a_deblurrer_that_hurts_has_hurt_examples(settings: Settings, folder: Path, data: Path, fakes: Any) -> None:
     swapped = dataclasses.replace(settings, sharp=data / "sharp", blurred=data / "sharp", deblurrers=("unmove",))
-    (result,) = run(swapped, folder, fakes).results
+    (result,) = run(swapped, folder, fakes.tools).results
     assert {example.effect for example in result.examples} == {"hurt"}
     assert result.recovered["unmove"].value is None  # sharp is no better than "blurred" here
     assert result.ap_difference["unmove"].value == pytest.approx(-1)
 
 
 def test_real_blur_has_no_sharp_arm_and_no_recovered_fraction(settings: Settings, folder: Path, fakes: Any) -> None:
-    gain = run(dataclasses.replace(settings, sharp=None), folder, fakes)
+    gain = run(dataclasses.replace(settings, sharp=None), folder, fakes.tools)
     (result,) = gain.results
     assert list(result.arms) == ["blurred", "deblurred:unmove", "deblurred:idle"]
     for interval in (*result.recovered.values(), *result.harm.values()):
@@ -359,7 +359,7 @@ def test_examples_of_pictures_whose_names_look_alike_are_kept_apart(
             (data / kind / f"{old}.png").rename(data / kind / f"{new}.png")
             truth["images"]["ab".index(old)]["file_name"] = f"{new}.jpg"
     (data / "truth.json").write_text(json.dumps(truth))
-    (result,) = run(settings, folder, fakes).results
+    (result,) = run(settings, folder, fakes.tools).results
     shown = {example.picture: example.pictures["sharp"] for example in result.examples}
     assert {"a/1", "a-1"} <= set(shown)
     one, other = (read_picture(folder / shown[stem]) for stem in ("a/1", "a-1"))
@@ -371,7 +371,7 @@ def test_examples_of_pairs_whose_names_run_together_are_kept_apart(
 ) -> None:
     peers = (("z", data / "sharp"), ("y-z", data / "sharp"))
     several = dataclasses.replace(settings, detectors=("x-y", "x"), deblurrers=(), peers=peers)
-    files = [example.file for result in run(several, folder, fakes).results for example in result.examples]
+    files = [example.file for result in run(several, folder, fakes.tools).results for example in result.examples]
     assert len(files) == 2 * 2 * 3
     assert len(set(files)) == len(files)
 
@@ -380,7 +380,7 @@ def test_peers_go_the_same_road_by_stem(settings: Settings, folder: Path, data: 
     for stem in STEMS:
         write_picture(data / "peer" / f"{stem}.webp", read_picture(data / "sharp" / f"{stem}.png"), quality=100)
     write_picture(data / "peer" / "stranger.png", np.zeros((5, 5, 3), np.uint8))
-    gain = run(dataclasses.replace(settings, deblurrers=(), peers=(("theirs", data / "peer"),)), folder, fakes)
+    gain = run(dataclasses.replace(settings, deblurrers=(), peers=(("theirs", data / "peer"),)), folder, fakes.tools)
     (result,) = gain.results
     assert result.arms["deblurred:theirs"].ap50 == pytest.approx(1)
     recovered, difference = result.recovered["theirs"].value, result.ap_difference["theirs"].value
@@ -400,7 +400,7 @@ def test_several_detectors_and_severities(settings: Settings, folder: Path, data
     changed = dataclasses.replace(
         settings, blurred=None, blurs=blurs, detectors=("one", "two"), peers=(("theirs", data / "peer"),)
     )
-    gain = run(changed, folder, fakes)
+    gain = run(changed, folder, fakes.tools)
     assert [(result.detector, result.blur) for result in gain.results] == [
         (detector, str(spec)) for detector in ("one", "two") for spec in blurs
     ]
@@ -411,11 +411,11 @@ def test_several_detectors_and_severities(settings: Settings, folder: Path, data
     assert (folder / "cache" / "blurred" / "straight-3-jpeg=0" / "a.png").is_file()
     other_seed = folder.parent / "other"
     other_seed.mkdir()
-    assert run(dataclasses.replace(changed, seed=1), other_seed, fakes).blurs[0].sha256 != gain.blurs[0].sha256
+    assert run(dataclasses.replace(changed, seed=1), other_seed, fakes.tools).blurs[0].sha256 != gain.blurs[0].sha256
 
 
 def test_without_resamples_figures_have_no_interval(settings_of_six: Settings, folder: Path, fakes: Any) -> None:
-    (result,) = run(dataclasses.replace(settings_of_six, resamples=0), folder, fakes).results
+    (result,) = run(dataclasses.replace(settings_of_six, resamples=0), folder, fakes.tools).results
     assert result.recovered["unmove"].value == pytest.approx(1)
     assert (result.recovered["unmove"].low, result.recovered["unmove"].high) == (None, None)
     assert (result.arms["sharp"].ap_low, result.arms["sharp"].ap_high) == (None, None)
@@ -424,7 +424,7 @@ def test_without_resamples_figures_have_no_interval(settings_of_six: Settings, f
 @pytest.mark.usefixtures("blue_object")
 def test_gains_and_agreement_are_of_the_chosen_classes_alone(settings: Settings, folder: Path, fakes: Any) -> None:
     # Nothing blue is found anywhere, whatever becomes of red.
-    (result,) = run(dataclasses.replace(settings, classes=("blue",)), folder, fakes).results
+    (result,) = run(dataclasses.replace(settings, classes=("blue",)), folder, fakes.tools).results
     assert (result.arms["sharp"].ap, result.ap_difference["unmove"].value, result.harm["unmove"].value) == (0, 0, 0)
     assert result.recovered["unmove"].value is None
     assert result.consistency["blurred"].n_references == 0
@@ -441,7 +441,7 @@ def test_examples_begin_with_the_greatest_change(settings: Settings, folder: Pat
         if stem != "d":  # of these the blurred picture's box is half right already
             write_picture(data / "blurred" / f"{stem}.png", np.roll(sharp, 4, axis=1))
     changed = dataclasses.replace(settings, deblurrers=(), peers=(("theirs", data / "peer"),))
-    (result,) = run(changed, folder, fakes).results
+    (result,) = run(changed, folder, fakes.tools).results
     assert [example.picture for example in result.examples] == ["d", "a", "b"]
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 def test_boxes_of_two_looks_are_fused(settings: Settings, folder: Path, fakes: Any) -> None:
-    gain = run(dataclasses.replace(settings, fuse=True), folder, fakes)
+    gain = run(dataclasses.replace(settings, fuse=True), folder, fakes.tools)
     (result,) = gain.results
     unmove, idle, control = (
         result.arms[f"deblurred:{name}"] for name in ("unmove+mirrored", "idle+mirrored", "mirrored+blurred")
@@ -234,7 +234,7 @@ def test_two_looks_at_one_picture_weigh_the_same(
         (tmp_path / f"{stem}.csv").write_text("t,x,y\n0,0,0\n1,3,0\n")
     names = ("unmove", "idle", "unmove+gyro")
     told = dataclasses.replace(settings, deblurrers=names, motions=Motions(tmp_path, None, None), fuse=True)
-    run(told, folder, fakes)
+    run(told, folder, fakes.tools)
     # A square is on the left of sharp and restored pictures, on the right of blurred ones, mirrored the other way.
     saved = read_predictions(folder)
     for arm, scores in {
@@ -263,7 +263,7 @@ def test_of_two_looks_no_more_boxes_are_kept_than_of_one() -> None:
 
 
 def test_real_blur_is_fused_without_a_sharp_arm(settings: Settings, folder: Path, fakes: Any) -> None:
-    gain = run(dataclasses.replace(settings, sharp=None, fuse=True, deblurrers=("unmove",)), folder, fakes)
+    gain = run(dataclasses.replace(settings, sharp=None, fuse=True, deblurrers=("unmove",)), folder, fakes.tools)
     assert list(gain.results[0].arms) == [
         "blurred",
         "deblurred:unmove",

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 def test_a_limit_that_cuts_nothing_is_none(settings: Settings, folder: Path, fakes: Any) -> None:
-    gain = run(dataclasses.replace(settings, limit=9), folder, fakes)
+    gain = run(dataclasses.replace(settings, limit=9), folder, fakes.tools)
     assert (gain.data["limit"], gain.data["n_pictures"]) == (None, 4)
 
 
@@ -47,7 +47,7 @@ def test_a_limit_takes_the_first_pictures_and_is_marked(
     settings: Settings, folder: Path, data: Path, fakes: Any
 ) -> None:
     (data / "blurred" / "d.png").unlink()  # beyond the limit: not needed
-    gain = run(dataclasses.replace(settings, limit=2), folder, fakes)
+    gain = run(dataclasses.replace(settings, limit=2), folder, fakes.tools)
     assert (gain.data["limit"], gain.data["n_pictures"], gain.data["n_annotated"]) == (2, 2, 4)
     assert {row["picture"] for row in rows_of(folder)} == {"a", "b"}
     assert set(gain.data["n_without_annotation"].values()) == {0}
@@ -56,7 +56,7 @@ def test_a_limit_takes_the_first_pictures_and_is_marked(
 def test_a_picture_without_file_is_named(settings: Settings, folder: Path, data: Path, fakes: Any) -> None:
     (data / "blurred" / "c.png").unlink()
     with pytest.raises(DeblurError, match=r"1 of 4 annotated pictures have no file in .*blurred, the first is 'c'"):
-        run(settings, folder, fakes)
+        run(settings, folder, fakes.tools)
 
 
 def test_blurred_pictures_are_not_blurred_again(settings: Settings, data: Path, fakes: Any) -> None:
@@ -77,7 +77,7 @@ def test_which_blur_a_folder_has_is_said_by_its_manifest_or_the_user(
     settings: Settings, data: Path, folder: Path, fakes: Any
 ) -> None:
     (data / "manifest.json").write_text(json.dumps({"data_set": "gopro", "blur": "gamma"}))
-    saved = run(settings, folder, fakes)
+    saved = run(settings, folder, fakes.tools)
     assert (saved.data["data_set"], saved.data["blur"]) == ("gopro", "gamma")
     assert run_table(saved).startswith("4 pictures, gopro, blur gamma\n")
     (row, *_) = detection_scores(folder, saved, "unmove")
@@ -123,7 +123,7 @@ def test_nothing_is_written_over_pictures_that_annotations_name_by_whole_paths(
     (data / "truth.json").write_text(json.dumps(content))
     before = {file: file.read_bytes() for file in data.rglob("*") if file.is_file()}
     blurs = (parse_blur("straight:200"), parse_blur("straight:30"))
-    run(dataclasses.replace(settings, blurred=None, blurs=blurs), folder, fakes)
+    run(dataclasses.replace(settings, blurred=None, blurs=blurs), folder, fakes.tools)
     assert {file: file.read_bytes() for file in data.rglob("*") if file.is_file()} == before
 
 
@@ -172,14 +172,14 @@ def test_what_cannot_be_measured_is_one_line(
     settings: Settings, folder: Path, changes: dict[str, object], message: str, fakes: Any
 ) -> None:
     with pytest.raises((DeblurError, DetectionError), match=message) as caught:
-        run(dataclasses.replace(settings, **changes), folder, fakes)
+        run(dataclasses.replace(settings, **changes), folder, fakes.tools)
     assert "\n" not in str(caught.value)
     assert not (folder / "metrics.json").exists()
 
 
 @pytest.mark.usefixtures("blue_object")
 def test_classes_restrict_truth_and_boxes(settings: Settings, folder: Path, fakes: Any) -> None:
-    gain = run(dataclasses.replace(settings, classes=("blue",)), folder, fakes)
+    gain = run(dataclasses.replace(settings, classes=("blue",)), folder, fakes.tools)
     arm = gain.results[0].arms["sharp"]
     assert (arm.ap, arm.n_truths, arm.n_predictions, list(arm.per_class)) == (0, 1, 0, ["blue"])
     assert gain.data["classes"] == ["blue"]
@@ -234,7 +234,9 @@ def test_truth_is_known_by_what_is_scored_and_not_by_numbers_and_order(data: Pat
 def test_a_network_is_told_what_a_sensor_felt_of_synthetic_blur(settings: Settings, folder: Path, fakes: Any) -> None:
     spec = parse_blur("straight:12")
     gain = run(
-        dataclasses.replace(settings, blurred=None, blurs=(spec,), deblurrers=("unmove+gyro", "idle")), folder, fakes
+        dataclasses.replace(settings, blurred=None, blurs=(spec,), deblurrers=("unmove+gyro", "idle")),
+        folder,
+        fakes.tools,
     )
     assert set(gain.results[0].recovered) == {"unmove+gyro", "idle"}
     # Each picture as it is, which no camera moved for, and blurred by a motion of its own.
@@ -251,7 +253,7 @@ def test_what_a_network_is_told_is_of_the_very_blur_of_the_picture(
 ) -> None:
     blurs = tuple(parse_blur(text) for text in ("shake:12,readout=1", "shake:30"))
     changed = dataclasses.replace(settings, blurred=None, blurs=blurs, deblurrers=("unmove+gyro",), seed=5)
-    run(changed, folder, fakes)
+    run(changed, folder, fakes.tools)
     expected = [felt_path(spec, 5, stem, 64, 48) for spec in blurs for stem in STEMS]
     told = [path for path in fakes.paths if path.path.any()]
     assert len(told) == len(expected)
@@ -263,7 +265,7 @@ def test_what_a_network_is_told_is_of_the_very_blur_of_the_picture(
 def test_nobody_knows_the_path_of_real_blur(settings: Settings, folder: Path, fakes: Any) -> None:
     told = dataclasses.replace(settings, deblurrers=("unmove+gyro",))
     with pytest.raises(DeblurError, match=r"unmove\+gyro: the camera's path is known only of blur that --blur makes"):
-        run(told, folder, fakes)
+        run(told, folder, fakes.tools)
 
 
 def test_a_network_is_told_recorded_paths_of_real_blur(
@@ -273,7 +275,7 @@ def test_a_network_is_told_recorded_paths_of_real_blur(
         (tmp_path / f"{stem}.csv").write_text(f"t,x,y\n0,0,0\n1,{3 + number},0\n")
     motions = Motions(tmp_path, None, None)
     told = dataclasses.replace(settings, deblurrers=("unmove+gyro", "idle"), motions=motions, fuse=True)
-    gain = run(told, folder, fakes)
+    gain = run(told, folder, fakes.tools)
     # Each sharp picture as it is, which no camera moved for, and each blurred one along its own record.
     lengths = sorted(float(np.ptp(path.path[:, 0])) for path in fakes.paths)
     assert lengths == pytest.approx([0] * 4 + [3, 4, 5, 6], abs=0.1)
@@ -282,7 +284,7 @@ def test_a_network_is_told_recorded_paths_of_real_blur(
     # Of other records nothing is taken out of the cache, and what is fused of them is called otherwise.
     (tmp_path / "a.csv").write_text("t,x,y\n0,0,0\n1,9,0\n")
     fakes.paths.clear()
-    again = run(told, folder, fakes)
+    again = run(told, folder, fakes.tools)
     assert max(float(np.ptp(path.path[:, 0])) for path in fakes.paths) == pytest.approx(9, abs=0.2)
     assert again.deblurrers[0].identity != recorded.identity
     assert [one.sha256 == other.sha256 for one, other in zip(again.deblurrers[2:], fused, strict=True)] == [
@@ -291,7 +293,7 @@ def test_a_network_is_told_recorded_paths_of_real_blur(
         True,
     ]
     with pytest.raises(DeblurError, match=r"--motion has no effect: .*, --deblurrer NAME\+gyro"):
-        run(dataclasses.replace(told, deblurrers=("idle",)), folder, fakes)
+        run(dataclasses.replace(told, deblurrers=("idle",)), folder, fakes.tools)
 
 
 def test_a_network_is_told_paths_by_its_name() -> None:
