@@ -12,10 +12,7 @@ from skimage import data as photographs
 from deblur.exposure.kernels import exposure_along
 from deblur.networks.guided import GuidedNetwork
 from deblur.released import load_released
-from deblur.train import build_parser
-from deblur.training.loop import train
 from tests.deblur.path_searching import Shaken, shake
-from tests.deblur.tiny_training import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +36,11 @@ def photos(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of training of one step; copy it before it is changed."""
+    # What trains takes a second to load, and most tests of this folder do without it.
+    from deblur.train import build_parser
+    from deblur.training.loop import train
+    from tests.deblur.tiny_training import arguments
+
     folder = tmp_path_factory.mktemp("finished")
     for index in range(2):
         Image.fromarray(photographs.astronaut()[index * 50 : index * 50 + 120, 100:280]).save(folder / f"{index}.png")
