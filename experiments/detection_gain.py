@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,21 +63,23 @@ def _measure(arguments: argparse.Namespace) -> int:
     processes = join_processes()
     device = str(resolve_device(processes.device(arguments.device)))
     planned = plan(settings, tools_on(device, settings.image_size))  # before there is a folder: mistakes leave none
+    held = ExitStack()
 
     def opened() -> Path:
-        folder = open_resumable(arguments, TASK, _name(settings))
+        folder = held.enter_context(open_resumable(arguments, TASK, _name(settings)))
         write_environment(folder, describe_environment(device, settings.seed) | {"processes": processes.count})
         return folder
 
-    folder = processes.agree(opened)
-    narrator = Narrator(folder / "log.txt", silent=not processes.is_first)
-    narrator.say(f"run: {folder} on {device}, {processes.count} process{'es' if processes.count > 1 else ''}")
-    gain = measure(planned, folder, narrator, processes)
-    processes.leave()
-    if gain is not None:
-        document = gain.to_json() | {"run": str(folder)}
-        print(json.dumps(document, ensure_ascii=False, allow_nan=False) if arguments.json else run_table(gain))
-        narrator.say(f"done: {folder}")
+    with held:
+        folder = processes.agree(opened)
+        narrator = Narrator(folder / "log.txt", silent=not processes.is_first)
+        narrator.say(f"run: {folder} on {device}, {processes.count} process{'es' if processes.count > 1 else ''}")
+        gain = measure(planned, folder, narrator, processes)
+        processes.leave()
+        if gain is not None:
+            document = gain.to_json() | {"run": str(folder)}
+            print(json.dumps(document, ensure_ascii=False, allow_nan=False) if arguments.json else run_table(gain))
+            narrator.say(f"done: {folder}")
     return EXIT_DONE
 
 

@@ -73,31 +73,31 @@ def _fit(args: argparse.Namespace) -> int:
     every_pair = match_pictures(args.blurred, args.sharp)
     pairs = every_pair[: args.limit]
     _check(pairs)
-    folder = open_resumable(args, "fit_paths", args.blurred.resolve().parent.name)
-    write_environment(folder, describe_environment(device, args.seed))
-    narrator = Narrator(folder / "log.txt")
-    narrator.say(f"{len(pairs)} of {len(every_pair)} pairs on {device}; run {folder}")
-    cache = Cache(folder / "cache", state_of_code())
-    rows = []
-    with narrator.progress(len(pairs), "fitting", "picture") as advance:
-        for key, blurred, sharp in pairs:
-            found = _fit_pair(cache, blurred, sharp, device, args.seed)
-            _write_path(folder / "paths" / f"{key}.csv", found.pop("path"))
-            rows.append({"picture": key, **found})
-            advance(1)
-    table = pd.DataFrame(rows)
-    table.to_csv(folder / "fits.csv", index=False, errors="backslashreplace")
-    result = {
-        "n": len(pairs),
-        "n_available": len(every_pair),
-        "limit": args.limit,
-        "unexplained": _quartiles(table["unexplained"]),
-        "extent": _quartiles(table["extent"]),
-        "paths": str(folder / "paths"),
-        "run": str(folder),
-    }
-    write_json(folder / "metrics.json", result)
-    print(json.dumps(result) if args.json else _described(result))
+    with open_resumable(args, "fit_paths", args.blurred.resolve().parent.name) as folder:
+        write_environment(folder, describe_environment(device, args.seed))
+        narrator = Narrator(folder / "log.txt")
+        narrator.say(f"{len(pairs)} of {len(every_pair)} pairs on {device}; run {folder}")
+        cache = Cache(folder / "cache", state_of_code())
+        rows = []
+        with narrator.progress(len(pairs), "fitting", "picture") as advance:
+            for key, blurred, sharp in pairs:
+                found = _fit_pair(cache, blurred, sharp, device, args.seed)
+                _write_path(folder / "paths" / f"{key}.csv", found.pop("path"))
+                rows.append({"picture": key, **found})
+                advance(1)
+        table = pd.DataFrame(rows)
+        table.to_csv(folder / "fits.csv", index=False, errors="backslashreplace")
+        result = {
+            "n": len(pairs),
+            "n_available": len(every_pair),
+            "limit": args.limit,
+            "unexplained": _quartiles(table["unexplained"]),
+            "extent": _quartiles(table["extent"]),
+            "paths": str(folder / "paths"),
+            "run": str(folder),
+        }
+        write_json(folder / "metrics.json", result)
+        print(json.dumps(result) if args.json else _described(result))
     return EXIT_DONE
 
 

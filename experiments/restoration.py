@@ -173,26 +173,27 @@ def _score(args: argparse.Namespace) -> int:
     prepared = Prepared(None, args.data_blur or args.blur)
     if args.blurred:
         prepared = from_manifest(args.blurred, args.data_blur)
-    folder = open_resumable(args, "restoration", "-".join(method.name for method in methods)[:80] or INPUT)
-    environment = describe_environment(device, args.seed)
-    write_environment(folder, environment)
-    narrator = Narrator(folder / "log.txt")
-    narrator.say(f"{len(pairs)} of {len(every_pair)} pairs on {device}; run {folder}")
-    if spec:
-        pairs = _blur_here(pairs, spec, args.seed, folder / "blurred", narrator)
-    scores, examples, digest = score_pairs(args, pairs, methods, INPUT, folder, narrator)
-    rows = _rows(pairs, scores)
-    rows.to_csv(folder / "per_image.csv", index=False, errors="backslashreplace")
-    metrics = _metrics(args, len(every_pair), pairs, methods, scores, prepared, digest)
-    metrics["protocol"]["differences"] = differences_protocol(rows)
-    metrics["differences"] = {score: differences(rows, score) for score in ("psnr", "ssim")}
-    metrics |= {key: environment[key] for key in ("device", "device_name", "threads")} | {"run": str(folder)}
-    write_json(folder / "metrics.json", metrics)
-    for name, extremes in examples.items():
-        extremes.save(folder / "examples" / name, name)
-    table = _table(metrics)
-    (folder / "table.txt").write_bytes(to_utf8(table + "\n"))
-    print(json.dumps(metrics, ensure_ascii=False, allow_nan=False) if args.json else table)
+    name = "-".join(method.name for method in methods)[:80] or INPUT
+    with open_resumable(args, "restoration", name) as folder:
+        environment = describe_environment(device, args.seed)
+        write_environment(folder, environment)
+        narrator = Narrator(folder / "log.txt")
+        narrator.say(f"{len(pairs)} of {len(every_pair)} pairs on {device}; run {folder}")
+        if spec:
+            pairs = _blur_here(pairs, spec, args.seed, folder / "blurred", narrator)
+        scores, examples, digest = score_pairs(args, pairs, methods, INPUT, folder, narrator)
+        rows = _rows(pairs, scores)
+        rows.to_csv(folder / "per_image.csv", index=False, errors="backslashreplace")
+        metrics = _metrics(args, len(every_pair), pairs, methods, scores, prepared, digest)
+        metrics["protocol"]["differences"] = differences_protocol(rows)
+        metrics["differences"] = {score: differences(rows, score) for score in ("psnr", "ssim")}
+        metrics |= {key: environment[key] for key in ("device", "device_name", "threads")} | {"run": str(folder)}
+        write_json(folder / "metrics.json", metrics)
+        for name, extremes in examples.items():
+            extremes.save(folder / "examples" / name, name)
+        table = _table(metrics)
+        (folder / "table.txt").write_bytes(to_utf8(table + "\n"))
+        print(json.dumps(metrics, ensure_ascii=False, allow_nan=False) if args.json else table)
     return EXIT_DONE
 
 

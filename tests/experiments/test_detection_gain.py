@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from deblur.pictures import write_picture
+from deblur.run_lock import alone_in
 from experiments import detection_gain, rescore
 
 if TYPE_CHECKING:
@@ -109,6 +110,10 @@ def test_resume_takes_the_options_of_the_run_and_repeats_no_work(command: Comman
     again = command("--resume", "x", "--json")
     assert (again[0], json.loads(again[1])) == (0, json.loads(out))
     assert (command.fakes.restored, command.fakes.seen) == (0, 0)
+    with alone_in(tmp_path / "x"):
+        code, _, err = command("--resume", "x")
+    assert code == 1
+    assert err.splitlines()[-1].startswith("error: another process is at work in x: ")
     code, _, err = command("--resume", "x", "--seed", "5", "--classes", "red")
     assert code == 1
     assert "other options (--classes, --seed)" in err

@@ -15,6 +15,7 @@ from deblur.cli import (
     parse_resumable,
 )
 from deblur.errors import DeblurError
+from deblur.run_lock import LOCK, alone_in
 from experiments.common.run_folder import open_resumable
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def opened(*given: str) -> Path:
     parser.add_argument("--limit", type=int)
     for add in (add_device_option, add_seed_option, add_config_option):
         add(parser)
-    return open_resumable(parse_resumable(parser, given), "task", "name")
+    with open_resumable(parse_resumable(parser, given), "task", "name") as run:
+        return run
 
 
 @pytest.fixture(autouse=True)
@@ -58,3 +60,11 @@ def test_a_run_is_not_gone_on_with_unless_that_is_said(tmp_path: Path) -> None:
     with pytest.raises(DeblurError, match="--output full holds files already"):
         opened("--output", "full")
     assert opened() != opened() != run
+
+
+def test_a_run_is_not_gone_on_with_beside_another_process() -> None:
+    run = opened()
+    with alone_in(run), pytest.raises(DeblurError, match=rf"another process is at work in {run}: wait for its end"):
+        opened("--resume", str(run))
+    assert opened("--resume", str(run)) == run
+    assert sorted(file.name for file in run.iterdir()) == [LOCK, "config.yaml"]
