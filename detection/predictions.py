@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from detection.annotations.builder import finite
+from detection.annotations.builder import finite, stem_of
 from detection.annotations.coco import read_json, whole_number
 from detection.errors import DetectionError
 from detection.matching import coco_results
@@ -16,7 +16,7 @@ from detection.types import Detections
 from detection.writing import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from detection.annotations.records import GroundTruth
 
@@ -53,20 +53,23 @@ class Results:
 
     Attributes:
         found: By picture stem; an entry for every picture of the truth, empty where the file has no box.
-        other_pictures: How many boxes the file has on each picture that the truth does not have, by its number.
-        other_classes: How many it has on pictures of the truth of each class that the truth does not have, likewise.
+        other_pictures: How many boxes the file has on each picture that the truth does not have, by its number or name,
+            whichever the file goes by.
+        other_classes: How many it has on pictures of the truth of each class that the truth does not have, by number.
     """
 
     found: dict[str, Detections]
-    other_pictures: Mapping[int, int]
+    other_pictures: Mapping[int | str, int]
     other_classes: Mapping[int, int]
 
 
 def read_results(path: str | Path, truth: GroundTruth) -> Results:
     """Read a COCO results file, which may be of more pictures and classes than the truth.
 
-    Numbers of pictures and categories are whole, at least 0, and may be written ``963.0``, as pandas does. What an
-    entry holds beside its box, such as a mask, is not looked at.
+    Numbers of pictures and categories are whole, at least 0, and may be written ``963.0``, as pandas does. A file whose
+    ``image_id`` are the names of picture files, or whose ``file_name`` are those of other pictures than its numbers,
+    goes by these names: ultralytics makes its numbers of names and knows no annotations. What else an entry holds
+    beside its box, such as a mask, is not looked at.
 
     Args:
         path: Written by any COCO program for the annotation file that the truth was read from.
@@ -78,19 +81,18 @@ def read_results(path: str | Path, truth: GroundTruth) -> Results:
     content = read_json(path)
     if not isinstance(content, list):
         raise DetectionError(f"{path} is not a COCO results file: a list is needed at the top level")
-    stems = {picture.image_id: picture.stem for picture in truth.pictures}
     names = {number: name for name, number in truth.category_ids.items()}
     rows: dict[str, list[tuple[list[float], float, str]]] = {stem: [] for stem in truth.stems}
-    other_pictures: Counter[int] = Counter()
+    other_pictures: Counter[int | str] = Counter()
     other_classes: Counter[int] = Counter()
-    for index, entry in enumerate(content):
-        image_id, category_id, box, score = _entry(f"{path}: [{index}]", entry)
-        if image_id not in stems:
-            other_pictures[image_id] += 1
-        elif category_id not in names:
-            other_classes[category_id] += 1
+    entries = [_entry(f"{path}: [{index}]", entry) for index, entry in enumerate(content)]
+    for (called, stem), entry in zip(_pictures_of(entries, truth), entries, strict=True):
+        if stem is None:
+            other_pictures[called] += 1
+        elif entry.category_id not in names:
+            other_classes[entry.category_id] += 1
         else:
-            rows[stems[image_id]].append((box, score, names[category_id]))
+            rows[stem].append((entry.box, entry.score, names[entry.category_id]))
     found = {
         stem: Detections.ordered([row[0] for row in own], [row[1] for row in own], [row[2] for row in own])
         for stem, own in rows.items()
@@ -121,11 +123,54 @@ def load_predictions(
     return results.found
 
 
-def _entry(place: str, entry: Any) -> tuple[int, int, list[float], float]:
-    """Picture, category, box ``x1, y1, x2, y2`` and score."""
+class _Entry(NamedTuple):
+    """One box of a results file.
+
+    Attributes:
+        number: Of its picture, None where ``image_id`` is a name.
+        name: Of its picture's file, None where the entry has none.
+        category_id: Its category's number.
+        box: ``x1, y1, x2, y2`` in pixels.
+        score: From 0 to 1.
+    """
+
+    number: int | None
+    name: str | None
+    category_id: int
+    box: list[float]
+    score: float
+
+
+def _pictures_of(entries: Sequence[_Entry], truth: GroundTruth) -> Iterator[tuple[int | str, str | None]]:
+    """What the file calls the picture of each entry, and the picture's stem; None where the truth does not have it."""
+    numbers = {picture.image_id: picture.stem for picture in truth.pictures}
+    shared = Counter(PurePosixPath(stem).name for stem in truth.stems)
+    # A results file need not tell folders.
+    names = {PurePosixPath(stem).name: stem for stem in truth.stems if shared[PurePosixPath(stem).name] == 1}
+    names |= {stem: stem for stem in truth.stems}
+
+    def named(name: str) -> str | None:
+        return names.get(name, names.get(stem_of(name)))
+
+    by_name = any(
+        entry.number is None or (entry.name is not None and named(entry.name) not in {None, numbers.get(entry.number)})
+        for entry in entries
+    )
+    for entry in entries:
+        if entry.name is not None and by_name:
+            yield entry.name, named(entry.name)
+        elif entry.number is not None:
+            yield entry.number, numbers.get(entry.number)
+
+
+def _entry(place: str, entry: Any) -> _Entry:
     if not isinstance(entry, dict):
         raise DetectionError(f"{place} is not a mapping")
-    image_id, category_id = (whole_number(place, entry, key) for key in ("image_id", "category_id"))
+    image_id, file_name = entry.get("image_id"), entry.get("file_name")
+    number, name = None, image_id
+    if not isinstance(image_id, str) or not image_id:
+        number, name = whole_number(place, entry, "image_id"), file_name if isinstance(file_name, str) else None
+    category_id = whole_number(place, entry, "category_id")
     box, score = entry.get("bbox"), finite(entry.get("score"))
     edges = [finite(edge) for edge in box] if isinstance(box, list) and len(box) == 4 else [None]
     known = [edge for edge in edges if edge is not None and abs(edge) < _FARTHEST]
@@ -134,4 +179,4 @@ def _entry(place: str, entry: Any) -> tuple[int, int, list[float], float]:
     x, y, width, height = known
     if width < 0 or height < 0 or not 0 <= score <= 1:
         raise DetectionError(f"{place}: width and height are not negative, score is from 0 to 1")
-    return image_id, category_id, [x, y, x + width, y + height], score
+    return _Entry(number, name, category_id, [x, y, x + width, y + height], score)

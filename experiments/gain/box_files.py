@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -178,8 +179,8 @@ def _refuse_strangers(file: Path, annotations: Path, results: Results) -> None:
     left_out = _left_out(results)
     if left_out and not any(map(len, results.found.values())):
         raise DeblurError(
-            f"{file} has no box that can be scored, but {' and '.join(left_out)}: are image_id and category_id the "
-            f"numbers of {annotations}?"
+            f"{file} has no box that can be scored, but {' and '.join(left_out)}: are image_id and category_id those "
+            f"of {annotations}?"
         )
 
 
@@ -229,7 +230,7 @@ def _account(results: Results) -> str:
 def _left_out(results: Results) -> list[str]:
     """How many boxes of a file are not scored, for either reason."""
     return [
-        f"{sum(numbers.values())} {why} ({key} {', '.join(map(str, sorted(numbers)[:_SHOWN]))}"
+        f"{sum(numbers.values())} {why} ({key} {', '.join(sorted(map(str, numbers), key=_by_number)[:_SHOWN])}"
         f"{', ...' * (len(numbers) > _SHOWN)})"
         for numbers, why, key in (
             (results.other_pictures, "on pictures that are not scored", "image_id"),
@@ -237,6 +238,11 @@ def _left_out(results: Results) -> list[str]:
         )
         if numbers
     ]
+
+
+def _by_number(called: str) -> tuple[int, str]:
+    """Sorts numbers by their size and before names."""
+    return (int(called), "") if called.isdecimal() else (sys.maxsize, called)
 
 
 def _data(plan: BoxPlan) -> dict[str, Any]:

@@ -181,6 +181,20 @@ def test_files_as_other_programs_write_them(command: Command) -> None:
     assert json.loads(again)["results"] == json.loads(out)["results"]
 
 
+def test_boxes_may_go_by_the_names_of_pictures(command: Command) -> None:
+    _, out, _ = command(*command.whole, "--json")
+    names = {image["id"]: image["file_name"] for image in json.loads(command.annotations.read_text())["images"]}
+    for name in NAMES:
+        command.change(name, lambda entry: {"image_id": Path(names[entry["image_id"]]).stem})
+    entries = json.loads(command.file("blurred").read_text())
+    strangers = [{**entries[0], "image_id": called} for called in ("gone", 99, 10**9)]
+    command.file("blurred").write_text(json.dumps(entries + strangers))
+    code, again, err = command(*command.whole, "--json")
+    assert code == 0, err
+    assert json.loads(again)["results"] == json.loads(out)["results"]
+    assert "left out: 3 on pictures that are not scored (image_id 99, 1000000000, gone)\n" in err
+
+
 def test_sharp_boxes_may_be_missing(command: Command) -> None:
     code, out, err = command(*command.base, *command.boxes("idle", "blurred", "unmove"), "--json")
     assert code == 0, err
@@ -353,7 +367,7 @@ def test_boxes_of_other_annotations_are_refused(command: Command) -> None:
     command.change("unmove", lambda entry: {"category_id": 0})
     said = command.refused(*command.whole)
     assert f"{command.file('unmove')} has no box that can be scored, but 6 of classes that are not annotated" in said
-    assert f"(category_id 0): are image_id and category_id the numbers of {command.annotations}?" in said
+    assert f"(category_id 0): are image_id and category_id those of {command.annotations}?" in said
     command.change("unmove", lambda entry: {"category_id": 7, "image_id": 100 + entry["image_id"]})
     said = command.refused(*command.whole)
     assert "6 on pictures that are not scored (image_id 100, 101, 102, 103, 104, ...): are" in said

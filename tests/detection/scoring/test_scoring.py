@@ -295,7 +295,8 @@ def test_saved_predictions_come_back_the_same(thirty, perturb, tmp_path):
         ("[1]", r"\[0\] is not a mapping"),
         ('[{"image_id": 9, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]', "picture 9 is not in the truth"),
         ('[{"image_id": 1, "category_id": 99, "bbox": [0, 0, 1, 1], "score": 0.5}]', "class 99 is not in the truth"),
-        ('[{"image_id": "a", "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]', "'a', not a whole number"),
+        ('[{"image_id": "c", "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]', "picture c is not in the truth"),
+        ('[{"image_id": "", "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]', "'', not a whole number"),
         ('[{"image_id": 1.5, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]', "1.5, not a whole number"),
         ('[{"image_id": 1, "category_id": true, "bbox": [0, 0, 1, 1], "score": 0.5}]', "True, not a whole number"),
         ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1e39, 1], "score": 0.5}]', "all finite"),
@@ -332,6 +333,48 @@ def test_results_as_other_programs_write_them(make_truth, tmp_path):
     assert (results.other_pictures, results.other_classes) == ({900: 2}, {99: 1})
     (tmp_path / "p.json").write_text(json.dumps(entries[:1]))
     assert load_predictions(tmp_path / "p.json", truth)["a"].scores.tolist() == [0.5]
+
+
+def _read_pictures(tmp_path, truth, entries):
+    """The stems whose boxes were read, by their scores, and the other pictures."""
+    number = truth.category_ids["cat"]
+    whole = [
+        {**entry, "category_id": number, "bbox": [10, 20, 30, 40], "score": index / 8}
+        for index, entry in enumerate(entries)
+    ]
+    (tmp_path / "p.json").write_text(json.dumps(whole))
+    results = read_results(tmp_path / "p.json", truth)
+    assert not results.other_classes
+    stems = {score: stem for stem, found in results.found.items() for score in found.scores.tolist()}
+    return [stems.get(index / 8) for index in range(len(entries))], results.other_pictures
+
+
+def test_a_results_file_may_call_pictures_by_their_names(make_truth, tmp_path):
+    truth = make_truth({"a.b": [("cat", BOX)], "day/c": [], "day/d": [], "night/d": []})
+    called = ["a.b", "a.b.png", "c", "day/c.jpg", "night/d", "d", "a"]
+    read, others = _read_pictures(tmp_path, truth, [{"image_id": name} for name in called])
+    assert read == ["a.b", "a.b", "day/c", "day/c", "night/d", None, None]
+    assert others == {"d": 1, "a": 1}
+
+
+def test_numbers_that_were_made_of_names_are_not_those_of_the_annotations(make_truth, tmp_path):
+    """As ultralytics writes them: of ``2.png`` the number is 2, whichever the annotations give it."""
+    truth = make_truth({"2": [("cat", BOX)], "3": [], "x": []})
+    assert [picture.image_id for picture in truth.pictures] == [1, 2, 3]
+    entries = [{"image_id": int(stem), "file_name": f"{stem}.png"} for stem in ("2", "3", "1")]
+    assert _read_pictures(tmp_path, truth, entries) == (["2", "3", None], {"1.png": 1})
+    mixed = [{"image_id": 2, "file_name": "2.png"}, {"image_id": "x", "file_name": "x.png"}, {"image_id": 3}]
+    assert _read_pictures(tmp_path, truth, mixed) == (["2", "x", "x"], {})
+
+
+def test_a_name_that_no_annotated_picture_has_leaves_the_number_to_tell(make_truth, tmp_path):
+    truth = make_truth({"a": [("cat", BOX)], "b": []})
+    entries = [
+        {"image_id": 1, "file_name": "a_restored.png"},
+        {"image_id": 2, "file_name": "b.png"},
+        {"image_id": 9, "file_name": None},
+    ]
+    assert _read_pictures(tmp_path, truth, entries) == (["a", "b", None], {9: 1})
 
 
 def test_picture_scores_by_hand(make_truth, found):
