@@ -345,23 +345,38 @@ def kernels_sha256(file: str) -> str:
     return sha256_of(Path(file))
 
 
-@functools.cache
 def read_kernels(file: str) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Each kernel of an ``.npz`` file as ((N, 2) points about their mean, (N,) weights); it is 1 from end to end.
+
+    What was read is kept for as long as the file stays as it is.
 
     Raises:
         DeblurError: the file is missing, is no ``.npz`` file, or holds no kernel.
     """
     try:
-        with Path(file).open("rb") as stream:
+        there = Path(file).resolve()
+        state = there.stat()
+    except OSError as error:
+        raise _no_kernels(file, error) from None
+    return _kernels_of(file, there, state.st_mtime_ns, state.st_size)
+
+
+def _no_kernels(file: str, error: Exception) -> DeblurError:
+    return DeblurError(f"cannot read blur kernels from {file}: {error}; an .npz file of 2-D arrays is needed")
+
+
+@functools.lru_cache(maxsize=16)
+def _kernels_of(
+    file: str, there: Path, _changed: int, _size: int
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    try:
+        with there.open("rb") as stream:
             archive = np.load(stream, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("it holds a single array")
             arrays = [np.asarray(archive[name], dtype=np.float64) for name in sorted(archive.files)]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DeblurError(
-            f"cannot read blur kernels from {file}: {error}; an .npz file of 2-D arrays is needed"
-        ) from None
+        raise _no_kernels(file, error) from None
     stacked = [kernel for array in arrays for kernel in (array if array.ndim == 3 else [array])]
     kernels = []
     for kernel in stacked:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal, get_args
 
 from deblur.errors import DeblurError
@@ -57,16 +58,20 @@ class BlurSpec:
 
     def __post_init__(self) -> None:
         """Check every value; the message names the field and what it may be."""
-        object.__setattr__(self, "kernels", str(self.kernels))  # of a Path; text is what seeds are made of
+        # Seeds are made of a spec's text: of equal specs it has to be the same, of 16 and 16.0, of a Path and its name.
+        object.__setattr__(self, "kernels", str(self.kernels))
         if self.kind not in KINDS:
             raise DeblurError(f"unknown kind of blur {self.kind!r}: use one of {', '.join(KINDS)}")
         if self.light not in get_args(Light):
             raise DeblurError(f"blur: light={self.light!r} is neither linear nor srgb")
         for name in ("length", "roll", "shot", "read", "readout"):
-            if not 0 <= getattr(self, name) < _LARGEST:
-                raise DeblurError(f"blur: {name}={getattr(self, name)} must be a number from 0 to below {_LARGEST}")
-        if not 0 <= self.jpeg <= 100:
+            number = getattr(self, name)
+            if not _is_number(number) or not 0 <= number < _LARGEST:
+                raise DeblurError(f"blur: {name}={number} must be a number from 0 to below {_LARGEST}")
+            object.__setattr__(self, name, float(number))
+        if not _is_number(self.jpeg) or not 0 <= self.jpeg <= 100 or self.jpeg != int(self.jpeg):
             raise DeblurError(f"blur: jpeg={self.jpeg} must be a quality from 1 to 100, or 0 for none")
+        object.__setattr__(self, "jpeg", int(self.jpeg))
         if self.kind == "measured" and not self.kernels:
             raise DeblurError("blur: kind measured needs kernels=FILE.npz, in training measured@FILE.npz")
         if self.kernels and self.kind != "measured":
@@ -87,6 +92,10 @@ class BlurSpec:
             if getattr(self, field.name) != field.default
         ]
         return ",".join([text, *changed])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real)
 
 
 def parse_blur(text: str) -> BlurSpec:

@@ -14,6 +14,7 @@ from deblur.blur.motion import Motion, draw_motion, kernels_sha256
 from deblur.blur.rendering import moving_masks, render
 from deblur.blur.sensor import jpeg, noise, to_linear, to_srgb
 from deblur.borders import mirrored_index, mirrored_window
+from deblur.pictures import check_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,8 @@ def synthesize(picture: NDArray[np.uint8], spec: BlurSpec, seed: int, key: str) 
         (H, W, 3) RGB uint8 of the same size. The same arguments give the same picture anywhere.
 
     Raises:
-        TypeError: the picture is not RGB uint8 (H, W, 3).
+        TypeError: the picture is no numpy array of uint8.
+        ValueError: it has another shape, or a side of no pixel.
         DeblurError: the kernel file of a ``measured`` blur cannot be read.
     """
     return synthesize_with_motion(picture, spec, seed, key)[0]
@@ -62,8 +64,7 @@ def synthesize_with_motion(
         The blurred picture, (H, W, 3) RGB uint8, and the motion in its pixels: the path, and by ``Motion.kernel_at``
         the kernel at any place.
     """
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
-        raise TypeError(f"an RGB uint8 picture (H, W, 3) is needed, not {picture.dtype} {picture.shape}")
+    check_pictures(picture)
     generator = generator_for(spec, seed, key)
     motion = draw_motion(spec, generator, picture.shape[1], picture.shape[0])
     sharp = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).unsqueeze(0)

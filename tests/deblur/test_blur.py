@@ -275,6 +275,35 @@ def test_a_spec_of_a_path_is_the_one_of_its_text(kernel_file):
     assert str(spec) == f"measured:16,kernels={kernel_file}"
 
 
+def test_equal_specs_have_one_text_and_so_one_blur(picture):
+    whole = BlurSpec("shake", 16, roll=0, shot=0, read=0, jpeg=0, readout=1)
+    same = BlurSpec("shake", 16.0, roll=0.0, shot=0.0, read=np.float32(0), jpeg=np.int64(0), readout=np.float64(1))
+    assert whole == same == parse_blur(str(whole))
+    assert str(whole) == str(same) == "shake:16,roll=0.0,shot=0.0,read=0.0,jpeg=0,readout=1.0"
+    assert np.array_equal(synthesize(picture, whole, 0, "a"), synthesize(picture, same, 0, "a"))
+
+
+@pytest.mark.parametrize("wrong", [{"length": "16"}, {"roll": None}, {"jpeg": "90"}, {"jpeg": 90.5}])
+def test_what_is_no_number_is_refused(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(DeblurError, match=f"blur: {name}={value} must be a "):
+        BlurSpec(**wrong)
+
+
+def test_a_file_of_kernels_that_changes_is_read_anew(picture, tmp_path, monkeypatch):
+    spec = BlurSpec(kind="measured", length=30, kernels="k.npz")
+    blurred = {}
+    for folder, kernel in (("line", np.eye(9)), ("dots", np.eye(9) * (np.arange(9) % 8 == 0))):
+        (tmp_path / folder).mkdir()
+        np.savez(tmp_path / folder / "k.npz", kernel=kernel)
+        monkeypatch.chdir(tmp_path / folder)
+        blurred[folder] = synthesize(picture, spec, 0, "a")
+    assert not np.array_equal(blurred["line"], blurred["dots"])
+    (tmp_path / "line" / "k.npz").write_bytes((tmp_path / "dots" / "k.npz").read_bytes())
+    of_another_name = replace(spec, kernels=str(tmp_path / "line" / "k.npz"))
+    assert np.array_equal(synthesize(picture, of_another_name, 0, "a"), blurred["dots"])
+
+
 def test_measured_blur_is_of_what_the_file_holds_and_not_of_where_it_lies(picture, kernel_file, tmp_path, monkeypatch):
     spec = BlurSpec(kind="measured", length=30, kernels=str(kernel_file))
     blurred = synthesize(picture, spec, 0, "a")
@@ -383,8 +412,12 @@ def test_any_size(size):
 
 
 def test_only_rgb_uint8_is_taken():
-    with pytest.raises(TypeError, match="RGB uint8"):
-        synthesize(np.zeros((4, 4), np.uint8), BlurSpec(), 0, "a")
+    for picture in ("a.png", [[0, 0, 0]], np.zeros((4, 4, 3), np.float32)):
+        with pytest.raises(TypeError, match="pictures are numpy arrays of uint8, not"):
+            synthesize(picture, BlurSpec(), 0, "a")
+    for shape in ((4, 4), (4, 4, 4), (0, 4, 3)):
+        with pytest.raises(ValueError, match=r"pictures are \(H, W, 3\), not \("):
+            synthesize(np.zeros(shape, np.uint8), BlurSpec(), 0, "a")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
