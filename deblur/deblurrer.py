@@ -141,6 +141,7 @@ class Deblurrer:
         # Channels last saves oneDNN from reordering every map: much of mstsgm-nano's time on a processor.
         self._network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._multiple: int = network.multiple  # type: ignore[assignment]
+        self._bfloat16 = bfloat16
         self._precision = functools.partial(torch.autocast, "cuda", torch.bfloat16, enabled=bfloat16)
         self._along: AlongPath | None = None
         if isinstance(network, GuidedNetwork):
@@ -229,8 +230,14 @@ class Deblurrer:
         )
 
     def describe(self) -> dict[str, Any]:
-        """What results depend on: name and hash of the weights, tiles, and where it has a guide how paths are used."""
-        said: dict[str, Any] = {"name": self.name, "sha256": self.sha256, "max_pixels": self.max_pixels}
+        """What results depend on: weights, sizes, precision, and where it has a guide how paths are used and found."""
+        said: dict[str, Any] = {
+            "name": self.name,
+            "sha256": self.sha256,
+            "max_pixels": self.max_pixels,
+            "seen_side": self.seen_side,
+            "bfloat16": self._bfloat16,
+        }
         if self.takes_path:
             said["consistent"] = self.consistent
             said["trust"] = self.trust and self.trust.describe()

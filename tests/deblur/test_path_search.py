@@ -285,7 +285,9 @@ def test_a_network_that_is_told_its_paths_searches_for_none():
     assert deblurrer.name == "mstsgm-guided+search"
     said = deblurrer.describe()
     assert said["sha256"] == said["search"]["network"]
-    assert set(Deblurrer.load("default", "cpu").describe()) == {"name", "sha256", "max_pixels", "consistent", "trust"}
+    plain = Deblurrer.load("default", "cpu", seen_side=320).describe()
+    assert set(plain) == {"name", "sha256", "max_pixels", "seen_side", "bfloat16", "consistent", "trust"}
+    assert (plain["seen_side"], plain["bfloat16"]) == (320, False)
 
 
 def test_no_path_is_told_where_the_networks_own_restoration_seems_better(small: Shaken):
