@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from detection.class_choice import refuse_one_name
 from detection.errors import DetectionError
 
 if TYPE_CHECKING:
@@ -72,11 +73,13 @@ def prepare(
 
     Raises:
         DetectionError: an unknown picture or class anywhere, or a picture without predictions.
+        TypeError: ``classes`` is one name.
     """
     chosen = truth if stems is None else truth.subset(stems)
     known = set(truth.class_names)
+    refuse_one_name(classes)
     unknown = sorted(set(classes or ()) - known)
-    if isinstance(classes, str) or unknown:
+    if unknown:
         raise DetectionError(f"classes {classes!r}: {unknown} are not among the detector's class names")
     strangers = sorted(set(predictions) - set(truth.objects))
     if strangers:

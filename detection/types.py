@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 import numpy as np
 
+from detection.class_choice import refuse_one_name
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
@@ -97,8 +99,7 @@ class Detections:
         Raises:
             TypeError: ``classes`` is a single text.
         """
-        if isinstance(classes, str):
-            raise TypeError(f"classes is a collection of names, not the one name {classes!r}")
+        refuse_one_name(classes)
         keep = self.scores >= confidence
         if classes is not None:
             keep &= np.fromiter((name in classes for name in self.class_names), dtype=bool, count=len(self))

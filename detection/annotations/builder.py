@@ -13,6 +13,7 @@ import numpy as np
 
 from detection.annotations.class_names import NameMap
 from detection.annotations.records import GroundTruth, TruthObjects, TruthPicture
+from detection.class_choice import refuse_one_name
 from detection.errors import DetectionError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class TruthBuilder:
     """
 
     def __init__(self, source: str | Path, kind: str, class_names: Sequence[str], *, repair: bool) -> None:
+        refuse_one_name(class_names, "class_names")
         self._source = source
         self._kind = kind
         self._repair = repair

@@ -64,7 +64,7 @@ def test_select_by_confidence_and_class() -> None:
     assert found.select(confidence=0.51).class_names == ("person",)
     assert found.select(classes={"person"}).scores.tolist() == pytest.approx([0.9, 0.5])
     assert len(found.select(classes=[])) == 0
-    with pytest.raises(TypeError, match="collection"):
+    with pytest.raises(TypeError, match="a list of names, not the one name 'person'"):
         found.select(classes="person")
 
 

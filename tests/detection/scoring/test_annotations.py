@@ -115,6 +115,12 @@ def test_classes_that_differ_in_what_tidying_takes_off_are_not_mixed_up():
     assert names.find("resistor") == "Resistor+"
 
 
+def test_one_name_is_no_list_of_classes(tmp_path):
+    (tmp_path / "truth.json").write_text('{"images": [], "annotations": [], "categories": []}')
+    with pytest.raises(TypeError, match="class_names is a list of names, not the one name 'person'"):
+        read_truth(tmp_path / "truth.json", "person")
+
+
 def test_every_mapping_and_every_unknown_name_is_counted():
     names = NameMap(NAMES)
     for raw in ("person", "personw", "personw", "persn", "zzz", "zzz"):

@@ -186,6 +186,8 @@ def test_a_class_subset_restricts_truth_and_predictions(make_truth, found):
     cats = score(truth, predictions, classes=["cat"])
     assert cats.ap == pytest.approx(1.0)
     assert (cats.n_truths, cats.n_predictions, set(cats.per_class)) == (1, 1, {"cat"})
+    with pytest.raises(TypeError, match="classes is a list of names, not the one name 'cat'"):
+        score(truth, predictions, classes="cat")
 
 
 def test_a_picture_subset_leaves_the_others_out(make_truth, found):
