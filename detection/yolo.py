@@ -7,8 +7,12 @@ non-maximum suppression gives up on the rest of a batch when the machine is slow
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
+import pickle
+import threading
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -16,7 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from detection.class_choice import check_classes
+from detection.class_choice import check_classes, refuse_one_name
 from detection.errors import DetectionError
 from detection.naming import parse_detector
 from detection.types import Detections
@@ -39,6 +43,9 @@ _QUIET = {
     "YOLO_VERBOSE": "false",  # logs would go to stdout
     "ULTRALYTICS_SAFE_LOAD": "1",  # weights are read without running code in them
 }
+
+
+_IMPORTING = threading.Lock()
 
 
 def load_network(path: Path) -> torch.nn.Module:
@@ -184,11 +191,14 @@ class YoloDetector:
             One `Detections` a picture: boxes in that picture's pixels and inside it, best first.
 
         Raises:
-            ValueError: a picture of another shape or type, or one picture without a list.
+            TypeError: a picture that is no numpy array, such as a file's name.
+            ValueError: one of another shape or type, or one picture without a list.
         """
         if isinstance(pictures, np.ndarray) and pictures.ndim < 4:
             raise ValueError(f"a list of pictures is wanted, not one of shape {pictures.shape}: give [picture]")
         for picture in pictures:
+            if not isinstance(picture, np.ndarray):
+                raise TypeError(f"pictures are numpy arrays, RGB uint8 (H, W, 3), not {type(picture).__name__}")
             if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
                 raise ValueError(f"pictures are RGB uint8 (H, W, 3), not {picture.dtype} {picture.shape}")
         return [
@@ -196,6 +206,10 @@ class YoloDetector:
             for start in range(0, len(pictures), self._batch_size)
             for found in self._detect(pictures[start : start + self._batch_size])
         ]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What another process makes it again from: it has to import ultralytics as this one did, and first."""
+        return _unpickled, (type(self), pickle.dumps(self.__dict__))
 
     def describe(self) -> dict[str, Any]:
         """What the boxes depend on beside the pictures and the machine, for the protocol block of a result."""
@@ -245,24 +259,37 @@ class YoloDetector:
         return self.device.type == "cuda" and torch.backends.cudnn.allow_tf32
 
     def _indices_of(self, classes: Sequence[str]) -> list[int]:
-        if isinstance(classes, str):
-            raise TypeError(f"classes is a list of names, not the one name {classes!r}")
+        refuse_one_name(classes)
         if not classes:
             raise DetectionError("no class to find: name at least one, or leave classes out for all")
         check_classes(classes, self.name, self.class_names)
         return [index for index, name in enumerate(self.class_names) if name in classes]
 
 
-@functools.cache
+def _unpickled(kind: type[YoloDetector], state: bytes) -> YoloDetector:
+    _ultralytics()
+    detector = kind.__new__(kind)
+    detector.__dict__.update(pickle.loads(state))  # a part of what is being unpickled
+    return detector
+
+
 def _ultralytics() -> ModuleType:
-    """Import the parts of ultralytics that are used, silenced, and undo what the import does to the whole process."""
+    """The parts of ultralytics that are used. What two threads ask for first at once is imported by one of them."""
+    with _IMPORTING:
+        return _imported()
+
+
+@functools.cache
+def _imported() -> ModuleType:
+    """Import ultralytics, silenced, and undo what the import does to the whole process."""
     os.environ.update(_QUIET)
     os.environ.setdefault("YOLO_CONFIG_DIR", str(cache_folder()))  # settings are not written in the user's own folder
-    kept = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "WORLD_SIZE")}
+    kept = dict(os.environ)
     opencv_threads, save, open_picture = cv2.getNumThreads(), torch.save, Image.open
+    printing = dataclasses.asdict(torch._tensor_str.PRINT_OPTS)
     os.environ["WORLD_SIZE"] = "1"  # or the import waits for every process of the group, and some may not need it
     try:
-        with np.printoptions():
+        with np.printoptions(), warnings.catch_warnings():
             import torchvision  # type: ignore[import-untyped]  # noqa: F401 - its suppression is taken where it is imported: always, then
             import ultralytics
             import ultralytics.data.augment
@@ -270,13 +297,13 @@ def _ultralytics() -> ModuleType:
             import ultralytics.utils.nms
             import ultralytics.utils.ops
     finally:
-        # The import sets one thread for every child process, none for OpenCV, a save of its own, and for Pillow an
-        # open that installs a package where a file is no picture.
-        for name, value in kept.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        # The import sets one thread for every child process and how loud they are, none for OpenCV, how tensors are
+        # printed, filters of warnings, a save of its own, and for Pillow an open that installs a package where a file
+        # is no picture.
+        for name in os.environ.keys() - kept.keys():
+            del os.environ[name]
+        os.environ.update(kept)
+        torch.set_printoptions(**printing)
         cv2.setNumThreads(opencv_threads)
         torch.save = save
         Image.open = open_picture

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -184,6 +186,12 @@ def test_what_is_no_rgb_picture_is_a_defect_of_the_caller(detector: YoloDetector
         detector([picture])
 
 
+@pytest.mark.parametrize("given", ["bus.jpg", None, [[0, 0, 0]]])
+def test_what_is_no_array_is_no_picture(detector: YoloDetector, given: object) -> None:
+    with pytest.raises(TypeError, match=f"pictures are numpy arrays, RGB uint8 .*, not {type(given).__name__}$"):
+        detector([given])  # type: ignore[list-item]
+
+
 def test_one_picture_is_no_list_of_pictures(detector: YoloDetector) -> None:
     with pytest.raises(ValueError, match=r"a list of pictures is wanted, not one of shape \(8, 9, 3\)"):
         detector(np.zeros((8, 9, 3), np.uint8))  # type: ignore[arg-type]
@@ -332,30 +340,51 @@ def watch(event, arguments):
     if event == "subprocess.Popen" and any(word in str(arguments[1]) for word in ("pip", "uv", "curl", "apt")):
         outside.append((event, str(arguments[1])))
 sys.addaudithook(watch)
+import pickle, threading, warnings
 import cv2, numpy, torch
 from PIL import Image
 from detection.yolo import YoloDetector
 assert "ultralytics" not in sys.modules, "importing the module is cheap until a detector is made"
 def process():
-    names = ("OMP_NUM_THREADS", "WORLD_SIZE")
-    variables = [os.environ.get(name) for name in names]
-    return variables, torch.get_num_threads(), cv2.getNumThreads(), torch.save, Image.open
+    own = ("YOLO_", "ULTRALYTICS_")  # how it is kept quiet
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    printing = str(torch.tensor([1 / 3] * 30)), str(numpy.array([1 / 3] * 30))
+    settings = torch.get_num_threads(), cv2.getNumThreads(), torch.save, Image.open, warnings.filters[:]
+    return variables, printing, settings
 before = process()
-detector = YoloDetector(sys.argv[1], device="cpu")
-for _ in range(2):
+detectors = []
+if sys.argv[1].endswith(".pt"):
+    make = lambda: detectors.append(YoloDetector(sys.argv[1], device="cpu"))
+    threads = [threading.Thread(target=make) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+else:
+    with open(sys.argv[1], "rb") as stream:
+        detectors += pickle.load(stream)
+for detector in detectors:
     detector([numpy.zeros((40, 60, 3), numpy.uint8)])
+assert len(detectors) == 2
 assert before == process(), (before, process())
 from ultralytics import settings
 from ultralytics.utils import AUTOINSTALL, LOCAL_RANK, ONLINE
 assert not (AUTOINSTALL or ONLINE or settings["sync"])
 assert LOCAL_RANK == -1, "or it would wait at a barrier"
-import threading
 assert threading.active_count() == 1
 assert not outside, outside
 """
 
 
-def test_nothing_is_sent_asked_installed_printed_or_left_at_home(tmp_path: Path, yolo26n: Path) -> None:
+@pytest.mark.parametrize("comes", ["from its weights", "out of a pickle"])
+def test_nothing_is_sent_asked_installed_printed_changed_or_left_at_home(
+    tmp_path: Path, yolo26n: Path, comes: str
+) -> None:
+    given = yolo26n
+    if comes == "out of a pickle":
+        given = tmp_path / "detectors.pickle"
+        detector = YoloDetector(yolo26n, device="cpu", image_size=320)
+        given.write_bytes(pickle.dumps([detector, copy.deepcopy(detector)]))
     home, work = tmp_path / "home", tmp_path / "work"
     home.mkdir()
     work.mkdir()
@@ -365,7 +394,7 @@ def test_nothing_is_sent_asked_installed_printed_or_left_at_home(tmp_path: Path,
     project = str(Path(__file__).resolve().parent.parent.parent)
     environment = {**kept, "HOME": str(home), "MSTSGM_CACHE": str(tmp_path / "cache"), "PYTHONPATH": project, **group}
     answer = subprocess.run(
-        [sys.executable, "-c", PROBE, str(yolo26n)],
+        [sys.executable, "-c", PROBE, str(given)],
         cwd=work,
         env=environment,
         capture_output=True,
