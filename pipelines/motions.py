@@ -216,7 +216,8 @@ def _read_exposures(file: Path) -> dict[str, tuple[float, float]]:
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream, skipinitialspace=True)
-            if not set(COLUMNS) <= set(reader.fieldnames or ()):
+            reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+            if not set(COLUMNS) <= set(reader.fieldnames):
                 raise DeblurError(f"--exposures {file} needs the columns {', '.join(COLUMNS)}")
             for row in reader:
                 picture, *cells = (row[name] for name in COLUMNS)
@@ -234,4 +235,5 @@ def _read_exposures(file: Path) -> dict[str, tuple[float, float]]:
         raise DeblurError(f"--exposures {file} is not UTF-8: save it as CSV in UTF-8") from None
     except (ValueError, csv.Error) as error:
         raise DeblurError(f"--exposures {file}, line {reader.line_num}: {error}") from None
-    return found
+    # Columns may be padded; a name that ends in a space is found as it is.
+    return {picture.strip(): times for picture, times in found.items()} | found
