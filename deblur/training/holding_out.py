@@ -112,10 +112,15 @@ def _place(example: Example) -> str:
     The scene by a file's name is looked for in the folder's where it says none, as of the frames of a video.
     """
     *folders, _ = example.key.split("/")
-    if not folders:
+    within = bool(folders)
+    if not within:
         scene = scene_of(example.key)
-        if example.kind == "pairs" or names_a_scene(scene):
+        if names_a_scene(scene):
             return scene
         folders = list(example.files[0].parent.parts)
     named = next((folder for folder in reversed(folders) if folder not in _SIDES), "")
-    return "" if named in _NO_SCENE else recording_of(named)
+    recording = recording_of(named)
+    # Pairs lie in a data set's folder, which is called alike for training and validation: only a part of a recording is
+    # surely one.
+    a_set = example.kind == "pairs" and not within and recording == named
+    return "" if named in _NO_SCENE or a_set else recording

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,6 +103,7 @@ def test_a_recording_by_itself_is_cut_and_that_is_told(tmp_path: Path) -> None:
         ("--sharp", "GOPR0384_11_00/sharp", numbers(6)),
         ("--sharp", "parts/GOPR0384_11_00", numbers(6)),
         ("--sharp", "flat", [f"GOPR0384_11_00_{name}" for name in numbers(6)]),
+        ("--pairs", "GOPR0384_11_00/sharp", numbers(6)),
     ],
 )
 @pytest.mark.parametrize("validated", ["--val-pairs", "--val-sharp"])
@@ -112,7 +114,9 @@ def test_scenes_of_every_source_are_compared_with_all_that_is_validated_on(
     other = [f"GOPR0384_11_05_{name}" for name in numbers(2)]
     for seed, side in enumerate(("sharp", "blur"), start=1):
         film(tmp_path / "other" / side, other, seed=seed)
-    named = folder.parent if place.startswith(("videos", "parts")) else folder
+    if option == "--pairs":
+        film(folder.with_name("blur"), names, seed=3)
+    named = folder.parent if option == "--pairs" or place.startswith(("videos", "parts")) else folder
     held = tmp_path / "other" / ("sharp" if validated == "--val-sharp" else "")
     notes: list[str] = []
     given = options_of(option, str(named), validated, str(held), "--hold-out", "0")
@@ -132,6 +136,18 @@ def test_folders_that_are_called_what_all_are_called_name_no_scene(tmp_path: Pat
         Image.fromarray(255 - np.asarray(Image.open(file))).save(file)
     read_sources(options_of("--sharp", *trained_on, "--val-sharp", *held, "--hold-out", "0"), notes.append)
     assert notes == []
+
+
+@pytest.mark.parametrize(("one", "two", "told"), [("reds", "reds", False), ("GOPR0384_11_00", "GOPR0384_11_05", True)])
+def test_a_folder_of_pairs_that_only_count_names_a_recording_but_no_data_set(
+    tmp_path: Path, one: str, two: str, told: bool
+) -> None:
+    for seed, (part, side) in enumerate(itertools.product((f"train/{one}", f"val/{two}"), ("blur", "sharp"))):
+        film(tmp_path / part / side, numbers(3), seed=seed)
+    notes: list[str] = []
+    given = options_of("--pairs", str(tmp_path / "train" / one), "--val-pairs", str(tmp_path / "val" / two))
+    read_sources(given, notes.append)
+    assert ["of the scene GOPR0384," in note for note in notes] == [True] * told
 
 
 @pytest.mark.parametrize("speed", [0, 2, 6])
