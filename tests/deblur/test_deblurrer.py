@@ -252,7 +252,7 @@ def test_load_takes_hash_and_limit_from_the_card_and_the_name_from_the_file(tmp_
         path.with_suffix(suffix).rename(tmp_path / f"renamed{suffix}")
     renamed = tmp_path / "renamed.safetensors"
     assert Deblurrer.load(renamed, "cpu").name == "renamed"
-    said = {"name": "other", "sha256": loaded.sha256, "max_pixels": loaded.max_pixels}
+    said = {"name": "other", "sha256": loaded.sha256, "max_pixels": 123_456, "seen_side": None, "bfloat16": False}
     assert Deblurrer.load(f"other={renamed}", "cpu").describe() == said
     with pytest.raises(DeblurError, match=r"\+gyro is what results call .* told the camera's path: leave it out"):
         Deblurrer.load(f"{renamed}+gyro", "cpu")

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from deblur.blur import parse_blur
-from deblur.blur.motion import read_kernels
 from deblur.pictures import read_picture, write_picture
 from detection.bootstrap import Interval
 from experiments import compare
@@ -385,7 +384,6 @@ def test_other_kernels_of_one_name_are_other_pictures(
     runs = []
     for turn, name in enumerate(("one", "other")):
         np.savez(tmp_path / "kernels.npz", a=np.rot90(np.eye(9) + np.eye(9, k=turn), turn))
-        read_kernels.cache_clear()
         changed = dataclasses.replace(settings, blurred=None, blurs=(blur,), deblurrers=("idle",))
         runs.append(_run(changed, fakes, tmp_path / name))
     assert compare.main([str(each) for each in runs]) == 1

@@ -14,7 +14,6 @@ import pytest
 
 from deblur import runs
 from deblur.blur import parse_blur
-from deblur.blur.motion import read_kernels
 from deblur.pictures import read_picture, write_picture
 from experiments.common import cache
 from experiments.gain.settings import Tools
@@ -132,10 +131,9 @@ def with_deblurrer(**changes: Any) -> Change:
 
 
 def with_other_kernels(settings: Settings, tools: Tools) -> tuple[Settings, Tools]:
-    """Of the same file, which another process reads."""
+    """Of the same file."""
     (spec,) = settings.blurs
     np.savez(spec.kernels, np.eye(15)[::-1])
-    read_kernels.cache_clear()
     return settings, tools
 
 
