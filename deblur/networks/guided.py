@@ -7,7 +7,6 @@ ring where the estimate is off; the network sees picture and results, takes what
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -16,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deblur.blur.sensor import to_linear, to_srgb
+from deblur.devices import without_autocast
 from deblur.exposure.deconvolution import CALM, ESTIMATED, KNOWN, Deconvolution, density
 from deblur.exposure.kernels import Belief, Exposure, sharpness, spread
 from deblur.exposure.spectra import luma
@@ -159,9 +159,7 @@ class GuidedNetwork(nn.Module):
             finest_only: leave out the two smaller pictures, which only training looks at.
         """
         if guide is None:
-            kind = x.device.type
-            full = torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
-            with full:  # Fourier transforms lose too much in fewer bits
+            with without_autocast(x.device):  # Fourier transforms lose too much in fewer bits
                 guide = self.guide(x.float(), exposure)
         if context:
             inner = (..., slice(context, x.shape[-2] - context), slice(context, x.shape[-1] - context))

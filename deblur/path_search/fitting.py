@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from deblur.blur.sensor import to_linear
-from deblur.devices import to_batch
+from deblur.devices import to_batch, without_autocast
 from deblur.errors import DeblurError
 from deblur.exposure.spectra import luma
 from deblur.path_search.explaining import Explaining
@@ -96,6 +96,11 @@ def fit_path(
         raise ValueError(f"pictures of shapes {blurred.shape} and {sharp.shape} are no pair")
     check_size(blurred.shape[1], blurred.shape[0])
     device = torch.device(device)
+    with without_autocast(device):
+        return _fitted(blurred, sharp, device, seed)
+
+
+def _fitted(blurred: NDArray[np.uint8], sharp: NDArray[np.uint8], device: torch.device, seed: int) -> Fit:
     generator = torch.Generator().manual_seed(seed)
     speed = torch.arange(1, WAVES + 1).unsqueeze(1)
     zeros = functools.partial(torch.zeros, dtype=torch.float32, device=device)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from deblur.devices import numbered, to_batch
+from deblur.devices import numbered, to_batch, without_autocast
 from deblur.networks.guided import GuidedNetwork
 from deblur.path_search.critic import Critic
 from deblur.path_search.descent import Stage, Trial, follow, try_all
@@ -168,7 +168,8 @@ class PathSearch:
         height, width = picture.shape[:2]
         if min(scaled_size(width, height, WINDOW)) < LEAST_SIDE:
             return None
-        with torch.inference_mode(mode=False):  # whatever the caller has set: paths are followed by gradients
+        # Whatever the caller has set: paths are followed by gradients, and by parts of a pixel.
+        with torch.inference_mode(mode=False), without_autocast(self._device):
             return self._find(picture, restore)
 
     def _find(self, picture: NDArray[np.uint8], restore: Restore | None) -> Motion | None:
@@ -232,7 +233,8 @@ class PathSearch:
             side: longer side of the copy, in pixels.
             windows: as for ``Look``.
         """
-        return Look(self._network, to_batch(scale_down(picture, side), self._device), windows)
+        with without_autocast(self._device):
+            return Look(self._network, to_batch(scale_down(picture, side), self._device), windows)
 
     def first_look(self, picture: NDArray[np.uint8]) -> Look:
         """Look at the copy that a search begins in, the smallest that shows the picture's blur.
@@ -246,7 +248,7 @@ class PathSearch:
 
     def _estimate(self, picture: NDArray[np.uint8], side: int) -> Exposure:
         """What the guide sees of a copy with ``side`` pixels along its longer side."""
-        with torch.no_grad():
+        with torch.no_grad(), without_autocast(self._device):
             return self._network.guide.estimate(to_batch(scale_down(picture, side), self._device))
 
     def begin(self, look: Look, starts: Tensor, watch: Watch | None = None) -> list[Trial]:
@@ -257,14 +259,16 @@ class PathSearch:
             starts: (N, 8, 3) paths to begin with.
             watch: told what came of every trial and whether it lies on a way down, for training the critic.
         """
-        tried = try_all(self._critic, look, starts, watch)
+        with without_autocast(self._device):
+            tried = try_all(self._critic, look, starts, watch)
         return self.follow(look, [trial.waves for trial in tried], self._effort.first, watch)
 
     def follow(
         self, look: Look, paths: Sequence[Tensor], stages: Sequence[Stage], watch: Watch | None = None
     ) -> list[Trial]:
         """Where the first of some paths lead; see ``descent.follow``."""
-        return follow(self._critic, look, paths, stages, watch)
+        with without_autocast(self._device):
+            return follow(self._critic, look, paths, stages, watch)
 
 
 class _Held:

@@ -82,9 +82,11 @@ def test_a_path_is_fitted_to_pictures_alone(picture, error):
             fit_path(*pair)
 
 
-def test_another_default_type_of_numbers_changes_no_fit():
+def test_other_types_of_numbers_around_it_change_no_fit():
     part = SHARP[:24, :24]
     usual = fit_path(part, part)
+    with torch.autocast("cpu"):
+        np.testing.assert_array_equal(fit_path(part, part).path.path, usual.path.path)
     torch.set_default_dtype(torch.float64)
     try:
         np.testing.assert_array_equal(fit_path(part, part).path.path, usual.path.path)

@@ -271,6 +271,24 @@ def test_a_search_works_where_the_caller_has_switched_gradients_off(small: Shake
     assert critic.calls == 2 * calls > 0
 
 
+def test_autocast_around_it_changes_no_search(small: Shaken):
+    pleased, search = PathSearch.load(critic=Agrees(), effort=BRIEF), PathSearch.load(effort=BRIEF)
+
+    starts = random_starts(search.first_look(small.blurred), 2)
+
+    def found() -> tuple[Motion | None, list[float]]:
+        tried = search.begin(search.first_look(small.blurred), starts)
+        return pleased(small.blurred), [trial.energy for trial in tried]
+
+    path, energies = found()
+    with torch.autocast("cpu"):
+        again, same = found()
+    assert path is not None
+    assert again is not None
+    np.testing.assert_array_equal(again.path, path.path)
+    assert same == energies
+
+
 def test_a_search_needs_a_stage():
     with pytest.raises(ValueError, match="stage"):
         PathSearch.load(critic=Critic(), effort=Effort(3, (), (), ()))
