@@ -20,7 +20,6 @@ import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -226,12 +225,8 @@ def paired_bootstrap(
     # The first column is the set as it is, so that the figure and its draws come out of the same lines.
     columns = np.concatenate([np.ones((len(stems), 1)), copies], axis=1)
 
-    one_at_a_time = Lock()
-
     def drawn(predictions: Mapping[str, Detections]) -> ArmDraws:
-        # What pycocotools prints is kept from stdout, and stdout is one for all threads.
-        with one_at_a_time:
-            found = list(match_classes(prepare(truth, predictions, classes=classes, stems=picture_keys)))
+        found = list(match_classes(prepare(truth, predictions, classes=classes, stems=picture_keys)))
         ap, ap50 = average_precision(found, columns)
         return ArmDraws(_known(ap[0]), _known(ap50[0]), ap[1:], ap50[1:])
 

@@ -11,16 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
 
-def refuse_one_name(names: Collection[str] | None, what: str = "classes") -> None:
-    """Refuse text in place of a list of names: it would be taken for the names of its letters.
-
-    Raises:
-        TypeError: it is text.
-    """
-    if isinstance(names, str):
-        raise TypeError(f"{what} is a list of names, not the one name {names!r}")
-
-
 def check_classes(chosen: Collection[str], detector: str, class_names: Sequence[str]) -> None:
     """Refuse classes that a detector does not know.
 

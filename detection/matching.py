@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
+import threading
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detection.class_choice import refuse_one_name
 from detection.errors import DetectionError
+from detection.naming import refuse_one_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ N_THRESHOLDS = 10  # of IoU, .50:.05:.95
 # overlaps it is no false positive. VOC treats difficult objects so, however many boxes do; COCO's own mark `iscrowd` is
 # another thing, since it replaces IoU by the share of the box that is inside.
 _IGNORED_AREA = -1.0
+_SILENCE = threading.RLock()
 _MOST_BOXES = 100  # of a class, that are looked at in a picture
 
 
@@ -216,9 +218,14 @@ def match_classes(job: Job) -> Iterator[ClassMatches]:
         )
 
 
-def silence() -> contextlib.redirect_stdout[io.StringIO]:
-    """Keeps the libraries' chatter off stdout, which belongs to ``--json``."""
-    return contextlib.redirect_stdout(io.StringIO())
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Keeps the libraries' chatter off stdout, which belongs to ``--json``.
+
+    One thread at a time: stdout is one for all, and two that put it back crosswise would leave it lost.
+    """
+    with _SILENCE, contextlib.redirect_stdout(io.StringIO()):
+        yield
 
 
 def coco_results(truth: GroundTruth, picture: TruthPicture, found: Detections) -> list[dict[str, Any]]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from detection.errors import DetectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 class Asked(NamedTuple):
@@ -18,6 +21,16 @@ class Asked(NamedTuple):
 
     name: str | None
     weights: str
+
+
+def refuse_one_name(names: Collection[str] | None, what: str = "classes") -> None:
+    """Refuse text in place of a list of names: it would be taken for the names of its letters.
+
+    Raises:
+        TypeError: it is text.
+    """
+    if isinstance(names, str):
+        raise TypeError(f"{what} is a list of names, not the one name {names!r}")
 
 
 def parse_detector(text: str) -> Asked:

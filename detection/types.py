@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 import numpy as np
 
-from detection.class_choice import refuse_one_name
+from detection.naming import refuse_one_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from detection.class_choice import check_classes, refuse_one_name
+from detection.class_choice import check_classes
 from detection.errors import DetectionError
-from detection.naming import parse_detector
+from detection.naming import parse_detector, refuse_one_name
 from detection.types import Detections
 from detection.weights import cache_folder, find_weights, sha256_of
 

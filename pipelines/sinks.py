@@ -11,6 +11,7 @@ from deblur.errors import DeblurError
 from deblur.pictures import scale_down, write_picture
 from deblur.runs import make_folder, write_atomically, write_json
 from detection.drawing import draw_detections, side_by_side
+from detection.naming import refuse_one_name
 from pipelines.video import LARGEST_FRAME_SIDE, VideoWriter
 
 if TYPE_CHECKING:
@@ -81,7 +82,12 @@ class PictureSink:
             folder: the run's folder.
             kinds: annotated, deblurred, side-by-side, txt; others are for other sinks.
             class_names: the detector's, in its order: their places are the class numbers of ``txt``.
+
+        Raises:
+            TypeError: ``kinds`` or ``class_names`` is a single one.
         """
+        refuse_one_name(kinds, "kinds")
+        refuse_one_name(class_names, "class_names")
         self.folder = folder
         self.kinds = frozenset(kinds)
         self._class_numbers = {name: number for number, name in enumerate(class_names)}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from deblur.errors import DeblurError
 from deblur.picture_folders import folders_below, list_pictures
 from deblur.pictures import PICTURE_SUFFIXES, NoPictureError, read_upright
+from detection.naming import refuse_one_name
 from pipelines.run_folder import holds_run
 from pipelines.video import VIDEO_SUFFIXES, Camera, VideoReader
 
@@ -112,7 +113,9 @@ def find_sources(
 
     Raises:
         DeblurError: an argument is nothing of these, a folder holds no picture, or a glob matches none.
+        TypeError: ``arguments`` is a single one.
     """
+    refuse_one_name(arguments, "what sources are named by")
     found: list[Source] = []
     notes: list[str] = []
     taken = _Taken()

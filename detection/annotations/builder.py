@@ -13,8 +13,8 @@ import numpy as np
 
 from detection.annotations.class_names import NameMap
 from detection.annotations.records import GroundTruth, TruthObjects, TruthPicture
-from detection.class_choice import refuse_one_name
 from detection.errors import DetectionError
+from detection.naming import refuse_one_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from detection.errors import DetectionError
+from detection.naming import refuse_one_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -153,7 +154,9 @@ class GroundTruth:
 
         Raises:
             DetectionError: a stem that is no annotated picture.
+            TypeError: ``stems`` is a single one.
         """
+        refuse_one_name(stems, "a choice of pictures")
         wanted = set(stems)
         unknown = sorted(wanted - set(self.objects))
         if unknown:

@@ -49,6 +49,8 @@ def stems(*arguments: str) -> list[str]:
 
 
 def test_one_picture(tree: Path) -> None:
+    with pytest.raises(TypeError, match=r"is a list of names, not the one name 'a/1\.png'"):
+        find_sources("a/1.png")
     (source,), notes = find_sources(["a/1.png"])
     assert (source.file, str(source.stem), source.origin, source.is_video) == ("a/1.png", "1", Path("a/1.png"), False)
     assert notes == []

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -175,7 +176,8 @@ def test_equal_arms_never_differ(make_truth):
 def test_many_arms_at_once_leave_stdout_alone(forty, perturb, capsys):
     arms = {str(seed): perturb(forty, seed) for seed in range(12)}
     stdout = sys.stdout
-    together = paired_bootstrap(forty, arms, resamples=20)
+    with ThreadPoolExecutor(2) as pool:
+        together, _ = pool.map(lambda _: paired_bootstrap(forty, arms, resamples=20), range(2))
     for name, predictions in arms.items():
         alone = paired_bootstrap(forty, {name: predictions}, resamples=20)
         np.testing.assert_array_equal(alone.arms[name].ap_draws, together.arms[name].ap_draws)

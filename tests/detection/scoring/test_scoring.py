@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +17,7 @@ from detection.annotations.coco import read_coco
 from detection.annotations.voc import read_voc, write_voc
 from detection.consistency import consistency
 from detection.errors import DetectionError
+from detection.matching import silence
 from detection.picture_scores import score_pictures
 from detection.predictions import load_predictions, read_results, save_predictions
 from detection.scoring import FIGURES, CocoScores, score
@@ -193,6 +197,8 @@ def test_a_class_subset_restricts_truth_and_predictions(make_truth, found):
 def test_a_picture_subset_leaves_the_others_out(make_truth, found):
     truth = make_truth({"a": [("cat", BOX)], "b": [("cat", BOX)]})
     predictions = {"a": found(("cat", BOX, 0.8)), "b": found(("cat", ELSEWHERE, 0.9))}
+    with pytest.raises(TypeError, match="a choice of pictures is a list of names, not the one name 'a'"):
+        score(truth, predictions, picture_keys="a")
     scores = score(truth, predictions, picture_keys=["a"])
     assert scores.ap == pytest.approx(1.0)
     assert (scores.n_pictures, scores.n_truths, scores.n_predictions) == (1, 1, 1)
@@ -219,6 +225,25 @@ def test_gaps_in_the_maps_are_errors(make_truth, predictions, options, message):
 def test_stdout_stays_clean(make_truth, capsys):
     score(make_truth({"a": [("cat", BOX)]}), {"a": EMPTY})
     assert capsys.readouterr().out == ""
+
+
+def test_several_threads_keep_one_at_a_time_off_stdout():
+    stdout, entered, left = sys.stdout, threading.Event(), threading.Event()
+
+    def first() -> None:
+        with silence():
+            entered.set()
+            left.wait(0.3)  # as long as it takes: the other one waits
+
+    def second() -> None:
+        entered.wait(20)
+        with silence():
+            left.set()
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(first), pool.submit(second)]:
+            done.result()
+    assert sys.stdout is stdout
 
 
 def test_order_of_pictures_and_of_equal_scores_does_not_matter(make_truth, found):
