@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import struct
 import threading
 import warnings
@@ -65,6 +66,7 @@ _METADATA = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")  # whe
 _TIFF_HEADS = {b"II*\0", b"MM\0*"}
 _NO_WHITE = "samples of 32 bits, with a sign or in floating point have no agreed white"
 # Pillow also logs what it dislikes in a file; without a handler Python would print that on stderr.
+_PILLOW = r"PIL\."
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
@@ -73,30 +75,34 @@ class NoPictureError(DeblurError):
 
 
 class _Quietly:
-    """Warnings are ignored while at least one thread reads.
+    """Pillow's warnings are ignored while at least one thread reads.
 
-    Warning filters belong to the process, not to the thread: were each reader to save and restore them, two would do so
-    crosswise. The first one in saves them, the last one out puts them back, and decoders run side by side.
+    Filters of warnings belong to the process, not to the thread. Who saves all of them and puts them back, as
+    ``warnings.catch_warnings`` does, may do so crosswise with another thread of the program, which then keeps filters
+    that it never set. So the first one in adds one filter, the last one out takes that one away; where another thread
+    has put back its own filters in between, one of Pillow's is left over or missed.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._readers = 0
-        self._filters = warnings.catch_warnings()
 
     def __enter__(self) -> None:
         with self._lock:
             if self._readers == 0:
-                self._filters = warnings.catch_warnings()
-                self._filters.__enter__()
-                warnings.simplefilter("ignore")
+                warnings.filterwarnings("ignore", module=_PILLOW)
             self._readers += 1
 
     def __exit__(self, *raised: object) -> None:
         with self._lock:
             self._readers -= 1
             if self._readers == 0:
-                self._filters.__exit__(None, None, None)
+                with contextlib.suppress(ValueError):
+                    _filters().remove(("ignore", None, Warning, re.compile(_PILLOW), 0))
+
+
+def _filters() -> list[tuple[object, ...]]:
+    return warnings.filters  # type: ignore[return-value]  # a list, of which Python tells types only that it can be read
 
 
 _QUIETLY = _Quietly()

@@ -457,6 +457,33 @@ def test_several_threads_read_at_once_and_leave_the_warning_filters_alone(tmp_pa
     assert list(warnings.filters) == before
 
 
+def test_a_reader_and_another_threads_own_filters_leave_each_other_alone(tmp_path, monkeypatch):
+    write_picture(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8))
+    reading, filtered = threading.Event(), threading.Event()
+    convert = pictures._to_rgb
+
+    def meet(image):
+        reading.set()
+        filtered.wait(20)
+        return convert(image)
+
+    monkeypatch.setattr(pictures, "_to_rgb", meet)
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(read_picture, tmp_path / "a.png")
+        reading.wait(20)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            filtered.set()
+            done.result()
+            warnings.warn("of the program's own", RuntimeWarning, stacklevel=1)
+        with pytest.warns(UserWarning, match="of the program's own"):
+            warnings.warn("of the program's own", UserWarning, stacklevel=1)
+    left_over = [each for each in warnings.filters if each not in before]
+    assert all(each[3] is not None and each[3].pattern == r"PIL\." for each in left_over)
+    warnings.filters[:] = before
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_size_in_the_header_is_the_size_that_is_read(tmp_path, suffix, orientation):
