@@ -121,7 +121,10 @@ def _laid_windows(
 
 def _windows_for(pictures: Tensor, kernels: Tensor, rows: Sequence[float], columns: Sequence[float]) -> _Windows:
     height, width = pictures.shape[-2:]
-    return _laid_windows((height, width), tuple(rows), tuple(columns), kernels.shape[-1], pictures.device)
+    # What is laid while torch.export traces, or memory is only reckoned, holds no numbers: it is not kept, nor is kept
+    # what has numbers given to these.
+    lay = _laid_windows if type(torch.empty(0)) is Tensor else _laid_windows.__wrapped__
+    return lay((height, width), tuple(rows), tuple(columns), kernels.shape[-1], pictures.device)
 
 
 def blur(light: Tensor, kernels: Tensor, rows: Sequence[float], columns: Sequence[float]) -> Tensor:

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from skimage import data as photographs
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from deblur.blur import BlurSpec, Motion, draw_motion, expose, generator_for, parse_blur
 from deblur.blur.motion import Region, still
@@ -243,6 +244,19 @@ def test_blur_in_windows_is_convolution_with_each_places_kernel():
     blurred = blur(sharp, halves, [128.0], [82.0, 246.0])
     torch.testing.assert_close(blurred[..., :130], sharp[..., :130], rtol=0, atol=1e-4)
     torch.testing.assert_close(blurred[inner][..., 180:], blurred_by(sharp, HOOK)[inner][..., 180:], rtol=0, atol=1e-4)
+
+
+def test_windows_without_numbers_are_not_kept():
+    """As of torch.export, and where memory is only reckoned."""
+    light, kernels, places = torch.rand(1, 1, 90, 200), HOOK.expand(1, 1, -1, -1), ([45.0], [100.0])
+    blurred = blur(light, kernels, *places)
+    for kept in (False, True):
+        if not kept:
+            _laid_windows.cache_clear()
+        with FakeTensorMode() as mode:
+            reckoned = blur(mode.from_tensor(light), mode.from_tensor(kernels), *places)
+        assert reckoned.shape == blurred.shape
+        assert torch.equal(blur(light, kernels, *places), blurred)
 
 
 def test_windows_are_laid_once_for_pictures_alike_also_where_gradients_are_followed(monkeypatch):
