@@ -93,14 +93,20 @@ class VideoReader:
         self.fps = _rate(self._capture)
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.n_frames = int(count) if math.isfinite(count) and count > 0 else None
+        self._frames = self._read_frames()
 
     def __iter__(self) -> Iterator[Frame]:
         """Each next frame until the file ends; those that cannot be decoded are left out.
+
+        Who iterates again goes on behind the last frame that was given.
 
         Raises:
             DeblurError: after the last frame, of a file that ends before what it announces or with frames that cannot
                 be decoded.
         """
+        return self._frames
+
+    def _read_frames(self) -> Iterator[Frame]:
         times = FrameTimes(self.fps)
         n_read = n_failed = 0
         while n_failed < _MOST_FAILED:

@@ -83,6 +83,17 @@ def test_a_frame_that_fails_goes_into_the_videos_as_it_came(
     assert files(run / "txt") == ["clip/000001.txt", "clip/000003.txt"], "nothing is known of frames that failed"
 
 
+def test_a_video_that_is_iterated_again_goes_on(tmp_path: Path, make_video: Callable[..., None]) -> None:
+    make_video(tmp_path / "clip.mp4", [40, 80, 120])
+    with VideoReader(tmp_path / "clip.mp4") as video:
+        first = next(iter(video))
+        others = list(video)
+        assert list(video) == []
+        assert video.doubt is None
+    assert [frame.number for frame in (first, *others)] == [0, 1, 2]
+    assert others[0].seconds == pytest.approx(1 / video.fps)
+
+
 def test_a_video_that_cannot_be_begun_is_one_failure_of_its_source(
     tmp_path: Path,
     make_video: Callable[..., None],
