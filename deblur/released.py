@@ -73,7 +73,7 @@ def save_released(
     Args:
         folder: made where it is missing.
         name: what ``load_released`` will call the network.
-        network: made by ``build(config)``.
+        network: made by ``build(config)``; of one that was compiled, the network within.
         config: the network's sizes.
         card: what else the card says, as JSON values: data, recipe, scores, limits, commit, device, date.
 
@@ -83,8 +83,12 @@ def save_released(
     Raises:
         DeblurError: the folder or a file cannot be written.
         TypeError: the card holds what JSON has no value for.
-        ValueError: the card holds NaN, infinity, or a key that is written here: format, name, network or sha256.
+        ValueError: the card holds NaN, infinity, or a key that is written here: format, name, network or sha256; no
+            file can have the name; or the network is not that of ``config``.
     """
+    if not _can_be_called(name):
+        raise ValueError(f"no file can have the name {name!r}")
+    _refuse_another(network, config)
     identity = {"format": CARD_FORMAT, "name": name, "network": config_to_dict(config)}
     if taken := {*identity, "sha256"} & set(card):
         raise ValueError(f"the card's {', '.join(sorted(taken))} is written by save_released itself")
@@ -187,9 +191,24 @@ def _read_card(weights: Path) -> dict[str, Any]:
     for key, kind in (("name", str), ("sha256", str), ("network", dict)):
         if not isinstance(card.get(key), kind):
             raise DeblurError(f"the card {path} lacks a proper {key!r}")
-    if Path(card["name"]).name != card["name"] or card["name"] in {"", ".."} or "\0" in card["name"]:
+    if not _can_be_called(card["name"]):
         raise DeblurError(f"the card {path} has the name {card['name']!r}, which no file can have")
     return card
+
+
+def _can_be_called(name: str) -> bool:
+    return Path(name).name == name and name not in {"", ".."} and "\0" not in name
+
+
+def _refuse_another(network: nn.Module, config: NetworkConfig) -> None:
+    """Refuse weights that ``load_released`` could not put into a network of these sizes."""
+    own, wanted = (
+        {key: tuple(value.shape) for key, value in each.state_dict().items()}
+        for each in (network, build_without_memory(config))
+    )
+    if own != wanted:
+        key = next(key for key in (*wanted, *own) if own.get(key) != wanted.get(key))
+        raise ValueError(f"the network is not that of its sizes: {key} is {own.get(key)}, not {wanted.get(key)}")
 
 
 def _known() -> str:

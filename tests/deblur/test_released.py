@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,21 @@ def test_what_is_saved_comes_back(tmp_path: Path, config: NetworkConfig) -> None
     with torch.inference_mode():
         torch.testing.assert_close(loaded(x).picture, network.eval()(x).picture, rtol=0, atol=0)
     assert sorted(each.name for each in path.parent.iterdir()) == ["mine.json", "mine.safetensors"]
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "a\0b"])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, network: nn.Module, name: str) -> None:
+    with pytest.raises(ValueError, match="no file can have the name"):
+        save_released(tmp_path, name, network, SMALL, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_would_not_come_back_replace_none(saved: Path, network: nn.Module) -> None:
+    before = saved.read_bytes()
+    for other, config in ((nn.Sequential(network), SMALL), (network, dataclasses.replace(SMALL, frames=3))):
+        with pytest.raises(ValueError, match=r"the network is not that of its sizes: \S+ is "):
+            save_released(saved.parent, saved.stem, other, config, {})
+    assert saved.read_bytes() == before
 
 
 def test_memory_layout_and_precision_of_what_is_saved_do_not_matter(tmp_path: Path, network: nn.Module) -> None:
