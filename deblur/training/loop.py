@@ -12,6 +12,7 @@ import argparse
 import shlex
 import signal
 import sys
+import threading
 import time
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from functools import partial
@@ -67,7 +68,7 @@ def train(options: argparse.Namespace, teacher: Teacher | None = None) -> dict[s
     """Train a network and write its run folder.
 
     Args:
-        options: what ``deblur.train.build_parser`` parses; what another command has beside that is recorded with it.
+        options: of ``deblur.train.parse_training_args``; what another command has beside that is recorded with it.
         teacher: a detector's distance to be made small as well, if one teaches.
 
     Returns:
@@ -76,11 +77,13 @@ def train(options: argparse.Namespace, teacher: Teacher | None = None) -> dict[s
     Raises:
         DeblurError: options, data or saved state are wrong, another process trains the run that is to go on, or the
             loss is no longer finite.
-        KeyboardInterrupt: somebody asked to stop. The state is saved, and its argument says how to go on.
+        KeyboardInterrupt: somebody asked to stop, which only the main thread hears. The state is saved, and its
+            argument says how to go on.
     """
-    if options.threads:
-        torch.set_num_threads(options.threads)
     with ExitStack() as held:
+        if options.threads:
+            held.callback(torch.set_num_threads, torch.get_num_threads())
+            torch.set_num_threads(options.threads)
         return Trainer(options, teacher, held).run()
 
 
@@ -218,8 +221,12 @@ class Trainer:
 
     @contextmanager
     def _stopped_by_signals(self) -> Iterator[None]:
-        """Ctrl-C, SIGTERM and a terminal that is closed ask to stop after the step at work."""
-        numbers = (signal.SIGINT, signal.SIGTERM, *hangup())
+        """Ctrl-C, SIGTERM and a terminal that is closed ask to stop after the step at work.
+
+        Signals are the main thread's: what another one trains goes on to its end.
+        """
+        is_main = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGINT, signal.SIGTERM, *hangup()) if is_main else ()
         handlers = {number: signal.signal(number, self._ask_to_stop) for number in numbers}
         try:
             yield

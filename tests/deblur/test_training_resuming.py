@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -416,6 +417,15 @@ def test_a_run_that_goes_on_in_one_process_is_not_gone_on_with_in_another(begun,
             assert f"another process is at work in {begun}" in capsys.readouterr().err
     assert (begun / "env.json").read_bytes() == before
     assert main(["--resume", str(begun), "--steps", "2"]) == 0
+
+
+def test_another_thread_trains_and_leaves_the_process_as_it_was(tmp_path, photos):
+    threads = torch.get_num_threads()
+    options = parse_training_args(build_parser(), arguments(tmp_path, photos, "--steps", "1"))
+    options.threads = threads + 1
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(train, options).result()["step"] == 1
+    assert torch.get_num_threads() == threads
 
 
 def test_a_new_run_is_refused_to_others_until_it_ends(tmp_path, photos, monkeypatch):
