@@ -39,6 +39,7 @@ from deblur.cli import (
     typed_value,
     unit_interval,
     whole_number,
+    words_of,
 )
 from deblur.errors import DeblurError
 
@@ -277,7 +278,7 @@ def parse_training_args(
         newest: the folder of the run that ``--resume auto`` means by ``--name`` and ``--output``, if there is one; by
             default the newest training run.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = words_of(argv)
     resumed = _resumed_run(parser, arguments, newest or _newest_run)
     recorded = None if resumed is None else _recorded_options(resumed)
     unsaid = ""

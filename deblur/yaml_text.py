@@ -28,15 +28,32 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-def parse_yaml(text: str) -> Any:
+_LEFT = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "merge")}
+
+
+class _TypedLoader(_Loader):
+    """Leaves numbers and dates the text that they are."""
+
+
+_TypedLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag in _LEFT]
+    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+}
+
+
+def parse_yaml(text: str, *, as_typed: bool = False) -> Any:
     """What a text says; None for an empty one.
+
+    Args:
+        text: YAML 1.1, in which 007 is a 7, 0640 a 416, 12:30 a 750 and 20261130_1715 a number.
+        as_typed: leave what is a number or a date there the text that it is.
 
     Raises:
         YamlError: it is no YAML, has a key twice, a date that cannot be or a tag that is not of its value, or nests
             too deep.
     """
     try:
-        return yaml.load(text, _Loader)
+        return yaml.load(text, _TypedLoader if as_typed else _Loader)
     except (yaml.YAMLError, ValueError) as error:  # ValueError of dates
         raise YamlError(" ".join(str(error).split())) from error
     except (LookupError, AttributeError):  # as of !!bool maybe
@@ -45,7 +62,7 @@ def parse_yaml(text: str) -> Any:
         raise YamlError("it nests too deep") from None
 
 
-def read_yaml(file: Path) -> Any:
+def read_yaml(file: Path, *, as_typed: bool = False) -> Any:
     """What a file says; see ``parse_yaml``.
 
     Raises:
@@ -56,4 +73,4 @@ def read_yaml(file: Path) -> Any:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise YamlError(str(error)) from error
-    return parse_yaml(text)
+    return parse_yaml(text, as_typed=as_typed)

@@ -14,6 +14,7 @@ from deblur.cli.options import (
     parse_resumable,
     plain_options,
     typed_value,
+    words_of,
 )
 from deblur.cli.running import (
     EXIT_DONE,
@@ -78,4 +79,5 @@ __all__ = [
     "typed_value",
     "unit_interval",
     "whole_number",
+    "words_of",
 ]

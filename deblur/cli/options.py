@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,18 @@ class Collect(argparse.Action):
         setattr(namespace, self.dest, [*gathered, *values])
 
 
+def at_home(word: str) -> str:
+    """A word with the user's home for ``~`` at its beginning or behind its first ``=``, where a shell has left it."""
+    name, there, path = word.partition("=~")
+    home = os.path.expanduser(f"~{path}" if there else word)  # noqa: PTH111 - of any word, which a Path might change
+    return f"{name}={home}" if there else home
+
+
+def words_of(argv: Sequence[str] | None) -> list[str]:
+    """A command line, this process's for None; see ``at_home``."""
+    return [at_home(word) for word in (sys.argv[1:] if argv is None else argv)]
+
+
 def parse_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse ``argv`` over the values of ``--config``, if the parser has that option and it is given.
 
@@ -64,7 +77,7 @@ def parse_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None = Non
 
 def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     parser.allow_abbrev = False
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = words_of(argv)
     given = typed_value(arguments, "--config")
     if given is None:
         return parser.parse_args(arguments)
@@ -93,7 +106,7 @@ def add_resumable_options(parser: argparse._ActionsContainer, task: str) -> None
 
 def parse_resumable(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
     """As ``parse_args``, over the options of the run whose folder ``--resume RUN`` names; ``--output`` goes without."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = words_of(argv)
     resumed = typed_value(arguments, "--resume")
     if resumed is not None:
         if not (Path(resumed) / "config.yaml").is_file():
@@ -147,7 +160,7 @@ def _plain(value: Any) -> Any:
 
 def _read_mapping(parser: argparse.ArgumentParser, config: Path) -> dict[str, object]:
     try:
-        content = read_yaml(config)
+        content = read_yaml(config, as_typed=True)
     except OSError as error:
         parser.error(f"cannot read --config {config}: {error.strerror}")
     except YamlError as error:
@@ -182,10 +195,11 @@ def _converted(
         parser.error(f"{config}: {key} takes one value, not {value!r}")
     if value is None:
         parser.error(f"{config}: {key} has no value: give one, or leave the key out")
-    # What has no type is text on the command line, so a bare number or date is text here too.
+    if isinstance(value, bool):
+        parser.error(f"{config}: {key} is no switch, and yes, no, on, off, true and false are one: put them in quotes")
     convert = action.type if callable(action.type) else str
     try:
-        converted = convert(str(value))
+        converted = convert(at_home(str(value)))
     except (argparse.ArgumentTypeError, ValueError) as error:
         parser.error(f"{config}: {key}: {error}")
     if action.choices is not None and converted not in action.choices:

@@ -89,7 +89,8 @@ def test_empty_configuration_is_fine(parser, tmp_path):
         ("- 1", "a mapping"),
         ("a: [", "is not YAML"),
         ("count: 1\nshare: 1\ncount: 2", "is not YAML: 'count' is there twice, again in line 3"),
-        ("count: 2026-13-45", "is not YAML: month must be in 1..12"),
+        ("count: 2026-13-45", "count: '2026-13-45' is not a whole number"),
+        ("kind: no", "kind is no switch, and yes, no, on, off, true and false are one: put them in quotes"),
         ("a: " + "[" * 5000, "is not YAML: it nests too deep"),
         ("a: !!bool maybe", "is not YAML: a value is not of the kind that its tag says"),
         ("a: !!timestamp now", "is not YAML: a value is not of the kind that its tag says"),
@@ -105,6 +106,25 @@ def test_bad_configuration_is_a_usage_error_that_names_the_place(parser, tmp_pat
         parse_args(parser, write(tmp_path, text))
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_words_that_yaml_takes_for_numbers_mean_what_they_mean_when_typed(parser, tmp_path):
+    parser.add_argument("--place", type=Path)
+    text = "count: 0640\nplace: 20261130_1715\nitems: [000, 010, 12:30, 2026-01-02, 1e-5, 'no']\nshare: 0.50\n"
+    options = parse_args(parser, write(tmp_path, text))
+    assert (options.count, options.place, options.share) == (640, Path("20261130_1715"), 0.5)
+    assert options.items == ["000", "010", "12:30", "2026-01-02", "1e-5", "no"]
+
+
+def test_the_users_home_is_meant_where_no_shell_has_said_so(parser, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    parser.add_argument("--place", type=Path)
+    text = "count: 1\nplace: ~/runs\nitems: [mine=~/mine.pt, 'a~b', ~nobody-here/x]\n"
+    options = parse_args(parser, write(tmp_path, text))
+    assert options.place == Path("/home/me/runs")
+    assert options.items == ["mine=/home/me/mine.pt", "a~b", "~nobody-here/x"]
+    typed = parse_args(parser, ["--count", "1", "--place=~/runs", "--items", "~", "a=b~"])
+    assert (typed.place, typed.items) == (Path("/home/me/runs"), ["/home/me", "a=b~"])
 
 
 def test_a_key_in_two_spellings_is_a_usage_error(parser, tmp_path, capsys):
