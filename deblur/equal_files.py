@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     _Place = tuple[int, object]
+
+
+def resolved(path: Path) -> Path:
+    """The path from the root on without links; of links that go round in a circle, one that does not exist."""
+    return Path(os.path.realpath(path))
 
 
 def sha256_of(path: Path) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import yaml
 
+from deblur.equal_files import resolved
 from deblur.errors import DeblurError
 from deblur.yaml_text import YamlError, read_yaml
 
@@ -189,7 +190,7 @@ def git_commit() -> str | None:
     project = Path(__file__).resolve().parent.parent
     try:
         # What is installed may lie inside the checkout of a project that only uses it.
-        if Path(_git(project, "rev-parse", "--show-toplevel")).resolve() != project:
+        if resolved(Path(_git(project, "rev-parse", "--show-toplevel"))) != project:
             return None
         return _git(project, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
     except (OSError, subprocess.SubprocessError):
@@ -198,7 +199,7 @@ def git_commit() -> str | None:
 
 def _git(folder: Path, *words: str) -> str:
     command = ["git", "-C", str(folder), *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+    return os.fsdecode(subprocess.run(command, capture_output=True, timeout=20, check=True).stdout).strip()
 
 
 def to_utf8(text: str) -> bytes:
@@ -256,10 +257,13 @@ def prepare_output(output: Path) -> None:
     """Make the folder of the file that ``--output`` names before the work, which must not end in nowhere to write it.
 
     Raises:
-        DeblurError: the folder cannot be made or written to, or a folder lies where the file should.
+        DeblurError: the folder cannot be made or written to, or something else lies where the file should.
     """
     if output.is_dir():
         raise DeblurError(f"--output {output} is a folder; name a file")
+    if output.is_symlink() or (output.exists() and not output.is_file()):
+        kind = "a link" if output.is_symlink() else "a device or a pipe"
+        raise DeblurError(f"--output {output} is {kind}, whose place a file would take; name a file")
     make_folder(output.parent, OTHER_OUTPUT)
     if not os.access(output.parent, os.W_OK):
         raise DeblurError(f"cannot write to the folder {output.parent}; {OTHER_OUTPUT}")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deblur.cli import EXIT_DONE, parse_resumable, run
+from deblur.equal_files import resolved
 from deblur.errors import DeblurError
 from detection.errors import DetectionError
 from detection.naming import parse_detector
@@ -85,7 +86,7 @@ def _measure(arguments: argparse.Namespace) -> int:
 
 def _name(settings: Settings) -> str:
     """Name of a new run's folder."""
-    blurs = [str(spec) for spec in settings.blurs] or [settings.blurred.resolve().name if settings.blurred else ""]
+    blurs = [str(spec) for spec in settings.blurs] or [resolved(settings.blurred).name if settings.blurred else ""]
     asked = parse_detector(settings.detectors[0])
     detector = asked.name or Path(asked.weights).stem
     return f"{detector}-{blurs[0]}".replace(":", "-").replace("/", "-")

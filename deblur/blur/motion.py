@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deblur.blur.spec import REFERENCE_SIDE, BlurSpec
-from deblur.equal_files import sha256_of
+from deblur.equal_files import resolved, sha256_of
 from deblur.errors import DeblurError
 
 if TYPE_CHECKING:
@@ -354,7 +354,7 @@ def read_kernels(file: str) -> list[tuple[NDArray[np.float64], NDArray[np.float6
         DeblurError: the file is missing, is no ``.npz`` file, or holds no kernel.
     """
     try:
-        there = Path(file).resolve()
+        there = resolved(Path(file))
         state = there.stat()
     except OSError as error:
         raise _no_kernels(file, error) from None

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deblur import cli
+from deblur.equal_files import resolved
 from deblur.errors import DeblurError
 from deblur.prepare.data_sets import BLUR_CHOICES, DATA_SETS, LINKS, PUBLISHED_COUNTS, SPLITS, blur_label
 
@@ -129,7 +130,7 @@ def _check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace, 
 def _prepare(args: argparse.Namespace) -> int:
     from deblur.prepare import checks, layouts, placing, splits
 
-    source, dest = args.source.resolve(), args.dest.resolve()
+    source, dest = resolved(args.source), resolved(args.dest)
     if dest == source or source in dest.parents or dest in source.parents:
         raise DeblurError(f"DEST {args.dest} and SOURCE {args.source} must lie outside each other")
     layout = layouts.read_layout(args.data_set, source, args.blur, args.split)

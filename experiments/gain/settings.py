@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from deblur.equal_files import resolved
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -63,7 +65,7 @@ class Settings:
     @property
     def blur_names(self) -> tuple[str, ...]:
         """What results call the sets of blurred pictures."""
-        folder = () if self.blurred is None else (self.blurred.resolve().name,)
+        folder = () if self.blurred is None else (resolved(self.blurred).name,)
         return (*folder, *map(str, self.blurs))
 
 

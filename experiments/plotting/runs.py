@@ -10,6 +10,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from deblur.equal_files import resolved
 from deblur.errors import DeblurError
 from deblur.runs import printable
 from experiments.common.printed_table import drawn_scenes, named_data
@@ -351,7 +352,7 @@ def run_names(folders: Sequence[Path]) -> list[str]:
     Raises:
         DeblurError: one folder is given twice.
     """
-    parts = [folder.resolve().parts for folder in folders]
+    parts = [resolved(folder).parts for folder in folders]
     if len(set(parts)) < len(parts):
         raise DeblurError("a run is given twice; name each folder once")
     length = next(n for n in range(1, max(map(len, parts)) + 1) if len({path[-n:] for path in parts}) == len(parts))

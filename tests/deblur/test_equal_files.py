@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deblur import equal_files
-from deblur.equal_files import contents_of, copies_of
+from deblur.equal_files import contents_of, copies_of, resolved
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,3 +42,9 @@ def test_copies_are_found_under_any_name(tmp_path: Path) -> None:
     linked.symlink_to(original)
     assert copies_of([original, tmp_path / "missing"], [copy, linked, other, original]) == {copy, linked, original}
     assert copies_of([], [copy, linked, other]) == set()
+
+
+def test_links_in_a_circle_lead_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "one").symlink_to(tmp_path / "two")
+    (tmp_path / "two").symlink_to(tmp_path / "one")
+    assert not resolved(tmp_path / "one").exists()

@@ -65,6 +65,11 @@ def test_room_for_a_file_is_made_or_refused_before_the_work(tmp_path, monkeypatc
     with pytest.raises(DeblurError, match="b is a folder; name a file"):
         prepare_output(tmp_path / "a" / "b")
     (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    os.mkfifo(tmp_path / "pipe")
+    for name, kind in (("link", "a link"), ("pipe", "a device or a pipe")):
+        with pytest.raises(DeblurError, match=f"{name} is {kind}, whose place a file would take; name a file"):
+            prepare_output(tmp_path / name)
     with pytest.raises(DeblurError, match=r"cannot make the folder .*file: .*; choose another --output"):
         prepare_output(tmp_path / "file" / "c.csv")
     monkeypatch.setattr(os, "access", lambda folder, _: folder != tmp_path / "a")  # root may write anywhere
@@ -190,16 +195,18 @@ def test_environment_says_what_a_gpu_computes_float32_with(monkeypatch):
     assert found == {"convolutions": "tf32", "matrix_products": "float32"}
 
 
-def test_what_is_installed_does_not_take_the_commit_of_the_project_around_it(tmp_path, monkeypatch):
-    inside = tmp_path / "venv" / "site-packages"
+@pytest.mark.parametrize("name", [b"project", b"jos\xe9"])
+def test_what_is_installed_does_not_take_the_commit_of_the_project_around_it(tmp_path, monkeypatch, name):
+    project = tmp_path / os.fsdecode(name)
+    inside = project / "venv" / "site-packages"
     (inside / "deblur").mkdir(parents=True)
     (inside / "deblur" / "runs.py").touch()
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    git = ["git", "-C", str(project), "-c", "user.name=a", "-c", "user.email=a@b"]
     for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "another project"]):
         subprocess.run([*git, *words], check=True)
     monkeypatch.setattr("deblur.runs.__file__", str(inside / "deblur" / "runs.py"))
     assert git_commit() is None
-    monkeypatch.setattr("deblur.runs.__file__", str(tmp_path / "deblur" / "runs.py"))
+    monkeypatch.setattr("deblur.runs.__file__", str(project / "deblur" / "runs.py"))
     assert len(git_commit()) >= 12
 
 
