@@ -389,7 +389,9 @@ def _kernels_of(
         rows, columns = np.nonzero(bright)
         weights = kernel[rows, columns] / kernel[rows, columns].sum()
         points = np.column_stack([columns, rows]).astype(np.float64)
-        kernels.append(((points - weights @ points) / _longest(bright), weights))
+        points = (points - weights @ points) / _longest(bright)
+        points.flags.writeable = weights.flags.writeable = False  # what is kept is what every motion gets
+        kernels.append((points, weights))
     if not kernels:
         raise DeblurError(f"{file} holds no blur kernel: an .npz file of 2-D arrays with a positive sum is needed")
     return kernels

@@ -141,8 +141,9 @@ def _render_turning(light: Tensor, motions: list[Motion]) -> Tensor:
     """The mean of warps; the motions come with their steps falling, all with a rolling shutter or all without."""
     height, width = light.shape[-2:]
     steps = motions[0].steps
-    thetas = torch.zeros(len(motions), steps, height if motions[0].shutter else 1, 2, 3)
-    weights = torch.zeros(len(motions), steps)
+    # In float32 whatever the program's default is: a blur is the same anywhere.
+    thetas = torch.zeros(len(motions), steps, height if motions[0].shutter else 1, 2, 3, dtype=torch.float32)
+    weights = torch.zeros(len(motions), steps, dtype=torch.float32)
     for index, motion in enumerate(motions):
         thetas[index, : motion.steps] = _affine(motion, width, height)
         weights[index, : motion.steps] = torch.from_numpy(motion.of_row(0).weights)
@@ -178,8 +179,8 @@ def _warp(pictures: Tensor, theta: Tensor) -> Tensor:
     """(B, C, H, W) sampled where maps (B, 1, 2, 3), or (B, H, 2, 3) for each row, say."""
     # affine_grid multiplies matrices for this and takes ten times as long, nearly as long as the sampling itself.
     batch, _, height, width = pictures.shape
-    down = torch.linspace(-1, 1, height, device=theta.device).view(1, -1, 1)
-    across = torch.linspace(-1, 1, width, device=theta.device)
+    down = torch.linspace(-1, 1, height, device=theta.device, dtype=theta.dtype).view(1, -1, 1)
+    across = torch.linspace(-1, 1, width, device=theta.device, dtype=theta.dtype)
     grid = theta.new_empty(batch, height, width, 2)
     for axis in (0, 1):
         along_x, along_y, shift = theta[:, :, axis, :, None].unbind(2)

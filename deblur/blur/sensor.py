@@ -81,7 +81,7 @@ def _scramble(value: Tensor) -> Tensor:
 
 def _quantize(plane: Tensor, table: str, quality: Tensor) -> Tensor:
     """Round the 8x8 cosine transform of (B, C, H, W) to the steps of the table at each picture's quality."""
-    steps = torch.tensor([float(value) for value in table.split()], device=plane.device)
+    steps = torch.tensor([float(value) for value in table.split()], dtype=plane.dtype, device=plane.device)
     grade = quality.clamp(1, 100).to(plane.dtype)
     percent = torch.where(grade < 50, torch.floor(5000 / grade), 200 - 2 * grade)
     steps = torch.floor((steps * percent.unsqueeze(1) + 50) / 100).clamp(1, 255).view(-1, 1, 1, 1, 8, 8)

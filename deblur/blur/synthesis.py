@@ -190,7 +190,7 @@ def _develop(light: Tensor, in_linear: Tensor, specs: Sequence[BlurSpec], noise_
     if not bool(in_linear.all()):
         light = torch.where(in_linear, light, to_linear(light.clamp(0, 1)))
     read, shot = (
-        torch.tensor([getattr(spec, name) for spec in specs], device=light.device).view(-1, 1, 1, 1)
+        torch.tensor([getattr(spec, name) for spec in specs], dtype=light.dtype, device=light.device).view(-1, 1, 1, 1)
         for name in ("read", "shot")
     )
     seeds = torch.tensor(noise_seeds, dtype=torch.int64, device=light.device)

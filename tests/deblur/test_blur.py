@@ -275,6 +275,27 @@ def test_a_spec_of_a_path_is_the_one_of_its_text(kernel_file):
     assert str(spec) == f"measured:16,kernels={kernel_file}"
 
 
+@pytest.mark.parametrize("number", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("text", ["shake:16", "shake:16,readout=1", "curved:12,light=srgb", "object:20", "forward:9"])
+def test_another_default_type_of_numbers_changes_no_blur(text, number):
+    picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    blurred = synthesize(picture, parse_blur(text), 0, "a")
+    torch.set_default_dtype(number)
+    try:
+        again = synthesize(picture, parse_blur(text), 0, "a")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal(again, blurred)
+
+
+def test_what_is_kept_of_kernels_cannot_be_written_over(picture, kernel_file):
+    _, motion = synthesize_with_motion(picture, BlurSpec(kind="measured", kernels=kernel_file), 0, "a")
+    with pytest.raises(ValueError, match="read-only"):
+        motion.weights *= 2
+    with pytest.raises(ValueError, match="read-only"):
+        read_kernels(str(kernel_file))[0][0][:] = 0
+
+
 def test_equal_specs_have_one_text_and_so_one_blur(picture):
     whole = BlurSpec("shake", 16, roll=0, shot=0, read=0, jpeg=0, readout=1)
     same = BlurSpec("shake", 16.0, roll=0.0, shot=0.0, read=np.float32(0), jpeg=np.int64(0), readout=np.float64(1))
