@@ -10,11 +10,12 @@ import contextlib
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import safetensors
 import safetensors.torch
 import torch
+from torch import nn
 
 from deblur.errors import DeblurError
 from deblur.naming import DEFAULT_NAME, SUFFIX
@@ -22,12 +23,11 @@ from deblur.networks import NETWORK_NAMES, build_without_memory, config_from_dic
 from deblur.runs import make_folder, write_atomically, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from torch import nn
+    from collections.abc import Callable, Mapping
 
     from deblur.networks import NetworkConfig
 
+Learnt = TypeVar("Learnt", bound=nn.Module)
 RELEASED_FOLDER = Path(__file__).resolve().parent / "weights"
 CARD_FORMAT = 1
 
@@ -115,23 +115,26 @@ def learnt_from(file: Path, card: Mapping[str, Any]) -> dict[str, Any] | None:
     return record if record["network"]["sha256"] == card["sha256"] else None
 
 
-def load_learnt(network: nn.Module, file: Path, command: str) -> None:
-    """Fill a network with weights that belong to another one's; they have a record beside them, but no card.
+def load_learnt(make: Callable[[], Learnt], file: Path, command: str) -> Learnt:
+    """A network with weights that belong to another one's; they have a record beside them, but no card.
 
     Args:
-        network: in any mode.
+        make: makes the network; what it draws at random is written over, and the random state is left alone.
         file: .safetensors.
         command: module that writes such files.
 
     Raises:
         DeblurError: the file cannot be read, or is not for this network.
     """
+    with torch.random.fork_rng(devices=[]):
+        network = make()
     try:
         network.float().load_state_dict(safetensors.torch.load(file.read_bytes()))
     except OSError as error:
         raise DeblurError(f"cannot read {file}: {error.strerror}") from None
     except (safetensors.SafetensorError, RuntimeError):
         raise DeblurError(f"{file} is not of this version: make it anew with 'python -m {command}'") from None
+    return network
 
 
 @torch.inference_mode(mode=False)  # or who loads in that mode gets weights through which nothing can be followed

@@ -102,9 +102,7 @@ class Critic(nn.Module):
         Raises:
             DeblurError: the file cannot be read, or is for other evidence.
         """
-        critic = cls()
-        load_learnt(critic, file, "experiments.path_critic")
-        return critic.eval()
+        return load_learnt(cls, file, "experiments.path_critic").eval()
 
     def forward(self, judged: Judged) -> Tensor:
         """Trials of N paths to energies (N,), the lower the better: the mean over their windows."""

@@ -141,9 +141,7 @@ class PathTrust:
         file = trust_file(str(card.get("name")))
         if not learnt_from(file, card):
             return None
-        network = TrustNetwork()
-        load_learnt(network, file, "experiments.path_trust")
-        return cls(network.to(device))
+        return cls(load_learnt(TrustNetwork, file, "experiments.path_trust").to(device))
 
     def shares(self, blurred: Tensor, exposure: Exposure, told: Restoration, itself: Restoration) -> Tensor:
         """(1, 1, H, W) how much of the result should be restored along the path, from 0 to 1.

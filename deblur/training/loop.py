@@ -81,6 +81,7 @@ def train(options: argparse.Namespace, teacher: Teacher | None = None) -> dict[s
             argument says how to go on.
     """
     with ExitStack() as held:
+        held.callback(torch.set_rng_state, torch.get_rng_state())
         if options.threads:
             held.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(options.threads)
@@ -418,7 +419,7 @@ def _new_network(options: argparse.Namespace) -> tuple[NetworkConfig, nn.Module]
     """The network to train, as it begins, and its config."""
     torch.manual_seed(options.seed)
     config = network_config(options)
-    network = build(config)
+    network = build(config).float()  # whatever the program's default is
     if options.init:
         load_initial(network, options.init)
     check_fit(options, network)
@@ -463,8 +464,13 @@ def _accelerator(options: argparse.Namespace) -> Accelerator:
         torch.cuda.set_device(device)
     able = device.type == "cuda" and torch.cuda.is_bf16_supported()
     bf16 = options.precision == "bf16" or (options.precision == "auto" and able)
-    return Accelerator(
-        cpu=device.type == "cpu",
-        mixed_precision="bf16" if bf16 else "no",
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],  # the main process validates while others wait
-    )
+    try:
+        return Accelerator(
+            cpu=device.type == "cpu",
+            mixed_precision="bf16" if bf16 else "no",
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],  # the main process validates while others wait
+        )
+    except ValueError:  # the first one of a process says for all of them
+        raise DeblurError(
+            "this process has an Accelerator of another precision or device already: train in a process of its own"
+        ) from None

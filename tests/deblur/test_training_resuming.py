@@ -423,9 +423,18 @@ def test_another_thread_trains_and_leaves_the_process_as_it_was(tmp_path, photos
     threads = torch.get_num_threads()
     options = parse_training_args(build_parser(), arguments(tmp_path, photos, "--steps", "1"))
     options.threads = threads + 1
+    state = torch.get_rng_state()
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(train, options).result()["step"] == 1
     assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_process_that_computes_in_another_precision_already_is_told_of(tmp_path, photos):
+    Trainer(parse_training_args(build_parser(), arguments(tmp_path, photos, "--steps", "1"))).close()
+    options = parse_training_args(build_parser(), arguments(tmp_path, photos, "--steps", "1", "--precision", "bf16"))
+    with pytest.raises(DeblurError, match="has an Accelerator of another precision or device already"):
+        train(options)
 
 
 def test_a_new_run_is_refused_to_others_until_it_ends(tmp_path, photos, monkeypatch):

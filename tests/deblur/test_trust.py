@@ -52,6 +52,12 @@ def test_released_networks_know_where_to_believe_a_path(name: str) -> None:
     assert Deblurrer.load(name, "cpu", doubting=False).describe()["trust"] is None
 
 
+def test_loading_leaves_the_random_state_alone() -> None:
+    before = torch.get_rng_state()
+    assert Deblurrer.load("default+search", "cpu").trust is not None
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_path_of_another_moment_does_less_harm() -> None:
     sharp = photograph()
     blurred, motion = shaken(sharp)
