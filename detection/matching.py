@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import io
+import sys
 import threading
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import numpy as np
 
@@ -220,12 +220,25 @@ def match_classes(job: Job) -> Iterator[ClassMatches]:
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """Keeps the libraries' chatter off stdout, which belongs to ``--json``.
+    """Keeps the libraries' chatter off stdout, which belongs to ``--json`` and to the program's other threads.
 
     One thread at a time: stdout is one for all, and two that put it back crosswise would leave it lost.
     """
-    with _SILENCE, contextlib.redirect_stdout(io.StringIO()):
+    with _SILENCE, contextlib.redirect_stdout(cast("TextIO", _OfOthers(sys.stdout))):
         yield
+
+
+class _OfOthers:
+    """A stream that takes nothing from the thread that made it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._silenced = stream, threading.get_ident()
+
+    def write(self, text: str) -> int:
+        return len(text) if threading.get_ident() == self._silenced else self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def coco_results(truth: GroundTruth, picture: TruthPicture, found: Detections) -> list[dict[str, Any]]:

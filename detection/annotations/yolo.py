@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import re
 import struct
 import warnings
 from pathlib import Path
@@ -16,7 +18,7 @@ from detection.annotations.builder import Box, TruthBuilder, files_below, stem_o
 from detection.errors import DetectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from detection.annotations.records import GroundTruth
 
@@ -29,6 +31,7 @@ PICTURE_SUFFIXES = frozenset(
 _DAMAGED = (OSError, SyntaxError, ValueError, LookupError, struct.error, RuntimeError, MemoryError)
 _OVERSHOOT = 0.01  # beyond 0 and 1, as rounding leaves it; ultralytics allows as much
 _PNG_MARKS = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")  # the chunks that may hold an orientation
+_PILLOW = r"PIL\."  # the modules whose warnings are silenced
 _ORIENTATION = 0x0112  # EXIF tag; 5 to 8 turn the picture by a quarter
 
 
@@ -197,18 +200,31 @@ def _lines(path: Path) -> list[str]:
 def _upright_size(path: Path) -> tuple[int, int]:
     """Width and height as the picture is shown, from its header; as `deblur.pictures` tells it."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what Pillow dislikes in a header nothing matters here
-            with Image.open(path) as picture:
-                width, height = picture.size
-                if isinstance(picture, TiffImagePlugin.TiffImageFile):  # versions of Pillow differ: turned yet or not
-                    width, height = (
-                        picture.tag_v2[tag] for tag in (TiffImagePlugin.IMAGEWIDTH, TiffImagePlugin.IMAGELENGTH)
-                    )
-                turned = _says_orientation(path, picture) and _orientation(picture) in {5, 6, 7, 8}
+        with _pillow_silenced(), Image.open(path) as picture:
+            width, height = picture.size
+            if isinstance(picture, TiffImagePlugin.TiffImageFile):  # versions of Pillow differ: turned yet or not
+                width, height = (
+                    picture.tag_v2[tag] for tag in (TiffImagePlugin.IMAGEWIDTH, TiffImagePlugin.IMAGELENGTH)
+                )
+            turned = _says_orientation(path, picture) and _orientation(picture) in {5, 6, 7, 8}
     except (*_DAMAGED, Image.DecompressionBombError) as error:
         raise DetectionError(f"cannot read the picture {path}: {error}") from error
     return (height, width) if turned else (width, height)
+
+
+@contextlib.contextmanager
+def _pillow_silenced() -> Iterator[None]:
+    """Of what Pillow dislikes in a header nothing matters here.
+
+    One filter comes and goes; to save all and put them back would be crosswise with other threads' filters.
+    """
+    warnings.filterwarnings("ignore", module=_PILLOW)
+    try:
+        yield
+    finally:
+        filters: Any = warnings.filters  # a list, which types do not tell
+        with contextlib.suppress(ValueError):
+            filters.remove(("ignore", None, Warning, re.compile(_PILLOW), 0))
 
 
 def _says_orientation(path: Path, picture: Image.Image) -> bool:

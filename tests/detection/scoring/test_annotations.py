@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,7 @@ import pytest
 from PIL import Image, ImageFile
 
 import deblur.pictures
+import detection.annotations.yolo as yolo_reader
 from detection.annotations.class_names import NameMap
 from detection.annotations.coco import read_coco
 from detection.annotations.records import GroundTruth, TruthObjects, TruthPicture
@@ -113,6 +117,21 @@ def test_classes_that_differ_in_what_tidying_takes_off_are_not_mixed_up():
     for name in ("", "\u00f7", "battery", "Battery", "BATTERY+", "Tv"):
         assert names.find(name) is None
     assert names.find("resistor") == "Resistor+"
+
+
+def test_threads_that_read_sizes_leave_no_filter_of_warnings(tmp_path, monkeypatch):
+    Image.new("RGB", (4, 3)).save(tmp_path / "a.png")
+    together = threading.Barrier(3)
+
+    def meet(*given):
+        together.wait(20)
+        return False
+
+    monkeypatch.setattr(yolo_reader, "_says_orientation", meet)
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(yolo_reader._upright_size, [tmp_path / "a.png"] * 3)) == [(4, 3)] * 3
+    assert list(warnings.filters) == before
 
 
 def test_one_name_is_no_list_of_classes(tmp_path):

@@ -227,6 +227,14 @@ def test_stdout_stays_clean(make_truth, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_what_other_threads_print_meanwhile_arrives(capsys):
+    with silence(), ThreadPoolExecutor(1) as pool:
+        print("chatter")
+        pool.submit(print, "of another thread").result()
+        sys.stdout.flush()
+    assert capsys.readouterr().out == "of another thread\n"
+
+
 def test_several_threads_keep_one_at_a_time_off_stdout():
     stdout, entered, left = sys.stdout, threading.Event(), threading.Event()
 
