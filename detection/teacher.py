@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from detection.weights import find_weights, sha256_of
-from detection.yolo import PADDING, load_network, stride_of
+from detection.yolo import PADDING, load_network, reduced, stride_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +55,10 @@ class DetectorTeacher(nn.Module):
         self.sha256 = sha256_of(path)
         self.body: Any = load_network(path)
         self.requires_grad_(requires_grad=False).eval()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As of a detector: another process has to import ultralytics as this one did, and first."""
+        return reduced(self)
 
     def distance(self, restored: Tensor, sharp: Tensor) -> Tensor:
         """Distance between the detector's feature maps of restored and of sharp pictures, as the class defines it.

@@ -100,7 +100,7 @@ class Detections:
             TypeError: ``classes`` is a single text.
         """
         refuse_one_name(classes)
-        keep = self.scores >= confidence
+        keep = self.scores >= np.float32(confidence)  # or .7 of float64 would be more than .7 here
         if classes is not None:
             keep &= np.fromiter((name in classes for name in self.class_names), dtype=bool, count=len(self))
         kept = np.flatnonzero(keep)

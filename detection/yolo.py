@@ -209,7 +209,7 @@ class YoloDetector:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """What another process makes it again from: it has to import ultralytics as this one did, and first."""
-        return _unpickled, (type(self), pickle.dumps(self.__dict__))
+        return reduced(self)
 
     def describe(self) -> dict[str, Any]:
         """What the boxes depend on beside the pictures and the machine, for the protocol block of a result."""
@@ -266,11 +266,16 @@ class YoloDetector:
         return [index for index, name in enumerate(self.class_names) if name in classes]
 
 
-def _unpickled(kind: type[YoloDetector], state: bytes) -> YoloDetector:
+def reduced(thing: object) -> tuple[Any, ...]:
+    """For ``__reduce__`` of what holds a network of ultralytics; see `YoloDetector.__reduce__`."""
+    return _unpickled, (type(thing), pickle.dumps(thing.__dict__))
+
+
+def _unpickled(kind: type, state: bytes) -> Any:
     _ultralytics()
-    detector = kind.__new__(kind)
-    detector.__dict__.update(pickle.loads(state))  # a part of what is being unpickled
-    return detector
+    thing: Any = object.__new__(kind)
+    thing.__dict__.update(pickle.loads(state))  # a part of what is being unpickled
+    return thing
 
 
 def _ultralytics() -> ModuleType:

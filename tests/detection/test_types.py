@@ -62,6 +62,8 @@ def test_select_by_confidence_and_class() -> None:
     assert found.select().class_names == NAMES
     assert found.select(confidence=0.5).class_names == NAMES
     assert found.select(confidence=0.51).class_names == ("person",)
+    for score in (0.7, np.float64(0.7), np.float32(0.7)):
+        assert len(Detections(BOXES[:1], [0.7], NAMES[:1]).select(confidence=score)) == 1
     assert found.select(classes={"person"}).scores.tolist() == pytest.approx([0.9, 0.5])
     assert len(found.select(classes=[])) == 0
     with pytest.raises(TypeError, match="a list of names, not the one name 'person'"):

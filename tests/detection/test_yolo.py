@@ -362,7 +362,8 @@ if sys.argv[1].endswith(".pt"):
         thread.join()
 else:
     with open(sys.argv[1], "rb") as stream:
-        detectors += pickle.load(stream)
+        *detectors, teacher = pickle.load(stream)
+    teacher(torch.rand(1, 3, 64, 64))
 for detector in detectors:
     detector([numpy.zeros((40, 60, 3), numpy.uint8)])
 assert len(detectors) == 2
@@ -384,7 +385,7 @@ def test_nothing_is_sent_asked_installed_printed_changed_or_left_at_home(
     if comes == "out of a pickle":
         given = tmp_path / "detectors.pickle"
         detector = YoloDetector(yolo26n, device="cpu", image_size=320)
-        given.write_bytes(pickle.dumps([detector, copy.deepcopy(detector)]))
+        given.write_bytes(pickle.dumps([detector, copy.deepcopy(detector), DetectorTeacher(yolo26n)]))
     home, work = tmp_path / "home", tmp_path / "work"
     home.mkdir()
     work.mkdir()
