@@ -80,6 +80,7 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
             had other options.
     """
     from deblur.devices import resolve_device
+    from deblur.run_lock import alone_in
     from deblur.runs import (
         check_options,
         describe_environment,
@@ -98,29 +99,30 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
     wanted = options.variants or default_variants(options)
     _check_networks(options, wanted)
     folder = run_folder(options)
-    config = folder / "config.yaml"
-    shared = plain_options(options, without=_OF_COMMAND)
-    if config.is_file():
-        check_options(config, shared, without=_may_differ(options, read_config(config) or {}))
-    elif any(folder.glob("train/*/metrics.json")):
-        raise DeblurError(f"{folder} does not say by which options its variants were trained: give another --name")
-    else:
-        write_yaml(config, shared)
-    # A variant that was killed before its first checkpoint begins anew, in a folder with a number behind its name.
-    files = {name: [run / "metrics.json" for run in runs_named("train", name, folder)] for name in VARIANTS}
-    done = {name: _read_metrics(file) for name in VARIANTS for file in files[name] if file.is_file()}
-    table = write_table(folder, done)
-    for name in VARIANTS:
-        if name in wanted and name not in done:
-            try:
-                done[name] = train(variant_options(options, name, folder))
-            except KeyboardInterrupt:  # goes on with all of them, not with this one alone
-                again = ["--resume", str(folder), "--variants", *wanted]
-                raise KeyboardInterrupt(f"go on with {shlex.join(again)}") from None
-            # What hours have gone into is kept, whatever becomes of the variants to come.
-            table = write_table(folder, done)
-    write_environment(folder, describe_environment(str(resolve_device(options.device)), options.seed))
-    plot(table, folder)
+    with alone_in(folder):
+        config = folder / "config.yaml"
+        shared = plain_options(options, without=_OF_COMMAND)
+        if config.is_file():
+            check_options(config, shared, without=_may_differ(options, read_config(config) or {}))
+        elif any(folder.glob("train/*/metrics.json")):
+            raise DeblurError(f"{folder} does not say by which options its variants were trained: give another --name")
+        else:
+            write_yaml(config, shared)
+        # A variant that was killed before its first checkpoint begins anew, in a folder with a number behind its name.
+        files = {name: [run / "metrics.json" for run in runs_named("train", name, folder)] for name in VARIANTS}
+        done = {name: _read_metrics(file) for name in VARIANTS for file in files[name] if file.is_file()}
+        table = write_table(folder, done)
+        for name in VARIANTS:
+            if name in wanted and name not in done:
+                try:
+                    done[name] = train(variant_options(options, name, folder))
+                except KeyboardInterrupt:  # goes on with all of them, not with this one alone
+                    again = ["--resume", str(folder), "--variants", *wanted]
+                    raise KeyboardInterrupt(f"go on with {shlex.join(again)}") from None
+                # What hours have gone into is kept, whatever becomes of the variants to come.
+                table = write_table(folder, done)
+        write_environment(folder, describe_environment(str(resolve_device(options.device)), options.seed))
+        plot(table, folder)
     return folder, table
 
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from deblur.errors import DeblurError
+from deblur.run_lock import alone_in
 from deblur.train import parse_training_args
 from experiments.ablation import VARIANTS, build_parser, default_variants, main, plot, variant_options
 
@@ -69,6 +70,14 @@ def test_an_ablation_goes_on_by_its_own_options(training_arguments, tmp_path, mo
     assert list(pd.read_csv(folder / "ablation.csv")["variant"]) == ["full", "no-tcn", "no-smoothness"]
     assert main(["--resume", str(folder), "--seed", "3", "--variants", "full"]) == 1
     assert "other options (--seed)" in capsys.readouterr().err
+
+
+def test_an_ablation_at_work_is_not_gone_on_with_beside_it(training_arguments, tmp_path, capsys):
+    assert main([*training_arguments, "--steps", "1", "--variants", "no-tcn"]) == 0
+    folder = tmp_path / "runs" / "ablation" / "ablation"
+    with alone_in(folder):
+        assert main(["--resume", str(folder), "--variants", "full"]) == 1
+    assert f"another process is at work in {folder}" in capsys.readouterr().err
 
 
 def test_variants_of_other_options_do_not_join_a_table(training_arguments, tmp_path, capsys):
