@@ -121,7 +121,7 @@ class AlongPath:
         """
         self._network = network
         self._device = device
-        self._trust = trust
+        self.trust = trust
         self._precision = precision
 
     def __call__(self, picture: NDArray[np.uint8], told: Told, exposure: Exposure | None = None) -> Outcome:
@@ -180,11 +180,11 @@ class AlongPath:
         if not exposure.blurred.item():
             return None
         along = Restoration.by(self._network, blurred, exposure, self._precision)
-        if self._trust is None or not told.doubted:
+        if self.trust is None or not told.doubted:
             return _Made(along.picture, blurred, told, None)
         estimate = self._network.guide.estimate(blurred)
         itself = Restoration.by(self._network, blurred, estimate, self._precision)
-        trust = self._trust.shares(blurred, exposure, along, itself)
+        trust = self.trust.shares(blurred, exposure, along, itself)
         return _Made(along.picture, blurred, told, _Otherwise(itself.picture, trust))
 
 

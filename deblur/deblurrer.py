@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import torch
 
 from deblur.along_path import AlongPath, Told
-from deblur.devices import numbered, resolve_device
+from deblur.devices import numbered, resolve_device, without_autocast
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import exposure_along
 from deblur.exposure.paths import CameraPath
@@ -27,7 +28,8 @@ from deblur.tiling import MIN_SIDE, restore_in_tiles
 from deblur.working_size import LOOK_SIDE, carry_over, fitting_side, wanted_side
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -66,6 +68,23 @@ class _Plan(NamedTuple):
 
     side: int
     look: _Look | None = None
+
+
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
+
+
+def _as_numbers_are(
+    method: Callable[Concatenate[Deblurrer, _Given], _Result],
+) -> Callable[Concatenate[Deblurrer, _Given], _Result]:
+    """A method that autocast of its caller does not reach: a result depends on what ``describe`` tells alone."""
+
+    @functools.wraps(method)
+    def shielded(self: Deblurrer, /, *args: _Given.args, **kwargs: _Given.kwargs) -> _Result:
+        with without_autocast(self.device):
+            return method(self, *args, **kwargs)
+
+    return shielded
 
 
 class Deblurrer:
@@ -115,9 +134,12 @@ class Deblurrer:
         """Wrap a network of ``deblur.networks.build``: it is moved to ``device`` and put in evaluation mode.
 
         Raises:
+            TypeError: ``max_pixels`` or ``seen_side`` is no whole number.
             ValueError: ``max_pixels`` is too small for tiles, ``seen_side`` is no size, bfloat16 is asked for
                 without CUDA, or a search for paths without a guide to tell them.
         """
+        max_pixels = operator.index(max_pixels)
+        seen_side = None if seen_side is None else operator.index(seen_side)
         self.device = numbered(torch.device(device))
         self._guide = network.guide if isinstance(network, GuidedNetwork) else None
         self.takes_path = self._guide is not None
@@ -131,7 +153,6 @@ class Deblurrer:
         if search is not None and self._guide is None:
             raise ValueError(f"{name} has no guide that could be told a path that is found")
         self.search = search
-        self.trust = trust
         self.card: dict[str, Any] = dict(card or {})
         self.name = name
         self.sha256: str = self.card.get("sha256", "")
@@ -142,10 +163,14 @@ class Deblurrer:
         self._network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._multiple: int = network.multiple  # type: ignore[assignment]
         self._bfloat16 = bfloat16
-        self._precision = functools.partial(torch.autocast, "cuda", torch.bfloat16, enabled=bfloat16)
+        self._precision: Callable[[], AbstractContextManager[object]]
+        self._precision = functools.partial(without_autocast, self.device)
+        if bfloat16:
+            self._precision = functools.partial(torch.autocast, "cuda", torch.bfloat16)
         self._along: AlongPath | None = None
         if isinstance(network, GuidedNetwork):
             self._along = AlongPath(network, self.device, trust, self._precision)
+        self.trust = trust
 
     @classmethod
     @torch.inference_mode(mode=False)  # as ``load_released``: a search follows what it restores
@@ -246,6 +271,17 @@ class Deblurrer:
         return said
 
     @property
+    def trust(self) -> PathTrust | None:
+        """In paths, see the class; what is set holds from the next picture on."""
+        return self._trust
+
+    @trust.setter
+    def trust(self, trust: PathTrust | None) -> None:
+        self._trust = trust
+        if self._along is not None:
+            self._along.trust = trust
+
+    @property
     def guide_sha256(self) -> str | None:
         """Hash of the weights that see how long a blur is, in half precision; None where the network has no guide.
 
@@ -253,6 +289,7 @@ class Deblurrer:
         """
         return None if self._guide is None else released_sha256(deepcopy(self._guide).half())
 
+    @_as_numbers_are
     def __call__(
         self, pictures: NDArray[np.uint8], path: CameraPath | Sequence[CameraPath | None] | None = None
     ) -> NDArray[np.uint8]:
@@ -287,6 +324,7 @@ class Deblurrer:
             restored = [_rounded(picture) for chunk in chunks for picture in self._restore(batch[chunk])]
         return restored[0] if pictures.ndim == 3 else np.stack(restored) if restored else pictures.copy()
 
+    @_as_numbers_are
     def unrounded(self, picture: NDArray[np.uint8], path: CameraPath | None = None) -> NDArray[np.float32]:
         """Restore one picture (H, W, 3), not in tiles, and keep what rounding takes away; for scores on floats.
 
@@ -306,6 +344,7 @@ class Deblurrer:
             raise ValueError(f"a picture of shape {picture.shape} goes in tiles: max_pixels is {self.max_pixels}")
         return self._outcome(picture, path).picture.astype(np.float32, copy=False)
 
+    @_as_numbers_are
     def restore_along(self, picture: NDArray[np.uint8], path: CameraPath | None) -> Outcome:
         """Restore one picture as a call does, and report how far its path was believed and how long its blur is.
 
@@ -325,6 +364,7 @@ class Deblurrer:
         outcome = self._outcome(picture, path)
         return outcome._replace(picture=_rounded(outcome.picture))
 
+    @_as_numbers_are
     def spread(self, picture: NDArray[np.uint8], path: CameraPath | None = None) -> float | None:
         """How long the blur of a picture is, which is not restored: see `deblur.outcome.Outcome`.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import threading
 from typing import TYPE_CHECKING
 
@@ -232,6 +234,12 @@ def test_a_batch_does_not_come_unrounded(small: Deblurrer) -> None:
 
 
 def test_settings_that_cannot_work_are_refused() -> None:
+    with pytest.raises(TypeError, match="integer"):
+        Deblurrer(Brighter(0), name="same", max_pixels=1e6)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="integer"):
+        Deblurrer(Brighter(0), name="same", seen_side=math.nan)  # type: ignore[arg-type]
+    sizes = Deblurrer(Brighter(0), name="same", max_pixels=np.int32(300_000), seen_side=np.int16(640)).describe()
+    assert json.loads(json.dumps(sizes)) == sizes
     with pytest.raises(ValueError, match="max_pixels is 10"):
         Deblurrer(Brighter(0), name="same", max_pixels=10)
     with pytest.raises(ValueError, match="bfloat16 is for CUDA"):

@@ -52,6 +52,32 @@ def test_released_networks_know_where_to_believe_a_path(name: str) -> None:
     assert Deblurrer.load(name, "cpu", doubting=False).describe()["trust"] is None
 
 
+def test_trust_that_is_taken_away_is_asked_no_more() -> None:
+    sharp = photograph()[:160, :200]
+    blurred, _ = shaken(sharp)
+    _, other = shaken(sharp, seed=3)
+    deblurrer = Deblurrer.load("mstsgm-guided", "cpu")
+    assert deblurrer.restore_along(blurred, other).believed < 1
+    deblurrer.trust = None
+    assert deblurrer.restore_along(blurred, other).believed == 1
+    assert deblurrer.describe()["trust"] is None
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_autocast_around_it_changes_no_restoration(told: bool) -> None:
+    blurred, motion = shaken(photograph()[:160, :200])
+    path = motion if told else None
+    deblurrer = Deblurrer.load("mstsgm-guided", "cpu")
+    usual = deblurrer.restore_along(blurred, path)
+    with torch.autocast("cpu"):
+        again = deblurrer.restore_along(blurred, path)
+        np.testing.assert_array_equal(deblurrer(blurred, path), usual.picture)
+        np.testing.assert_array_equal(deblurrer.unrounded(blurred, path).round(), usual.picture)
+        assert deblurrer.spread(blurred, path) == usual.spread
+    np.testing.assert_array_equal(again.picture, usual.picture)
+    assert (again.believed, again.spread) == (usual.believed, usual.spread)
+
+
 def test_loading_leaves_the_random_state_alone() -> None:
     before = torch.get_rng_state()
     assert Deblurrer.load("default+search", "cpu").trust is not None
