@@ -6,6 +6,7 @@ tell apart. No figure relies on them: markers, hatches and line patterns differ 
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -69,6 +70,7 @@ class Look:
 SHARP_LOOK = Look(INK, "*", "", "--")
 BLURRED_LOOK = Look(BLURRED_GREY, "X", "", ":")
 CONTROL_LOOK = Look(_CONTROL_GREY, "p", "\\\\\\\\", "-.")
+_DRAWING = threading.RLock()
 _OF_SEVERAL_RUNS = (SHARP_LOOK, BLURRED_LOOK, CONTROL_LOOK)
 
 
@@ -187,7 +189,7 @@ def styled() -> Iterator[Palette]:
         "ytick.labelcolor": palette.ink,
         "ytick.labelsize": 8.5,
     }
-    with mpl.rc_context():
+    with _DRAWING, mpl.rc_context():  # one thread at a time: settings are one for all
         mpl.rcdefaults()  # a user's own matplotlibrc must not change a figure
         mpl.rcParams.update(settings)
         yield palette

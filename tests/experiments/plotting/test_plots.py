@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -901,3 +903,24 @@ def test_boxes_are_the_same_object_by_class_and_place() -> None:
     assert iou([0, 0, 1, 1], [2, 2, 3, 3]) == 0
     ours = Boxes([[0, 0, 10, 10], [0, 0, 10, 10]], [0, 1], [0.9, 0.8])
     assert found_in(ours, Boxes([[0, 0, 10, 6]], [1], [0.5])) == [False, True]
+
+
+def test_threads_draw_one_after_the_other_and_leave_the_settings_alone() -> None:
+    before, entered, left = dict(mpl.rcParams), threading.Event(), threading.Event()
+
+    def first() -> None:
+        with styled():
+            entered.set()
+            left.wait(0.3)  # as long as it takes: the other one waits
+
+    def second() -> float:
+        entered.wait(20)
+        with styled():
+            left.set()
+            return float(mpl.rcParams["font.size"])
+
+    with ThreadPoolExecutor(2) as pool:
+        drawn = [pool.submit(first), pool.submit(second)]
+        drawn[0].result()
+        assert drawn[1].result() == 9
+    assert dict(mpl.rcParams) == before
