@@ -20,7 +20,7 @@ from pipelines.matroska import is_whole_matroska
 from pipelines.unreadable import why_unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -106,7 +106,7 @@ class VideoReader:
         """
         return self._frames
 
-    def _read_frames(self) -> Iterator[Frame]:
+    def _read_frames(self) -> Generator[Frame]:
         times = FrameTimes(self.fps)
         n_read = n_failed = 0
         while n_failed < _MOST_FAILED:
@@ -150,6 +150,7 @@ class VideoReader:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._frames.close()
         self._capture.release()
 
 
@@ -205,6 +206,7 @@ class Camera:
         self._is_wanted.set()
         newest = self._newest.get()
         if newest is None:
+            self._newest.put(None)  # for who asks again
             self._work.result()  # raises what went wrong beside that
             given = f"camera {self._number} gave {self._n_given} frames"
             raise DeblurError(f"{given} and then none: is it still connected?")
@@ -255,6 +257,7 @@ class VideoWriter:
         self._size = (0, 0)
         self._n_frames = 0
         self._number = -1  # of the last one
+        self._is_closed = False
 
     def write(self, frame: NDArray[np.uint8], number: int | None = None) -> None:
         """Append a frame.
@@ -266,7 +269,10 @@ class VideoWriter:
 
         Raises:
             DeblurError: the file cannot be made, or the frame is of another size than the first.
+            ValueError: the video is closed.
         """
+        if self._is_closed:
+            raise ValueError(f"the video {self._path} is closed: it would be begun anew")
         height, width = frame.shape[:2]
         if self._writer is None:
             self._writer = self._open(width, height)
@@ -290,6 +296,7 @@ class VideoWriter:
             DeblurError: the file does not hold what was written, for example because the disk is full. One that
                 nothing can be read of is removed.
         """
+        self._is_closed = True
         if self._writer is None:
             return
         self._writer.release()

@@ -94,6 +94,20 @@ def test_a_video_that_is_iterated_again_goes_on(tmp_path: Path, make_video: Call
     assert others[0].seconds == pytest.approx(1 / video.fps)
 
 
+def test_a_video_that_was_closed_is_not_begun_anew(tmp_path: Path, make_video: Callable[..., None]) -> None:
+    writer = VideoWriter(tmp_path / "clip.mp4", 10)
+    writer.write(np.zeros((32, 32, 3), np.uint8))
+    writer.close()
+    with pytest.raises(ValueError, match=r"clip\.mp4 is closed"):
+        writer.write(np.zeros((32, 32, 3), np.uint8))
+    writer.close()
+    make_video(tmp_path / "three.mp4", [40, 80, 120])
+    with VideoReader(tmp_path / "three.mp4") as video:
+        next(iter(video))
+    assert list(video) == []
+    assert video.doubt is None
+
+
 def test_a_video_that_cannot_be_begun_is_one_failure_of_its_source(
     tmp_path: Path,
     make_video: Callable[..., None],
