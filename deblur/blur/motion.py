@@ -86,7 +86,7 @@ class RollingShutter:
         return replace(self, rows=max(1, round(self.rows * factor)), top=round(self.top * factor))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Motion:
     """One exposure.
 

@@ -20,7 +20,7 @@ from deblur.working_size import LOOK_SIDE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from deblur.exposure.paths import CameraPath
 
@@ -48,9 +48,11 @@ _ROUNDED = 4  # units in the last place: times that are sums lie so far beside t
 _MOST_STEPS = 100_000  # from the first row's opening to the last row's closing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Record:
     """What a sensor wrote down.
+
+    Two records compare by identity, as paths do: whether arrays are near enough only the caller knows.
 
     Attributes:
         file: where it was read from.
@@ -73,10 +75,13 @@ class Record:
                 f"{self.file} has the columns {', '.join(self.columns) or 'none'} beside its times; a camera's path "
                 "needs wx, wy and wz of a gyroscope or x and y in pixels"
             )
-        used = {name: self.columns[name] for name in _USED if name in self.columns}
+        # A program may use its buffers again, and what was checked here has to stay.
+        used = {name: self._own(name, self.columns[name]) for name in _USED if name in self.columns}
+        object.__setattr__(self, "times", self._own("t", self.times))
+        object.__setattr__(self, "columns", {**self.columns, **used})
         for name, values in {"t": self.times, **used}.items():
-            if np.ndim(values) != 1 or len(values) != len(self.times):
-                raise DeblurError(f"{self.file}: {name} has the shape {np.shape(values)}, with {len(self.times)} times")
+            if values.ndim != 1 or len(values) != len(self.times):
+                raise DeblurError(f"{self.file}: {name} has the shape {values.shape}, with {len(self.times)} times")
             if not np.isfinite(values).all():
                 raise DeblurError(f"{self.file}: {name} holds what is no finite number")
         if len(self.times) < 2:
@@ -87,6 +92,15 @@ class Record:
         falls = np.flatnonzero(np.diff(self.times) <= 0)
         if len(falls):
             raise DeblurError(f"{self.file}: t does not rise from {clock(self.times[falls[0]])} on, put it in order")
+
+    def _own(self, name: str, values: ArrayLike) -> NDArray[np.float64]:
+        """A copy of what was given that nobody changes; masked values are none."""
+        try:
+            own: NDArray[np.float64] = np.ma.filled(np.ma.array(values, dtype=np.float64, copy=True), np.nan)
+        except (TypeError, ValueError):
+            raise DeblurError(f"{self.file}: {name} holds what is no finite number") from None
+        own.flags.writeable = False
+        return own
 
     @property
     def of_gyroscope(self) -> bool:

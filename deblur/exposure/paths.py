@@ -59,7 +59,7 @@ class _AtEvenSteps(ABC):
         return float(np.linalg.norm(self.displacement(x, y), axis=-1).max())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rotation(_AtEvenSteps):
     """A camera that turns about its own centre: a pinhole without distortion.
 
@@ -114,7 +114,7 @@ class Rotation(_AtEvenSteps):
         return replace(self, angles=angles - angles.mean(axis=0))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Turned(_AtEvenSteps):
     """The path of a picture as it is stored, seen in the upright picture that was made of it.
 

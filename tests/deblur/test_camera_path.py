@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -829,3 +830,27 @@ def test_a_record_that_lacks_samples_while_the_last_rows_were_read_is_refused(tm
     read_path(tmp_path / "a.csv", 320, 240, 300.0, exposure=(0.0, 0.03))
     with pytest.raises(DeblurError, match=r"no samples from 0\.04 to 0\.08"):
         read_path(tmp_path / "a.csv", 320, 240, 300.0, readout=0.05, exposure=(0.0, 0.03))
+
+
+def test_a_record_is_what_it_was_made_of_whatever_becomes_of_the_buffers():
+    times, x = np.array([0, 1, 2], np.uint8), np.ma.array([0.0, 4.0, 8.0], mask=[0, 0, 0])
+    record = Record(Path("imu"), times, {"x": x, "y": [0, 0, 0]})
+    before = record.path(9, 9).extent(4, 4)
+    times[:], x[:] = 0, 0
+    assert record.path(9, 9).extent(4, 4) == before > 0
+    assert record.times.dtype == np.float64
+    with pytest.raises(DeblurError, match="t does not rise from 3"):
+        Record(Path("imu"), np.array([1, 3, 2], np.uint64), {"x": x, "y": x})
+    with pytest.raises(DeblurError, match="imu: x holds what is no finite number"):
+        Record(Path("imu"), times, {"x": np.ma.array([0.0, 4.0, 8.0], mask=[0, 1, 0]), "y": x})
+    with pytest.raises(DeblurError, match="imu: y holds what is no finite number"):
+        Record(Path("imu"), times, {"x": x, "y": ["a", "b", "c"]})
+
+
+def test_paths_and_records_are_compared_by_identity_and_kept_in_sets():
+    record = Record(Path("imu"), np.array([0.0, 1.0]), dict.fromkeys(RATES, np.full(2, 0.1)))
+    turned = [record.path(9, 9, 100.0, orientation=orientation) for orientation in (1, 6)]
+    motion = Record(Path("imu"), np.array([0.0, 1.0]), {"x": np.arange(2.0), "y": np.zeros(2)}).path(9, 9)
+    for each in (record, *turned, motion):
+        assert each != copy.copy(each), "and no array is asked whether it is true"
+        assert len({each, each, copy.copy(each)}) == 2
