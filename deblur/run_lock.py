@@ -31,7 +31,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     """
     file = folder / LOCK
     try:
-        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        handle = os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     except OSError as error:
         raise DeblurError(f"cannot write {file}: {error.strerror}") from error
     try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from deblur.appending import open_to_append
 from deblur.devices import to_batch
 from deblur.errors import DeblurError
 from deblur.networks.cost import count_macs
@@ -144,7 +145,7 @@ class TrainingLog:
     def _append(self, step: int, minutes: float, kind: str, values: dict[str, float]) -> None:
         if (str(step), kind) in self._written:
             return  # a run that was over already is validated again when it is resumed
-        with self.file.open("a", newline="", encoding="utf-8") as stream:
+        with open_to_append(self.file) as stream:
             writer = csv.writer(stream)
             writer.writerows((step, f"{minutes:.2f}", kind, name, f"{value:.6g}") for name, value in values.items())
         if self._board is not None:

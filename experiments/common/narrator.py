@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from deblur.appending import open_to_append
 from deblur.cli import one_line
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Narrator:
         line = one_line(line)
         print(line, file=sys.stderr)
         if self._log is not None:
-            with self._log.open("a", encoding="utf-8") as stream:
+            with open_to_append(self._log) as stream:
                 stream.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {line}\n")
 
     @contextmanager

@@ -1,0 +1,30 @@
+"""Files of a run that grow by lines: its log and the table of its training."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, TextIO
+
+from deblur.errors import DeblurError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def open_to_append(file: Path) -> TextIO:
+    """A text file that is written on, in UTF-8 and with line ends as they are given; made where it is missing.
+
+    A link is refused: in the folder of a stranger's run it could lead to a file of the user's own, which would grow by
+    lines that the stranger chose.
+
+    Raises:
+        DeblurError: it is a link, or cannot be written to.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        handle = os.open(file, flags, 0o666)
+    except OSError as error:
+        reason = "it is a link" if error.errno == errno.ELOOP else error.strerror
+        raise DeblurError(f"cannot write {file}: {reason}") from error
+    return os.fdopen(handle, "a", newline="", encoding="utf-8")
