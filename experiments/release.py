@@ -77,7 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         from deblur.path_search.trust import PathTrust
         from deblur.pictures import read_picture, scale_down, write_picture
         from deblur.released import RELEASED_FOLDER, find_released, load_released, released_sha256, save_released
+        from experiments.common.json_files import decoded
 
+        file = find_released(options.weights).with_suffix(".json")
         network, trained = load_released(options.weights)
         if options.half:
             network = network.half()
@@ -89,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         beside = folder / f"{options.name}.jpg"
         shown = options.limits_picture
         if shown is None and "limits_picture" in trained:
-            shown = find_released(options.weights).parent / trained["limits_picture"]
+            shown = find_released(options.weights).parent / decoded(file, lambda: _file_name(trained["limits_picture"]))
         picture = None
         if shown is not None:
             picture, card["limits_picture"] = read_picture(shown), beside.name
@@ -97,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         trust = PathTrust.released({"name": options.name, "sha256": sha256}, torch.device("cpu"))
         of = _Released(options.name, sha256, card.get("consistent", True), None if trust is None else trust.describe())
         card["scores"] = {
-            "validation": trained["scores"]["validation"],
+            "validation": decoded(file, lambda: trained["scores"]["validation"]),
             "restoration": [row for run in options.restoration for row in _restoration_rows(Path(run), of)],
             "detection": [row for run in options.gain for row in _detection_rows(Path(run), of)],
         }
@@ -119,7 +121,15 @@ def _training_facts(card: Mapping[str, Any], weights: str) -> dict[str, Any]:
     missing = [key for key in _MADE_BY_TRAINING if key not in card]
     if missing:
         raise DeblurError(f"the card of {weights} lacks {', '.join(missing)}: it was not written by training")
+    if not isinstance(card.get("consistent", True), bool):
+        raise DeblurError(f"the card of {weights} says consistent: {card['consistent']!r}; it is true or false")
     return {key: card[key] for key in (*_MADE_BY_TRAINING, "sittings", "consistent", "max_pixels") if key in card}
+
+
+def _file_name(name: object) -> str:
+    if not isinstance(name, str) or Path(name).name != name:
+        raise ValueError(f"limits_picture is {name!r}, not the name of a file beside the card")
+    return name
 
 
 class _Released(NamedTuple):

@@ -85,6 +85,14 @@ class OpenRun:
         """Truth and boxes; None where the file is missing."""
         return read_predictions(self.folder) if (self.folder / "predictions.json").is_file() else None
 
+    def picture(self, file: str) -> Path | None:
+        """Where a picture of an example lies; None where it is not there, or not in the run's folder.
+
+        Pages and figures carry these pictures and are passed on: a stranger's run must not name the reader's own.
+        """
+        place = resolved(self.folder / file)
+        return place if place.is_relative_to(resolved(self.folder)) and place.is_file() else None
+
     def has_boxes(self, detector: str, blur: str, arm: str, picture: str) -> bool:
         """Whether ``predictions.json`` has an entry for a picture, be it without boxes."""
         saved = self.predictions

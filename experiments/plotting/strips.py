@@ -94,7 +94,9 @@ def _strip(
         for ax, arm in zip(row, arms, strict=True):
             ax.set(xticks=[], yticks=[])
             if arm in boxes:
-                picture = read_picture(run.folder / example.pictures[arm])
+                file = run.picture(example.pictures[arm])
+                assert file is not None, "only examples that are whole are drawn"
+                picture = read_picture(file)
                 _crop(ax, picture, truth, boxes[arm], run.predictions.class_names if run.predictions else [], window)
             else:
                 ax.set_axis_off()
@@ -198,6 +200,6 @@ def _is_whole(run: OpenRun, pair: tuple[str, str], example: Example, truths: dic
     needed = {BLURRED, deblurred_arm(example.deblurrer)}
     if example.picture not in truths or not needed <= example.pictures.keys():
         return False
-    return all((run.folder / file).is_file() for file in example.pictures.values()) and all(
+    return all(run.picture(file) is not None for file in example.pictures.values()) and all(
         run.has_boxes(*pair, arm, example.picture) for arm in example.pictures
     )

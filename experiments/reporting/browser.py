@@ -84,7 +84,7 @@ class PictureBook:
         arms = [
             {
                 "name": words[arm],
-                "image": self._image(self._run.folder / example.pictures[arm]),
+                "image": self._image(self._run.picture(example.pictures[arm])),
                 "boxes": self._predicted(result, arm, example.picture),
             }
             for arm in (SHARP, BLURRED, restored)
@@ -117,14 +117,15 @@ class PictureBook:
         if not arms <= example.pictures.keys():
             return False
         return all(
-            (self._run.folder / file).is_file()
+            self._run.picture(file) is not None
             and self._run.has_boxes(result.detector, result.blur, arm, example.picture)
             for arm, file in example.pictures.items()
             if arm in arms | {SHARP}
         )
 
-    def _image(self, path: Path) -> int:
+    def _image(self, path: Path | None) -> int:
         """Place of a picture in the list; each is carried once."""
+        assert path is not None, "only examples that are whole are carried"
         if path not in self._places:
             self._places[path] = len(self._images)
             self._images.append(_data_uri(path))

@@ -496,6 +496,27 @@ def test_without_its_picture_a_release_is_refused_before_anything_is_written(tra
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"limits_picture": "/home/own.png"},
+            "limits_picture is '/home/own.png', not the name of a file beside the card",
+        ),
+        ({"limits_picture": 5}, "limits_picture is 5, not the name of a file"),
+        ({"scores": {}}, "KeyError 'validation'"),
+        ({"scores": [1]}, "is not as this program writes it: TypeError"),
+        ({"consistent": "no"}, "says consistent: 'no'; it is true or false"),
+    ],
+)
+def test_a_card_that_was_changed_is_one_line(trained, tmp_path, capsys, changes, message):
+    card = trained.with_suffix(".json")
+    card.write_text(json.dumps({**json.loads(card.read_text()), **changes}))
+    assert release.main([str(trained), "unmove", *WORDS, "--output", str(tmp_path / "out")]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_weights_that_training_did_not_write_are_refused(tmp_path, capsys):
     config = config_from_dict(TINY)
     weights = save_released(tmp_path, "stray", build(config), config, {"scores": {}})

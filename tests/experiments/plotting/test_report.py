@@ -18,10 +18,11 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from detection.bootstrap import Interval
+from experiments import plots
 from experiments.gain.files import read_predictions, write_metrics, write_predictions
 from experiments.gain.records import CONTROL, DeblurrerRecord, DetectorRecord, deblurred_arm
 from experiments.plotting.figures import charts
-from experiments.plotting.runs import Runs, restored_examples
+from experiments.plotting.runs import OpenRun, Runs, restored_examples
 from experiments.plotting.sheet import Drawing, Plot
 from experiments.plotting.style import (
     BLURRED_LOOK,
@@ -140,6 +141,27 @@ def test_the_pictures_carry_boxes_and_stay_few(
     assert [len(arm["boxes"]) for arm in first["arms"]] == [2, 0, 2]  # the box of score .02 is left behind
     assert {example["effect"] for example in book["examples"]} == {"helped", "hurt"}
     assert len(book["images"]) == 3
+
+
+@pytest.mark.parametrize("way", ["absolute", "above", "link"])
+def test_no_picture_outside_the_run_is_carried(tmp_path: Path, make_run: MakeRun, way: str) -> None:
+    run = make_run(tmp_path / "run")
+    (tmp_path / "own.png").write_bytes((tmp_path / "run" / "pictures" / "2.jpg").read_bytes())
+    (tmp_path / "run" / "link.png").symlink_to(tmp_path / "own.png")
+    file = {"absolute": str(tmp_path / "own.png"), "above": "../own.png", "link": "link.png"}[way]
+    results = [
+        replace(
+            result, examples=[replace(each, pictures=dict.fromkeys(each.pictures, file)) for each in result.examples]
+        )
+        for result in run.results
+    ]
+    write_metrics(tmp_path / "run", replace(run, results=results))
+    assert OpenRun(tmp_path / "run", "run").picture("pictures/2.jpg") is not None
+    assert OpenRun(tmp_path / "run", "run").picture(file) is None
+    assert main([str(tmp_path / "run")]) == 0
+    assert '"examples":[]' in (tmp_path / "run" / "report.html").read_text(encoding="utf-8").replace(" ", "")
+    assert plots.main([str(tmp_path / "run")]) == 0
+    assert not list((tmp_path / "run").rglob("strips*"))
 
 
 def test_few_examples_are_of_every_detector_blur_and_deblurrer(
