@@ -15,7 +15,20 @@ class YamlError(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that a mapping has twice, of which the last would win in silence."""
+    """Refuses a key that a mapping has twice, of which the last would win in silence, and aliases of lists.
+
+    A few hundred letters of these stand for more than any memory holds.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            merges = isinstance(index, yaml.ScalarNode) and index.value == "<<"
+            if not merges and not isinstance(self.anchors.get(event.anchor), yaml.ScalarNode | None):
+                raise YamlError(
+                    f"*{event.anchor} in line {event.start_mark.line + 1} stands for a list or a mapping: write it out"
+                )
+        return super().compose_node(parent, index)
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)

@@ -104,6 +104,9 @@ class TruthBuilder:
                 round, is no size that scoring knows: the box's is taken, and reported.
             iscrowd: COCO's mark of a region of many objects.
             difficult: VOC's mark.
+
+        Raises:
+            DetectionError: the box has no finite area.
         """
         name = self.names.resolve(raw_name)
         if name is None:
@@ -115,6 +118,8 @@ class TruthBuilder:
         if self._repair and picture.width is not None and picture.height is not None:
             x1, x2 = max(x1, 0.0), min(x2, float(picture.width))
             y1, y2 = max(y1, 0.0), min(y2, float(picture.height))
+        if not math.isfinite((x2 - x1) * (y2 - y1)):
+            raise DetectionError(f"{self._source}: the box {said} is larger than numbers can say")
         if not (x2 > x1 and y2 > y1):
             self._degenerate.append(said)
             return

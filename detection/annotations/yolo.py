@@ -88,9 +88,20 @@ def read_yolo(path: str | Path, class_names: Sequence[str], *, split: str = "val
     return builder.finish(strict=strict, annotated=annotated)
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses aliases of lists: a few hundred letters would stand for more than any memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            if not isinstance(self.anchors.get(event.anchor), yaml.ScalarNode | None):
+                raise ValueError(f"*{event.anchor} stands for a list or a mapping: write it out")
+        return super().compose_node(parent, index)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise DetectionError(f"cannot read {path}: {error.strerror}") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError of dates that cannot be, and of bytes

@@ -92,6 +92,7 @@ def test_empty_configuration_is_fine(parser, tmp_path):
         ("count: 2026-13-45", "count: '2026-13-45' is not a whole number"),
         ("kind: no", "kind is no switch, and yes, no, on, off, true and false are one: put them in quotes"),
         ("a: " + "[" * 5000, "is not YAML: it nests too deep"),
+        ("a: &a [x, x]\nitems: [*a, *a]", "is not YAML: *a in line 2 stands for a list or a mapping: write it out"),
         ("a: !!bool maybe", "is not YAML: a value is not of the kind that its tag says"),
         ("a: !!timestamp now", "is not YAML: a value is not of the kind that its tag says"),
         ("count:", "count has no value"),
@@ -114,6 +115,11 @@ def test_words_that_yaml_takes_for_numbers_mean_what_they_mean_when_typed(parser
     options = parse_args(parser, write(tmp_path, text))
     assert (options.count, options.place, options.share) == (640, Path("20261130_1715"), 0.5)
     assert options.items == ["000", "010", "12:30", "2026-01-02", "1e-5", "no"]
+
+
+def test_a_mapping_may_be_merged_and_a_word_meant_again(parser, tmp_path):
+    options = parse_args(parser, write(tmp_path, "count: &n 3\nitems: [*n, b]\n"))
+    assert (options.count, options.items) == (3, ["3", "b"])
 
 
 def test_the_users_home_is_meant_where_no_shell_has_said_so(parser, tmp_path, monkeypatch):

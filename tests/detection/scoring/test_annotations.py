@@ -484,6 +484,25 @@ def test_a_class_was_looked_for_where_all_its_objects_are_left_out(tmp_path):
     assert truth.annotated == ("person", "tv")
 
 
+@pytest.mark.parametrize("box", [[1e308, 1, 1e308, 30], [0, 0, 1e200, 1e200]])
+def test_a_box_without_a_finite_area_is_refused(tmp_path, box):
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 100, "height": 100}],
+        "categories": [{"id": 1, "name": "person"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": box}],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(content))
+    with pytest.raises(DetectionError, match=r"truth\.json: the box a: person .* is larger than numbers can say"):
+        read_coco(tmp_path / "truth.json", NAMES)
+
+
+def test_aliases_of_lists_are_refused_before_they_are_written_out(tmp_path):
+    levels = "\n".join(f"l{i}: &l{i} [{', '.join([f'*l{i - 1}' if i else 'a'] * 10)}]" for i in range(12))
+    (tmp_path / "data.yaml").write_text(f"{levels}\nnames: [*l11]\nval: .\n")
+    with pytest.raises(DetectionError, match=r"is not YAML: \*l0 stands for a list or a mapping: write it out"):
+        read_truth(tmp_path / "data.yaml", NAMES)
+
+
 def test_one_based_boxes_of_the_devkit(tmp_path):
     write_xml(tmp_path, voc(voc_object(box="1 2 100 80")))
     assert read_voc(tmp_path, NAMES, one_based=True).objects["a"].boxes.tolist() == [[0, 1, 100, 80]]
