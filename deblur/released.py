@@ -187,7 +187,7 @@ def _read_card(weights: Path) -> dict[str, Any]:
         raise DeblurError(f"{weights} has no card: its {path.name} must lie beside it") from None
     except OSError as error:
         raise DeblurError(f"cannot read the card {path}: {error.strerror}") from error
-    except ValueError as error:  # no UTF-8, or no JSON
+    except (ValueError, RecursionError) as error:  # no UTF-8, or no JSON
         raise DeblurError(f"the card {path} is no JSON: {error}") from error
     if not isinstance(card, dict) or card.get("format") != CARD_FORMAT:
         raise DeblurError(f"the card {path} is not of format {CARD_FORMAT}, the one that this version reads")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import typing
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
@@ -20,6 +21,7 @@ if typing.TYPE_CHECKING:
 
     from torch import nn
 
+_LARGEST = 4096  # of the whole numbers of a config
 ESTIMATOR = "estimator"
 """Name of the kernel estimator, which is a part of the guided networks."""
 NetworkConfig = MSTSGMConfig | MIMOUNetConfig | GuidedConfig | KernelEstimatorConfig
@@ -144,16 +146,21 @@ def _checked(kind: str, key: str, value: object, hint: Any) -> object:
                 return nested
         wanted = f"the config of a {' or '.join(each.kind for each in inner)} network"
     elif origin is tuple:
-        if isinstance(value, (list, tuple)) and all(type(item) is int for item in value):
+        if isinstance(value, (list, tuple)) and all(_is_size(item) for item in value):
             return tuple(value)
-        wanted = "a list of whole numbers"
+        wanted = f"a list of whole numbers up to {_LARGEST}"
     elif origin is typing.Literal:
         choices = typing.get_args(hint)
         if value in choices:
             return value
         wanted = f"one of {', '.join(choices)}"
     else:
-        if type(value) is hint:
+        if _is_size(value) if hint is int else type(value) is hint:
             return value
-        wanted = "true or false" if hint is bool else "a whole number"
-    raise DeblurError(f"{key!r} in a {kind} network's config is {wanted}, not {value!r}")
+        wanted = "true or false" if hint is bool else f"a whole number up to {_LARGEST}"
+    raise DeblurError(f"{key!r} in a {kind} network's config is {wanted}, not {reprlib.repr(value)}")
+
+
+def _is_size(value: object) -> bool:
+    """Whether a number could be one of a network that anybody has: building larger ones takes for ever."""
+    return type(value) is int and abs(value) <= _LARGEST

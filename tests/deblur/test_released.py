@@ -116,6 +116,9 @@ def test_a_tampered_file_is_refused(saved: Path) -> None:
         ({"network": "mstsgm"}, "lacks a proper 'network'"),
         ({"network": {"kind": "posix.system"}}, "unknown network kind 'posix.system'"),
         ({"network": {"kind": "mstsgm", "widths": [8, 12, 20]}}, "does not fit the network of its card"),
+        ({"network": {"kind": "mstsgm", "encoder_blocks": [10**8, 1, 1]}}, "is a list of whole numbers up to 4096"),
+        ({"network": {"kind": "mstsgm", "frames": 10**25}}, "'frames' .* is a whole number up to 4096, not 1000"),
+        ({"network": {"kind": "mimo-unet", "blocks": 10**8}}, "'blocks' .* is a whole number up to 4096"),
     ],
 )
 def test_a_wrong_card_is_one_clear_line(saved: Path, changes: dict[str, object], message: str) -> None:
