@@ -101,7 +101,10 @@ def rescore(folder: Path, annotations: Path | None, narrator: Narrator, resample
     if resamples is not None:
         settings = dataclasses.replace(settings, resamples=resamples)
     # Before anything is written: a committed run would make its own checkout look changed.
-    rescored = [*environment.get("rescored", []), describe_environment("cpu", settings.seed)]
+    earlier = environment.get("rescored", [])
+    if not isinstance(earlier, list):
+        raise DeblurError(f"{folder / 'env.json'} is not as this program writes it: 'rescored' is no list")
+    rescored = [*earlier, describe_environment("cpu", settings.seed)]
 
     def restoration(key: Key, stem: str) -> Mapping[str, float | None]:
         try:

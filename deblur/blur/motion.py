@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import math
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass, replace
@@ -361,6 +362,22 @@ def read_kernels(file: str) -> list[tuple[NDArray[np.float64], NDArray[np.float6
     return _kernels_of(file, there, state.st_mtime_ns, state.st_size)
 
 
+_BRIGHTEST = 1e30  # of a value of a kernel: sums stay finite
+# What numpy and zipfile raise on one that is damaged or lies about what it holds.
+_BROKEN_ARCHIVE = (
+    OSError,
+    ValueError,
+    EOFError,
+    TypeError,
+    OverflowError,
+    RuntimeError,
+    MemoryError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
 def _no_kernels(file: str, error: Exception) -> DeblurError:
     return DeblurError(f"cannot read blur kernels from {file}: {error}; an .npz file of 2-D arrays is needed")
 
@@ -374,13 +391,16 @@ def _kernels_of(
             archive = np.load(stream, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("it holds a single array")
-            arrays = [np.asarray(archive[name], dtype=np.float64) for name in sorted(archive.files)]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            held = [archive[name] for name in sorted(archive.files)]
+            if any(array.dtype.kind not in "buif" for array in held):
+                raise ValueError("it holds what are no real numbers")
+            arrays = [array.astype(np.float64) for array in held]
+    except _BROKEN_ARCHIVE as error:
         raise _no_kernels(file, error) from None
     stacked = [kernel for array in arrays for kernel in (array if array.ndim == 3 else [array])]
     kernels = []
     for kernel in stacked:
-        if kernel.ndim != 2 or not np.isfinite(kernel).all() or kernel.sum() <= 0:
+        if kernel.ndim != 2 or not np.abs(kernel).max(initial=0) < _BRIGHTEST or kernel.sum() <= 0:
             continue
         # Drawn finer, so that a kernel scaled up has no gaps between its points.
         kernel = _upsampled(kernel, 3)

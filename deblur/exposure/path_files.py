@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,6 +90,8 @@ class Record:
                 f"{self.file} holds {len(self.times)} samples: at least 2 are needed, at the shutter's opening and at "
                 "its closing"
             )
+        if not math.isfinite(float(self.times[-1]) - float(self.times[0])):
+            raise DeblurError(f"{self.file}: t goes farther than numbers can say")
         falls = np.flatnonzero(np.diff(self.times) <= 0)
         if len(falls):
             raise DeblurError(f"{self.file}: t does not rise from {clock(self.times[falls[0]])} on, put it in order")

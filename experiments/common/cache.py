@@ -76,7 +76,7 @@ class Cache:
             value = json.loads(self._path(kind, key).read_bytes())
         except FileNotFoundError:
             return None
-        except (json.JSONDecodeError, UnicodeDecodeError):
+        except (ValueError, RecursionError):
             return None  # no whole file, as after a loss of power: computed anew
         return value if isinstance(value, dict) else None
 

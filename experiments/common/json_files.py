@@ -21,12 +21,17 @@ def read_json(path: Path) -> dict[str, Any]:
         DeblurError: the file is missing or no such document.
     """
     try:
-        content = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
+        content = json.loads(read_text(path), parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:  # of numbers too long and lists too deep as well
         raise DeblurError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise DeblurError(f"{path} holds no JSON object")
     return content
+
+
+def _refuse(constant: str) -> None:
+    """Python reads NaN and Infinity, which JSON does not have and nothing here writes."""
+    raise ValueError(f"{constant} is no number of JSON")
 
 
 def decoded(path: Path, decode: Callable[[], Content]) -> Content:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import math
+import zipfile
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -264,7 +265,17 @@ def test_measured_kernels_are_read_scaled_and_bad_files_named(picture, kernel_fi
     with (tmp_path / "single.npz").open("wb") as stream:
         np.save(stream, np.ones((3, 3)))
     np.savez(tmp_path / "words.npz", words=np.array(["a"]))
-    for name in ("text.npz", "missing.npz", "cut.npz", "single.npz", "words.npz"):
+    np.savez(tmp_path / "complex.npz", numbers=np.ones((3, 3), complex))
+    np.savez(tmp_path / "dates.npz", dates=np.ones((3, 3), "M8[s]"))
+    np.savez(tmp_path / "huge.npz", kernel=np.full((3, 3), 1e308))
+    np.savez(tmp_path / "pairs.npz", pairs=np.ones((3, 3), [("a", int), ("b", int)]))
+    with zipfile.ZipFile(tmp_path / "header.npz", "w") as archive:
+        archive.writestr("kernel.npy", b"\x93NUMPY\x01\x00\x80\x00" + b"(" * 127 + b"\n")
+    lies = b"{'descr': '<f8', 'fortran_order': False, 'shape': (%d, 1), }" % 10**30
+    with zipfile.ZipFile(tmp_path / "shape.npz", "w") as archive:
+        archive.writestr("kernel.npy", b"\x93NUMPY\x01\x00\x80\x00" + lies.ljust(127) + b"\n")
+    damaged = ("text", "missing", "cut", "single", "words", "complex", "dates", "huge", "pairs", "header", "shape")
+    for name in (f"{stem}.npz" for stem in damaged):
         with pytest.raises(DeblurError, match=name):
             synthesize(picture, BlurSpec(kind="measured", kernels=str(tmp_path / name)), 0, "a")
 

@@ -841,6 +841,8 @@ def test_a_record_is_what_it_was_made_of_whatever_becomes_of_the_buffers():
     assert record.times.dtype == np.float64
     with pytest.raises(DeblurError, match="t does not rise from 3"):
         Record(Path("imu"), np.array([1, 3, 2], np.uint64), {"x": x, "y": x})
+    with pytest.raises(DeblurError, match="imu: t goes farther than numbers can say"):
+        Record(Path("imu"), np.array([-1e308, 0, 1e308]), {"x": x, "y": x})
     with pytest.raises(DeblurError, match="imu: x holds what is no finite number"):
         Record(Path("imu"), times, {"x": np.ma.array([0.0, 4.0, 8.0], mask=[0, 1, 0]), "y": x})
     with pytest.raises(DeblurError, match="imu: y holds what is no finite number"):

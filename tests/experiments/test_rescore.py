@@ -165,6 +165,21 @@ def test_recorded_paths_are_not_needed(measured: Path, tmp_path: Path) -> None:
     assert {name: (measured / name).read_bytes() for name in TABLES} == before
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [('"x": NaN', "is not JSON: NaN is no number of JSON"), ('"rescored": 5', "'rescored' is no list")],
+)
+def test_a_damaged_environment_is_told_before_anything_is_written(
+    measured: Path, capsys: pytest.CaptureFixture[str], changes: str, message: str
+) -> None:
+    file = measured / "env.json"
+    file.write_text(file.read_text().replace("{", f"{{{changes}, ", 1))
+    before = {path.name: path.read_bytes() for path in measured.iterdir() if path.name != "log.txt"}
+    assert rescore.main([str(measured), "--bootstrap", "50"]) == 1
+    assert message in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in measured.iterdir() if path.name != "log.txt"} == before
+
+
 def test_a_missing_file_is_named_before_anything_is_written(
     measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
