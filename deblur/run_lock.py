@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
+from deblur.own_files import refuse_links
 
 if sys.platform != "win32":  # which has no such locks
     import fcntl
@@ -27,7 +28,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     Nobody is refused where the system or the folder's disk has no locks, as some network disks.
 
     Raises:
-        DeblurError: another process has it, or the folder cannot be written to.
+        DeblurError: another process has it, or the folder cannot be written to or holds links.
     """
     file = folder / LOCK
     try:
@@ -37,6 +38,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     try:
         if not _lock(handle):
             raise DeblurError(f"another process is at work in {folder}: wait for its end or stop it, then go on")
+        refuse_links(folder)
         yield
     finally:
         os.close(handle)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from deblur.appending import open_to_append
 from deblur.devices import to_batch
 from deblur.errors import DeblurError
 from deblur.networks.cost import count_macs
+from deblur.own_files import open_to_append
 from deblur.pictures import write_picture
 from deblur.runs import describe_environment, write_atomically
 from deblur.training.sittings import on_card

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from deblur.appending import open_to_append
 from deblur.cli import one_line
+from deblur.own_files import open_to_append
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

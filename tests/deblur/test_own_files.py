@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deblur.appending import open_to_append
 from deblur.errors import DeblurError
+from deblur.own_files import open_to_append
 from deblur.run_lock import LOCK, alone_in
 
 if TYPE_CHECKING:
@@ -29,6 +29,23 @@ def test_nothing_is_added_to_what_a_link_leads_to(tmp_path: Path) -> None:
     with pytest.raises(DeblurError, match="cannot write"), alone_in(tmp_path):
         pass
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("place", ["table.csv", "weights", "cache/blurred"])
+def test_a_run_that_holds_links_is_not_gone_on_with(tmp_path: Path, place: str) -> None:
+    run = tmp_path / "run"
+    (run / place).parent.mkdir(parents=True)
+    (tmp_path / "own").mkdir()
+    (run / place).symlink_to(tmp_path / "own")
+    with (
+        pytest.raises(DeblurError, match=rf"{place} is a link, and what a run writes could go where it"),
+        alone_in(run),
+    ):
+        pass
+    (run / place).unlink()
+    (tmp_path / "linked").symlink_to(run)
+    with alone_in(tmp_path / "linked"):
+        pass
 
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Files of a run that grow by lines: its log and the table of its training."""
+"""What a run writes stays in its folder, which may be a stranger's."""
 
 from __future__ import annotations
 
@@ -10,6 +10,23 @@ from deblur.errors import DeblurError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse to go on in a folder of a run that holds a link: what is written there would take another file's place.
+
+    The folder itself may be one.
+
+    Raises:
+        DeblurError: it holds a link, however deep.
+    """
+    for above, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            if os.path.islink(os.path.join(above, name)):  # noqa: PTH114, PTH118 - of thousands of files
+                raise DeblurError(
+                    f"{os.path.join(above, name)} is a link, and what a run writes could go where it leads: put there "  # noqa: PTH118
+                    "what it stands for"
+                )
 
 
 def open_to_append(file: Path) -> TextIO:
