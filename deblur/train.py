@@ -27,10 +27,12 @@ from deblur.cli import (
     add_device_option,
     add_seed_option,
     below_one,
+    each_line,
     folder_name,
     given_options,
     not_empty,
     not_negative,
+    one_line,
     option_list,
     over_options_of,
     parse_args,
@@ -347,8 +349,8 @@ def _refuse_foreign(parser: argparse.ArgumentParser, resumed: Path, recorded: Ma
     foreign = sorted({key.replace("-", "_") for key in recorded} - {action.dest for action in parser._actions})
     if foreign:
         parser.error(
-            f"--resume {resumed}: the run has options that this command lacks ({option_list(foreign)}); go on by the "
-            "command that began it, or give --config"
+            f"--resume {resumed}: the run has options that this command lacks ({one_line(option_list(foreign))}); "
+            "go on by the command that began it, or give --config"
         )
 
 
@@ -407,7 +409,7 @@ def report(metrics: Mapping[str, Any], *, as_json: bool) -> None:
     from accelerate import PartialState
 
     if PartialState().is_main_process:
-        print(json.dumps(metrics, indent=2, allow_nan=False) if as_json else describe(metrics))
+        print(json.dumps(metrics, indent=2, allow_nan=False) if as_json else each_line(describe(metrics)))
 
 
 def describe(metrics: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from deblur.cli import Collect, plain_options, run
+from deblur.cli import Collect, each_line, plain_options, run
 from deblur.errors import DeblurError
 from deblur.train import build_parser as training_parser
 from deblur.train import parse_training_args
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.json:
             print(json.dumps({"run": str(folder), "variants": json.loads(table.to_json(orient="records"))}, indent=2))
         else:
-            print(table.to_string(index=False, float_format="{:.2f}".format))
+            print(each_line(table.to_string(index=False, float_format="{:.2f}".format)))
             print(f"\n{folder}")
         return 0
 

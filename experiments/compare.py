@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deblur.cli import EXIT_DONE, parse_args, run
+from deblur.cli import EXIT_DONE, each_line, parse_args, run
 from deblur.errors import DeblurError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _compare(folders: Sequence[Path], as_json: bool) -> int:
         content = {"runs": [str(folder) for folder in folders], "protocol": runs[0].protocol, "data": runs[0].data}
         print(json.dumps(content | {"figures": figures}, ensure_ascii=False, allow_nan=False))
     else:
-        print(_table(folders, figures))
+        print(each_line(_table(folders, figures)))
     return EXIT_DONE
 
 

@@ -232,7 +232,7 @@ def print_summary(tally: Tally, results: str, *, told: bool, turned: bool) -> No
         print(one_line(still))
     if tally.n_stills > len(tally.stills):
         print(f"... and {tally.n_stills - len(tally.stills)} more pictures")
-    print(f"{tally.n_ok} done, found in all: {counted(tally.found)}")
+    print(f"{tally.n_ok} done, found in all: {one_line(counted(tally.found))}")
     print(_summary_of_paths(tally, told=told, turned=turned), end="")
     print(f"results: {one_line(results)}")
 

@@ -1,6 +1,6 @@
 """What every command line of the project shares: configuration files, common options and exit codes."""
 
-from deblur.cli.lines import one_line
+from deblur.cli.lines import each_line, one_line
 from deblur.cli.options import (
     Collect,
     add_config_option,
@@ -59,6 +59,7 @@ __all__ = [
     "blur_spec",
     "blur_text",
     "detector_side",
+    "each_line",
     "folder_name",
     "given_options",
     "hangup",

@@ -7,6 +7,11 @@ import re
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
+def each_line(text: str) -> str:
+    """Lines, of a table for one, in which nothing steers a terminal; see ``one_line``."""
+    return "\n".join(map(one_line, text.split("\n")))
+
+
 def one_line(text: str) -> str:
     r"""Text in which characters are escaped that would end its line, steer a terminal, or fit no UTF-8.
 

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from accelerate.utils import broadcast_object_list
 
-from deblur.cli import plain_options
+from deblur.cli import one_line, plain_options
 from deblur.errors import DeblurError
 from deblur.runs import (
     create_run,
     describe_environment,
-    printable,
     read_config,
     runs_named,
     write_environment,
@@ -93,7 +92,7 @@ def record_sitting(
     changed = describe_changes(sittings[-2], now) if len(sittings) > 1 and sittings[-1] is now else ""
     if changed:
         told = f"{folder} goes on from step {now['first_step'] - 1} with other options: {changed}"
-        print(printable(told), file=sys.stderr)
+        print(one_line(told), file=sys.stderr)
     return sittings
 
 

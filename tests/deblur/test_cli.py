@@ -20,6 +20,7 @@ from deblur.cli import (
     add_device_option,
     add_seed_option,
     below_one,
+    each_line,
     given_options,
     named_folder,
     not_negative,
@@ -205,6 +206,7 @@ def test_a_line_stays_one_whatever_names_stand_in_it(name, shown, capsys):
         raise KeyboardInterrupt(name)
 
     assert one_line(name) == shown
+    assert each_line(f"{name}\nnext") == "\n".join([*map(one_line, name.split("\n")), "next"])
     assert (run(mistake), run(interrupted)) == (1, 130)
     assert capsys.readouterr().err == f"error: {shown} does not exist\ninterrupted: {shown}\n"
 
