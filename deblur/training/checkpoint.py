@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +12,7 @@ from deblur.errors import DeblurError
 from deblur.runs import write_atomically
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -27,6 +29,24 @@ _PARTS: dict[str, type | tuple[type, ...]] = {
     "validated_on": str,
     "sittings": list,
     "random": torch.Tensor,
+}
+
+
+def _are_sittings(sittings: list[Any]) -> bool:
+    return all(
+        isinstance(each, dict)
+        and {"first_step", "commit", "processes", "options"} <= each.keys()
+        and isinstance(each["first_step"], int)
+        and isinstance(each["options"], dict)
+        for each in sittings
+    )
+
+
+_PROPER: dict[str, Callable[[Any], bool]] = {
+    "step": lambda step: step >= 0,
+    "seconds": lambda seconds: math.isfinite(seconds) and seconds >= 0,
+    "best": lambda best: best is None or math.isfinite(best),
+    "sittings": _are_sittings,
 }
 
 
@@ -52,6 +72,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise DeblurError(f"{path} is no training state of this project: it holds a {type(state).__name__}")
     lacking = [part for part, kind in sorted(_PARTS.items()) if not isinstance(state.get(part, ...), kind)]
+    lacking += [part for part, is_proper in _PROPER.items() if part not in lacking and not is_proper(state[part])]
     if lacking:
         raise DeblurError(f"{path} is no training state of this project: it lacks a proper {', '.join(lacking)}")
     return state

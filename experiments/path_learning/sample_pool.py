@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+import zlib
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
@@ -132,8 +133,12 @@ def load_arrays(file: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
     """
     try:
         with np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in names}
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            arrays = {name: np.asarray(archive[name]) for name in names}
+        for name, array in arrays.items():
+            if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
+                raise ValueError(f"{name} holds what is no finite number")
+        return arrays
+    except (OSError, EOFError, LookupError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise DeblurError(f"{file} is no sample ({' '.join(str(error).split())}): delete it") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shlex
@@ -508,8 +509,16 @@ def test_a_training_state_of_other_weights_is_one_line(tmp_path, photos, finishe
             DeblurError, match=r"state\.pt does not fit .*; begin another run, with --init .*last\.safet"
         ):
             train(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "2", "--resume", "auto")))
-    for part in ("step", "best_by", "validated_on", "sittings"):
-        save_checkpoint(file, {**whole, part: None})
+    wrong = [(part, None) for part in ("step", "best_by", "validated_on", "sittings")]
+    wrong += [
+        ("step", -5),
+        ("seconds", math.nan),
+        ("best", math.inf),
+        ("sittings", [1]),
+        ("sittings", [{"commit": "a"}]),
+    ]
+    for part, value in wrong:
+        save_checkpoint(file, {**whole, part: value})
         with pytest.raises(DeblurError, match=f"lacks a proper {part}"):
             load_checkpoint(file)
 

@@ -92,6 +92,12 @@ def test_samples_come_back_from_a_file(tmp_path: Path):
     assert [file.name for file in tmp_path.iterdir()] == ["a.npz"]
     with pytest.raises(DeblurError, match=r"cannot write .*nowhere/a\.npz: No such file"):
         samples.save(tmp_path / "nowhere" / "a.npz")
+    for damaged in (np.array([1, np.nan]), np.array(["a"])):
+        np.savez(tmp_path / "b.npz", evidence=damaged)
+        with pytest.raises(
+            DeblurError, match=r"b\.npz is no sample \(evidence holds what is no finite number\): delete"
+        ):
+            sample_pool.load_arrays(tmp_path / "b.npz", ["evidence"])
     with pytest.raises(DeblurError, match=r"nowhere/a\.npz is no sample .*No such file"):
         Samples.load(tmp_path / "nowhere" / "a.npz")
 
