@@ -65,8 +65,8 @@ _SAYS_ORIENTATION = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0", b"exif\
 _METADATA = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")  # where Pillow keeps what says orientations
 _TIFF_HEADS = {b"II*\0", b"MM\0*"}
 _NO_WHITE = "samples of 32 bits, with a sign or in floating point have no agreed white"
+_PILLOW = r"PIL\."  # the modules whose warnings are silenced
 # Pillow also logs what it dislikes in a file; without a handler Python would print that on stderr.
-_PILLOW = r"PIL\."
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
