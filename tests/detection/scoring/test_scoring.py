@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from detection.picture_scores import score_pictures
 from detection.predictions import load_predictions, read_results, save_predictions
 from detection.scoring import FIGURES, CocoScores, score
 from detection.types import Detections
+from tests.threads import entered_by_two
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -236,21 +236,8 @@ def test_what_other_threads_print_meanwhile_arrives(capsys):
 
 
 def test_several_threads_keep_one_at_a_time_off_stdout():
-    stdout, entered, left = sys.stdout, threading.Event(), threading.Event()
-
-    def first() -> None:
-        with silence():
-            entered.set()
-            left.wait(0.3)  # as long as it takes: the other one waits
-
-    def second() -> None:
-        entered.wait(20)
-        with silence():
-            left.set()
-
-    with ThreadPoolExecutor(2) as pool:
-        for done in [pool.submit(first), pool.submit(second)]:
-            done.result()
+    stdout = sys.stdout
+    entered_by_two(silence, lambda: None)
     assert sys.stdout is stdout
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -36,6 +34,7 @@ from experiments.plotting.style import BLURRED_LOOK, CONTROL_LOOK, INK, SHARP_LO
 from experiments.plotting.tradeoffs import cost_recovered, psnr_recovered
 from experiments.reporting.browser import PictureBook
 from experiments.reporting.tables import tables
+from tests.threads import entered_by_two
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -906,21 +905,6 @@ def test_boxes_are_the_same_object_by_class_and_place() -> None:
 
 
 def test_threads_draw_one_after_the_other_and_leave_the_settings_alone() -> None:
-    before, entered, left = dict(mpl.rcParams), threading.Event(), threading.Event()
-
-    def first() -> None:
-        with styled():
-            entered.set()
-            left.wait(0.3)  # as long as it takes: the other one waits
-
-    def second() -> float:
-        entered.wait(20)
-        with styled():
-            left.set()
-            return float(mpl.rcParams["font.size"])
-
-    with ThreadPoolExecutor(2) as pool:
-        drawn = [pool.submit(first), pool.submit(second)]
-        drawn[0].result()
-        assert drawn[1].result() == 9
+    before = dict(mpl.rcParams)
+    assert entered_by_two(styled, lambda: mpl.rcParams["font.size"]) == 9
     assert dict(mpl.rcParams) == before
