@@ -22,10 +22,10 @@ def refuse_links(folder: Path) -> None:
     """
     for above, folders, files in os.walk(folder):
         for name in (*folders, *files):
-            if os.path.islink(os.path.join(above, name)):  # noqa: PTH114, PTH118 - of thousands of files
+            place = os.path.join(above, name)  # noqa: PTH118 - of thousands of files
+            if os.path.islink(place):  # noqa: PTH114
                 raise DeblurError(
-                    f"{os.path.join(above, name)} is a link, and what a run writes could go where it leads: put there "  # noqa: PTH118
-                    "what it stands for"
+                    f"{place} is a link, and what a run writes could go where it leads: put there what it stands for"
                 )
 
 

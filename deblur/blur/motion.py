@@ -33,6 +33,20 @@ MAX_STEPS = 128
 apart than on shorter ones, where more would add nothing that eight bits can show."""
 _GRID = 256  # points of a walk in an exposure
 _MOST_GRIDS = 4  # of a walk; over more exposures than this the points lie farther apart
+_BRIGHTEST = 1e30  # of a value of a kernel: sums stay finite
+BROKEN_ARCHIVE = (
+    OSError,
+    ValueError,
+    EOFError,
+    TypeError,
+    OverflowError,
+    RuntimeError,
+    MemoryError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What numpy and zipfile raise on an ``.npz`` file that is damaged or lies about what it holds."""
 
 
 @dataclass(frozen=True)
@@ -362,22 +376,6 @@ def read_kernels(file: str) -> list[tuple[NDArray[np.float64], NDArray[np.float6
     return _kernels_of(file, there, state.st_mtime_ns, state.st_size)
 
 
-_BRIGHTEST = 1e30  # of a value of a kernel: sums stay finite
-# What numpy and zipfile raise on one that is damaged or lies about what it holds.
-_BROKEN_ARCHIVE = (
-    OSError,
-    ValueError,
-    EOFError,
-    TypeError,
-    OverflowError,
-    RuntimeError,
-    MemoryError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-
-
 def _no_kernels(file: str, error: Exception) -> DeblurError:
     return DeblurError(f"cannot read blur kernels from {file}: {error}; an .npz file of 2-D arrays is needed")
 
@@ -395,7 +393,7 @@ def _kernels_of(
             if any(array.dtype.kind not in "buif" for array in held):
                 raise ValueError("it holds what are no real numbers")
             arrays = [array.astype(np.float64) for array in held]
-    except _BROKEN_ARCHIVE as error:
+    except BROKEN_ARCHIVE as error:
         raise _no_kernels(file, error) from None
     stacked = [kernel for array in arrays for kernel in (array if array.ndim == 3 else [array])]
     kernels = []

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
-import zlib
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ import numpy as np
 import safetensors.torch
 from tqdm import tqdm
 
+from deblur.blur.motion import BROKEN_ARCHIVE
 from deblur.errors import DeblurError
 from deblur.naming import SUFFIX
 from deblur.runs import (
@@ -138,7 +137,7 @@ def load_arrays(file: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
             if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
                 raise ValueError(f"{name} holds what is no finite number")
         return arrays
-    except (OSError, EOFError, LookupError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except (*BROKEN_ARCHIVE, LookupError) as error:
         raise DeblurError(f"{file} is no sample ({' '.join(str(error).split())}): delete it") from error
 
 
