@@ -58,6 +58,13 @@ class Job:
     n_predictions: int
 
 
+def refuse_strangers(truth: GroundTruth, predictions: Collection[str]) -> None:
+    """Raise DetectionError where there are predictions for pictures, by their stems, that the truth does not have."""
+    strangers = sorted(set(predictions) - set(truth.objects))
+    if strangers:
+        raise DetectionError(f"predictions for {len(strangers)} pictures without annotation, the first {strangers[0]}")
+
+
 def prepare(
     truth: GroundTruth,
     predictions: Mapping[str, Detections],
@@ -83,9 +90,7 @@ def prepare(
     unknown = sorted(set(classes or ()) - known)
     if unknown:
         raise DetectionError(f"classes {classes!r}: {unknown} are not among the detector's class names")
-    strangers = sorted(set(predictions) - set(truth.objects))
-    if strangers:
-        raise DetectionError(f"predictions for {len(strangers)} pictures without annotation, the first {strangers[0]}")
+    refuse_strangers(truth, predictions)
     missing = [stem for stem in chosen.stems if stem not in predictions]
     if missing:
         raise DetectionError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from detection.annotations.builder import finite, stem_of
 from detection.annotations.coco import read_json, whole_number
 from detection.errors import DetectionError
-from detection.matching import coco_results
+from detection.matching import coco_results, refuse_strangers
 from detection.types import Detections
 from detection.writing import write_atomically
 
@@ -32,9 +32,7 @@ def save_predictions(path: str | Path, truth: GroundTruth, predictions: Mapping[
     Raises:
         DetectionError: a picture or class that the truth does not know, or a file that cannot be written.
     """
-    strangers = sorted(set(predictions) - set(truth.objects))
-    if strangers:
-        raise DetectionError(f"predictions for {len(strangers)} pictures without annotation, the first {strangers[0]}")
+    refuse_strangers(truth, predictions)
     entries = [
         json.dumps(entry)
         for picture in truth.pictures
@@ -68,8 +66,9 @@ def read_results(path: str | Path, truth: GroundTruth) -> Results:
 
     Numbers of pictures and categories are whole, at least 0, and may be written ``963.0``, as pandas does. A file whose
     ``image_id`` are the names of picture files, or whose ``file_name`` are those of other pictures than its numbers,
-    goes by these names: ultralytics makes its numbers of names and knows no annotations. What else an entry holds
-    beside its box, such as a mask, is not looked at.
+    goes by these names: ultralytics makes its numbers of names and knows no annotations. There a number without a name
+    is a name of digits, and a name without folders is that of no picture where annotated pictures of several folders
+    share it. What else an entry holds beside its box, such as a mask, is not looked at.
 
     Args:
         path: Written by any COCO program for the annotation file that the truth was read from.
@@ -144,23 +143,62 @@ class _Entry(NamedTuple):
 def _pictures_of(entries: Sequence[_Entry], truth: GroundTruth) -> Iterator[tuple[int | str, str | None]]:
     """What the file calls the picture of each entry, and the picture's stem; None where the truth does not have it."""
     numbers = {picture.image_id: picture.stem for picture in truth.pictures}
-    shared = Counter(PurePosixPath(stem).name for stem in truth.stems)
-    # A results file need not tell folders.
-    names = {PurePosixPath(stem).name: stem for stem in truth.stems if shared[PurePosixPath(stem).name] == 1}
-    names |= {stem: stem for stem in truth.stems}
-
-    def named(name: str) -> str | None:
-        return names.get(name, names.get(stem_of(name)))
-
+    names = _Names(truth.stems, {entry.name for entry in entries if entry.name is not None})
     by_name = any(
-        entry.number is None or (entry.name is not None and named(entry.name) not in {None, numbers.get(entry.number)})
+        entry.number is None or (entry.name is not None and names.contradict(numbers.get(entry.number), entry.name))
         for entry in entries
     )
     for entry in entries:
         if entry.name is not None and by_name:
-            yield entry.name, named(entry.name)
+            yield entry.name, names.stem(entry.name)
         elif entry.number is not None:
-            yield entry.number, numbers.get(entry.number)
+            yield entry.number, names.stem_of_number(entry.number) if by_name else numbers.get(entry.number)
+
+
+class _Names:
+    """The annotated picture that a file's name means.
+
+    Args:
+        stems: Of the annotated pictures.
+        called: Every name in the results file. Where none of them has a folder the file tells none, so that a name
+            which pictures of several folders share means no one of them.
+    """
+
+    def __init__(self, stems: Sequence[str], called: Collection[str]) -> None:
+        by_last: dict[str, set[str]] = {}
+        by_number: dict[int, set[str]] = {}
+        for stem in stems:
+            last = PurePosixPath(stem).name
+            by_last.setdefault(last, set()).add(stem)
+            if last.isdecimal():
+                by_number.setdefault(int(last), set()).add(stem)
+        tells_folders = any("/" in stem_of(name) for name in called)
+        self._by_number = by_number
+        self._by_last = by_last
+        self._whole = {stem for stem in stems if tells_folders or len(by_last[PurePosixPath(stem).name]) == 1}
+
+    def stem(self, name: str) -> str | None:
+        """The stem of the picture whose file a results file calls ``name``, with its suffix or without."""
+        for called in (name, stem_of(name)):
+            if called in self._whole:
+                return called
+            if called in self._by_last:
+                return _only(self._by_last[called])
+        return None
+
+    def stem_of_number(self, number: int) -> str | None:
+        """The stem of the picture whose name reads as ``number``: of 7 it is ``0007``, where no other one does."""
+        return _only(self._by_number.get(number, set()))
+
+    def contradict(self, stem: str | None, name: str) -> bool:
+        """Whether ``name`` is that of another picture than ``stem``."""
+        if stem is not None and PurePosixPath(stem).name in {name, stem_of(name)}:
+            return False
+        return self.stem(name) not in {None, stem}
+
+
+def _only(stems: set[str]) -> str | None:
+    return next(iter(stems)) if len(stems) == 1 else None
 
 
 def _entry(place: str, entry: Any) -> _Entry:

@@ -386,7 +386,26 @@ def test_numbers_that_were_made_of_names_are_not_those_of_the_annotations(make_t
     entries = [{"image_id": int(stem), "file_name": f"{stem}.png"} for stem in ("2", "3", "1")]
     assert _read_pictures(tmp_path, truth, entries) == (["2", "3", None], {"1.png": 1})
     mixed = [{"image_id": 2, "file_name": "2.png"}, {"image_id": "x", "file_name": "x.png"}, {"image_id": 3}]
-    assert _read_pictures(tmp_path, truth, mixed) == (["2", "x", "x"], {})
+    assert _read_pictures(tmp_path, truth, mixed) == (["2", "x", "3"], {})
+
+
+def test_a_number_in_a_file_that_goes_by_names_is_a_name_of_digits(make_truth, tmp_path):
+    truth = make_truth({"0007": [("cat", BOX)], "day/2": [], "night/2": [], "abc": [], "day/11": []})
+    entries = [{"image_id": called} for called in ("abc", 7, 2, 1, 11)]
+    assert _read_pictures(tmp_path, truth, entries) == (["abc", "0007", None, None, "day/11"], {2: 1, 1: 1})
+
+
+def test_a_name_that_folders_share_contradicts_no_number(make_truth, tmp_path):
+    truth = make_truth({"1": [("cat", BOX)], "sub/1": [], "sub/2": []})
+    entries = [{"image_id": index, "file_name": name} for index, name in enumerate(("1.jpg", "1.jpg", "2.jpg"), 1)]
+    assert _read_pictures(tmp_path, truth, entries) == (["1", "sub/1", "sub/2"], {})
+
+
+def test_a_name_without_folders_is_of_the_top_only_where_the_file_tells_folders(make_truth, tmp_path):
+    truth = make_truth({"1": [("cat", BOX)], "sub/1": [], "sub/2": []})
+    told = [{"image_id": name} for name in ("1", "sub/1", "2")]
+    assert _read_pictures(tmp_path, truth, told) == (["1", "sub/1", "sub/2"], {})
+    assert _read_pictures(tmp_path, truth, [told[0], told[2]]) == ([None, "sub/2"], {"1": 1})
 
 
 def test_a_name_that_no_annotated_picture_has_leaves_the_number_to_tell(make_truth, tmp_path):
