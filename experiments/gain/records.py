@@ -93,7 +93,7 @@ class ArmScore:
         ar: COCO AR with at most 100 boxes a picture; ``ar1`` and ``ar10`` with 1 and 10.
         n_pictures: pictures scored, those without truth among them.
         n_truths: boxes of the truth that count.
-        n_predictions: boxes handed to the scorer.
+        n_predictions: boxes at the protocol's confidence, of classes that count.
         per_class: for each class evaluated ``ap`` and ``n_truths``; the AP of a class without truth is None.
         psnr: mean dB of 8-bit RGB pictures against the sharp ones, over those that no arm of the blur has exactly, of
             ``sharp-through:NAME`` over those that it changes; None for ``sharp``, where there are no sharp pictures,

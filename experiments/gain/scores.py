@@ -267,7 +267,7 @@ def _arm_score(
         ap_high=ap.high,
         n_pictures=scores.n_pictures,
         n_truths=scores.n_truths,
-        n_predictions=scores.n_predictions,
+        n_predictions=sum(row.n_predictions for row in rows),
         psnr=float(np.mean(psnrs)) if psnrs else None,
         ssim=float(np.mean(ssims)) if ssims else None,
         n_exact=n_exact if compared else None,
