@@ -106,12 +106,15 @@ def overview(runs: Sequence[Run]) -> list[str]:
 
 
 def _differ(first: GainRun, gain: GainRun) -> bool:
-    """Whether two runs are of other data, beside blurs that only one of them has, or detect in another way."""
+    """Whether two runs are of other data, beside blurs that only one of them has, or detect or score in another way."""
     from experiments.gain.comparable import differing_keys
 
     of_one = {f"data.blurred.{blur}" for blur in first.data["blurred"].keys() ^ gain.data["blurred"].keys()}
+    if None in {run.protocol["blur"]["seed"] for run in (first, gain)}:  # nothing was blurred here
+        of_one.add("protocol.blur.seed")
     keys = set(differing_keys(first, gain)) - of_one
-    return any(key.startswith(("data.", "protocol.detection.")) for key in keys)
+    counts = ("data.", "protocol.detection.", "protocol.scoring.", "protocol.bootstrap.unit", "protocol.blur.seed")
+    return any(key.startswith(counts) for key in keys)
 
 
 def _overview_table(scores: Sequence[dict[str, Any]], figure: str, title: str) -> list[str]:
@@ -304,7 +307,8 @@ def _header(*names: str) -> list[str]:
 
 
 def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
+    escaped = [cell.replace("|", r"\|") for cell in cells]  # a detector may be called anything
+    return f"| {' | '.join(escaped)} |"
 
 
 if __name__ == "__main__":

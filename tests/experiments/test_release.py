@@ -300,6 +300,31 @@ def test_a_loss_of_0_of_sharp_pictures_that_did_change_is_a_figure(results, tmp_
         assert f"| unmove | 1.00 | -0.018 |\n| idle | 0.00 | {of_idle} |" in readme.read_text()
 
 
+@pytest.mark.parametrize(("seeds", "alike"), [((0, 7), False), ((7, 7), True), ((0, None), True)])
+def test_runs_of_other_blurred_pictures_are_told_apart_by_their_seed(results, tmp_path, seeds, alike):
+    readme, _ = pages(tmp_path)
+    content = read_metrics(results / "gain")
+    (result,) = content.results
+    for name, seed in zip(("gain", "other-gain"), seeds, strict=True):
+        (results / name).mkdir(exist_ok=True)
+        blurred = dataclasses.replace(result, blur=f"shake:{len(name)}")
+        protocol = content.protocol | {"blur": {"specs": [blurred.blur], "seed": seed}}
+        write_metrics(results / name, dataclasses.replace(content, results=[blurred], protocol=protocol))
+    assert readme_tables.main(tables_of(tmp_path, results)) == 0
+    assert ("shake:10" in readme.read_text()) is alike
+
+
+def test_a_name_with_a_bar_keeps_to_its_cell(results, tmp_path):
+    readme, page = pages(tmp_path)
+    content = read_metrics(results / "gain")
+    named = [dataclasses.replace(result, blur="fog|rain") for result in content.results]
+    write_metrics(results / "gain", dataclasses.replace(content, results=named))
+    assert readme_tables.main(tables_of(tmp_path, results)) == 0
+    for text in (readme.read_text(), page.read_text()):
+        assert r"fog\|rain" in text
+        assert "fog|" not in text
+
+
 @pytest.mark.parametrize(
     ("part", "said"),
     [
@@ -335,6 +360,7 @@ def test_a_run_of_other_data_is_on_the_page_and_not_in_the_overview(results, tmp
         ({"sharp": {"path": "x", "sha256": "another"}}, {}),
         ({"blurred": dict.fromkeys(content.data["blurred"], "another")}, {}),
         ({}, {"detection": detection}),
+        ({}, {"scoring": content.protocol["scoring"] | {"backend": "another"}}),
     ):
         changed = {"data": content.data | data, "protocol": content.protocol | protocol}
         write_metrics(other, dataclasses.replace(content, results=[renamed], **changed))
