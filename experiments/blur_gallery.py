@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +37,9 @@ SPECS = (
     "straight:28,light=srgb",
     "shake:16,shot=0.05,read=0.01,jpeg=30",
 )
-KERNEL_SIZE = 41
+LEAST_SIDE, MOST_SIDE = 41, 121
+"""Of the drawing of a kernel, in pixels: as many as the kernel's own, so that its length is that of the blur, while
+three such drawings lie side by side in the picture; longer ones are scaled down."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -94,16 +97,22 @@ def blurred_with_kernels(photograph: NDArray[np.uint8], spec: BlurSpec, seed: in
     import numpy as np
 
     from deblur.blur import draw_motion, generator_for, synthesize
+    from deblur.pictures import scale_down
 
     height, width = photograph.shape[:2]
     picture = synthesize(photograph, spec, seed, "gallery")
     motion = draw_motion(spec, generator_for(spec, seed, "gallery"), width, height)
-    for x in (0, (width - 1) / 2, width - 1):
-        for y in (0, height - 1):
-            kernel = motion.kernel_at(x, y, KERNEL_SIZE)
-            left, top = round(x / (width - 1) * (width - KERNEL_SIZE)), round(y / (height - 1) * (height - KERNEL_SIZE))
+    columns, rows = np.array([0, (width - 1) / 2, width - 1]), (0, height - 1)
+    reach = max(motion.extent(columns, y) for y in rows)
+    whole = max(LEAST_SIDE, 2 * math.ceil(reach) + 3)
+    side = min(whole, MOST_SIDE)
+    for x in columns:
+        for y in rows:
+            kernel = motion.kernel_at(x, y, whole)
             shade = np.rint(255 * (kernel / kernel.max()) ** 0.5).astype(np.uint8)
-            picture[top : top + KERNEL_SIZE, left : left + KERNEL_SIZE] = shade[..., None]
+            drawn = scale_down(np.dstack([shade] * 3), side)
+            left, top = round(x / (width - 1) * (width - side)), round(y / (height - 1) * (height - side))
+            picture[top : top + side, left : left + side] = np.rint(drawn * (255 / drawn.max()))
     return picture
 
 

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pytest
+
+from deblur.blur import parse_blur
 from deblur.pictures import read_picture
-from experiments.blur_gallery import main
+from experiments.blur_gallery import blurred_with_kernels, main
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def test_the_gallery_is_a_picture_of_every_blur_that_is_named(tmp_path: Path) -> None:
@@ -19,6 +22,20 @@ def test_the_gallery_is_a_picture_of_every_blur_that_is_named(tmp_path: Path) ->
     # The second place of a row is empty where nothing was named for it.
     middle = one.shape[1] * 3 // 10
     assert one[:, middle].std() < 1 < two[:, middle].std()
+
+
+def test_kernels_longer_than_their_drawing_are_whole() -> None:
+    grey = np.full((400, 400, 3), 128, np.uint8)
+    for length in (28, 160, 400):
+        longest = 400 / 640 * length
+        whole = max(41, 2 * math.ceil(longest / 2) + 3)
+        side = min(whole, 121)
+        drawn = blurred_with_kernels(grey, parse_blur(f"straight:{length}"), 0)[:side, :side, 0]
+        assert drawn.max() > 200
+        edges = np.concatenate([drawn[0], drawn[-1], drawn[:, 0], drawn[:, -1]])
+        assert edges.max() == 0
+        across = np.hypot(*(np.ptp(places) for places in np.nonzero(drawn > 60)))
+        assert across == pytest.approx(longest * side / whole, abs=4)
 
 
 def test_a_file_that_is_no_picture_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
