@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from experiments.gain.protocol import adapters
+from experiments.gain.protocol import FOUND, TOLD, adapters
 from experiments.gain.records import is_sharp_arm
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ def differing_keys(first: GainRun, second: GainRun) -> list[str]:
         differing = [key for key in differing if key != "protocol.harm_looking_twice"]
     # How many units are drawn hangs on the pictures alone, which are looked at below; older code did not count them.
     differing = [key for key in differing if key != "protocol.bootstrap.n_units"]
+    # What is done along a path stands in runs that have one; of a told one older code did not say it.
+    fusions = [gain.protocol.get("fusion", {}) for gain in (first, second)]
+    along = {f"protocol.fusion.{key}" for key in (TOLD, FOUND) if not all(key in fusion for fusion in fusions)}
+    differing = [key for key in differing if key not in along]
     # How boxes are fused stands in every run, and is nothing to one that has none.
     if not _has_fused(first) or not _has_fused(second):
         differing = [key for key in differing if key.split(".")[:2] != ["protocol", "fusion"]]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deblur.naming import SEARCH
+from deblur.naming import GYROSCOPE, SEARCH
 from deblur.scenes import units_of
 from detection.fusion import BELIEVED, EVEN_SHARE, LONG_SPREAD, RESTORED_SHARE, SAME_OBJECT, SMALLER
 
@@ -42,8 +42,12 @@ def rounded(found: Detections) -> tuple[NDArray[np.float64], NDArray[np.float64]
     return boxes.round(3), scores.round(6)
 
 
-def fusion_protocol(*, searched: bool) -> dict[str, Any]:
-    """How the boxes of two looks become one list; with what is done along paths that were searched for."""
+TOLD, FOUND = "share of a told path", "found the path"
+"""Keys of `fusion_protocol` that stand there only where something is told a path, or searches for one."""
+
+
+def fusion_protocol(*, told: bool, searched: bool) -> dict[str, Any]:
+    """How the boxes of two looks become one list; with what is done along paths that are told, or searched for."""
     protocol: dict[str, Any] = {
         "of": "blurred and mirrored restored; told the path: restored and mirrored; harm: so of sharp pictures",
         "method": "weighted boxes fusion in pairs",
@@ -51,8 +55,10 @@ def fusion_protocol(*, searched: bool) -> dict[str, Any]:
         "share_of_mirrored": {"by itself": RESTORED_SHARE, "told the path": EVEN_SHARE},
         "scale_of_mirrored": {"by itself": {"above": LONG_SPREAD, "scale": SMALLER, "below": 1}, "told the path": 1},
     }
+    if told:
+        protocol[TOLD] = {"least": BELIEVED, "below": "by itself"}
     if searched:
-        protocol["found the path"] = {"least_share_of_path": BELIEVED, "of": "told the path", "scale": "by itself"}
+        protocol[FOUND] = {"least_share_of_path": BELIEVED, "of": "told the path", "scale": "by itself"}
     return protocol
 
 
@@ -64,7 +70,10 @@ def protocol_of(settings: Settings, detectors: Sequence[LoadedDetector], stems: 
     return {
         "detection": detection_protocol(settings.image_size) | {"adapter": first if same else adapters},
         **scoring_protocol(settings, stems),
-        "fusion": fusion_protocol(searched=any(name.endswith(SEARCH) for name in settings.deblurrers)),
+        "fusion": fusion_protocol(
+            told=any(name.endswith(GYROSCOPE) for name in settings.deblurrers),
+            searched=any(name.endswith(SEARCH) for name in settings.deblurrers),
+        ),
         "drawn_confidence": CONFIDENT,
         "restoration": {
             "psnr": "RGB, 8 bits, data range 255",

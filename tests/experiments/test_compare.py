@@ -18,6 +18,7 @@ from experiments.common.narrator import Narrator
 from experiments.gain.files import read_metrics, write_metrics
 from experiments.gain.measure import measure
 from experiments.gain.plan import plan
+from experiments.gain.protocol import FOUND, TOLD, fusion_protocol
 from experiments.gain.records import DetectorRecord
 from experiments.gain.run_table import run_table
 
@@ -228,6 +229,35 @@ def test_how_boxes_are_fused_matters_only_between_runs_that_fused(
     capsys.readouterr()
     assert compare.main([str(second), str(before)]) == 1
     assert "they differ in protocol.fusion.share_of_mirrored.by itself\n" in capsys.readouterr().err
+
+
+def test_what_is_done_along_paths_matters_only_between_runs_that_have_them(
+    first: Path, settings: Settings, fakes: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fusing = dataclasses.replace(settings, fuse=True)
+    runs = [_run(fusing, fakes, tmp_path / name) for name in ("none", "one", "other")]
+    for run, least in zip(runs, (None, 0.5, 0.9), strict=True):
+        content = json.loads((run / "metrics.json").read_text())
+        said = {TOLD: {"least": least}, FOUND: {"least_share_of_path": least}} if least else {}
+        content["protocol"]["fusion"] |= said
+        (run / "metrics.json").write_text(json.dumps(content))
+    none, one, other = map(str, runs)
+    assert compare.main([none, one]) == compare.main([other, none]) == 0
+    capsys.readouterr()
+    assert compare.main([one, other]) == 1
+    assert f"they differ in protocol.fusion.{FOUND}.least_share_of_path, protocol.fusion.{TOLD}.least\n" in (
+        capsys.readouterr().err
+    )
+
+
+def test_the_share_that_is_believed_is_in_the_protocol_of_what_goes_along_paths(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ways = [{"told": told, "searched": searched} for told in (False, True) for searched in (False, True)]
+    before = [fusion_protocol(**way) for way in ways]
+    monkeypatch.setattr("experiments.gain.protocol.BELIEVED", 0.9)
+    changed = [fusion_protocol(**way) != protocol for way, protocol in zip(ways, before, strict=True)]
+    assert changed == [False, True, True, True]
 
 
 def test_other_pictures_or_truth_are_refused_by_name(
