@@ -14,6 +14,7 @@ import torch
 from deblur.devices import to_batch
 from deblur.errors import DeblurError
 from deblur.networks.cost import count_macs
+from deblur.networks.guided import GuidedNetwork
 from deblur.own_files import open_to_append
 from deblur.pictures import write_picture
 from deblur.runs import describe_environment, write_atomically
@@ -96,8 +97,7 @@ class TrainingLog:
         values = self._mean_terms()
         if self.enabled:
             values["loss"] = sum(values.values())
-            # A backward pass costs about twice the forward pass.
-            flops = sum(3 * pictures * self._flops_of(network, crop) for crop, pictures in self._crops.items())
+            flops = sum(pictures * self._flops_of(network, crop) for crop, pictures in self._crops.items())
             values |= {
                 "learning_rate": rate,
                 "pictures_per_second": self._crops.total() / self._seconds,
@@ -156,8 +156,12 @@ class TrainingLog:
         if crop not in self._flops:
             device = next(network.parameters()).device
             picture = torch.zeros(1, 3, crop, crop, device=device)
+            # A backward pass costs about twice the forward pass. The guide is frozen: it only goes forward.
             with evaluating(network):
-                self._flops[crop] = 2 * count_macs(lambda: network(picture))
+                macs = 3 * count_macs(lambda: network(picture))
+                if isinstance(network, GuidedNetwork):
+                    macs -= 2 * count_macs(lambda: network.guide(picture))
+            self._flops[crop] = 2 * macs
         return self._flops[crop]
 
 

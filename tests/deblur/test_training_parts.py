@@ -19,7 +19,9 @@ from torch import nn
 from deblur.blur import draw_motion, generator_for, parse_blur, synthesize
 from deblur.errors import DeblurError
 from deblur.exposure.paths import camera_path
-from deblur.networks import Restored
+from deblur.networks import Restored, named_config
+from deblur.networks.cost import count_macs
+from deblur.networks.variants import build_without_memory
 from deblur.pictures import scale_down, write_picture
 from deblur.training.averaging import AveragedWeights
 from deblur.training.batches import Batch
@@ -160,6 +162,22 @@ def test_pictures_a_second_and_flops_follow_the_crops_that_were_made(tmp_path):
     assert values["flop_per_second"] == 3 * 2 * 12 * (2 * 8**2 + 2 * 16**2) / 2.0
 
 
+def test_a_guide_which_is_frozen_counts_forward_alone(tmp_path):
+    network = build_without_memory(named_config("mstsgm-guided")).eval()
+    log = TrainingLog(tmp_path, 0, tensorboard=False, enabled=True)
+    log.count({"content": torch.tensor(1.0)}, seconds=1.0, waited=0.0, pictures=1, crop=448)
+    log.write(1, 0.1, 1e-3, network)
+    picture = torch.zeros(1, 3, 448, 448, device="meta")
+    seen = network.guide(picture)
+    of_guide, of_network = (count_macs(run) for run in (lambda: network.guide(picture), lambda: network(picture, seen)))
+    assert 0 < of_guide < of_network
+    with log.file.open(newline="") as stream:
+        values = {row["name"]: float(row["value"]) for row in csv.DictReader(stream)}
+    assert values["flop_per_second"] == pytest.approx(
+        2 * (of_guide + 3 * of_network), rel=1e-5
+    )  # six digits are written
+
+
 def test_validation_blurs_what_training_would_see(tmp_path):
     photograph = photographs.astronaut()[:300, :400]
     write_picture(tmp_path / "a.png", photograph)
@@ -203,7 +221,7 @@ def test_data_that_fits_is_read_before_training_and_a_cut_off_file_is_named(tmp_
     write_picture(tmp_path / "good.png", photographs.astronaut()[:64, :64])
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:-3000])
     store = PictureStore(CPU, 10**8)
-    with pytest.raises(DeblurError, match=r"1 training files cannot be used: .*cut\.png"):
+    with pytest.raises(DeblurError, match=r"1 pictures cannot be used: .*cut\.png"):
         fill_store(store, sources, None)
     store.close()
     # Data that does not fit is read when it is needed; then the file is named there.
