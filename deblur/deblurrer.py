@@ -136,7 +136,7 @@ class Deblurrer:
         Raises:
             TypeError: ``max_pixels`` or ``seen_side`` is no whole number.
             ValueError: ``max_pixels`` is too small for tiles, ``seen_side`` is no size, bfloat16 is asked for
-                without CUDA, or a search for paths without a guide to tell them.
+                without CUDA, or a search for paths or trust in them without a guide to tell them.
         """
         max_pixels = operator.index(max_pixels)
         seen_side = None if seen_side is None else operator.index(seen_side)
@@ -152,6 +152,8 @@ class Deblurrer:
             raise ValueError(f"bfloat16 is for CUDA devices, not {self.device}")
         if search is not None and self._guide is None:
             raise ValueError(f"{name} has no guide that could be told a path that is found")
+        if trust is not None and self._guide is None:
+            raise ValueError(f"{name} has no guide that could be told a path to believe")
         self.search = search
         self.card: dict[str, Any] = dict(card or {})
         self.name = name
@@ -170,7 +172,6 @@ class Deblurrer:
         self._along: AlongPath | None = None
         if isinstance(network, GuidedNetwork):
             self._along = AlongPath(network, self.device, trust, self._precision)
-        self.trust = trust
 
     @classmethod
     @torch.inference_mode(mode=False)  # as ``load_released``: a search follows what it restores
@@ -272,14 +273,15 @@ class Deblurrer:
 
     @property
     def trust(self) -> PathTrust | None:
-        """In paths, see the class; what is set holds from the next picture on."""
-        return self._trust
+        """In paths, see the class; what is set holds from the next picture on, and needs a guide."""
+        return None if self._along is None else self._along.trust
 
     @trust.setter
     def trust(self, trust: PathTrust | None) -> None:
-        self._trust = trust
         if self._along is not None:
             self._along.trust = trust
+        elif trust is not None:
+            raise ValueError(f"{self.name} has no guide that could be told a path to believe")
 
     @property
     def guide_sha256(self) -> str | None:
@@ -395,9 +397,9 @@ class Deblurrer:
         """A path for each picture; all of them None where they are not known."""
         if path is None:
             return [None] * count
-        if not self.takes_path:
-            raise ValueError(f"{self.name} has no guide and takes no camera path: give a guided network")
         paths: list[CameraPath | None] = [*path] if isinstance(path, Sequence) else [path]
+        if not self.takes_path and any(each is not None for each in paths):
+            raise ValueError(f"{self.name} has no guide and takes no camera path: give a guided network")
         for each in paths:
             if each is not None and not isinstance(each, CameraPath):
                 raise TypeError(

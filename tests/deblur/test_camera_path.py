@@ -19,7 +19,7 @@ from deblur.blur.motion import RollingShutter, scaled_point, still
 from deblur.errors import DeblurError
 from deblur.exposure import kernels
 from deblur.exposure.calibration import check_record
-from deblur.exposure.kernels import KERNEL, LARGEST_REACH, exposure_along, spread
+from deblur.exposure.kernels import KERNEL, LARGEST_REACH, exposure_along, half_turned, spread
 from deblur.exposure.path_files import RATES, Record, read_path, read_record
 from deblur.exposure.paths import Rotation, as_measured, camera_path, felt, felt_path, misread
 from deblur.metrics import psnr
@@ -547,7 +547,7 @@ def test_a_guide_that_is_told_a_path_undoes_it_place_by_place_and_the_right_way_
     guide = ExposureGuide(KernelEstimator(KernelEstimatorConfig(widths=(4, 6, 8, 10)))).eval()
     with torch.inference_mode():
         channels = guide(picture, exposure)
-        turned = guide(picture, exposure._replace(kernels=exposure.kernels.half_turned()))
+        turned = guide(picture, exposure._replace(kernels=exposure.kernels.changed(half_turned)))
     before = psnr(picture, truth).item()
     for correction in range(CORRECTIONS):
         right, wrong = (psnr(picture + each[:, [correction]], truth).item() for each in (channels, turned))
@@ -720,6 +720,10 @@ def test_a_path_that_does_not_fit_is_refused():
     picture = np.zeros((20, 30, 3), np.uint8)
     with pytest.raises(ValueError, match="mstsgm-nano has no guide and takes no camera path"):
         Deblurrer.load("mstsgm-nano", "cpu")(picture, still(30, 20))
+    nano = Deblurrer.load("mstsgm-nano", "cpu")
+    np.testing.assert_array_equal(nano(picture[None], [None]), nano(picture[None]))
+    with pytest.raises(ValueError, match="mstsgm-nano has no guide that could be told a path to believe"):
+        nano.trust = Deblurrer.load("mstsgm-guided", "cpu").trust
     with pytest.raises(ValueError, match="2 camera paths for 1 pictures"):
         Deblurrer.load("mstsgm-guided", "cpu")(picture, [still(30, 20)] * 2)
 
