@@ -79,7 +79,8 @@ class Guess(NamedTuple):
     Attributes:
         offset: seconds to add to the camera's times to have the record's.
         axes: (3, 3) whole numbers: the camera's rates are this matrix times the record's.
-        fit: mean logarithm of how likely the kernels are, in nats; the right guess has the greatest.
+        fit: mean logarithm of how likely the kernels are, in nats; the right guess has the greatest. Of a clock and a
+            focal length that were refined: before that, when it compares with the others'.
         scale: the focal length in units of the one given.
     """
 

@@ -13,7 +13,7 @@ from deblur.blur.rendering import moving_share
 from deblur.exposure.spectra import REGION, difference_power, plane_mean, squared
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -49,9 +49,10 @@ class Belief(NamedTuple):
     mean: Tensor
     power: Tensor
 
-    def half_turned(self) -> Belief:
-        """The belief turned by 180 degrees."""
-        return Belief(half_turned(self.mean), half_turned(self.power))
+    def changed(self, change: Callable[[Tensor], Tensor]) -> Belief:
+        """The belief with ``change`` made to its kernels; once, and still the same, where these are known."""
+        mean = change(self.mean)
+        return Belief(mean, mean if self.power is self.mean else change(self.power))
 
 
 class Exposure(NamedTuple):
@@ -82,9 +83,7 @@ class Exposure(NamedTuple):
 
     def only(self, chosen: Tensor) -> Exposure:
         """The exposure of some of the pictures: ``chosen`` is (B,) bool."""
-        mean, power = self.kernels
-        known_too = mean[chosen]
-        return self._replace(kernels=Belief(known_too, known_too if power is mean else power[chosen]))
+        return self._replace(kernels=self.kernels.changed(lambda kernels: kernels[chosen]))
 
 
 class PlacedKernels(NamedTuple):
@@ -132,8 +131,11 @@ def kernels_along(path: CameraPath, height: int, width: int) -> PlacedKernels:
 
 def together(exposures: Sequence[Exposure]) -> Exposure:
     """The exposure of a batch, of its pictures': all of one size, with kernels of one size for the same places."""
-    mean, power = (torch.cat(each) for each in zip(*(one.kernels for one in exposures), strict=True))
-    return exposures[0]._replace(kernels=Belief(mean, power))
+    beliefs = [one.kernels for one in exposures]
+    kernels = known(torch.cat([belief.mean for belief in beliefs]))
+    if any(belief.power is not belief.mean for belief in beliefs):
+        kernels = kernels._replace(power=torch.cat([belief.power for belief in beliefs]))
+    return exposures[0]._replace(kernels=kernels)
 
 
 def _side(path: CameraPath, rows: Sequence[float], columns: Sequence[float]) -> int:

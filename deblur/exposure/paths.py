@@ -23,7 +23,10 @@ _TIMING_ERROR = 0.05  # most of an exposure that is left out at its begin or end
 
 @runtime_checkable
 class CameraPath(Protocol):
-    """Something that knows the blur kernel at every place of a picture: a ``Motion``, or a gyroscope's record."""
+    """Something that knows the blur kernel at every place of a picture.
+
+    A ``Motion`` of synthetic blur, or what ``Record.path`` makes of a gyroscope's record.
+    """
 
     def displacement(self, x: float | NDArray[np.float64], y: float) -> NDArray[np.float64]:
         """(..., N, 2) displacement of the content over its exposure, in pixels, at places of one row: x is (...)."""

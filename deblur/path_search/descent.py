@@ -26,7 +26,7 @@ class Stage(NamedTuple):
     Attributes:
         kept: how many paths.
         steps: of each.
-        rate: of the first step, in pixels; the last one's is a half to a fifth of it.
+        rate: of the first step, in pixels; it falls evenly, to 2 / (steps + 1) of that in the last one.
     """
 
     kept: int

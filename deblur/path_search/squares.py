@@ -61,10 +61,10 @@ def statistics(shown: Tensor) -> Tensor:
         (over, under),
         (change, over),
         *((pairs["r"][axis], pairs[other][axis]) for other in "lb" for axis in (0, 1)),
-        *((across, _moved(across, lag, -1)) for lag in _LAGS),
-        *((down, _moved(down, lag, -2)) for lag in _LAGS),
-        *((across, _moved(across, lag, -2)) for lag in _LAGS[1:]),
-        *((down, _moved(down, lag, -1)) for lag in _LAGS[1:]),
+        *((across, across.roll(lag, -1)) for lag in _LAGS),
+        *((down, down.roll(lag, -2)) for lag in _LAGS),
+        *((across, across.roll(lag, -2)) for lag in _LAGS[1:]),
+        *((down, down.roll(lag, -1)) for lag in _LAGS[1:]),
     ]
     maps = [
         _log(F.avg_pool2d(torch.cat(squares, 1).square(), CELL)) / 2,
@@ -80,10 +80,6 @@ def statistics(shown: Tensor) -> Tensor:
 def gradients(pictures: Tensor) -> tuple[Tensor, Tensor]:
     """To the right and down, as large as the pictures."""
     return F.pad(pictures.diff(dim=-1), (0, 1)), F.pad(pictures.diff(dim=-2), (0, 0, 0, 1))
-
-
-def _moved(pictures: Tensor, lag: int, axis: int) -> Tensor:
-    return pictures.roll(lag, axis)
 
 
 def _log(values: Tensor) -> Tensor:

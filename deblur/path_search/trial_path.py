@@ -47,7 +47,7 @@ class Frame:
 
     @property
     def reach(self) -> float:
-        """Pixels from there to a corner."""
+        """Pixels from its middle to a corner."""
         return math.hypot(self.width, self.height) / 2
 
     def points(self, waves: Tensor, rows: Sequence[float], columns: Sequence[float]) -> Tensor:

@@ -21,7 +21,7 @@ _SIDES = {"sharp", "blur"}
 _NO_SCENE = {*SPLITS, "frames", "images", "photos", "pictures"}
 
 
-def hold_out(source: Source, share: float, seed: int, most: int | None = None) -> tuple[Source, tuple[Example, ...]]:
+def hold_out(source: Source, share: float, seed: int, most: int) -> tuple[Source, tuple[Example, ...]]:
     """Split off about ``share`` of the pictures of a ``sharp`` source for validation, whichever they are by ``seed``.
 
     Whole scenes go, as far as names tell scenes: a frame whose neighbours are trained on tells what was memorised. At
@@ -31,10 +31,10 @@ def hold_out(source: Source, share: float, seed: int, most: int | None = None) -
     scenes go, the number of pictures that are looked at: the others would be of no use.
     """
     scenes = _scenes_of(source)
-    if share == 0 or len(source.examples) < 2:
+    if len(source.examples) < 2:
         return source, ()
     sizes = Counter(scenes)
-    aside = _first_scenes(sizes, share * len(scenes), len(sizes) if most is None else most, seed)
+    aside = _first_scenes(sizes, share * len(scenes), most, seed)
     kept, held = (
         tuple(example for example, scene in zip(source.examples, scenes, strict=True) if (scene in aside) is goes)
         for goes in (False, True)

@@ -1,8 +1,4 @@
-"""Where training pictures come from: folders of pairs, of sharp photographs, and of video frames, mixed by weight.
-
-Every draw is a pure function of (seed, step, place in the batch). Nothing else is remembered, so training resumes at
-any step with the very crops and blurs that it would have had, and n processes share a batch without speaking.
-"""
+"""Where training pictures come from: folders of pairs, of sharp photographs, and of video frames, mixed by weight."""
 
 from __future__ import annotations
 
@@ -213,7 +209,7 @@ def check_readable(examples: Iterable[Example], max_side: int | None) -> int:
 def _refuse(broken: Sequence[str], further: str = "") -> None:
     if broken:
         more = f" and {len(broken) - 10} more" if len(broken) > 10 else ""
-        raise DeblurError(f"{len(broken)} training files cannot be used: {'; '.join(broken[:10])}{more}{further}")
+        raise DeblurError(f"{len(broken)} pictures cannot be used: {'; '.join(broken[:10])}{more}{further}")
 
 
 class _NoMemoryError(DeblurError):

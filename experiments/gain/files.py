@@ -72,18 +72,11 @@ def read_curves(folder: str | Path) -> list[Curve]:
     return decoded(path, lambda: [_curve(entry) for entry in content["curves"]])
 
 
-def write_predictions(folder: Path, predictions: Predictions) -> None:
-    """Write ``predictions.json``, one picture of one arm a line."""
-    with writing_predictions(folder, predictions.class_names, predictions.truths) as add:
-        for key, boxes in predictions.predicted.items():
-            add(key, boxes)
-
-
 @contextlib.contextmanager
 def writing_predictions(
     folder: Path, class_names: list[str], truths: Iterable[PictureTruth]
 ) -> Iterator[Callable[[PictureKey, Boxes], None]]:
-    """`write_predictions` while boxes come, so that those of a large run need not be in memory together.
+    """Write ``predictions.json`` while boxes come, so that those of a large run need not be in memory together.
 
     The block is given a function that adds the boxes of one picture, in the order of the file. The file appears when
     the block ends, and not at all where it ends by an exception.

@@ -189,7 +189,7 @@ def test_unreadable_and_unequal_files_are_named_before_training(folder):
     (folder / "sharp" / "0.png").write_bytes(b"")
     save(folder / "pairs" / "blur" / "2.png", np.zeros((9, 9, 3), np.uint8))
     examples = [example for source in sources_of(folder) for example in source.examples]
-    with pytest.raises(DeblurError, match=r"2 training files.*0\.png.*2\.png.*sizes differ.*only headers were read"):
+    with pytest.raises(DeblurError, match=r"2 pictures cannot.*0\.png.*2\.png.*sizes differ.*only headers were read"):
         check_readable(examples, None)
 
 
@@ -197,7 +197,7 @@ def test_what_reads_every_file_whole_is_named_and_lists_all_that_are_broken(fold
     (folder / "sharp" / "0.png").write_bytes(b"")
     cut = folder / "sharp" / "1.png"
     cut.write_bytes(cut.read_bytes()[:-3000])
-    with pytest.raises(DeblurError, match=r"1 training files .*: python -m deblur.prepare sharp .* lists all") as told:
+    with pytest.raises(DeblurError, match=r"1 pictures cannot .*: python -m deblur.prepare sharp .* lists all") as told:
         check_readable(parse_source("sharp", str(folder / "sharp")).examples, None)
     assert "1.png" not in str(told.value)
     assert prepare(["sharp", str(folder / "sharp"), str(folder / "photos")]) == 1
@@ -208,11 +208,10 @@ def test_what_reads_every_file_whole_is_named_and_lists_all_that_are_broken(fold
 
 def test_hold_out_keeps_apart_and_stays_the_same(folder):
     source = parse_source("sharp", str(folder / "sharp"))
-    kept, held = hold_out(source, 0.25, seed=1)
+    kept, held = hold_out(source, 0.25, seed=1, most=99)
     assert len(held) == 1
     assert {*kept.examples, *held} == set(source.examples)
-    assert hold_out(source, 0.25, seed=1)[1] == held
-    assert hold_out(source, 0, seed=1)[1] == ()
+    assert hold_out(source, 0.25, seed=1, most=99)[1] == held
 
 
 @pytest.mark.parametrize("name", ["{scene}_{frame:06}", "{scene}/{frame:08}", "{frame}from{scene}"])
@@ -222,7 +221,7 @@ def test_hold_out_takes_whole_scenes_of_videos(tmp_path, name):
             save(tmp_path / f"{name.format(scene=scene, frame=frame)}.png", np.zeros((8, 8, 3), np.uint8))
     source = parse_source("sharp", str(tmp_path))
     for seed in range(3):
-        kept, held = hold_out(source, 0.1, seed)
+        kept, held = hold_out(source, 0.1, seed, 99)
         assert {*kept.examples, *held} == set(source.examples)
         named = [
             [next(s for s in ("a1", "b2", "c3") if s in str(file)) for file in files_of(part)]
@@ -231,7 +230,7 @@ def test_hold_out_takes_whole_scenes_of_videos(tmp_path, name):
         assert not {*named[0]} & {*named[1]}
         # The share is two frames, and no scene is that small: the smallest goes.
         assert named[1] == ["b2"] * 5
-    assert hold_out(source, 1, seed=1)[0].examples
+    assert hold_out(source, 1, seed=1, most=99)[0].examples
 
 
 @pytest.mark.parametrize("name", ["{:012}", "only_one_{:04}"])
@@ -239,22 +238,22 @@ def test_pictures_whose_names_tell_no_scenes_are_held_out_one_by_one(tmp_path, n
     for number in range(20):
         save(tmp_path / f"{name.format(7 * number)}.png", np.zeros((8, 8, 3), np.uint8))
     source = parse_source("sharp", str(tmp_path))
-    kept, held = hold_out(source, 0.15, seed=4)
+    kept, held = hold_out(source, 0.15, seed=4, most=99)
     assert len(held) == 3
     assert len(kept.examples) == 17
-    assert hold_out(source, 0.15, seed=5)[1] != held
+    assert hold_out(source, 0.15, seed=5, most=99)[1] != held
 
 
 def test_pictures_of_two_cameras_are_held_out_one_by_one_and_recordings_beside_them_as_a_whole():
     sizes = {"IMG": 60, "DSC": 40}
-    held = hold_out(source_of(sizes), 0.05, 0)[1]
+    held = hold_out(source_of(sizes), 0.05, 0, 99)[1]
     assert len(held) == 5
     # A camera more or less moves no other picture.
     alone = {file.stem for file in files_of(hold_out(source_of({"IMG": 60}), 1, 0, 9)[1])}
     both = {file.stem for file in files_of(hold_out(source_of(sizes), 1, 0, 9)[1])}
     assert {stem for stem in both if stem.startswith("IMG")} <= alone
     for seed in range(4):
-        held = files_of(hold_out(source_of(sizes | {"walk": 3}), 0.9, seed)[1])
+        held = files_of(hold_out(source_of(sizes | {"walk": 3}), 0.9, seed, 99)[1])
         assert sum(file.stem.startswith("walk") for file in held) in {0, 3}
 
 
@@ -265,7 +264,7 @@ def source_of(sizes):
 
 
 def scenes_held(sizes, share, seed):
-    return {file.stem.partition("_")[0] for file in files_of(hold_out(source_of(sizes), share, seed)[1])}
+    return {file.stem.partition("_")[0] for file in files_of(hold_out(source_of(sizes), share, seed, 99)[1])}
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -294,7 +293,7 @@ def test_as_many_scenes_are_held_out_as_come_nearest_to_the_share(share, scenes)
 
 def test_a_picture_by_itself_is_trained_on():
     source = source_of({"ax": 1})
-    assert hold_out(source, 0.5, 0) == (source, ())
+    assert hold_out(source, 0.5, 0, 99) == (source, ())
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.14, 1), (0.26, 3)])

@@ -36,6 +36,7 @@ from deblur.exposure.kernels import (
     left_share,
     sharpness,
     spread,
+    together,
     true_kernels,
 )
 from deblur.exposure.spectra import LAGS, REGION, Regions, lag_maps, luma
@@ -229,10 +230,21 @@ def test_the_true_kernel_restores_a_picture_and_the_turned_one_harms_it():
     kernels = known(HOOK.expand(1, 4, -1, -1))
     places = [64.0, 192.0], [82.0, 246.0]
     right, wrong = (
-        restored_by(Deconvolution(blurred, each, *places), 0.01) for each in (kernels, kernels.half_turned())
+        restored_by(Deconvolution(blurred, each, *places), 0.01) for each in (kernels, kernels.changed(half_turned))
     )
     assert psnr(right, sharp).item() > psnr(blurred, sharp).item() + 4
     assert psnr(wrong, sharp).item() < psnr(blurred, sharp).item()
+
+
+def test_kernels_that_are_known_stay_so_in_a_batch_and_in_a_part_of_it():
+    places = (64.0, 192.0), (82.0, 246.0)
+    one = Exposure(known(HOOK.expand(1, 4, -1, -1)), *places, certain=True)
+    batch = together([one, one])
+    for exposure in (batch, batch.only(torch.tensor([True, False]))):
+        assert exposure.kernels.power is exposure.kernels.mean  # no second Fourier transform
+    vague = one._replace(kernels=Belief(one.kernels.mean, one.kernels.mean.roll(1, -1)))
+    both = together([one, vague]).kernels
+    assert torch.equal(both.power, torch.cat([one.kernels.power, vague.kernels.power]))
 
 
 def test_blur_in_windows_is_convolution_with_each_places_kernel():
@@ -280,7 +292,7 @@ def test_windows_are_laid_once_for_pictures_alike_also_where_gradients_are_follo
 def test_turned_filters_are_those_of_turned_kernels_for_the_pictures_and_channels_asked_for():
     pictures = torch.rand(2, 3, 100, 120)
     kernels, places = known(HOOK.expand(2, 1, -1, -1)), ([50.0], [60.0])
-    filters, others = (Deconvolution(pictures, each, *places) for each in (kernels, kernels.half_turned()))
+    filters, others = (Deconvolution(pictures, each, *places) for each in (kernels, kernels.changed(half_turned)))
     gain = filters.gain(ESTIMATED)
     found = filters.restore(gain, torch.tensor([False, True]), slice(1, 2))
     torch.testing.assert_close(found[1], others.restore(gain)[1, 1:2], rtol=0, atol=1e-4)

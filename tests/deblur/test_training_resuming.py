@@ -358,7 +358,7 @@ def test_a_best_that_no_longer_counts_is_kept_and_told_of(tmp_path, photos, caps
 
 def test_a_photograph_more_is_told_of_where_it_changes_what_is_held_out(tmp_path, photos, capsys):
     assert main([*arguments(tmp_path, photos), "--steps", "1"]) == 0
-    held = hold_out(parse_source("sharp", str(photos)), 0.05, 0)[1][0].files[0]
+    held = hold_out(parse_source("sharp", str(photos)), 0.05, 0, 99)[1][0].files[0]
     Image.fromarray(photographs.astronaut()[:120, :180]).save(photos / "another.png")
     again = ["--resume", str(tmp_path / "runs" / "train" / "deblur"), "--steps"]
     assert main([*again, "2"]) == 0

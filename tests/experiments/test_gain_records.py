@@ -21,7 +21,6 @@ from experiments.gain.files import (
     write_curves,
     write_metrics,
     write_per_image,
-    write_predictions,
     writing_predictions,
 )
 from experiments.gain.picture_tables import Boxes, Curve, PictureRow, PictureTruth, Predictions
@@ -37,6 +36,7 @@ from experiments.gain.records import (
     is_sharp_arm,
     sharp_through_arm,
 )
+from tests.experiments.gain_runs import write_predictions
 
 if TYPE_CHECKING:
     from pathlib import Path

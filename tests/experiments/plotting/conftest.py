@@ -14,7 +14,7 @@ from deblur.runs import write_json
 from detection.bootstrap import Interval
 from detection.consistency import Consistency
 from detection.scoring import PrecisionRecall
-from experiments.gain.files import write_curves, write_metrics, write_per_image, write_predictions
+from experiments.gain.files import write_curves, write_metrics, write_per_image
 from experiments.gain.picture_tables import Boxes, Curve, PictureRow, PictureTruth, Predictions
 from experiments.gain.records import (
     ArmScore,
@@ -28,6 +28,7 @@ from experiments.gain.records import (
     is_sharp_arm,
     sharp_through_arm,
 )
+from tests.experiments.gain_runs import write_predictions
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,7 @@ from matplotlib.colors import to_rgb
 
 from detection.bootstrap import Interval
 from experiments import plots
-from experiments.gain.files import read_predictions, write_metrics, write_predictions
+from experiments.gain.files import read_predictions, write_metrics
 from experiments.gain.records import CONTROL, DeblurrerRecord, DetectorRecord, deblurred_arm
 from experiments.plotting.figures import charts
 from experiments.plotting.runs import OpenRun, Runs, restored_examples
@@ -40,6 +40,7 @@ from experiments.reporting import page as building
 from experiments.reporting.browser import PictureBook
 from experiments.reporting.tables import origins, tables
 from experiments.reporting.words import findings, summary
+from tests.experiments.gain_runs import write_predictions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
