@@ -334,18 +334,26 @@ def _described(result: Calibration, focal_length: float) -> dict[str, Any]:
         "focal_length": round(focal_length, 1),
         "fit": {"found": round(result.found.fit, 3), "given": round(result.given.fit, 3), **fits},
         "upright": round(result.upright, 2),
+        "roll": None if result.roll is None else round(result.roll, 2),
     }
 
 
 def _printed(document: dict[str, Any]) -> str:
     """The same, for a person."""
+    from deblur.exposure.calibration import CLEAR_MARGIN
+
+    roll = document["roll"]
+    rolls = ""
+    if roll is not None:
+        assumed = " (too little: the record is taken to be of right-handed axes)" * (roll < CLEAR_MARGIN)
+        rolls = f"\nroll: which way round is told by {roll} nats{assumed}"
     names = {"found": "", "given": "as given ", "another_clock": "another clock ", "other_axes": "other axes "}
     fits = ", ".join(f"{names[key]}{fit}" for key, fit in document["fit"].items() if fit is not None)
     return (
         f"clock: the record is {document['offset']:+.4f} seconds ahead of the camera\n"
         f"axes: {', '.join(f'{name} = {source}' for name, source in document['axes'].items())} of the record\n"
         f"focal length: {document['focal_length']} pixels\n"
-        f"fit: {fits} (nats); what is up is told by {document['upright']} standard errors\n"
+        f"fit: {fits} (nats); what is up is told by {document['upright']} standard errors{rolls}\n"
         f"record: {document['record']}"
     )
 

@@ -48,7 +48,8 @@ _REFINEMENTS = (  # factors of the focal length, then seconds, around what was f
 _SLACK = 0.01  # seconds that refinements may go beyond the search
 SCALES = (0.72, 1.38)
 """Of the focal length given: one that is found outside may be the end of the search."""
-_CLEAR_MARGIN, _CLEAR_UPRIGHT = 0.4, 2.0  # nats, standard errors: another drive's record had not both (training log)
+CLEAR_MARGIN, _CLEAR_UPRIGHT = 0.4, 2.0
+"""In nats and in standard errors, what pictures have to tell: another drive's record had not both (training log)."""
 _by_fit = operator.attrgetter("fit")
 _HALF_TURN = np.diag([-1, -1, 1])  # about the optical axis: a camera that hangs upside down
 
@@ -100,6 +101,9 @@ class Calibration(NamedTuple):
         other_axes: the best guess with other axes, but for a half turn; None where the axes were kept.
         upright: by how much pictures are sharper restored by ``found`` than by the same upside down, in standard errors
             of their mean.
+        roll: by how many nats ``found`` fits better than the same with roll the other way round; None where the axes
+            were kept. Below ``CLEAR_MARGIN`` the pictures do not tell it, as where the camera hardly rolled, and the
+            axes that were found are right-handed.
     """
 
     found: Guess
@@ -107,13 +111,14 @@ class Calibration(NamedTuple):
     other_clock: Guess | None
     other_axes: Guess | None
     upright: float
+    roll: float | None
 
     @property
     def clear(self) -> bool:
         """Whether the pictures tell: no other guess fits nearly as well, and what is up is beyond chance."""
         others = [other.fit for other in (self.other_clock, self.other_axes) if other is not None]
         margin = self.found.fit - max(others, default=_LEAST)
-        return margin >= _CLEAR_MARGIN and self.upright >= _CLEAR_UPRIGHT
+        return margin >= CLEAR_MARGIN and self.upright >= _CLEAR_UPRIGHT
 
 
 def look(
@@ -172,16 +177,22 @@ def calibrate(
     best = max(guesses, key=_by_fit)
     near = (best.offset + np.arange(-_COARSE, _COARSE + _FINE / 2, _FINE)).tolist()
     best = max((search.guess(offset, best.axes) for offset in near), key=_by_fit)
-    upright = search.upright(best)
-    if upright < 0 and not keep_axes:
-        best = search.guess(best.offset, _HALF_TURN @ best.axes)
-        upright = search.upright(best)
+    upright, roll = search.upright(best), None
+    if not keep_axes:
+        rolled = search.guess(best.offset, _HALF_TURN @ best.axes)
+        roll = best.fit - rolled.fit
+        if upright < 0:
+            # The kernels that fit, the other way round: of the left hand, which programs write as well.
+            best = best._replace(axes=-best.axes) if roll >= CLEAR_MARGIN else rolled
+            roll = abs(roll)
+            upright = search.upright(best)
     result = Calibration(
         best,
         search.guess(0.0, same),
         max((guess for guess in guesses if abs(guess.offset - best.offset) > _APART), key=_by_fit, default=None),
         max((guess for guess in guesses if not _alike(guess.axes, best.axes)), key=_by_fit, default=None),
         upright,
+        roll,
     )
     return result._replace(found=search.refine(best)) if result.clear else result
 
@@ -318,7 +329,7 @@ def _exposure(sight: Sight, path: CameraPath) -> Exposure:
 
 
 def _all_axes() -> list[NDArray[np.int_]]:
-    """How a gyroscope's axes may lie along the camera's, half turns left out: the signed permutations of no mirror."""
+    """How a gyroscope's axes may lie along the camera's: of those that are `_alike` the right-handed ones."""
     same = np.eye(3, dtype=int)
     found: list[NDArray[np.int_]] = []
     for order in itertools.permutations(range(3)):
@@ -330,8 +341,8 @@ def _all_axes() -> list[NDArray[np.int_]]:
 
 
 def _alike(one: NDArray[np.int_], other: NDArray[np.int_]) -> bool:
-    """Whether axes are the same but for a half turn."""
-    return any(np.array_equal(one, each) for each in (other, _HALF_TURN @ other))
+    """Whether axes are the same but for a half turn, and for all signs: spectra do not see kernels turned round."""
+    return any(np.array_equal(one, sign * each) for each in (other, _HALF_TURN @ other) for sign in (1, -1))
 
 
 def _leading(guesses: Iterable[Guess]) -> list[Guess]:

@@ -17,16 +17,19 @@ from PIL import ExifTags, Image
 from skimage import data as photographs
 
 from deblur.blur import BlurSpec, Motion, expose_windows
+from deblur.devices import to_batch
 from deblur.errors import DeblurError
 from deblur.exposure import calibration
+from deblur.exposure.calibration import CLEAR_MARGIN, Sight, calibrate
+from deblur.exposure.kernels import KERNEL, half_turned
 from deblur.exposure.path_files import RATES, read_record
-from deblur.pictures import write_picture
+from deblur.pictures import read_picture, write_picture
 from pipelines import calibrate_gyro
 from pipelines.calibrate_gyro import main
 from pipelines.video import VideoReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -135,6 +138,7 @@ def test_clock_and_axes_are_found_and_the_record_is_written_by_them(
     assert document["focal_length"] == pytest.approx(FOCAL_LENGTH, rel=0.04)
     assert document["fit"]["found"] > document["fit"]["given"] + 1
     assert document["upright"] > 2
+    assert document["roll"] is not None
     assert document["pictures"] == 6
     corrected, truth = read_record(Path(document["record"])), read_record(Path("truth.csv"))
     for name in RATES:
@@ -201,6 +205,37 @@ def test_a_camera_upside_down_is_seen_by_what_it_restores(capsys: pytest.Capture
     write_picture(Path("robot/5.png"), np.full((256, 320, 3), 255, np.uint8))
     assert main(["robot", *GIVEN, "--keep-axes"]) == 1
     assert "what is up is told by -" in capsys.readouterr().err
+
+
+def seen(file: Path, truth: Record, places: Sequence[tuple[float, float]]) -> Sight:
+    """A picture of the drive, seen by an estimator that knows the kernels of these places, but not their way round."""
+    picture = read_picture(file)
+    opened = 1.3 + 1.35 * int(file.stem)
+    path = truth.path(picture.shape[1], picture.shape[0], FOCAL_LENGTH, exposure=(opened, opened + 0.02))
+    kernels = torch.stack([torch.from_numpy(path.kernel_at(*place, KERNEL)) for place in places])
+    belief = (kernels + half_turned(kernels)) / 2 + 1e-4
+    return Sight(
+        to_batch(picture, torch.device("cpu")), FOCAL_LENGTH, (opened, opened + 0.02), belief.log(), tuple(places)
+    )
+
+
+@pytest.mark.usefixtures("roughly", "few_axes")
+@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, -1, -1), (1, 1, -1), (-1, 1, 1)])
+@pytest.mark.parametrize("corners", [True, False])
+def test_axes_by_the_left_hand_are_found_where_places_tell_how_the_camera_rolled(
+    signs: tuple[int, ...], corners: bool
+) -> None:
+    truth = read_record("truth.csv")
+    places = [(x, y) for x in (20.0, 300.0) for y in (20.0, 236.0)] if corners else [(160.0, 128.0)]
+    sights = [seen(file, truth, places) for file in sorted(Path("robot").glob("*.png"))]
+    record = read_record(write_record("signs.csv", turning(3) * signs))
+    found = calibrate(sights, record, 0.045)
+    assert found.clear
+    assert found.roll is not None
+    assert (found.roll >= CLEAR_MARGIN) is corners
+    # Without places only the axes of the right hand are left, which turn and pan alike.
+    right = np.diag(signs) if corners else np.diag([*signs[:2], np.prod(signs[:2])])
+    np.testing.assert_array_equal(found.found.axes, right)
 
 
 @pytest.mark.usefixtures("few_axes")
