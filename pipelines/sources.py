@@ -153,7 +153,12 @@ def name_of(argument: str, first: Source) -> str:
         if isinstance(first.origin, int) or first.file == argument:
             return first.stem.name
         folder, _ = _split(argument)
-    return folder.resolve().name or first.stem.name
+    return _called(folder) or first.stem.name
+
+
+def _called(folder: Path) -> str:
+    """What a folder is called as it was given: a link by its own name; empty for the root."""
+    return folder.resolve().name if folder.name in {"", ".."} else folder.name
 
 
 class _Taken:
@@ -242,6 +247,12 @@ def _read_video(source: Source) -> Generator[Item]:
         with VideoReader(source.origin) as video:
             frame = None
             is_even = True
+            if video.pixel_aspect != 1:
+                yield _note(
+                    source,
+                    f"{source.file} has pixels that are not square, {video.pixel_aspect:.3g} times as wide as high: "
+                    "its frames are taken and written as they are stored; scale it first where that matters",
+                )
             for frame in video:
                 if is_even and (note := _uneven(source, frame, video.fps)):
                     is_even = False
@@ -372,7 +383,7 @@ def _split(pattern: str) -> tuple[Path, Path]:
 
 
 def _below(folder: Path, paths: Sequence[Path], *, is_one_of_several: bool) -> list[Source]:
-    prefix = PurePosixPath(folder.resolve().name if is_one_of_several else "")
+    prefix = PurePosixPath(_called(folder) if is_one_of_several else "")
     return [
         Source(str(path), prefix / PurePosixPath(path.relative_to(folder).with_suffix("").as_posix()), path)
         for path in paths

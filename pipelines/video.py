@@ -70,6 +70,7 @@ class VideoReader:
     Attributes:
         fps: frames a second; None where the file does not say, or says 1000 or more, which is a clock.
         orientation: how its frames were turned, as EXIF counts it; see ``deblur.pictures.Upright``.
+        pixel_aspect: how many times as wide as high its pixels are to be shown; 1 where the file does not say.
         n_frames: how many frames a file announces; None where it does not say. An estimate in some formats, and files
             that are cut off hold fewer.
         doubt: a warning in one line, set after the last frame, where a file gave fewer frames than it announces but may
@@ -92,6 +93,8 @@ class VideoReader:
         self.orientation = _ORIENTATIONS.get(self._capture.get(cv2.CAP_PROP_ORIENTATION_META), 1)
         self.fps = _rate(self._capture)
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        aspect = [self._capture.get(part) for part in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN)]
+        self.pixel_aspect = aspect[0] / aspect[1] if min(aspect) > 0 else 1.0
         self.n_frames = int(count) if math.isfinite(count) and count > 0 else None
         self._frames = self._read_frames()
 
@@ -370,7 +373,7 @@ def _named(path: Path) -> str:
 def _storable(fps: float) -> float:
     """The nearest rate below 1000 that MPEG-4 holds, numerator up to 65535; OpenCV counts in thousandths."""
     fps = min(fps, _MOST_FPS)
-    step = next(step for step in (1, 2, 4, 8, 20) if fps * 1000 / step <= _MOST_TICKS)
+    step = next(step for step in (1, 2, 4, 5, 8, 10, 20) if fps * 1000 / step <= _MOST_TICKS)
     return round(fps * 1000 / step) * step / 1000
 
 

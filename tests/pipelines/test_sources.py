@@ -5,6 +5,7 @@ import itertools
 import os
 import re
 import shutil
+import struct
 import time
 from contextlib import closing, nullcontext
 from pathlib import Path, PurePosixPath
@@ -154,6 +155,16 @@ def test_a_glob_takes_a_folder_once_however_many_links_lead_there(tree: Path) ->
     assert stems("a/**/*.png") == ["1", "also/1", "deep/v1.2", "same"]
     assert stems("a/deep/up/*.png") == ["1", "same"]
     assert stems("a/**/deep/*.png") == ["deep/v1.2"]
+
+
+def test_a_folder_that_is_a_link_has_the_name_that_it_is_given_by(tree: Path) -> None:
+    for name, target in (("left", "a/deep"), ("right", "b")):
+        Path(name).symlink_to(tree / target)
+    assert stems("left", "right") == stems("left/*.png", "right/*.png") == ["left/v1.2", "right/1"]
+    assert stems("left/", "a/../right") == ["left/v1.2", "right/1"]
+    sources, _ = find_sources(["left"])
+    assert (name_of("left", sources[0]), name_of("left/*", sources[0])) == ("left", "left")
+    assert name_of(".", sources[0]) == name_of("a/..", sources[0]) == tree.name
 
 
 def test_a_glob_comes_to_an_end_in_folders_with_several_loops(tree: Path) -> None:
@@ -363,6 +374,37 @@ def test_any_rate_is_written(tmp_path: Path, fps: float) -> None:
     with VideoReader(tmp_path / "clip.mp4") as video:
         assert video.n_frames == 3
         assert video.fps == pytest.approx(fps, abs=0.011)
+
+
+def test_pixels_that_are_not_square_are_told_of(tree: Path, make_video: Callable[..., None]) -> None:
+    make_video(Path("clip.mp4"), [20, 120])
+    content = bytearray(Path("clip.mp4").read_bytes())
+    boxes, place = [], 0
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"mp4v"):
+        place = content.index(name, place)
+        boxes.append(place - 4)
+    end = boxes[-1] + int.from_bytes(content[boxes[-1] : boxes[-1] + 4], "big")
+    content[end:end] = struct.pack(">I4sII", 16, b"pasp", 4, 3)
+    for box in boxes:
+        content[box : box + 4] = (int.from_bytes(content[box : box + 4], "big") + 16).to_bytes(4, "big")
+    Path("wide.mp4").write_bytes(content)
+    notes = {
+        name: [item.note for item in read_items(find_sources([name])[0]) if item.note]
+        for name in ("clip.mp4", "wide.mp4")
+    }
+    assert notes["clip.mp4"] == []
+    (note,) = notes["wide.mp4"]
+    assert note.startswith("wide.mp4 has pixels that are not square, 1.33 times as wide as high")
+
+
+@pytest.mark.parametrize(("fps", "stored"), [(600.01, 600.01), (570.37, 570.37), (300.005, 300.005)])
+def test_a_rate_is_no_farther_than_the_nearest_that_can_be_stored(tmp_path: Path, fps: float, stored: float) -> None:
+    writer = VideoWriter(tmp_path / "clip.mp4", fps)
+    for _ in range(2):
+        writer.write(np.zeros((16, 16, 3), np.uint8))
+    writer.close()
+    with VideoReader(tmp_path / "clip.mp4") as video:
+        assert video.fps == pytest.approx(stored, abs=0.002)
 
 
 def test_a_name_that_begins_like_a_protocol(
