@@ -197,19 +197,23 @@ class Trainer:
                 self._stop(began, scores)
             if scores is None:
                 scores = self._validate()
-        metrics = {
-            "run": str(self.folder),
-            "step": progress.step,
-            "minutes": round(progress.seconds / 60, 2),
-            "parameters": sum(parameter.numel() for parameter in self.ema.module.parameters()),
-            "best": progress.best,
-            "best_by": self.keeper.chosen_by,
-            "validation": scores,
-        }
+        metrics = self._metrics(scores)
         if self.accelerator.is_main_process:
             write_json(self.folder / "metrics.json", metrics)
         self.accelerator.end_training()
         return metrics
+
+    def _metrics(self, scores: dict[str, dict[str, float | None]]) -> dict[str, Any]:
+        """The content of ``metrics.json``."""
+        return {
+            "run": str(self.folder),
+            "step": self.progress.step,
+            "minutes": round(self.progress.seconds / 60, 2),
+            "parameters": sum(parameter.numel() for parameter in self.ema.module.parameters()),
+            "best": self.progress.best,
+            "best_by": self.keeper.chosen_by,
+            "validation": scores,
+        }
 
     def close(self) -> None:
         """Let go of what works beside the steps."""
@@ -270,7 +274,7 @@ class Trainer:
                 clock = time.perf_counter()
         return scores
 
-    def _stop(self, began: int, scores: object) -> NoReturn:
+    def _stop(self, began: int, scores: dict[str, dict[str, float | None]] | None) -> NoReturn:
         """Save what somebody asked to stop, and say how to go on.
 
         Args:
@@ -278,8 +282,11 @@ class Trainer:
             scores: of the last step; None where it was not validated.
         """
         self._save()
-        if scores is None and self.accelerator.is_main_process:
-            self.keeper.keep_unscored(began, best=not self.sets)
+        if self.accelerator.is_main_process:
+            if scores is None:
+                self.keeper.keep_unscored(began, best=not self.sets)
+            if self.progress.step > began and (self.folder / "metrics.json").is_file():  # of weights before these
+                write_json(self.folder / "metrics.json", self._metrics(scores or {}))
         self.accelerator.wait_for_everyone()
         again = shlex.join(["--resume", str(self.folder)])
         says = [f"saved at step {self.progress.step}; go on with {again}"] * self.accelerator.is_main_process

@@ -10,6 +10,8 @@ from accelerate.utils import broadcast_object_list
 
 from deblur.cli import one_line, plain_options
 from deblur.errors import DeblurError
+from deblur.naming import SUFFIX
+from deblur.released import find_released
 from deblur.runs import (
     create_run,
     describe_environment,
@@ -77,8 +79,11 @@ def record_sitting(
         The sittings so far with this one, for the training state; none in another process than the main one.
 
     Raises:
-        DeblurError: one of the files is there and damaged; both stay as they are.
+        DeblurError: one of the files is there and damaged, or other weights to begin with are given for a run that
+            goes on with its own; all stays as it is.
     """
+    if state is not None and state["sittings"]:
+        _refuse_other_weights(folder, options, state["sittings"][-1]["options"])
     if not accelerator.is_main_process:
         return []
     name = _recorded_config(folder).get("name") or options.name  # by which --resume auto knows the run
@@ -94,6 +99,25 @@ def record_sitting(
         told = f"{folder} goes on from step {now['first_step'] - 1} with other options: {changed}"
         print(one_line(told), file=sys.stderr)
     return sittings
+
+
+def _refuse_other_weights(folder: Path, options: argparse.Namespace, before: Mapping[str, Any]) -> None:
+    """Refuse what a run begins with and then keeps, where another is given; the same may lie elsewhere by now."""
+    for name in ("init", "estimator"):
+        old, new = before.get(name), getattr(options, name)
+        if new not in {None, old} and (old is None or _is_there(old)):
+            raise DeblurError(
+                f"{folder} goes on with the weights that it has, so that --{name} {new} (was {old}) would do nothing; "
+                f"leave it out, or begin another run with --init {folder / 'weights' / 'last'}{SUFFIX}"
+            )
+
+
+def _is_there(name_or_file: str) -> bool:
+    try:
+        find_released(name_or_file)
+    except DeblurError:
+        return False
+    return True
 
 
 def find_resumable(options: argparse.Namespace) -> Path | None:

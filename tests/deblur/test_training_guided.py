@@ -94,7 +94,7 @@ def test_an_estimator_of_one_light_becomes_one_of_two(tmp_path):
         load_initial(one, tmp_path / "two.safetensors")
 
 
-def test_a_guided_network_goes_on_behind_another_estimator(tmp_path, photos, estimator):
+def test_a_guided_network_goes_on_behind_another_estimator(tmp_path, photos, estimator, capsys):
     small = ["--network", "mstsgm-guided", "--estimator", str(estimator), "--crop", "32", "--name", "first"]
     assert train(tmp_path, photos, *small, *NETWORK) == 0
     config = KernelEstimatorConfig((6, 6, 8, 10), lights=2)
@@ -111,6 +111,12 @@ def test_a_guided_network_goes_on_behind_another_estimator(tmp_path, photos, est
     assert all(torch.equal(value, kept[name]) for name, value in again.guide.estimator.state_dict().items())
     for ours, theirs in zip(again.network.parameters(), before.network.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
+    # A run keeps its own, also where another one would fit.
+    alike = load_released(estimator)[0]
+    save_released(tmp_path, "alike", alike, alike.config, {})
+    given = ["--resume", str(tmp_path / "runs/train/first"), "--estimator", str(tmp_path / "alike.safetensors")]
+    assert main([*given, "--steps", "9"]) == 1
+    assert f"alike.safetensors (was {estimator}) would do nothing" in capsys.readouterr().err
 
 
 def test_a_network_begins_as_the_first_channels_and_blocks_of_a_larger_one(tmp_path):

@@ -379,14 +379,57 @@ def test_a_best_distance_to_another_teacher_is_none(tmp_path, photos):
     assert trainer("yolo26s", "--resume", "auto").progress.best is None
 
 
+def test_metrics_are_those_of_the_last_weights_where_a_run_that_was_over_goes_on_and_is_stopped(begun):
+    metrics = begun / "metrics.json"
+    assert json.loads(metrics.read_text())["step"] == 1
+    trainer = Trainer(parse_training_args(build_parser(), ["--resume", str(begun), "--steps", "9"]))
+    step = trainer._step
+
+    def stopped():
+        trainer.stop_requested = True
+        return step()
+
+    trainer._step = stopped
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    after = json.loads(metrics.read_text())
+    assert (after["step"], after["validation"]) == (2, {})
+    assert load_released(begun / "weights" / "last.safetensors")[1]["steps"] == 2
+
+
+def test_other_weights_to_begin_with_are_refused_where_a_run_goes_on_with_its_own(begun, capsys):
+    before = {file: file.read_bytes() for file in begun.rglob("*") if file.is_file()}
+    elsewhere = begun.parent / "elsewhere"
+    shutil.copytree(begun / "weights", elsewhere)
+    other = str(elsewhere / "last.safetensors")
+    capsys.readouterr()
+    assert main(["--resume", str(begun), "--steps", "2", "--init", other]) == 1
+    assert f"--init {other} (was None) would do nothing" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in before} == before
+
+
+def test_the_weights_that_a_run_began_with_may_lie_elsewhere_when_it_goes_on(tmp_path, photos, begun, capsys):
+    first = tmp_path / "first"
+    shutil.copytree(begun / "weights", first)
+    given = [*arguments(tmp_path, photos), "--name", "from-first"]
+    assert main([*given, "--steps", "1", "--init", str(first / "last.safetensors")]) == 0
+    first.rename(tmp_path / "second")
+    run, there = tmp_path / "runs" / "train" / "from-first", str(tmp_path / "second" / "last.safetensors")
+    assert main(["--resume", str(run), "--steps", "2", "--init", there]) == 0
+    shutil.copytree(tmp_path / "second", tmp_path / "third")
+    capsys.readouterr()
+    assert main(["--resume", str(run), "--steps", "3", "--init", str(tmp_path / "third" / "last.safetensors")]) == 1
+    assert f"(was {there}) would do nothing" in capsys.readouterr().err
+
+
 def test_scores_of_the_last_weights_stay_where_no_step_came_behind_them(tmp_path, photos, begun):
-    last = begun / "weights" / "last.json"
-    before = last.read_bytes()
+    last, metrics = begun / "weights" / "last.json", begun / "metrics.json"
+    before = last.read_bytes(), metrics.read_bytes()
     trainer = Trainer(parse_training_args(build_parser(), ["--resume", str(begun), "--steps", "9"]))
     trainer.stop_requested = True
     with pytest.raises(KeyboardInterrupt):
         trainer.run()
-    assert last.read_bytes() == before
+    assert (last.read_bytes(), metrics.read_bytes()) == before
 
 
 @pytest.mark.parametrize(
