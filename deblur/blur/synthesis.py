@@ -181,6 +181,7 @@ def _light(sharp: Tensor, specs: Sequence[BlurSpec], highlights: Sequence[float]
     light = torch.where(in_linear, to_linear(encoded), encoded)
     if highlights is not None:
         gain = torch.tensor(highlights, device=sharp.device, dtype=light.dtype).view(-1, 1, 1, 1)
+        gain = torch.where(in_linear, gain, 1.055 * gain ** (1 / 2.4) - 0.055)  # as sRGB goes on above white
         light = torch.where(sharp.amin(1, keepdim=True) >= 250, light * gain, light)
     return light, in_linear
 

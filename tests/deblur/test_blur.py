@@ -65,6 +65,8 @@ def test_spec_text_goes_both_ways():
         ("shake:nan", "length=nan"),
         ("shake:20000", "length=20000.0 must be a number from 0 to below 10000"),
         ("shake:16,jpeg=101", "jpeg=101"),
+        ("shake:16,jpeg=90.5", "jpeg=90.5 must be a quality from 1 to 100"),
+        ("shake:16,jpeg=nan", "jpeg=nan must be"),
         ("shake:16,readout=-1", "readout=-1"),
         ("shake:16,readout=17", "readout=17 with shake: it is for shake, up to 16"),
         ("straight:16,readout=1", "readout=1 with straight"),
@@ -396,6 +398,21 @@ def test_lamps_brighter_than_white_leave_streaks():
     motion = draw_motion(spec, generator_for(spec, 0, ""), 64, 64)
     plain, bright = (expose(sharp, [motion], [spec], [0], [gain])[0].float().mean() for gain in (1.0, 4.0))
     assert bright > 1.3 * plain
+
+
+@pytest.mark.parametrize(("light", "times"), [("linear", 2.0), ("srgb", 1.353)])
+def test_lamps_are_brighter_in_light_whatever_is_averaged(light, times):
+    """Twice as much light is 1.353 times the encoded value (IEC 61966-2-1)."""
+    sharp = torch.zeros(1, 3, 96, 96, dtype=torch.uint8)
+    sharp[..., 46:50, 46:50] = 255
+    spec = parse_blur(f"straight:200,light={light},{CLEAN}")
+    motion = draw_motion(spec, generator_for(spec, 0, ""), 96, 96)
+    plain, bright = (expose(sharp, [motion], [spec], [0], [gain])[0].float() / 255 for gain in (1.0, 2.0))
+    if light == "linear":
+        plain, bright = to_linear(plain), to_linear(bright)
+    streak = plain > 0.3 * plain.max()
+    assert bright.max() < 1
+    assert (bright[streak] / plain[streak]).mean() == pytest.approx(times, rel=0.03)
 
 
 def test_srgb_and_linear_are_inverse_and_fix_black_and_white():
