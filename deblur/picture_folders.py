@@ -145,7 +145,8 @@ def refuse_pairs(folder: Path, files: Iterable[Path], given: str, instead: Calla
     pairs = pairs_among(folder, files)
     if pairs:
         blurred, sharp = pairs[0]
-        more = f" (and {len(pairs) - 1} more)" if len(pairs) > 1 else ""
+        others = len({sides.sharp.parent for sides in pairs}) - 1  # one may hold blur/ and blur_gamma/
+        more = f" (and {others} more)" if others else ""
         raise DeblurError(
             f"{given}: {sharp.parent}{more} holds {blurred.name}/ beside {sharp.name}/, and what is blurred is not to "
             f"be taken for sharp; give {instead(pairs[0])}"

@@ -299,7 +299,7 @@ def _orientation(image: Image.Image) -> int:
     """EXIF's number, 1 where there is none, none that says anything or none to be read: pixels may be whole."""
     try:
         # Pillow decodes a whole PNG to look behind its pixels too, where hardly any program writes an orientation.
-        in_header = isinstance(image, PngImagePlugin.PngImageFile) and not _is_turned_behind_pixels(image)
+        in_header = isinstance(image, PngImagePlugin.PngImageFile) and not _may_be_turned_behind_pixels(image)
         exif = Image.Image.getexif(image) if in_header else image.getexif()
         number = exif.get(ExifTags.Base.Orientation, 1)
     except _BROKEN_FILE:
@@ -307,22 +307,22 @@ def _orientation(image: Image.Image) -> int:
     return number if number in range(1, 9) else 1
 
 
-def _is_turned_behind_pixels(image: PngImagePlugin.PngImageFile) -> bool:
+def _may_be_turned_behind_pixels(image: PngImagePlugin.PngImageFile) -> bool:
     """Whether a PNG that is not decoded yet has a chunk behind its pixels that may hold an orientation."""
     stream = image.fp
     assert stream is not None
     place = stream.tell()
     stream.seek(8)  # behind the signature
-    are_pixels_passed = is_turned = False
-    while not is_turned and len(head := stream.read(8)) == 8:
+    are_pixels_passed = may_be_turned = False
+    while not may_be_turned and len(head := stream.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
         start = stream.tell()
         are_pixels_passed |= kind == b"IDAT"
         if are_pixels_passed:
-            is_turned = kind == b"eXIf" or (kind in _PNG_TEXTS and stream.read(32).startswith(_SAYS_ORIENTATION))
+            may_be_turned = kind == b"eXIf" or (kind in _PNG_TEXTS and stream.read(32).startswith(_SAYS_ORIENTATION))
         stream.seek(start + length + 4)  # behind its checksum
     stream.seek(place)
-    return is_turned
+    return may_be_turned
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:

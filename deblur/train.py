@@ -46,7 +46,7 @@ from deblur.cli import (
 from deblur.errors import DeblurError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 DEFAULT_NETWORK = "mstsgm-nano"
 DEFAULT_BLUR = (
@@ -354,9 +354,10 @@ def _refuse_foreign(parser: argparse.ArgumentParser, resumed: Path, recorded: Ma
         )
 
 
-def _companions(options: argparse.Namespace, given: Collection[str]) -> list[tuple[bool, tuple[str, ...], str]]:
+def _companions(options: argparse.Namespace, given: set[str]) -> list[tuple[bool, tuple[str, ...], str]]:
     """Whether options do nothing as the others are, which ones, and what they need; 0 does as it says in any case."""
     held_out = options.sharp and options.hold_out
+    terms = ("content", "frequency", "smoothness")
     return [
         (not options.sharp, ("blur", "highlight_share", "rolling_share", "path_share", "hold_out"), "--sharp"),
         (not (options.sharp or options.frames), ("srgb_share", "noise", "jpeg_share"), "--sharp or --frames"),
@@ -369,8 +370,8 @@ def _companions(options: argparse.Namespace, given: Collection[str]) -> list[tup
         (options.optimizer != "adamw", ("weight_decay",), "--optimizer adamw"),
         (options.schedule != "cosine", ("warmup",), "--schedule cosine"),
         (
-            options.network == "estimator",
-            ("content", "frequency", "smoothness"),
+            not given.isdisjoint(terms) and _is_estimator(options),
+            terms,
             "a --network that restores pictures, and the estimator learns from kernels",
         ),
         (
@@ -379,6 +380,17 @@ def _companions(options: argparse.Namespace, given: Collection[str]) -> list[tup
             "TCN, whose virtual frames it smooths, and this network has fewer than two",
         ),
     ]
+
+
+def _is_estimator(options: argparse.Namespace) -> bool:
+    """Whether what is trained restores no pictures; not where no network can be made."""
+    from deblur.networks.kernel_estimator import KernelEstimatorConfig
+    from deblur.training.network_choice import network_config
+
+    try:
+        return isinstance(network_config(options), KernelEstimatorConfig)
+    except DeblurError:
+        return False
 
 
 def _smooths_no_frames(options: argparse.Namespace) -> bool:

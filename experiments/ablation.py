@@ -137,7 +137,7 @@ def _read_metrics(file: Path) -> dict[str, Any]:
     try:
         metrics = json.loads(file.read_bytes())
         summarize(metrics)
-    except (ValueError, TypeError, LookupError):  # no UTF-8, no JSON, or other JSON
+    except (ValueError, TypeError, LookupError, AttributeError):  # no UTF-8, no JSON, or other JSON
         raise DeblurError(f"{file} is damaged: move it away, and its variant is finished again") from None
     return dict(metrics)
 
@@ -258,7 +258,7 @@ def variant_options(options: argparse.Namespace, name: str, folder: Path) -> arg
 
 
 def summarize(metrics: dict[str, Any]) -> dict[str, float | None]:
-    """One row: steps, minutes and the gain in dB on every validation set."""
+    """One row: steps, minutes, parameters and the gain in dB on every validation set."""
     gains = {f"gain {name}": score["gain"] for name, score in metrics["validation"].items()}
     return {"steps": metrics["step"], "minutes": metrics["minutes"], "parameters": metrics["parameters"], **gains}
 

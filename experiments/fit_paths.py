@@ -122,9 +122,9 @@ def _fit_pair(cache: Cache, blurred: Path, sharp: Path, device: str, seed: int) 
     """What `deblur.path_search.fitting` finds, with the path as rows of x, y (pixels) and roll (radians)."""
     import numpy as np
 
+    from deblur.equal_files import sha256_of
     from deblur.path_search.fitting import fit_path
     from deblur.pictures import read_picture
-    from detection.weights import sha256_of
     from experiments.common.cache import key_of
 
     key = key_of(blurred=sha256_of(blurred), sharp=sha256_of(sharp), seed=seed)

@@ -3,10 +3,10 @@
     python -m experiments.path_trust --network mstsgm-guided --sharp photos/ --samples runs/path_trust --workers 2
 
 Sharp pictures are blurred and restored twice, along a path that is told and without one. The path is that of a sensor,
-of a bad sensor, of another moment, or of what is near while what is far moves less. What is learnt is how much of each
-restoration to take, square by square, so that the mixture is as near to the sharp picture as can be. Samples stay in
---samples: the same command goes on where it was stopped. It writes the weights there, or where --output says, and
-their record beside them as .json; --output deblur/path_search/trust-in-NAME.safetensors releases them.
+of a bad sensor, of another moment, or of one of two distances, of which the other moves more or less. What is learnt is
+how much of each restoration to take, square by square, so that the mixture is as near to the sharp picture as can be.
+Samples stay in --samples: the same command goes on where it was stopped. It writes the weights there, or where --output
+says, and their record beside them as .json; --output deblur/path_search/trust-in-NAME.safetensors releases them.
 """
 
 from __future__ import annotations

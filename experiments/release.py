@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deblur.cli import Collect, folder_name, parse_args, run
 from deblur.errors import DeblurError
-from deblur.naming import GYROSCOPE
+from deblur.naming import GYROSCOPE, SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,9 +59,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _released_name(text: str) -> str:
     """Argument type: a name that ``--deblurrer`` finds again and takes for nothing else."""
-    if "+" in folder_name(text) or "=" in text or text == "default":
+    if "+" in folder_name(text) or "=" in text or text.endswith(SUFFIX) or text in {"default", "none"}:
         raise argparse.ArgumentTypeError(
-            f"{text!r} cannot name weights: a name has no + and no =, and 'default' is taken"
+            f"{text!r} cannot name weights: a name has no + and no = and does not end in {SUFFIX}, and 'default' and "
+            "'none' are taken"
         )
     return text
 

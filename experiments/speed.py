@@ -128,10 +128,10 @@ def _measure(args: argparse.Namespace) -> int:
     from deblur.blur import parse_blur
     from deblur.blur.motion import check_kernels
     from deblur.devices import resolve_device
-    from deblur.runs import describe_environment, write_json, write_yaml
+    from deblur.runs import describe_environment, write_json
     from experiments.common.narrator import Narrator
     from experiments.timing.programs import KINDS, load_program
-    from pipelines.run_folder import output_folder
+    from pipelines.run_folder import output_folder, write_options
 
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -146,8 +146,7 @@ def _measure(args: argparse.Namespace) -> int:
     if reference not in names:
         raise DeblurError(f"--reference {args.reference} is not timed; there are {', '.join(names)}")
     folder = output_folder(args.output, "speed", device.replace(":", "-"))
-    hidden = {"config", "output", "json"}
-    write_yaml(folder / "config.yaml", {key: value for key, value in vars(args).items() if key not in hidden and value})
+    write_options(folder, args)
     environment = describe_environment(device)
     write_json(folder / "env.json", environment)
     narrator = Narrator(folder / "log.txt")

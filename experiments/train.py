@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train as the arguments say; returns the exit code."""
     parser = build_parser()
     options = parse_training_args(parser, argv)
-    _refuse_no_detector(parser, options, argv)
+    _refuse_idle_detector_options(parser, options, argv)
 
     def body() -> int:
         from deblur.training.loop import train
@@ -95,10 +95,10 @@ def _teacher(options: argparse.Namespace) -> Teacher:
     return Teacher(detector.distance, options.detector_weight, options.detector_from, identity)
 
 
-def _refuse_no_detector(
+def _refuse_idle_detector_options(
     parser: argparse.ArgumentParser, options: argparse.Namespace, argv: Sequence[str] | None
 ) -> None:
-    """A usage error where the detector's options say something and there is none; the defaults say nothing."""
+    """A usage error where the detector's options would do nothing; the defaults say nothing."""
     given, usual = given_options(parser, argv), build_parser()  # the other parser has the configuration's defaults
     said = [name for name in _ABOUT_TERM if name in given or getattr(options, name) != usual.get_default(name)]
     if options.detector_loss is None and said:

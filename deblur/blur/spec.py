@@ -31,7 +31,7 @@ class BlurSpec:
             walks and shakes a little; ``object``, something moves on a still background; ``background``, the camera
             follows something and the rest is blurred.
         length: arc length of the motion in pixels of a picture with a long side of 640; at the centre for ``shake``, at
-            the corner farthest from where the camera heads for ``forward``.
+            the corner farthest from where the camera heads for ``forward``; from end to end for ``measured``.
         roll: for ``shake``, how far the rotation alone moves the farthest corner, as a share of ``length``.
         light: ``linear`` averages light, as a sensor does; ``srgb`` averages gamma-encoded values, as GoPro's
             ``blur`` and many synthetic sets do.
@@ -84,7 +84,10 @@ class BlurSpec:
             )
 
     def __str__(self) -> str:
-        """The shortest text from which ``parse_blur`` makes this spec again, the length to six digits."""
+        """The shortest text from which ``parse_blur`` makes this spec again, the length to six digits.
+
+        That of ``none`` has no length, which would say nothing.
+        """
         text = self.kind if self.kind == "none" else f"{self.kind}:{self.length:g}"
         changed = [
             f"{field.name}={getattr(self, field.name)}"
@@ -122,7 +125,7 @@ def parse_blur(text: str) -> BlurSpec:
         if name not in fields:
             raise DeblurError(f"blur {text!r}: unknown option {name!r}; known: {', '.join(list(fields)[1:])}")
         try:
-            converted[name] = type(fields[name])(value)
+            converted[name] = value if isinstance(fields[name], str) else float(value)
         except ValueError:
             raise DeblurError(f"blur {text!r}: {name}={value!r} is not a number") from None
     return dataclasses.replace(BlurSpec(), **converted)

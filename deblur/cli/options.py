@@ -126,7 +126,7 @@ def over_options_of(run: Path, arguments: Sequence[str]) -> list[str]:
 def typed_value(arguments: Sequence[str], option: str) -> str | None:
     """What a command line says of an option of one value, before the whole of it is parsed; None for nothing."""
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    finder.add_argument(option, dest="value")
+    finder.add_argument(option, dest="value", nargs="?")  # without a value the command's own parser complains
     value: str | None = finder.parse_known_args(arguments)[0].value
     return value
 

@@ -1,4 +1,4 @@
-"""What both networks are made of: convolutions, residual blocks, padding, a picture's scales, and what comes out."""
+"""What networks are made of: convolutions, residual blocks, padding, a picture's scales, and what comes out."""
 
 from __future__ import annotations
 

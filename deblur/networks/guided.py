@@ -27,7 +27,7 @@ from deblur.networks.mstsgm import MSTSGM, MSTSGMConfig
 FILTERED = 2
 """How many of the guide's first channels are what inverse filters give: in linear light and in encoded values."""
 CORRECTIONS = FILTERED + 1
-"""How many are corrections: those, and one by the kernels the other way round."""
+"""How many are corrections: those, and one by the kernels the other way round, or calmer by kernels that are known."""
 GUIDE_CHANNELS = CORRECTIONS + 2
 """All of them: corrections, then two maps, the blur's length and how sure the estimate is."""
 _LINEAR, _ENCODED = slice(0, 1), slice(1, 2)  # of linear and encoded brightness

@@ -273,8 +273,10 @@ def _parse(place: str, row: list[str], keypoints: int | None, width: int, height
             f"{place}: a sixth number looks like a score: these are detections, which are no annotations; "
             "a row of truth is 'class cx cy w h'"
         )
-    if not all(map(math.isfinite, numbers)) or (len(numbers) != 4 and (len(numbers) < 6 or len(numbers) % 2)):
-        raise DetectionError(f"{place}: {len(numbers)} finite numbers after the class, 4 or a polygon are needed")
+    if not all(map(math.isfinite, numbers)):
+        raise DetectionError(f"{place}: the row has numbers that are not finite")
+    if len(numbers) != 4 and (len(numbers) < 6 or len(numbers) % 2):
+        raise DetectionError(f"{place}: {len(numbers)} numbers after the class, 4 or a polygon are needed")
     strange = next((number for number in numbers if not -_OVERSHOOT <= number <= 1 + _OVERSHOOT), None)
     if strange is not None:
         raise DetectionError(

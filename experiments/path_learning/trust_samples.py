@@ -55,7 +55,7 @@ _MIX = BlurMix(
 _WINDOW = 448  # pixels a side, which a guide reads well
 _SIDES = (REFERENCE_SIDE, 960, 1280)  # longer sides of pictures, as far as they are so large
 _BAD_SCALE, _BAD_ANGLE = 0.3, 0.25  # natural logarithm and radians, standard deviations
-_DISTANCES = 0.8  # natural logarithm of how much farther what is nearer moves, likewise
+_DISTANCES = 0.8  # natural logarithm of how much farther the other of two distances moves, likewise
 _SOFTEST = 40.0  # pixels, over which near and far fade into each other
 
 
@@ -166,8 +166,8 @@ class _Shown(NamedTuple):
 
         blurred = exposed(motion)
         if telling == "near and far":
-            farther = np.array([np.exp(_DISTANCES * generator.standard_normal())] * 2 + [1, 1])
-            blurred = torch.lerp(blurred, exposed(replace(motion, path=motion.path * farther)), _nearness(generator))
+            ratio = np.array([np.exp(_DISTANCES * generator.standard_normal())] * 2 + [1, 1])
+            blurred = torch.lerp(blurred, exposed(replace(motion, path=motion.path * ratio)), _other_share(generator))
         told = draw_motion(spec, generator, *size) if telling == "another moment" else motion
         path = felt(told, generator)
         if telling == "badly measured":
@@ -176,8 +176,8 @@ class _Shown(NamedTuple):
         return cls(sharp, blurred, path.cropped(*corner))
 
 
-def _nearness(generator: np.random.Generator) -> Tensor:
-    """(H, W) from 0 to 1: on one side of a line through a window what is nearer."""
+def _other_share(generator: np.random.Generator) -> Tensor:
+    """(H, W) from 0 to 1: on one side of a line through a window what is at the other distance."""
     angle, through = generator.uniform(0, 2 * np.pi), generator.uniform(0.2, 0.8, 2) * _WINDOW
     y, x = np.mgrid[:_WINDOW, :_WINDOW]
     across = (x - through[0]) * np.cos(angle) + (y - through[1]) * np.sin(angle)
@@ -186,6 +186,6 @@ def _nearness(generator: np.random.Generator) -> Tensor:
 
 
 def _bad(path: Motion, generator: np.random.Generator) -> Motion:
-    """By a focal length, axes and a clock that nobody has calibrated."""
+    """By a focal length and axes that nobody has calibrated."""
     angle = _BAD_ANGLE * generator.standard_normal()
     return misread(path, np.exp(_BAD_SCALE * generator.standard_normal()), angle)

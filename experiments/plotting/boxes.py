@@ -25,7 +25,7 @@ def drawn_confidence(run: OpenRun) -> float:
 def selected(run: OpenRun, boxes: Boxes, confidence: float) -> Boxes:
     """The predictions of at least that score, of the classes that the run scored, or else of those annotated."""
     wanted = run.record.protocol["scoring"]["classes"]
-    names = run.predictions.class_names if run.predictions else []
+    names = run.predictions.class_names
     if wanted is None:
         wanted = annotated_classes(names, run.record.data["reports"].values())
     chosen = [
@@ -42,7 +42,7 @@ def selected(run: OpenRun, boxes: Boxes, confidence: float) -> Boxes:
 
 def scored_truth(run: OpenRun, detector: str, truth: PictureTruth) -> PictureTruth:
     """A picture's truth without boxes of classes that were not scored, or that the detector has none for."""
-    names = run.predictions.class_names if run.predictions else []
+    names = run.predictions.class_names
     known = next(record.class_names for record in run.record.detectors if record.name == detector)
     wanted = set(names if known is None else known)  # older runs do not say what a detector knows
     chosen = run.record.protocol["scoring"]["classes"]

@@ -16,6 +16,7 @@ from deblur.runs import printable
 from experiments.common.printed_table import drawn_scenes, named_data
 from experiments.gain.comparable import differing_keys
 from experiments.gain.files import read_curves, read_metrics, read_predictions
+from experiments.gain.picture_tables import Predictions
 from experiments.gain.records import (
     BLURRED,
     CONTROL,
@@ -28,12 +29,12 @@ from experiments.gain.records import (
 from experiments.plotting.style import BLURRED_LOOK, CONTROL_LOOK, SHARP_LOOK, Look, another, free_look
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from detection.bootstrap import Interval
     from detection.scoring import PrecisionRecall
-    from experiments.gain.picture_tables import Predictions
+    from experiments.gain.picture_tables import PictureTruth
     from experiments.gain.records import ArmScore, BlurRecord, DeblurrerRecord, Example, GainRun, Result
 
 # What a kind of synthetic blur is called on an axis.
@@ -81,9 +82,16 @@ class OpenRun:
         return {(curve.detector, curve.blur, curve.arm): curve.values for curve in read_curves(self.folder)}
 
     @functools.cached_property
-    def predictions(self) -> Predictions | None:
-        """Truth and boxes; None where the file is missing."""
-        return read_predictions(self.folder) if (self.folder / "predictions.json").is_file() else None
+    def predictions(self) -> Predictions:
+        """Truth and boxes; empty where the file is missing."""
+        if not (self.folder / "predictions.json").is_file():
+            return Predictions([], [], {})
+        return read_predictions(self.folder)
+
+    @functools.cached_property
+    def truths(self) -> dict[str, PictureTruth]:
+        """Truth by picture, of those in ``predictions``."""
+        return {truth.picture: truth for truth in self.predictions.truths}
 
     def picture(self, file: str) -> Path | None:
         """Where a picture of an example lies; None where it is not there, or not in the run's folder.
@@ -93,10 +101,25 @@ class OpenRun:
         place = resolved(self.folder / file)
         return place if place.is_relative_to(resolved(self.folder)) and place.is_file() else None
 
-    def has_boxes(self, detector: str, blur: str, arm: str, picture: str) -> bool:
-        """Whether ``predictions.json`` has an entry for a picture, be it without boxes."""
+    def has_example(self, result: Result, example: Example, arms: Collection[str]) -> bool:
+        """Whether what is shown of an example is there: its truth, and the picture and boxes of each arm that is shown.
+
+        Args:
+            result: whose example it is.
+            example: it has to have the blurred and the restored arm.
+            arms: those that are shown where the example has them.
+        """
+        if example.picture not in self.truths:
+            return False
+        if not {BLURRED, deblurred_arm(example.deblurrer)} <= example.pictures.keys():
+            return False
         saved = self.predictions
-        return saved is not None and saved.key(detector, blur, arm, picture) in saved.predicted
+        return all(
+            self.picture(file) is not None
+            and saved.key(result.detector, result.blur, arm, example.picture) in saved.predicted
+            for arm, file in example.pictures.items()
+            if arm in arms
+        )
 
     def sha256_of(self, deblurrer: str) -> str | None:
         """Hash of a deblurrer's record; None where this run has none of that name."""
@@ -332,9 +355,9 @@ class Runs:
         return having if same else ()
 
 
-def restored_examples(result: Result | None) -> list[Example]:
+def restored_examples(result: Result) -> list[Example]:
     """A result's examples but those of the control, in which nothing is restored."""
-    return [example for example in (result.examples if result else []) if example.deblurrer != CONTROL]
+    return [example for example in result.examples if example.deblurrer != CONTROL]
 
 
 def check_comparable(one: OpenRun, other: OpenRun) -> None:

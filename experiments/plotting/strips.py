@@ -36,18 +36,20 @@ _CROP_SIDE, _LABEL_HIGH = 1.5, 0.125  # inches: about what a crop and a label me
 
 
 def strips(drawing: Drawing) -> Iterator[Plot | Skipped]:
-    """One figure for each detector and blur that has saved pictures."""
+    """One figure for each run, detector and blur that has saved pictures."""
     runs = drawing.runs
     found = False
     for run in runs.runs:
-        truths = {} if run.predictions is None else {truth.picture: truth for truth in run.predictions.truths}
+        arms = {SHARP, BLURRED, *_restored_arms(run)}
         for detector, blur in runs.pairs:
             result = run.result(detector, blur)
-            usable = [e for e in restored_examples(result) if _is_whole(run, (detector, blur), e, truths)]
+            if result is None:
+                continue
+            usable = [one for one in restored_examples(result) if run.has_example(result, one, arms)]
             examples = [*_largest(usable, "helped"), *_largest(usable, "hurt")]
             if examples:
                 found = True
-                yield _strip(drawing, run, (detector, blur), examples, truths)
+                yield _strip(drawing, run, (detector, blur), examples)
     if not found:
         yield Skipped("strips", "no pictures of examples with their boxes: pictures/ and predictions.json")
 
@@ -64,13 +66,16 @@ def _largest(examples: list[Example], effect: str) -> list[Example]:
     return list(by_picture.values())[:_EACH]
 
 
-def _strip(
-    drawing: Drawing, run: OpenRun, pair: tuple[str, str], examples: list[Example], truths: dict[str, PictureTruth]
-) -> Plot:
+def _restored_arms(run: OpenRun) -> dict[str, str]:
+    """Arms of restored pictures, and the deblurrer of each."""
+    return {deblurred_arm(one.name): one.name for one in run.record.deblurrers if one.name != CONTROL}
+
+
+def _strip(drawing: Drawing, run: OpenRun, pair: tuple[str, str], examples: list[Example]) -> Plot:
     detector, blur = pair
     runs = drawing.runs
     confidence = drawn_confidence(run)
-    deblurrers = {deblurred_arm(one.name): one.name for one in run.record.deblurrers if one.name != CONTROL}
+    deblurrers = _restored_arms(run)
     arms = [arm for arm in (SHARP, BLURRED, *deblurrers) if any(arm in example.pictures for example in examples)]
     parts = [
         detector if len(runs.detectors) > 1 else "",
@@ -88,7 +93,7 @@ def _strip(
     )
     grid = body.subplots(len(examples), len(arms), squeeze=False)
     for row, example in zip(grid, examples, strict=True):
-        truth = scored_truth(run, detector, truths[example.picture])
+        truth = scored_truth(run, detector, run.truths[example.picture])
         boxes = {arm: _boxes(run, pair, arm, example.picture, confidence) for arm in arms if arm in example.pictures}
         window = _window(truth, example, boxes)
         for ax, arm in zip(row, arms, strict=True):
@@ -97,7 +102,7 @@ def _strip(
                 file = run.picture(example.pictures[arm])
                 assert file is not None, "only examples that are whole are drawn"
                 picture = read_picture(file)
-                _crop(ax, picture, truth, boxes[arm], run.predictions.class_names if run.predictions else [], window)
+                _crop(ax, picture, truth, boxes[arm], run.predictions.class_names, window)
             else:
                 ax.set_axis_off()
             for spine in ax.spines.values():
@@ -190,16 +195,4 @@ def _window(truth: PictureTruth, example: Example, boxes: dict[str, Boxes]) -> W
 
 
 def _boxes(run: OpenRun, pair: tuple[str, str], arm: str, picture: str, confidence: float) -> Boxes:
-    if run.predictions is None:
-        raise ValueError(f"{run.folder} has no predictions")
     return selected(run, run.predictions.boxes(*pair, arm, picture), confidence)
-
-
-def _is_whole(run: OpenRun, pair: tuple[str, str], example: Example, truths: dict[str, PictureTruth]) -> bool:
-    """Whether pictures, truth and boxes of an example are there."""
-    needed = {BLURRED, deblurred_arm(example.deblurrer)}
-    if example.picture not in truths or not needed <= example.pictures.keys():
-        return False
-    return all(run.picture(file) is not None for file in example.pictures.values()) and all(
-        run.has_boxes(*pair, arm, example.picture) for arm in example.pictures
-    )

@@ -46,12 +46,11 @@ class PictureBook:
         self._run: OpenRun = runs.runs[0]
         self._images: list[str] = []
         self._places: dict[Path, int] = {}
-        truths = {} if self._run.predictions is None else {t.picture: t for t in self._run.predictions.truths}
         usable = [
             (result, example)
             for result in self._run.record.results
             for example in restored_examples(result)
-            if example.picture in truths and self._is_whole(result, example)
+            if self._run.has_example(result, example, {SHARP, BLURRED, deblurred_arm(example.deblurrer)})
         ]
         usable.sort(key=lambda pair: pair[1].rank)  # stable: helped and hurt of a deblurrer stay side by side
         self.n_left_out = max(0, len(usable) - max_pictures)
@@ -61,7 +60,7 @@ class PictureBook:
         # By detector and picture: each detector is scored on objects of the classes that it knows.
         self._truths: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
         for result, example in taken:
-            truth = scored_truth(self._run, result.detector, truths[example.picture])
+            truth = scored_truth(self._run, result.detector, self._run.truths[example.picture])
             self._truths[result.detector][example.picture] = self._truth(truth)
 
     def __len__(self) -> int:
@@ -70,7 +69,7 @@ class PictureBook:
     def to_json(self) -> dict[str, Any]:
         """The document that the script reads."""
         return {
-            "classes": self._run.predictions.class_names if self._run.predictions else [],
+            "classes": self._run.predictions.class_names,
             "confidence": max(drawn_confidence(self._run), LOWEST_CONFIDENCE),
             "lowest": LOWEST_CONFIDENCE,
             "images": self._images,
@@ -103,25 +102,12 @@ class PictureBook:
         }
 
     def _predicted(self, result: Result, arm: str, picture: str) -> list[list[float]]:
-        if self._run.predictions is None:
-            return []
         found = self._run.predictions.boxes(result.detector, result.blur, arm, picture)
         return _rows(selected(self._run, found, LOWEST_CONFIDENCE))
 
     def _truth(self, truth: PictureTruth) -> dict[str, Any]:
         rows = [[*row, int(ignored)] for row, ignored in zip(_rows(truth.truth), truth.ignored, strict=True)]
         return {"width": truth.width, "height": truth.height, "boxes": rows}
-
-    def _is_whole(self, result: Result, example: Example) -> bool:
-        arms = {BLURRED, deblurred_arm(example.deblurrer)}
-        if not arms <= example.pictures.keys():
-            return False
-        return all(
-            self._run.picture(file) is not None
-            and self._run.has_boxes(result.detector, result.blur, arm, example.picture)
-            for arm, file in example.pictures.items()
-            if arm in arms | {SHARP}
-        )
 
     def _image(self, path: Path | None) -> int:
         """Place of a picture in the list; each is carried once."""

@@ -144,24 +144,23 @@ def _gains(runs: Runs) -> Table:
         ],
     )
     for detector, blur in runs.pairs:
-        result = runs.runs[0].result(detector, blur)
-        over = result.over_first if result else {}
-        for name in result.ap_difference if result else []:
-            if result:
-                table.rows.append(
-                    [
-                        Cell(detector),
-                        Cell(runs.blur_label(blur)),
-                        Cell(name),
-                        *_interval(result.recovered.get(name), percent),
-                        *_interval(result.ap_difference[name], signed),
-                        *_interval(result.harm.get(name), signed),
-                        *_interval(result.beyond_control.get(name), signed),
-                        *_interval(result.recovered_looking_twice.get(name), percent),
-                        *_interval(result.harm_looking_twice.get(name), signed),
-                        *_interval(over[name][1] if name in over else None, signed),
-                    ]
-                )
+        result = runs.runs[0].record.result(detector, blur)
+        over = result.over_first
+        for name in result.ap_difference:
+            table.rows.append(
+                [
+                    Cell(detector),
+                    Cell(runs.blur_label(blur)),
+                    Cell(name),
+                    *_interval(result.recovered.get(name), percent),
+                    *_interval(result.ap_difference[name], signed),
+                    *_interval(result.harm.get(name), signed),
+                    *_interval(result.beyond_control.get(name), signed),
+                    *_interval(result.recovered_looking_twice.get(name), percent),
+                    *_interval(result.harm_looking_twice.get(name), signed),
+                    *_interval(over[name][1] if name in over else None, signed),
+                ]
+            )
     return table
 
 
@@ -239,8 +238,8 @@ def _consistency(runs: Runs) -> Table:
         is_long=True,
     )
     for detector, blur in runs.pairs:
-        result = runs.runs[0].result(detector, blur)
-        for arm, value in result.consistency.items() if result else []:
+        result = runs.runs[0].record.result(detector, blur)
+        for arm, value in result.consistency.items():
             table.rows.append(
                 [
                     Cell(detector),

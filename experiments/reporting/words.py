@@ -66,8 +66,8 @@ def findings(runs: Runs) -> list[Finding]:
     fused = {record.name for record in run.record.deblurrers if record.kind == "fused"}
     found = []
     for detector, blur in runs.pairs:
-        result = run.result(detector, blur)
-        if result is not None and BLURRED in result.arms:
+        result = run.record.result(detector, blur)
+        if BLURRED in result.arms:
             names = [name for name in result.ap_difference if deblurred_arm(name) in result.arms and name != CONTROL]
             where = f"{detector}, {runs.blur_label(blur)}"
             found += [_finding(result, name, where, name in fused) for name in names]

@@ -93,6 +93,9 @@ def prepared(folder):
     """What `deblur.prepare` makes of pairs and of photographs, each with pictures set aside."""
     assert prepare(["pairs", str(folder / "pairs"), str(folder / "dest"), "--scene-pattern", ".+"]) == 0
     assert prepare(["sharp", str(folder / "sharp"), str(folder / "photos")]) == 0
+    for part in ("one", "two"):
+        for side in ("blur", "blur_gamma", "sharp"):
+            save(folder / "gopro" / part / side / "1.png", np.zeros((9, 9, 3), np.uint8))
     return folder
 
 
@@ -100,8 +103,9 @@ def prepared(folder):
     ("given", "found", "instead"),
     [
         ("dest", "dest/train (and 1 more) holds blur/ beside sharp/", "dest/train"),
+        ("gopro", "gopro/one (and 1 more) holds blur/ beside sharp/", "gopro/one"),
         ("dest/train", "dest/train holds blur/ beside sharp/", "dest/train"),
-        (".", "dest/train (and 2 more) holds blur/ beside sharp/", "dest/train"),
+        (".", "dest/train (and 4 more) holds blur/ beside sharp/", "dest/train"),
         ("photos", "photos was prepared as train, val, which are not to be mixed", "photos/train"),
         ("all", "all/linked was prepared as train, val, which are not to be mixed", "all/linked/train"),
     ],

@@ -146,6 +146,15 @@ def test_a_key_without_a_value_is_what_was_not_given(parser, tmp_path):
     assert parse_args(parser, write(tmp_path, "count: 1\nnames:\nitems: []\n")).names is None
 
 
+def test_an_option_that_lacks_its_value_is_the_commands_own_usage_error(parser, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse_args(parser, ["--config"])
+    assert stopped.value.code == 2
+    assert "--config: expected one argument" in (said := capsys.readouterr().err)
+    assert said.startswith(f"usage: {parser.prog} ")
+    assert "VALUE" not in said
+
+
 def test_options_are_not_abbreviated(parser, tmp_path, capsys):
     arguments = write(tmp_path, "count: 3\n")
     with pytest.raises(SystemExit) as stopped:

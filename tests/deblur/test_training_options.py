@@ -11,7 +11,9 @@ from safetensors.torch import load_file
 
 from deblur.cli import parse_args
 from deblur.errors import DeblurError
-from deblur.released import load_released
+from deblur.networks import build
+from deblur.networks.kernel_estimator import KernelEstimatorConfig
+from deblur.released import load_released, save_released
 from deblur.train import build_parser, main, parse_training_args
 from deblur.training.loop import Trainer, _mix
 from deblur.training.mix import BlurMix, parse_blur_range
@@ -216,6 +218,14 @@ def test_what_would_do_nothing_is_refused_on_the_command_line(given, idle, neede
         parse_training_args(build_parser(), ["--steps", "1", *given])
     assert stopped.value.code == 2
     assert f"error: {idle} would do nothing: needed is {needed}" in capsys.readouterr().err
+
+
+def test_an_estimator_to_begin_from_restores_no_pictures_either(tmp_path, capsys):
+    config = KernelEstimatorConfig(widths=(2, 2, 2, 2))
+    weights = save_released(tmp_path, "estimator", build(config), config, {})
+    with pytest.raises(SystemExit):
+        parse_training_args(build_parser(), ["--steps", "1", "--sharp", "x", "--init", str(weights), "--content", "2"])
+    assert "error: --content would do nothing: needed is a --network that restores" in capsys.readouterr().err
 
 
 def test_a_lone_pixel_is_too_little_for_batch_norm(tmp_path, photos, capsys):

@@ -112,6 +112,14 @@ def test_a_release_keeps_the_weights_and_says_how_they_were_made_and_score(train
     assert row["fused"] is False
 
 
+@pytest.mark.parametrize("name", ["none", "default", "net.safetensors", "a=b", "net+gyro"])
+def test_a_name_that_a_deblurrer_would_be_taken_for_something_else_by_is_refused(name, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        release.main(["weights.safetensors", name, *WORDS])
+    assert stopped.value.code == 2
+    assert f"{name!r} cannot name weights" in capsys.readouterr().err
+
+
 def test_weights_rounded_to_half_take_half_the_file_and_stay_the_same_when_released_again(trained, tmp_path):
     out = ["--half", "--output", str(tmp_path / "out")]
     assert release.main([str(trained), "unmove", *WORDS, *out]) == 0

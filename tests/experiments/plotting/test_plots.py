@@ -20,7 +20,14 @@ from detection.bootstrap import Interval
 from experiments import report
 from experiments.gain.files import write_metrics
 from experiments.gain.picture_tables import Boxes
-from experiments.gain.records import CONTROL, DeblurrerRecord, DetectorRecord, deblurred_arm, fused_name
+from experiments.gain.records import (
+    CONTROL,
+    DeblurrerRecord,
+    DetectorRecord,
+    deblurred_arm,
+    fused_name,
+    sharp_through_arm,
+)
 from experiments.plots import main
 from experiments.plotting.boxes import found_in, iou, selected
 from experiments.plotting.curves import precision_recall
@@ -129,6 +136,27 @@ def test_what_a_run_lacks_is_skipped_with_a_reason(
         "cost_recovered", "strips",
     }  # fmt: skip
     assert {path.stem for path in (tmp_path / "out").iterdir()} == {"ap_by_arm", "harm", "ap_by_size", "per_class"}
+
+
+@pytest.mark.usefixtures("coarse")
+def test_strips_and_browser_need_the_pictures_that_they_show_alone(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", blurs=(8,))
+    (result,) = run.results
+    unseen = {sharp_through_arm("net"): "pictures/nowhere.jpg"}
+    examples = [replace(example, pictures=example.pictures | unseen) for example in result.examples]
+    assert examples
+    write_metrics(tmp_path / "run", replace(run, results=[replace(result, examples=examples)]))
+
+    def shown() -> tuple[int, int]:
+        runs = Runs([tmp_path / "run"])
+        with styled() as palette:
+            drawn = [plot for plot in strips(Drawing(runs, palette)) if isinstance(plot, Plot)]
+        return len(drawn), len(PictureBook(runs, 100))
+
+    assert shown() == (1, len(examples))
+    for example in examples:
+        (tmp_path / "run" / example.pictures[deblurred_arm(example.deblurrer)]).unlink(missing_ok=True)
+    assert shown() == (0, 0)
 
 
 @pytest.mark.usefixtures("coarse")
@@ -868,7 +896,7 @@ def test_runs_of_the_same_name_are_named_by_more_of_their_path(tmp_path: Path) -
 def test_boxes_of_classes_that_are_not_annotated_are_not_drawn(tmp_path: Path, make_run: MakeRun) -> None:
     make_run(tmp_path / "run")
     run = OpenRun(tmp_path / "run", "run")
-    names = run.predictions.class_names if run.predictions else []
+    names = run.predictions.class_names
     assert len(names) > 1
     boxes = Boxes([[0, 0, 9, 9]] * len(names), list(range(len(names))), [0.9] * len(names))
     assert selected(run, boxes, 0.5) == boxes
