@@ -87,6 +87,23 @@ def load_network(path: Path) -> torch.nn.Module:
     return network.float().eval()
 
 
+def _names_in(network: Any, path: Path) -> tuple[str, ...]:
+    """The name of each class that a network tells apart.
+
+    Raises:
+        DetectionError: the file's names are not one for each, as where somebody has cut them.
+    """
+    names, count = getattr(network, "names", None), network.model[-1].nc
+    if isinstance(names, list | tuple):
+        names = dict(enumerate(names))
+    if not isinstance(names, dict) or set(names) != set(range(count)):
+        raise DetectionError(f"{path}: its names are not those of its {count} classes, 0 to {count - 1}, one for each")
+    strange = next((name for name in names.values() if not isinstance(name, str)), None)
+    if strange is not None:
+        raise DetectionError(f"{path}: the class name {strange!r} is no text, and results go by names: rename it")
+    return tuple(names[index] for index in range(count))
+
+
 def stride_of(network: Any) -> int:
     """What the sides of a network's pictures are multiples of: 32, or 64 of a P6 network."""
     return max(_STRIDE, int(network.stride.max()))
@@ -151,7 +168,7 @@ class YoloDetector:
         stride = stride_of(network)
         if image_size < stride or image_size % stride:
             raise DetectionError(f"the picture size of {self.name} is a multiple of {stride}, not {image_size}")
-        self.class_names: tuple[str, ...] = tuple(network.names[index] for index in range(len(network.names)))
+        self.class_names = _names_in(network, path)
         twice = next((name for name in self.class_names if self.class_names.count(name) > 1), None)
         if twice is not None:
             raise DetectionError(

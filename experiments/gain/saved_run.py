@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from deblur.cli import parse_args
 from deblur.errors import DeblurError
+from detection.annotations.records import annotated_classes
 from detection.types import Detections
 from experiments.common.json_files import decoded
 from experiments.gain.box_options import build_parser as build_parser_of_files
@@ -64,6 +65,7 @@ def read_run(folder: Path, annotations: Path | None) -> SavedRun:
     truths = read_truths(place, _class_names(old, predictions), settings.limit, settings.split, keys)
     if truths.sha256 != old.data["annotations"]["sha256"]:
         raise DeblurError(f"{place} does not hold what {folder} was measured on: give its --annotations")
+    _refuse_other_classes(place, folder, old, truths)
     saved = folder / "predictions.json"
     _refuse_part(saved, old, truths, predictions)
     found = decoded(saved, lambda: {record.name: _found(predictions, record.name) for record in old.detectors})
@@ -87,6 +89,23 @@ def _class_names(old: GainRun, predictions: Predictions) -> dict[str, tuple[str,
     scored = {result.detector: next(iter(result.arms.values())).per_class for result in old.results}
     unsaid = scored if old.data["classes"] is None else dict.fromkeys(scored, predictions.class_names)
     return {record.name: tuple(record.class_names or unsaid[record.name]) for record in old.detectors}
+
+
+def _refuse_other_classes(place: Path, folder: Path, old: GainRun, truths: Truths) -> None:
+    """Refuse annotations that look for other classes than the run's, although they hold the same objects.
+
+    Boxes of classes that nobody looked for do not count: other ones would, and examples would keep their old scores.
+    """
+    for name, truth in truths.by_detector.items():
+        report = old.data["reports"].get(name, {})
+        if old.data["classes"] is not None or "classes_not_annotated" not in report:
+            continue
+        others = set(annotated_classes(truth.class_names, [report])).symmetric_difference(truth.annotated)
+        if others:
+            raise DeblurError(
+                f"{place} has the objects that {folder} was measured on, but tells otherwise whether it looks for "
+                f"{', '.join(sorted(others)[:5])}{', ...' if len(others) > 5 else ''}: give the run's --annotations"
+            )
 
 
 def _refuse_part(file: Path, old: GainRun, truths: Truths, predictions: Predictions) -> None:

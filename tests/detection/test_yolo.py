@@ -316,6 +316,35 @@ def test_a_p6_network_takes_multiples_of_64_alone(tmp_path: Path) -> None:
     assert [tuple(score.shape[2:]) for _, score in found] == [(16, 24), (8, 12), (4, 6), (2, 3)]
 
 
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        ({0: "person", 2: "car"}, "its names are not those of its 80 classes"),
+        ({str(index): str(index) for index in range(80)}, "not those of its 80 classes"),
+        ({index: str(index) for index in range(85)}, "not those of its 80 classes"),
+        ({}, "not those of its 80 classes"),
+        (None, "not those of its 80 classes"),
+        ({index: index for index in range(80)}, "the class name 0 is no text"),
+        (["a", "b", "c"], "not those of its 80 classes"),
+    ],
+)
+def test_names_that_do_not_fit_the_network_are_refused(tmp_path: Path, names: object, says: str) -> None:
+    file = untrained("yolo11n", tmp_path / "own.pt")
+    saved = torch.load(file, weights_only=False)
+    saved["model"].names = names
+    torch.save(saved, file)
+    with pytest.raises(DetectionError, match=rf"own\.pt: .*{says}"):
+        YoloDetector(file, device="cpu", image_size=64)
+
+
+def test_names_may_be_a_list(tmp_path: Path) -> None:
+    file = untrained("yolo11n", tmp_path / "own.pt")
+    saved = torch.load(file, weights_only=False)
+    saved["model"].names = names = [f"class {index}" for index in range(80)]
+    torch.save(saved, file)
+    assert YoloDetector(file, device="cpu", image_size=64).class_names == tuple(names)
+
+
 def test_a_network_with_one_name_for_two_classes_is_refused(tmp_path: Path) -> None:
     file = untrained("yolo11n", tmp_path / "own.pt")
     saved = torch.load(file, weights_only=False)

@@ -153,6 +153,19 @@ def test_annotations_may_have_moved_but_not_changed(
     assert (measured / "metrics.json").read_bytes() == before
 
 
+def test_annotations_that_look_for_other_classes_are_refused(
+    measured: Path, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {name: (measured / name).read_bytes() for name in TABLES}
+    content = json.loads(settings.annotations.read_text())
+    content["categories"].append({"id": 77, "name": "blue"})  # no object of it
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(content))
+    assert rescore.main([str(measured), "--annotations", str(other)]) == 1
+    assert "but tells otherwise whether it looks for blue: give the run's --annotations" in capsys.readouterr().err
+    assert {name: (measured / name).read_bytes() for name in TABLES} == before
+
+
 def test_recorded_paths_are_not_needed(measured: Path, tmp_path: Path) -> None:
     recorded = {
         "motion": str(tmp_path / "gone.csv"),
