@@ -62,7 +62,7 @@ class Looks(NamedTuple):
             restored: RGB uint8 (H, W, 3). Scaled down, it lies in the middle of grey, so that a detector which scales
                 pictures to a size of its own sees it smaller.
         """
-        mirrored = np.ascontiguousarray(restored[:, ::-1])
+        mirrored = restored[:, ::-1].copy()  # of a picture one pixel wide numpy takes any stride for contiguous
         if self.scale == 1:
             return mirrored
         left, top, width, height = self._place(restored.shape[1], restored.shape[0])

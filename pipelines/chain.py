@@ -139,7 +139,7 @@ class DeblurDetect:
         """
         start = time.perf_counter()
         # A detector is promised it: of bgr[..., ::-1] torch.from_numpy makes no tensor.
-        picture = np.ascontiguousarray(picture)
+        picture = np.ascontiguousarray(picture) if min(picture.strides) >= 0 else picture.copy()
         outcome = Outcome(picture) if self.deblurrer is None else restore_with(self.deblurrer, picture, path)
         restored = np.ascontiguousarray(outcome.picture)
         between = time.perf_counter()

@@ -17,7 +17,7 @@ from pipelines.chain import DeblurDetect
 from pipelines.deblur_detect import main
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,6 +25,22 @@ if TYPE_CHECKING:
     Flat = Callable[..., NDArray[np.uint8]]
 
 pytestmark = pytest.mark.usefixtures("fakes")
+
+
+@pytest.mark.parametrize("shape", [(6, 1, 3), (1, 6, 3), (1, 1, 3)])
+@pytest.mark.parametrize("fuse", [True, False])
+def test_detectors_get_pictures_that_torch_takes(shape: tuple[int, ...], fuse: bool) -> None:
+    """Numpy calls an axis of one pixel contiguous whatever its stride; torch refuses a negative one."""
+    seen: list[torch.Tensor] = []
+
+    def detector(pictures: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        seen.extend(torch.from_numpy(picture) for picture in pictures)
+        return [Detections.ordered([], [], []) for _ in pictures]
+
+    picture = np.zeros(shape, np.uint8)
+    for given in (picture[::-1], picture[:, ::-1], picture[..., ::-1]):
+        DeblurDetect(np.copy if fuse else None, detector, fuse=fuse)(given)
+    assert [each.shape for each in seen] == [torch.Size(shape)] * 3 * (2 if fuse else 1)
 
 
 def test_the_chain_detects_on_the_restored_picture(flat: Flat) -> None:
