@@ -272,7 +272,9 @@ def plot(table: pd.DataFrame, folder: Path) -> None:
     gains = [column for column in table.columns if column.startswith("gain ")]
     thickness = 0.8 / max(1, len(gains))
     with styled() as palette:
-        figure = Figure(figsize=(7.2, 1.2 + 0.16 * len(table) * (1 + len(gains))), layout="constrained")
+        letters = max((len(column) for column in gains), default=0)  # of a folder's path, it may be
+        size = max(7.2, 1.2 + 0.08 * letters), 1.4 + 0.2 * len(gains) + 0.16 * len(table) * (1 + len(gains))
+        figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots()
         for index, column in enumerate(gains):
             look = deblurrer_look(index)
@@ -285,7 +287,7 @@ def plot(table: pd.DataFrame, folder: Path) -> None:
         axes.invert_yaxis()
         axes.axvline(0, color=palette.ink, linewidth=0.8)
         axes.set_xlabel("gain in PSNR over the blurred picture (dB), pictures set aside")
-        axes.legend(title="validated on", loc="upper left", bbox_to_anchor=(1, 1))
+        figure.legend(title="validated on", loc="outside upper left", alignment="left")
         for suffix in ("png", "pdf"):
             figure.savefig(folder / f"ablation.{suffix}", dpi=150)
 

@@ -9,7 +9,6 @@ docs/plots.md shows each figure and says how to read it.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 from collections import Counter
@@ -55,6 +54,7 @@ def _plots(folders: list[Path], output: Path, overwrite: bool, as_json: bool) ->
     written: list[Path] = []
     skipped: list[Skipped] = []
     names: Counter[str] = Counter()
+    unheard: OSError | None = None
     with styled() as palette:
         for figure in figures(Drawing(runs, palette)):
             if isinstance(figure, Skipped):
@@ -69,8 +69,12 @@ def _plots(folders: list[Path], output: Path, overwrite: bool, as_json: bool) ->
                 written += paths
                 line = f"wrote {' and '.join(map(str, paths))}"
             if not as_json:
-                with contextlib.suppress(OSError):  # who reads may have gone, as head does: run says so at the end
+                try:
                     print(line, flush=True)
+                except OSError as error:  # who reads may have gone, as head does: all is drawn first
+                    unheard = unheard or error
+    if unheard is not None:
+        raise unheard
     older = sorted(str(path) for path in there.difference(written))
     if older and not as_json:
         print(f"from before, not of these runs: {', '.join(older)}")

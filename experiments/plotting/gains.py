@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 RECOVERED_VIEW = (-1.0, 2.0)
 """Of recovered fractions; beyond it an axis would show nothing but one wide interval."""
 _EVERYTHING = (-math.inf, math.inf)
+_LEAST_SPAN = 0.5  # points or percent
 _ARROWHEAD = " An arrowhead: the fraction or its interval goes on beyond."
 _TWO_PASSES = (
     " NAME+mirrored compares two passes of the detector with one over sharp and blurred pictures; in"
@@ -216,6 +217,9 @@ def _rows(
     axes = drawing.panels(body, list(known), sharey=True, sharex=True)
     for ax, panel in zip(axes, known.values(), strict=True):
         _draw_rows(drawing, ax, panel, scale)
+    left, right = axes[0].get_xlim()
+    if right - left < _LEAST_SPAN:  # nothing differs: of its own an axis would show rounding errors
+        axes[0].set_xlim(-_LEAST_SPAN, _LEAST_SPAN)
     body.supxlabel(label, size=9)
     return plot
 

@@ -22,6 +22,7 @@ AP_LABEL = "AP at IoU .50:.95 (points of 100)"
 _AP_SIDE_LABEL = AP_LABEL.replace(" (", "\n(")
 _WIDEST = 13.0  # inches, of panels side by side
 _MOST_CLASSES = 20
+_LEAST_AXIS = 1.0  # points of AP that an axis reaches, where nothing is found at all
 _SIZES = {"small\n< 32² px": "ap_small", "medium\nto 96² px": "ap_medium", "large\n> 96² px": "ap_large"}
 
 
@@ -40,8 +41,10 @@ def ap_by_arm(drawing: Drawing) -> Iterator[Plot | Skipped]:
     plot, body = drawing.sheet(
         "ap_by_arm",
         "Detection accuracy on sharp, blurred and restored pictures",
-        (_of_bars(runs) if any(score.ap_low is not None for score in _all_scores(runs)) else "")
-        + ("Dashed: the sharp pictures." if runs.of(SHARP) else ""),
+        " ".join(
+            [_of_bars(runs)] * any(score.ap_low is not None for score in _all_scores(runs))
+            + ["Dashed: the sharp pictures."] * bool(runs.of(SHARP))
+        ),
         (max(6.2, columns * panel), 3.1 * rows + 0.4),
         runs.series,
     )
@@ -69,8 +72,8 @@ def ap_by_size(drawing: Drawing) -> Iterator[Plot | Skipped]:
     plot, body = drawing.sheet(
         "ap_by_size",
         "Detection accuracy by size of object",
-        "Size is the object's area in the annotations. No intervals: the bootstrap is of the overall AP. A missing bar"
-        " means that there is no such object.",
+        "Size is the object's area in the annotations. No intervals: the bootstrap is of the overall AP. 0: none of"
+        " that size was found. Neither a bar nor 0: there is no such object.",
         (max(6.2, 2.9 * columns), 2.3 * -(-len(pairs) // columns) + 0.5),
         arms,
         "bars",
@@ -85,6 +88,10 @@ def ap_by_size(drawing: Drawing) -> Iterator[Plot | Skipped]:
             colour = drawing.palette.of(series.look)
             heights = [100 * value for value in values if value is not None]
             ax.bar(at, heights, wide * 0.92, color=colour, hatch=series.look.hatch)
+            for x, height in zip(at, heights, strict=True):
+                if height == 0:
+                    ax.annotate("0", (x, 0), ha="center", va="bottom", size=7, color=drawing.palette.soft)
+        ax.set_ylim(0, max(ax.get_ylim()[1], _LEAST_AXIS))
         ax.set_xticks(range(len(_SIZES)), list(_SIZES))
         ax.tick_params(axis="x", length=0)
         ax.grid(axis="y")
@@ -159,7 +166,7 @@ def _arms_over_blurs(drawing: Drawing, ax: Axes, detector: str) -> None:
     ax.set_xticks(range(len(labels)), labels)
     ax.set_xlim(-0.6, len(labels) - 0.4)
     ax.tick_params(axis="x", length=0)
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, max(ax.get_ylim()[1], _LEAST_AXIS))
     ax.grid(axis="y")
 
 
@@ -169,7 +176,8 @@ def _arm_point(drawing: Drawing, ax: Axes, series: Series, pair: tuple[str, str]
     if score is None or score.ap is None:
         return None
     ends = None if score.ap_low is None or score.ap_high is None else (100 * score.ap_low, 100 * score.ap_high)
-    drawing.point(ax, series, (x, 100 * score.ap), y_interval=ends)
+    bars = drawing.point(ax, series, (x, 100 * score.ap), y_interval=ends)
+    bars.lines[0].set_clip_on(False)  # a mark at 0 is whole
     return 100 * score.ap
 
 
@@ -189,7 +197,8 @@ def _class_rows(drawing: Drawing, ax: Axes, pair: tuple[str, str], arms: list[Se
                 reached.setdefault(y, []).append(100 * value)
     for y, values in reached.items():
         ax.plot([min(values), max(values)], [y, y], color=drawing.palette.faint, linewidth=1.4, zorder=1)
-    ax.set_xlim(left=-2)  # room for the left half of a mark at 0
+    right = max(ax.get_xlim()[1], _LEAST_AXIS)
+    ax.set_xlim(-0.03 * right, right)  # room for the left half of a mark at 0
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
 
@@ -206,10 +215,12 @@ def _objects_by_class(arms: list[Series], detector: str, blurs: list[str]) -> di
 
 
 def _of_bars(runs: Runs) -> str:
+    other = "the AP differences in metrics.json and in the report"
+    surer = "the recovered fraction and the harm" if runs.of(SHARP) else other
     return (
         f"Bars: {runs.confidence_percent} % basic bootstrap intervals over {runs.drawn_units}, which lie mostly below"
         " an AP and hold it less often than they say (docs/scoring.md). All arms share their pictures, so overlapping"
-        " bars do not mean that there is no difference: see the recovered fraction and the harm. "
+        f" bars do not mean that there is no difference: see {surer}."
     )
 
 

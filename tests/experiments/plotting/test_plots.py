@@ -138,6 +138,29 @@ def test_what_a_run_lacks_is_skipped_with_a_reason(
     assert {path.stem for path in (tmp_path / "out").iterdir()} == {"ap_by_arm", "harm", "ap_by_size", "per_class"}
 
 
+def test_what_finds_nothing_is_drawn_at_0_on_axes_of_ap(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", blurs=(8,))
+    (result,) = run.results
+    nothing = {"ap": 0.0, "ap_small": 0.0, "ap_medium": None, "ap_large": 0.0, "ap_low": 0.0, "ap_high": 0.0}
+    of_classes = {"person": {"ap": 0.0, "n_truths": 3}}
+    arms = {name: replace(score, **nothing, per_class=of_classes) for name, score in result.arms.items()}
+    harmless = {name: Interval(0.0, 0.0, 0.0, 0.95, 1000, 0) for name in result.harm}
+    write_metrics(tmp_path / "run", replace(run, results=[replace(result, arms=arms, harm=harmless)]))
+    with styled() as palette:
+        drawing = Drawing(Runs([tmp_path / "run"]), palette)
+        by_arm, by_size, by_class, lost = (
+            next(plot.figure for plot in make(drawing) if isinstance(plot, Plot)).axes[0]
+            for make in (ap_by_arm, ap_by_size, per_class, harm)
+        )
+        for figure in (by_arm, by_size, by_class, lost):
+            figure.figure.canvas.draw()
+        assert by_arm.get_ylim() == by_size.get_ylim() == (0, 1)
+        assert by_class.get_xlim() == (-0.03, 1)
+        assert lost.get_xlim() == (-0.5, 0.5)
+        bars = [text.xy for text in by_size.texts if text.get_text() == "0"]
+        assert len(bars) == 2 * sum(series.deblurrer is None or not series.is_sharp for series in drawing.runs.series)
+
+
 @pytest.mark.usefixtures("coarse")
 def test_strips_and_browser_need_the_pictures_that_they_show_alone(tmp_path: Path, make_run: MakeRun) -> None:
     run = make_run(tmp_path / "run", blurs=(8,))
