@@ -179,7 +179,8 @@ def fused_records(
     fused = []
     for record in records:
         looks = fusion_protocol(told=record.name in told, searched=record.search is not None)
-        digest = key_of(part=record.identity, **looks, **(borrowed if record.kind == "folder" else {}))
+        looks |= borrowed if record.kind == "folder" else {}
+        digest = key_of(part=record.identity, told=record.name in told, **looks)
         fused.append(DeblurrerRecord(fused_name(record.name), "fused", digest))
     control = key_of(part=CONTROL, **fusion_protocol(told=False, searched=False), **borrowed)
     return [*fused, DeblurrerRecord(CONTROL, "fused", control)]
