@@ -289,9 +289,7 @@ def _differences(per_image: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]
     try:
         # A picture may be called 01, or null.
         names = {"picture": str, "method": str}
-        rows = pd.read_csv(
-            per_image, dtype=names, keep_default_na=False, na_values={"psnr": [""]}, float_precision="round_trip"
-        )
+        rows = pd.read_csv(per_image, dtype=names, keep_default_na=False, na_values={"psnr": [""]})
     except OSError as error:
         raise DeblurError(f"cannot read {per_image}: {error.strerror}") from error
     except ValueError as error:  # pandas's own are among them

@@ -653,7 +653,7 @@ def test_pictures_may_be_called_by_numbers_and_by_what_means_nothing_elsewhere(t
     names, draw = ["null", "NA", "01", "1", *map(str, range(3, 13))], np.random.default_rng(0)
     rows = pd.DataFrame(
         [
-            {"picture": name, "method": method, "psnr": draw.normal(25 + gain, 2), "exact": False}
+            {"picture": name, "method": method, "psnr": round(draw.normal(25 + gain, 2), 4), "exact": False}
             for name in names
             for gain, method in enumerate(("input", "net"))
         ]
