@@ -102,26 +102,25 @@ class _Made(NamedTuple):
 
 
 class AlongPath:
-    """Restores pictures along paths by a guided network."""
+    """Restores pictures along paths by a guided network.
+
+    Attributes:
+        trust: in paths, by this network's restorations; None believes every path everywhere.
+    """
 
     def __init__(
-        self,
-        network: GuidedNetwork,
-        device: torch.device,
-        trust: PathTrust | None,
-        precision: Callable[[], AbstractContextManager[object]],
+        self, network: GuidedNetwork, device: torch.device, precision: Callable[[], AbstractContextManager[object]]
     ) -> None:
         """Restore with a network on a device.
 
         Args:
             network: in evaluation mode.
             device: where it is.
-            trust: in paths, by this network's restorations; None believes every path everywhere.
             precision: context that the network runs in; its guide runs in full precision.
         """
         self._network = network
         self._device = device
-        self.trust = trust
+        self.trust: PathTrust | None = None
         self._precision = precision
 
     def __call__(self, picture: NDArray[np.uint8], told: Told, exposure: Exposure | None = None) -> Outcome:

@@ -152,8 +152,6 @@ class Deblurrer:
             raise ValueError(f"bfloat16 is for CUDA devices, not {self.device}")
         if search is not None and self._guide is None:
             raise ValueError(f"{name} has no guide that could be told a path that is found")
-        if trust is not None and self._guide is None:
-            raise ValueError(f"{name} has no guide that could be told a path to believe")
         self.search = search
         self.card: dict[str, Any] = dict(card or {})
         self.name = name
@@ -171,7 +169,8 @@ class Deblurrer:
             self._precision = functools.partial(torch.autocast, "cuda", torch.bfloat16)
         self._along: AlongPath | None = None
         if isinstance(network, GuidedNetwork):
-            self._along = AlongPath(network, self.device, trust, self._precision)
+            self._along = AlongPath(network, self.device, self._precision)
+        self.trust = trust
 
     @classmethod
     @torch.inference_mode(mode=False)  # as ``load_released``: a search follows what it restores

@@ -358,6 +358,7 @@ def _companions(options: argparse.Namespace, given: set[str]) -> list[tuple[bool
     """Whether options do nothing as the others are, which ones, and what they need; 0 does as it says in any case."""
     held_out = options.sharp and options.hold_out
     terms = ("content", "frequency", "smoothness")
+    restores, smooths = (True, True) if given.isdisjoint(terms) else _sees_losses(options)
     return [
         (not options.sharp, ("blur", "highlight_share", "rolling_share", "path_share", "hold_out"), "--sharp"),
         (not (options.sharp or options.frames), ("srgb_share", "noise", "jpeg_share"), "--sharp or --frames"),
@@ -370,37 +371,31 @@ def _companions(options: argparse.Namespace, given: set[str]) -> list[tuple[bool
         (options.optimizer != "adamw", ("weight_decay",), "--optimizer adamw"),
         (options.schedule != "cosine", ("warmup",), "--schedule cosine"),
         (
-            not given.isdisjoint(terms) and _is_estimator(options),
+            not restores,
             terms,
             "a --network that restores pictures, and the estimator learns from kernels",
         ),
         (
-            "smoothness" in given and _smooths_no_frames(options),
+            not smooths,
             ("smoothness",),
             "TCN, whose virtual frames it smooths, and this network has fewer than two",
         ),
     ]
 
 
-def _is_estimator(options: argparse.Namespace) -> bool:
-    """Whether what is trained restores no pictures; not where no network can be made."""
+def _sees_losses(options: argparse.Namespace) -> tuple[bool, bool]:
+    """Whether the network restores pictures, and has frames to smooth.
+
+    Both where no network can be made, which training says in its own words.
+    """
     from deblur.networks.kernel_estimator import KernelEstimatorConfig
-    from deblur.training.network_choice import network_config
-
-    try:
-        return isinstance(network_config(options), KernelEstimatorConfig)
-    except DeblurError:
-        return False
-
-
-def _smooths_no_frames(options: argparse.Namespace) -> bool:
-    """Whether smoothness is of nothing; not where no network can be made, which training says in its own words."""
     from deblur.training.network_choice import network_config, smooths_frames
 
     try:
-        return not smooths_frames(network_config(options))
+        config = network_config(options)
     except DeblurError:
-        return False
+        return True, True
+    return not isinstance(config, KernelEstimatorConfig), smooths_frames(config)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

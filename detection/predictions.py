@@ -165,17 +165,14 @@ class _Names:
     """
 
     def __init__(self, stems: Sequence[str], called: Collection[str]) -> None:
-        by_last: dict[str, set[str]] = {}
-        by_number: dict[int, set[str]] = {}
+        self._by_last: dict[str, set[str]] = {}
+        self._by_number: dict[int, set[str]] = {}
         for stem in stems:
             last = PurePosixPath(stem).name
-            by_last.setdefault(last, set()).add(stem)
+            self._by_last.setdefault(last, set()).add(stem)
             if last.isdecimal():
-                by_number.setdefault(int(last), set()).add(stem)
-        tells_folders = any("/" in stem_of(name) for name in called)
-        self._by_number = by_number
-        self._by_last = by_last
-        self._whole = {stem for stem in stems if tells_folders or len(by_last[PurePosixPath(stem).name]) == 1}
+                self._by_number.setdefault(int(last), set()).add(stem)
+        self._whole = set(stems) if any("/" in stem_of(name) for name in called) else set()
 
     def stem(self, name: str) -> str | None:
         """The stem of the picture whose file a results file calls ``name``, with its suffix or without."""

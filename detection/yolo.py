@@ -91,7 +91,7 @@ def _names_in(network: Any, path: Path) -> tuple[str, ...]:
     """The name of each class that a network tells apart.
 
     Raises:
-        DetectionError: the file's names are not one for each, as where somebody has cut them.
+        DetectionError: the file's names are not one for each, as where somebody has cut them, or two are the same.
     """
     names, count = getattr(network, "names", None), network.model[-1].nc
     if isinstance(names, list | tuple):
@@ -101,7 +101,11 @@ def _names_in(network: Any, path: Path) -> tuple[str, ...]:
     strange = next((name for name in names.values() if not isinstance(name, str)), None)
     if strange is not None:
         raise DetectionError(f"{path}: the class name {strange!r} is no text, and results go by names: rename it")
-    return tuple(names[index] for index in range(count))
+    listed = tuple(names[index] for index in range(count))
+    twice = next((name for name in listed if listed.count(name) > 1), None)
+    if twice is not None:
+        raise DetectionError(f"{path} has two classes called {twice!r}, and results go by names: rename one of them")
+    return listed
 
 
 def stride_of(network: Any) -> int:
@@ -169,11 +173,6 @@ class YoloDetector:
         if image_size < stride or image_size % stride:
             raise DetectionError(f"the picture size of {self.name} is a multiple of {stride}, not {image_size}")
         self.class_names = _names_in(network, path)
-        twice = next((name for name in self.class_names if self.class_names.count(name) > 1), None)
-        if twice is not None:
-            raise DetectionError(
-                f"{path} has two classes called {twice!r}, and results go by names: rename one of them"
-            )
         self.image_size = image_size
         self._confidence = confidence
         self._iou = iou

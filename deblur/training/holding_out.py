@@ -44,6 +44,8 @@ def hold_out(source: Source, share: float, seed: int, most: int) -> tuple[Source
 
 def _first_scenes(sizes: Mapping[str, int], wanted: float, most: int, seed: int) -> set[str]:
     """At most ``most`` scenes that hold about ``wanted`` pictures, first in an order that depends on neither."""
+    if not wanted:
+        return set()
     small = sum(sizes.values()) / 10
 
     def place(scene: str) -> tuple[float, bytes]:

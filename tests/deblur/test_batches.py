@@ -216,6 +216,7 @@ def test_hold_out_keeps_apart_and_stays_the_same(folder):
     assert len(held) == 1
     assert {*kept.examples, *held} == set(source.examples)
     assert hold_out(source, 0.25, seed=1, most=99)[1] == held
+    assert hold_out(source, 0, seed=1, most=99)[1] == ()
 
 
 @pytest.mark.parametrize("name", ["{scene}_{frame:06}", "{scene}/{frame:08}", "{frame}from{scene}"])
