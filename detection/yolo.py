@@ -13,7 +13,7 @@ import os
 import pickle
 import threading
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import cv2
 import numpy as np
@@ -46,6 +46,7 @@ _QUIET = {
 
 
 _IMPORTING = threading.Lock()
+_READING = threading.Lock()
 
 
 def load_network(path: Path) -> torch.nn.Module:
@@ -66,7 +67,7 @@ def load_network(path: Path) -> torch.nn.Module:
         )
     tasks = _ultralytics().nn.tasks
     try:
-        checkpoint, _ = tasks.torch_safe_load(path, safe_only=True)
+        checkpoint = _read(path)
     except Exception as error:
         # Of a file that is none of these the restricted reader of pickles runs what it takes for instructions, so any
         # error may come of it; TypeError is how ultralytics says damaged, or holding more than known layers.
@@ -85,6 +86,26 @@ def load_network(path: Path) -> torch.nn.Module:
         if isinstance(module, torch.nn.Upsample):
             module.recompute_scale_factor = None  # files from before torch 1.11 lack it
     return network.float().eval()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a file of ultralytics holds, as its own reader reads it: that file and no other.
+
+    Left to itself, the reader takes apostrophes out of a path and a ``yolov5nu.pt`` for a ``yolov5n.pt``, fetches what
+    is then not there, and deletes a damaged ``yolo26n.pt`` of the working folder to fetch it anew.
+    """
+    ultralytics: Any = _ultralytics()
+    named = str(path.absolute())  # a bare name is what it would delete
+    with _READING:  # two threads that undo each other's change in turn would leave one behind
+        downloads = ultralytics.utils.downloads
+        find, downloads.attempt_download_asset = downloads.attempt_download_asset, str
+        try:
+            checkpoint, read = ultralytics.nn.tasks.torch_safe_load(named, safe_only=True)
+        finally:
+            downloads.attempt_download_asset = find
+    if read != named:  # a newer ultralytics asks elsewhere
+        raise DetectionError(f"ultralytics reads {read} in its place: rename one of the two")
+    return cast("dict[str, Any]", checkpoint)
 
 
 def _names_in(network: Any, path: Path) -> tuple[str, ...]:
@@ -267,6 +288,8 @@ class YoloDetector:
             end2end=self._end_to_end,
         )
         found = kept.cpu()
+        # Nothing forces a network without a distribution of distances, as YOLO26, to put a left edge left of the right.
+        found = found[(found[:, :2] <= found[:, 2:4]).all(1)]
         boxes = self._scale_boxes((self.image_size, self.image_size), found[:, :4].clone(), picture.shape[:2])
         names = [self.class_names[int(index)] for index in found[:, 5]]
         return Detections.ordered(boxes.numpy(), found[:, 4].numpy(), names)

@@ -146,6 +146,15 @@ def test_the_end_to_end_head_finds_the_same_objects(yolo26n: Path, photographs: 
     assert one_to_one.describe()["iou"] is None
 
 
+def test_a_box_that_is_inside_out_is_none(yolo26n: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = YoloDetector(yolo26n, device="cpu", end_to_end=True)
+    rows = torch.tensor([[[30, 10, 20, 40, 0.9, 0], [10, 40, 20, 30, 0.9, 0], [10, 20, 30, 40, 0.8, 5]]])
+    monkeypatch.setattr(detector, "_network", lambda _: rows)
+    (found,) = detector([np.zeros((640, 640, 3), np.uint8)])
+    assert found.class_names == ("bus",)
+    np.testing.assert_allclose(found.boxes, [[10, 20, 30, 40]])
+
+
 def test_asking_for_a_head_that_is_not_there_is_refused(shared: Path) -> None:
     with pytest.raises(DetectionError, match="no end-to-end head"):
         YoloDetector(shared / "weights" / "yolov8n.pt", device="cpu", end_to_end=True)
@@ -264,6 +273,30 @@ def test_a_damaged_file_is_one_clear_line(tmp_path: Path, content: bytes) -> Non
     with pytest.raises(DetectionError, match=r"cannot read .*damaged\.pt") as caught:
         load_network(damaged)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("both", [True, False])
+@pytest.mark.parametrize(
+    ("name", "taken_for"), [("Anna's.pt", "Annas.pt"), ("yolov5n.pt", "yolov5nu.pt"), (" own.pt", "own.pt")]
+)
+def test_the_file_that_was_named_is_read(
+    tmp_path: Path, name: str, taken_for: str, both: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = torch.load(untrained("yolo11n", Path(name)), weights_only=False)["model"]
+    if both:
+        untrained("yolov8n", Path(taken_for))
+    read = load_network(Path(name))
+    assert [weights.shape for weights in read.parameters()] == [weights.shape for weights in made.parameters()]
+
+
+def test_a_damaged_file_of_an_official_name_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    damaged = Path("yolo26n.pt")
+    damaged.write_bytes(b"PK\x03\x04 half a zip")
+    with pytest.raises(DetectionError, match=r"cannot read yolo26n\.pt"):
+        load_network(damaged)
+    assert damaged.read_bytes() == b"PK\x03\x04 half a zip"
 
 
 @pytest.mark.parametrize("checkpoint", [{"model": None}, {"epoch": 3}, {"model": {"weight": torch.zeros(2)}}, [1, 2]])
