@@ -184,7 +184,14 @@ class Process:
     def _look_which_way_round(self, picture: NDArray[np.uint8], path: CameraPath) -> None:
         if self._way_round is None or not self._way_round.wanted:
             return
-        self._way_round.look(picture, path)
+        try:
+            self._way_round.look(picture, path)
+        except (MemoryError, RuntimeError) as error:
+            if not lacks_memory(error):
+                raise
+            self._way_round = None  # it was for advice alone
+            self._note("not enough memory to see whether the paths of --motion are turned")
+            return
         if self._way_round.turned:
             self.say(f"{TURNED} (docs/camera-path.md)")
 

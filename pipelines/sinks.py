@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from deblur.cli import lacks_memory
 from deblur.errors import DeblurError
 from deblur.pictures import scale_down, write_picture
-from deblur.runs import make_folder, write_atomically, write_json
+from deblur.runs import make_folder, printable, write_atomically, write_json
 from detection.drawing import draw_detections, side_by_side
 from detection.naming import refuse_one_name
 from pipelines.video import LARGEST_FRAME_SIDE, VideoWriter
@@ -116,22 +116,32 @@ class PictureSink:
             What could not be written: why, by kind.
         """
         assert item.picture is not None
-        restored, title = item.picture, "failed"
+        picture, restored, title = item.picture, item.picture, "failed"
         if result is not None:
             restored = result.restored
             title = f"{'not restored' if result.times.deblur is None else 'restored'}, {len(result.detections)} found"
-        made: dict[str, NDArray[np.uint8]] = {}
-        if "deblurred" in self.kinds:
-            made["deblurred"] = restored
-        if self.kinds & {"annotated", "side-by-side"}:
-            annotated = restored if result is None else draw_detections(restored, result.detections)
-            if "annotated" in self.kinds:
-                made["annotated"] = annotated
-            if "side-by-side" in self.kinds:
-                both = side_by_side([("input", item.picture), (title, annotated)])
-                # It is for looking at: smaller is better than none.
-                made["side-by-side"] = both if item.frame is None else scale_down(both, LARGEST_FRAME_SIDE)
-        jobs = {kind: partial(self._write_picture, kind, item, picture) for kind, picture in made.items()}
+
+        def deblurred() -> NDArray[np.uint8]:
+            return restored
+
+        @cache
+        def annotated() -> NDArray[np.uint8]:
+            return restored if result is None else draw_detections(restored, result.detections)
+
+        def both() -> NDArray[np.uint8]:
+            beside = side_by_side([("input", picture), (title, annotated())])
+            # It is for looking at: smaller is better than none.
+            return beside if item.frame is None else scale_down(beside, LARGEST_FRAME_SIDE)
+
+        # Drawn within its job, since memory may not suffice for one kind and suffice for the others.
+        drawers: dict[str, Callable[[], NDArray[np.uint8]]] = {
+            "deblurred": deblurred,
+            "annotated": annotated,
+            "side-by-side": both,
+        }
+        jobs = {
+            kind: partial(self._write_picture, kind, item, draw) for kind, draw in drawers.items() if kind in self.kinds
+        }
         if "txt" in self.kinds and result is not None:
             jobs["txt"] = partial(self._write_labels, item, result.detections)
         return _failures(jobs)
@@ -147,8 +157,9 @@ class PictureSink:
         self._without_video.clear()
         return failures
 
-    def _write_picture(self, kind: str, item: Item, picture: NDArray[np.uint8]) -> None:
+    def _write_picture(self, kind: str, item: Item, draw: Callable[[], NDArray[np.uint8]]) -> None:
         path = self.path_of(kind, item)
+        picture = draw()
         if item.frame is None:
             write_picture(path, picture)
         elif kind in self._videos:
@@ -196,7 +207,7 @@ class CocoSink:
         """Take up one picture; its pixels are not kept."""
         assert item.picture is not None
         height, width = item.picture.shape[:2]
-        image: dict[str, Any] = {"file_name": item.source.file, "width": width, "height": height}
+        image: dict[str, Any] = {"file_name": printable(item.source.file), "width": width, "height": height}
         if item.frame is not None:
             image["frame"] = item.frame
         self._pictures.append((image, item.source.stem.name if item.frame is None else "", detections))

@@ -13,6 +13,7 @@ import yaml
 import detection.yolo
 from deblur.errors import DeblurError
 from deblur.pictures import read_picture, write_picture
+from pipelines import sinks
 from pipelines.account import Account
 from pipelines.deblur_detect import main
 from pipelines.sinks import CocoSink
@@ -153,17 +154,18 @@ def test_coco_uses_the_numbers_of_coco_pictures_and_classes(
     tmp_path: Path, flat: Flat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ["person", *(f"c{number}" for number in range(78)), "toothbrush"]
-    names[5], names[11] = "bus", "stop sign"
+    names[5] = "bus"
     monkeypatch.setattr(detection.yolo.YoloDetector, "class_names", tuple(names))
     for number in ("000000000139", "000000000285"):
         write_picture(tmp_path / "coco" / f"{number}.jpg", flat(40))
     assert main(["coco", "--save", "coco", "--output", "out"]) == 0
     results = json.loads(Path("out/coco_results.json").read_text())
     assert [(result["image_id"], result["category_id"]) for result in results] == [(139, 6), (285, 6)]
-    categories = {
-        entry["name"]: entry["id"] for entry in json.loads(Path("out/coco_images.json").read_text())["categories"]
-    }
-    assert (categories["stop sign"], categories["toothbrush"]) == (13, 90)
+    categories = json.loads(Path("out/coco_images.json").read_text())["categories"]
+    assert [entry["name"] for entry in categories] == names
+    # The numbers of instances_val2017.json, from person to toothbrush.
+    with_gaps = [(1, 11), (13, 25), (27, 28), (31, 44), (46, 65), (67, 67), (70, 70), (72, 82), (84, 90)]
+    assert [entry["id"] for entry in categories] == [n for first, last in with_gaps for n in range(first, last + 1)]
 
 
 def test_options_reach_the_detector_and_the_record(photos: Path, files: Files) -> None:
@@ -207,6 +209,12 @@ def test_on_a_gpu_the_larger_network_is_named(
     monkeypatch.setattr("deblur.devices.resolve_device", lambda name: device)
     assert main(["photos", *options]) == 0
     assert ("--deblurrer mstsgm-guided-large, which finds more" in capsys.readouterr().err) == says
+
+
+@pytest.mark.parametrize(("given", "asked"), [("0.4", 0.001), ("0.0005", 0.0005)])
+def test_a_detector_reports_what_one_of_two_passes_may_confirm(given: str, asked: float, photos: Path) -> None:
+    assert main(["photos", "--conf", given, "--save", "json", "--output", "out"]) == 0
+    assert json.loads(Path("out/env.json").read_text())["detector"]["confidence"] == asked
 
 
 def test_a_recorded_config_makes_the_run_again(photos: Path, files: Files) -> None:
@@ -286,6 +294,33 @@ def test_a_picture_that_memory_does_not_suffice_to_write_fails_alone(
     assert (dark["deblurred"], dark["error"]) == (None, "photos/dark.png: not enough memory to write deblurred")
     assert bright["error"] is None
     assert (content["n_ok"], content["n_failed"]) == (1, 1)
+
+
+@pytest.mark.parametrize(("draw", "lost"), [("draw_detections", "annotated"), ("side_by_side", "side-by-side")])
+def test_a_picture_that_memory_does_not_suffice_to_draw_fails_alone(
+    draw: str, lost: str, photos: Path, document: Document, monkeypatch: pytest.MonkeyPatch, files: Files
+) -> None:
+    drawn = getattr(sinks, draw)
+    shortages = iter([MemoryError])
+
+    def lack_memory(*args: Any) -> NDArray[np.uint8]:
+        for shortage in shortages:  # once
+            raise shortage
+        return drawn(*args)
+
+    monkeypatch.setattr(sinks, draw, lack_memory)
+    options = ["--save", "annotated,side-by-side,txt", "--output", "out", "--json"]
+    assert main(["photos/dark.png", "photos/deep", *options]) == 1
+    content = document()
+    assert (content["n_ok"], content["n_failed"]) == (1, 1)
+    errors = {entry["file"]: entry["error"] for entry in content["pictures"]}
+    (failed,) = (file for file, error in errors.items() if error is not None)
+    assert errors[failed] == f"{failed}: not enough memory to write {lost}"
+    # The two kinds and the labels of both pictures, but for one.
+    stem = Path(failed).stem
+    pictures = [name for name in files(Path("out")) if "/" in name]
+    assert len(pictures) == 5
+    assert not any(name.startswith(f"{lost}/") and Path(name).stem == stem for name in pictures)
 
 
 def test_a_restored_picture_that_was_not_written_is_not_named(
@@ -450,6 +485,8 @@ def test_a_name_that_is_no_utf8(
     assert main([name, "--output", "out", "--save", "annotated,txt,coco"]) == 0
     document = json.loads(Path("out/detections.json").read_text(encoding="utf-8"))
     assert document["pictures"][0]["file"] == r"caf\udce9.png"
+    images = json.loads(Path("out/coco_images.json").read_text(encoding="utf-8"))["images"]
+    assert images[0]["file_name"] == r"caf\udce9.png"
     assert os.fsdecode(b"annotated/caf\xe9.jpg") in files(Path("out"))
 
 

@@ -13,6 +13,7 @@ from PIL import ExifTags, Image
 from skimage import data as photographs
 
 from deblur.blur import BlurSpec, synthesize_with_motion
+from deblur.exposure.way_round import WayRound
 from deblur.pictures import read_picture, write_picture
 from pipelines.deblur_detect import main
 from pipelines.video import VideoReader
@@ -36,6 +37,24 @@ def motion(tmp_path: Path) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("t,wx,wy,wz\n0,0.5,0,0\n0.02,0.5,0,0\n")
     return tmp_path / "gyro"
+
+
+@pytest.mark.usefixtures("motion")
+def test_a_look_that_memory_does_not_suffice_for_costs_no_picture(
+    photos: Path, document: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    def lack_memory(*_: object) -> None:
+        looks.append(1)
+        raise MemoryError
+
+    monkeypatch.setattr(WayRound, "look", lack_memory)
+    assert main(["photos", "--motion", "gyro", "--focal-length", "100", "--output", "out", "--json"]) == 0
+    assert document()["n_ok"] == 2
+    assert len(looks) == 1
+    log = Path("out/log.txt").read_text()
+    assert log.count("not enough memory to see whether the paths of --motion are turned") == 1
 
 
 def test_the_deblurrer_is_told_each_pictures_path(
