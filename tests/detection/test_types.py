@@ -50,6 +50,10 @@ def test_ordered_sorts_best_first_and_keeps_ties_in_order() -> None:
     found = Detections.ordered(BOXES, [0.5, 0.9, 0.5], ["first", "best", "second"])
     assert found.class_names == ("best", "first", "second")
     np.testing.assert_array_equal(found.boxes, BOXES[[1, 0, 2]])
+    # Some sorts keep the order of a few equal scores and not that of many.
+    names = [str(number) for number in range(40)]
+    many = Detections.ordered(np.tile(BOXES[:1], (40, 1)), [0.5, 0.9] * 20, names)
+    assert many.class_names == (*names[1::2], *names[::2])
     assert len(Detections.ordered([], [], [])) == 0
     with pytest.raises(ValueError, match="2 class names"):
         Detections.ordered(BOXES, SCORES, NAMES[:2])

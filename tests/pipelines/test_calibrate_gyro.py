@@ -311,15 +311,18 @@ def test_too_little_to_compare_is_wrong_usage(given: list[str], says: str, capsy
 
 
 @pytest.fixture
-def looked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
-    """How bright each picture is that is looked at, and when its shutter opened; nothing is searched then."""
-    seen: list[tuple[float, float]] = []
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float, float]]:
+    """How bright each picture is that is looked at, when its shutter opened, and its focal length in widths of it.
+
+    Nothing is searched then.
+    """
+    seen: list[tuple[float, float, float]] = []
 
     def see(
         _: object, picture: torch.Tensor, focal_length: float, exposure: tuple[float, float], orientation: int
     ) -> None:
         assert orientation == 1
-        seen.append((round(float(picture.mean()) * 255), exposure[0]))
+        seen.append((round(float(picture.mean()) * 255), exposure[0], focal_length / picture.shape[-1]))
 
     def stop(*_: object, **__: object) -> None:
         raise DeblurError("looked")
@@ -333,18 +336,18 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
 
 
 def test_pictures_and_frames_are_looked_at_evenly(
-    make_video: Callable[..., None], looked: list[tuple[float, float]]
+    make_video: Callable[..., None], looked: list[tuple[float, float, float]]
 ) -> None:
     make_video("ride.mp4", [0, 20, 40, 60, 80, 100], fps=10)
     assert main(["ride.mp4", "robot/0.png", "robot/1.png", *GIVEN, "--limit", "4"]) == 1
-    levels, opened = zip(*looked, strict=True)
+    levels, opened, _ = zip(*looked, strict=True)
     assert levels[:3] == pytest.approx((20, 60, 100), abs=4)
     assert opened == pytest.approx((2.1, 2.3, 2.5, 2.65))
 
 
 @pytest.mark.parametrize("duration", [b"\x44\x89", b"\xec\x89"])
 def test_frames_of_a_video_without_a_rate_are_counted_and_timed_by_reading_it(
-    duration: bytes, flat: Callable[..., NDArray[np.uint8]], looked: list[tuple[float, float]]
+    duration: bytes, flat: Callable[..., NDArray[np.uint8]], looked: list[tuple[float, float, float]]
 ) -> None:
     writer = cv2.VideoWriter("ride.mkv", cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
     for level in (0, 20, 40, 60, 80, 100):
@@ -357,9 +360,17 @@ def test_frames_of_a_video_without_a_rate_are_counted_and_timed_by_reading_it(
     with VideoReader(Path("ride.mkv")) as video:
         assert (video.fps, video.n_frames) == (None, 600 if duration == b"\x44\x89" else None)
     assert main(["ride.mkv", *GIVEN, "--limit", "4"]) == 1
-    levels, opened = zip(*looked, strict=True)
+    levels, opened, _ = zip(*looked, strict=True)
     assert levels == pytest.approx((0, 40, 60, 100), abs=4)
     assert opened == pytest.approx((2.0, 2.2, 2.3, 2.5))
+
+
+def test_the_focal_length_of_a_picture_that_is_scaled_down_is_scaled_with_it(
+    monkeypatch: pytest.MonkeyPatch, looked: list[tuple[float, float, float]]
+) -> None:
+    monkeypatch.setattr(calibrate_gyro, "LARGEST_SIDE", 160)  # of 320
+    assert main(["robot", *GIVEN]) == 1
+    assert [share for _, _, share in looked] == pytest.approx([FOCAL_LENGTH / 320] * 6)
 
 
 def test_a_focal_length_at_the_end_of_the_search_is_not_believed(
