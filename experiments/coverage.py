@@ -1,6 +1,6 @@
 """How often intervals hold the figure that they are made for, by three ways of making them.
 
-    python -m experiments.coverage experiments/results/detection-gain --blur shake:28 --deblurrer mstsgm-guided
+    python -m experiments.coverage runs/gain --blur shake:28 --deblurrer mstsgm-guided
 
 The pictures of a finished detection-gain run are taken for all the pictures there are, so that the true figures are
 known. Sets of them are drawn, every set gets intervals as if nothing else were known, and it is counted how many hold
