@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,6 +18,7 @@ from deblur.pictures import PICTURE_SUFFIXES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+NOT_TOLD_APART = "differ only by suffix, or by how accents are written"
 # The folders of blurred and of sharp pictures in pairs, as GoPro and REDS have them too: blur_gamma, train_sharp.
 _SIDE = re.compile(r"((?:train|val|test)_)?(blur|sharp)(?:_(?:gamma|bicubic|jpeg|comp))?")
 
@@ -78,6 +80,16 @@ def folders_below(
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             waiting += [place / name for name in folders if (place / name).is_symlink()]
             yield place, visible
+
+
+def composed(name: str) -> str:
+    """A name as others write it too: an accent that systems write as one character or as two is one (NFC)."""
+    return unicodedata.normalize("NFC", name)
+
+
+def key_of(picture: Path, folder: Path) -> str:
+    """What a picture of a folder is matched by: its path in it without suffix, with ``/``, `composed`."""
+    return composed(picture.relative_to(folder).with_suffix("").as_posix())
 
 
 def match_pictures(a: Path, b: Path) -> list[tuple[str, Path, Path]]:
@@ -154,18 +166,16 @@ def refuse_pairs(folder: Path, files: Iterable[Path], given: str, instead: Calla
 
 
 def pictures_by_key(folder: Path) -> dict[str, Path]:
-    """The picture files below ``folder`` by key, the relative path without suffix, with ``/``.
+    """The picture files below ``folder`` by `key_of`.
 
     Raises:
         DeblurError: the folder is missing or empty, or two of its pictures share a key.
     """
     keyed: dict[str, Path] = {}
     for path in list_pictures(folder):
-        key = path.relative_to(folder).with_suffix("").as_posix()
+        key = key_of(path, folder)
         if key in keyed:
-            raise DeblurError(
-                f"{keyed[key].name} and {path.name} in {path.parent} differ only by suffix; keep one of them"
-            )
+            raise DeblurError(f"{keyed[key].name} and {path.name} in {path.parent} {NOT_TOLD_APART}; keep one of them")
         keyed[key] = path
     return keyed
 

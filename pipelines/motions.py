@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
 from deblur.exposure.path_files import clock, read_record
+from deblur.picture_folders import composed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -130,7 +131,7 @@ class Motions:
             DeblurError: nothing says so.
         """
         assert self._exposures is not None
-        own, first = (self._exposures.get(str(stem)) for stem in (source.stem_of(frame), source.stem))
+        own, first = (self._exposures.get(composed(str(stem))) for stem in (source.stem_of(frame), source.stem))
         if own is not None:
             return own
         if first is None or frame is None:
@@ -179,7 +180,7 @@ class Motions:
 
     def _has_times(self, source: Source) -> bool:
         assert self._exposures is not None
-        name = str(source.stem)
+        name = composed(str(source.stem))
         return name in self._exposures or (
             source.is_video and any(other.startswith(f"{name}/") for other in self._exposures)
         )
@@ -220,7 +221,7 @@ def _read_exposures(file: Path) -> dict[str, tuple[float, float]]:
             if not set(COLUMNS) <= set(reader.fieldnames):
                 raise DeblurError(f"--exposures {file} needs the columns {', '.join(COLUMNS)}")
             for row in reader:
-                picture, *cells = (row[name] for name in COLUMNS)
+                picture, *cells = (composed(row[name] or "") for name in COLUMNS)
                 if not picture or not all(cells):
                     raise ValueError(f"{', '.join(COLUMNS)} are needed")
                 if picture in found:

@@ -21,7 +21,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from deblur.errors import DeblurError
-from deblur.picture_folders import list_pictures, refuse_pairs
+from deblur.picture_folders import NOT_TOLD_APART, key_of, list_pictures, refuse_pairs
 from deblur.prepare.data_sets import SPLITS
 from deblur.scenes import scene_of, units_of
 
@@ -213,7 +213,7 @@ def _matched(layout: Layout, blurred: Path, sharp: Path) -> list[tuple[str, Path
 
 
 def _keyed(layout: Layout, folder: Path) -> dict[str, Path]:
-    """The pictures of a folder by relative path without suffix; an unusable folder becomes a problem."""
+    """The pictures of a folder by `key_of`; an unusable folder becomes a problem."""
     try:
         pictures = list_pictures(folder)
     except DeblurError as error:
@@ -221,9 +221,9 @@ def _keyed(layout: Layout, folder: Path) -> dict[str, Path]:
         return {}
     keyed: dict[str, Path] = {}
     for path in pictures:
-        key = path.relative_to(folder).with_suffix("").as_posix()
+        key = key_of(path, folder)
         if key in keyed:
-            layout.problems.append(f"{keyed[key]} and {path.name} differ only by suffix; keep one of them")
+            layout.problems.append(f"{keyed[key]} and {path.name} {NOT_TOLD_APART}; keep one of them")
         keyed[key] = path
     return keyed
 

@@ -6,6 +6,7 @@ import math
 import os
 import posixpath
 import re
+import unicodedata
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +27,11 @@ _DRIVE = re.compile(r"^[A-Za-z]:(?=/)")
 def stem_of(file_name: str) -> str:
     """What a picture is matched by, and what is made of it is called by: its path with ``/`` and without suffix.
 
-    Always relative and inside its folder: of ``C:/set/1.png``, ``/set/1.png`` and ``../set/1.png`` it is ``set/1``.
+    Always relative and inside its folder: of ``C:/set/1.png``, ``/set/1.png`` and ``../set/1.png`` it is ``set/1``. An
+    accent that systems write as one character or as two is one (Unicode's NFC).
     """
-    path = PurePosixPath(posixpath.normpath(_DRIVE.sub("", file_name.replace("\\", "/"))))
+    name = unicodedata.normalize("NFC", file_name.replace("\\", "/"))
+    path = PurePosixPath(posixpath.normpath(_DRIVE.sub("", name)))
     inside = PurePosixPath(*(part for part in path.parts if part not in {"/", "//", ".."}))
     return str(inside.with_suffix("")) if inside.name else ""
 

@@ -60,7 +60,7 @@ def read_yolo(path: str | Path, class_names: Sequence[str], *, split: str = "val
     content = _read_yaml(path)
     names = _names(path, content.get("names"))
     keypoints = _keypoint_numbers(path, content.get("kpt_shape"))
-    root = path.parent / str(content.get("path") or "")
+    root = path.parent / _as_here(path.parent, content.get("path") or "")
     builder = TruthBuilder(path, "yolo", class_names, repair=True)
     unlabelled: dict[str, Path] = {}
     pictures, nearer = _pictures(path, root, content, split)
@@ -151,9 +151,9 @@ def _pictures(path: Path, root: Path, content: dict[str, Any], split: str) -> tu
     found: list[tuple[str, Path]] = []
     nearer: list[str] = []
     for each in entry if isinstance(entry, list) else [entry]:
-        place = root / str(each)
-        below = root / str(each).removeprefix("../")
         try:
+            written = _as_here(root, each)
+            place, below = root / written, root / written.removeprefix("../")
             if not place.exists() and below.exists():
                 place = below
                 nearer.append(str(each))
@@ -163,7 +163,7 @@ def _pictures(path: Path, root: Path, content: dict[str, Any], split: str) -> tu
         if is_folder:
             found += [(file.relative_to(place).as_posix(), file) for file in files_below(place, PICTURE_SUFFIXES)]
         elif place.is_file():
-            listed = [line.strip() for line in _lines(place) if line.strip()]
+            listed = [_as_here(root, line.strip()) for line in _lines(place) if line.strip()]
             files = [(place.parent if line.startswith("./") else root) / line for line in listed]
             found += [(_below_images(line), file) for line, file in zip(listed, files, strict=True)]
         else:
@@ -173,6 +173,12 @@ def _pictures(path: Path, root: Path, content: dict[str, Any], split: str) -> tu
     if len({stem_of(name) for name, _ in found}) < len(found):
         found = _named_from_common_folder([file for _, file in found])
     return found, nearer
+
+
+def _as_here(root: Path, written: object) -> str:
+    """A path as this system writes it: one from Windows has backslashes, which elsewhere are letters of a name."""
+    text = str(written)
+    return text if "\\" not in text or (root / text).exists() else text.replace("\\", "/")
 
 
 def _named_from_common_folder(files: Sequence[Path]) -> list[tuple[str, Path]]:

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from deblur.errors import DeblurError
-from deblur.picture_folders import pictures_by_key
+from deblur.picture_folders import composed, pictures_by_key
 from deblur.pictures import PICTURE_SUFFIXES, picture_size
 from deblur.runs import printable
 from detection.truth import GroundTruth, read_truth
@@ -117,7 +117,7 @@ def listed_pictures(place: Path) -> list[str]:
         raise DeblurError(f"cannot read {place}: {error.strerror}") from error
     except UnicodeDecodeError:
         raise DeblurError(f"{place} is no list of pictures: a text file is needed, one name a line") from None
-    paths = [PurePosixPath(line.replace("\\", "/")) for line in lines if line]
+    paths = [PurePosixPath(composed(line.replace("\\", "/"))) for line in lines if line]
     if not paths:
         raise DeblurError(f"{place} lists no picture")
     # Names may end in no suffix and hold a point all the same.

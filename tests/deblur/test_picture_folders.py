@@ -2,6 +2,7 @@
 
 import errno
 import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,18 @@ def test_pictures_match_by_name_not_by_position(tmp_path: Path) -> None:
         ("x/1", "blur/x/1.jpg", "sharp/x/1.png"),
         ("x/2", "blur/x/2.jpg", "sharp/x/2.png"),
     ]
+
+
+def test_an_accent_is_the_same_however_it_is_written(tmp_path: Path) -> None:
+    one, two = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    put(tmp_path / "a", f"{one}.png")
+    put(tmp_path / "b", f"{two}.png")
+    assert match_pictures(tmp_path / "a", tmp_path / "b") == [
+        (one, tmp_path / f"a/{one}.png", tmp_path / f"b/{two}.png")
+    ]
+    put(tmp_path / "a", f"{two}.png")
+    with pytest.raises(DeblurError, match="by how accents are written"):
+        match_pictures(tmp_path / "a", tmp_path / "b")
 
 
 @pytest.mark.parametrize("missing_in", ["a", "b"])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -216,6 +217,18 @@ def test_one_record_tells_of_every_picture_by_its_time(
     assert main([*given, "--json"]) == 1
     error = document()["pictures"][1]["error"]
     assert "drive.csv tells of 0 to 1 seconds, and the shutter was open from 0.99 to 1.01" in error
+
+
+def test_times_of_an_accented_name_are_found_however_it_is_written(
+    tmp_path: Path, flat: Flat, reaches: list[float]
+) -> None:
+    one, two = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    write_picture(tmp_path / f"in/{two}.png", flat(40))
+    (tmp_path / "drive.csv").write_text("t,wx,wy,wz\n0,0,1,0\n1,0,1,0\n")
+    (tmp_path / "times.csv").write_text(f"picture,opened,closed\n{one},0.1,0.12\n", encoding="utf-8")
+    given = ["in", "--motion", "drive.csv", "--focal-length", "100", "--exposures", "times.csv"]
+    assert main([*given, "--save", "json"]) == 0
+    assert len(reaches) == 1
 
 
 def test_a_clock_that_counts_from_1970_is_said_to_the_millisecond(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import unicodedata
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -319,6 +320,11 @@ def test_folders_tell_pictures_of_one_stem_apart(tmp_path):
     truth = read_coco(write_json(tmp_path, images("a/x.jpg", "b\\x.png", "./c.v2.jpg")), NAMES)
     assert truth.stems == ("a/x", "b/x", "c.v2")
     assert truth.match(["a/x", "b/x"]) == {"a/x": "a/x", "b/x": "b/x"}
+
+
+def test_an_accent_is_the_same_however_it_is_written(tmp_path):
+    one, two = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    assert read_coco(write_json(tmp_path, images(f"{two}.jpg")), NAMES).stems == (one,)
 
 
 def test_pictures_match_by_stem_in_whatever_folder(tmp_path):
@@ -671,6 +677,30 @@ def test_a_yolo_split_that_is_no_path_is_one_clear_line(tmp_path):
     folder = yolo(tmp_path, None, f"val: {'x' * 300}\nnames: [person]\n")
     with pytest.raises(DetectionError, match=r"val is 'x+\.\.\.: File name too long"):
         read_truth(folder, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("data", "listed", "stem"),
+    [
+        ("path: .\nval: images\\val\n", None, "a"),
+        ("path: ..\\set\nval: images\\val\n", None, "a"),
+        ("path: .\nval: images\\val.txt\n", ".\\val\\a.jpg", "a"),
+        ("path: .\nval: val.txt\n", "images\\val\\a.jpg", "val/a"),
+    ],
+)
+def test_paths_of_a_yolo_set_may_be_written_on_windows(tmp_path, data, listed, stem):
+    folder = yolo(tmp_path / "set", "0 0.5 0.5 1 1", f"{data}names: [person]\n")
+    if listed is not None:
+        (folder / ("images/val.txt" if "images" in data else "val.txt")).write_text(f"{listed}\r\n")
+    truth = read_truth(folder, NAMES)
+    assert truth.stems == (stem,)
+    assert len(truth.objects[stem].class_names) == 1
+
+
+def test_a_name_of_a_yolo_set_may_hold_a_backslash(tmp_path):
+    folder = yolo(tmp_path, "0 0.5 0.5 1 1", "path: .\nval: 'images\\val'\nnames: [person]\n")
+    (folder / "images/val").rename(folder / "images\\val")
+    assert read_truth(folder, NAMES).stems == ("a",)
 
 
 def test_linked_folders_of_a_yolo_split_are_entered(tmp_path):
