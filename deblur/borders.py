@@ -1,4 +1,4 @@
-"""What lies beyond a picture's border: the picture itself, mirrored about the border pixel as often as it takes."""
+"""What is taken to lie beyond a picture's border: its mirror image, as often as it takes, or the border itself."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ def mirrored_index(first: int, last: int, size: int, device: torch.device | None
     period = max(2 * (size - 1), 1)
     index = torch.remainder(torch.arange(first, last, device=device), period)
     return torch.minimum(index, period - index) if size > 1 else torch.zeros_like(index)
+
+
+def continued_index(first: int, last: int, size: int, device: torch.device | None = None) -> Tensor:
+    """For places ``first`` to ``last`` - 1, which may lie outside [0, ``size``), the nearest pixel."""
+    return torch.arange(first, last, device=device).clamp(0, size - 1)
 
 
 def mirrored_window(picture: Tensor, left: int, top: int, width: int, height: int) -> Tensor:

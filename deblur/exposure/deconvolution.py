@@ -11,13 +11,16 @@ import torch
 from torch import Tensor
 
 from deblur.blur.rendering import fast_length
-from deblur.borders import mirrored_index
+from deblur.borders import continued_index, mirrored_index
 from deblur.exposure.spectra import difference_power, squared
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from deblur.exposure.kernels import Belief
+
+    Beyond = Callable[[int, int, int, torch.device], Tensor]
+    """Which pixels are shown at places of an axis, as `mirrored_index`."""
 
 # Pixels around what a window gives, beside a kernel's reach: what an inverse filter wraps around stays there.
 _MARGIN = 8
@@ -61,7 +64,13 @@ class _Windows:
     """Parts of pictures of one size, each about a place whose kernel holds in it, that fade together again."""
 
     def __init__(
-        self, shape: tuple[int, int], rows: Sequence[float], columns: Sequence[float], side: int, device: torch.device
+        self,
+        shape: tuple[int, int],
+        rows: Sequence[float],
+        columns: Sequence[float],
+        side: int,
+        beyond: Beyond,
+        device: torch.device,
     ) -> None:
         """Lay R = rows * columns windows, with as much around each as a kernel reaches.
 
@@ -70,6 +79,7 @@ class _Windows:
             rows: y of the places, ascending.
             columns: x of the places, likewise.
             side: of the kernels.
+            beyond: what is shown beyond the pictures' borders.
             device: where the pictures are.
         """
         self._shape = height, width = shape
@@ -78,13 +88,14 @@ class _Windows:
         self.size = tall, wide = [fast_length(max(spans.lengths) + 2 * self.margin) for spans in self._spans]
         tops, self._lefts = ([start - self.margin for start in spans.starts] for spans in self._spans)
         # Places are found on the CPU and sent at once: a GPU would take each step of each for a task of its own.
-        index = torch.cat([mirrored_index(start, start + tall, height) for start in tops])
-        left = mirrored_index(self._lefts[0], 0, width)
-        right = mirrored_index(width, self._lefts[-1] + wide, width)
+        here = torch.device("cpu")
+        index = torch.cat([beyond(start, start + tall, height, here) for start in tops])
+        left = beyond(self._lefts[0], 0, width, here)
+        right = beyond(width, self._lefts[-1] + wide, width, here)
         self._index, self._left, self._right = (places.to(device) for places in (index, left, right))
 
     def cut(self, pictures: Tensor) -> Tensor:
-        """The windows (B, R, C, h, w) of pictures (B, C, H, W), row by row, mirrored at the pictures' borders."""
+        """The windows (B, R, C, h, w) of pictures (B, C, H, W), row by row."""
         tall, wide = self.size
         # Columns are cut as slices of a wider picture, since a processor gathers them one number at a time.
         widened = torch.cat([pictures[..., self._left], pictures, pictures[..., self._right]], -1)
@@ -113,23 +124,30 @@ class _Windows:
 @functools.lru_cache(maxsize=64)
 @torch.inference_mode(mode=False)  # the next who asks for them may follow gradients
 def _laid_windows(
-    shape: tuple[int, int], rows: tuple[float, ...], columns: tuple[float, ...], side: int, device: torch.device
+    shape: tuple[int, int],
+    rows: tuple[float, ...],
+    columns: tuple[float, ...],
+    side: int,
+    beyond: Beyond,
+    device: torch.device,
 ) -> _Windows:
     """Windows that were laid before: a search lays the same for each of its trials, and a GPU waits for every copy."""
-    return _Windows(shape, rows, columns, side, device)
+    return _Windows(shape, rows, columns, side, beyond, device)
 
 
-def _windows_for(pictures: Tensor, kernels: Tensor, rows: Sequence[float], columns: Sequence[float]) -> _Windows:
+def _windows_for(
+    pictures: Tensor, kernels: Tensor, rows: Sequence[float], columns: Sequence[float], beyond: Beyond
+) -> _Windows:
     height, width = pictures.shape[-2:]
     # What is laid while torch.export traces, or memory is only reckoned, holds no numbers: it is not kept, nor is kept
     # what has numbers given to these.
     lay = _laid_windows if type(torch.empty(0)) is Tensor else _laid_windows.__wrapped__
-    return lay((height, width), tuple(rows), tuple(columns), kernels.shape[-1], pictures.device)
+    return lay((height, width), tuple(rows), tuple(columns), kernels.shape[-1], beyond, pictures.device)
 
 
 def blur(light: Tensor, kernels: Tensor, rows: Sequence[float], columns: Sequence[float]) -> Tensor:
     """Light (B, C, H, W) blurred by kernels (B, R, K, K) of R = rows * columns places, row by row, mirrored beyond."""
-    windows = _windows_for(light, kernels, rows, columns)
+    windows = _windows_for(light, kernels, rows, columns, mirrored_index)
     transfer = torch.fft.rfft2(_centred(kernels, windows.size)).unsqueeze(2)
     return windows.joined(torch.fft.irfft2(torch.fft.rfft2(windows.cut(light)) * transfer, s=windows.size))
 
@@ -158,7 +176,10 @@ class Deconvolution:
             rows: y of the places that the kernels are for, ascending.
             columns: x of these places, likewise.
         """
-        self._windows = _windows_for(light, belief.mean, rows, columns)
+        # Beyond its border the blurred picture is taken to go on as it ends. In its mirror image things would turn at
+        # the border that the blur did not turn, and a filter would carry what it makes of them into the picture: in
+        # blurred pictures that were cut out of larger ones, as a camera cuts them, the outer pixels came out worse.
+        self._windows = _windows_for(light, belief.mean, rows, columns, continued_index)
         windows, size, margin = self._windows.cut(light), self._windows.size, self._windows.margin
         self._level = windows.mean((-2, -1), keepdim=True)
         # Towards the window's borders everything fades to its mean, so that opposite borders meet without a step.
@@ -227,8 +248,8 @@ def _spans(places: Sequence[float], side: int, device: torch.device) -> _Spans:
 
 
 def _taper(size: int, margin: int, device: torch.device) -> Tensor:
-    """(size,) 1 inside, falling to 0 over the outer half of the margin at both ends."""
-    ramp = margin // 2
+    """(size,) 1 inside, falling to 0 over the outer three quarters of the margin at both ends."""
+    ramp = 3 * margin // 4
     place = (torch.arange(size, dtype=torch.float32, device=device) + 0.5) / ramp
     edge = torch.minimum(place, place.flip(0)).clamp(0, 1)
     return 0.5 - 0.5 * torch.cos(math.pi * edge)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from deblur.borders import mirrored_index, mirrored_window
+from deblur.borders import continued_index, mirrored_index, mirrored_window
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.uint8])
@@ -18,6 +18,10 @@ def test_a_window_is_gathered_pixel_by_pixel(shape, kind):
         columns = mirrored_index(left, left + width, shape[-1])
         expected = picture[..., rows, :][..., columns]
         assert torch.equal(mirrored_window(picture, left, top, width, height), expected)
+
+
+def test_a_border_goes_on_as_it_ends():
+    assert continued_index(-2, 6, 4).tolist() == [0, 0, 0, 1, 2, 3, 3, 3]
 
 
 def test_a_window_that_lies_inside_is_no_copy():

@@ -161,7 +161,7 @@ def test_windows_with_margins_are_restored_as_the_whole_is_to_their_borders(
         fewer = look.part(slice(1, 2)).judge(true[None]).restored
         torch.testing.assert_close(fewer[:, 0], look.judge(true[None]).restored[:, 1], atol=2e-3, rtol=2e-3)
         assert look.judge(true[None]).restored.shape[-2:] == look.blurred.shape[-2:] == (height, width)
-    assert at_borders[16] < 0.6 * at_borders[0]
+    assert at_borders[16] < 0.7 * at_borders[0]
 
 
 def test_a_picture_no_larger_than_a_window_has_no_margin(small: Shaken, network: GuidedNetwork):
