@@ -31,6 +31,7 @@ SPECS = (
     "curved:28",
     "shake:28",
     "shake:28,readout=2",
+    "jolt:28",
     "forward:28",
     "object:28",
     "background:28",
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         specs = [parse_blur(text) for text in options.blur]
         photograph = astronaut()[:400, 60:460]
-        columns = 5
+        columns = 4
         rows = -(-len(specs) // columns)
         figure = Figure(figsize=(3.2 * columns, 3.4 * rows), layout="constrained")
         suffix = options.output.suffix[1:].lower()

@@ -225,7 +225,7 @@ def draw_motion(spec: BlurSpec, generator: np.random.Generator, width: int, heig
     motion = still(width, height)
     if spec.readout:
         motion = replace(motion, shutter=RollingShutter(_steps(length), height))
-    if spec.kind == "shake":
+    if spec.kind in {"shake", "jolt"}:
         # The farthest corner sits half a diagonal away and is moved by the angle times that distance.
         reach = spec.roll * length * generator.uniform(0.0, 1.0) * exposures
         roll = _smooth_walk(generator, len(path), smoothness, exposures)
@@ -233,6 +233,8 @@ def draw_motion(spec: BlurSpec, generator: np.random.Generator, width: int, heig
         path = np.column_stack([path, roll, np.zeros(len(path))])
     else:
         path = _flat(path)
+    if spec.kind == "jolt":
+        path = _between_rests(generator, path)
     region = _draw_region(spec, generator, width, height) if spec.kind in {"object", "background"} else None
     path -= path.mean(axis=0)
     return replace(motion, path=path, weights=np.full(len(path), 1 / len(path)), region=region)
@@ -245,11 +247,24 @@ def _forward(generator: np.random.Generator, length: float, width: int, height: 
     # A vehicle's speed hardly changes in one exposure, a hand's does.
     shaken = _planar_path(generator, length * generator.uniform(0.0, 0.4), 10 ** generator.uniform(-0.7, 0.7))
     growth = np.linspace(0.0, length / reach, max(_steps(length), len(shaken)))
-    times = np.linspace(0, len(shaken) - 1, len(growth))
-    x, y = (np.interp(times, np.arange(len(shaken)), along) for along in shaken.T)
-    path = np.column_stack([x, y, np.zeros(len(growth)), growth])
+    shaken = _passed_at(np.linspace(0, 1, len(growth)), shaken)
+    path = np.column_stack([shaken, np.zeros(len(growth)), growth])
     path -= path.mean(axis=0)
     return Motion(path, np.full(len(path), 1 / len(path)), focus)
+
+
+def _between_rests(generator: np.random.Generator, path: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A path that is passed in a part of the exposure, with a rest before and after it: things come out twice."""
+    share = generator.uniform(0.15, 0.5)
+    begin = generator.uniform(0.1, 0.9) * (1 - share)
+    times = np.linspace(0, 1, min(MAX_STEPS, math.ceil(len(path) / share)))
+    return _passed_at((times - begin) / share, path)
+
+
+def _passed_at(times: NDArray[np.float64], path: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where an (N, D) path is at times from 0 to 1; before and after, at its ends."""
+    places = times * (len(path) - 1)
+    return np.column_stack([np.interp(places, np.arange(len(path)), along) for along in path.T])
 
 
 def _flat(path: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from deblur.errors import DeblurError
 
-Kind = Literal["none", "straight", "curved", "measured", "shake", "forward", "object", "background"]
+Kind = Literal["none", "straight", "curved", "measured", "shake", "jolt", "forward", "object", "background"]
 Light = Literal["linear", "srgb"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -27,12 +27,14 @@ class BlurSpec:
 
     Attributes:
         kind: ``none``; ``straight`` and ``curved``, one kernel for the whole picture; ``measured``, a kernel from a
-            file; ``shake``, camera shake with roll, different from place to place; ``forward``, the camera drives or
-            walks and shakes a little; ``object``, something moves on a still background; ``background``, the camera
-            follows something and the rest is blurred.
-        length: arc length of the motion in pixels of a picture with a long side of 640; at the centre for ``shake``, at
-            the corner farthest from where the camera heads for ``forward``; from end to end for ``measured``.
-        roll: for ``shake``, how far the rotation alone moves the farthest corner, as a share of ``length``.
+            file; ``shake``, camera shake with roll, different from place to place; ``jolt``, such a shake between two
+            rests; ``forward``, the camera drives or walks and shakes a little; ``object``, something moves on a still
+            background; ``background``, the camera follows something and the rest is blurred.
+        length: arc length of the motion in pixels of a picture with a long side of 640; at the centre for ``shake`` and
+            ``jolt``, at the corner farthest from where the camera heads for ``forward``; from end to end for
+            ``measured``.
+        roll: for ``shake`` and ``jolt``, how far the rotation alone moves the farthest corner, as a share of
+            ``length``.
         light: ``linear`` averages light, as a sensor does; ``srgb`` averages gamma-encoded values, as GoPro's
             ``blur`` and many synthetic sets do.
         shot: standard deviation of shot noise at full white, in linear light where white is 1.

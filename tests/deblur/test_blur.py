@@ -204,7 +204,22 @@ def test_forward_grows_about_a_point_and_is_as_long_as_asked_for_in_the_farthest
         assert not motion.uniform
 
 
-@pytest.mark.parametrize("kind", ["shake", "forward"])
+def test_a_jolt_is_a_shake_between_two_rests():
+    for seed in range(5):
+        motion = draw_motion(BlurSpec(kind="jolt", length=20), generator_for(BlurSpec(), seed, ""), 640, 480)
+        moved = np.diff(motion.path, axis=0).any(axis=1)
+        first, last = np.flatnonzero(moved)[[0, -1]]
+        assert moved[first : last + 1].all(), "it moves in one go"
+        assert 0.12 < moved.mean() < 0.55
+        assert min(first, len(moved) - 1 - last) > 0.03 * len(moved), "it rests before and after"
+        assert np.hypot(*np.diff(motion.path[:, :2], axis=0).T).sum() == pytest.approx(20, rel=0.02)
+        assert np.abs(motion.path.mean(axis=0)).max() < 1e-9
+        ends = np.sort(motion.kernel_at(319.5, 239.5, 48).ravel())[::-1]
+        assert ends[:8].sum() > 0.45, "most of the light lies where it rests"
+        assert not motion.uniform
+
+
+@pytest.mark.parametrize("kind", ["shake", "jolt", "forward"])
 def test_kernel_is_the_response_to_a_point(kind):
     spec = parse_blur(f"{kind}:18,{CLEAN}")
     motion = draw_motion(spec, generator_for(spec, 5, ""), 201, 161)
@@ -232,7 +247,7 @@ def test_convolution_reflects_at_borders_even_in_a_tiny_picture():
     assert torch.allclose(convolve(torch.full((1, 3, 2, 3), 0.4), kernel), torch.full((1, 3, 2, 3), 0.4), atol=1e-6)
 
 
-@pytest.mark.parametrize("blur", ["shake:10", "forward:10", "shake:10,readout=0.7"])
+@pytest.mark.parametrize("blur", ["shake:10", "jolt:10", "forward:10", "shake:10,readout=0.7"])
 def test_sub_exposures_average_to_the_blurred_light(blur):
     spec = parse_blur(f"{blur},{CLEAN}")
     motion = draw_motion(spec, generator_for(spec, 1, ""), 64, 48)
@@ -621,6 +636,14 @@ FOLLOWED = Region((290.8105, 333.1169), (135.0317, 102.482), -0.5570862, moves=F
             (-12.81764, 17.75504, 0.03666244, 0),
             (18.19862, -17.41555, -0.02705992, 0),
             48,
+            MIDDLE,
+            None,
+        ),
+        (
+            "jolt:16",
+            (6.00547, -6.569942, 0.003687342, 0),
+            (-4.541407, 3.738216, -0.002057735, 0),
+            15.98208,
             MIDDLE,
             None,
         ),
