@@ -289,7 +289,7 @@ class YoloDetector:
         )
         found = kept.cpu()
         # Nothing forces a network without a distribution of distances, as YOLO26, to put a left edge left of the right.
-        found = found[(found[:, :2] <= found[:, 2:4]).all(1)]
+        found = found[~(found[:, 2:4] < found[:, :2]).any(1)]
         boxes = self._scale_boxes((self.image_size, self.image_size), found[:, :4].clone(), picture.shape[:2])
         names = [self.class_names[int(index)] for index in found[:, 5]]
         return Detections.ordered(boxes.numpy(), found[:, 4].numpy(), names)
