@@ -14,9 +14,9 @@ def mirrored_index(first: int, last: int, size: int, device: torch.device | None
     return torch.minimum(index, period - index) if size > 1 else torch.zeros_like(index)
 
 
-def continued_index(first: int, last: int, size: int, device: torch.device | None = None) -> Tensor:
+def continued_index(first: int, last: int, size: int) -> Tensor:
     """For places ``first`` to ``last`` - 1, which may lie outside [0, ``size``), the nearest pixel."""
-    return torch.arange(first, last, device=device).clamp(0, size - 1)
+    return torch.arange(first, last).clamp(0, size - 1)
 
 
 def mirrored_window(picture: Tensor, left: int, top: int, width: int, height: int) -> Tensor:

@@ -121,9 +121,6 @@ class PictureSink:
             restored = result.restored
             title = f"{'not restored' if result.times.deblur is None else 'restored'}, {len(result.detections)} found"
 
-        def deblurred() -> NDArray[np.uint8]:
-            return restored
-
         @cache
         def annotated() -> NDArray[np.uint8]:
             return restored if result is None else draw_detections(restored, result.detections)
@@ -135,7 +132,7 @@ class PictureSink:
 
         # Drawn within its job, since memory may not suffice for one kind and suffice for the others.
         drawers: dict[str, Callable[[], NDArray[np.uint8]]] = {
-            "deblurred": deblurred,
+            "deblurred": lambda: restored,
             "annotated": annotated,
             "side-by-side": both,
         }

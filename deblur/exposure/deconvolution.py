@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from deblur.exposure.kernels import Belief
 
-    Beyond = Callable[[int, int, int, torch.device], Tensor]
+    Beyond = Callable[[int, int, int], Tensor]
     """Which pixels are shown at places of an axis, as `mirrored_index`."""
 
 # Pixels around what a window gives, beside a kernel's reach: what an inverse filter wraps around stays there.
@@ -88,10 +88,9 @@ class _Windows:
         self.size = tall, wide = [fast_length(max(spans.lengths) + 2 * self.margin) for spans in self._spans]
         tops, self._lefts = ([start - self.margin for start in spans.starts] for spans in self._spans)
         # Places are found on the CPU and sent at once: a GPU would take each step of each for a task of its own.
-        here = torch.device("cpu")
-        index = torch.cat([beyond(start, start + tall, height, here) for start in tops])
-        left = beyond(self._lefts[0], 0, width, here)
-        right = beyond(width, self._lefts[-1] + wide, width, here)
+        index = torch.cat([beyond(start, start + tall, height) for start in tops])
+        left = beyond(self._lefts[0], 0, width)
+        right = beyond(width, self._lefts[-1] + wide, width)
         self._index, self._left, self._right = (places.to(device) for places in (index, left, right))
 
     def cut(self, pictures: Tensor) -> Tensor:
