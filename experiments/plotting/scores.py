@@ -53,6 +53,7 @@ def ap_by_arm(drawing: Drawing) -> Iterator[Plot | Skipped]:
     for ax, detector in zip(axes, detectors, strict=True):
         _arms_over_blurs(drawing, ax, detector)
         ax.set_xlabel("\n".join(wrapped(words, panel, LABEL_SIZE)))
+    axes[0].set_ylim(0, _top(axes[0].get_ylim()))
     yield plot
 
 
@@ -91,10 +92,10 @@ def ap_by_size(drawing: Drawing) -> Iterator[Plot | Skipped]:
             for x, height in zip(at, heights, strict=True):
                 if height == 0:
                     ax.annotate("0", (x, 0), ha="center", va="bottom", size=7, color=drawing.palette.soft)
-        ax.set_ylim(0, max(ax.get_ylim()[1], _LEAST_AXIS))
         ax.set_xticks(range(len(_SIZES)), list(_SIZES))
         ax.tick_params(axis="x", length=0)
         ax.grid(axis="y")
+    axes[0].set_ylim(0, _top(axes[0].get_ylim()))
     yield plot
 
 
@@ -128,10 +129,13 @@ def per_class(drawing: Drawing) -> Iterator[Plot | Skipped]:
         )
         labels = [f"{name} ({counts[name]:,})" for name in names]
         titles = [runs.blur_label(blur) for blur in blurs]
-        for ax, blur in zip(drawing.panels(body, titles, columns, sharey=True, sharex=True), blurs, strict=True):
+        axes = drawing.panels(body, titles, columns, sharey=True, sharex=True)
+        for ax, blur in zip(axes, blurs, strict=True):
             _class_rows(drawing, ax, (detector, blur), arms, names)
             ax.set_yticks(range(len(names)), labels)
             ax.set_ylim(len(names) - 0.4, -0.6)
+        right = _top(axes[0].get_xlim())
+        axes[0].set_xlim(-0.03 * right, right)  # room for the left half of a mark at 0
         body.supxlabel(AP_LABEL, size=9)
         yield plot
     if not found:
@@ -166,8 +170,12 @@ def _arms_over_blurs(drawing: Drawing, ax: Axes, detector: str) -> None:
     ax.set_xticks(range(len(labels)), labels)
     ax.set_xlim(-0.6, len(labels) - 0.4)
     ax.tick_params(axis="x", length=0)
-    ax.set_ylim(0, max(ax.get_ylim()[1], _LEAST_AXIS))
     ax.grid(axis="y")
+
+
+def _top(limits: tuple[float, float]) -> float:
+    """Where an axis of AP ends that all panels share: set before the last is drawn, it would cut off what is higher."""
+    return max(limits[1], _LEAST_AXIS)
 
 
 def _arm_point(drawing: Drawing, ax: Axes, series: Series, pair: tuple[str, str], x: float) -> float | None:
@@ -197,8 +205,6 @@ def _class_rows(drawing: Drawing, ax: Axes, pair: tuple[str, str], arms: list[Se
                 reached.setdefault(y, []).append(100 * value)
     for y, values in reached.items():
         ax.plot([min(values), max(values)], [y, y], color=drawing.palette.faint, linewidth=1.4, zorder=1)
-    right = max(ax.get_xlim()[1], _LEAST_AXIS)
-    ax.set_xlim(-0.03 * right, right)  # room for the left half of a mark at 0
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
 

@@ -161,6 +161,24 @@ def test_what_finds_nothing_is_drawn_at_0_on_axes_of_ap(tmp_path: Path, make_run
         assert len(bars) == 2 * sum(series.deblurrer is None or not series.is_sharp for series in drawing.runs.series)
 
 
+@pytest.mark.parametrize("chart", [ap_by_arm, ap_by_size, per_class])
+def test_panels_that_share_an_axis_show_the_highest_of_all(
+    tmp_path: Path, make_run: MakeRun, chart: Callable[[Drawing], Iterator[Plot | Skipped]]
+) -> None:
+    run = make_run(tmp_path / "run", detectors=("low", "high"), blurs=("shake:8", "jolt:8"), ap=(0.2, 0.1, 0.15))
+    of_classes = {"person": {"ap": 0.8, "n_truths": 3}}
+    high = {"ap": 0.8, "ap_small": 0.8, "ap_medium": 0.8, "ap_large": 0.8, "ap_high": 0.85, "per_class": of_classes}
+    *others, last = run.results
+    lifted = replace(last, arms={name: replace(score, **high) for name, score in last.arms.items()})
+    write_metrics(tmp_path / "run", replace(run, results=[*others, lifted]))
+    with styled() as palette:
+        drawing = Drawing(Runs([tmp_path / "run"]), palette)
+        panels = [ax for plot in chart(drawing) if isinstance(plot, Plot) for ax in plot.figure.axes if ax.has_data()]
+        tops = [ax.get_xlim()[1] if chart is per_class else ax.get_ylim()[1] for ax in panels]
+    assert len(panels) >= 2
+    assert tops[-1] == tops[-2] > 80
+
+
 @pytest.mark.usefixtures("coarse")
 def test_strips_and_browser_need_the_pictures_that_they_show_alone(tmp_path: Path, make_run: MakeRun) -> None:
     run = make_run(tmp_path / "run", blurs=(8,))
