@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from experiments.gain.files import read_environment
+from experiments.plotting.boxes import drawn_confidence
 from experiments.plotting.figures import charts
 from experiments.plotting.runs import Runs, flat
 from experiments.plotting.sheet import Drawing, Plot, rendered
@@ -71,6 +72,7 @@ def build_page(runs: Runs, max_pictures: int) -> str:
         missing=missing,
         n_pictures=len(book),
         n_left_out=book.n_left_out,
+        drawn_confidence=f"{drawn_confidence(runs.runs[0]):g}",
         absent=book.absent,
         book=book.to_json(),
         details=_details(runs.runs[0].folder, record.protocol, record.data),

@@ -208,14 +208,17 @@ def _two_passes_words(share: Interval | None) -> list[str]:
     if share is None or share.value is None:
         return []
     text = f"With two passes over the sharp pictures too, {percent(share.value)} of what blur takes is recovered"
-    return [f"{text}{_ends(share, percent)}."]
+    return [f"{text}{_ends(share, percent) or f', which has no interval{_why_none(share)}'}."]
 
 
 def _no_interval_words(recovered: Interval) -> str:
-    text = f"The recovered fraction, {percent(recovered.value)}, has no interval"
+    return f"The recovered fraction, {percent(recovered.value)}, has no interval{_why_none(recovered)}."
+
+
+def _why_none(recovered: Interval) -> str:
     if not recovered.n_excluded:
-        return f"{text}."
-    return f"{text}: in too many draws blur cost nothing, so there was nothing to recover."
+        return ""
+    return ": in too many draws blur cost nothing, so there was nothing to recover"
 
 
 def _ends(interval: Interval, words: Callable[[float], str]) -> str:

@@ -401,7 +401,7 @@ def test_fused_boxes_are_judged_by_their_control_and_the_control_is_no_finding(
     assert "Beside" not in by_name["net"].sentences
     assert (by_name["net"].verdict, by_name["net+mirrored"].verdict) == ("better", verdict)
     of_control = "its mirror image, changes AP by +2.0 points"
-    ends = " (20 % to 40 %)" if share.low is not None else ""
+    ends = " (20 % to 40 %)" if share.low is not None else ", which has no interval"
     of_harm = f" ({MINUS}2.0 to +1.0), which may be chance" if share.low is not None else ""
     said_of_twice = [
         f"With two passes over the sharp pictures too, 30 % of what blur takes is recovered{ends}.",
@@ -583,9 +583,19 @@ const folded = () => document.querySelectorAll("details:not([open])").length, be
 dispatchEvent(new Event("beforeprint")); out.printed = folded();
 dispatchEvent(new Event("afterprint")); out.again = folded() === before && before > 0;
 out.wide = document.documentElement.scrollWidth <= window.innerWidth;
+out.nameless = [...document.querySelectorAll("input, select")].filter((each) => !each.labels.length).map((each) => each.id);
 out.alerts = window.alerted === true;
 document.documentElement.setAttribute("data-result", JSON.stringify(out));
 """
+
+
+def test_what_is_operated_has_a_name_for_a_screen_reader(report: str) -> None:
+    labels = re.findall(r"<label([^>]*)>(.*?)</label>", report, flags=re.DOTALL)
+    assert len(labels) > 8
+    for attributes, content in labels:  # an output may be labelled too: the first of several takes the label
+        labelled = re.findall(r"<(?:button|input|meter|output|progress|select|textarea)\b", content)
+        own = re.search(r'for="([^"]+)"', attributes)
+        assert len(labelled) == 1 or (own is not None and f'<input type="range" id="{own[1]}"' in content)
 
 
 def _chromium() -> str:
@@ -629,4 +639,5 @@ def test_the_page_works_in_chromium(tmp_path: Path, report: str, width: int) -> 
     assert result["next"].startswith("Hurt #1: two · other ·")
     assert (result["printed"], result["again"]) == (0, True)
     assert result["wide"]
+    assert result["nameless"] == []
     assert not result["alerts"]
