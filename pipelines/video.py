@@ -16,6 +16,7 @@ import numpy as np
 from deblur.errors import DeblurError
 from deblur.runs import make_folder
 from pipelines.frame_times import FrameTimes
+from pipelines.interlaced import is_interlaced
 from pipelines.matroska import is_whole_matroska
 from pipelines.unreadable import why_unreadable
 
@@ -104,12 +105,13 @@ class VideoReader:
         Who iterates again goes on behind the last frame that was given.
 
         Raises:
-            DeblurError: after the last frame, of a file that ends before what it announces or with frames that cannot
-                be decoded.
+            DeblurError: before the first frame, of a file that is interlaced, where OpenCV makes no picture of that;
+                after the last one, of a file that ends before what it announces or with frames that cannot be decoded.
         """
         return self._frames
 
     def _read_frames(self) -> Generator[Frame]:
+        self._refuse_fields()
         times = FrameTimes(self.fps)
         n_read = n_failed = 0
         while n_failed < _MOST_FAILED:
@@ -128,6 +130,24 @@ class VideoReader:
             raise DeblurError(
                 f"{self._source} has frames that cannot be decoded, about {times.n_lost} from {times.lost_from:.2f} s"
                 " on: it is broken, copy or record it anew"
+            )
+
+    def _refuse_fields(self) -> None:
+        """Find out whether OpenCV makes pictures of the frames.
+
+        With FFmpeg 8 (OpenCV 4.13 and 5.0) it makes none of interlaced ones, says nothing, and gives for each what was
+        in memory.
+
+        Raises:
+            DeblurError: it makes none.
+        """
+        capture = _opened(self._source)
+        (_, first), (_, second) = capture.read(), capture.read()
+        capture.release()
+        if (second is None or np.array_equal(first, second)) and is_interlaced(self._source):
+            raise DeblurError(
+                f"{self._source} is interlaced, of which OpenCV {cv2.__version__} makes no pictures: make it"
+                " progressive first, for example by ffmpeg -i OLD -vf bwdif NEW.mp4"
             )
 
     def _explain(self, n_read: int, announced: int, *, is_broken: bool) -> None:

@@ -87,8 +87,8 @@ def _strip(drawing: Drawing, run: OpenRun, pair: tuple[str, str], examples: list
         "_".join(["strips", *(file_name_of(part) for part in parts if part)]),
         f"Where restoring helped and hurt most: {detector}, {runs.blur_label(blur)}",
         f"Crops around a box that changed; restored ones stand under their deblurrer. Solid: boxes of confidence"
-        f" {confidence:g} or more; dashed: truth. F1 is theirs over the whole picture, the mean over IoU .50 to .95, before and"
-        " after restoring. Chosen by the largest change in F1: extremes, not typical pictures.",
+        f" {confidence:g} or more; dashed: truth. F1 is theirs over the whole picture, the mean over IoU .50 to .95,"
+        " before and after restoring. Chosen by the largest change in F1: extremes, not typical pictures.",
         (1.85 * len(arms) + 1.3, 1.95 * len(examples) + 0.12 + 0.13 * max(title.count("\n") + 1 for title in titles)),
     )
     grid = body.subplots(len(examples), len(arms), squeeze=False)

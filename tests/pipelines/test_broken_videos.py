@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import av
 import cv2
 import numpy as np
 import pytest
 
 from pipelines.calibrate_gyro import Place, _read
 from pipelines.deblur_detect import main
+from pipelines.interlaced import is_interlaced
 from pipelines.matroska import is_whole_matroska
 from pipelines.motions import Motions
 from pipelines.sources import Source, find_sources, read_items
@@ -37,6 +39,15 @@ def clip(tmp_path: Path) -> Path:
         writer.write(noise(seed))
     writer.close()
     return tmp_path / "clip.mp4"
+
+
+def make_interlaced(file: Path, n_frames: int) -> None:
+    with av.open(file, "w") as container:
+        stream = container.add_stream("mpeg4", rate=25, options={"flags": "+ildct+ilme"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        frames = [av.VideoFrame.from_ndarray(noise(seed), format="rgb24") for seed in range(n_frames)]
+        for frame in (*frames, None):
+            container.mux(stream.encode(frame))
 
 
 @pytest.fixture
@@ -83,6 +94,31 @@ def read(name: str) -> tuple[list[tuple[int | None, float | None]], list[str | N
     items = list(read_items(find_sources([name])[0]))
     frames = [(item.frame, item.seconds) for item in items if item.picture is not None]
     return frames, [item.error for item in items if item.error is not None], [item.note for item in items if item.note]
+
+
+def test_interlaced_videos_are_told_from_others(tmp_path: Path, clip: Path) -> None:
+    make_interlaced(tmp_path / "fields.mp4", 3)
+    (tmp_path / "words.mp4").write_text("words")
+    assert is_interlaced(tmp_path / "fields.mp4")
+    assert not any(map(is_interlaced, (clip, tmp_path / "words.mp4", tmp_path / "absent.mp4")))
+
+
+@pytest.mark.parametrize("n_frames", [1, 6])
+def test_an_interlaced_video_is_read_or_refused_and_never_what_was_in_memory(tmp_path: Path, n_frames: int) -> None:
+    make_interlaced(tmp_path / "fields.mp4", n_frames)
+    items = list(read_items(find_sources([str(tmp_path / "fields.mp4")])[0]))
+    pictures = [item.picture for item in items if item.picture is not None]
+    if pictures:  # before OpenCV 4.13
+        assert len({picture.tobytes() for picture in pictures}) == n_frames
+    else:
+        (error,) = [item.error for item in items if item.error is not None]
+        assert error.startswith(f"{tmp_path / 'fields.mp4'} is interlaced, of which OpenCV {cv2.__version__} makes no")
+
+
+def test_a_video_of_equal_frames_is_read_whole(tmp_path: Path, make_video: Callable[..., None]) -> None:
+    make_video(tmp_path / "still.mp4", [100] * 5)
+    items = list(read_items(find_sources([str(tmp_path / "still.mp4")])[0]))
+    assert [item.frame for item in items] == list(range(5))
 
 
 def test_frames_behind_broken_ones_are_read_and_keep_their_numbers_and_times(clip: Path) -> None:

@@ -583,7 +583,8 @@ const folded = () => document.querySelectorAll("details:not([open])").length, be
 dispatchEvent(new Event("beforeprint")); out.printed = folded();
 dispatchEvent(new Event("afterprint")); out.again = folded() === before && before > 0;
 out.wide = document.documentElement.scrollWidth <= window.innerWidth;
-out.nameless = [...document.querySelectorAll("input, select")].filter((each) => !each.labels.length).map((each) => each.id);
+const operated = [...document.querySelectorAll("input, select")];
+out.nameless = operated.filter((each) => !each.labels.length).map((each) => each.id);
 out.alerts = window.alerted === true;
 document.documentElement.setAttribute("data-result", JSON.stringify(out));
 """
