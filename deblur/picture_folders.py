@@ -19,8 +19,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 NOT_TOLD_APART = "differ only by suffix, or by how accents are written"
-# The folders of blurred and of sharp pictures in pairs, as GoPro and REDS have them too: blur_gamma, train_sharp.
-_SIDE = re.compile(r"((?:train|val|test)_)?(blur|sharp)(?:_(?:gamma|bicubic|jpeg|comp))?")
+# The folders of blurred and of sharp pictures in pairs: blur and sharp, as GoPro (blur_gamma), REDS (train_sharp) and
+# BSD (Blur) have them; blur and gt (RealBlur), real_blur (RSBlur), input and GT (DVD); HIDE's train and test beside GT.
+_KINDS = tuple(
+    (re.compile(blurred, re.IGNORECASE), re.compile(sharp, re.IGNORECASE))
+    for blurred, sharp in (
+        (
+            r"(?P<split>train_|val_|test_)?(?:avg_|real_)?(?:blur|blurred|blurry|input)(?:_gamma|_bicubic|_jpeg|_comp)?",
+            r"(?P<split>train_|val_|test_)?(?:sharp|gt|ground_?truth|target)(?:_bicubic|_jpeg|_comp)?",
+        ),
+        (r"(?P<split>)(?:train|test)", r"(?P<split>)gt"),
+    )
+)
 
 
 def list_pictures(folder: Path, leaves_out: Callable[[Path, list[str]], bool] | None = None) -> list[Path]:
@@ -126,20 +136,34 @@ def pairs_among(folder: Path, files: Iterable[Path]) -> list[Sides]:
     Whoever takes all pictures of a folder for sharp ones would take these as well. Those in a ``train`` come first.
     """
     places = {
-        (parts[:at], part, match[1])
+        (parts[:at], part)
         for parts in {file.parent.relative_to(folder).parts for file in files}
         for at, part in enumerate(parts)
-        if (match := _SIDE.fullmatch(part)) and match[2] == "blur"
+        if any(blurred.fullmatch(part) for blurred, _ in _KINDS)
     }
     found = []
-    for above, blurred, prefix in sorted(places, key=lambda place: ("train" not in place[0], place[:2])):
+    for above, name in sorted(places, key=lambda place: ("train" not in place[0], place)):
         place = folder.joinpath(*above)
-        for side in sorted(place.iterdir()):
-            match = _SIDE.fullmatch(side.name)
-            if match and (match[1], match[2]) == (prefix, "sharp") and side.is_dir():
-                found.append(Sides(place / blurred, side))
-                break
+        sharp = next((side for side in sorted(place.iterdir()) if _are_sides(name, side.name) and _shows(side)), None)
+        if sharp is not None:
+            found.append(Sides(place / name, sharp))
     return found
+
+
+def _are_sides(blurred: str, sharp: str) -> bool:
+    """Whether folders of these names, beside each other, are the sides of pairs."""
+    for kind in _KINDS:
+        match, other = (side.fullmatch(name) for side, name in zip(kind, (blurred, sharp), strict=True))
+        if match and other and (match["split"] or "").lower() == (other["split"] or "").lower():
+            return True
+    return False
+
+
+def _shows(folder: Path) -> bool:
+    """Whether a folder holds pictures: one called gt may hold boxes instead."""
+    return any(
+        PICTURE_SUFFIXES.intersection(Path(name).suffix.lower() for name in names) for _, names in folders_below(folder)
+    )
 
 
 def refuse_pairs(folder: Path, files: Iterable[Path], given: str, instead: Callable[[Sides], str]) -> None:

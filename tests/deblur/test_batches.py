@@ -129,6 +129,11 @@ def test_a_prepared_set_as_a_whole_is_not_taken_for_sharp_pictures(prepared, mon
         ("train/GOPR1_11_00/blur_gamma", "train/GOPR1_11_00/sharp", "blur_gamma/ beside sharp/", ""),
         ("train/train_blur/000", "train/train_sharp/000", "train_blur/ beside train_sharp/", ""),
         ("val_blur_jpeg/000", "val_sharp/000", "val_blur_jpeg/ beside val_sharp/", ""),
+        ("test/010/Blur/RGB", "test/010/Sharp/RGB", "Blur/ beside Sharp/", ""),
+        ("scene001/blur", "scene001/gt", "blur/ beside gt/", ""),
+        ("scene001/avg_blur", "scene001/gt", "avg_blur/ beside gt/", ""),
+        ("IMG_0003/input", "IMG_0003/GT", "input/ beside GT/", ""),
+        ("test/test-close-ups", "GT", "test/ beside GT/", ""),
     ],
 )
 def test_the_blurred_half_of_a_data_set_is_not_taken_for_sharp(tmp_path, kind, blurred, sharp, told, pairs):
@@ -138,10 +143,24 @@ def test_the_blurred_half_of_a_data_set_is_not_taken_for_sharp(tmp_path, kind, b
     with pytest.raises(DeblurError) as refused:
         parse_source(kind, str(tmp_path))
     assert told in str(refused.value)
-    instead = sharp.removesuffix("/000")
+    instead = sharp.removesuffix("/000").removesuffix("/RGB")
     as_pairs = f", or as pairs: --pairs {tmp_path / pairs}" if pairs else ""
     assert str(refused.value).endswith(f"; give {tmp_path / instead}{as_pairs}")
     assert len(parse_source(kind, str(tmp_path / instead)).examples) == (5 if kind == "sharp" else 1)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("train", "GT"), ("input", "output"), ("train_blur", "val_sharp"), ("blurs", "sharp"), ("blur", "train")],
+)
+def test_other_folders_beside_each_other_are_all_taken(tmp_path, one, other):
+    for place in (one, "photos"):
+        save(tmp_path / place / "1.png", np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / other).mkdir()
+    (tmp_path / other / "1.txt").write_text("boxes, not pictures")
+    if other != "GT":
+        save(tmp_path / other / "1.png", np.zeros((8, 8, 3), np.uint8))
+    assert len(parse_source("sharp", str(tmp_path)).examples) == 3 - (other == "GT")
 
 
 def test_of_a_prepared_set_its_parts_are_taken(prepared):
