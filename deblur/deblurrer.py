@@ -346,7 +346,7 @@ class Deblurrer:
         return self._outcome(picture, path).picture.astype(np.float32, copy=False)
 
     @_as_numbers_are
-    def restore_along(self, picture: NDArray[np.uint8], path: CameraPath | None) -> Outcome:
+    def restore_along(self, picture: NDArray[np.uint8], path: CameraPath | None = None) -> Outcome:
         """Restore one picture as a call does, and report how far its path was believed and how long its blur is.
 
         Args:
@@ -482,7 +482,8 @@ class Deblurrer:
         return self._along.in_tiles(in_tiles, path)
 
     def _batch(self, pictures: NDArray[np.uint8]) -> Tensor:
-        """(B, H, W, 3) to (B, 3, H, W) in [0, 1] on the device: channels last already, nothing is copied."""
+        """(B, H, W, 3) to (B, 3, H, W) in [0, 1] on the device, in memory channels last as the networks are."""
+        # A copy: torch would warn of an array that may not be written.
         return torch.from_numpy(np.array(pictures)).to(self.device).permute(0, 3, 1, 2).float() / 255
 
     def _restore(self, batch: NDArray[np.uint8], exposure: Exposure | None = None) -> NDArray[np.float32]:

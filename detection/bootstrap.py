@@ -193,7 +193,7 @@ def paired_bootstrap(
     *,
     resamples: int = 1000,
     seed: int = 0,
-    confidence: float = 0.95,
+    confidence_level: float = 0.95,
     classes: Collection[str] | None = None,
     picture_keys: Collection[str] | None = None,
     units: Mapping[str, str] | None = None,
@@ -205,7 +205,7 @@ def paired_bootstrap(
         arms: Name to predictions, as for `detection.scoring.score`.
         resamples: Draws, at least 1.
         seed: The draws depend on it and on the number of units alone.
-        confidence: Of the intervals, between 0 and 1.
+        confidence_level: Of the intervals, between 0 and 1.
         classes: As for `detection.scoring.score`.
         picture_keys: As for `detection.scoring.score`.
         units: Picture stem to the unit that is drawn with all its pictures, such as its scene; a draw has as many
@@ -214,10 +214,10 @@ def paired_bootstrap(
     Raises:
         DetectionError: as `detection.scoring.score`.
         KeyError: ``units`` lacks a picture that is scored.
-        ValueError: ``resamples`` is below 1, or ``confidence`` is not between 0 and 1.
+        ValueError: ``resamples`` is below 1, or ``confidence_level`` is not between 0 and 1.
     """
-    if resamples < 1 or not 0 < confidence < 1:
-        raise ValueError(f"resamples {resamples} is at least 1, confidence {confidence} between 0 and 1")
+    if resamples < 1 or not 0 < confidence_level < 1:
+        raise ValueError(f"resamples {resamples} is at least 1, confidence_level {confidence_level} between 0 and 1")
     chosen = (truth if picture_keys is None else truth.subset(picture_keys)).pictures
     stems = [picture.stem for picture in sorted(chosen, key=lambda picture: picture.image_id)]  # as matches have them
     unit_of, n_units = number_units([stem if units is None else units[stem] for stem in stems])
@@ -233,7 +233,7 @@ def paired_bootstrap(
     # Most of the time goes into numpy, which lets other threads run meanwhile.
     with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
         draws = dict(zip(arms, pool.map(drawn, arms.values()), strict=True))
-    return BootstrapResult(draws, confidence, resamples, seed, n_units)
+    return BootstrapResult(draws, confidence_level, resamples, seed, n_units)
 
 
 def number_units(units: Sequence[str]) -> tuple[NDArray[np.intp], int]:

@@ -25,7 +25,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         part.replace(path)
-    except OSError:
+    except BaseException:  # Ctrl-C too: weights are large, and nobody looks for a file that begins with a point
         with contextlib.suppress(OSError):
             part.unlink()
         raise

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -16,6 +16,13 @@ import torch
 from deblur.pictures import write_picture
 from detection.scoring import score
 from detection.types import Detections, Detector
+from experiments.gain.files import read_metrics
+from experiments.gain.settings import LoadedDetector, Tools
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -92,6 +99,50 @@ def test_any_detector_and_deblurrer_is_used_and_scored(
     assert [line.partition(" ")[0] for line in arms] == ["sharp", "blurred", "deblurred"]
     assert float(arms[1].split()[1]) < float(arms[0].split()[1]) == pytest.approx(1)
     assert recovered.startswith("Interval(value=1.0, low=1.0")
+
+
+class BrightPlaces:
+    """A detector whose one object is what is brighter than half of white."""
+
+    name, sha256, class_names = "bright", "0" * 64, ("person",)
+
+    def __call__(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        return [self._found(picture) for picture in pictures]
+
+    def _found(self, picture: NDArray[np.uint8]) -> Detections:
+        rows, columns = np.nonzero(picture.mean(2) > 127)
+        if not len(rows):
+            return Detections.empty()
+        return Detections.ordered([[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]], [0.9], ["person"])
+
+
+def test_a_function_is_measured_as_networks_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = Tools(lambda name: LoadedDetector(BrightPlaces()), lambda name: pytest.fail("no network is asked for"))
+    monkeypatch.setattr("experiments.gain.loading.tools_on", lambda device, side: tools)
+    monkeypatch.chdir(tmp_path)
+    for number in range(2):
+        picture = np.zeros((48, 64, 3), np.uint8)
+        picture[20:28, 28:36] = 255
+        write_picture(tmp_path / "images" / f"{number}.png", picture)
+    images = [{"id": n, "file_name": f"{n}.png", "width": 64, "height": 48} for n in range(2)]
+    boxes = [{"id": n + 1, "image_id": n, "category_id": 1, "bbox": [28, 20, 8, 8], "area": 64} for n in range(2)]
+    content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "person"}]}
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    names: dict[str, Any] = {}
+    exec(code_of("detection-gain.md", "A function of your own"), names)
+    (result,) = read_metrics(tmp_path / "runs/sharpened").results
+    assert result.arms["sharp"].ap == pytest.approx(1)
+    assert result.arms["blurred"].ap is not None
+    assert result.recovered.keys() == {"sharpened"}
+
+
+def test_a_loop_of_ones_own_trains_weights_that_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    names: dict[str, Any] = {"pictures": generator.integers(0, 256, (3, 32, 48, 3), np.uint8)}
+    exec(code_of("training.md", "A loop of your own"), names)
+    assert all(parameter.grad is not None for parameter in names["network"].parameters())
+    assert names["deblurrer"](names["pictures"][0]).shape == (32, 48, 3)
 
 
 def test_pictures_and_videos_go_through_the_chain(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from experiments.gain.protocol import FOUND, TOLD, adapters
-from experiments.gain.records import is_sharp_arm
 
 if TYPE_CHECKING:
     from experiments.gain.records import GainRun
@@ -19,15 +18,9 @@ def differing_keys(first: GainRun, second: GainRun) -> list[str]:
     the detectors of both runs: what a detector more knows, and how it is asked, is nothing to the others.
     """
     differing = _differing(_protocol(first), _protocol(second), "protocol")
-    # Runs of older code do not have this key, which is about exact pictures alone.
-    if not _has_exact(first) and not _has_exact(second):
-        differing = [key for key in differing if key != "protocol.psnr_mean"]
-    # Runs of older code have neither this key nor its figures.
-    if any("harm_looking_twice" not in gain.protocol for gain in (first, second)):
-        differing = [key for key in differing if key != "protocol.harm_looking_twice"]
-    # How many units are drawn hangs on the pictures alone, which are looked at below; older code did not count them.
+    # How many units are drawn hangs on the pictures alone, which are looked at below.
     differing = [key for key in differing if key != "protocol.bootstrap.n_units"]
-    # What is done along a path stands in runs that have one; of a told one older code did not say it.
+    # What is done along a path stands in runs that have one.
     fusions = [gain.protocol.get("fusion", {}) for gain in (first, second)]
     along = {f"protocol.fusion.{key}" for key in (TOLD, FOUND) if not all(key in fusion for fusion in fusions)}
     differing = [key for key in differing if key not in along]
@@ -56,10 +49,7 @@ def differing_keys(first: GainRun, second: GainRun) -> list[str]:
 def _protocol(gain: GainRun) -> dict[str, Any]:
     """What was done with every detector."""
     detection = {key: value for key, value in gain.protocol["detection"].items() if key != "adapter"}
-    restoration = gain.protocol["restoration"]
-    # Older code went on with which pictures are averaged, and not as protocol.psnr_mean has it.
-    psnr = restoration["psnr"].partition(", mean over")[0]
-    return gain.protocol | {"detection": detection, "restoration": restoration | {"psnr": psnr}}
+    return gain.protocol | {"detection": detection}
 
 
 def _have_one_truth(first: GainRun, second: GainRun) -> bool:
@@ -73,11 +63,6 @@ def _truths(gain: GainRun) -> dict[str, str]:
     """The hash of the truth by detector; older runs know that of all their detectors together."""
     together = gain.data["annotations"]["sha256"]
     return {record.name: record.truth_sha256 or together for record in gain.detectors}
-
-
-def _has_exact(gain: GainRun) -> bool:
-    """Whether some picture of a blur is its sharp one, pixel by pixel."""
-    return any(score.n_exact for run in gain.results for arm, score in run.arms.items() if not is_sharp_arm(arm))
 
 
 def _has_fused(gain: GainRun) -> bool:

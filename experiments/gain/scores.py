@@ -156,7 +156,7 @@ def _draws(
             {_label(key): boxes for key, boxes in found.items()},
             resamples=settings.resamples,
             seed=settings.seed,
-            confidence=CONFIDENCE_OF_INTERVALS,
+            confidence_level=CONFIDENCE_OF_INTERVALS,
             classes=settings.classes,
             units=units.of,
         )

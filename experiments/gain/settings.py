@@ -45,12 +45,12 @@ class Settings:
     """
 
     annotations: Path
-    sharp: Path | None
-    blurred: Path | None
-    blurs: tuple[BlurSpec, ...]
-    deblurrers: tuple[str, ...]
-    peers: tuple[tuple[str, Path], ...]
-    detectors: tuple[str, ...]
+    sharp: Path | None = None
+    blurred: Path | None = None
+    blurs: tuple[BlurSpec, ...] = ()
+    deblurrers: tuple[str, ...] = ()
+    peers: tuple[tuple[str, Path], ...] = ()
+    detectors: tuple[str, ...] = ()
     classes: tuple[str, ...] | None = None
     resamples: int = 1000
     limit: int | None = None
@@ -83,7 +83,8 @@ class LoadedDeblurrer:
 
     Attributes:
         name: what results call it.
-        sha256: of its weights.
+        sha256: of its weights, or of whatever else decides what it gives: its restored pictures are kept in the run's
+            cache by that, and another function under the same one is given those of the first.
         restore: RGB uint8 (H, W, 3) to the same; it returns when the result is there. One that is told the camera's
             path takes it beside the picture.
         settings: what the result depends on beside weights and picture.
@@ -108,7 +109,7 @@ class LoadedDeblurrer:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """How names become detectors and deblurrers; tests put their own in place."""
+    """How names become detectors and deblurrers, also those of your own (docs/detection-gain.md)."""
 
     load_detector: Callable[[str], LoadedDetector]
     load_deblurrer: Callable[[str], LoadedDeblurrer]

@@ -163,6 +163,13 @@ def test_nothing_fused_with_nothing_is_nothing() -> None:
     assert len(fuse(Detections.empty(), Detections.empty())) == 0
 
 
+def test_what_was_found_in_the_second_picture_alone_is_kept() -> None:
+    two = Detections.ordered([[0, 0, 10, 10], [30, 0, 40, 10]], [0.9, 0.7], ["person", "car"])
+    fused = fuse(Detections.empty(), two)
+    np.testing.assert_array_equal(fused.boxes, two.boxes)
+    assert fused.scores == pytest.approx([0.45, 0.35])
+
+
 def test_a_pictures_share_weighs_its_scores() -> None:
     fused = fuse(one([0, 0, 10, 10], 0.5), one([2, 0, 12, 10], 0.5), 0.75)
     np.testing.assert_allclose(fused.boxes, [[1.5, 0, 11.5, 10]], rtol=1e-6)

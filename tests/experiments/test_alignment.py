@@ -102,3 +102,8 @@ def test_equal_or_tiny_pictures_have_no_figure() -> None:
     assert masked_psnr(whole(sharp), sharp) is None
     tiny = sharp[: 2 * SSIM_BORDER]
     assert masked_ssim(whole(tiny), tiny) is None
+    border = np.zeros(sharp.shape[:2], np.float32)
+    border[:SSIM_BORDER] = 1
+    assert masked_ssim(Aligned(sharp, border, None), sharp) is None
+    border[SSIM_BORDER, SSIM_BORDER] = 1
+    assert masked_ssim(Aligned(sharp, border, None), sharp) is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -154,62 +153,6 @@ def test_other_options_are_refused_by_name(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == f"error: {first} and {second} do not compare: they differ in {differing}\n"
-
-
-def test_a_run_from_before_harm_of_two_looks_was_measured_compares_with_one_that_has_it(
-    settings: Settings, fakes: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    new, old = tmp_path / "new", tmp_path / "old"
-    _run(dataclasses.replace(settings, deblurrers=("unmove",), fuse=True), fakes, new)
-    shutil.copytree(new, old)
-    content = json.loads((old / "metrics.json").read_text())
-    del content["protocol"]["harm_looking_twice"]
-    for result in content["results"]:
-        del result["harm_looking_twice"]
-    (old / "metrics.json").write_text(json.dumps(content))
-    for pair in ((old, new), (new, old)):
-        assert compare.main([*map(str, pair)]) == 0
-        measured = ["not measured", "0.500"] if pair[0] == old else ["0.500", "not measured"]
-        table = " ".join(capsys.readouterr().out.split())
-        assert f"harm_looking_twice unmove+mirrored {' '.join(measured)}" in table
-    content["protocol"]["harm_looking_twice"] = "something else"
-    (old / "metrics.json").write_text(json.dumps(content))
-    assert compare.main([str(old), str(new)]) == 1
-    assert "they differ in protocol.harm_looking_twice\n" in capsys.readouterr().err
-
-
-def test_how_exact_pictures_are_averaged_matters_only_where_there_are_some(
-    first: Path, settings: Settings, fakes: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    second = _run(dataclasses.replace(settings, deblurrers=("idle",)), fakes, tmp_path / "second")
-    for exact, run in ((True, first), (False, second)):  # "unmove" gives the sharp pictures, "idle" has none
-        old = tmp_path / f"before {run.name}"
-        shutil.copytree(run, old)
-        content = json.loads((old / "metrics.json").read_text())
-        del content["protocol"]["psnr_mean"]
-        for score in (score for result in content["results"] for score in result["arms"].values()):
-            del score["n_psnr"]
-        (old / "metrics.json").write_text(json.dumps(content))
-        assert read_metrics(old).results[0].arms["blurred"].n_psnr is None
-        assert compare.main([str(old), str(run)]) == int(exact)
-        assert ("they differ in protocol.psnr_mean\n" in capsys.readouterr().err) is exact
-    for pair in ((tmp_path / "before second", first), (first, tmp_path / "before second")):
-        assert compare.main([*map(str, pair)]) == 1  # one run with such pictures is enough
-        assert "they differ in protocol.psnr_mean\n" in capsys.readouterr().err
-
-
-def test_a_run_that_says_beside_psnr_which_pictures_are_averaged_compares_with_one_that_does_not(
-    first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    old = tmp_path / "old"
-    shutil.copytree(first, old)
-    content = json.loads((old / "metrics.json").read_text())
-    said = content["protocol"]["restoration"]
-    for code, psnr in enumerate((f"{said['psnr']}, mean over pictures, exact matches left out and counted", "of Y")):
-        said["psnr"] = psnr
-        (old / "metrics.json").write_text(json.dumps(content))
-        assert compare.main([str(first), str(old)]) == code
-    assert "they differ in protocol.restoration.psnr\n" in capsys.readouterr().err
 
 
 def test_how_boxes_are_fused_matters_only_between_runs_that_fused(

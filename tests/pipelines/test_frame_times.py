@@ -49,6 +49,7 @@ def test_without_a_rate_times_are_taken_that_are_no_mere_numbers() -> None:
     assert placed([0, 1, 2], None)[0] == [(0, 0), (1, None), (2, None)]
     assert placed([0, 0, 40], None)[0] == [(0, 0), (1, None), (2, None)]
     assert placed([0, None, 0], None)[0] == [(0, 0), (2, None)]
+    assert placed([0, None, 40], None)[0] == [(0, 0), (2, 0.04)]
 
 
 @pytest.mark.parametrize(

@@ -278,11 +278,13 @@ def test_ap50_has_an_interval_of_its_own():
 def test_intervals_have_the_confidence_that_is_asked_for(make_truth):
     truth = make_truth({stem: [("cat", BOX)] for stem in "abcdef"})
     arms = {"arm": {stem: HIT if stem < "d" else EMPTY for stem in "abcdef"}}
-    half, usual = (paired_bootstrap(truth, arms, resamples=200, confidence=share).ap("arm") for share in (0.5, 0.95))
+    half, usual = (
+        paired_bootstrap(truth, arms, resamples=200, confidence_level=share).ap("arm") for share in (0.5, 0.95)
+    )
     assert (half.confidence, usual.confidence) == (0.5, 0.95)
     assert usual.low < half.low < half.high < usual.high
-    for wrong in ({"confidence": 0.0}, {"confidence": 1.0}, {"resamples": 0}):
-        with pytest.raises(ValueError, match=r"resamples .* is at least 1, confidence .* between 0 and 1"):
+    for wrong in ({"confidence_level": 0.0}, {"confidence_level": 1.0}, {"resamples": 0}):
+        with pytest.raises(ValueError, match=r"resamples .* is at least 1, confidence_level .* between 0 and 1"):
             paired_bootstrap(truth, arms, **wrong)
 
 
