@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     """Makes a picture by a function of each of its tiles, and of the tile's left and top."""
 
 
-class Told(NamedTuple):
+class PathUse(NamedTuple):
     """A path that a picture is restored along.
 
     Attributes:
@@ -42,11 +42,11 @@ class Told(NamedTuple):
     corrected: bool
     doubted: bool
 
-    def scaled(self, factor: float) -> Told:
+    def scaled(self, factor: float) -> PathUse:
         """See ``CameraPath``."""
         return self._replace(path=self.path.scaled(factor))
 
-    def cropped(self, left: int, top: int) -> Told:
+    def cropped(self, left: int, top: int) -> PathUse:
         """See ``CameraPath``."""
         return self._replace(path=self.path.cropped(left, top))
 
@@ -83,7 +83,7 @@ class _Made(NamedTuple):
 
     restored: Tensor
     blurred: Tensor
-    told: Told
+    told: PathUse
     otherwise: _Otherwise | None
 
     @property
@@ -123,7 +123,7 @@ class AlongPath:
         self.trust: PathTrust | None = None
         self._precision = precision
 
-    def __call__(self, picture: NDArray[np.uint8], told: Told, exposure: Exposure | None = None) -> Outcome:
+    def __call__(self, picture: NDArray[np.uint8], told: PathUse, exposure: Exposure | None = None) -> Outcome:
         """One picture (H, W, 3), RGB uint8, restored whole: float32 in [0, 255].
 
         Args:
@@ -135,7 +135,7 @@ class AlongPath:
             made = self._made(picture, told, exposure)
             return Outcome(picture.astype(np.float32)) if made is None else Outcome(made.result(), made.believed)
 
-    def in_tiles(self, in_tiles: InTiles, told: Told) -> Outcome:
+    def in_tiles(self, in_tiles: InTiles, told: PathUse) -> Outcome:
         """One picture restored in tiles: by the network first, so that all tell which light was averaged.
 
         Meanwhile the picture that comes of that is held, and of a path that is doubted 5 bytes a pixel of every tile.
@@ -171,7 +171,7 @@ class AlongPath:
         share = sum(believed) / len(believed) if believed else None
         return Outcome(in_tiles(correct) if otherwise else restored, share)
 
-    def _made(self, picture: NDArray[np.uint8], told: Told, exposure: Exposure | None = None) -> _Made | None:
+    def _made(self, picture: NDArray[np.uint8], told: PathUse, exposure: Exposure | None = None) -> _Made | None:
         """What the network makes of a picture; None where nothing is blurred."""
         blurred = to_batch(picture, self._device).contiguous(memory_format=torch.channels_last)
         height, width = picture.shape[:2]

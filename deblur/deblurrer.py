@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeV
 import numpy as np
 import torch
 
-from deblur.along_path import AlongPath, Told
+from deblur.along_path import AlongPath, PathUse
 from deblur.devices import numbered, resolve_device, without_autocast
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import exposure_along
@@ -392,7 +392,7 @@ class Deblurrer:
         # A path that was found may be a wrong one: how long the blur is says what the guide sees.
         return outcome if along is told else outcome._replace(spread=self.spread(picture))
 
-    def _checked(self, path: CameraPath | Sequence[CameraPath | None] | None, count: int) -> list[Told | None]:
+    def _checked(self, path: CameraPath | Sequence[CameraPath | None] | None, count: int) -> list[PathUse | None]:
         """A path for each picture; all of them None where they are not known."""
         if path is None:
             return [None] * count
@@ -409,7 +409,7 @@ class Deblurrer:
             raise ValueError(f"{len(paths)} camera paths for {count} pictures: give one a picture")
         return [self._told(each) for each in paths]
 
-    def _completed(self, paths: list[Told | None], batch: NDArray[np.uint8]) -> list[Told | None]:
+    def _completed(self, paths: list[PathUse | None], batch: NDArray[np.uint8]) -> list[PathUse | None]:
         """The paths, those that are missing searched for in the pictures that are blurred."""
         search = self.search
         if search is None:
@@ -419,15 +419,17 @@ class Deblurrer:
             for along, picture in zip(paths, batch, strict=True)
         ]
 
-    def _told(self, path: CameraPath | None) -> Told | None:
-        return None if path is None else Told(path, self.consistent, doubted=True)
+    def _told(self, path: CameraPath | None) -> PathUse | None:
+        return None if path is None else PathUse(path, self.consistent, doubted=True)
 
     def _without_search(self, picture: NDArray[np.uint8], path: CameraPath | None) -> NDArray[np.uint8]:
         """One picture (H, W, 3) restored along a path, or by the guide's estimate."""
-        along = None if path is None else Told(path, corrected=False, doubted=False)  # for what judges by the network
+        along = (
+            None if path is None else PathUse(path, corrected=False, doubted=False)
+        )  # for what judges by the network
         return _rounded(self._carry_out(self._plan(picture, along), picture, along).picture)
 
-    def _plan(self, picture: NDArray[np.uint8], path: Told | None) -> _Plan:
+    def _plan(self, picture: NDArray[np.uint8], path: PathUse | None) -> _Plan:
         longest = max(picture.shape[:2])
         side = wanted_side(longest, self.seen_side)
         if self._guide is None or longest <= LOOK_SIDE:
@@ -437,13 +439,13 @@ class Deblurrer:
             return _Plan(0, look)
         return _Plan(fitting_side(side, look.spread * LOOK_SIDE), look)
 
-    def _look(self, guide: ExposureGuide, picture: NDArray[np.uint8], path: Told | None) -> _Look:
+    def _look(self, guide: ExposureGuide, picture: NDArray[np.uint8], path: PathUse | None) -> _Look:
         copy = scale_down(picture, LOOK_SIDE)
         factor = max(copy.shape[:2]) / max(picture.shape[:2])
         with torch.inference_mode():
             return _Look(copy, _exposure(guide, self._batch(copy[None]), path and path.scaled(factor)))
 
-    def _carry_out(self, plan: _Plan, picture: NDArray[np.uint8], path: Told | None) -> Outcome:
+    def _carry_out(self, plan: _Plan, picture: NDArray[np.uint8], path: PathUse | None) -> Outcome:
         """One picture (H, W, 3) restored as planned."""
         longest = max(picture.shape[:2])
         look = plan.look
@@ -462,7 +464,9 @@ class Deblurrer:
         restored, believed, _ = self._restore_one(smaller, along, exposure)
         return Outcome(carry_over(picture, smaller, restored), believed, spread)
 
-    def _restore_one(self, picture: NDArray[np.uint8], path: Told | None, exposure: Exposure | None = None) -> Outcome:
+    def _restore_one(
+        self, picture: NDArray[np.uint8], path: PathUse | None, exposure: Exposure | None = None
+    ) -> Outcome:
         """One picture (H, W, 3) at its size, whole or in tiles."""
         if picture.shape[0] * picture.shape[1] <= self.max_pixels:
             if path is None:
@@ -531,7 +535,7 @@ def load_told(name_or_file: str, device: str, seen_side: int | None = None) -> t
     return deblurrer, told
 
 
-def _exposure(guide: ExposureGuide, x: Tensor, told: Told | None) -> Exposure:
+def _exposure(guide: ExposureGuide, x: Tensor, told: PathUse | None) -> Exposure:
     """The kernels of one picture (1, 3, H, W) in [0, 1], by what is seen or by its path."""
     height, width = x.shape[2:]
     return guide.estimate(x) if told is None else exposure_along(told.path, height, width, x.device)

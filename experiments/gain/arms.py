@@ -198,7 +198,7 @@ class Bench:
         return found
 
     def restoration(self, key: Key, stem: str) -> Mapping[str, float | None]:
-        """Of one picture of an arm against the sharp one, as `experiments.gain.scores.Restoration` says."""
+        """Of one picture of an arm against the sharp one, as `experiments.gain.scores.RestorationScores` says."""
         pictures = self._sets[key]
         compared = self._arms.sharp is not None and pictures is not self._arms.sharp
         return self._against_sharp(pictures, stem) if compared else {"psnr": None, "ssim": None}

@@ -190,7 +190,7 @@ def _rounded(found: Detections) -> Detections:
 
 
 def _not_compared(key: Key, stem: str) -> Mapping[str, float | None]:
-    """The `experiments.gain.scores.Restoration` of pictures that nobody saw."""
+    """The `experiments.gain.scores.RestorationScores` of pictures that nobody saw."""
     return {"psnr": None, "ssim": None}
 
 

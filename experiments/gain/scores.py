@@ -42,7 +42,7 @@ Key = tuple[str, str]  # (blur, arm); blur is empty where the arm does not depen
 Found = Mapping[Key, Mapping[str, Detections]]  # boxes by stem
 
 
-class Restoration(Protocol):
+class RestorationScores(Protocol):
     """How close a picture is to its sharp original."""
 
     def __call__(self, key: Key, stem: str) -> Mapping[str, float | None]:
@@ -69,7 +69,7 @@ def score_detector(
     detector: str,
     truth: GroundTruth,
     found: Found,
-    restoration: Restoration,
+    restoration: RestorationScores,
     done: Callable[[int], None],
 ) -> DetectorScores:
     """Score one detector on every arm.
@@ -219,7 +219,7 @@ def _rows(
     classes: Collection[str],
     key: Key,
     found: Mapping[str, Detections],
-    restoration: Restoration,
+    restoration: RestorationScores,
 ) -> list[PictureRow]:
     agreement = score_pictures(truth, found, confidence=CONFIDENT, classes=classes)
     blur, arm = key

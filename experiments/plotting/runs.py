@@ -26,7 +26,7 @@ from experiments.gain.records import (
     is_sharp_arm,
     sharp_through_arm,
 )
-from experiments.plotting.style import BLURRED_LOOK, CONTROL_LOOK, SHARP_LOOK, Look, another, free_look
+from experiments.plotting.style import BLURRED_LOOK, CONTROL_LOOK, SHARP_LOOK, MarkStyle, another, free_look
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -149,7 +149,7 @@ class Series:
     arm: str
     deblurrer: str | None
     runs: tuple[OpenRun, ...]
-    look: Look
+    look: MarkStyle
 
     @property
     def is_sharp(self) -> bool:
@@ -323,7 +323,7 @@ class Runs:
         controlled = self._sharing_control()
         places, controls = itertools.count(), itertools.count()
         coloured: dict[tuple[OpenRun, str], int] = {}
-        looks: list[Look] = []
+        looks: list[MarkStyle] = []
         found = []
         for run, record in pairs:
             name, fused = record.name, record.kind == "fused"

@@ -45,7 +45,7 @@ def in_hundredths(value: float, digits: int, sign: Literal["", "+"] = "") -> str
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class MarkStyle:
     """What tells one series from the others, whether or not there is colour.
 
     Attributes:
@@ -62,19 +62,19 @@ class Look:
     line: Line
     hollow: bool = False
 
-    def through(self) -> Look:
+    def through(self) -> MarkStyle:
         """The look of sharp pictures put through a deblurrer of this one: same colour and marker, hollow."""
         return replace(self, line=(0, (1, 1.5)), hollow=True)
 
 
-SHARP_LOOK = Look(INK, "*", "", "--")
-BLURRED_LOOK = Look(BLURRED_GREY, "X", "", ":")
-CONTROL_LOOK = Look(_CONTROL_GREY, "p", "\\\\\\\\", "-.")
+SHARP_LOOK = MarkStyle(INK, "*", "", "--")
+BLURRED_LOOK = MarkStyle(BLURRED_GREY, "X", "", ":")
+CONTROL_LOOK = MarkStyle(_CONTROL_GREY, "p", "\\\\\\\\", "-.")
 _DRAWING = threading.RLock()
 _OF_SEVERAL_RUNS = (SHARP_LOOK, BLURRED_LOOK, CONTROL_LOOK)
 
 
-def another(look: Look, number: int) -> Look:
+def another(look: MarkStyle, number: int) -> MarkStyle:
     """The look of sharp or blurred pictures or of the control, of a run that measured them otherwise than others.
 
     Args:
@@ -87,7 +87,7 @@ def another(look: Look, number: int) -> Look:
     return replace(look, marker=_OTHER_MARKERS[place], hatch=_OTHER_HATCHES[place], line=_OTHER_LINES[place])
 
 
-def deblurrer_look(place: int, coloured: int | None = None, *, fused: bool = False) -> Look:
+def deblurrer_look(place: int, coloured: int | None = None, *, fused: bool = False) -> MarkStyle:
     """The look of the deblurrer at a place in the order of the runs; colour, marker and hatch repeat at their own pace.
 
     Args:
@@ -98,10 +98,10 @@ def deblurrer_look(place: int, coloured: int | None = None, *, fused: bool = Fal
     own = place if coloured is None else coloured
     marker, hatch = _MARKERS[place % len(_MARKERS)], _HATCHES[place % len(_HATCHES)]
     line = _LINES[own // len(_COLOURS) % len(_LINES)][fused]
-    return Look(_COLOURS[own % len(_COLOURS)], marker, hatch, line)
+    return MarkStyle(_COLOURS[own % len(_COLOURS)], marker, hatch, line)
 
 
-def free_look(taken: Collection[Look], places: Iterator[int], coloured: int, *, fused: bool) -> Look:
+def free_look(taken: Collection[MarkStyle], places: Iterator[int], coloured: int, *, fused: bool) -> MarkStyle:
     """The first `deblurrer_look` that has another colour or another marker than all there are.
 
     Args:
@@ -128,7 +128,7 @@ class Palette:
     band: str
     control: str = _CONTROL_GREY
 
-    def of(self, look: Look) -> str:
+    def of(self, look: MarkStyle) -> str:
         """A look's colour in this theme."""
         return self.ink if look.colour == INK else look.colour
 
