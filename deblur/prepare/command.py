@@ -145,6 +145,7 @@ def _prepare(args: argparse.Namespace) -> int:
         "data_set": args.data_set,
         "blur": blur_label(args.data_set, args.blur),
         "source": str(source),
+        "split": args.split,
         "link": args.link,
         "val_scenes": val_scenes,
         "scene_pattern": args.scene_pattern,

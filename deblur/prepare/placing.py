@@ -99,7 +99,7 @@ def place(dest: Path, manifest: Mapping[str, Any], source: Path) -> int:
 def _compare_settings(path: Path, settings: Mapping[str, Any]) -> None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        before = content["settings"]
+        before = {"split": settings.get("split"), **content["settings"]}  # earlier manifests do not tell the split
         keys = sorted(key for key in {*before, *settings} if before.get(key) != settings.get(key))
         changed = [_difference(key, before.get(key), settings.get(key)) for key in keys]
     except (ValueError, KeyError, TypeError, AttributeError):

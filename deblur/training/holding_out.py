@@ -65,21 +65,38 @@ def _first_scenes(sizes: Mapping[str, int], wanted: float, most: int, seed: int)
 def hold_out_recordings(
     sources: Sequence[Source], share: float, seed: int, most: int
 ) -> list[tuple[Source, tuple[Example, ...]]]:
-    """``hold_out`` of sources that are a recording each: all of some are held, so that these have nothing left.
+    """``hold_out`` of sources that are a recording each, or a part of one: all of some recordings are held.
 
-    The keys of what is held begin with the recording's name, as frames of several have one number.
+    So these sources have nothing left. The keys of what is held begin with the folder's name, as frames of several
+    have one number.
     """
-    names = _names_of([source.examples[0].files[0].parent for source in sources])
+    folders = [source.examples[0].files[0].parent for source in sources]
+    names = _names_of(folders)
+    recordings = [_recording_of(folder) or name for folder, name in zip(folders, names, strict=True)]
+    if len(set(recordings)) == 1:  # one of its parts has to stay
+        recordings = names
     sizes: Counter[str] = Counter()
-    for name, source in zip(names, sources, strict=True):
-        sizes[name] += len(source.examples)
+    for recording, source in zip(recordings, sources, strict=True):
+        sizes[recording] += len(source.examples)
     aside = _first_scenes(sizes, share * sizes.total(), most, seed)
     return [
         (replace(source, examples=()), tuple(replace(one, key=f"{name}/{one.key}") for one in source.examples))
-        if name in aside
+        if recording in aside
         else (source, ())
-        for name, source in zip(names, sources, strict=True)
+        for name, recording, source in zip(names, recordings, sources, strict=True)
     ]
+
+
+def _recording_of(folder: Path) -> str:
+    """The recording of which a folder's name says that it holds a part; empty where it says none."""
+    named = _named(folder.parts)
+    recording = recording_of(named)
+    return recording if recording != named and names_a_scene(recording) else ""
+
+
+def _named(folders: Sequence[str]) -> str:
+    """The innermost folder that is not called by what side of pairs it holds."""
+    return next((folder for folder in reversed(folders) if folder not in _SIDES), "")
 
 
 def _names_of(folders: Sequence[Path]) -> list[str]:
@@ -120,7 +137,7 @@ def _place(example: Example) -> str:
         if names_a_scene(scene):
             return scene
         folders = list(example.files[0].parent.parts)
-    named = next((folder for folder in reversed(folders) if folder not in _SIDES), "")
+    named = _named(folders)
     recording = recording_of(named)
     # Pairs lie in a data set's folder, which is called alike for training and validation: only a part of a recording is
     # surely one.

@@ -84,6 +84,28 @@ def test_of_several_recordings_whole_ones_are_held_out(tmp_path: Path) -> None:
     assert len(kept & set(photos.iterdir())) == 14
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_of_parts_of_recordings_whole_recordings_are_held_out(tmp_path: Path, seed: int) -> None:
+    parts = ("GOPR0372_07_00", "GOPR0372_07_01", "GOPR0384_11_00", "GOPR0384_11_01")
+    folders = [film(tmp_path / part / "sharp", numbers(6), seed=place) for place, part in enumerate(parts)]
+    notes: list[str] = []
+    given = options_of("--sharp", *map(str, folders), "--hold-out", "0.3", "--seed", str(seed))
+    kept = trained(read_sources(given, notes.append)[0])
+    gone = [folder.parent.name for folder in folders if not kept & set(folder.iterdir())]
+    assert len(gone) == 2
+    assert gone[0][:-1] == gone[1][:-1]
+    (note,) = notes
+    assert note.startswith("--hold-out sets aside whole recordings")
+
+
+def test_of_parts_of_one_recording_some_are_held_out_and_that_is_told(tmp_path: Path) -> None:
+    folders = [film(tmp_path / f"GOPR0372_07_0{part}/sharp", numbers(6), seed=part) for part in range(3)]
+    notes: list[str] = []
+    kept = trained(read_sources(options_of("--sharp", *map(str, folders), "--hold-out", "0.3"), notes.append)[0])
+    assert sum(not kept & set(folder.iterdir()) for folder in folders) == 1
+    assert "pictures of the scene GOPR0372, by their names, are both trained and validated on" in notes[1]
+
+
 def test_a_recording_by_itself_is_cut_and_that_is_told(tmp_path: Path) -> None:
     folder = film(tmp_path / "walk", numbers(10))
     notes: list[str] = []

@@ -550,6 +550,24 @@ def test_a_share_of_no_training_pictures_is_refused(tmp_path: Path, capsys: pyte
     assert main([*given, "--val-fraction", "0"]) == 0
 
 
+def test_a_dest_of_another_split_is_refused_before_its_pictures_are_blamed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = next((make_gopro(tmp_path / "source", scenes=1) / "train").iterdir())
+    given = ["sharp", str(folder / "sharp"), str(tmp_path / "dest")]
+    assert main([*given, "--split", "test"]) == 0
+    before = state_of(tmp_path / "dest")
+    capsys.readouterr()
+    assert main([*given, "--val-fraction", "0"]) == 1
+    assert "was prepared with split 'test', not None; choose another DEST" in capsys.readouterr().err
+    path = tmp_path / "dest" / "manifest.json"
+    earlier = json.loads(path.read_text())
+    del earlier["settings"]["split"]
+    path.write_text(json.dumps(earlier))
+    assert main([*given, "--split", "test"]) == 0
+    assert path.read_bytes() == before["manifest.json"][2]
+
+
 def test_an_unknown_val_scene_names_those_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = make_gopro(tmp_path / "source", scenes=2)
     assert main(["gopro", str(source), str(tmp_path / "dest"), "--val-scenes", "nowhere"]) == 1
