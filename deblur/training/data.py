@@ -34,7 +34,7 @@ def read_sources(
         note: is told what a user may not expect.
 
     Raises:
-        DeblurError: a folder, a file or a weight cannot be used, or all pictures of a source are validated on.
+        DeblurError: a folder, a file or a weight cannot be used, or all sources of a kind are validated on.
     """
     split = _split_sharp(options, note)
     held = [example for _, part in split for example in part]
@@ -48,7 +48,7 @@ def read_sources(
     pairs, sharp = ([example for one in each for example in one.examples] for each in (references, given))
     aside = [*held, *sharp, *pairs]
     copies = copies_of(files_of(aside), (file for source, _ in split for file in files_of(source.examples)))
-    split = [(without(source, copies), own) for source, own in split if source.examples]
+    split = _left([(without(source, copies), own) for source, own in split if source.examples], note)
     _note_shared_scenes(split, aside, note)
     check_readable(aside, options.max_side)
     _note_slow_videos(videos, note)
@@ -98,6 +98,21 @@ def _split_one(whole: Source, filmed: bool, options: argparse.Namespace, note: C
             "scene; to train on all of them give --hold-out 0 and --val-pairs"
         )
     return source, held
+
+
+def _left(split: Sequence[_Split], note: Callable[[str], object]) -> list[_Split]:
+    """The sources of which pictures are left that are not validated on; says which are not, such as one of GoPro's.
+
+    Raises:
+        DeblurError: nothing is left of all that was given as pairs, as sharp pictures or as frames.
+    """
+    kinds = {source.kind for source, _ in split if source.examples}
+    for source, _ in split:
+        if source.kind not in kinds:
+            raise DeblurError(f"{source.folder}: all of it is validated on; give other pictures to train on")
+        if not source.examples:
+            note(f"{source.folder}: all of it is validated on, so it is left out of what is trained on")
+    return [(source, own) for source, own in split if source.examples]
 
 
 def _note_shared_scenes(split: Sequence[_Split], aside: Sequence[Example], note: Callable[[str], object]) -> None:

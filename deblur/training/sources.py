@@ -155,15 +155,8 @@ def _refuse_whole_set(folder: Path, option: str) -> None:
 
 
 def without(source: Source, files: Collection[Path]) -> Source:
-    """The source's examples without these files of theirs: a video goes on behind one that is taken out.
-
-    Raises:
-        DeblurError: none is left.
-    """
-    kept = tuple(part for example in source.examples for part in _parts(example, files))
-    if not kept:
-        raise DeblurError(f"{source.folder}: all of it is validated on; give other pictures to train on")
-    return replace(source, examples=kept)
+    """The source's examples without these files of theirs: a video goes on behind one that is taken out."""
+    return replace(source, examples=tuple(part for example in source.examples for part in _parts(example, files)))
 
 
 def _parts(example: Example, files: Collection[Path]) -> list[Example]:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from skimage import data as photographs
 
+from deblur.errors import DeblurError
 from deblur.train import build_parser
 from deblur.training.data import read_sources
 from deblur.training.recordings import is_recording, shift_of_frames
@@ -96,6 +97,19 @@ def test_of_parts_of_recordings_whole_recordings_are_held_out(tmp_path: Path, se
     assert gone[0][:-1] == gone[1][:-1]
     (note,) = notes
     assert note.startswith("--hold-out sets aside whole recordings")
+
+
+@pytest.mark.parametrize("weight", ["", "=3"])
+def test_a_folder_that_is_all_validated_on_is_left_out_beside_others(tmp_path: Path, weight: str) -> None:
+    folders = [film(tmp_path / part / "sharp", numbers(6), seed=seed) for seed, part in enumerate(("a1", "b2", "c3"))]
+    notes: list[str] = []
+    given = ["--sharp", *(f"{folder}{weight}" for folder in folders), "--val-sharp", str(folders[1]), "--hold-out", "0"]
+    sources, (validated,) = read_sources(options_of(*given), notes.append)
+    assert [source.folder for source in sources] == [folders[0], folders[2]]
+    assert len(validated.pairs) == 6
+    assert notes == [f"{folders[1]}: all of it is validated on, so it is left out of what is trained on"]
+    with pytest.raises(DeblurError, match=rf"^{folders[0]}: all of it is validated on; give other pictures"):
+        read_sources(options_of(*given[: 1 + 3], "--val-sharp", *map(str, folders), "--hold-out", "0"), notes.append)
 
 
 def test_of_parts_of_one_recording_some_are_held_out_and_that_is_told(tmp_path: Path) -> None:
