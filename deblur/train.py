@@ -17,7 +17,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from deblur.cli import (
     EXIT_DONE,
@@ -35,7 +35,7 @@ from deblur.cli import (
     one_line,
     option_list,
     over_options_of,
-    parse_args,
+    parse_into,
     positive_int,
     run,
     typed_value,
@@ -44,9 +44,12 @@ from deblur.cli import (
     words_of,
 )
 from deblur.errors import DeblurError
+from deblur.training.options import TrainingOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+_Options = TypeVar("_Options", bound=TrainingOptions)
 
 DEFAULT_NETWORK = "mstsgm-nano"
 DEFAULT_BLUR = (
@@ -265,16 +268,23 @@ def _add_validation(parser: argparse.ArgumentParser) -> None:
     watch.add_argument("--tensorboard", action="store_true", help="also write TensorBoard curves")
 
 
-def parse_training_args(
+def parse_training_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> TrainingOptions:
+    """Parse ``argv`` by a parser that has training's options; see ``parse_training_into``."""
+    return parse_training_into(TrainingOptions(), parser, argv)
+
+
+def parse_training_into(
+    options: _Options,
     parser: argparse.ArgumentParser,
     argv: Sequence[str] | None = None,
     newest: Callable[[str, Path], Path | None] | None = None,
-) -> argparse.Namespace:
+) -> _Options:
     """Parse ``argv`` by a parser that has training's options, over those of the run that ``--resume`` goes on with.
 
     A usage error where they do not say what or how long, or where one on the command line would do nothing.
 
     Args:
+        options: whose attributes are set; it has none yet.
         parser: of the command.
         argv: the command line.
         newest: the folder of the run that ``--resume auto`` means by ``--name`` and ``--output``, if there is one; by
@@ -285,14 +295,14 @@ def parse_training_args(
     recorded = None if resumed is None else _recorded_options(resumed)
     unsaid = ""
     if resumed is None or recorded is None:
-        options = parse_args(parser, arguments)
+        parse_into(options, parser, arguments)
         if resumed is not None:
             unsaid = f"; {resumed / 'config.yaml'}, which would say so, is missing or damaged"
             if not ((resumed / "config.yaml").exists() or (resumed / "weights" / "state.pt").exists()):
                 unsaid = f"; --resume {resumed} names no run, in which a config.yaml would say so"
     else:
         _refuse_foreign(parser, resumed, recorded)
-        options = parse_args(parser, over_options_of(resumed, arguments))
+        parse_into(options, parser, over_options_of(resumed, arguments))
         options.resume = str(resumed)  # the --output of a run that was moved is not where auto has found it
     if options.steps is None and options.max_minutes is None:
         parser.error(f"say how long: --steps, --max-minutes or both{unsaid}")
@@ -354,7 +364,7 @@ def _refuse_foreign(parser: argparse.ArgumentParser, resumed: Path, recorded: Ma
         )
 
 
-def _companions(options: argparse.Namespace, given: set[str]) -> list[tuple[bool, tuple[str, ...], str]]:
+def _companions(options: TrainingOptions, given: set[str]) -> list[tuple[bool, tuple[str, ...], str]]:
     """Whether options do nothing as the others are, which ones, and what they need; 0 does as it says in any case."""
     held_out = options.sharp and options.hold_out
     terms = ("content", "frequency", "smoothness")
@@ -383,7 +393,7 @@ def _companions(options: argparse.Namespace, given: set[str]) -> list[tuple[bool
     ]
 
 
-def _sees_losses(options: argparse.Namespace) -> tuple[bool, bool]:
+def _sees_losses(options: TrainingOptions) -> tuple[bool, bool]:
     """Whether the network restores pictures, and has frames to smooth.
 
     Both where no network can be made, which training says in its own words.

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from deblur.cli import Collect, each_line, plain_options, run
 from deblur.errors import DeblurError
 from deblur.train import build_parser as training_parser
-from deblur.train import parse_training_args
+from deblur.train import parse_training_into
+from deblur.training.options import TrainingOptions, of_training_alone
 from deblur.training.sittings import NO_FIGURE
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ _OF_COMMAND = ("config", "name", "resume", "json", "output", "variants")
 _PACE = ("device", "threads", "workers", "memory_gb")
 """Options that change how many steps a minute holds."""
 VARIANTS = ("full", *(f"no-{part}" for part in (*SUBNETWORKS, *LOSS_TERMS)))
+
+
+class AblationOptions(TrainingOptions):
+    """Training's options and ``--variants``."""
+
+    variants: list[str] | None
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -58,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train the variants and compare them; returns the exit code."""
-    options = parse_training_args(build_parser(), argv, _folder_named)
+    options = parse_training_into(AblationOptions(), build_parser(), argv, _folder_named)
 
     def body() -> int:
         folder, table = ablate(options)
@@ -72,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(body)
 
 
-def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
+def ablate(options: AblationOptions) -> tuple[Path, pd.DataFrame]:
     """Train every variant; returns the run's folder and the table, a row a variant.
 
     Raises:
@@ -126,7 +133,7 @@ def ablate(options: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
     return folder, table
 
 
-def _may_differ(options: argparse.Namespace, recorded: Mapping[str, Any]) -> set[str]:
+def _may_differ(options: TrainingOptions, recorded: Mapping[str, Any]) -> set[str]:
     """The options that variants need not share: by the clock what changes the pace does too, where it is recorded."""
     compared = set(_PACE).intersection(recorded) if options.max_minutes is not None else set()
     # A training's own folder, which records name and output, is none to go on with.
@@ -142,7 +149,7 @@ def _read_metrics(file: Path) -> dict[str, Any]:
     return dict(metrics)
 
 
-def run_folder(options: argparse.Namespace) -> Path:
+def run_folder(options: TrainingOptions) -> Path:
     """A new folder, or the one that ``--resume`` goes on with.
 
     Raises:
@@ -185,7 +192,7 @@ def write_table(folder: Path, done: Mapping[str, dict[str, Any]]) -> pd.DataFram
     return table
 
 
-def _check_networks(options: argparse.Namespace, variants: Sequence[str]) -> None:
+def _check_networks(options: TrainingOptions, variants: Sequence[str]) -> None:
     """Refuse before the first training what would end a later one: a variant that cannot be made, begun or learn."""
     from deblur.networks import build
     from deblur.training.checks import check_fit, check_training, validates
@@ -218,12 +225,12 @@ def _check_networks(options: argparse.Namespace, variants: Sequence[str]) -> Non
         raise DeblurError(f"{', '.join(errors)} cannot be trained: {first}; give {remedy}")
 
 
-def default_variants(options: argparse.Namespace) -> list[str]:
+def default_variants(options: TrainingOptions) -> list[str]:
     """All variants that differ from the full one."""
     return [name for name in VARIANTS if name == "full" or _differs(options, name)]
 
 
-def _differs(options: argparse.Namespace, name: str) -> bool:
+def _differs(options: TrainingOptions, name: str) -> bool:
     """Whether a variant is another training than the full one: what it switches off is there."""
     from deblur.networks.guided import GuidedConfig
     from deblur.training.network_choice import network_config, smooths_frames
@@ -234,15 +241,15 @@ def _differs(options: argparse.Namespace, name: str) -> bool:
     network = config.network if isinstance(config, GuidedConfig) else config
     if part in SUBNETWORKS:
         return bool(getattr(network, part, False))
-    return bool(getattr(options, part)) and (part != "smoothness" or smooths_frames(config))
+    weights = {"frequency": options.frequency, "smoothness": options.smoothness}
+    return bool(weights[part]) and (part != "smoothness" or smooths_frames(config))
 
 
-def variant_options(options: argparse.Namespace, name: str, folder: Path) -> argparse.Namespace:
+def variant_options(options: TrainingOptions, name: str, folder: Path) -> TrainingOptions:
     """The options of one variant's training."""
     from deblur.runs import runs_named
 
-    changed = copy.deepcopy(options)
-    del changed.variants  # which are no option of a training
+    changed = copy.deepcopy(of_training_alone(options))
     begun = any(runs_named("train", name, folder))
     changed.name, changed.output, changed.resume = name, folder, "auto" if begun else "never"
     part = name.removeprefix("no-")
@@ -252,8 +259,10 @@ def variant_options(options: argparse.Namespace, name: str, folder: Path) -> arg
             changed.estimator, changed.context, changed.path_share = None, 0, 0.0
         elif part == "eagr":
             changed.freeze_norm = False  # of EAGR's batch norm
-    elif part in LOSS_TERMS:
-        setattr(changed, part, 0.0)
+    elif part == "frequency":
+        changed.frequency = 0.0
+    elif part == "smoothness":
+        changed.smoothness = 0.0
     return changed
 
 

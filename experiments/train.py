@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from deblur.cli import EXIT_DONE, Collect, given_options, not_negative, option_list, run, whole_number
 from deblur.errors import DeblurError
 from deblur.train import build_parser as training_parser
-from deblur.train import parse_training_args, report
+from deblur.train import parse_training_into, report
+from deblur.training.options import TrainingOptions, of_training_alone
 from detection.errors import DetectionError
 
 if TYPE_CHECKING:
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
 
 _OBJECTS = "objects"  # what of a detector teaches, by the name that records have for it
 _ABOUT_TERM = ("detector_weight", "detector_from")
+
+
+class TaughtOptions(TrainingOptions):
+    """Training's options and those of the detector that teaches, but for ``--detector-term``, which nothing reads."""
+
+    detector_loss: str | None
+    detector_weight: float
+    detector_from: int
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -69,34 +78,33 @@ def _former_term(text: str) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the arguments say; returns the exit code."""
     parser = build_parser()
-    options = parse_training_args(parser, argv)
+    options = parse_training_into(TaughtOptions(), parser, argv)
     _refuse_idle_detector_options(parser, options, argv)
 
     def body() -> int:
         from deblur.training.loop import train
 
         if options.detector_loss is None:  # the run is one of deblur.train, which its configuration goes on with
-            plain = {name: value for name, value in vars(options).items() if not name.startswith("detector_")}
-            metrics = train(argparse.Namespace(**plain))
+            metrics = train(of_training_alone(options))
         else:
-            metrics = train(options, _teacher(options))
+            metrics = train(options, _teacher(options.detector_loss, options))
         report(metrics, as_json=options.json)
         return EXIT_DONE
 
     return run(body, expected=(DeblurError, DetectionError))
 
 
-def _teacher(options: argparse.Namespace) -> Teacher:
+def _teacher(weights: str, options: TaughtOptions) -> Teacher:
     from deblur.training.teacher import Teacher
     from detection.teacher import DetectorTeacher
 
-    detector = DetectorTeacher(options.detector_loss)
+    detector = DetectorTeacher(weights)
     identity = f"{detector.sha256} {_OBJECTS}"
     return Teacher(detector.distance, options.detector_weight, options.detector_from, identity)
 
 
 def _refuse_idle_detector_options(
-    parser: argparse.ArgumentParser, options: argparse.Namespace, argv: Sequence[str] | None
+    parser: argparse.ArgumentParser, options: TaughtOptions, argv: Sequence[str] | None
 ) -> None:
     """A usage error where the detector's options would do nothing; the defaults say nothing."""
     given, usual = given_options(parser, argv), build_parser()  # the other parser has the configuration's defaults

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from deblur.cli.running import EXIT_INTERRUPTED
 from deblur.cli.types import seed_number
@@ -14,6 +14,8 @@ from deblur.yaml_text import YamlError, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
+
+_Options = TypeVar("_Options")
 
 
 def add_config_option(parser: argparse.ArgumentParser) -> None:
@@ -68,19 +70,24 @@ def parse_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None = Non
     A key that is no option, or a value of the wrong kind, is a usage error (exit 2) that names the file and the key.
     Options are not abbreviated: what one stands for must not change when another is added.
     """
+    return parse_into(argparse.Namespace(), parser, argv)
+
+
+def parse_into(options: _Options, parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> _Options:
+    """As ``parse_args``, set as the attributes of ``options``, whose class says of which types they are."""
     try:
-        return _parsed(parser, argv)
+        return _parsed(options, parser, argv)
     except KeyboardInterrupt:  # some values are understood by what takes seconds to import
         print("interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
 
 
-def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+def _parsed(options: _Options, parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> _Options:
     parser.allow_abbrev = False
     arguments = words_of(argv)
     given = typed_value(arguments, "--config")
     if given is None:
-        return parser.parse_args(arguments)
+        return parser.parse_args(arguments, options)
     config = Path(given)
     actions = {action.dest: action for action in parser._actions if action.dest not in {"help", "config"}}
     defaults = {}
@@ -93,7 +100,7 @@ def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argp
         defaults[dest] = _checked(parser, config, key, actions[dest], value)
         actions[dest].required = False
     parser.set_defaults(**defaults)
-    return parser.parse_args(arguments)
+    return parser.parse_args(arguments, options)
 
 
 def add_resumable_options(parser: argparse._ActionsContainer, task: str) -> None:
@@ -145,7 +152,7 @@ def option_list(names: Iterable[str]) -> str:
     return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
-def plain_options(options: argparse.Namespace, without: Collection[str]) -> dict[str, Any]:
+def plain_options(options: object, without: Collection[str]) -> dict[str, Any]:
     """The options but those named, as a configuration file holds them and ``parse_args`` reads them again."""
     return {key: _plain(value) for key, value in vars(options).items() if key not in without}
 

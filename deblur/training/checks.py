@@ -16,13 +16,14 @@ from deblur.training.mix import parse_blur_range
 from deblur.training.network_choice import NEEDS_ESTIMATOR
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from torch import nn
 
+    from deblur.training.options import TrainingOptions
 
-def check_training(options: argparse.Namespace) -> None:
+
+def check_training(options: TrainingOptions) -> None:
     """Refuse what would only fail after the data has been read.
 
     Raises:
@@ -44,7 +45,7 @@ def check_training(options: argparse.Namespace) -> None:
         raise DeblurError("--tensorboard needs the package tensorboard: install it, or leave the option out")
 
 
-def validates(options: argparse.Namespace) -> bool:
+def validates(options: TrainingOptions) -> bool:
     """Whether the options ask for pictures to validate on."""
     return bool(options.val_pairs or (options.val_blur and (options.val_sharp or (options.sharp and options.hold_out))))
 
@@ -56,7 +57,7 @@ def _refuse_twice(option: str, names: Sequence[str]) -> None:
         raise DeblurError(f"{option} {twice} is there twice: leave one out")
 
 
-def check_fit(options: argparse.Namespace, network: nn.Module) -> None:
+def check_fit(options: TrainingOptions, network: nn.Module) -> None:
     """Refuse options that the network has no use for, or that it lacks.
 
     Raises:
@@ -80,7 +81,7 @@ def check_fit(options: argparse.Namespace, network: nn.Module) -> None:
 
 
 def check_statistics(
-    options: argparse.Namespace, network: nn.Module, crops: Sequence[tuple[float, int]], at_once: int
+    options: TrainingOptions, network: nn.Module, crops: Sequence[tuple[float, int]], at_once: int
 ) -> None:
     """Refuse crops of which the coarsest scale has one pixel a step: batch norm cannot learn from that.
 

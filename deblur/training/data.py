@@ -13,18 +13,16 @@ from deblur.training.sources import check_readable, files_of, parse_source, with
 from deblur.training.validation import blurred_here, pairs_from_files, with_paths
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Sequence
 
+    from deblur.training.options import TrainingOptions
     from deblur.training.sources import Example, PictureStore, Source
     from deblur.training.validation import ValidationSet
 
     _Split = tuple[Source, tuple[Example, ...]]
 
 
-def read_sources(
-    options: argparse.Namespace, note: Callable[[str], object]
-) -> tuple[list[Source], list[ValidationSet]]:
+def read_sources(options: TrainingOptions, note: Callable[[str], object]) -> tuple[list[Source], list[ValidationSet]]:
     """The training sources and the validation sets made of what was set aside; every file's header has been read.
 
     What is validated on is trained on nowhere, also where folders share files or hold copies of them.
@@ -59,7 +57,7 @@ def read_sources(
     return [source for source, _ in split], sets + _blurred_sets(options, [*held, *sharp])
 
 
-def _blurred_sets(options: argparse.Namespace, held: Sequence[Example]) -> list[ValidationSet]:
+def _blurred_sets(options: TrainingOptions, held: Sequence[Example]) -> list[ValidationSet]:
     """The sharp pictures that are set aside, blurred by each of ``--val-blur``."""
     chosen = _spread(held, options.val_limit)
     if not chosen:
@@ -68,7 +66,7 @@ def _blurred_sets(options: argparse.Namespace, held: Sequence[Example]) -> list[
     return [*sets, *map(with_paths, sets)] if options.path_share else sets
 
 
-def _split_sharp(options: argparse.Namespace, note: Callable[[str], object]) -> list[_Split]:
+def _split_sharp(options: TrainingOptions, note: Callable[[str], object]) -> list[_Split]:
     """Each folder of ``--sharp`` without what ``--hold-out`` sets aside of it, and that."""
     wholes = [parse_source("sharp", text) for text in options.sharp]
     if options.hold_out == 0:
@@ -84,7 +82,7 @@ def _split_sharp(options: argparse.Namespace, note: Callable[[str], object]) -> 
     return [whole_ones.get(place) or _split_one(whole, False, options, note) for place, whole in enumerate(wholes)]
 
 
-def _split_one(whole: Source, filmed: bool, options: argparse.Namespace, note: Callable[[str], object]) -> _Split:
+def _split_one(whole: Source, filmed: bool, options: TrainingOptions, note: Callable[[str], object]) -> _Split:
     source, held = hold_out(whole, options.hold_out, options.seed, options.val_limit)
     counts = f"{len(held)} of {len(whole.examples)} pictures"
     if filmed:

@@ -16,7 +16,6 @@ from deblur.training.schedule import Progress
 from deblur.training.validation import DISTANCE, PSNR
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
     from pathlib import Path
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from deblur.networks import NetworkConfig
     from deblur.training.averaging import AveragedWeights
+    from deblur.training.options import TrainingOptions
     from deblur.training.teacher import Teacher
 
     Scores = dict[str, dict[str, float | None]]
@@ -48,7 +48,7 @@ class Keeper:
     """
 
     folder: Path
-    options: argparse.Namespace
+    options: TrainingOptions
     config: NetworkConfig
     network: nn.Module
     average: AveragedWeights

@@ -22,13 +22,13 @@ from deblur.training.sittings import on_card
 from deblur.training.validation import evaluating
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor, nn
     from torch.distributed import ProcessGroup
 
+    from deblur.training.options import TrainingOptions
     from deblur.training.schedule import Progress
     from deblur.training.validation import ValidationSet
 
@@ -181,7 +181,7 @@ def save_samples(
 
 
 def card_facts(
-    options: argparse.Namespace,
+    options: TrainingOptions,
     progress: Progress,
     sittings: Sequence[Mapping[str, Any]],
     scores: dict[str, dict[str, float | None]],

@@ -8,13 +8,13 @@ the end follow the clock, and no two runs are the same.
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import signal
 import sys
 import threading
 import time
 from contextlib import ExitStack, closing, contextmanager, nullcontext
+from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -60,11 +60,12 @@ if TYPE_CHECKING:
 
     from deblur.networks import NetworkConfig
     from deblur.networks.guided import ExposureGuide
+    from deblur.training.options import TrainingOptions
     from deblur.training.planning import Draw
     from deblur.training.teacher import Teacher
 
 
-def train(options: argparse.Namespace, teacher: Teacher | None = None) -> dict[str, Any]:
+def train(options: TrainingOptions, teacher: Teacher | None = None) -> dict[str, Any]:
     """Train a network and write its run folder.
 
     Args:
@@ -91,9 +92,7 @@ def train(options: argparse.Namespace, teacher: Teacher | None = None) -> dict[s
 class Trainer:
     """One run: the state that a step changes, and the steps."""
 
-    def __init__(
-        self, options: argparse.Namespace, teacher: Teacher | None = None, held: ExitStack | None = None
-    ) -> None:
+    def __init__(self, options: TrainingOptions, teacher: Teacher | None = None, held: ExitStack | None = None) -> None:
         """Open a run, new or to go on with, up to its first step.
 
         Args:
@@ -128,7 +127,8 @@ class Trainer:
         self.weights = LossWeights(options.content, options.frequency, options.smoothness)
         config, self.bare = _new_network(options)
         # For the records and messages of a run that was told --init alone.
-        self.options = options = argparse.Namespace(**vars(options) | {"network": network_name(options)})
+        self.options = options = copy(options)
+        options.network = network_name(options)
         if teacher is not None and isinstance(self.bare, KernelEstimator):
             raise DeblurError("a detector teaches what restores pictures: an estimator is trained without one")
         check_statistics(options, self.bare, self.crops, len(self.places))
@@ -405,7 +405,7 @@ class Trainer:
         self.stop_requested = True
 
 
-def _mix(options: argparse.Namespace) -> BlurMix:
+def _mix(options: TrainingOptions) -> BlurMix:
     return BlurMix(
         tuple(parse_blur_range(text) for text in options.blur),
         options.srgb_share,
@@ -416,13 +416,13 @@ def _mix(options: argparse.Namespace) -> BlurMix:
     )
 
 
-def _optimizer(options: argparse.Namespace, network: nn.Module) -> torch.optim.Optimizer:
+def _optimizer(options: TrainingOptions, network: nn.Module) -> torch.optim.Optimizer:
     kind = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
     decay = options.weight_decay if options.optimizer == "adamw" else 0.0
     return kind(network.parameters(), lr=options.learning_rate, betas=(0.9, 0.999), weight_decay=decay)
 
 
-def _new_network(options: argparse.Namespace) -> tuple[NetworkConfig, nn.Module]:
+def _new_network(options: TrainingOptions) -> tuple[NetworkConfig, nn.Module]:
     """The network to train, as it begins, and its config."""
     torch.manual_seed(options.seed)
     config = network_config(options)
@@ -464,7 +464,7 @@ def _restorer(network: nn.Module) -> nn.Module:
     return InverseFilter(network) if isinstance(network, KernelEstimator) else network
 
 
-def _accelerator(options: argparse.Namespace) -> Accelerator:
+def _accelerator(options: TrainingOptions) -> Accelerator:
     device = resolve_device(options.device)
     if device.type == "cuda" and device.index is not None:
         # Accelerate takes the current GPU, or with several processes each its own.

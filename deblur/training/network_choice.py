@@ -21,11 +21,11 @@ from deblur.released import load_released, released_card
 from deblur.yaml_text import YamlError, parse_yaml
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Mapping, Sequence
 
     from deblur.networks import NetworkConfig
     from deblur.networks.kernel_estimator import KernelEstimator
+    from deblur.training.options import TrainingOptions
 
 NEEDS_ESTIMATOR = (
     "a guided network needs --estimator: weights of a kernel estimator (train --network estimator first) or of a "
@@ -33,7 +33,7 @@ NEEDS_ESTIMATOR = (
 )
 
 
-def network_config(options: argparse.Namespace) -> NetworkConfig:
+def network_config(options: TrainingOptions) -> NetworkConfig:
     """The config of ``--network``, or of the released weights of ``--init``, with the changes of ``--set``.
 
     ``guide=true`` and ``guide=false`` put an exposure guide before any network and take it away; the other keys of a
@@ -54,8 +54,9 @@ def network_config(options: argparse.Namespace) -> NetworkConfig:
             # What it began with says only which network it is by then.
             raise DeblurError(f"{error}; a run goes on with --init RUN/weights/last.safetensors as well") from error
         if options.network:
-            _refuse_another(options, config, changes)
+            _refuse_another(options.network, options.init, config, changes)
     else:
+        assert options.network is not None  # parse_training_args has named one where --init does not
         config = config_to_dict(named_config(options.network))
     was_guided = config["kind"] == GuidedConfig.kind
     guided = changes.pop("guide", was_guided)
@@ -78,11 +79,10 @@ def smooths_frames(config: NetworkConfig) -> bool:
     return isinstance(network, MSTSGMConfig) and network.tcn and network.frames > 1
 
 
-def network_name(options: argparse.Namespace) -> str | None:
+def network_name(options: TrainingOptions) -> str | None:
     """The ``--network`` that is trained: what was given, or what names the network of ``--init``, if anything does."""
     if options.network or not options.init:
-        name: str | None = options.network
-        return name
+        return options.network
     return _name_of(released_card(options.init)["network"], _changes(options.set))
 
 
@@ -100,14 +100,14 @@ def _changes(texts: Sequence[str]) -> dict[str, Any]:
     return changes
 
 
-def _refuse_another(options: argparse.Namespace, config: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+def _refuse_another(name: str, init: str, config: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
     """Refuse a ``--network`` that the weights of ``--init``, of this config, are not: either could be meant."""
-    differing = _differences(config, config_to_dict(named_config(options.network)), changes)
+    differing = _differences(config, config_to_dict(named_config(name)), changes)
     if differing:
         known = _name_of(config, changes)
         remedy = f"give --network {known}, or leave it out" if known else "leave --network out"
         raise DeblurError(
-            f"--network {options.network} is not the network of --init {options.init} (other {', '.join(differing)}): "
+            f"--network {name} is not the network of --init {init} (other {', '.join(differing)}): "
             f"{remedy}, in --config too, to train the network of the weights; or leave --init out"
         )
 
@@ -133,7 +133,7 @@ def _settable(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: network[key] for key in network if key not in {"guide_channels", "corrections"}} | {"guide": guided}
 
 
-def _estimator_config(options: argparse.Namespace, config: Mapping[str, Any]) -> KernelEstimatorConfig:
+def _estimator_config(options: TrainingOptions, config: Mapping[str, Any]) -> KernelEstimatorConfig:
     if options.estimator:
         return released_estimator(options.estimator).config
     if "estimator" not in config:

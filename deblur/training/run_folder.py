@@ -24,14 +24,15 @@ from deblur.training.checkpoint import load_checkpoint
 from deblur.training.sittings import describe_changes, sitting, with_sitting
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Mapping
 
     from accelerate import Accelerator
 
+    from deblur.training.options import TrainingOptions
+
 
 def open_run(
-    options: argparse.Namespace, resumable: Path | None, accelerator: Accelerator
+    options: TrainingOptions, resumable: Path | None, accelerator: Accelerator
 ) -> tuple[Path, dict[str, Any] | None]:
     """A new run folder, or the one to resume with its training state; the same on every process.
 
@@ -56,14 +57,14 @@ def open_run(
     return folder, load_checkpoint(state_file) if state_file is not None else None
 
 
-def note_nothing_to_resume(options: argparse.Namespace, folder: Path) -> None:
+def note_nothing_to_resume(options: TrainingOptions, folder: Path) -> None:
     """Say that ``--resume auto`` found no run, and which new folder was made for it."""
     none = f"no run named {options.name} in {folder.parent} was saved"
     print(f"--resume auto: {none}, and {folder} is a new one", file=sys.stderr)
 
 
 def record_sitting(
-    folder: Path, options: argparse.Namespace, accelerator: Accelerator, state: Mapping[str, Any] | None
+    folder: Path, options: TrainingOptions, accelerator: Accelerator, state: Mapping[str, Any] | None
 ) -> list[dict[str, Any]]:
     """Write what a run is, or goes on, with: ``config.yaml`` and ``env.json``; not before it is sure that it can.
 
@@ -101,10 +102,10 @@ def record_sitting(
     return sittings
 
 
-def _refuse_other_weights(folder: Path, options: argparse.Namespace, before: Mapping[str, Any]) -> None:
+def _refuse_other_weights(folder: Path, options: TrainingOptions, before: Mapping[str, Any]) -> None:
     """Refuse what a run begins with and then keeps, where another is given; the same may lie elsewhere by now."""
-    for name in ("init", "estimator"):
-        old, new = before.get(name), getattr(options, name)
+    for name, new in (("init", options.init), ("estimator", options.estimator)):
+        old = before.get(name)
         if new not in {None, old} and (old is None or _is_there(old)):
             raise DeblurError(
                 f"{folder} goes on with the weights that it has, so that --{name} {new} (was {old}) would do nothing; "
@@ -120,7 +121,7 @@ def _is_there(name_or_file: str) -> bool:
     return True
 
 
-def find_resumable(options: argparse.Namespace) -> Path | None:
+def find_resumable(options: TrainingOptions) -> Path | None:
     """The folder that ``--resume`` means, or None for a new run.
 
     Raises:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import argparse
 from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
 
 import pytest
 
-from deblur.cli import Collect, parse_args
+from deblur.cli import Collect, below_one, parse_args
 
 PARSERS = (
     "deblur.prepare.command:_parser",
@@ -30,6 +33,34 @@ def test_options_of_several_values_may_be_given_in_parts(parser):
     module, _, name = parser.partition(":")
     options = [action for action in getattr(import_module(module), name)()._actions if action.option_strings]
     assert [action.dest for action in options if action.nargs in ("*", "+") and not isinstance(action, Collect)] == []
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("deblur.train", "deblur.training.options:TrainingOptions"),
+        ("experiments.ablation", "experiments.ablation:AblationOptions"),
+        ("experiments.train", "experiments.train:TaughtOptions"),
+    ],
+)
+def test_options_of_training_are_declared_as_the_parser_sets_them(command, options):
+    module, _, name = options.partition(":")
+    declared = get_type_hints(getattr(import_module(module), name), localns={"Path": Path})
+    actions = import_module(command).build_parser()._actions
+    assert declared == {action.dest: kind_of(action) for action in actions if action.default != argparse.SUPPRESS}
+
+
+def kind_of(action: argparse.Action) -> Any:
+    """The type of what a parser sets for an option."""
+    if action.nargs == 0 or isinstance(action, argparse.BooleanOptionalAction):
+        return bool
+    value = action.type("0" if action.type is below_one else "1") if action.type else "1"
+    kind: Any = Path if isinstance(value, Path) else type(value)
+    if action.nargs:
+        kind = list[kind]
+    elif action.choices:
+        kind = Literal[tuple(action.choices)]
+    return kind | None if action.default is None else kind
 
 
 @pytest.mark.parametrize(
