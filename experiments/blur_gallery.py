@@ -43,6 +43,9 @@ LEAST_SIDE, MOST_SIDE = 41, 121
 three such drawings lie side by side in the picture; longer ones are scaled down."""
 
 
+OUTPUT = Path(__file__).resolve().parent.parent / "docs" / "images" / "blur.jpg"
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The options of this command."""
     parser = argparse.ArgumentParser(
@@ -51,7 +54,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--blur", type=blur_text, nargs="+", action=Collect, default=list(SPECS), metavar="SPEC", help="kinds to show"
     )
-    parser.add_argument("--output", type=Path, default=Path("docs/images/blur.jpg"), help="PNG or JPEG to write")
+    parser.add_argument(
+        "--output", type=Path, default=OUTPUT, help="PNG or JPEG to write (default: docs/images/blur.jpg)"
+    )
     add_seed_option(parser)
     return parser
 
@@ -76,8 +81,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows = -(-len(specs) // columns)
         figure = Figure(figsize=(3.2 * columns, 3.4 * rows), layout="constrained")
         suffix = options.output.suffix[1:].lower()
-        if suffix not in (formats := figure.canvas.get_supported_filetypes()):
+        formats = figure.canvas.get_supported_filetypes().keys() - {"pgf"}  # which asks LaTeX for every word
+        if suffix not in formats:
             raise DeblurError(f"--output {options.output}: no kind of picture; use one of {', '.join(sorted(formats))}")
+        if options.output == OUTPUT and not OUTPUT.parent.is_dir():  # an installed copy has no pages
+            raise DeblurError(f"there is no folder {OUTPUT.parent}: say by --output FILE where to write the picture")
         prepare_output(options.output)
         for axes, spec in zip(figure.subplots(rows, columns, squeeze=False).flat, specs, strict=False):
             axes.imshow(blurred_with_kernels(photograph, spec, options.seed))
@@ -98,6 +106,8 @@ def blurred_with_kernels(photograph: NDArray[np.uint8], spec: BlurSpec, seed: in
     import numpy as np
 
     from deblur.blur import draw_motion, generator_for, synthesize
+    from deblur.blur.motion import still
+    from deblur.blur.rendering import moving_share
     from deblur.pictures import scale_down
 
     height, width = photograph.shape[:2]
@@ -109,7 +119,8 @@ def blurred_with_kernels(photograph: NDArray[np.uint8], spec: BlurSpec, seed: in
     side = min(whole, MOST_SIDE)
     for x in columns:
         for y in rows:
-            kernel = motion.kernel_at(x, y, whole)
+            moving = motion if moving_share(motion, x, y, 1) else still(width, height)
+            kernel = moving.kernel_at(x, y, whole)
             shade = np.rint(255 * (kernel / kernel.max()) ** 0.5).astype(np.uint8)
             drawn = scale_down(np.dstack([shade] * 3), side)
             left, top = round(x / (width - 1) * (width - side)), round(y / (height - 1) * (height - side))

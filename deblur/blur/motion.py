@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
 MAX_STEPS = 128
 """Sub-exposures of a path at most. On paths longer than 85 pixels, as 32 are in a photograph of 1,700, they lie farther
-apart than on shorter ones, where more would add nothing that eight bits can show."""
+apart than on shorter ones, where more would hardly add what eight bits can show: a few levels beside a lamp."""
 _GRID = 256  # points of a walk in an exposure
 _MOST_GRIDS = 4  # of a walk; over more exposures than this the points lie farther apart
+_FINER, _FINEST = 3, 32  # times as fine as measured kernels are drawn: at least, and at most, for the memory it takes
 _BRIGHTEST = 1e30  # of a value of a kernel: sums stay finite
 BROKEN_ARCHIVE = (
     OSError,
@@ -162,7 +163,7 @@ class Motion:
         """The (..., size, size) blur kernels at places of one row, x is (...); see ``rasterize``.
 
         Each point of the path is spread over the four pixels around it, which is what bilinear sampling of the
-        sub-exposures does.
+        sub-exposures does. Where a ``region`` leaves a place still, this is not its kernel but that of what moves.
         """
         return rasterize(self.displacement(x, y), self.of_row(y).weights, size)
 
@@ -349,7 +350,7 @@ def _draw_region(spec: BlurSpec, generator: np.random.Generator, width: int, hei
 def _measured(file: str, generator: np.random.Generator, length: float, width: int, height: int) -> Motion:
     """A measured kernel, turned by a random angle and scaled so that its points reach ``length`` end to end."""
     kernels = read_kernels(file)
-    points, weights = kernels[int(generator.integers(len(kernels)))]
+    points, weights = kernels[int(generator.integers(len(kernels)))].points(length)
     angle = generator.uniform(0.0, 2 * math.pi)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     return replace(still(width, height), path=_flat(points @ turn.T * length), weights=weights, ordered=False)
@@ -375,8 +376,46 @@ def kernels_sha256(file: str) -> str:
     return sha256_of(Path(file))
 
 
-def read_kernels(file: str) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Each kernel of an ``.npz`` file as ((N, 2) points about their mean, (N,) weights); it is 1 from end to end.
+class MeasuredKernel:
+    """A blur kernel that somebody has measured.
+
+    Attributes:
+        extent: the largest distance between two of its places that are not faint, in its own pixels.
+    """
+
+    def __init__(self, values: NDArray[np.float64]) -> None:
+        """Take an (H, W) array with a positive sum."""
+        self._values = values
+        self.extent = _longest(_bright(_upsampled(values, _FINER))) / _FINER
+        self._drawn: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+
+    def points(self, length: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """((N, 2) points about their mean, (N,) weights); it is 1 from end to end.
+
+        Args:
+            length: to which it will be scaled, in pixels. So fine are its points that no more than a pixel lies between
+                neighbours then: what they are spread over has no gaps, through which detail would pass unblurred.
+        """
+        finer = min(max(_FINER, math.ceil(length / self.extent)), _FINEST)
+        if finer not in self._drawn:
+            kernel = _upsampled(self._values, finer)
+            bright = _bright(kernel)
+            rows, columns = np.nonzero(bright)
+            weights = kernel[rows, columns] / kernel[rows, columns].sum()
+            points = np.column_stack([columns, rows]).astype(np.float64)
+            points = (points - weights @ points) / _longest(bright)
+            points.flags.writeable = weights.flags.writeable = False  # what is kept is what every motion gets
+            self._drawn[finer] = points, weights
+        return self._drawn[finer]
+
+
+def _bright(kernel: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Where it is not faint: faint values are the camera's noise, not the path."""
+    return kernel > 0.02 * kernel.max()
+
+
+def read_kernels(file: str) -> list[MeasuredKernel]:
+    """The kernels of an ``.npz`` file.
 
     What was read is kept for as long as the file stays as it is.
 
@@ -396,9 +435,7 @@ def _no_kernels(file: str, error: Exception) -> DeblurError:
 
 
 @functools.lru_cache(maxsize=16)
-def _kernels_of(
-    file: str, there: Path, _changed: int, _size: int
-) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+def _kernels_of(file: str, there: Path, _changed: int, _size: int) -> list[MeasuredKernel]:
     try:
         with there.open("rb") as stream:
             archive = np.load(stream, allow_pickle=False)
@@ -411,20 +448,11 @@ def _kernels_of(
     except BROKEN_ARCHIVE as error:
         raise _no_kernels(file, error) from None
     stacked = [kernel for array in arrays for kernel in (array if array.ndim == 3 else [array])]
-    kernels = []
-    for kernel in stacked:
-        if kernel.ndim != 2 or not np.abs(kernel).max(initial=0) < _BRIGHTEST or kernel.sum() <= 0:
-            continue
-        # Drawn finer, so that a kernel scaled up has no gaps between its points.
-        kernel = _upsampled(kernel, 3)
-        # Faint values are the camera's noise, not the path.
-        bright = kernel > 0.02 * kernel.max()
-        rows, columns = np.nonzero(bright)
-        weights = kernel[rows, columns] / kernel[rows, columns].sum()
-        points = np.column_stack([columns, rows]).astype(np.float64)
-        points = (points - weights @ points) / _longest(bright)
-        points.flags.writeable = weights.flags.writeable = False  # what is kept is what every motion gets
-        kernels.append((points, weights))
+    kernels = [
+        MeasuredKernel(kernel)
+        for kernel in stacked
+        if kernel.ndim == 2 and np.abs(kernel).max(initial=0) < _BRIGHTEST and kernel.sum() > 0
+    ]
     if not kernels:
         raise DeblurError(f"{file} holds no blur kernel: an .npz file of 2-D arrays with a positive sum is needed")
     return kernels

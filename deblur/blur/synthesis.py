@@ -45,7 +45,8 @@ def synthesize(picture: NDArray[np.uint8], spec: BlurSpec, seed: int, key: str) 
         key: the picture's name in the set; every key has a motion of its own.
 
     Returns:
-        (H, W, 3) RGB uint8 of the same size. The same arguments give the same picture anywhere.
+        (H, W, 3) RGB uint8 of the same size. The same arguments give the same picture, on as many threads to
+        the bit, and within rounding with others and on any device.
 
     Raises:
         TypeError: the picture is no numpy array of uint8.
@@ -62,7 +63,7 @@ def synthesize_with_motion(
 
     Returns:
         The blurred picture, (H, W, 3) RGB uint8, and the motion in its pixels: the path, and by ``Motion.kernel_at``
-        the kernel at any place.
+        the kernel at any place, where that is moved.
     """
     check_pictures(picture)
     generator = generator_for(spec, seed, key)

@@ -24,7 +24,7 @@ from deblur.blur import (
     synthesize,
     synthesize_with_motion,
 )
-from deblur.blur.motion import Region, RollingShutter, read_kernels, scaled_point, still
+from deblur.blur.motion import Region, RollingShutter, rasterize, read_kernels, scaled_point, still
 from deblur.blur.rendering import convolve, moving_share, render, sub_exposures
 from deblur.blur.sensor import jpeg, noise, to_linear, to_srgb
 from deblur.errors import DeblurError
@@ -321,7 +321,7 @@ def test_what_is_kept_of_kernels_cannot_be_written_over(picture, kernel_file):
     with pytest.raises(ValueError, match="read-only"):
         motion.weights *= 2
     with pytest.raises(ValueError, match="read-only"):
-        read_kernels(str(kernel_file))[0][0][:] = 0
+        read_kernels(str(kernel_file))[0].points(30)[0][:] = 0
 
 
 def test_equal_specs_have_one_text_and_so_one_blur(picture):
@@ -728,7 +728,22 @@ def read_kernel(tmp_path, kernel):
     file = tmp_path / f"{len(list(tmp_path.iterdir()))}.npz"
     np.savez(file, kernel=kernel)
     (read,) = read_kernels(str(file))
-    return read
+    return read.points(20)
+
+
+@pytest.mark.parametrize("length", [12, 56, 112])
+def test_a_measured_kernel_that_is_scaled_up_lets_no_detail_through_between_its_points(tmp_path, length):
+    kernel = np.zeros((17, 17))
+    kernel[8, 2:15] = 1
+    np.savez(tmp_path / "line.npz", kernel=kernel)
+    (read,) = read_kernels(str(tmp_path / "line.npz"))
+    points, weights = read.points(length)
+    drawn = rasterize(points * length, weights, 129)
+    transfer = np.abs(np.fft.rfft(drawn.sum(0)))
+    path = np.linspace([-0.5, 0], [0.5, 0], 999) * length
+    even = np.abs(np.fft.rfft(rasterize(path, np.full(999, 1 / 999), 129).sum(0)))
+    assert np.abs(transfer - even).max() < 0.15
+    assert transfer[40:].max() < 0.1
 
 
 def handedness(points, weights):

@@ -8,7 +8,7 @@ import pytest
 
 from deblur.blur import parse_blur
 from deblur.pictures import read_picture
-from experiments.blur_gallery import blurred_with_kernels, main
+from experiments.blur_gallery import OUTPUT, blurred_with_kernels, build_parser, main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,29 @@ def test_kernels_longer_than_their_drawing_are_whole() -> None:
         assert across == pytest.approx(longest * side / whole, abs=4)
 
 
-def test_a_file_that_is_no_picture_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--blur", "none", "--output", str(tmp_path / "gallery.bmp")]) == 1
-    assert "gallery.bmp: no kind of picture; use one of" in capsys.readouterr().err
+@pytest.mark.parametrize("suffix", ["bmp", "pgf"])
+def test_a_file_that_is_no_picture_is_refused(tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--blur", "none", "--output", str(tmp_path / f"gallery.{suffix}")]) == 1
+    error = capsys.readouterr().err
+    assert f"gallery.{suffix}: no kind of picture; use one of" in error
+    assert "pgf," not in error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_picture_of_the_pages_is_the_default_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert build_parser().parse_args([]).output == OUTPUT
+    assert OUTPUT.is_file()
+    monkeypatch.setattr("experiments.blur_gallery.OUTPUT", tmp_path / "docs" / "images" / "blur.jpg")
+    assert main(["--blur", "none"]) == 1
+    assert "say by --output FILE where to write the picture" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_stands_still_beside_what_moves_has_a_point_for_its_kernel() -> None:
+    grey = np.full((400, 400, 3), 128, np.uint8)
+    for spec, is_point in (("object:28", True), ("straight:28", False)):
+        drawn = blurred_with_kernels(grey, parse_blur(spec), 0)[:41, :41, 0]
+        assert ((drawn > 60).sum() == 1) == is_point
