@@ -15,6 +15,7 @@ limits lies beside the card, as NAME.jpg; weights that are released again keep t
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -105,12 +106,25 @@ def main(argv: Sequence[str] | None = None) -> int:
             "detection": [row for run in options.gain for row in _detection_rows(Path(run), of)],
         }
         config = config_from_dict(trained["network"])
-        if picture is not None and not (beside.is_file() and beside.samefile(shown)):
+        same = shown is not None and beside.is_file() and beside.samefile(shown)
+        is_stale = picture is None and _names(folder / f"{options.name}.json", beside.name)
+        released = save_released(folder, options.name, network, config, card)
+        if is_stale:
+            beside.unlink(missing_ok=True)
+        elif picture is not None and not same:
             write_picture(beside, scale_down(picture, LIMITS_SIDE), quality=85)
-        print(save_released(folder, options.name, network, config, card))
+        print(released)
         return 0
 
     return run(body)
+
+
+def _names(card: Path, picture: str) -> bool:
+    """Whether the card that was there before names a picture of its weights' limits, which are other weights'."""
+    try:
+        return bool(json.loads(card.read_text(encoding="utf-8"))["limits_picture"] == picture)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _training_facts(card: Mapping[str, Any], weights: str) -> dict[str, Any]:

@@ -521,6 +521,11 @@ def test_a_picture_of_the_limits_lies_beside_the_card_and_stays_with_the_weights
         card = json.loads((tmp_path / folder / f"{name}.json").read_text())
         assert card["limits_picture"] == f"{name}.jpg"
         assert (tmp_path / folder / f"{name}.jpg").is_file()
+    assert release.main([str(trained), "unmove", *WORDS, *out]) == 0
+    assert not beside.exists()  # it showed the limits of the weights that were there before
+    beside.write_bytes(b"somebody's own")
+    assert release.main([str(trained), "unmove", *WORDS, *out]) == 0
+    assert beside.read_bytes() == b"somebody's own"
 
 
 def test_without_its_picture_a_release_is_refused_before_anything_is_written(trained, tmp_path, capsys):
