@@ -16,7 +16,7 @@ import numpy as np
 from deblur.errors import DeblurError
 from deblur.runs import make_folder
 from pipelines.frame_times import FrameTimes
-from pipelines.interlaced import is_interlaced
+from pipelines.interlaced import Fields
 from pipelines.matroska import is_whole_matroska
 from pipelines.unreadable import why_unreadable
 
@@ -39,6 +39,14 @@ _SLACK, _SLACK_SHARE = 1.0, 0.05  # the smaller one: seconds, and a share of wha
 _MOST_FAILED = 1000
 
 _MOST_REPEATED = 1000  # frames in the place of lost ones: a time may be broken too, and disks are not endless
+
+LOSES_FIELDS = tuple(int(part) for part in cv2.__version__.split(".")[:2]) >= (4, 13)
+"""Whether OpenCV makes no pictures of interlaced frames. With FFmpeg 8 it says nothing of that, and gives for each what
+was in memory: at first anything, later the frame before."""
+_NO_FIELDS = (
+    f"of which OpenCV {cv2.__version__} makes no pictures: make it progressive first, for example by"
+    " ffmpeg -i OLD -vf bwdif NEW.mp4"
+)
 
 _MOST_TICKS = 65535  # of MPEG-4's clock, in a second
 _MOST_FPS = 999.98  # from 1000 on it is taken for a clock, not a rate
@@ -105,25 +113,32 @@ class VideoReader:
         Who iterates again goes on behind the last frame that was given.
 
         Raises:
-            DeblurError: before the first frame, of a file that is interlaced, where OpenCV makes no picture of that;
-                after the last one, of a file that ends before what it announces or with frames that cannot be decoded.
+            DeblurError: before the first interlaced frame, where OpenCV makes no picture of it; after the last frame,
+                of a file that ends before what it announces or with frames that cannot be decoded.
         """
         return self._frames
 
     def _read_frames(self) -> Generator[Frame]:
-        self._refuse_fields()
+        fields = Fields(self._source)
+        self._refuse_fields(fields)
         times = FrameTimes(self.fps)
-        n_read = n_failed = 0
+        n_read = n_failed = n_taken = 0
+        before: NDArray[np.uint8] | None = None
         while n_failed < _MOST_FAILED:
             is_there, bgr = self._capture.read()
             if not is_there:
                 n_failed += 1
                 continue
+            picture = np.asarray(bgr, np.uint8)
+            if LOSES_FIELDS and before is not None and np.array_equal(before, picture) and fields.until(n_taken):
+                raise DeblurError(f"{self._source} is interlaced from its frame {n_taken} on or before, {_NO_FIELDS}")
+            before = picture
+            n_taken += 1 + n_failed
             place = times.place(self._capture.get(cv2.CAP_PROP_POS_MSEC), n_failed)
             n_failed = 0
             if place is not None:
                 n_read += 1
-                yield Frame(*place, _swapped(np.asarray(bgr, np.uint8)))
+                yield Frame(*place, _swapped(picture))
         if self.n_frames is not None and n_read < self.n_frames:
             self._explain(n_read, self.n_frames, is_broken=times.lost_from is not None)
         if times.lost_from is not None:
@@ -132,23 +147,19 @@ class VideoReader:
                 " on: it is broken, copy or record it anew"
             )
 
-    def _refuse_fields(self) -> None:
-        """Find out whether OpenCV makes pictures of the frames.
-
-        With FFmpeg 8 (OpenCV 4.13 and 5.0) it makes none of interlaced ones, says nothing, and gives for each what was
-        in memory.
+    def _refuse_fields(self, fields: Fields) -> None:
+        """Find out whether OpenCV makes pictures of the first frames; those behind are compared as they come.
 
         Raises:
             DeblurError: it makes none.
         """
+        if not LOSES_FIELDS:
+            return
         capture = _opened(self._source)
         (_, first), (_, second) = capture.read(), capture.read()
         capture.release()
-        if (second is None or np.array_equal(first, second)) and is_interlaced(self._source):
-            raise DeblurError(
-                f"{self._source} is interlaced, of which OpenCV {cv2.__version__} makes no pictures: make it"
-                " progressive first, for example by ffmpeg -i OLD -vf bwdif NEW.mp4"
-            )
+        if (second is None or np.array_equal(first, second)) and fields.until(1):
+            raise DeblurError(f"{self._source} is interlaced, {_NO_FIELDS}")
 
     def _explain(self, n_read: int, announced: int, *, is_broken: bool) -> None:
         """Find out why there were fewer frames than a file announces.

@@ -12,11 +12,11 @@ import pytest
 
 from pipelines.calibrate_gyro import Place, _read
 from pipelines.deblur_detect import main
-from pipelines.interlaced import is_interlaced
+from pipelines.interlaced import Fields
 from pipelines.matroska import is_whole_matroska
 from pipelines.motions import Motions
 from pipelines.sources import Source, find_sources, read_items
-from pipelines.video import VideoReader, VideoWriter
+from pipelines.video import LOSES_FIELDS, VideoReader, VideoWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -99,8 +99,9 @@ def read(name: str) -> tuple[list[tuple[int | None, float | None]], list[str | N
 def test_interlaced_videos_are_told_from_others(tmp_path: Path, clip: Path) -> None:
     make_interlaced(tmp_path / "fields.mp4", 3)
     (tmp_path / "words.mp4").write_text("words")
-    assert is_interlaced(tmp_path / "fields.mp4")
-    assert not any(map(is_interlaced, (clip, tmp_path / "words.mp4", tmp_path / "absent.mp4")))
+    assert Fields(tmp_path / "fields.mp4").until(0)
+    for name in (clip.name, "words.mp4", "absent.mp4"):
+        assert not Fields(tmp_path / name).until(99)
 
 
 @pytest.mark.parametrize("n_frames", [1, 6])
@@ -108,11 +109,31 @@ def test_an_interlaced_video_is_read_or_refused_and_never_what_was_in_memory(tmp
     make_interlaced(tmp_path / "fields.mp4", n_frames)
     items = list(read_items(find_sources([str(tmp_path / "fields.mp4")])[0]))
     pictures = [item.picture for item in items if item.picture is not None]
-    if pictures:  # before OpenCV 4.13
-        assert len({picture.tobytes() for picture in pictures}) == n_frames
+    errors = [item.error for item in items if item.error is not None]
+    if LOSES_FIELDS:
+        assert pictures == []
+        assert errors[0].startswith(f"{tmp_path / 'fields.mp4'} is interlaced, of which OpenCV {cv2.__version__} makes")
     else:
-        (error,) = [item.error for item in items if item.error is not None]
-        assert error.startswith(f"{tmp_path / 'fields.mp4'} is interlaced, of which OpenCV {cv2.__version__} makes no")
+        assert len({picture.tobytes() for picture in pictures}) == n_frames
+        assert errors == []
+
+
+def test_a_video_that_is_interlaced_in_part_is_read_up_to_there(tmp_path: Path) -> None:
+    parts = []
+    for flags in ("", "+ildct+ilme"):
+        with av.open(tmp_path / "part.ts", "w", format="mpegts") as container:
+            stream = container.add_stream("mpeg2video", rate=25, options={"flags": flags} if flags else {})
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            frames = [av.VideoFrame.from_ndarray(noise(seed), format="rgb24") for seed in range(6)]
+            for frame in (*frames, None):
+                container.mux(stream.encode(frame))
+        parts.append((tmp_path / "part.ts").read_bytes())
+    (tmp_path / "mixed.ts").write_bytes(b"".join(parts))
+    items = list(read_items(find_sources([str(tmp_path / "mixed.ts")])[0]))
+    pictures = [item.picture.tobytes() for item in items if item.picture is not None]
+    assert len(set(pictures)) == len(pictures) >= 5
+    errors = [item.error for item in items if item.error is not None]
+    assert any("is interlaced from its frame" in error for error in errors) == LOSES_FIELDS
 
 
 def test_a_video_of_equal_frames_is_read_whole(tmp_path: Path, make_video: Callable[..., None]) -> None:
