@@ -22,13 +22,14 @@ NOT_TOLD_APART = "differ only by suffix, or by how accents are written"
 # The folders of blurred and of sharp pictures in pairs: blur and sharp, as GoPro (blur_gamma), REDS (train_sharp) and
 # BSD (Blur) have them; blur and gt (RealBlur), real_blur (RSBlur), input and GT (DVD); HIDE's train and test beside GT.
 _KINDS = tuple(
-    (re.compile(blurred, re.IGNORECASE), re.compile(sharp, re.IGNORECASE))
+    (re.compile(blurred), re.compile(sharp))
     for blurred, sharp in (
         (
-            r"(?P<split>train_|val_|test_)?(?:avg_|real_)?(?:blur|blurred|blurry|input)(?:_gamma|_bicubic|_jpeg|_comp)?",
-            r"(?P<split>train_|val_|test_)?(?:sharp|gt|ground_?truth|target)(?:_bicubic|_jpeg|_comp)?",
+            r"(?i)(?P<split>train_|val_|test_)?(?:avg_|real_)?(?:blur|blurred|blurry|input)(?:_gamma|_bicubic|_jpeg|_comp)?",
+            r"(?i)(?P<split>train_|val_|test_)?(?:sharp|gt|ground_?truth|target)(?:_bicubic|_jpeg|_comp)?",
         ),
-        (r"(?P<split>)(?:train|test)", r"(?P<split>)gt"),
+        # As HIDE spells them: masks for segmentation lie in a gt beside train, too.
+        (r"(?P<split>)(?:train|test)", r"(?P<split>)GT"),
     )
 )
 

@@ -91,7 +91,9 @@ def _recording_of(folder: Path) -> str:
     """The recording of which a folder's name says that it holds a part; empty where it says none."""
     named = _named(folder.parts)
     recording = recording_of(named)
-    return recording if recording != named and names_a_scene(recording) else ""
+    # Without a number of its own it is what several are called: clip_1 and clip_2 are no parts of one clip.
+    numbered = any(letter.isdigit() for letter in recording)
+    return recording if recording != named and numbered and names_a_scene(recording) else ""
 
 
 def _named(folders: Sequence[str]) -> str:

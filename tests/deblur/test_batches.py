@@ -151,7 +151,14 @@ def test_the_blurred_half_of_a_data_set_is_not_taken_for_sharp(tmp_path, kind, b
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("train", "GT"), ("input", "output"), ("train_blur", "val_sharp"), ("blurs", "sharp"), ("blur", "train")],
+    [
+        ("train", "GT"),
+        ("train", "gt"),
+        ("input", "output"),
+        ("train_blur", "val_sharp"),
+        ("blurs", "sharp"),
+        ("blur", "train"),
+    ],
 )
 def test_other_folders_beside_each_other_are_all_taken(tmp_path, one, other):
     for place in (one, "photos"):

@@ -99,6 +99,14 @@ def test_of_parts_of_recordings_whole_recordings_are_held_out(tmp_path: Path, se
     assert note.startswith("--hold-out sets aside whole recordings")
 
 
+def test_folders_that_are_numbered_under_one_word_are_no_parts_of_one_recording(tmp_path: Path) -> None:
+    names = ("clip_1", "clip_2", "video_1", "video_2")
+    folders = [film(tmp_path / name, numbers(6), seed=place) for place, name in enumerate(names)]
+    given = options_of("--sharp", *map(str, folders), "--hold-out", "0.05")
+    kept = trained(read_sources(given, print)[0])
+    assert sum(not kept & set(folder.iterdir()) for folder in folders) == 1
+
+
 @pytest.mark.parametrize("weight", ["", "=3"])
 def test_a_folder_that_is_all_validated_on_is_left_out_beside_others(tmp_path: Path, weight: str) -> None:
     folders = [film(tmp_path / part / "sharp", numbers(6), seed=seed) for seed, part in enumerate(("a1", "b2", "c3"))]
