@@ -106,14 +106,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             "detection": [row for run in options.gain for row in _detection_rows(Path(run), of)],
         }
         config = config_from_dict(trained["network"])
-        same = shown is not None and beside.is_file() and beside.samefile(shown)
         is_stale = picture is None and _names(folder / f"{options.name}.json", beside.name)
-        released = save_released(folder, options.name, network, config, card)
+        if picture is not None and not (beside.is_file() and beside.samefile(shown)):
+            write_picture(beside, scale_down(picture, LIMITS_SIDE), quality=85)
+        print(save_released(folder, options.name, network, config, card))
         if is_stale:
             beside.unlink(missing_ok=True)
-        elif picture is not None and not same:
-            write_picture(beside, scale_down(picture, LIMITS_SIDE), quality=85)
-        print(released)
         return 0
 
     return run(body)

@@ -385,16 +385,19 @@ class MeasuredKernel:
 
     def __init__(self, values: NDArray[np.float64]) -> None:
         """Take an (H, W) array with a positive sum."""
-        self._values = values
-        self.extent = _longest(_bright(_upsampled(values, _FINER))) / _FINER
+        # Without what surrounds it, which would be drawn finer for nothing; its fading edge is the kernel's.
+        rows, columns = np.nonzero(_bright(values))
+        top, left = max(0, rows.min() - 1), max(0, columns.min() - 1)
+        self._values = values[top : rows.max() + 2, left : columns.max() + 2]
+        self.extent = _longest(_bright(_upsampled(self._values, _FINER))) / _FINER
         self._drawn: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
 
     def points(self, length: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """((N, 2) points about their mean, (N,) weights); it is 1 from end to end.
 
         Args:
-            length: to which it will be scaled, in pixels. So fine are its points that no more than a pixel lies between
-                neighbours then: what they are spread over has no gaps, through which detail would pass unblurred.
+            length: to which it will be scaled, in pixels. So fine are its points, as far as ``_FINEST`` allows, that no
+                more than a pixel lies between neighbours then: detail would pass unblurred through gaps.
         """
         finer = min(max(_FINER, math.ceil(length / self.extent)), _FINEST)
         if finer not in self._drawn:
