@@ -41,8 +41,6 @@ SPECS = (
 LEAST_SIDE, MOST_SIDE = 41, 121
 """Of the drawing of a kernel, in pixels: as many as the kernel's own, so that its length is that of the blur, while
 three such drawings lie side by side in the picture; longer ones are scaled down."""
-
-
 OUTPUT = Path(__file__).resolve().parent.parent / "docs" / "images" / "blur.jpg"
 
 
@@ -73,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from skimage.data import astronaut
 
         from deblur.blur import parse_blur
-        from deblur.runs import prepare_output, write_atomically
+        from deblur.runs import write_atomically
+        from experiments.common.own_output import prepare_own_output
 
         specs = [parse_blur(text) for text in options.blur]
         photograph = astronaut()[:400, 60:460]
@@ -84,9 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         formats = figure.canvas.get_supported_filetypes().keys() - {"pgf"}  # which asks LaTeX for every word
         if suffix not in formats:
             raise DeblurError(f"--output {options.output}: no kind of picture; use one of {', '.join(sorted(formats))}")
-        if options.output == OUTPUT and not OUTPUT.parent.is_dir():  # an installed copy has no pages
-            raise DeblurError(f"there is no folder {OUTPUT.parent}: say by --output FILE where to write the picture")
-        prepare_output(options.output)
+        prepare_own_output(options.output, OUTPUT, "picture")
         for axes, spec in zip(figure.subplots(rows, columns, squeeze=False).flat, specs, strict=False):
             axes.imshow(blurred_with_kernels(photograph, spec, options.seed))
             axes.set_title(str(spec), fontsize=9)

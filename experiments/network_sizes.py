@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deblur.cli import EXIT_DONE, parse_args, run
-from deblur.errors import DeblurError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,11 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _write(output: Path, as_json: bool) -> int:
     from deblur.networks import NETWORK_NAMES, named_config
     from deblur.networks.cost import cost_of
-    from deblur.runs import prepare_output, write_atomically
+    from deblur.runs import write_atomically
+    from experiments.common.own_output import prepare_own_output
 
-    if output == OUTPUT and not output.parent.is_dir():  # an installed copy keeps no results, and is no place for them
-        raise DeblurError(f"there is no folder {output.parent}: say by --output FILE where to write the table")
-    prepare_output(output)
+    prepare_own_output(output, OUTPUT, "table")
     rows = []
     for name in NETWORK_NAMES:
         parameters, macs = cost_of(named_config(name), SIDE, SIDE)

@@ -15,7 +15,6 @@ limits lies beside the card, as NAME.jpg; weights that are released again keep t
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -106,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "detection": [row for run in options.gain for row in _detection_rows(Path(run), of)],
         }
         config = config_from_dict(trained["network"])
-        is_stale = picture is None and _names(folder / f"{options.name}.json", beside.name)
+        is_stale = picture is None and _is_shown(beside)
         if picture is not None and not (beside.is_file() and beside.samefile(shown)):
             write_picture(beside, scale_down(picture, LIMITS_SIDE), quality=85)
         print(save_released(folder, options.name, network, config, card))
@@ -117,12 +116,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(body)
 
 
-def _names(card: Path, picture: str) -> bool:
-    """Whether the card that was there before names a picture of its weights' limits, which are other weights'."""
+def _is_shown(picture: Path) -> bool:
+    """Whether the card beside it, which is written over, has it for the picture of its weights' limits."""
+    from deblur.released import released_card
+
     try:
-        return bool(json.loads(card.read_text(encoding="utf-8"))["limits_picture"] == picture)
-    except (OSError, ValueError, KeyError, TypeError):
+        card = released_card(picture.with_suffix(SUFFIX))
+    except DeblurError:  # nothing was released under this name
         return False
+    return bool(card.get("limits_picture") == picture.name)
 
 
 def _training_facts(card: Mapping[str, Any], weights: str) -> dict[str, Any]:
