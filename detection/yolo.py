@@ -45,6 +45,15 @@ _QUIET = {
 }
 
 
+# Environment variables that its import sets for the whole process, and every child.
+_SET_BY_IMPORT = (
+    "OMP_NUM_THREADS",
+    "NUMEXPR_MAX_THREADS",
+    "TF_CPP_MIN_LOG_LEVEL",
+    "TORCH_CPP_LOG_LEVEL",
+    "KINETO_LOG_LEVEL",
+)
+
 _IMPORTING = threading.Lock()
 _READING = threading.Lock()
 
@@ -267,10 +276,11 @@ class YoloDetector:
     def _detect(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         squares = np.stack([self._letterbox(image=np.ascontiguousarray(picture)) for picture in pictures])
         batch = torch.from_numpy(squares).to(self.device).permute(0, 3, 1, 2).float().div_(255)
-        rows = self._network(batch)
-        while isinstance(rows, (tuple, list)):  # boxes come first, of segmentation one level down, beside its masks
-            rows = rows[0]
-        return [self._detections(rows[index : index + 1], picture) for index, picture in enumerate(pictures)]
+        with torch.autocast(self.device.type, enabled=False):  # as `describe` tells, whatever the caller sets around it
+            rows = self._network(batch)
+            while isinstance(rows, (tuple, list)):  # boxes come first, of segmentation one level down, beside its masks
+                rows = rows[0]
+            return [self._detections(rows[index : index + 1], picture) for index, picture in enumerate(pictures)]
 
     def _detections(self, rows: torch.Tensor, picture: NDArray[np.uint8]) -> Detections:
         """The detections of one picture from its part of the network's output.
@@ -307,13 +317,17 @@ class YoloDetector:
 
 def reduced(thing: object) -> tuple[Any, ...]:
     """For ``__reduce__`` of what holds a network of ultralytics; see `YoloDetector.__reduce__`."""
-    return _unpickled, (type(thing), pickle.dumps(thing.__dict__))
+    return _unpickled, (type(thing), pickle.dumps(thing.__getstate__()))
 
 
 def _unpickled(kind: type, state: bytes) -> Any:
     _ultralytics()
     thing: Any = object.__new__(kind)
-    thing.__dict__.update(pickle.loads(state))  # a part of what is being unpickled
+    kept = pickle.loads(state)  # a part of what is being unpickled
+    if hasattr(thing, "__setstate__"):
+        thing.__setstate__(kept)
+    else:
+        thing.__dict__.update(kept)
     return thing
 
 
@@ -328,7 +342,8 @@ def _imported() -> ModuleType:
     """Import ultralytics, silenced, and undo what the import does to the whole process."""
     os.environ.update(_QUIET)
     os.environ.setdefault("YOLO_CONFIG_DIR", str(cache_folder()))  # settings are not written in the user's own folder
-    kept = dict(os.environ)
+    # These alone: other threads may set some of their own meanwhile.
+    kept = {name: os.environ.get(name) for name in (*_SET_BY_IMPORT, "WORLD_SIZE")}
     opencv_threads, save, open_picture = cv2.getNumThreads(), torch.save, Image.open
     printing = dataclasses.asdict(torch._tensor_str.PRINT_OPTS)
     os.environ["WORLD_SIZE"] = "1"  # or the import waits for every process of the group, and some may not need it
@@ -344,9 +359,10 @@ def _imported() -> ModuleType:
         # The import sets one thread for every child process and how loud they are, none for OpenCV, how tensors are
         # printed, filters of warnings, a save of its own, and for Pillow an open that installs a package where a file
         # is no picture.
-        for name in os.environ.keys() - kept.keys():
-            del os.environ[name]
-        os.environ.update(kept)
+        for name, value in kept.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
         torch.set_printoptions(**printing)
         cv2.setNumThreads(opencv_threads)
         torch.save = save

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from deblur.outcome import Outcome
+from deblur.pictures import check_pictures
 from detection.fusion import fuse, two_looks
 
 if TYPE_CHECKING:
@@ -48,9 +49,12 @@ def restore_with(deblurrer: Restorer, picture: NDArray[np.uint8], path: CameraPa
     """The picture restored, and what the deblurrer says beside it (`RestoresAlong`).
 
     Raises:
+        TypeError: the deblurrer's class has a ``__call__`` of its own and inherits ``restore_along``, by which it would
+            be passed over in silence.
         ValueError: what the deblurrer returns is no picture of the same size.
     """
     if isinstance(deblurrer, RestoresAlong):
+        _check_method(type(deblurrer))
         outcome = deblurrer.restore_along(picture, path)
     else:
         # One that knows nothing of paths need not take one.
@@ -62,6 +66,17 @@ def restore_with(deblurrer: Restorer, picture: NDArray[np.uint8], path: CameraPa
             f"a deblurrer returns RGB uint8 of its picture's size: this one made {_kind(restored)} of {_kind(picture)}"
         )
     return outcome
+
+
+def _check_method(kind: type) -> None:
+    for each in kind.__mro__:
+        if "restore_along" in vars(each):
+            return
+        if "__call__" in vars(each):
+            raise TypeError(
+                f"the chain restores by restore_along, which {kind.__name__} inherits: "
+                f"do in a restore_along of your own what {each.__name__}.__call__ does"
+            )
 
 
 def _kind(given: object) -> str:
@@ -135,8 +150,11 @@ class DeblurDetect:
             path: the camera's while the shutter was open, where it is known (``deblur.exposure.path_files.read_path``).
 
         Raises:
-            ValueError: the deblurrer returns something else than a picture of the same size.
+            TypeError: no numpy array of uint8, such as a file's name; or a deblurrer whose class has a ``__call__`` of
+                its own above an inherited ``restore_along`` (`restore_with`).
+            ValueError: a picture of another shape, or the deblurrer returns something else than one of the same size.
         """
+        check_pictures(picture)
         start = time.perf_counter()
         # A detector is promised it: of bgr[..., ::-1] torch.from_numpy makes no tensor.
         picture = np.ascontiguousarray(picture) if min(picture.strides) >= 0 else picture.copy()

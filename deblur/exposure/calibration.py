@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from deblur.devices import without_autocast
 from deblur.errors import DeblurError
 from deblur.exposure.deconvolution import CALM, KNOWN
 from deblur.exposure.kernels import KERNEL, exposure_along, half_turned
@@ -139,7 +140,7 @@ def look(
             clock, in seconds.
         orientation: EXIF's number by which the stored picture was turned; see ``Record.path``.
     """
-    with torch.inference_mode():
+    with torch.inference_mode(), without_autocast(picture.device):
         logarithms, regions = estimator(picture)
     belief = (1 - _SURPRISE) * logarithms.mean[0].exp() + _SURPRISE / KERNEL**2
     places = tuple((x, y) for y in regions.rows for x in regions.columns)

@@ -16,6 +16,7 @@ from deblur.blur.motion import Region, still
 from deblur.blur.rendering import convolve
 from deblur.blur.sensor import to_linear, to_srgb
 from deblur.borders import continued_index, mirrored_index
+from deblur.exposure.calibration import look
 from deblur.exposure.deconvolution import (
     CALM,
     ESTIMATED,
@@ -553,6 +554,14 @@ def test_the_guide_is_made_in_full_precision_whatever_the_network_computes_in():
         with torch.autocast("cpu", torch.bfloat16):
             network(x)
     assert torch.equal(*guides)
+
+
+def test_autocast_around_it_changes_nothing_that_a_calibration_sees():
+    estimator = KernelEstimator(KernelEstimatorConfig(widths=(4, 6, 8, 10))).eval()
+    x = torch.rand(1, 3, 64, 80)
+    expected = look(estimator, x, 300, (0, 0.02)).logarithms
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(look(estimator, x, 300, (0, 0.02)).logarithms, expected)
 
 
 def test_training_a_guided_network_leaves_its_estimator_alone():

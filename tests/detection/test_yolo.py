@@ -5,9 +5,10 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -98,6 +99,37 @@ def test_colours_are_read_as_red_green_blue(detector: YoloDetector, photographs:
     (right,) = detector([photographs["bus"]])
     (swapped,) = detector([photographs["bus"][..., ::-1]])
     assert right.scores[0] > swapped.scores[0]
+
+
+def test_autocast_around_it_changes_no_box(detector: YoloDetector, photographs: Mapping[str, np.ndarray]) -> None:
+    (expected,) = detector([photographs["bus"]])
+    with torch.autocast("cpu", torch.bfloat16):
+        (found,) = detector([photographs["bus"]])
+    np.testing.assert_array_equal(found.boxes, expected.boxes)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+class Counting(YoloDetector):
+    """One of a user's own, with something that no pickle takes."""
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__(weights, device="cpu", image_size=320)
+        self.lock = threading.Lock()
+        self.calls = 3
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.lock = threading.Lock()
+
+
+def test_a_class_of_ones_own_says_what_is_pickled(yolo26n: Path) -> None:
+    for copied in (copy.deepcopy(Counting(yolo26n)), pickle.loads(pickle.dumps(Counting(yolo26n)))):
+        assert copied.calls == 3
+        assert not copied.lock.locked()
+        assert copied([np.zeros((40, 60, 3), np.uint8)])
 
 
 def test_a_picture_finds_the_same_alone_and_in_any_batch_and_order(
@@ -402,7 +434,7 @@ def watch(event, arguments):
     if event == "subprocess.Popen" and any(word in str(arguments[1]) for word in ("pip", "uv", "curl", "apt")):
         outside.append((event, str(arguments[1])))
 sys.addaudithook(watch)
-import pickle, threading, warnings
+import pickle, threading, time, warnings
 import cv2, numpy, torch
 from PIL import Image
 from detection.yolo import YoloDetector
@@ -416,12 +448,18 @@ def process():
 before = process()
 detectors = []
 if sys.argv[1].endswith(".pt"):
-    make = lambda: detectors.append(YoloDetector(sys.argv[1], device="cpu"))
+    def make():
+        detectors.append(YoloDetector(sys.argv[1], device="cpu"))
     threads = [threading.Thread(target=make) for _ in range(2)]
     for thread in threads:
         thread.start()
+    deadline = time.monotonic() + 60
+    while "ultralytics.utils" not in sys.modules and time.monotonic() < deadline:
+        time.sleep(0.001)
+    os.environ["OF_ANOTHER_THREAD"] = "1"  # during the import
     for thread in threads:
         thread.join()
+    assert os.environ.pop("OF_ANOTHER_THREAD") == "1"
 else:
     with open(sys.argv[1], "rb") as stream:
         *detectors, teacher = pickle.load(stream)

@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from deblur.blur.motion import still
+from deblur.outcome import Outcome
 from deblur.pictures import write_picture
 from detection.types import Detections
 from pipelines.chain import DeblurDetect
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+
+    from deblur.exposure.paths import CameraPath
 
     Document = Callable[[], dict[str, Any]]
     Flat = Callable[..., NDArray[np.uint8]]
@@ -202,6 +205,49 @@ def test_a_deblurrer_that_returns_another_picture_is_refused(flat: Flat, deblurr
 
     with pytest.raises(ValueError, match=rf"made {made} of uint8 \(8, 12, 3\)"):
         DeblurDetect(deblurrer, YoloDetector(), fuse=True)(flat(95, 8, 12))
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "says"),
+    [
+        (None, TypeError, "not NoneType"),
+        ("dusk.png", TypeError, "not str"),
+        (torch.zeros(8, 12, 3, dtype=torch.uint8), TypeError, "not Tensor"),
+        (np.zeros((8, 12, 3)), TypeError, "not float64"),
+        (np.zeros((8, 12), np.uint8), ValueError, r"not \(8, 12\)"),
+        (np.zeros((8, 12, 4), np.uint8), ValueError, r"not \(8, 12, 4\)"),
+    ],
+)
+def test_what_is_no_picture_is_refused_before_anything_sees_it(given: Any, kind: type[Exception], says: str) -> None:
+    def unasked(*_: object) -> Any:
+        raise AssertionError
+
+    with pytest.raises(kind, match=rf"pictures are .*{says}"):
+        DeblurDetect(unasked, unasked)(given)
+
+
+def test_a_deblurrer_whose_own_call_would_be_passed_over_is_refused(flat: Flat) -> None:
+    from detection.yolo import YoloDetector
+
+    class Released:
+        def __call__(self, picture: NDArray[np.uint8], path: CameraPath | None = None) -> NDArray[np.uint8]:
+            return self.restore_along(picture, path).picture
+
+        def restore_along(self, picture: NDArray[np.uint8], path: CameraPath | None) -> Outcome:
+            return Outcome(picture + 1)
+
+    class Own(Released):
+        def __call__(self, *given: Any) -> Any:
+            return super().__call__(*given) + 10
+
+    class Both(Own):
+        def restore_along(self, picture: NDArray[np.uint8], path: CameraPath | None) -> Outcome:
+            return Outcome(picture + 5)
+
+    with pytest.raises(TypeError, match=r"restore_along, which Own inherits: .* what Own\.__call__ does"):
+        DeblurDetect(Own(), YoloDetector())(flat(95))
+    for kind, made in ((Released, 96), (Both, 100)):
+        assert DeblurDetect(kind(), YoloDetector())(flat(95)).restored[0, 0, 0] == made
 
 
 def test_fused_boxes_are_kept_by_their_own_score(tmp_path: Path, flat: Flat, document: Document) -> None:
