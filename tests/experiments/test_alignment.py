@@ -46,6 +46,13 @@ def test_a_shift_is_recovered(x: float, y: float) -> None:
     assert ssim > 0.97  # half a pixel goes through two cubic filters
 
 
+def test_a_far_shift_takes_many_rounds() -> None:
+    sharp, moved = (astronaut()[100:228, left : left + 160].astype(np.float32) / 255 for left in (100, 116))
+    aligned = align(moved, sharp)
+    assert aligned.homography is not None
+    assert np.allclose(aligned.homography[:2, 2], (-16, 0), atol=0.2)
+
+
 def test_pixels_from_outside_are_masked_out() -> None:
     moved, sharp = shifted(4, 0)
     mask = align(moved, sharp).mask

@@ -202,6 +202,23 @@ def test_the_command_counts_on_a_run(
     assert (tmp_path / "new" / "table.csv").read_bytes() == table.read_bytes()
 
 
+def test_the_command_draws_by_its_seed_and_as_often_as_it_is_told(
+    settings_of_six: Settings, folder: Path, tmp_path: Path, fakes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure(plan(settings_of_six, fakes.tools), folder, Narrator(silent=True))
+    given = {"annotations": str(settings_of_six.annotations), "blurred": str(settings_of_six.blurred)}
+    write_yaml(folder / "config.yaml", given)
+    asked = []
+
+    def cover(*arguments: Any) -> tuple[list[coverage.Row], dict[str, int]]:
+        asked.append(arguments[2:7])
+        return [], {}
+
+    monkeypatch.setattr(coverage, "coverage", cover)
+    assert coverage.main([str(folder), "--size", "6", "--sets", "3", "--resamples", "7", "--seed", "5"]) == 0
+    assert asked == [(6, "with replacement", 3, 7, 5), (6, "without replacement", 3, 7, 5)]
+
+
 def test_the_first_blur_of_a_run_is_counted_unless_another_is_named(
     settings: Settings, folder: Path, fakes: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -132,6 +132,26 @@ def test_what_other_code_made_is_made_again(command: Command, tmp_path: Path, mo
     assert len(environment["earlier"]) == 1
 
 
+def test_every_option_reaches_what_it_is_of(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def tools_on(device: str, image_size: int) -> Any:
+        asked.append((device, image_size))
+        return command.fakes.tools
+
+    monkeypatch.setattr("experiments.gain.loading.tools_on", tools_on)
+    options = "--seed 5 --imgsz 320 --backend faster-coco-eval --data-blur gamma --classes red --device cpu --json"
+    code, out, err = command(*command.base, *options.split())
+    assert code == 0, err
+    document = json.loads(out)
+    protocol = document["protocol"]
+    assert asked == [("cpu", 320)]
+    assert protocol["detection"]["image_size"] == 320
+    assert (protocol["bootstrap"]["seed"], protocol["bootstrap"]["resamples"]) == (5, 20)
+    assert protocol["scoring"] == protocol["scoring"] | {"backend": "faster-coco-eval", "classes": ["red"]}
+    assert (document["data"]["blur"], document["data"]["classes"]) == ("gamma", ["red"])
+
+
 def test_none_is_no_network_and_lists_may_be_given_in_parts(command: Command) -> None:
     arguments = [*command.base[:-1], "none", "--detector", "second", "--json"]
     code, out, err = command(*arguments)

@@ -304,6 +304,32 @@ def test_examples_show_where_restoring_helped_and_hurt(settings: Settings, folde
     assert all(read_picture(folder / file).shape == (48, 64, 3) for file in example.pictures.values())
 
 
+def test_examples_are_drawn_with_the_boxes_that_their_scores_count(
+    settings: Settings, folder: Path, fakes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finder = type(fakes.tools.load_detector("finder").detector)
+    find = finder._find
+
+    def find_faint_ones_too(self: Any, picture: np.ndarray) -> Detections:
+        found = find(self, picture)
+        more = {"scores": [0.25, 0.24, 0.01], "class_names": ["red"] * 3}
+        boxes = [[place, 1, place + 9, 9] for place in (1, 11, 21)]
+        scores, names = ([*getattr(found, part), *values] for part, values in more.items())
+        return Detections.ordered([*found.boxes, *boxes], scores, names)
+
+    drawn: list[list[float]] = []
+
+    def draw(picture: np.ndarray, found: Detections) -> np.ndarray:
+        drawn.append(found.scores.tolist())
+        return picture
+
+    monkeypatch.setattr(finder, "_find", find_faint_ones_too)
+    monkeypatch.setattr("experiments.gain.examples.draw_detections", draw)
+    run(settings, folder, fakes.tools)
+    assert drawn
+    assert all(scores == pytest.approx([0.9, 0.25]) for scores in drawn)
+
+
 def test_boxes_of_classes_that_are_not_annotated_do_not_count(
     settings: Settings, folder: Path, tmp_path: Path, fakes: Any, more_fakes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,6 +107,14 @@ def test_intervals_are_of_95_percent_and_of_draws_by_the_seed(settings_of_six: S
     assert intervals[0] == intervals[1] != intervals[2]
 
 
+def test_an_ap_lies_between_the_ends_of_its_interval(settings_of_six: Settings) -> None:
+    truth = read_truth(settings_of_six.annotations, ("blue", "red"))
+    found = {("x", "blurred"): found_in(truth, 3)}
+    (result,) = score_detector(settings_of_six, "finder", truth, found, no_pixels, lambda _: None).results
+    arm = result.arms["blurred"]
+    assert (arm.ap_low or 0) < (arm.ap or 0) < (arm.ap_high or 0)
+
+
 def test_boxes_of_a_picture_and_of_the_reference_have_a_score_of_a_quarter(settings: Settings) -> None:
     truth = read_truth(settings.annotations, ("blue", "red"))
     boxes = {

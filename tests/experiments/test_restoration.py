@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from deblur import Deblurrer
 from deblur.blur import parse_blur, synthesize, synthesize_with_motion
 from deblur.deblurrer import MAX_PIXELS
 from deblur.exposure.path_files import read_path
+from deblur.exposure.paths import felt_path
 from deblur.networks import MSTSGMConfig, build
 from deblur.path_search import PathSearch
 from deblur.pictures import read_picture, write_picture
@@ -352,6 +354,21 @@ def test_one_picture_under_two_keys_is_restored_along_the_path_of_each(tmp_path:
     assert scores["mstsgm-guided+gyro", "c"] != scores["mstsgm-guided+gyro", "e"]
 
 
+def test_an_example_is_blurred_restored_and_sharp(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[list[tuple[str, NDArray[np.uint8]]]] = []
+
+    def beside(panels: list[tuple[str, NDArray[np.uint8]]]) -> NDArray[np.uint8]:
+        drawn.append(panels)
+        return panels[0][1]
+
+    monkeypatch.setattr("detection.drawing.side_by_side", beside)
+    assert run(data, "--restored", f"other={data / 'other'}", "--limit", "1", "--examples", "1") == 0
+    (panels,) = drawn
+    assert [words.split()[0] for words, _ in panels] == ["blurred", "other", "sharp"]
+    for (_, picture), folder in zip(panels, ("blur", "other", "sharp"), strict=True):
+        np.testing.assert_array_equal(picture, read_picture(data / folder / "c.png"))
+
+
 def test_a_picture_that_lost_is_no_best_one(data: Path, tmp_path: Path) -> None:
     """However close to the sharp picture it still is."""
     sharp = read_picture(data / "sharp" / "c.png")
@@ -660,6 +677,21 @@ def test_psnr_before_rounding_is_of_the_same_pictures_or_none() -> None:
     assert rows["in tiles"]["psnr_float"] is None
 
 
+def test_psnr_before_rounding_is_of_the_unrounded_picture_where_pictures_are_aligned() -> None:
+    sharp = astronaut()[:96, :96]
+    near = np.float32(noisy(sharp, 2))
+    score = score_picture(noisy(sharp, 30), sharp, unrounded=near, aligned=True)
+    assert score.aligned
+    assert score.psnr_float == score_picture(noisy(sharp, 2), sharp, aligned=True).psnr
+    assert (score.psnr_float or 0) > (score.psnr or 0) + 10
+
+
+def test_a_time_is_the_median() -> None:
+    score = score_picture(noisy(astronaut()[:32, :32], 9), astronaut()[:32, :32])
+    timed = [replace(score, milliseconds=time) for time in (1.0, 2.0, None, 9.0)]
+    assert summarize({"input": [score] * 4, "net": timed}, "input")["net"]["ms_per_picture"] == 2
+
+
 def test_rounding_is_what_separates_psnr_from_psnr_float() -> None:
     sharp = astronaut()[:64, :64]
     unrounded = sharp.astype(np.float32) + np.float32(0.4)
@@ -695,6 +727,36 @@ def test_a_network_is_told_the_path_of_blur_that_is_made_here(
     capsys.readouterr()
     assert run(data, *networks) == 1
     assert "mstsgm-guided+gyro: the camera's path is known only of blur that --blur makes" in capsys.readouterr().err
+
+
+def test_what_a_network_is_told_is_of_the_very_blur_of_the_picture(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Motion] = []
+
+    class Told:
+        """Restores nothing, and keeps the paths that it is told."""
+
+        def __init__(self) -> None:
+            self.card = {"name": "told"}
+            self.device = torch.device("cpu")
+            self.max_pixels = MAX_PIXELS
+
+        def describe(self) -> dict[str, Any]:
+            return {"name": "told"}
+
+        def unrounded(self, picture: NDArray[np.uint8], path: Motion) -> NDArray[np.float32]:
+            told.append(path)
+            return picture.astype(np.float32)
+
+    monkeypatch.setattr("deblur.deblurrer.load_told", lambda text, device: (Told(), True))
+    given = ["--sharp", str(data / "sharp"), "--blur", "shake:60", "--deblurrer", "net+gyro", "--seed", "5"]
+    assert main([*given, "--device", "cpu", "--output", str(tmp_path / "run")]) == 0
+    for path, key in zip(told, ("c", "d", "walk/a", "walk/b"), strict=True):
+        height, width = read_picture(data / "sharp" / f"{key}.png").shape[:2]
+        true = felt_path(parse_blur("shake:60"), 5, key, width, height)
+        np.testing.assert_array_equal(path.path, true.path)
+        assert (path.center, path.shutter) == (true.center, true.shutter)
 
 
 @pytest.fixture

@@ -140,6 +140,13 @@ def test_figures_are_those_of_detection_gain(command: Command, measured: GainRun
     assert "over the first" in out
 
 
+def test_intervals_are_drawn_by_the_seed_and_scored_by_the_library_that_is_named(command: Command) -> None:
+    code, out, err = command(*command.whole, "--seed", "5", "--backend", "faster-coco-eval", "--json")
+    assert code == 0, err
+    protocol = json.loads(out)["protocol"]
+    assert (protocol["bootstrap"]["seed"], protocol["scoring"]["backend"]) == (5, "faster-coco-eval")
+
+
 def test_json_is_the_document_of_the_run(command: Command) -> None:
     code, out, err = command(*command.whole, "--json", "--blur-name", "street/shake:8")
     assert code == 0, err

@@ -113,6 +113,32 @@ def test_the_run_names_machine_sizes_and_every_time(
         assert (tmp_path / "run" / name).stat().st_size > 0
 
 
+def test_what_is_asked_for_is_run_and_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    calls: list[int] = []
+    convolution = torch.nn.Conv2d(3, 8, 3, padding=1)
+
+    def convolve(_: Any) -> torch.Tensor:
+        calls.append(torch.get_num_threads())
+        return convolution(torch.zeros(1, 3, 100, 200))
+
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(speed_programs, "load_program", lambda kind, name, device, blur: program(name, convolve))
+    options = ["--network", "x", "--repeat", "4", "--warm-up", "5", "--threads", str(threads + 1), "--no-memory"]
+    try:
+        assert speed.main([*options, "--device", "cpu", "--output", str(tmp_path / "run"), "--json"]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    result = json.loads(capsys.readouterr().out)
+    assert calls == [threads + 1] * (5 + 4 + 1)  # once more to count
+    assert (result["threads"], result["warm_up"]) == (threads + 1, 5)
+    (row,) = result["results"]
+    assert row["gmacs"] == round(100 * 200 * 3 * 8 * 9 / 1e9, 4)
+    seconds = row["median_ms"] / 1000
+    assert row["gflops_per_s"] == pytest.approx(2 * 100 * 200 * 3 * 8 * 9 / seconds / 1e9, rel=0.02)
+
+
 def test_the_default_is_a_reference_under_either_name(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

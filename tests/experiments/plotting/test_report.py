@@ -144,6 +144,29 @@ def test_the_pictures_carry_boxes_and_stay_few(
     assert len(book["images"]) == 3
 
 
+def test_an_example_has_its_scores_and_the_size_that_its_boxes_lie_in(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path / "run", blurs=(8,))
+    book = PictureBook(Runs([tmp_path / "run"]), 72).to_json()
+    scores = [(each["effect"], each["picture"], each["before"], each["after"]) for each in book["examples"]]
+    assert scores == [("helped", "one", 0.2, 0.8), ("hurt", "two", 0.7, 0.1)]
+    # The boxes are laid over pictures of any size by these.
+    assert book["truths"]["det"]["one"] == {"width": 64, "height": 48, "boxes": [[4, 4, 24, 24, 0, 0]]}
+    assert (book["confidence"], book["lowest"]) == (0.25, 0.1)  # where the slider stands at first, and where it ends
+    boxes = {arm["name"]: arm["boxes"] for arm in book["examples"][0]["arms"]}
+    assert boxes["restored by net"] == [[5, 4, 24, 25, 0, 0.9], [30, 10, 60, 40, 1, 0.4]]
+
+
+def test_the_page_has_every_finding_however_many_there_are(
+    tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(tmp_path / "run", detectors=tuple("abcdef"), limit=2)
+    page = Page(without_figures(monkeypatch, Runs([tmp_path / "run"])))
+    cards = [attributes for attributes in page.of("li") if attributes.get("class", "").startswith("card ")]
+    assert len(cards) == 6 * 2
+    assert "3 further findings" in page.text
+    assert "A trial: only the first 2 pictures were used." in page.text
+
+
 @pytest.mark.parametrize("way", ["absolute", "above", "link"])
 def test_no_picture_outside_the_run_is_carried(tmp_path: Path, make_run: MakeRun, way: str) -> None:
     run = make_run(tmp_path / "run")
@@ -338,7 +361,7 @@ def test_a_share_of_the_loss_is_the_big_figure_only_with_its_interval(
     (finding,) = findings(Runs([tmp_path / "run"]))
     assert (finding.headline, finding.interval) == headline
     assert words in finding.sentences
-    assert (finding.bar is None) == (low is None)
+    assert finding.bar == (None if low is None else (100 * value, 100 * low, 100 * high))
 
 
 @pytest.mark.parametrize(
@@ -556,6 +579,39 @@ def test_tables_sort_by_numbers_and_have_dashes_for_what_is_missing(tmp_path: Pa
     small = next(place for place, column in enumerate(found["arms"].columns) if column.name == "AP small")
     assert {(row[small].text, row[small].number) for row in found["arms"].rows} == {("\N{EN DASH}", None)}
     assert len(found["arms"].rows) == 4
+
+
+def test_every_score_stands_below_its_own_heading(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", blurs=(8,))
+    (result,) = run.results
+    sizes = {"ap_small": 0.13, "ap_medium": 0.14, "ap_large": 0.15}
+    score = replace(result.arms["blurred"], ap=0.3, ap50=0.11, ap75=0.12, **sizes, ar=0.16, ap_low=0.27, ap_high=0.34)
+    agreement = replace(result.consistency["blurred"], consistency=0.41, consistency50=0.62, n_references=5)
+    changed = replace(
+        result,
+        arms=result.arms | {"blurred": score},
+        consistency=result.consistency | {"blurred": agreement},
+        ap_difference={"net": Interval(0.1, 0.05, 0.17, 0.95, 1000, 0)},
+        harm={"net": Interval(0.02, -0.01, 0.03, 0.95, 1000, 0)},
+    )
+    write_metrics(tmp_path / "run", replace(run, results=[changed]))
+    found = {table.name: table for table in tables(Runs([tmp_path / "run"]))}
+
+    def row(name: str, **where: str) -> dict[str, str]:
+        table = found[name]
+        headings = [f"{column.of} {column.name}".strip() for column in table.columns]
+        rows = [dict(zip(headings, (cell.text for cell in cells), strict=True)) for cells in table.rows]
+        return next(each for each in rows if where.items() <= each.items())
+
+    assert {
+        "AP": "30.0", "AP50": "11.0", "AP75": "12.0", "AP small": "13.0", "AP medium": "14.0", "AP large": "15.0",
+        "AR": "16.0", "AP from": "27.0", "AP to": "34.0", "PSNR": "25.00", "SSIM": "0.9000", "Boxes": "9",
+    }.items() <= row("arms", Pictures="blurred").items()  # fmt: skip
+    agreed = {"Consistency": "41.0", "at IoU .50": "62.0", "Boxes": "5"}
+    assert agreed.items() <= row("consistency", Pictures="blurred").items()
+    gained = {"AP change": "+10.0", "AP change from": "+5.0", "AP change to": "+17.0"}
+    lost = {"Harm": "+2.0", "Harm from": f"{MINUS}1.0", "Harm to": "+3.0"}
+    assert (gained | lost).items() <= row("gains", Deblurrer="net").items()
 
 
 SELF_TEST = """
