@@ -477,6 +477,24 @@ def test_validation_takes_pictures_from_the_whole_folder(folder, count, most, pl
     assert [int(blurred[0, 0, 0]) for blurred, _ in validated.pairs] == places
 
 
+def test_another_seed_of_a_run_sets_other_pictures_aside(folder):
+    aside = set()
+    for seed in range(8):
+        given = ["--hold-out", "0.25", "--val-blur", "shake:8", "--seed", str(seed), "--sharp", str(folder / "sharp")]
+        _, (validated,) = read_sources(build_parser().parse_args(given), print)
+        aside.add(validated.keys)
+    assert len(aside) > 1
+
+
+def test_no_more_is_validated_on_than_the_options_say(folder):
+    options = build_parser().parse_args(["--val-limit", "1", "--val-side", "64", "--val-blur", "shake:8"])
+    options.val_pairs, options.val_sharp = [str(folder / "pairs")], [str(folder / "pairs" / "sharp")]
+    _, sets = read_sources(options, print)
+    assert len(sets) == 2
+    for one in sets:
+        assert [[picture.shape for picture in pair] for pair in one.pairs] == [[(64, 64, 3)] * 2]
+
+
 def test_pairs_to_validate_on_keep_their_size_and_what_is_set_aside_is_scaled_down(folder):
     options = build_parser().parse_args(["--max-side", "100", "--hold-out", "0.25", "--val-blur", "shake:8"])
     options.sharp, options.val_pairs = [str(folder / "sharp")], [str(folder / "pairs")]
@@ -792,6 +810,7 @@ def test_of_a_video_an_odd_number_of_frames_is_averaged(frames):
     draws = draw_examples([some("frames", frames=frames)], 0, 0, range(30))
     plans = plan_crops(draws, [(64, 64)] * 30, Recipe(BlurMix((parse_blur_range("none"),))), 32)
     assert {len(plan.files) % 2 for plan in plans} == {1}
+    assert {file for plan in plans for file in plan.files} == {*draws[0].example.files}
 
 
 def test_crops_come_from_all_of_a_picture_however_it_is_turned():

@@ -186,6 +186,13 @@ def test_of_a_way_down_the_best_place_is_kept_with_its_energy():
         assert trial.energy == pytest.approx(float((trial.waves - 1).square().sum()), rel=1e-4)
 
 
+def test_the_best_paths_of_a_stage_go_on_in_the_next():
+    far, near = (torch.full((WAVES, AXES), place) for place in (4.0, 1.0))
+    stages = [Stage(2, 1, 0.1), Stage(1, 1, 0.1)]
+    (best,) = follow(lambda judged: judged, Bowl(0.0, []), [far, near], stages)
+    assert best.energy < near.square().sum()
+
+
 def test_steps_on_a_way_down_shorten_evenly():
     class Slope(Bowl):
         def judge(self, paths: torch.Tensor) -> torch.Tensor:

@@ -408,11 +408,15 @@ def test_written_format_follows_the_suffix(tmp_path: Path, suffix: str, kind: st
     np.testing.assert_allclose(read_picture(tmp_path / f"a{suffix}").astype(int), sharp.astype(int), atol=4)
 
 
-def test_quality_is_obeyed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+def test_quality_is_obeyed_and_high_where_nobody_asks_for_less(tmp_path: Path, suffix: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    write_picture(tmp_path / "low.jpg", noise, quality=20)
-    write_picture(tmp_path / "high.jpg", noise, quality=95)
-    assert (tmp_path / "low.jpg").stat().st_size * 2 < (tmp_path / "high.jpg").stat().st_size
+    low, high, usual = (tmp_path / f"{name}{suffix}" for name in ("low", "high", "usual"))
+    write_picture(low, noise, quality=20)
+    write_picture(high, noise, quality=95)
+    write_picture(usual, noise)
+    assert low.stat().st_size * 2 < high.stat().st_size
+    assert usual.read_bytes() == high.read_bytes()
 
 
 def test_what_cannot_be_written(tmp_path: Path, corners: np.ndarray) -> None:

@@ -114,6 +114,15 @@ def test_the_parts_of_a_gopro_recording_stay_on_one_side(tmp_path: Path, capsys:
     assert "1 scenes stand in more than one split: GOPR0370" in capsys.readouterr().err
 
 
+def test_another_seed_sets_other_scenes_aside(tmp_path: Path) -> None:
+    source = make_gopro(tmp_path / "source", scenes=5, frames=1)
+    aside = set()
+    for seed in map(str, range(6)):
+        assert main(["gopro", str(source), str(tmp_path / seed), "--seed", seed, "--val-fraction", "0.2"]) == 0
+        aside.update(manifest_of(tmp_path / seed)["scenes"]["val"])
+    assert len(aside) > 1
+
+
 @pytest.mark.parametrize(
     ("said", "typed", "scenes"),
     [
@@ -315,6 +324,23 @@ def test_a_file_in_the_way_is_never_overwritten(tmp_path: Path, capsys: pytest.C
     assert "stranger.png is no picture of this data set" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("link", ["symlink", "hard"])
+def test_another_file_in_the_place_of_a_link_is_refused(
+    tmp_path: Path, link: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, dest = make_gopro(tmp_path / "source", scenes=2, frames=1), tmp_path / "dest"
+    arguments = ["gopro", str(source), str(dest), "--link", link]
+    assert main(arguments) == 0
+    place, other = dest / "test/sharp/GOPRtest0_11_00_000001.png", source / "test/GOPRtest1_11_00/sharp/000001.png"
+    place.unlink()
+    if link == "symlink":
+        place.symlink_to(other)
+    else:
+        place.hardlink_to(other)
+    assert main(arguments) == 1
+    assert f"{place} is not the {link} of " in capsys.readouterr().err
+
+
 def test_hidden_files_of_a_file_manager_are_no_strangers(tmp_path: Path) -> None:
     source, dest = make_gopro(tmp_path / "source"), tmp_path / "dest"
     arguments = ["gopro", str(source), str(dest)]
@@ -343,6 +369,15 @@ def test_every_problem_is_listed_and_nothing_is_written(tmp_path: Path, capsys: 
         assert any(fragment in line for line in problems), fragment
     assert lines[-1].startswith(f"error: {source}: 5 problems")
     assert not dest.exists()
+
+
+def test_pictures_that_differ_only_by_suffix_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "source"
+    write_pair(source / "blur/a.png", source / "sharp/a.png", 1)
+    write_picture(source / "blur/a.jpg", textured(2))
+    assert main(["pairs", str(source), str(tmp_path / "dest")]) == 1
+    assert "blur/a.jpg and a.png differ only by suffix" in capsys.readouterr().err
+    assert not (tmp_path / "dest").exists()
 
 
 def test_shifted_foreign_and_equal_pairs_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -408,12 +443,14 @@ def test_realblur_follows_the_list_files(tmp_path: Path, capsys: pytest.CaptureF
     assert "published realblur has 980" in capsys.readouterr().err
     broken = "RealBlur-R_BM3D/scene003/gt/gt_1.png RealBlur-R_BM3D/scene003/blur/blur_12.png\nonly_one_word\n"
     broken += f"{'x' * 300}/gt/gt_1.png RealBlur-R_BM3D/scene003/blur/blur_1.png\n"
+    broken += "RealBlur-R_BM3D/scene003/gt/gt_1.png RealBlur-R_BM3D/scene001/blur/blur_1.png\n"
     (source / "RealBlur_R_test_list.txt").write_text(broken, encoding="utf-8")
     assert main(["realblur", str(source), str(tmp_path / "other"), "--blur", "R"]) == 1
     problems = capsys.readouterr().err
     assert "list.txt, line 1: " in problems
     assert "line 2: 'gt_path blur_path' is needed" in problems
     assert "xxx/gt/gt_1.png does not exist" in problems
+    assert "scene001/blur/blur_1.png are not of one place and number" in problems
 
 
 @pytest.mark.parametrize(

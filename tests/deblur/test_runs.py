@@ -207,7 +207,12 @@ def test_what_is_installed_does_not_take_the_commit_of_the_project_around_it(tmp
     monkeypatch.setattr("deblur.runs.__file__", str(inside / "deblur" / "runs.py"))
     assert git_commit() is None
     monkeypatch.setattr("deblur.runs.__file__", str(project / "deblur" / "runs.py"))
-    assert len(git_commit()) >= 12
+    commit = git_commit()
+    assert len(commit) >= 12
+    subprocess.run([*git, "tag", "--annotate", "--message", "first", "v1"], check=True)
+    assert git_commit() == commit, "a tag may be moved"
+    (inside / "deblur" / "runs.py").write_text("changed")
+    assert git_commit() == f"{commit}-dirty"
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta"])

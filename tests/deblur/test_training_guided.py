@@ -18,6 +18,7 @@ from deblur.networks.kernel_estimator import KernelEstimatorConfig
 from deblur.released import load_released, save_released
 from deblur.train import main
 from deblur.training.initial import load_initial
+from tests.deblur.tiny_training import assert_same
 
 ESTIMATOR = ["--network", "estimator", "--set", "widths=[4,6,8,10]"]
 NETWORK = ["--set", "widths=[16,20,24]", "encoder_blocks=[1,1,1]", "decoder_blocks=[1,1,1]"]
@@ -117,6 +118,13 @@ def test_a_guided_network_goes_on_behind_another_estimator(tmp_path, photos, est
     given = ["--resume", str(tmp_path / "runs/train/first"), "--estimator", str(tmp_path / "alike.safetensors")]
     assert main([*given, "--steps", "9"]) == 1
     assert f"alike.safetensors (was {estimator}) would do nothing" in capsys.readouterr().err
+
+
+def test_a_guided_network_begins_with_the_guide_of_its_weights_too():
+    released, _ = load_released("mstsgm-guided")
+    network = build(released.config)
+    load_initial(network, "mstsgm-guided")
+    assert_same(network.state_dict(), released.state_dict())
 
 
 def test_a_network_begins_as_the_first_channels_and_blocks_of_a_larger_one(tmp_path):

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from safetensors.torch import load_file
 
@@ -18,7 +19,7 @@ from deblur.train import build_parser, main, parse_training_args
 from deblur.training.loop import Trainer, _mix
 from deblur.training.mix import BlurMix, parse_blur_range
 from deblur.training.network_choice import network_config, network_name
-from tests.deblur.tiny_training import QUICK, TINY, arguments, assert_same
+from tests.deblur.tiny_training import QUICK, TINY, arguments, assert_same, rows_of
 
 
 @pytest.mark.parametrize("name", ["estimator", "guided", "modern", "nano", "paper"])
@@ -56,6 +57,49 @@ def test_crops_are_cut_and_pictures_kept_as_the_options_say(tmp_path, photos, tu
     trainer.close()
     assert {max(size) for size in sizes} == {100}
     assert quarters == ({0, 1, 2, 3} if turns == "--quarter-turns" else {0})
+
+
+def test_another_seed_begins_with_other_weights_and_draws_other_crops(tmp_path, photos):
+    begun, drawn = [], []
+    for seed in ("0", "1"):
+        given = arguments(tmp_path, photos, "--steps", "1", "--seed", seed, "--name", seed)
+        trainer = Trainer(build_parser().parse_args(given))
+        begun.append(next(trainer.bare.parameters()).detach())
+        drawn.append([plan.blur.noise_seed for plan in trainer.planner.plans(0, 32)])
+        trainer.close()
+    assert not torch.equal(*begun)
+    assert drawn[0] != drawn[1]
+
+
+def test_crops_grow_on_the_way_as_the_options_say(tmp_path, photos):
+    given = arguments(tmp_path, photos, "--steps", "4", "--crop", "32,48@0.5", "--batch", "1")
+    trainer = Trainer(build_parser().parse_args(given))
+    sides = []
+    trainer.bare.register_forward_pre_hook(lambda _, given: sides.append(given[0].shape[-1]))
+    trainer.run()
+    assert sides == [32, 32, 48, 48]
+
+
+@pytest.mark.parametrize(("share", "told"), [("0", 0), ("1", 4)])
+def test_a_guide_is_told_as_many_paths_and_sees_as_much_around_as_the_options_say(tmp_path, photos, share, told):
+    guided = ["--network", "mstsgm-guided", "--estimator", "mstsgm-guided", "--path-share", share, "--context", "8"]
+    trainer = Trainer(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "1", *guided)))
+    batch = trainer.loader.take(0, 32)
+    trainer.close()
+    assert sum(exposure is not None for exposure in batch.exposures) == told
+    assert batch.blurred.shape == batch.sharp.shape == (4, 3, 48, 48)
+
+
+def test_the_loss_is_weighed_as_the_options_say(tmp_path, photos):
+    totals = []
+    for content, frequency, smoothness in (("1", "0.5", "0.25"), ("2", "1.5", "1")):
+        weights = ["--content", content, "--frequency", frequency, "--smoothness", smoothness]
+        given = arguments(tmp_path, photos, "--steps", "1", "--log-every", "1", *weights)
+        trainer = Trainer(build_parser().parse_args(given))
+        trainer.run()
+        totals.append({row["name"]: float(row["value"]) for row in rows_of(trainer.folder)})
+    ratios = [totals[1][name] / totals[0][name] for name in ("content", "frequency", "smoothness")]
+    assert ratios == pytest.approx([2, 3, 4], rel=1e-3)
 
 
 def test_blurs_are_mixed_as_the_options_say():

@@ -22,7 +22,7 @@ from deblur.exposure.paths import camera_path
 from deblur.networks import Restored, named_config
 from deblur.networks.cost import count_macs
 from deblur.networks.variants import build_without_memory
-from deblur.pictures import scale_down, write_picture
+from deblur.pictures import read_picture, scale_down, write_picture
 from deblur.training.averaging import AveragedWeights
 from deblur.training.batches import Batch
 from deblur.training.data import fill_store
@@ -366,6 +366,13 @@ def test_samples_of_sets_with_long_or_like_names_are_files_of_their_own(tmp_path
     assert "shake-8-0-step0000003.jpg" in files
     assert sum("vu-déjà-vu" in name for name in files) == 2
     assert all(len(name.encode()) <= 255 for name in files)
+
+
+def test_a_sample_shows_blurred_restored_and_sharp_side_by_side(tmp_path):
+    blurred, sharp = (np.full((16, 16, 3), level, np.uint8) for level in (51, 204))
+    save_samples(tmp_path, 1, Brighter(0.2), [ValidationSet("a", ((blurred, sharp),))], CPU, 1)
+    shown = read_picture(tmp_path / "samples" / "a-0-step0000001.jpg")
+    assert shown[8, [8, 24, 40], 0].tolist() == pytest.approx([51, 102, 204], abs=2)
 
 
 def test_a_restoration_that_is_no_number_ends_validation():

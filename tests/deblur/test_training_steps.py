@@ -104,6 +104,12 @@ def test_released_weights_are_the_averaged_ones(tmp_path, photos):
     assert any(not torch.equal(released[name], state["network"][name]) for name in released)
 
 
+def test_without_an_average_what_was_trained_is_released(tmp_path, photos):
+    train(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "2", "--ema", "0")))
+    weights = tmp_path / "runs" / "train" / "deblur" / "weights"
+    assert_same(load_file(weights / "last.safetensors"), load_checkpoint(weights / "state.pt")["network"])
+
+
 def test_the_average_has_heard_of_the_last_step(finished):
     state = load_checkpoint(finished / "weights" / "state.pt")
     averaged = {name.removeprefix("module."): value for name, value in state["ema"].items() if name != "n_averaged"}
@@ -310,6 +316,16 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path, photos, mo
         torch.testing.assert_close(found["2"][name], whole, rtol=1e-3, atol=1e-5 + 1e-3 * whole.abs().max().item())
 
 
+def test_the_loss_of_a_step_in_parts_is_their_mean(tmp_path, photos):
+    losses = []
+    for parts in ("1", "2"):
+        given = arguments(tmp_path, photos, "--steps", "1", "--log-every", "1", "--accumulate", parts)
+        trainer = Trainer(build_parser().parse_args(given))
+        trainer.run()
+        losses += [float(row["value"]) for row in rows_of(trainer.folder) if row["name"] == "loss"]
+    assert losses[1] == pytest.approx(losses[0], rel=0.1)
+
+
 def test_a_step_is_as_long_as_the_schedule_and_the_clip_say(tmp_path, photos, monkeypatch):
     given = ["--steps", "4", "--schedule", "halving", "--learning-rate", "0.01", "--clip", "1e-3"]
     trainer = Trainer(build_parser().parse_args(arguments(tmp_path, photos, *given)))
@@ -326,6 +342,14 @@ def test_a_step_is_as_long_as_the_schedule_and_the_clip_say(tmp_path, photos, mo
     assert rates == [trainer.schedule.rate(done / 4) for done in range(4)]
     assert rates[-1] < rates[0]
     assert max(norms) <= 1.01e-3
+
+
+def test_the_rate_rises_for_as_long_as_the_options_say(tmp_path, photos):
+    given = ["--steps", "4", "--log-every", "1", "--learning-rate", "0.01", "--warmup", "0.5"]
+    trainer = Trainer(build_parser().parse_args(arguments(tmp_path, photos, *given)))
+    trainer.run()
+    rates = [float(row["value"]) for row in rows_of(trainer.folder) if row["name"] == "learning_rate"]
+    assert rates[1:3] == pytest.approx([0.005, 0.01])
 
 
 def test_the_learning_rate_of_a_row_is_that_of_its_last_step(tmp_path, photos):
@@ -373,7 +397,9 @@ def test_a_run_that_validates_on_nothing_says_so_and_names_its_last_weights(tmp_
     metrics = train(build_parser().parse_args(arguments(tmp_path, photos, "--steps", "1", "--hold-out", "0")))
     assert capsys.readouterr().err.count("nothing is validated on: ") == 1
     assert describe(metrics).endswith("/weights/last.safetensors")
-    assert describe(metrics | {"validation": {"a": {"input": 1.0, "restored": 2.0}}}).endswith("/best.safetensors")
+    scored = describe(metrics | {"validation": {"a": {"input": 1.0, "restored": 2.0}}})
+    assert scored.startswith("a: 1.00 dB blurred, 2.00 dB restored\n")
+    assert scored.endswith("/best.safetensors")
 
 
 def test_a_run_that_validates_on_nothing_and_is_stopped_leaves_its_last_weights_as_the_best(tmp_path, photos):

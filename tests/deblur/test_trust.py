@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -14,16 +16,18 @@ import torch
 from skimage import data as photographs
 
 from deblur import Deblurrer
+from deblur.along_path import AlongPath, PathUse
 from deblur.blur import BlurSpec, Motion, synthesize_with_motion
 from deblur.blur.motion import still
 from deblur.errors import DeblurError
 from deblur.exposure.kernels import exposure_along
-from deblur.networks.guided import GUIDE_CHANNELS
+from deblur.networks.guided import GUIDE_CHANNELS, GuidedNetwork
 from deblur.path_search import trust
 from deblur.path_search.trust import SEEN, PathTrust, Restoration, TrustNetwork
 from deblur.released import load_released
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -121,6 +125,24 @@ def test_it_says_how_far_a_path_was_believed() -> None:
     assert believed == pytest.approx(shares[0], abs=0.2)
     with pytest.raises(ValueError, match="mstsgm-nano has no guide"):
         Deblurrer.load("mstsgm-nano", "cpu").restore_along(blurred, motion)
+
+
+def test_of_a_picture_in_tiles_it_says_how_far_the_path_was_believed_in_all_of_them(
+    network: GuidedNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = iter((0.9, 0.2, 0.1))
+    tile = np.zeros((8, 8, 3), np.uint8)
+
+    def made(*_: object) -> SimpleNamespace:
+        return SimpleNamespace(result=lambda: tile.astype(np.float32), believed=next(shares))
+
+    def in_tiles(restore: Callable[..., NDArray[np.float32]]) -> NDArray[np.uint8]:
+        return np.concatenate([restore(tile, left, 0) for left in (0, 8, 16)], 1).astype(np.uint8)
+
+    monkeypatch.setattr(AlongPath, "_made", made)
+    along = AlongPath(network, CPU, nullcontext)
+    outcome = along.in_tiles(in_tiles, PathUse(still(24, 8), corrected=False, doubted=True))
+    assert outcome.believed == pytest.approx(0.4)
 
 
 def test_it_says_how_long_the_blur_is() -> None:

@@ -373,6 +373,15 @@ def test_the_focal_length_of_a_picture_that_is_scaled_down_is_scaled_with_it(
     assert [share for _, _, share in looked] == pytest.approx([FOCAL_LENGTH / 320] * 6)
 
 
+def test_a_focal_length_is_refined_from_the_one_found_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    stages = (np.array([1.0, 1.25]), np.zeros(1)), (np.array([0.98, 1.0, 1.02]), np.zeros(1))
+    monkeypatch.setattr(calibration, "_REFINEMENTS", stages)
+    truth = read_record("truth.csv")
+    sights = [seen(file, truth, [(160.0, 128.0)]) for file in sorted(Path("robot").glob("*.png"))]
+    wrong = [sight._replace(focal_length=FOCAL_LENGTH / 1.25) for sight in sights]
+    assert calibrate(wrong, truth, 0.003, keep_axes=True).found.scale == pytest.approx(1.25, rel=0.03)
+
+
 def test_a_focal_length_at_the_end_of_the_search_is_not_believed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
