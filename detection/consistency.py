@@ -67,9 +67,10 @@ def consistency(
         DetectionError: as `detection.scoring.score`, also for a picture without sharp predictions.
     """
     chosen = truth if picture_keys is None else truth.subset(picture_keys)
+    left_out = set(truth.stems).difference(chosen.stems)
     scores = score(
         references(chosen, sharp, confidence),
-        {stem: predictions[stem] for stem in chosen.stems if stem in predictions},
+        {stem: found for stem, found in predictions.items() if stem not in left_out},
         classes=classes,
         backend=backend,
     )

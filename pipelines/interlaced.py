@@ -37,7 +37,7 @@ def _interlaced(path: Path) -> Iterator[bool]:
     import av
 
     try:
-        with av.open(path) as container:
+        with av.open(path.absolute()) as container:
             for frame in container.decode(video=0):
                 yield frame.interlaced_frame
     except (av.FFmpegError, IndexError):  # IndexError: it has no video

@@ -118,6 +118,18 @@ def test_an_interlaced_video_is_read_or_refused_and_never_what_was_in_memory(tmp
         assert errors == []
 
 
+@pytest.mark.skipif(not LOSES_FIELDS, reason="this OpenCV makes pictures of interlaced frames")
+def test_an_interlaced_video_with_a_name_like_a_protocol_is_refused_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_interlaced(tmp_path / "fields.mp4", 3)
+    (tmp_path / "fields.mp4").rename(tmp_path / "10:30.mp4")
+    monkeypatch.chdir(tmp_path)
+    (item,) = read_items(find_sources(["10:30.mp4"])[0])
+    assert item.error is not None
+    assert item.error.startswith("10:30.mp4 is interlaced, of which OpenCV")
+
+
 def test_a_video_that_is_interlaced_in_part_is_read_up_to_there(tmp_path: Path) -> None:
     parts = []
     for flags in ("", "+ildct+ilme"):
@@ -253,6 +265,7 @@ def test_a_gyroscope_is_calibrated_by_videos_whose_rate_varies(fake: Fake, tmp_p
     [
         ("cut.mp4", [0, 100, 200], [0, 100, 200, 300]),  # the first or the last one is there and not shown
         ("lost.avi", [index * 100 for index in range(39)], []),  # its clock goes on over what is broken
+        ("LOST.AVI", [index * 100 for index in range(39)], []),
     ],
 )
 def test_frames_that_are_not_shown_are_a_doubt(
@@ -276,6 +289,22 @@ def test_the_end_of_a_file_that_is_cut_off_is_not_called_undecodable(fake: Fake,
         "anew"
     ]
     assert notes == []
+
+
+def test_a_video_of_which_no_frame_can_be_read_fails(fake: Fake, tmp_path: Path) -> None:
+    fake([])
+    file = tmp_path / "clip.mp4"
+    assert read(str(file)) == ([], [f"{file} holds no frame that can be read"], [])
+
+
+def test_a_second_that_is_missing_of_a_long_video_is_no_rounding(fake: Fake, tmp_path: Path) -> None:
+    reads = [index * 100 for index in range(600)]
+    fake(reads, announced=608)
+    assert read(str(tmp_path / "rounded.mp4"))[1] == []
+    fake(reads, announced=612)
+    _, (error,), _ = read(str(tmp_path / "cut.mp4"))
+    assert error is not None
+    assert "gives 600 of the 612 frames that it announces: it is cut off or broken" in error
 
 
 def sized(size: bytes, n_bytes: int) -> bytes:

@@ -508,6 +508,8 @@ def test_consistency_without_sharp_boxes_is_null(make_truth, found):
     assert consistency(truth, {"a": EMPTY}, {"a": found(("cat", BOX, 0.9))}).consistency is None
     with pytest.raises(DetectionError, match="no sharp predictions, the first a"):
         consistency(truth, {}, {"a": EMPTY})
+    with pytest.raises(DetectionError, match="without annotation, the first stranger"):
+        consistency(truth, {"a": EMPTY}, {"a": EMPTY, "stranger": EMPTY})
 
 
 def test_every_class_has_its_own_score_whatever_numbers_the_file_gives(tmp_path, found):
