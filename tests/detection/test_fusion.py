@@ -32,6 +32,7 @@ def test_boxes_elsewhere_or_of_another_class_stay_apart_at_half_their_score(othe
 @pytest.mark.parametrize(("height", "objects"), [(5.4, 2), (5.6, 1)])
 def test_an_overlap_of_more_than_55_percent_is_one_object(height: float, objects: int) -> None:
     assert len(fuse(one([0, 0, 10, 10], 0.8), one([0, 0, 10, height], 0.5))) == objects
+    assert len(fuse(one([300, 200, 310, 210], 0.8), one([300, 200, 310, 200 + height], 0.5))) == objects, "anywhere"
 
 
 @pytest.mark.parametrize("spread", [None, 0.0, 0.007])

@@ -59,6 +59,8 @@ def test_the_chain_detects_on_the_restored_picture(flat: Flat) -> None:
     assert times.deblur is not None
     assert times.deblur > 0
     assert times.detect > 0
+    surer = DeblurDetect(Deblurrer.load(), YoloDetector(), confidence=0.6)
+    assert surer(picture).detections.class_names == ("bus",)
     untouched = DeblurDetect(None, YoloDetector())(picture)
     assert untouched.restored is picture
     assert untouched.detections.class_names == ("bus",)

@@ -13,6 +13,7 @@ import yaml
 import detection.yolo
 from deblur.errors import DeblurError
 from deblur.pictures import read_picture, write_picture
+from detection.types import Detections
 from pipelines import sinks
 from pipelines.account import Account
 from pipelines.deblur_detect import main
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from detection.types import Detections
     from detection.yolo import YoloDetector
 
     Document = Callable[[], dict[str, Any]]
@@ -76,7 +76,11 @@ def test_a_run_leaves_its_pictures_and_records(photos: Path, flat: Flat, files: 
     annotated = read_picture(run / "annotated" / "dark.jpg")
     assert annotated.shape == (48, 64, 3)
     assert np.ptp(annotated) > 100, "boxes are drawn"
-    assert read_picture(run / "side-by-side" / "dark.jpg").shape[1] > 2 * 64
+    assert annotated[-4, 4].tolist() == pytest.approx([50] * 3, abs=4), "on the restored picture"
+    beside = read_picture(run / "side-by-side" / "dark.jpg")
+    assert beside.shape[1] > 2 * 64
+    assert beside[-4, 4].tolist() == pytest.approx([40] * 3, abs=4), "as it came"
+    assert beside[-4, -4].tolist() == pytest.approx([50] * 3, abs=4), "restored"
     assert (run / "txt" / "dark.txt").read_text() == "1 0.500000 0.500000 0.500000 0.500000 0.900000\n"
     assert (run / "txt" / "deep" / "bright.txt").read_text().splitlines()[1] == (
         "0 0.500000 0.750000 1.000000 0.500000 0.500000"
@@ -101,6 +105,11 @@ def test_the_log_grows_while_a_run_goes_on(photos: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(detection.yolo.YoloDetector, "__call__", look_on)
     assert main(["photos", "--output", "out"]) == 0
     assert logs == ["", "photos/dark.png: 1 bus\n"]
+
+
+def test_boxes_are_told_to_a_hundredth_of_a_pixel_and_scores_to_a_ten_thousandth() -> None:
+    found = Detections.ordered([[1.234, 2.345, 30.456, 40.567]], [0.12345], ["bus"])
+    assert sinks.detection_entries(found) == [{"box": [1.23, 2.35, 30.46, 40.57], "score": 0.1235, "class": "bus"}]
 
 
 def test_coco_results_say_what_their_numbers_mean(photos: Path) -> None:
@@ -166,6 +175,19 @@ def test_coco_uses_the_numbers_of_coco_pictures_and_classes(
     # The numbers of instances_val2017.json, from person to toothbrush.
     with_gaps = [(1, 11), (13, 25), (27, 28), (31, 44), (46, 65), (67, 67), (70, 70), (72, 82), (84, 90)]
     assert [entry["id"] for entry in categories] == [n for first, last in with_gaps for n in range(first, last + 1)]
+
+
+@pytest.mark.parametrize("names", [("7", "007"), ("a/7", "b/7"), ("7", "8b")])
+def test_pictures_whose_names_are_no_different_numbers_are_numbered_from_1(
+    tmp_path: Path, flat: Flat, names: tuple[str, str]
+) -> None:
+    for name in names:
+        write_picture(tmp_path / f"in/{name}.png", flat(40))
+    assert main(["in", "--save", "coco", "--output", "out"]) == 0
+    images = json.loads(Path("out/coco_images.json").read_text())["images"]
+    assert [image["id"] for image in images] == [1, 2]
+    results = json.loads(Path("out/coco_results.json").read_text())
+    assert [result["image_id"] for result in results] == [1, 2]
 
 
 def test_options_reach_the_detector_and_the_record(photos: Path, files: Files) -> None:
@@ -429,6 +451,8 @@ def test_an_output_in_the_way_of_another_ends_the_run_before_it_begins(
         (["photos", "--motion", "gyro", "--deblurrer", "none"], "--motion needs a deblurrer"),
         (["photos", "--full-size", "--deblurrer", "none"], "--full-size needs a deblurrer"),
         (["photos", "--focal-length", "800"], "are for --motion"),
+        (["photos", "--exposures", "times.csv"], "are for --motion"),
+        (["photos", "--readout", "0.02"], "are for --motion"),
         (["photos", "--motion", "gyro", "--focal-length", "0"], "not a number above 0"),
         (["photos", "--camera-size", "1920x1080"], "--camera-size is for cameras: no SOURCE is the number of one"),
         (["0", "--camera-size", "1080p"], "'1080p' is not a width and a height in pixels, like 1920x1080"),

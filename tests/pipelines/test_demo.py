@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,8 @@ import pytest
 
 import deblur.blur
 import deblur.errors
+import deblur.exposure.paths
+from deblur.exposure.paths import felt_path
 from deblur.metrics import psnr_of_values
 from deblur.pictures import read_picture
 from detection.types import Detections
@@ -82,17 +85,32 @@ def test_found_again_needs_class_and_overlap() -> None:
     assert "one: made here" in text
 
 
+def test_boxes_of_a_panel_are_scaled_with_its_picture() -> None:
+    small = trial("one", sharp=[([10.0, 10.0, 30.0, 30.0], "bus")], blurred=[], net=[])
+    large = trial("one", sharp=[([20.0, 20.0, 60.0, 60.0], "bus")], blurred=[], net=[])
+    large = replace(
+        large, pictures={copy: picture.repeat(2, 0).repeat(2, 1) for copy, picture in large.pictures.items()}
+    )
+    for room in ((120, 80), (240, 80), (120, 160)):
+        np.testing.assert_array_equal(small.panels(*room), large.panels())
+
+
 @pytest.mark.usefixtures("fakes")
 def test_the_demo_leaves_pictures_a_table_and_every_box(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = []
+    keys, felt = [], []
 
     def darker(picture: NDArray[np.uint8], spec: Any, seed: int, key: str) -> NDArray[np.uint8]:
         keys.append((str(spec), seed, key))
         return picture // 2
 
+    def feel(spec: Any, seed: int, key: str, width: int, height: int) -> Any:
+        felt.append((str(spec), seed, key, (height, width)))
+        return felt_path(spec, seed, key, width, height)
+
     monkeypatch.setattr(deblur.blur, "synthesize", darker)
+    monkeypatch.setattr(deblur.exposure.paths, "felt_path", feel)
     networks = ["--deblurrer", "default", "default+gyro"]
     assert main([*networks, "--limit", "2", "--blur", "straight:9", "--seed", "3"]) == 0
     printed = capsys.readouterr().out
@@ -108,8 +126,11 @@ def test_the_demo_leaves_pictures_a_table_and_every_box(
     np.testing.assert_array_equal(blurred, sharp // 2)
     np.testing.assert_array_equal(restored, blurred + 10)
     np.testing.assert_array_equal(told, blurred + 40)
+    assert felt[0] == ("straight:9", 3, "bus", sharp.shape[:2]), "the path is that of the blur"
+    assert len(felt) == 2
     assert read_picture(run / "side-by-side/bus.jpg").shape[1] > 4 * sharp.shape[1]
     document = json.loads((run / "detections.json").read_text())
+    assert document["confidence"] == json.loads((run / "env.json").read_text())["detector"]["confidence"] == 0.25
     assert document["limit"] == 2
     assert document["pictures"][0]["detections"]["sharp"][0]["class"] == "bus"
     assert document["pictures"][0]["psnr"] == {

@@ -62,6 +62,9 @@ def test_without_a_rate_times_are_taken_that_are_no_mere_numbers() -> None:
         ([0, None, 100, 500, 200, 600], [0, 1, 5, None, 6], 3, 0.1),  # out of order
         ([0, None, 100, 200, 5000, 50, 150], [0, 1, 2, 50, 51, 52], 47, 0.1),
         ([0, 100, None, 300, 310, 320], [0, 1, 3, 4, 5], 1, 0.2),  # closer than the rate: no two have one number
+        ([0, 100, 450, None, 650, 750], [0, 1, 2, 4, 5], 1, 0.55),  # those before came unevenly and keep their numbers
+        ([0, None, 100, 1050, 100, 1150], [0, 1, 10, None, 12], 9, 0.1),  # as late as a decoder gives one
+        ([0, None, 100, 1150, 100, 200], [0, 1, 12, 13, 14], 10, 0.1),  # later: recordings that were joined
     ],
 )
 def test_behind_a_frame_that_cannot_be_decoded_numbers_follow_the_times(

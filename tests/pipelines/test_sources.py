@@ -107,6 +107,15 @@ def test_frames_of_a_video_share_no_name(
     assert sum(note.endswith(" is taken") for note in notes) == 1
 
 
+def test_names_that_differ_in_letter_case_alone_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("B").mkdir()
+    for name in ("A.png", "a.jpg", "b.mp4", "B/000001.png"):
+        Path(name).touch()
+    assert stems("A.png", "a.jpg") == ["A", "a-2"]
+    assert stems("b.mp4", "B/*.png") == ["b", "B/000001-2"]
+
+
 @pytest.mark.parametrize(
     ("names", "collide"),
     [
@@ -146,6 +155,12 @@ def test_no_output_is_both_a_file_and_a_folder(
 def test_glob(tree: Path, pattern: str, found: list[str]) -> None:
     assert stems(pattern) == found
     assert stems(str(tree / pattern)) == found
+
+
+def test_a_glob_takes_files_as_cameras_name_them(tree: Path) -> None:
+    for name in ("a/IMG_1.JPG", "a/MVI_2.MOV", "a/NOTES.TXT"):
+        Path(name).touch()
+    assert stems("a/*") == ["1", "1-2", "IMG_1", "MVI_2"]
 
 
 def test_a_glob_takes_a_folder_once_however_many_links_lead_there(tree: Path) -> None:
@@ -363,6 +378,27 @@ def test_colours_survive_a_video(tmp_path: Path) -> None:
     assert len(frames) == 5
     assert frames[0].shape == (34, 66, 3), "odd sizes grow by one pixel, nothing is cut off"
     np.testing.assert_allclose(frames[4].mean((0, 1)), (255, 128, 0), atol=6)
+
+
+def test_an_odd_size_grows_right_and_below(tmp_path: Path) -> None:
+    picture = np.zeros((33, 65, 3), np.uint8)
+    picture[16:, 32:] = 255
+    writer = VideoWriter(tmp_path / "clip.mp4", fps=10)
+    writer.write(picture)
+    writer.close()
+    with VideoReader(tmp_path / "clip.mp4") as video:
+        (frame,) = (frame.picture for frame in video)
+    assert np.abs(frame[:33, :65].astype(int) - picture).max() < 40
+
+
+@pytest.mark.parametrize(("number", "n_frames"), [(60, 61), (5000, 1001)])
+def test_a_frame_stands_for_those_before_it_that_are_missing(tmp_path: Path, number: int, n_frames: int) -> None:
+    writer = VideoWriter(tmp_path / "clip.mp4", fps=10)
+    for place in (0, number):
+        writer.write(np.zeros((16, 16, 3), np.uint8), place)
+    writer.close()
+    with VideoReader(tmp_path / "clip.mp4") as video:
+        assert video.n_frames == n_frames
 
 
 @pytest.mark.parametrize("fps", [12.5, 59.94, 66.713, 119.891, 240.017, 960.1, 999.99])

@@ -129,6 +129,8 @@ def test_a_video_that_cannot_be_begun_is_one_failure_of_its_source(
     content = document()
     assert [entry["error"] for entry in content["pictures"]] == [None, None, "clip.mp4: too wide", None]
     assert (content["n_ok"], content["n_failed"]) == (3, 1)
+    named = [entry["deblurred"] and Path(entry["deblurred"]).name for entry in content["pictures"]]
+    assert named == ["clip.mp4", "clip.mp4", None, "next.mp4"], "another video is whole"
     assert files(Path("out/annotated")) == ["next.mp4"]
     assert files(Path("out/deblurred")) == ["clip.mp4", "next.mp4"]
 
@@ -161,6 +163,10 @@ def test_a_video_that_cannot_be_written_is_a_failure_of_its_source(
     assert [entry["deblurred"] for entry in entries] == [None] * 9 + ["out/deblurred/grey.mp4"] * 2
     with VideoReader(Path("out/deblurred/grey.mp4")) as video:
         assert len(list(video)) == 2
+    with file_limit(20_000):
+        assert main(["grey.mp4", "noise.mp4", "--save", "deblurred", "--output", "again", "--json"]) == 1
+    named = [entry["deblurred"] for entry in document()["pictures"]]
+    assert named == ["again/deblurred/grey.mp4"] * 2 + [None] * 9, "those before it have their own"
 
 
 def test_a_camera_is_seen_as_it_is_and_its_size_is_told(
@@ -183,6 +189,8 @@ def test_a_camera_is_seen_as_it_is_and_its_size_is_told(
     again = ["--config", "out/config.yaml", "--limit", "1"]
     assert main([*again, "--output", "again"]) == 0
     assert Path("again/log.txt").read_text().splitlines()[0] == says
+    assert main([*again, "--output", "high", "--camera-size", "64x36"]) == 0
+    assert "64x48 pixels, not the 64x36 that" in Path("high/log.txt").read_text()
     assert main([*again, "--output", "fits", "--camera-size", "64x48"]) == 0
     assert Path("fits/log.txt").read_text().splitlines()[0] == "camera:0 gives 64x48 pixels"
     assert main(["0", "--limit", "1", "--output", "plain"]) == 0
@@ -295,6 +303,7 @@ def test_a_run_that_is_stopped_twice_still_writes_what_is_done(
 ) -> None:
     make_video(tmp_path / "clip.mp4", [40] * 30)
     settle = Account.settle
+    outlived = []
 
     def stop(self: object, pictures: list[NDArray[np.uint8]]) -> list[Detections]:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -302,12 +311,14 @@ def test_a_run_that_is_stopped_twice_still_writes_what_is_done(
 
     def stop_again(self: Account) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
+        outlived.append(signal.SIGTERM)
         settle(self)
 
     monkeypatch.setattr(detection.yolo.YoloDetector, "__call__", stop)
     monkeypatch.setattr(Account, "settle", stop_again)
     assert main(["clip.mp4", "--output", "out", "--json"]) == 130
     assert document()["interrupted"] is True
+    assert outlived, "the first one counts"
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no such signal")

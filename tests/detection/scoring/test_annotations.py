@@ -569,7 +569,7 @@ def test_voc_to_coco_and_back(tmp_path):
         voc(voc_object(), voc_object("tv", "3.25 3 9 9.5", "<difficult>1</difficult>"), name="a.png"),
         "day/a.xml",
     )
-    write_xml(tmp_path / "first", voc(name="b.png"), "b.xml")
+    write_xml(tmp_path / "first", voc(voc_object(extra="<iscrowd>1</iscrowd>"), name="b.png"), "b.xml")
     first = read_voc(tmp_path / "first", NAMES)
     as_coco = read_coco(write_json(tmp_path, first.to_coco()), NAMES)
     written = write_voc(as_coco, tmp_path / "second")
@@ -823,6 +823,15 @@ def test_a_yolo_split_that_is_there_keeps_its_step_up(tmp_path):
     truth = read_truth(folder, NAMES)
     assert truth.objects["a"].class_names == ("person", "tv")
     assert "split_paths_without_parent" not in truth.report
+
+
+def test_yolo_pictures_may_have_suffixes_as_cameras_write_them(tmp_path):
+    assert read_truth(yolo(tmp_path, "0 0.5 0.5 1 1", DATA, suffix=".JPG"), NAMES).stems == ("a",)
+
+
+def test_yolo_labels_lie_beside_the_last_folder_of_images(tmp_path):
+    truth = read_truth(yolo(tmp_path / "images/set", "0 0.5 0.5 1 1", DATA), NAMES)
+    assert len(truth.objects["a"]) == 1
 
 
 def test_yolo_labels_may_lie_beside_the_pictures(tmp_path):
