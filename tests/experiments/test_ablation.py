@@ -6,6 +6,7 @@ import shlex
 import pandas as pd
 import pytest
 import yaml
+from matplotlib.figure import Figure
 
 from deblur.errors import DeblurError
 from deblur.run_lock import alone_in
@@ -223,6 +224,20 @@ def test_a_gain_that_is_none_leaves_no_bar(tmp_path):
     rows = [{"variant": "full", "gain a": 0.5, "gain b": None}, {"variant": "no-tcn", "gain a": None, "gain b": None}]
     plot(pd.DataFrame(rows), tmp_path)
     assert (tmp_path / "ablation.png").stat().st_size > 1000
+
+
+def test_a_bar_stands_beside_the_name_of_its_variant(tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: saved.append(figure))
+    rows = [{"variant": "full", "gain a": 0.5, "gain b": 0.9}, {"variant": "no-tcn", "gain a": 0.2, "gain b": 0.3}]
+    plot(pd.DataFrame(rows), tmp_path)
+    (ax,) = saved[0].axes
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    drawn = [
+        {names[round(bar.get_y() + bar.get_height() / 2)]: bar.get_width() for bar in bars} for bars in ax.containers
+    ]
+    assert [bars.get_label() for bars in ax.containers] == ["a", "b"]
+    assert drawn == [{"full": 0.5, "no-tcn": 0.2}, {"full": 0.9, "no-tcn": 0.3}]
 
 
 def test_every_part_of_the_paper_can_be_switched_off():

@@ -13,6 +13,8 @@ from experiments.blur_gallery import OUTPUT, blurred_with_kernels, build_parser,
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
 
 def test_the_gallery_is_a_picture_of_every_blur_that_is_named(tmp_path: Path) -> None:
     for count, specs in enumerate((["none"], ["none", "straight:9"]), 1):
@@ -64,3 +66,19 @@ def test_what_stands_still_beside_what_moves_has_a_point_for_its_kernel() -> Non
     for spec, is_point in (("object:28", True), ("straight:28", False)):
         drawn = blurred_with_kernels(grey, parse_blur(spec), 0)[:41, :41, 0]
         assert ((drawn > 60).sum() == 1) == is_point
+
+
+def test_kernels_are_those_of_their_place_and_of_the_very_blur() -> None:
+    def line(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """The direction of what is bright."""
+        rows, columns = np.nonzero(picture[..., 0] > 40)
+        return np.linalg.eigh(np.cov(columns, rows))[1][:, -1]
+
+    forward = blurred_with_kernels(np.zeros((400, 400, 3), np.uint8), parse_blur("forward:28"), 0)
+    for corner, sign in ((forward[:41, :41], 1), (forward[:41, -41:], -1), (forward[-41:, :41], -1)):
+        assert np.prod(line(corner)) * sign > 0.3  # away from the middle
+    dot = np.zeros((400, 400, 3), np.uint8)
+    dot[190:193, 90:93] = 255
+    for seed in (1, 2):
+        picture = blurred_with_kernels(dot, parse_blur("straight:28"), seed)
+        assert abs(line(picture[:41, :41]) @ line(picture[160:220, 60:120])) > 0.98

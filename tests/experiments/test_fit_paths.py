@@ -58,7 +58,8 @@ def test_records_are_read_as_the_paths_that_were_fitted(
     assert (result["n"], result["n_available"], fitted) == (2, 2, [5, 5])
     assert result["unexplained"]["median"] == 0.125
     assert result == json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert result["extent"]["median"] == pytest.approx(47 / 48 * np.mean([np.hypot(2, 1), np.hypot(4, 1)]))
+    extents = 47 / 48 * np.array([np.hypot(2, 1), np.hypot(4, 1)])
+    assert list(result["extent"].values()) == pytest.approx(list(np.quantile(extents, (0.25, 0.5, 0.75))))
     for number, key in enumerate(("b", "walk/a"), 1):
         path = read_path(tmp_path / "run" / "paths" / f"{key}.csv", 120, 96)
         assert isinstance(path, Motion)
@@ -83,6 +84,9 @@ def test_a_run_that_was_stopped_goes_on(
     write_picture(data / "blur" / "b.png", coffee()[:96, :120])
     assert main(["--resume", str(tmp_path / "run")]) == 0
     assert len(fitted) == 3
+    write_picture(data / "sharp" / "b.png", coffee()[9:105, :120])
+    assert main(["--resume", str(tmp_path / "run")]) == 0
+    assert len(fitted) == 4
     assert main(["--resume", str(tmp_path / "run"), "--device", "auto"]) == 0
     assert main(["--resume", str(tmp_path / "run"), "--seed", "3"]) == 1
     assert "seed" in capsys.readouterr().err

@@ -435,6 +435,9 @@ def test_several_detectors_and_severities(settings: Settings, folder: Path, data
     assert gain.blurs[0].length == 3
     assert gain.blurs[0].sha256 != gain.blurs[1].sha256
     assert (folder / "cache" / "blurred" / "straight-3-jpeg=0" / "a.png").is_file()
+    # Pictures of another program are others where one of any blur is.
+    write_picture(data / "peer" / "straight-3-jpeg=0" / "a.png", read_picture(data / "sharp" / "b.png"))
+    assert run(changed, folder, fakes.tools).deblurrers[-1].sha256 != gain.deblurrers[-1].sha256
     other_seed = folder.parent / "other"
     other_seed.mkdir()
     assert run(dataclasses.replace(changed, seed=1), other_seed, fakes.tools).blurs[0].sha256 != gain.blurs[0].sha256

@@ -25,7 +25,7 @@ from detection.errors import DetectionError
 from detection.types import Detections
 from experiments.common.narrator import Narrator
 from experiments.gain.deblurrer_rows import detection_scores
-from experiments.gain.inputs import check_sizes, read_truths
+from experiments.gain.inputs import check_sizes, listed_pictures, read_truths
 from experiments.gain.loading import tools_on
 from experiments.gain.measure import measure
 from experiments.gain.plan import plan
@@ -105,6 +105,11 @@ def test_where_annotations_give_no_size_the_first_folder_does(tmp_path: Path) ->
         write_picture(files["a"], np.zeros((6, width, 3), np.uint8))
     with pytest.raises(DeblurError, match=r"9\.png is 9x6 pixels, but a is 8x6"):
         check_sizes(folders, {})
+
+
+def test_a_list_of_pictures_names_each_once_however_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("val\\b.png\nval/frame.0001\n\n val/c.JPG \nval/b.webp\n", encoding="utf-8-sig")
+    assert listed_pictures(tmp_path / "list.txt") == ["val/b", "val/frame.0001", "val/c"]
 
 
 def test_a_picture_whose_name_is_no_utf8_is_refused(data: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
 from experiments.common.narrator import Narrator
 from experiments.gain.files import read_metrics
@@ -34,6 +35,16 @@ def test_pictures_are_dealt_without_repeats() -> None:
     shares = [Processes(index, 3).share(range(10)) for index in range(3)]
     assert [list(share) for share in shares] == [[0, 3, 6, 9], [1, 4, 7], [2, 5, 8]]
     assert [Processes(index, 3).is_first for index in range(3)] == [True, False, False]
+
+
+def test_every_process_has_a_gpu_of_its_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    three_on_each_of_two_machines = [Processes(index, 6, index % 3) for index in range(6)]
+    devices = [process.device("auto") for process in three_on_each_of_two_machines]
+    assert devices == ["cuda:0", "cuda:1", "cuda:0"] * 2
+    assert Processes(1, 2, 1).device("cpu") == "cpu"
+    assert Processes().device("auto") == "auto"
 
 
 @pytest.mark.slow

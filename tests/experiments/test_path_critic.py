@@ -155,6 +155,47 @@ def test_the_command_goes_on_where_it_was_stopped(photos: Path, tmp_path: Path, 
     assert "sample-1.npz" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("little")
+def test_pictures_take_turns_and_none_is_both_learnt_from_and_set_aside(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[tuple[str, str, int, str]] = []
+    seen: dict[str, set[str]] = {}
+
+    def keep(target: Path, file: Path, blur: str, seed: int, copy: str, critic: Critic | None) -> None:
+        asked.append((file.name, blur, seed, copy))
+        dataclasses.replace(invented(0), blurred=np.array([float(file.stem)], np.float32)).save(target)
+
+    def names(samples: list[Samples]) -> set[str]:
+        return {f"{int(each.blurred[0])}.png" for each in samples}
+
+    def train(learnt: list[Samples], *_: object) -> Critic:
+        seen["learnt"] = names(learnt)
+        return Critic().eval()
+
+    def gained(critic: Critic, unseen: list[Samples]) -> dict[str, float]:
+        seen["set aside"] = names(unseen)
+        return dict.fromkeys(("chosen_db", "best_db", "true_db", "itself_db"), 0.0)
+
+    monkeypatch.setattr(critic_samples, "keep_sample", keep)
+    monkeypatch.setattr(critic_training, "train_critic", train)
+    monkeypatch.setattr(critic_training, "gains", gained)
+    drawn = []
+    for seed in ("0", "1"):
+        samples = tmp_path / f"samples-{seed}"
+        given = ["--sharp", str(photos), "--samples", str(samples), "--rounds", "4", "2", "--seed", seed]
+        assert path_critic.main(given) == 0
+        assert len(asked) == 6
+        assert [name for name, *_ in asked[:3]] == [name for name, *_ in asked[3:]]
+        assert {name for name, *_ in asked} == {"0.png", "1.png", "2.png"}
+        assert [copy for *_, copy in asked] == ["first", "first", "middle", "first", "largest", "first"]
+        assert not seen["learnt"] & seen["set aside"]
+        assert len(seen["learnt"] | seen["set aside"]) == 3
+        drawn += [each[1:3] for each in asked]
+        asked.clear()
+    assert len(set(drawn)) == 12
+
+
 def test_a_sample_of_other_numbers_is_refused(tmp_path: Path):
     samples = invented(1)
     dataclasses.replace(samples, evidence=samples.evidence[..., 1:]).save(tmp_path / "a.npz")

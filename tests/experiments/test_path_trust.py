@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from skimage.data import astronaut
 
+from deblur import Deblurrer
 from deblur.errors import DeblurError
 from deblur.path_search.squares import CELL
-from deblur.path_search.trust import SEEN, PathTrust, trust_file
+from deblur.path_search.trust import SEEN, PathTrust, TrustNetwork, trust_file
 from deblur.released import load_released
 from experiments import path_trust
-from experiments.path_learning import trust_samples
+from experiments.path_learning import trust_samples, trust_training
 from experiments.path_learning.sample_pool import pictures_of
-from experiments.path_learning.trust_samples import TELLINGS, TrustSample, trust_sample
+from experiments.path_learning.trust_samples import TELLINGS, TrustSample, _Shown, trust_sample
 from experiments.path_learning.trust_training import gains, train_trust
 
 if TYPE_CHECKING:
@@ -87,6 +91,39 @@ def test_a_sample_is_of_what_is_told(telling: int, photos: Path, monkeypatch: py
     np.testing.assert_array_equal(again.seen, sample.seen)
 
 
+def test_what_is_told_is_measured_well_or_badly_of_another_moment_or_of_one_distance() -> None:
+    picture = torch.from_numpy(astronaut()[:120, 80:240].copy()).permute(2, 0, 1)
+    shown = {telling: _Shown.make(picture, telling, np.random.default_rng(4)) for telling in TELLINGS}
+    measured = shown["measured"]
+    left, top = (int(middle - own) for middle, own in zip((79.5, 59.5), measured.path.center, strict=True))
+    part = picture[None, :, top : top + WINDOW, left : left + WINDOW].float() / 255
+    assert torch.equal(measured.sharp, part)
+    assert F.avg_pool2d(measured.blurred - part, WINDOW // 2).abs().max() < 0.1
+    extents = {telling: np.ptp(each.path.path[:, :2], axis=0) for telling, each in shown.items()}
+    for telling, each in shown.items():
+        assert torch.equal(each.sharp, part)
+        assert torch.equal(each.blurred, measured.blurred) == (telling != "near and far")
+        told_right = telling in {"measured", "near and far"}
+        assert (np.abs(extents[telling] - extents["measured"]).max() < 1) == told_right
+
+
+def test_a_sample_has_the_errors_of_the_restoration_by_itself_first(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[_Shown] = []
+
+    def make(*given: Any) -> _Shown:
+        made.append(_Shown.make(*given))
+        return made[-1]
+
+    monkeypatch.setattr(trust_samples, "_Shown", argparse.Namespace(make=make))
+    sample = trust_sample(photos / "0.png", 3, "mstsgm-guided")
+    sharp, blurred = (each[0].permute(1, 2, 0).numpy() for each in made[-1][:2])
+    itself = Deblurrer.load("mstsgm-guided", "cpu").unrounded(np.rint(255 * blurred).astype(np.uint8)) / 255
+    wrong = np.square(itself - sharp).mean(2).reshape(WINDOW // CELL, CELL, WINDOW // CELL, CELL).mean((1, 3))
+    np.testing.assert_allclose(sample.squared[0], wrong, rtol=0.01, atol=1e-6)
+
+
 def test_samples_come_back_from_a_file(tmp_path: Path) -> None:
     sample = invented(1)
     sample.save(tmp_path / "a.npz")
@@ -127,6 +164,38 @@ def test_the_command_goes_on_where_it_was_stopped(
     # Other settings are another folder's.
     assert path_trust.main([*command, "3", "--seed", "1"]) == 1
     assert "--seed" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("little")
+def test_pictures_take_turns_and_none_is_both_learnt_from_and_set_aside(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, int]] = []
+    seen: dict[str, set[str]] = {}
+
+    def keep(target: Path, file: Path, seed: int, weights: str) -> None:
+        asked.append((file.name, seed))
+        TrustSample(int(file.stem), *(getattr(invented(0), name) for name in ("seen", "squared"))).save(target)
+
+    def train(learnt: list[TrustSample], *_: object) -> TrustNetwork:
+        seen["learnt"] = {f"{each.telling}.png" for each in learnt}
+        return TrustNetwork()
+
+    def gained(trust: TrustNetwork, unseen: list[TrustSample]) -> dict[str, dict[str, float]]:
+        seen["set aside"] = {f"{each.telling}.png" for each in unseen}
+        return {}
+
+    monkeypatch.setattr(trust_samples, "keep_trust_sample", keep)
+    monkeypatch.setattr(trust_training, "train_trust", train)
+    monkeypatch.setattr(trust_training, "gains", gained)
+    for seed in ("0", "1"):
+        given = ["--sharp", str(photos), "--samples", str(tmp_path / seed), "--count", "6", "--seed", seed]
+        assert path_trust.main(given) == 0
+        names = [name for name, _ in asked[-6:]]
+        assert names[:3] == names[3:]
+        assert set(names) == {"0.png", "1.png", "2.png"} == seen["learnt"] | seen["set aside"]
+        assert not seen["learnt"] & seen["set aside"]
+    assert len({seed for _, seed in asked}) == 12
 
 
 @pytest.mark.usefixtures("little")

@@ -467,6 +467,15 @@ def test_scores_of_other_weights_of_the_same_name_are_refused(trained, results, 
     assert release.main([str(rounded), "unmove", *WORDS, "--half", *given]) == 0
 
 
+def test_scores_of_other_weights_that_were_told_the_path_are_refused(trained, settings, fakes, tmp_path, capsys):
+    content = _measure_told(settings, fakes, tmp_path / "gain")
+    _write_told(content, trained, tmp_path, {"sha256": "another"}, {"sha256": "another"})
+    for option, folder in (("--gain", tmp_path / "gain"), ("--restoration", tmp_path / "pairs")):
+        given = [str(trained), "unmove", *WORDS, option, str(folder), "--output", str(tmp_path / "out")]
+        assert release.main(given) == 1
+        assert "scored other weights under the name unmove+gyro" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("part", ["limit", "protocol", "data"])
 def test_a_restoration_run_that_lacks_a_part_is_one_line(trained, results, tmp_path, capsys, part):
     content = restoration_of(trained)

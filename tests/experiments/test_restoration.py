@@ -459,6 +459,15 @@ def test_the_blur_comes_from_the_manifest_or_the_user(
     assert not (tmp_path / "third").exists()  # found before the first picture was scored
 
 
+def test_blur_that_is_made_here_has_its_own_name_or_the_user_s(
+    data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    given = ["--sharp", str(data / "sharp"), "--blur", "shake:8", "--limit", "1", "--json", "--device", "cpu"]
+    for named, said in (([], "shake:8"), (["--data-blur", "night"], "night")):
+        assert main([*given, *named, "--output", str(tmp_path / said)]) == 0
+        assert json.loads(capsys.readouterr().out)["data"]["blur"] == said
+
+
 def test_the_data_hash_changes_with_one_file(data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     folders = ["--blurred", str(data / "blur"), "--sharp", str(data / "sharp"), "--json"]
     hashes = []
@@ -488,6 +497,16 @@ def test_tiles_of_another_size_restore_anew(data: Path, weights: Path, tmp_path:
     second = json.loads((tmp_path / "run" / "metrics.json").read_text())["methods"]["tiny"]
     assert (first["max_pixels"], second["max_pixels"]) == (MAX_PIXELS, 400_000)
     assert second["ms_per_picture"] != first["ms_per_picture"], "what was kept was of other tiles"
+
+
+def test_a_picture_that_goes_in_tiles_is_scored_as_it_is_restored(weights: Path) -> None:
+    deblurrer = Deblurrer.load(weights, device="cpu", max_pixels=320**2)
+    method = NetworkMethod("tiny", deblurrer)
+    small, large = astronaut()[:64, :80], astronaut()[:321, :321]
+    assert method.restore("small", small).unrounded is not None
+    output = method.restore("large", large)
+    np.testing.assert_array_equal(output.picture, deblurrer(large))
+    assert output.unrounded is None
 
 
 def test_mistakes_are_named_in_one_line(data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

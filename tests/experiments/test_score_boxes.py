@@ -188,6 +188,14 @@ def test_files_as_other_programs_write_them(command: Command) -> None:
     assert json.loads(again)["results"] == json.loads(out)["results"]
 
 
+def test_boxes_are_scored_as_they_are_rounded_and_saved(command: Command) -> None:
+    """Half of an object, but for less than is kept of a box."""
+    command.change("unmove", lambda entry: {"bbox": [*entry["bbox"][:2], 9.9996, entry["bbox"][3]]})
+    code, out, err = command(*command.whole, "--json")
+    assert code == 0, err
+    assert json.loads(out)["results"][0]["arms"]["deblurred:unmove"]["ap50"] == pytest.approx(1)
+
+
 def test_boxes_may_go_by_the_names_of_pictures(command: Command) -> None:
     _, out, _ = command(*command.whole, "--json")
     names = {image["id"]: image["file_name"] for image in json.loads(command.annotations.read_text())["images"]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
@@ -12,12 +12,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from deblur.pictures import write_picture
 from detection.bootstrap import Interval
 from experiments.gain.files import read_curves, write_curves, write_metrics
+from experiments.gain.picture_tables import Boxes, PictureTruth
 from experiments.plotting.curves import precision_recall
 from experiments.plotting.gains import recovered
 from experiments.plotting.runs import Runs
 from experiments.plotting.scores import ap_by_arm, ap_by_size, per_class
 from experiments.plotting.sheet import Drawing, Plot, Skipped
-from experiments.plotting.strips import _largest, strips
+from experiments.plotting.strips import _cut, _largest, _window, strips
 from experiments.plotting.style import styled
 from experiments.plotting.tradeoffs import cost_recovered, psnr_recovered
 
@@ -135,6 +136,8 @@ def test_precision_is_that_of_the_figure_s_overlap(tmp_path: Path, make_run: Mak
         replace(each, values=replace(each.values, precision50=(0.9,) * len(each.values.recall))) for each in curves
     ]
     write_curves(tmp_path / "run", higher)
+    runs = Runs([tmp_path / "run"])
+    assert all(series.curve("det", "shake:8") for series in runs.series)
     with styled() as palette:
         plots = list(precision_recall(Drawing(Runs([tmp_path / "run"]), palette)))
         ends = {
@@ -164,6 +167,7 @@ def test_what_is_recovered_stands_above_its_cost_by_blur_from_left_to_right(tmp_
 
 def test_a_crop_lies_below_its_boxes_the_right_way_up(tmp_path: Path, make_run: MakeRun) -> None:
     run = make_run(tmp_path / "run", blurs=(8,))
+    class_names = run.data["classes"]
     picture = np.zeros((48, 64, 3), np.uint8)
     picture[:9] = 255  # what is bright is above
     for file in run.results[0].examples[0].pictures.values():
@@ -175,11 +179,13 @@ def test_a_crop_lies_below_its_boxes_the_right_way_up(tmp_path: Path, make_run: 
         canvas.draw()
         dots = np.asarray(canvas.buffer_rgba())[::-1]
         axes = [ax for part in plot.figure.subfigs for ax in part.axes]
+        labels = {text.get_text() for ax in axes for text in ax.texts}
         helped, hurt = (ax.get_ylabel().split("\n") for ax in axes if ax.get_ylabel())
         blurred = next(ax for ax in axes if ax.get_title() == "blurred")
         x, bright, dark = np.mean(blurred.get_xlim()), 2, 46  # truth and its line lie between
         (above, below) = (dots[tuple(blurred.transData.transform((x, y)).astype(int)[::-1])][0] for y in (bright, dark))
     assert (above, below) == (255, 0)
+    assert labels == {"person 0.90", f"{class_names[1]} 0.40"}  # the box of score .02 is left behind
     assert (helped, hurt) == (["helped", "F1 0.20 → 0.80"], ["hurt", "F1 0.70 → 0.10"])
 
 
@@ -193,3 +199,21 @@ def test_strips_show_the_largest_changes(tmp_path: Path, make_run: MakeRun) -> N
         ("d", 0.2 + 0.3),
         ("c", 0.2 + 0.2),
     ]
+
+
+@pytest.mark.parametrize(("effect", "corner"), [("helped", (0, 0)), ("hurt", (260, 160))])
+def test_a_crop_is_about_the_largest_object_that_restoring_won_or_lost(
+    tmp_path: Path, make_run: MakeRun, effect: Literal["helped", "hurt"], corner: tuple[float, float]
+) -> None:
+    example = replace(make_run(tmp_path / "run", blurs=(8,)).results[0].examples[0], effect=effect)
+    only_restored = [[9.0, 280.0, 19.0, 290.0], [10.0, 10.0, 40.0, 40.0]]
+    only_blurred = [[380.0, 9.0, 390.0, 19.0], [350.0, 250.0, 390.0, 290.0]]
+    truth = PictureTruth("one", "one.jpg", 400, 300, Boxes([*only_restored, *only_blurred], [0] * 4), [False] * 4)
+    restored, blurred = (Boxes(boxes, [0, 0], [0.9, 0.8]) for boxes in (only_restored, only_blurred))
+    assert _window(truth, example, {"blurred": blurred, "deblurred:net": restored})[:2] == corner
+
+
+def test_a_crop_of_a_picture_that_was_saved_smaller_is_of_the_same_place() -> None:
+    picture = np.arange(30 * 40 * 3).reshape(30, 40, 3).astype(np.uint8)
+    for annotated_width, window in ((40, (10.0, 5.0, 30.0, 25.0)), (80, (20.0, 10.0, 60.0, 50.0))):
+        np.testing.assert_array_equal(_cut(picture, annotated_width, window), picture[5:25, 10:30])

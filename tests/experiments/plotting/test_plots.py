@@ -29,7 +29,7 @@ from experiments.gain.records import (
     sharp_through_arm,
 )
 from experiments.plots import main
-from experiments.plotting.boxes import found_in, iou, selected
+from experiments.plotting.boxes import found_in, iou, scored_truth, selected
 from experiments.plotting.curves import precision_recall
 from experiments.plotting.figures import charts
 from experiments.plotting.gains import harm, recovered, recovered_looking_twice
@@ -289,6 +289,7 @@ def test_names_of_one_run_alone_stand_without_the_run_s(tmp_path: Path, make_run
     assert [series.label for series in runs.deblurred] == ["net", "other"]
     assert runs.protocol_line.endswith(" · runs a, b")
     assert "runs" not in Runs([tmp_path / "a"]).protocol_line
+    assert "classes all" in runs.protocol_line
 
 
 def test_names_that_are_no_utf8_are_drawn(tmp_path: Path, make_run: MakeRun, garbled_name: str) -> None:
@@ -941,6 +942,10 @@ def test_boxes_of_classes_that_are_not_annotated_are_not_drawn(tmp_path: Path, m
     assert len(names) > 1
     boxes = Boxes([[0, 0, 9, 9]] * len(names), list(range(len(names))), [0.9] * len(names))
     assert selected(run, boxes, 0.5) == boxes
+    assert selected(run, boxes, 0.9) == boxes
+    assert selected(run, boxes, 0.95).boxes == []
+    of_two_scores = Boxes(boxes.boxes, boxes.classes, [0.8, 0.9])
+    assert selected(run, of_two_scores, 0.9) == Boxes([[0, 0, 9, 9]], [1], [0.9])
     run.record.data["reports"] = {"det": {"classes_not_annotated": names[1:]}}
     assert selected(run, boxes, 0.5).classes == [0]
     run.record.protocol["scoring"] = {"classes": names[1:2]}
@@ -964,6 +969,15 @@ def test_truth_that_a_detector_is_not_scored_on_is_not_drawn(tmp_path: Path, mak
         assert [any(each) for each in dashed] == expected
         truths = PictureBook(runs, 100).to_json()["truths"]
         assert [bool(truths[name]["one"]["boxes"]) for name in ("old", "narrow")] == expected
+
+
+def test_objects_that_do_not_count_are_those_they_were(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path / "run")
+    run = OpenRun(tmp_path / "run", "run")
+    run.record.protocol["scoring"] = {"classes": run.predictions.class_names[1:]}
+    truth = replace(run.truths["one"], truth=Boxes([[0, 0, 9, 9], [1, 1, 5, 5]], [0, 1]), ignored=[False, True])
+    left = scored_truth(run, "det", truth)
+    assert (left.truth, left.ignored) == (Boxes([[1, 1, 5, 5]], [1]), [True])
 
 
 def test_boxes_are_the_same_object_by_class_and_place() -> None:

@@ -310,6 +310,8 @@ def test_a_damaged_environment_is_one_line(
         ),
         ({"gain": (0.0, 0.0, 0.15)}, "open", ": 0 points (95 % interval 0 to +15.0). The interval includes 0"),
         ({"harm": (0.0, 0.0, 0.0)}, "better", "Sharp pictures put through it keep their AP."),
+        ({"harm": (0.0, -0.01, 0.02)}, "better", "by 0 points (\N{MINUS SIGN}2.0 to +1.0), which may be chance."),
+        ({"harm": (0.01, 0.0, 0.02)}, "better", "points (\N{MINUS SIGN}2.0 to 0), which may be chance."),
     ],
 )
 def test_words_say_no_more_than_the_interval(
@@ -579,6 +581,16 @@ def test_tables_sort_by_numbers_and_have_dashes_for_what_is_missing(tmp_path: Pa
     small = next(place for place, column in enumerate(found["arms"].columns) if column.name == "AP small")
     assert {(row[small].text, row[small].number) for row in found["arms"].rows} == {("\N{EN DASH}", None)}
     assert len(found["arms"].rows) == 4
+
+
+def test_classes_without_objects_are_left_out(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", blurs=(8,))
+    (result,) = run.results
+    classes = {"person": {"ap": 0.3, "n_truths": 1}, "horse": {"ap": None, "n_truths": 0}}
+    arms = {arm: replace(score, per_class=classes) for arm, score in result.arms.items()}
+    write_metrics(tmp_path / "run", replace(run, results=[replace(result, arms=arms)]))
+    found = {table.name: table for table in tables(Runs([tmp_path / "run"]))}
+    assert [row[2].text for row in found["classes"].rows] == ["person"]
 
 
 def test_every_score_stands_below_its_own_heading(tmp_path: Path, make_run: MakeRun) -> None:
