@@ -77,6 +77,19 @@ def test_a_box_is_drawn_where_it_is() -> None:
         assert tuple(drawn[row, column]) == (128, 128, 128), (row, column)
 
 
+def test_what_reaches_out_of_the_picture_is_closed_at_its_edge() -> None:
+    drawn = draw_detections(plain(400, 400), found((100, 150, 450, 450, 0.9, "bus")))
+    for row, column in ((250, 399), (399, 250)):
+        assert tuple(drawn[row, column]) == class_color("bus"), (row, column)
+
+
+def test_a_better_box_is_drawn_over_a_worse_one_and_labels_have_the_colours_of_their_boxes() -> None:
+    both = found((100, 150, 300, 350, 0.5, "car"), (100, 150, 300, 350, 0.9, "bus"))
+    assert tuple(draw_detections(plain(400, 400), both)[349, 250]) == class_color("bus")
+    colors = {label.text: label.color for label in labels_of(both, 400, 400)}
+    assert colors == {"bus 0.90": class_color("bus"), "car 0.50": class_color("car")}
+
+
 @pytest.mark.parametrize("size", [160, 1080, 4000])
 def test_letters_and_lines_grow_with_the_picture(size: int) -> None:
     drawn = draw_detections(plain(size, size), found((0.2 * size, 0.5 * size, 0.9 * size, 0.9 * size, 0.5, "person")))

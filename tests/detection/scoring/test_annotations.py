@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, PngImagePlugin
 
 import deblur.pictures
 import detection.annotations.yolo as yolo_reader
@@ -82,7 +82,10 @@ def write_xml(folder: Path, content: str, name: str = "a.xml", encoding: str = "
         ("personw", "person"),
         ("person、", "person"),
         ("\uff50\uff45rson\u3002", "person"),
+        ("\u201cperson\u201d", "person"),
         ("potted_plant", "potted plant"),
+        ("potted-plant", "potted plant"),
+        ("Potted  plant", "potted plant"),
         ("pottedplant", "potted plant"),
         ("motorbike", "motorcycle"),
         ("tvmonitor", "tv"),
@@ -118,6 +121,7 @@ def test_classes_that_differ_in_what_tidying_takes_off_are_not_mixed_up():
     for name in ("", "\u00f7", "battery", "Battery", "BATTERY+", "Tv"):
         assert names.find(name) is None
     assert names.find("resistor") == "Resistor+"
+    assert NameMap(["+", "person"]).find("\u00f7") is None
 
 
 def test_threads_that_read_sizes_leave_no_filter_of_warnings(tmp_path, monkeypatch):
@@ -663,6 +667,25 @@ def test_a_yolo_png_is_upright_and_decoded_only_where_an_orientation_lies_behind
     assert bool(decoded) is behind
 
 
+@pytest.mark.parametrize("chunk", ["XML:com.adobe.xmp", "Raw profile type exif"])
+def test_a_yolo_png_may_tell_its_orientation_in_a_text(tmp_path, chunk):
+    folder = yolo(tmp_path, "0 0.5 0.5 1 1", DATA)
+    kept = folder / "images" / "val" / "a.jpg"
+    kept.unlink()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = exif.tobytes()
+    texts = {
+        "XML:com.adobe.xmp": '<x:xmpmeta tiff:Orientation="6"/>',
+        "Raw profile type exif": f"\nexif\n{len(content):8}\n{content.hex()}\n",
+    }
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt(chunk, texts[chunk])
+    Image.new("RGB", (200, 100)).save(kept.with_suffix(".png"), pnginfo=info)
+    assert deblur.pictures.read_picture(kept.with_suffix(".png")).shape == (200, 100, 3)
+    assert read_truth(folder, NAMES).objects["a"].boxes.tolist() == [[0, 0, 100, 200]]
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
 def test_a_yolo_picture_whose_exif_is_damaged_counts_as_it_is_stored(tmp_path, suffix):
@@ -861,6 +884,7 @@ def test_yolo_labels_may_lie_beside_the_pictures(tmp_path):
         ("0 100 100 50 50 0 0", DATA + "kpt_shape: [1, 2]", r"a\.txt:1: the row has numbers above 1 \(100\)"),
         ("0 0.5 0.5 0.2 0.4", DATA + "kpt_shape: [17, 3]", r"a\.txt:1: 4 numbers after the class, .* a row has 55: "),
         ("0 0.1 0.2 0.5 0.1 0.3 0.9", DATA + "kpt_shape: [2, 2]", r"a\.txt:1: 6 numbers after the class, .* has 8: "),
+        ("0 0.5 0.5 0.2 0.4 0 0 1 1", DATA + "kpt_shape: [1, 2]", r"a\.txt:1: 8 numbers after the class, .* has 6: "),
         ("", DATA + "kpt_shape: 17", r"data\.yaml: kpt_shape is 17, not two whole numbers"),
         ("", DATA + "kpt_shape: [17]", r"kpt_shape is \[17\], not two whole numbers"),
         ("", DATA + "kpt_shape: [17, 4]", r"kpt_shape is \[17, 4\], not two whole numbers"),

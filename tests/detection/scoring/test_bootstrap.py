@@ -102,6 +102,7 @@ def test_ignored_objects_are_ignored_as_in_pycocotools(forty, perturb):
 def test_each_draw_is_pycocotools_on_the_set_written_out(forty, perturb):
     predictions = perturb(forty, 3)
     result = paired_bootstrap(forty, {"arm": predictions}, resamples=4, seed=7)
+    assert (result.seed, result.resamples) == (7, 4)
     copies = draw_copies(40, 4, seed=7)
     assert copies.max() >= 3
     for draw in range(4):
@@ -242,6 +243,15 @@ def test_a_picture_subset_is_all_that_is_drawn(make_truth):
     assert result.arms["arm"].ap_draws == pytest.approx(np.ones(10))
 
 
+def test_only_the_best_hundred_boxes_of_a_picture_and_class_are_matched(make_truth, found):
+    truth = make_truth({"a": [("cat", BOX)]})
+    false = [("cat", (70.0, 70.0, 90.0, 90.0), 0.9)] * 100
+    for boxes, ap in ((false[1:], 0.01), (false, 0.0)):
+        predictions = {"a": found(*boxes, ("cat", BOX, 0.5))}
+        result = paired_bootstrap(truth, {"arm": predictions}, resamples=2)
+        assert result.arms["arm"].ap == pytest.approx(score(truth, predictions).ap) == pytest.approx(ap)
+
+
 def test_interval_is_the_percentiles_of_the_known_draws():
     draws = np.append(np.arange(101.0), np.nan)
     answer = interval(50.0, draws, 0.9)
@@ -329,6 +339,10 @@ def test_draws_where_nothing_was_lost_are_excluded_and_too_many_leave_no_interva
     answer = many.recovered("sharp", "blurred", "deblurred")
     assert (answer.value, answer.low, answer.high) == (pytest.approx(0.5), None, None)
     assert (answer.n_draws, answer.n_excluded) == (97, 3)
+    # An interval of half has a quarter of the draws below it.
+    assert replace(many, confidence=0.5).recovered("sharp", "blurred", "deblurred").low == pytest.approx(0.5)
+    quarter = arms_of(sharp=[0.4] * 75 + [0.2] * 25, blurred=[0.2] * 100, deblurred=[0.3] * 100)
+    assert replace(quarter, confidence=0.5).recovered("sharp", "blurred", "deblurred").low == pytest.approx(0.5)
 
 
 def coverage(make_truth, experiments: int, n_pictures: int, resamples: int) -> tuple[float, float]:

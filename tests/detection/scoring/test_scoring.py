@@ -210,6 +210,7 @@ def test_a_picture_subset_leaves_the_others_out(make_truth, found):
         ({"a": EMPTY}, {}, "1 of 2 pictures have no predictions, the first b"),
         ({"a": EMPTY, "b": EMPTY, "c": EMPTY}, {}, "predictions for 1 pictures without annotation, the first c"),
         ({"a": EMPTY, "b": EMPTY}, {"classes": ["horse"]}, r"\['horse'\] are not among"),
+        ({"a": EMPTY, "b": EMPTY}, {"classes": ["cat", "horse"]}, r"\['horse'\] are not among"),
         ({"a": EMPTY, "b": EMPTY}, {"classes": []}, "nothing to score"),
         ({"a": EMPTY, "b": EMPTY}, {"picture_keys": []}, "nothing to score"),
         ({"a": EMPTY, "b": EMPTY}, {"picture_keys": ["d"]}, "d is not among the 2 annotated pictures"),
@@ -326,6 +327,7 @@ def test_saved_predictions_come_back_the_same(thirty, perturb, tmp_path):
         ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1], "score": 0.5}]', "all finite"),
         ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, NaN], "score": 0.5}]', "all finite"),
         ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, -1, 1], "score": 0.5}]', "not negative"),
+        ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, -1], "score": 0.5}]', "not negative"),
         ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1]}]', "all finite"),
         ("[", "is not JSON"),
     ],
@@ -335,6 +337,24 @@ def test_a_bad_results_file_is_one_clear_line(make_truth, tmp_path, content, mes
     with pytest.raises(DetectionError, match=message) as caught:
         load_predictions(tmp_path / "p.json", make_truth({"a": []}))
     assert "\n" not in str(caught.value)
+
+
+def test_a_results_file_is_of_the_pictures_that_were_looked_at(make_truth, found, tmp_path):
+    truth = make_truth({"a": [("cat", BOX)], "b": [("cat", BOX)]})
+    save_predictions(tmp_path / "p.json", truth, {"a": found(("cat", BOX, 0.9))})
+    assert set(load_predictions(tmp_path / "p.json", truth)) == {"a", "b"}
+    looked_at = load_predictions(tmp_path / "p.json", truth, ["a"])
+    with pytest.raises(DetectionError, match="1 of 2 pictures have no predictions, the first b"):
+        score(truth, looked_at)
+    with pytest.raises(DetectionError, match="picture 1 is not in the truth"):
+        load_predictions(tmp_path / "p.json", truth, ["b"])
+
+
+def test_boxes_on_a_picture_that_nobody_annotated_are_not_left_out_in_silence(make_truth, found, tmp_path):
+    predictions = {"a": EMPTY, "stranger": found(("cat", BOX, 0.9))}
+    with pytest.raises(DetectionError, match="predictions for 1 pictures without annotation, the first stranger"):
+        save_predictions(tmp_path / "p.json", make_truth({"a": []}), predictions)
+    assert not (tmp_path / "p.json").exists()
 
 
 def test_results_as_other_programs_write_them(make_truth, tmp_path):
@@ -377,6 +397,8 @@ def test_a_results_file_may_call_pictures_by_their_names(make_truth, tmp_path):
     read, others = _read_pictures(tmp_path, truth, [{"image_id": name} for name in called])
     assert read == ["a.b", "a.b", "day/c", "day/c", "night/d", None, None]
     assert others == {"d": 1, "a": 1}
+    both = make_truth({"a": [("cat", BOX)], "a.b": []})
+    assert _read_pictures(tmp_path, both, [{"image_id": name} for name in called[:2]]) == (["a.b", "a.b"], {})
 
 
 def test_numbers_that_were_made_of_names_are_not_those_of_the_annotations(make_truth, tmp_path):
@@ -416,6 +438,9 @@ def test_a_name_that_no_annotated_picture_has_leaves_the_number_to_tell(make_tru
         {"image_id": 9, "file_name": None},
     ]
     assert _read_pictures(tmp_path, truth, entries) == (["a", "b", None], {9: 1})
+    deeper = make_truth({"day/c": [("cat", BOX)], "day/d": []})
+    entries = [{"image_id": 1, "file_name": "day/c.png"}, {"image_id": 2}]
+    assert _read_pictures(tmp_path, deeper, entries) == (["day/c", "day/d"], {})
 
 
 def test_picture_scores_by_hand(make_truth, found):
