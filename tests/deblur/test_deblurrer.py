@@ -15,7 +15,7 @@ from torch import nn
 
 import deblur
 from deblur.blur import BlurSpec, synthesize
-from deblur.deblurrer import Deblurrer
+from deblur.deblurrer import Deblurrer, load_told
 from deblur.errors import DeblurError
 from deblur.exposure import kernels
 from deblur.exposure.paths import felt_path
@@ -23,6 +23,7 @@ from deblur.networks import MSTSGMConfig, Restored, build, named_config
 from deblur.networks.guided import GuidedNetwork
 from deblur.path_search import PathSearch
 from deblur.path_search.critic import Critic
+from deblur.pictures import scale_down
 from deblur.released import list_released, save_released
 from deblur.tiling import MIN_SIDE
 
@@ -109,6 +110,16 @@ def test_batch_and_single_agree(small: Deblurrer) -> None:
     batch = np.stack([scene(24, 40, seed) for seed in range(3)])
     singles = np.stack([small(each) for each in batch])
     assert np.abs(small(batch).astype(int) - singles).max() <= 1
+
+
+def test_beside_what_is_sharp_in_a_batch_each_picture_is_restored_by_its_own_kernels() -> None:
+    sharp = scale_down(photographs.astronaut(), 256)
+    batch = np.stack([sharp, *(synthesize(sharp, BlurSpec("straight", 24), seed, "astronaut") for seed in (1, 3))])
+    guided = Deblurrer.load("mstsgm-guided", "cpu")
+    restored = guided(batch)
+    np.testing.assert_array_equal(restored[0], sharp)
+    for blurred, together in zip(batch[1:], restored[1:], strict=True):
+        assert np.abs(guided(blurred).astype(int) - together).max() <= 1
 
 
 def test_a_batch_goes_through_in_parts_of_the_limit() -> None:
@@ -265,7 +276,10 @@ def test_load_takes_hash_and_limit_from_the_card_and_the_name_from_the_file(tmp_
     with pytest.raises(DeblurError, match=r"\+gyro is what results call .* told the camera's path: leave it out"):
         Deblurrer.load(f"{renamed}+gyro", "cpu")
     with pytest.raises(DeblurError, match="unknown device 'gpu'"):
-        Deblurrer.load(path, device="gpu")
+        Deblurrer.load(renamed, device="gpu")
+    with pytest.raises(ValueError, match="bfloat16 is for CUDA"):
+        Deblurrer.load(renamed, "cpu", bfloat16=True)
+    assert load_told(f"{renamed}", "cpu", 320)[0].seen_side == 320
 
 
 def test_cards_that_deblurrer_cannot_serve(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ from deblur.released import load_released
 from tests.deblur.path_searching import BRIEF, CPU, Agrees, Shaken, Sulks, waves
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from deblur.networks.guided import GuidedNetwork
@@ -350,6 +352,19 @@ def test_a_found_path_is_told_as_a_measured_one(shaken: Shaken, monkeypatch: pyt
     assert 0.3 < believed < 1
     monkeypatch.setattr(PathSearch, "__call__", lambda self, picture, restore: None)
     assert patient.restore_along(shaken.blurred, None).believed is None
+
+
+def test_a_search_is_shown_what_the_network_itself_makes_along_a_path(shaken: Shaken, monkeypatch: pytest.MonkeyPatch):
+    shown: list[NDArray[np.uint8]] = []
+
+    def ask(self: PathSearch, picture: NDArray[np.uint8], restore: Callable[..., NDArray[np.uint8]]) -> None:
+        shown.extend(restore(picture, path) for path in (None, shaken.motion))
+
+    monkeypatch.setattr(PathSearch, "__call__", ask)
+    Deblurrer.load("default+search", "cpu")(shaken.blurred)
+    plain = Deblurrer.load("default", "cpu", consistent=False, doubting=False)
+    for picture, path in zip(shown, (None, shaken.motion), strict=True):
+        np.testing.assert_array_equal(picture, plain(shaken.blurred, path))
 
 
 def test_a_network_without_a_guide_searches_for_nothing():

@@ -370,8 +370,10 @@ def test_samples_of_sets_with_long_or_like_names_are_files_of_their_own(tmp_path
 
 def test_a_sample_shows_blurred_restored_and_sharp_side_by_side(tmp_path):
     blurred, sharp = (np.full((16, 16, 3), level, np.uint8) for level in (51, 204))
-    save_samples(tmp_path, 1, Brighter(0.2), [ValidationSet("a", ((blurred, sharp),))], CPU, 1)
-    shown = read_picture(tmp_path / "samples" / "a-0-step0000001.jpg")
+    save_samples(tmp_path, 1, Brighter(0.2), [ValidationSet("a", ((blurred, sharp),) * 3)], CPU, 1)
+    (file,) = (tmp_path / "samples").iterdir()
+    assert file.name == "a-0-step0000001.jpg"
+    shown = read_picture(file)
     assert shown[8, [8, 24, 40], 0].tolist() == pytest.approx([51, 102, 204], abs=2)
 
 
