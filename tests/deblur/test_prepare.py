@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -319,9 +320,31 @@ def test_a_file_in_the_way_is_never_overwritten(tmp_path: Path, capsys: pytest.C
     assert mine.read_bytes() == before
     mine.unlink()
     assert main(arguments) == 0
-    (dest / "train/sharp/stranger.png").write_bytes(before)
+    for split in ("train", "test"):
+        stranger = dest / split / "sharp/stranger.png"
+        stranger.write_bytes(before)
+        assert main(arguments) == 1
+        assert "stranger.png is no picture of this data set" in capsys.readouterr().err
+        stranger.unlink()
+
+
+def test_a_copy_that_breaks_off_leaves_no_half_of_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, dest = make_gopro(tmp_path / "source", scenes=2, frames=1), tmp_path / "dest"
+    arguments = ["gopro", str(source), str(dest), "--link", "copy"]
+    copy = shutil.copy2
+
+    def break_off(file: Path, target: Path) -> None:
+        target.write_bytes(file.read_bytes()[:9])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copy2", break_off)
     assert main(arguments) == 1
-    assert "stranger.png is no picture of this data set" in capsys.readouterr().err
+    assert "No space left on device" in capsys.readouterr().err
+    assert not list(dest.rglob("*.png"))
+    monkeypatch.setattr(shutil, "copy2", copy)
+    assert main(arguments) == 0
 
 
 @pytest.mark.parametrize("link", ["symlink", "hard"])
@@ -489,6 +512,7 @@ def test_reds_keeps_its_own_val(tmp_path: Path, outer: bool, capsys: pytest.Capt
     assert main(["reds", str(source), str(dest)]) == 0
     manifest = manifest_of(dest)
     assert manifest["counts"] == {"train": 2, "val": 2}
+    assert manifest["scenes"] == {"train": ["train_000"], "val": ["val_000"]}, "each counts its own from 000"
     assert (dest / "val/sharp/000_00000001.png").exists()
     assert not any("more than one split" in line for line in manifest["warnings"])
     capsys.readouterr()
@@ -563,6 +587,7 @@ def test_a_wrong_source_is_one_clear_line(
         ["hide", "a", "b", "--blur", "linear"],
         ["gopro", "a", "b", "--split", "test"],
         ["pairs", "a", "b", "--val-fraction", "0.1", "--val-scenes", "x"],
+        ["pairs", "a", "b", "--val-fraction", "1"],
         ["pairs", "a", "b", "--scene-pattern", "("],
         ["gopro", "a", "b", "--scene-pattern", "x"],
         ["coco", "a", "b"],
@@ -609,6 +634,9 @@ def test_an_unknown_val_scene_names_those_there_are(tmp_path: Path, capsys: pyte
     source = make_gopro(tmp_path / "source", scenes=2)
     assert main(["gopro", str(source), str(tmp_path / "dest"), "--val-scenes", "nowhere"]) == 1
     assert "no training scene is named 'nowhere'; there are: GOPRtrain0, GOPRtrain1" in capsys.readouterr().err
+    assert main(["gopro", str(source), str(tmp_path / "dest"), "--val-scenes", "GOPRtrain1", "GOPRtrain0"]) == 1
+    assert "--val-scenes names every training scene; leave at least one to train on" in capsys.readouterr().err
+    assert not (tmp_path / "dest").exists()
 
 
 def test_the_choice_of_scenes_depends_on_the_seed_alone(tmp_path: Path) -> None:

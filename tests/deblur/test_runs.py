@@ -22,6 +22,7 @@ from deblur.runs import (
     refuse_unwritable,
     runs_named,
     write_atomically,
+    write_environment,
     write_json,
     writing_atomically,
 )
@@ -184,6 +185,15 @@ def test_environment_names_what_a_result_depends_on():
     assert environment["seed"] == 3
     assert environment["packages"]["torch"]
     assert "cores" in environment["device_name"]
+    assert environment["threads"] == torch.get_num_threads()
+
+
+def test_what_was_said_of_earlier_sittings_stays_oldest_first(tmp_path):
+    for seed in range(3):
+        write_environment(tmp_path, {"seed": seed})
+    said = json.loads((tmp_path / "env.json").read_text())
+    assert (said["seed"], [sitting["seed"] for sitting in said["earlier"]]) == (2, [0, 1])
+    assert not any("earlier" in sitting for sitting in said["earlier"])
 
 
 def test_environment_says_what_a_gpu_computes_float32_with(monkeypatch):
