@@ -231,6 +231,9 @@ def test_a_stopped_run_goes_on_where_it_was(
     capsys.readouterr()
     write_picture(tmp_path / "run/examples/tiny/worst-1-before.png", np.zeros((4, 4, 3), np.uint8))
     goes_on = ["--resume", str(tmp_path / "run")]
+    with pytest.raises(SystemExit, match="2"):
+        main([*goes_on, "--output", str(tmp_path / "other")])
+    assert "--resume and --output both name the run's folder: give one" in capsys.readouterr().err
     assert main([*goes_on, "--json"]) == 0
     # What is shown of those before is made again, where it was not saved.
     assert restored[:2] == ["walk/a", "walk/b"]
