@@ -53,7 +53,8 @@ def restore_with(deblurrer: Restorer, picture: NDArray[np.uint8], path: CameraPa
             be passed over in silence.
         ValueError: what the deblurrer returns is no picture of the same size.
     """
-    if isinstance(deblurrer, RestoresAlong):
+    # Of its class: until Python 3.12 isinstance takes what a wrapper's __getattr__ finds behind it for its own.
+    if isinstance(deblurrer, RestoresAlong) and hasattr(type(deblurrer), "restore_along"):
         _check_method(type(deblurrer))
         outcome = deblurrer.restore_along(picture, path)
     else:

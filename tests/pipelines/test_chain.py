@@ -248,7 +248,15 @@ def test_a_deblurrer_whose_own_call_would_be_passed_over_is_refused(flat: Flat) 
 
     with pytest.raises(TypeError, match=r"restore_along, which Own inherits: .* what Own\.__call__ does"):
         DeblurDetect(Own(), YoloDetector())(flat(95))
-    for kind, made in ((Released, 96), (Both, 100)):
+
+    class Wrapper:
+        def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            return Released()(picture) + 20
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(Released(), name)
+
+    for kind, made in ((Released, 96), (Both, 100), (Wrapper, 116)):
         assert DeblurDetect(kind(), YoloDetector())(flat(95)).restored[0, 0, 0] == made
 
 
