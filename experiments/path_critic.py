@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deblur.cli import Collect, parse_args, positive_int, run
+from deblur.cli import Collect, not_empty, parse_args, positive_int, run
 from deblur.errors import DeblurError
 from deblur.naming import SUFFIX
 from experiments.path_learning.sample_options import add_sample_options
@@ -55,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--judges",
+        type=not_empty,  # of nothing the search's critic would be made anew, for hours
         metavar="NAME",
         help="a released guided network: learn to lead the last steps and to have the last word "
         "(default: learn to lead the search, by the default network's restorations)",

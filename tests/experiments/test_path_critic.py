@@ -219,6 +219,10 @@ def test_mistakes_are_told_in_a_line(photos: Path, tmp_path: Path, capsys: pytes
     assert path_critic.main(["--sharp", str(photos), "--samples", str(samples), "--output", "critic.pt"]) == 1
     assert ".safetensors" in capsys.readouterr().err
     assert not samples.exists()
+    with pytest.raises(SystemExit, match="2"):
+        path_critic.main(["--sharp", str(photos), "--samples", str(tmp_path / "unset"), "--judges", ""])
+    assert "--judges: it is empty: is a variable of the shell not set?" in capsys.readouterr().err
+    assert not (tmp_path / "unset").exists()
 
 
 def test_where_nothing_can_be_written_no_sample_is_made(
