@@ -30,14 +30,15 @@ from deblur.cli import (
     each_line,
     folder_name,
     given_options,
+    given_path,
     not_empty,
     not_negative,
-    one_line,
     option_list,
-    over_options_of,
     parse_into,
     positive_int,
+    refuse_foreign,
     run,
+    thread_count,
     typed_value,
     unit_interval,
     whole_number,
@@ -82,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_config_option(parser)
     parser.add_argument("--name", type=folder_name, default="deblur", help="name of the run")
-    parser.add_argument("--output", type=Path, default=Path("runs"), help="folder that holds runs")
+    parser.add_argument("--output", type=given_path, default=Path("runs"), help="folder that holds runs")
     parser.add_argument(
         "--resume",
         type=not_empty,
@@ -97,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_recipe(parser)
     _add_validation(parser)
     add_device_option(parser)
-    parser.add_argument("--threads", type=positive_int, help="CPU threads")
+    parser.add_argument("--threads", type=thread_count, help="CPU threads")
     parser.add_argument(
         "--workers",
         type=whole_number,
@@ -301,8 +302,8 @@ def parse_training_into(
             if not ((resumed / "config.yaml").exists() or (resumed / "weights" / "state.pt").exists()):
                 unsaid = f"; --resume {resumed} names no run, in which a config.yaml would say so"
     else:
-        _refuse_foreign(parser, resumed, recorded)
-        parse_into(options, parser, over_options_of(resumed, arguments))
+        refuse_foreign(parser, resumed, recorded, ", or give --config")
+        parse_into(options, parser, arguments, resumed / "config.yaml")
         options.resume = str(resumed)  # the --output of a run that was moved is not where auto has found it
     if options.steps is None and options.max_minutes is None:
         parser.error(f"say how long: --steps, --max-minutes or both{unsaid}")
@@ -311,6 +312,7 @@ def parse_training_into(
     if options.network is None and options.init is None:
         options.network = DEFAULT_NETWORK
     given = given_options(parser, argv)
+    _refuse_another_place(parser, options, given)
     for useless, names, needed in _companions(options, given):
         idle = [name for name in names if useless and name in given and getattr(options, name)]
         if idle:
@@ -334,6 +336,21 @@ def _resumed_run(
     )
 
 
+def _refuse_another_place(parser: argparse.ArgumentParser, options: TrainingOptions, given: set[str]) -> None:
+    """A usage error where a run goes on by its folder and the command line names another place for it."""
+    folder = Path(options.resume)
+    if options.resume in {"never", "auto"} or not (folder / "config.yaml").is_file():  # which would say its name
+        return
+    # Runs of a name that was taken have a number behind it.
+    fits = {
+        "name": f"{folder.name}-".startswith(f"{options.name}-"),
+        "output": options.output.resolve() in folder.resolve().parents,
+    }
+    idle = [name for name in sorted(given & {*fits}) if not fits[name]]
+    if idle:
+        parser.error(f"{option_list(idle)} would do nothing: --resume {folder} names the run's folder")
+
+
 def _newest_run(name: str, output: Path) -> Path | None:
     """The newest training run of a name that has been saved; None where there is none, or one that is damaged."""
     from deblur.training.run_folder import newest_saved
@@ -352,16 +369,6 @@ def _recorded_options(run_folder: Path) -> dict[str, Any] | None:
         return read_config(run_folder / "config.yaml")
     except DeblurError:
         return None
-
-
-def _refuse_foreign(parser: argparse.ArgumentParser, resumed: Path, recorded: Mapping[str, Any]) -> None:
-    """A usage error where the run is another command's, as one with a detector that teaches."""
-    foreign = sorted({key.replace("-", "_") for key in recorded} - {action.dest for action in parser._actions})
-    if foreign:
-        parser.error(
-            f"--resume {resumed}: the run has options that this command lacks ({one_line(option_list(foreign))}); "
-            "go on by the command that began it, or give --config"
-        )
 
 
 def _companions(options: TrainingOptions, given: set[str]) -> list[tuple[bool, tuple[str, ...], str]]:

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deblur.cli import Collect, add_seed_option, blur_text, parse_args, run
+from deblur.cli import Collect, add_seed_option, blur_text, given_path, parse_args, run
 from deblur.errors import DeblurError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--blur", type=blur_text, nargs="+", action=Collect, default=list(SPECS), metavar="SPEC", help="kinds to show"
     )
     parser.add_argument(
-        "--output", type=Path, default=OUTPUT, help="PNG or JPEG to write (default: docs/images/blur.jpg)"
+        "--output", type=given_path, default=OUTPUT, help="PNG or JPEG to write (default: docs/images/blur.jpg)"
     )
     add_seed_option(parser)
     return parser

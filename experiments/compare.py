@@ -13,14 +13,14 @@ import argparse
 import itertools
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deblur.cli import EXIT_DONE, each_line, parse_args, run
+from deblur.cli import EXIT_DONE, each_line, given_path, parse_args, run
 from deblur.errors import DeblurError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from detection.bootstrap import Interval
     from experiments.gain.records import GainRun
@@ -34,7 +34,9 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m experiments.compare",
         description="Set detection-gain runs of one protocol and one data set side by side.",
     )
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of finished runs, at least two")
+    parser.add_argument(
+        "runs", type=given_path, nargs="+", metavar="RUN", help="folders of finished runs, at least two"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document in place of the table")
     return parser
 

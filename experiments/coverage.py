@@ -16,10 +16,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from deblur.cli import EXIT_DONE, add_seed_option, parse_args, positive_int, run
+from deblur.cli import EXIT_DONE, add_seed_option, given_path, parse_args, positive_int, run
 from deblur.errors import DeblurError
 from detection.errors import DetectionError
 
@@ -76,9 +75,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.coverage", description="How often bootstrap intervals hold the true figure."
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a detection-gain run with sharp pictures")
     parser.add_argument(
-        "--annotations", type=Path, metavar="PATH", help="the run's annotations (default: where the run found them)"
+        "run", type=given_path, metavar="RUN", help="folder of a detection-gain run with sharp pictures"
+    )
+    parser.add_argument(
+        "--annotations",
+        type=given_path,
+        metavar="PATH",
+        help="the run's annotations (default: where the run found them)",
     )
     parser.add_argument("--detector", metavar="NAME", help="detector of the run (default: its first)")
     parser.add_argument("--blur", metavar="NAME", help="blur of the run (default: its first)")
@@ -94,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--resamples", type=positive_int, default=400, metavar="N", help="resamples of each set (default: 400)"
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="also write the table as CSV")
+    parser.add_argument("--output", type=given_path, metavar="FILE", help="also write the table as CSV")
     add_seed_option(parser)
     return parser
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deblur.cli import (
@@ -21,6 +20,7 @@ from deblur.cli import (
     add_device_option,
     add_resumable_options,
     add_seed_option,
+    given_path,
     parse_resumable,
     positive_int,
     run,
@@ -29,6 +29,7 @@ from deblur.errors import DeblurError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import pandas as pd
 
@@ -48,8 +49,10 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m experiments.fit_paths",
         description="Fit the camera's path to pairs of a blurred and a sharp picture, for --motion.",
     )
-    parser.add_argument("--blurred", type=Path, required=True, metavar="DIR", help="blurred pictures")
-    parser.add_argument("--sharp", type=Path, required=True, metavar="DIR", help="sharp pictures of the same names")
+    parser.add_argument("--blurred", type=given_path, required=True, metavar="DIR", help="blurred pictures")
+    parser.add_argument(
+        "--sharp", type=given_path, required=True, metavar="DIR", help="sharp pictures of the same names"
+    )
     parser.add_argument("--limit", type=positive_int, metavar="N", help="first N pairs only")
     add_resumable_options(parser, "fit_paths")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON document on stdout")

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deblur.cli import EXIT_DONE, parse_args, run
+from deblur.cli import EXIT_DONE, given_path, parse_args, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.network_sizes", description=(__doc__ or "").partition(":")[0]
     )
-    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="CSV", help="where to write the table")
+    parser.add_argument("--output", type=given_path, default=OUTPUT, metavar="CSV", help="where to write the table")
     parser.add_argument("--json", action="store_true", help="print the table as one JSON document on stdout")
     args = parse_args(parser, argv)
     return run(lambda: _write(args.output, args.json))

@@ -13,22 +13,27 @@ import json
 import sys
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deblur.cli import parse_args, run
+from deblur.cli import given_path, parse_args, run
 from deblur.errors import DeblurError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m experiments.plots", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a finished detection-gain run")
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="folder of the figures (default, for one run: its own folder plots)"
+        "runs", nargs="+", type=given_path, metavar="RUN", help="folder of a finished detection-gain run"
+    )
+    parser.add_argument(
+        "--output",
+        type=given_path,
+        metavar="DIR",
+        help="folder of the figures (default, for one run: its own folder plots)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace figures that are there already")
     parser.add_argument("--json", action="store_true", help="print one JSON document: files written, figures skipped")

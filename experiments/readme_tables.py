@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deblur.cli import parse_args, run
+from deblur.cli import given_path, parse_args, run
 from deblur.errors import DeblurError
 from deblur.naming import GYROSCOPE
 from deblur.scenes import by_numbers
@@ -38,11 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.readme_tables", description=(__doc__ or "").partition(":")[0]
     )
-    parser.add_argument("--readme", type=Path, default=PROJECT / "README.md", metavar="FILE", help="gets the overview")
     parser.add_argument(
-        "--page", type=Path, default=PROJECT / "docs" / "results.md", metavar="FILE", help="gets every table"
+        "--readme", type=given_path, default=PROJECT / "README.md", metavar="FILE", help="gets the overview"
     )
-    parser.add_argument("--results", type=Path, default=PROJECT / "experiments" / "results", metavar="DIR")
+    parser.add_argument(
+        "--page", type=given_path, default=PROJECT / "docs" / "results.md", metavar="FILE", help="gets every table"
+    )
+    parser.add_argument("--results", type=given_path, default=PROJECT / "experiments" / "results", metavar="DIR")
     parser.add_argument("--check", action="store_true", help="only say whether the tables are those of the results")
     options = parse_args(parser, argv)
 

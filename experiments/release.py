@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from deblur.cli import Collect, folder_name, parse_args, run
+from deblur.cli import Collect, folder_name, given_path, not_empty, parse_args, run
 from deblur.errors import DeblurError
 from deblur.naming import GYROSCOPE, SUFFIX
 
@@ -37,13 +37,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("weights", help="a .safetensors file that training wrote, its card beside it")
     parser.add_argument("name", type=_released_name, help="name to release it under")
-    parser.add_argument("--data", required=True, help="what it was trained on, in words")
-    parser.add_argument("--limits", required=True, help="what it does badly, in words")
+    parser.add_argument("--data", type=not_empty, required=True, help="what it was trained on, in words")
+    parser.add_argument("--limits", type=not_empty, required=True, help="what it does badly, in words")
     parser.add_argument(
-        "--limits-picture", type=Path, metavar="FILE", help="what it does badly, as experiments.restoration draws it"
+        "--limits-picture",
+        type=given_path,
+        metavar="FILE",
+        help="what it does badly, as experiments.restoration draws it",
     )
-    parser.add_argument("--restoration", nargs="+", action=Collect, default=[], metavar="RUN", help="restoration runs")
-    parser.add_argument("--gain", nargs="+", action=Collect, default=[], metavar="RUN", help="detection-gain runs")
+    for option, runs in (("--restoration", "restoration runs"), ("--gain", "detection-gain runs")):
+        parser.add_argument(option, nargs="+", action=Collect, type=not_empty, default=[], metavar="RUN", help=runs)
     parser.add_argument(
         "--half", action="store_true", help="round weights to 16 bits, for half the file; score what that leaves"
     )
@@ -53,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="whether what it restores along a measured path is made consistent with its picture (default: as the card"
         " of the weights has it, or yes)",
     )
-    parser.add_argument("--output", type=Path, metavar="DIR", help="folder to write to (default: deblur/weights)")
+    parser.add_argument("--output", type=given_path, metavar="DIR", help="folder to write to (default: deblur/weights)")
     return parser
 
 

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deblur.cli import parse_args, positive_int, run
+from deblur.cli import given_path, parse_args, positive_int, run
 from deblur.errors import DeblurError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m experiments.report", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished detection-gain run")
+    parser.add_argument("run", type=given_path, metavar="RUN", help="folder of a finished detection-gain run")
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="the page (default: report.html in the run's folder)"
+        "--output", type=given_path, metavar="FILE", help="the page (default: report.html in the run's folder)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a page that is there already")
     parser.add_argument(

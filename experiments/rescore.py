@@ -15,15 +15,15 @@ import argparse
 import dataclasses
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deblur.cli import EXIT_DONE, parse_args, run, whole_number
+from deblur.cli import EXIT_DONE, given_path, parse_args, run, whole_number
 from deblur.errors import DeblurError
 from detection.errors import DetectionError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from experiments.common.narrator import Narrator
     from experiments.gain.records import GainRun
@@ -36,9 +36,9 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m experiments.rescore",
         description="Score the boxes of a detection-gain run anew, with the code as it is now.",
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished detection-gain run")
+    parser.add_argument("run", type=given_path, metavar="RUN", help="folder of a finished detection-gain run")
     parser.add_argument(
-        "--annotations", type=Path, metavar="PATH", help="annotations (default: where the run found them)"
+        "--annotations", type=given_path, metavar="PATH", help="annotations (default: where the run found them)"
     )
     parser.add_argument(
         "--bootstrap",

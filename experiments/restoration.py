@@ -22,7 +22,6 @@ import json
 import sys
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deblur.cli import (
@@ -34,6 +33,7 @@ from deblur.cli import (
     add_seed_option,
     blur_text,
     given_options,
+    given_path,
     named_folder,
     parse_resumable,
     positive_int,
@@ -45,6 +45,7 @@ from pipelines.motion_options import add_motion_options, check_recorded_options,
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import pandas as pd
 
@@ -79,11 +80,13 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m experiments.restoration",
         description="Score restored pictures against sharp ones: PSNR and SSIM.",
     )
-    parser.add_argument("--blurred", type=Path, metavar="DIR", help="blurred pictures")
+    parser.add_argument("--blurred", type=given_path, metavar="DIR", help="blurred pictures")
     parser.add_argument(
         "--blur", type=blur_text, metavar="SPEC", help="blur the sharp ones instead: shake:16, see docs/blur.md"
     )
-    parser.add_argument("--sharp", type=Path, required=True, metavar="DIR", help="sharp pictures of the same names")
+    parser.add_argument(
+        "--sharp", type=given_path, required=True, metavar="DIR", help="sharp pictures of the same names"
+    )
     parser.add_argument(
         "--deblurrer",
         nargs="+",

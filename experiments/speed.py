@@ -17,7 +17,6 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deblur.cli import (
@@ -26,9 +25,11 @@ from deblur.cli import (
     add_config_option,
     add_device_option,
     blur_text,
+    given_path,
     parse_args,
     positive_int,
     run,
+    thread_count,
 )
 from deblur.errors import DeblurError
 from deblur.naming import parse_deblurrer
@@ -36,6 +37,7 @@ from detection.errors import DetectionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from deblur.blur import BlurSpec
     from experiments.common.narrator import Narrator
@@ -104,11 +106,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--repeat", type=positive_int, default=20, metavar="N", help="timed rounds (default: 20)")
     parser.add_argument("--warm-up", type=positive_int, default=3, metavar="N", help="rounds before (default: 3)")
-    parser.add_argument("--threads", type=positive_int, metavar="N", help="torch's threads (default: its own choice)")
+    parser.add_argument("--threads", type=thread_count, metavar="N", help="torch's threads (default: its own choice)")
     parser.add_argument("--reference", metavar="NAME", help="the program ratios refer to (default: the first)")
     parser.add_argument("--no-memory", action="store_true", help="leave peak memory out")
     parser.add_argument(
-        "--output", type=Path, metavar="RUN", help="folder of the run (default: a new one in runs/speed)"
+        "--output", type=given_path, metavar="RUN", help="folder of the run (default: a new one in runs/speed)"
     )
     parser.add_argument("--json", action="store_true", help="print metrics.json on stdout in place of the table")
     add_device_option(parser)

@@ -22,6 +22,7 @@ from deblur.cli import (
     above_zero,
     add_config_option,
     add_device_option,
+    given_path,
     not_empty,
     not_negative,
     one_line,
@@ -88,14 +89,14 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--motion",
-        type=Path,
+        type=given_path,
         required=True,
         metavar="FILE",
         help="the gyroscope's record: t,wx,wy,wz, or a Gyroflow log",
     )
     parser.add_argument(
         "--exposures",
-        type=Path,
+        type=given_path,
         required=True,
         metavar="FILE",
         help="CSV of picture,opened,closed: when each was taken, by the camera's clock in seconds",
@@ -132,7 +133,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="a guided network, whose estimator is taken, or an estimator's file (default: default)",
     )
     add_device_option(parser)
-    parser.add_argument("--output", type=Path, metavar="DIR", help="default: runs/calibrate_gyro/RECORD[-N]")
+    parser.add_argument("--output", type=given_path, metavar="DIR", help="default: runs/calibrate_gyro/RECORD[-N]")
     parser.add_argument("--json", action="store_true", help="print calibration.json on stdout, and nothing else there")
     add_config_option(parser)
     return parser

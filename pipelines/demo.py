@@ -20,6 +20,7 @@ from deblur.cli import (
     add_device_option,
     add_seed_option,
     blur_text,
+    given_path,
     parse_args,
     positive_int,
     run,
@@ -101,7 +102,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--detector", default="yolo26n", metavar="NAME|FILE|NAME=FILE", help="YOLO weights (default: yolo26n)"
     )
-    parser.add_argument("--output", type=Path, metavar="DIR", help="a new or empty folder (default: runs/demo[-N])")
+    parser.add_argument(
+        "--output", type=given_path, metavar="DIR", help="a new or empty folder (default: runs/demo[-N])"
+    )
     parser.add_argument("--limit", type=positive_int, metavar="N", help="only the first N photographs")
     parser.add_argument("--json", action="store_true", help="print detections.json on stdout, and nothing else there")
     add_device_option(parser)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from deblur.cli import (
@@ -12,6 +11,7 @@ from deblur.cli import (
     add_config_option,
     add_device_option,
     detector_side,
+    given_path,
     not_empty,
     positive_int,
     unit_interval,
@@ -144,7 +144,10 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
     """What is written, and where."""
     results = parser.add_argument_group("results")
     results.add_argument(
-        "--output", type=Path, metavar="DIR", help="a new or empty folder (default: runs/deblur_detect/SOURCE[-N])"
+        "--output",
+        type=given_path,
+        metavar="DIR",
+        help="a new or empty folder (default: runs/deblur_detect/SOURCE[-N])",
     )
     results.add_argument(
         "--save",

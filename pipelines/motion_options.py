@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deblur.cli import above_zero, not_negative
+from deblur.cli import above_zero, given_path, not_negative
 
 if TYPE_CHECKING:
     import argparse
@@ -22,7 +21,7 @@ def add_motion_options(parser: argparse._ActionsContainer, otherwise: str) -> No
     """
     parser.add_argument(
         "--motion",
-        type=Path,
+        type=given_path,
         metavar="DIR|FILE",
         help="the camera's path while the shutter was open, for every picture in DIR/PICTURE.csv: t,wx,wy,wz of a "
         "gyroscope or t,x,y[,roll] in pixels, from the shutter's opening to its closing (docs/camera-path.md); "
@@ -30,7 +29,7 @@ def add_motion_options(parser: argparse._ActionsContainer, otherwise: str) -> No
     )
     parser.add_argument(
         "--exposures",
-        type=Path,
+        type=given_path,
         metavar="FILE",
         help="CSV of picture,opened,closed: when each was taken, in seconds of the record or of DIR/PICTURE.csv, which "
         "may then go on before and after; of a video, its first frame",

@@ -175,11 +175,13 @@ class Process:
         """
         try:
             return self._chain(picture, path)
-        except (MemoryError, RuntimeError) as error:
+        except Exception as error:
             if not lacks_memory(error):
                 raise
             height, width = picture.shape[:2]
-            raise DeblurError(f"not enough memory for {width}x{height} pixels: scale the picture down") from error
+            raise DeblurError(
+                f"not enough memory for {width}x{height} pixels: scale the picture down, or give a smaller --imgsz"
+            ) from error
 
     def _look_which_way_round(self, picture: NDArray[np.uint8], path: CameraPath) -> None:
         if self._way_round is None or not self._way_round.wanted:

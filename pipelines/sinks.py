@@ -238,7 +238,7 @@ def _failures(jobs: Mapping[str, Callable[[], None]]) -> dict[str, str]:
             job()
         except DeblurError as error:
             failures[kind] = str(error)
-        except (MemoryError, RuntimeError) as error:
+        except Exception as error:
             if not lacks_memory(error):
                 raise
             failures[kind] = f"not enough memory to write {kind}"

@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from deblur.cli.lines import one_line
 from deblur.cli.running import EXIT_INTERRUPTED
-from deblur.cli.types import seed_number
+from deblur.cli.types import given_path, seed_number
 from deblur.yaml_text import YamlError, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 _Options = TypeVar("_Options")
 
@@ -21,7 +22,7 @@ _Options = TypeVar("_Options")
 def add_config_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--config FILE``: a YAML mapping of option names (without dashes) to values."""
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="YAML file of option values; options on the command line win"
+        "--config", type=given_path, metavar="FILE", help="YAML file of option values; options on the command line win"
     )
 
 
@@ -73,22 +74,32 @@ def parse_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None = Non
     return parse_into(argparse.Namespace(), parser, argv)
 
 
-def parse_into(options: _Options, parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> _Options:
-    """As ``parse_args``, set as the attributes of ``options``, whose class says of which types they are."""
+def parse_into(
+    options: _Options, parser: argparse.ArgumentParser, argv: Sequence[str] | None = None, over: Path | None = None
+) -> _Options:
+    """As ``parse_args``, set as the attributes of ``options``, whose class says of which types they are.
+
+    Args:
+        options: whose attributes are set.
+        parser: of the command.
+        argv: the command line, this process's for None.
+        over: a configuration file over whose values those of ``--config`` stand, and the command line over both.
+    """
+    parser.allow_abbrev = False
+    arguments = words_of(argv)
+    given = typed_value(arguments, "--config")
     try:
-        return _parsed(options, parser, argv)
+        for config in (over, Path(given) if given else None):  # of an empty one the parser complains
+            if config is not None:
+                _take_defaults(parser, config)
+        return parser.parse_args(arguments, options)
     except KeyboardInterrupt:  # some values are understood by what takes seconds to import
         print("interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
 
 
-def _parsed(options: _Options, parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> _Options:
-    parser.allow_abbrev = False
-    arguments = words_of(argv)
-    given = typed_value(arguments, "--config")
-    if given is None:
-        return parser.parse_args(arguments, options)
-    config = Path(given)
+def _take_defaults(parser: argparse.ArgumentParser, config: Path) -> None:
+    """Let a configuration file say what is not typed."""
     actions = {action.dest: action for action in parser._actions if action.dest not in {"help", "config"}}
     defaults = {}
     for key, value in _read_mapping(parser, config).items():
@@ -100,14 +111,18 @@ def _parsed(options: _Options, parser: argparse.ArgumentParser, argv: Sequence[s
         defaults[dest] = _checked(parser, config, key, actions[dest], value)
         actions[dest].required = False
     parser.set_defaults(**defaults)
-    return parser.parse_args(arguments, options)
 
 
 def add_resumable_options(parser: argparse._ActionsContainer, task: str) -> None:
     """Add ``--output`` and ``--resume`` of runs that go on; ``task`` is the folder of new ones below ``runs/``."""
-    parser.add_argument("--output", type=Path, metavar="RUN", help=f"folder of a new run (default: one in runs/{task})")
     parser.add_argument(
-        "--resume", type=Path, metavar="RUN", help="go on with a stopped run and its options; --device may be another"
+        "--output", type=given_path, metavar="RUN", help=f"folder of a new run (default: one in runs/{task})"
+    )
+    parser.add_argument(
+        "--resume",
+        type=given_path,
+        metavar="RUN",
+        help="go on with a stopped run and its options; --device may be another",
     )
 
 
@@ -115,19 +130,35 @@ def parse_resumable(parser: argparse.ArgumentParser, argv: Sequence[str] | None 
     """As ``parse_args``, over the options of the run whose folder ``--resume RUN`` names; ``--output`` goes without."""
     arguments = words_of(argv)
     resumed = typed_value(arguments, "--resume")
-    if resumed is not None:
-        if not (Path(resumed) / "config.yaml").is_file():
+    config = None
+    if resumed:  # of an empty one the parser complains
+        config = Path(resumed) / "config.yaml"
+        if not config.is_file():
             parser.error(f"--resume {resumed} is no run of this command: there is no config.yaml in it")
-        arguments = over_options_of(Path(resumed), arguments)
-    options = parse_args(parser, arguments)
+        refuse_foreign(parser, Path(resumed), _read_mapping(parser, config))
+    options = parse_into(argparse.Namespace(), parser, arguments, config)
     if options.resume and options.output:
         parser.error("--resume and --output both name the run's folder: give one")
     return options
 
 
-def over_options_of(run: Path, arguments: Sequence[str]) -> list[str]:
-    """A command line over the options of a run that goes on, or over those of its own ``--config`` if it has one."""
-    return ["--config", str(run / "config.yaml"), *arguments]
+def refuse_foreign(
+    parser: argparse.ArgumentParser, resumed: Path, recorded: Mapping[str, Any], otherwise: str = ""
+) -> None:
+    """A usage error where the run to go on with is another command's, as one with a detector that teaches.
+
+    Args:
+        parser: of the command.
+        resumed: folder of the run.
+        recorded: its options.
+        otherwise: what else may be done than to take that command, in words.
+    """
+    foreign = sorted({key.replace("-", "_") for key in recorded} - {action.dest for action in parser._actions})
+    if foreign:
+        parser.error(
+            f"--resume {resumed}: the run has options that this command lacks ({one_line(option_list(foreign))}); go "
+            f"on by the command that began it{otherwise}"
+        )
 
 
 def typed_value(arguments: Sequence[str], option: str) -> str | None:

@@ -63,7 +63,7 @@ def run(body: Callable[[], int], expected: tuple[type[Exception], ...] = (Deblur
         else:
             raise
         return EXIT_FAILED
-    except (MemoryError, RuntimeError) as error:
+    except Exception as error:
         if not lacks_memory(error):
             raise
         reason = str(error).partition("\n")[0] or "this machine has no more"
@@ -86,8 +86,10 @@ def lacks_memory(error: Exception) -> bool:
     """Whether an exception says that memory does not suffice, the machine's or a GPU's, in whatever words."""
     if isinstance(error, MemoryError) or any(words in str(error) for words in _LACKS_MEMORY):
         return True
-    torch = sys.modules.get("torch")  # not every command needs it
-    return torch is not None and isinstance(error, torch.OutOfMemoryError)
+    torch, cv2 = map(sys.modules.get, ("torch", "cv2"))  # not every command needs them
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    return cv2 is not None and isinstance(error, cv2.error) and getattr(error, "code", None) == cv2.Error.STS_NO_MEM
 
 
 def _say(line: str) -> None:

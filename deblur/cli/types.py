@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 from deblur.errors import DeblurError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from deblur.blur import BlurSpec
+
+_MOST_THREADS = 1024
+_LARGEST = 1e30  # what is made of it, as of a learning rate, is still a number of 32 bits
 
 
 def positive_int(text: str) -> int:
@@ -40,30 +45,32 @@ def seed_number(text: str) -> int:
     return seed
 
 
+def thread_count(text: str) -> int:
+    """Argument type: threads of a CPU; torch dies of more than the system can start, without a word."""
+    count = positive_int(text)
+    if count > _MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"{text} is more than {_MOST_THREADS} threads")
+    return count
+
+
 def not_negative(text: str) -> float:
-    """Argument type: a finite number of at least 0."""
-    return _number(text, sys.float_info.max, "a number of at least 0")
+    """Argument type: a number of at least 0, not so large that a network cannot be trained with it."""
+    return _number(text, lambda value: 0.0 <= value < math.inf, "a number of at least 0")
 
 
 def above_zero(text: str) -> float:
-    """Argument type: a finite number above 0."""
-    value = not_negative(text)
-    if value == 0.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value
+    """Argument type: a number above 0, as large as ``not_negative``'s at most."""
+    return _number(text, lambda value: 0.0 < value < math.inf, "a number above 0")
 
 
 def unit_interval(text: str) -> float:
     """Argument type: a number from 0 to 1."""
-    return _number(text, 1.0, "a number from 0 to 1")
+    return _number(text, lambda value: 0.0 <= value <= 1.0, "a number from 0 to 1")
 
 
 def below_one(text: str) -> float:
     """Argument type: a number from 0 up to but not including 1."""
-    value = unit_interval(text)
-    if value == 1.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to below 1")
-    return value
+    return _number(text, lambda value: 0.0 <= value < 1.0, "a number from 0 to below 1")
 
 
 def folder_name(text: str) -> str:
@@ -110,6 +117,11 @@ def not_empty(text: str) -> str:
     return text
 
 
+def given_path(text: str) -> Path:
+    """Argument type: a path; of nothing, which is ``not_empty`` neither, it would be the folder that one works in."""
+    return Path(not_empty(text))
+
+
 def blur_spec(text: str) -> BlurSpec:
     """Argument type: a kind of synthetic blur, ``shake:16`` (``deblur.blur.parse_blur``)."""
     from deblur.blur import parse_blur
@@ -144,11 +156,13 @@ def _whole(text: str, least: int) -> int:
     return value
 
 
-def _number(text: str, most: float, words: str) -> float:
+def _number(text: str, fits: Callable[[float], bool], words: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        value = -1.0
-    if not 0.0 <= value <= most:
+        value = math.nan  # which fits nothing
+    if not fits(value):
         raise argparse.ArgumentTypeError(f"{text!r} is not {words}")
+    if value > _LARGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than {_LARGEST:g}")
     return value

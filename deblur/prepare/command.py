@@ -18,7 +18,6 @@ import os
 import re
 import sys
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deblur import cli
@@ -28,6 +27,7 @@ from deblur.prepare.data_sets import BLUR_CHOICES, DATA_SETS, LINKS, PUBLISHED_C
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
 
     from deblur.prepare.checks import Checked
     from deblur.prepare.layouts import Pair
@@ -48,9 +48,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deblur.prepare", description="Bring a data set into one layout.")
     parser.add_argument("data_set", choices=DATA_SETS, help="which layout SOURCE has")
     parser.add_argument(
-        "source", type=_folder, metavar="SOURCE", help="the folder the data set was unpacked to; only read"
+        "source", type=cli.given_path, metavar="SOURCE", help="the folder the data set was unpacked to; only read"
     )
-    parser.add_argument("dest", type=_folder, metavar="DEST", help="a new folder, or one this command made before")
+    parser.add_argument(
+        "dest", type=cli.given_path, metavar="DEST", help="a new folder, or one this command made before"
+    )
     parser.add_argument(
         "--blur",
         help="gopro: linear (default; averages encoded frames) or gamma; realblur: J (default) or R; pairs: a word "
@@ -100,11 +102,6 @@ def _regular_expression(text: str) -> str:
     except re.error as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from None
     return text
-
-
-def _folder(text: str) -> Path:
-    """Argument type: a folder, and not the current one where its name is empty."""
-    return Path(cli.not_empty(text))
 
 
 def _check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace, typed: Collection[str]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from deblur.blur import BlurSpec
 from deblur.blur.motion import read_kernels
 from deblur.errors import DeblurError
+from deblur.training.options import HEAVIEST
 
 _LONGEST_READOUT = 3.0  # exposures: of 10 ms and a sensor that reads for 30; shorter exposures blur less
 
@@ -84,8 +85,10 @@ def parse_blur_range(text: str) -> BlurRange:
         raise DeblurError(f"--blur {text}: write KIND:LOW-HIGH=WEIGHT, such as shake:2-32=0.4") from None
     if kind != "none" and not low:
         raise DeblurError(f"--blur {text}: say how long, in pixels, as {kind}:1-32")
-    if not (0 <= bounds[0] <= bounds[1] and 0 < weight < float("inf")):
-        raise DeblurError(f"--blur {text}: lengths must rise from 0 up and the weight must be above 0")
+    if not (0 <= bounds[0] <= bounds[1] and 0 < weight <= HEAVIEST):
+        raise DeblurError(
+            f"--blur {text}: lengths must rise from 0 up, and the weight must be above 0 and at most {HEAVIEST:,}"
+        )
     if kernels:
         read_kernels(kernels)  # a file that cannot be read is named now, not hours later
     return BlurRange(BlurSpec(kind=kind, length=bounds[1], kernels=kernels), *bounds, weight)  # type: ignore[arg-type]

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from pathlib import Path
 
+HEAVIEST = 1_000_000
+"""The largest weight of a folder or of a blur, so that their sum is a number too."""
+
 
 class TrainingOptions:
     """Training's options; what each means its help says, and types and choices are those of the parser.

@@ -62,7 +62,7 @@ def parse_crops(text: str) -> tuple[tuple[float, int], ...]:
     ``128,192@0.5,256@0.8`` begins with 128 pixels and ends with 256.
 
     Raises:
-        DeblurError: a size is not divisible by 8, or the starts do not rise from 0.
+        DeblurError: a size is no multiple of 8 above 0, or the starts do not rise from 0.
     """
     stages = []
     for part in text.split(","):
@@ -75,7 +75,7 @@ def parse_crops(text: str) -> tuple[tuple[float, int], ...]:
     if starts[0] != 0 or starts != sorted(set(starts)) or not all(start < 1 for start in starts):
         raise DeblurError(f"--crop {text}: the first stage must start at 0, each next one later, and all before 1")
     if any(size < 8 or size % 8 for _, size in stages):
-        raise DeblurError(f"--crop {text}: sizes must be multiples of 8")
+        raise DeblurError(f"--crop {text}: sizes must be multiples of 8, from 8 on")
     return tuple(stages)
 
 

@@ -22,6 +22,7 @@ from deblur.pictures import picture_size, read_picture, scale_down, scaled_size
 from deblur.prepare.data_sets import SPLITS
 from deblur.prepare.placing import MANIFEST
 from deblur.scenes import frame_runs
+from deblur.training.options import HEAVIEST
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -76,8 +77,8 @@ def parse_source(kind: Kind, text: str, option: str = "") -> Source:
         weight = float(number) if equals else 1.0
     except ValueError:
         raise DeblurError(f"{option} {text}: {number!r} is no weight; write DIR=WEIGHT, as photos=0.5") from None
-    if not 0 < weight < float("inf"):
-        raise DeblurError(f"{option} {text}: the weight must be above 0")
+    if not 0 < weight <= HEAVIEST:
+        raise DeblurError(f"{option} {text}: the weight must be above 0 and at most {HEAVIEST:,}")
     folder = Path(path if equals else text)
     if kind == "pairs":
         _refuse_whole_set(folder, option)

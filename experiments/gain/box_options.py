@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from pathlib import Path
 
-from deblur.cli import Collect, add_config_option, add_seed_option, named_file, printed_name
+from deblur.cli import Collect, add_config_option, add_seed_option, given_path, named_file, printed_name
 from experiments.gain.options import add_scoring_options
 from experiments.gain.settings import Settings
 
@@ -20,7 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
         usage="%(prog)s --annotations FILE --boxes blurred=FILE [sharp=FILE] [NAME=FILE ...] [option ...]",
     )
     boxes = parser.add_argument_group("boxes and truth")
-    boxes.add_argument("--annotations", type=Path, metavar="FILE", help="needed: COCO .json")
+    boxes.add_argument("--annotations", type=given_path, metavar="FILE", help="needed: COCO .json")
     boxes.add_argument(
         "--boxes",
         type=named_file,
@@ -42,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     boxes.add_argument(
         "--pictures-from",
-        type=Path,
+        type=given_path,
         metavar="DIR|FILE",
         help="score these pictures only: a folder of them, or a text file of their names, one a line (default: all "
         "that are annotated); needed where the detector did not look at all of them",
@@ -67,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_seed_option(parser)
     where = parser.add_argument_group("where")
     where.add_argument(
-        "--output", type=Path, metavar="RUN", help="folder of a new run (default: one in runs/score_boxes)"
+        "--output", type=given_path, metavar="RUN", help="folder of a new run (default: one in runs/score_boxes)"
     )
     where.add_argument("--json", action="store_true", help="print metrics.json on stdout in place of the table")
     add_config_option(parser)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from deblur.cli import (
     Collect,
@@ -13,6 +12,7 @@ from deblur.cli import (
     add_seed_option,
     blur_spec,
     detector_side,
+    given_path,
     named_folder,
     positive_int,
     whole_number,
@@ -47,13 +47,15 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     """Pictures, their blur and their truth."""
     data = parser.add_argument_group("pictures and truth")
     data.add_argument(
-        "--annotations", type=Path, metavar="PATH", help="needed: COCO .json, folder of VOC .xml, YOLO data.yaml"
+        "--annotations", type=given_path, metavar="PATH", help="needed: COCO .json, folder of VOC .xml, YOLO data.yaml"
     )
     data.add_argument(
         "--split", choices=["train", "val", "test"], help="pictures of a data.yaml that are measured (default: val)"
     )
-    data.add_argument("--sharp", type=Path, metavar="DIR", help="sharp pictures; --blur needs them, --blurred does not")
-    data.add_argument("--blurred", type=Path, metavar="DIR", help="blurred pictures; this or --blur is needed")
+    data.add_argument(
+        "--sharp", type=given_path, metavar="DIR", help="sharp pictures; --blur needs them, --blurred does not"
+    )
+    data.add_argument("--blurred", type=given_path, metavar="DIR", help="blurred pictures; this or --blur is needed")
     data.add_argument(
         "--blur",
         type=blur_spec,

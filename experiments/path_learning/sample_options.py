@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deblur.cli import Collect, add_config_option, add_seed_option, positive_int
+from deblur.cli import Collect, add_config_option, add_seed_option, given_path, positive_int
 
 if TYPE_CHECKING:
     import argparse
@@ -21,10 +20,20 @@ def add_sample_options(parser: argparse.ArgumentParser, size: str, looks: int, o
         output: help of ``--output``.
     """
     parser.add_argument(
-        "--sharp", nargs="+", action=Collect, type=Path, required=True, metavar="DIR", help="folders of sharp pictures"
+        "--sharp",
+        nargs="+",
+        action=Collect,
+        type=given_path,
+        required=True,
+        metavar="DIR",
+        help="folders of sharp pictures",
     )
     parser.add_argument(
-        "--samples", type=Path, required=True, metavar="DIR", help=f"folder that keeps the samples, about {size} each"
+        "--samples",
+        type=given_path,
+        required=True,
+        metavar="DIR",
+        help=f"folder that keeps the samples, about {size} each",
     )
     parser.add_argument(
         "--looks",
@@ -34,7 +43,7 @@ def add_sample_options(parser: argparse.ArgumentParser, size: str, looks: int, o
         help=f"epochs: times that each sample is learnt from (default: {looks})",
     )
     parser.add_argument("--workers", type=positive_int, default=1, help="processes of one thread (default: 1)")
-    parser.add_argument("--output", type=Path, metavar="FILE", help=output)
+    parser.add_argument("--output", type=given_path, metavar="FILE", help=output)
     parser.add_argument("--json", action="store_true", help="print what came of it as one JSON document on stdout")
     add_seed_option(parser)
     add_config_option(parser)

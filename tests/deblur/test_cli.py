@@ -3,11 +3,14 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -18,20 +21,25 @@ from deblur.cli import (
     above_zero,
     add_config_option,
     add_device_option,
+    add_resumable_options,
     add_seed_option,
     below_one,
     each_line,
     given_options,
+    given_path,
     named_folder,
     not_negative,
     one_line,
     parse_args,
+    parse_resumable,
     plain_options,
     positive_int,
     run,
+    thread_count,
     unit_interval,
     whole_number,
 )
+from deblur.cli.types import seed_number
 from deblur.errors import DeblurError
 
 
@@ -235,6 +243,7 @@ def test_a_full_disk_is_one_line_and_no_defect(capsys):
     [
         lambda: torch.empty(10**15),
         lambda: bytes(10**17),
+        lambda: cv2.resize(np.zeros((8, 8), np.float64), (10**7, 10**6)),
         torch.OutOfMemoryError,
         lambda: torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be reported later"),
         lambda: RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
@@ -364,18 +373,91 @@ def test_options_are_recorded_as_a_configuration_file_holds_them(parser, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("kind", "good", "bad"),
+    ("kind", "good", "bad", "words"),
     [
-        (positive_int, {"1": 1, "12": 12}, ("0", "-1", "1.5", "x")),
-        (whole_number, {"0": 0, "3": 3}, ("-1", "0.5", "")),
-        (not_negative, {"0": 0.0, "1e-4": 1e-4}, ("-1", "nan", "inf", "x")),
-        (above_zero, {"0.5": 0.5}, ("0", "-0.1", "nan", "inf")),
-        (unit_interval, {"0": 0.0, "1": 1.0}, ("-0.1", "1.1", "nan")),
-        (below_one, {"0": 0.0, "0.99": 0.99}, ("-0.1", "1", "nan")),
+        (positive_int, {"1": 1, "12": 12}, ("0", "-1", "1.5", "x"), "a whole number of at least 1"),
+        (whole_number, {"0": 0, "3": 3}, ("-1", "0.5", ""), "a whole number of at least 0"),
+        (not_negative, {"0": 0.0, "1e-4": 1e-4, "1e30": 1e30}, ("-1", "nan", "inf", "x"), "a number of at least 0"),
+        (above_zero, {"0.5": 0.5}, ("0", "-0.1", "nan", "inf", "x"), "a number above 0"),
+        (unit_interval, {"0": 0.0, "1": 1.0}, ("-0.1", "1.1", "nan"), "a number from 0 to 1"),
+        (below_one, {"0": 0.0, "0.99": 0.99}, ("-0.1", "1", "2", "nan"), "a number from 0 to below 1"),
     ],
 )
-def test_argument_types_take_what_they_say(kind, good, bad):
+def test_argument_types_take_what_they_say(kind, good, bad, words):
     assert {text: kind(text) for text in good} == good
     for text in bad:
-        with pytest.raises(argparse.ArgumentTypeError, match=r"is not a"):
+        with pytest.raises(argparse.ArgumentTypeError) as refused:
             kind(text)
+        assert str(refused.value) == f"{text!r} is not {words}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "most", "more", "said"),
+    [
+        (not_negative, "1e30", "1e31", "'1e31' is more than 1e+30"),
+        (above_zero, "1e30", "1e300", "'1e300' is more than 1e+30"),
+        (thread_count, "1024", "1025", "1025 is more than 1024 threads"),
+        (seed_number, f"{2**63 - 1}", f"{2**63}", f"{2**63} is larger than a seed can be, {2**63 - 1}"),
+    ],
+)
+def test_what_is_too_large_to_work_with_is_told_from_what_is_no_number(kind, most, more, said):
+    assert kind(most) == type(kind(most))(most)
+    with pytest.raises(argparse.ArgumentTypeError) as refused:
+        kind(more)
+    assert str(refused.value) == said
+
+
+def test_an_empty_path_is_a_variable_that_is_not_set_and_not_the_folder_one_is_in(parser, capsys):
+    assert given_path("a/b") == Path("a/b")
+    with pytest.raises(argparse.ArgumentTypeError, match="it is empty: is a variable of the shell not set"):
+        given_path("")
+    with pytest.raises(SystemExit):
+        parse_args(parser, ["--count", "1", "--config="])
+    assert "argument --config: it is empty" in capsys.readouterr().err
+
+
+@pytest.fixture
+def resumable(parser) -> argparse.ArgumentParser:
+    add_resumable_options(parser, "tool")
+    return parser
+
+
+def test_a_run_goes_on_by_its_options_under_those_of_a_configuration_and_of_the_command_line(resumable, tmp_path):
+    run_folder = tmp_path / "run"
+    run_folder.mkdir()
+    (run_folder / "config.yaml").write_text("count: 3\nshare: 0.25\nkind: b\nnames: [x, y]\n")
+    config = write(tmp_path, "share: 0.5\nkind: a\n")
+    options = parse_resumable(resumable, ["--resume", str(run_folder), *config, "--kind", "b"])
+    assert (options.count, options.share, options.kind, options.names) == (3, 0.5, "b", ["x", "y"])
+    assert (options.resume, options.output) == (run_folder, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--resume="], "argument --resume: it is empty: is a variable of the shell not set?"),
+        (["--output="], "argument --output: it is empty: is a variable of the shell not set?"),
+        (["--resume", "none"], "--resume none is no run of this command: there is no config.yaml in it"),
+        (
+            ["--resume", "other"],
+            "--resume other: the run has options that this command lacks (--annotations, --pace); ",
+        ),
+        (["--resume", "run", "--output", "x"], "--resume and --output both name the run's folder: give one"),
+    ],
+)
+def test_what_no_run_goes_on_by_is_a_usage_error(resumable, tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    for name, content in {".": "", "run": "count: 1\n", "other": "pace: 1\ncount: 2\nannotations: x\n"}.items():
+        Path(name).mkdir(exist_ok=True)
+        Path(name, "config.yaml").write_text(content)
+    with pytest.raises(SystemExit) as stopped:
+        parse_resumable(resumable, ["--count", "1", *words])
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_every_path_of_a_command_is_one_that_is_given():
+    project = Path(__file__).resolve().parents[2]
+    files = [file for folder in ("deblur", "pipelines", "experiments") for file in (project / folder).rglob("*.py")]
+    assert sum("type=given_path" in file.read_text(encoding="utf-8") for file in files) > 15
+    assert not [file for file in files if re.search(r"type=(pathlib\.)?Path\b", file.read_text(encoding="utf-8"))]

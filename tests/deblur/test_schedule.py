@@ -57,7 +57,20 @@ def test_crops_grow_at_their_starts():
     assert crop_at(parse_crops("256"), 0.3) == 256
 
 
-@pytest.mark.parametrize("text", ["", "abc", "100", "128@0.5", "128,256", "128,192@0.5,256@0.4", "128,256@1", "0"])
-def test_bad_crops_are_refused(text):
-    with pytest.raises(DeblurError, match="--crop"):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "write SIZE or SIZE,SIZE@START"),
+        ("abc", "write SIZE or SIZE,SIZE@START"),
+        ("100", "sizes must be multiples of 8, from 8 on"),
+        ("0", "sizes must be multiples of 8, from 8 on"),
+        ("-8", "sizes must be multiples of 8, from 8 on"),
+        ("128@0.5", "the first stage must start at 0"),
+        ("128,256", "the first stage must start at 0"),
+        ("128,192@0.5,256@0.4", "the first stage must start at 0"),
+        ("128,256@1", "the first stage must start at 0"),
+    ],
+)
+def test_bad_crops_are_refused(text, said):
+    with pytest.raises(DeblurError, match=f"--crop {text}: {said}"):
         parse_crops(text)
