@@ -110,7 +110,10 @@ def ablate(options: AblationOptions) -> tuple[Path, pd.DataFrame]:
         config = folder / "config.yaml"
         shared = plain_options(options, without=_OF_COMMAND)
         if config.is_file():
-            check_options(config, shared, without=_may_differ(options, read_config(config) or {}))
+            recorded = read_config(config) or {}
+            if not recorded.keys().isdisjoint(_OF_COMMAND):
+                raise DeblurError(f"{folder} is a training run and no ablation: name the folder of one")
+            check_options(config, shared, without=_may_differ(options, recorded))
         elif any(folder.glob("train/*/metrics.json")):
             raise DeblurError(f"{folder} does not say by which options its variants were trained: give another --name")
         else:
@@ -136,8 +139,7 @@ def ablate(options: AblationOptions) -> tuple[Path, pd.DataFrame]:
 def _may_differ(options: TrainingOptions, recorded: Mapping[str, Any]) -> set[str]:
     """The options that variants need not share: by the clock what changes the pace does too, where it is recorded."""
     compared = set(_PACE).intersection(recorded) if options.max_minutes is not None else set()
-    # A training's own folder, which records name and output, is none to go on with.
-    return {*NO_FIGURE}.difference(_OF_COMMAND, compared)
+    return {*NO_FIGURE} - compared
 
 
 def _read_metrics(file: Path) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class Keeper:
         if config_from_dict(state["config"]) != self.config or state["seed"] != self.options.seed:
             raise DeblurError(
                 f"{self.folder} was trained with another network or seed; give the same --network, --set and --seed, "
-                "or a new --name"
+                "or begin another run, without --resume"
             )
         self._load(state)
         alike = state["validated_on"] == self.validated_on

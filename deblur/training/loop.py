@@ -169,7 +169,8 @@ class Trainer:
         self.progress = self.keeper.progress
         writes = self.accelerator.is_main_process
         self.log = TrainingLog(self.folder, self.progress.step, options.tensorboard, writes, self.words)
-        self.keeper.sittings = record_sitting(self.folder, options, self.accelerator, state)
+        over = self._share() >= 1
+        self.keeper.sittings = record_sitting(self.folder, options, self.accelerator, state, over=over)
         if writes and not counts:
             self.keeper.keep_former_best()
         self.network: nn.Module

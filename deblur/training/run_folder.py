@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from accelerate.utils import broadcast_object_list
 
-from deblur.cli import one_line, plain_options
+from deblur.cli import one_line, option_list, plain_options
 from deblur.errors import DeblurError
 from deblur.naming import SUFFIX
 from deblur.released import find_released
@@ -21,7 +21,7 @@ from deblur.runs import (
     write_yaml,
 )
 from deblur.training.checkpoint import load_checkpoint
-from deblur.training.sittings import describe_changes, sitting, with_sitting
+from deblur.training.sittings import OF_VALIDATION, changes, describe_changes, sitting, with_sitting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,39 +64,48 @@ def note_nothing_to_resume(options: TrainingOptions, folder: Path) -> None:
 
 
 def record_sitting(
-    folder: Path, options: TrainingOptions, accelerator: Accelerator, state: Mapping[str, Any] | None
+    folder: Path, options: TrainingOptions, accelerator: Accelerator, state: Mapping[str, Any] | None, *, over: bool
 ) -> list[dict[str, Any]]:
     """Write what a run is, or goes on, with: ``config.yaml`` and ``env.json``; not before it is sure that it can.
 
-    Which options change where it goes on is said on stderr.
+    Which options change where it goes on is said on stderr. What a run that is over was trained with stays as it is
+    written, unless it is validated otherwise.
 
     Args:
         folder: of the run.
         options: of training.
         accelerator: of this process; the main one writes.
         state: the training state that the run goes on from, if it does.
+        over: no step is left to make.
 
     Returns:
         The sittings so far with this one, for the training state; none in another process than the main one.
 
     Raises:
-        DeblurError: one of the files is there and damaged, or other weights to begin with are given for a run that
-            goes on with its own; all stays as it is.
+        DeblurError: one of the files is there and damaged, or an option is given that would do nothing: other weights
+            to begin with for a run that goes on with its own, or how to make steps for one that is over; all stays as
+            it is.
     """
-    if state is not None and state["sittings"]:
-        _refuse_other_weights(folder, options, state["sittings"][-1]["options"])
+    former: list[dict[str, Any]] = state["sittings"] if state else []
+    recorded = _recorded_config(folder)
+    # Without resume: given back with --config for a new run, the file must not go on with this one.
+    written = plain_options(options, without={"config", "resume", "json"})
+    written["name"] = recorded.get("name") or options.name  # by which --resume auto knows the run
+    environment = describe_environment(str(accelerator.device), options.seed)
+    now = sitting(written, state["step"] if state else 0, environment["commit"], accelerator.num_processes)
+    if former:
+        _refuse_other_weights(folder, options, former[-1]["options"])
+    if over and former:
+        _refuse_idle(folder, former[-1], now)
     if not accelerator.is_main_process:
         return []
-    name = _recorded_config(folder).get("name") or options.name  # by which --resume auto knows the run
-    # Without resume: given back with --config for a new run, the file must not go on with this one.
-    written = plain_options(options, without={"config", "resume", "json"}) | {"name": name}
-    environment = describe_environment(str(accelerator.device), options.seed)
+    if over and recorded and not (former and OF_VALIDATION.intersection(changes(former[-1], now))):
+        return former
     write_environment(folder, environment | {"processes": accelerator.num_processes})
     write_yaml(folder / "config.yaml", written)
-    now = sitting(written, state["step"] if state else 0, environment["commit"], accelerator.num_processes)
-    sittings = with_sitting(state["sittings"] if state else [], now)
+    sittings = with_sitting(former, now)
     changed = describe_changes(sittings[-2], now) if len(sittings) > 1 and sittings[-1] is now else ""
-    if changed:
+    if changed and not over:
         told = f"{folder} goes on from step {now['first_step'] - 1} with other options: {changed}"
         print(one_line(told), file=sys.stderr)
     return sittings
@@ -111,6 +120,17 @@ def _refuse_other_weights(folder: Path, options: TrainingOptions, before: Mappin
                 f"{folder} goes on with the weights that it has, so that --{name} {new} (was {old}) would do nothing; "
                 f"leave it out, or begin another run with --init {folder / 'weights' / 'last'}{SUFFIX}"
             )
+
+
+def _refuse_idle(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse options by which no step of a run that is over will be made; of how long it goes it is told elsewhere."""
+    known = {*before["options"]}.difference(OF_VALIDATION, ("steps", "max_minutes"))  # others are newer than the run
+    idle = [name for name in changes(before, now) if name in known]
+    if idle:
+        raise DeblurError(
+            f"{folder} is over at step {now['first_step'] - 1}, so that {option_list(idle)} would do nothing: to go on "
+            "give a larger --steps or --max-minutes too"
+        )
 
 
 def _is_there(name_or_file: str) -> bool:

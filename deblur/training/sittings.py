@@ -24,6 +24,8 @@ NO_FIGURE = (
 )
 """Options that may differ where a run goes on: they change no figure but by rounding."""
 _NO_RECIPE = (*NO_FIGURE, "log_every", "checkpoint_every")
+OF_VALIDATION = frozenset(("val_pairs", "val_sharp", "hold_out", "val_blur", "val_limit", "val_side"))
+"""Options that do something where no step is left to make."""
 
 
 def sitting(options: Mapping[str, Any], step: int, commit: str | None, processes: int) -> dict[str, Any]:

@@ -179,13 +179,12 @@ def test_auto_resumes_the_newest_run_of_that_name_and_no_other(tmp_path, photos)
 def test_a_finished_run_is_resumed_without_changing_its_log(tmp_path, photos):
     assert main(arguments(tmp_path, photos, "--steps", "2", "--validate-every", "2")) == 0
     run = tmp_path / "runs" / "train" / "deblur"
-    before = (run / "results.csv").read_bytes()
+    files = [run / "results.csv", run / "env.json", run / "config.yaml"]
+    before = [file.read_bytes() for file in files]
     steps = [row["step"] for row in rows_of(run) if row["name"] == "shake:8 input"]
     assert steps == ["2"]
     assert main(["--resume", str(run)]) == 0  # as Ctrl-C prints it
-    assert (run / "results.csv").read_bytes() == before
-    environment = json.loads((run / "env.json").read_text())
-    assert [sitting["seed"] for sitting in environment["earlier"]] == [0]
+    assert [file.read_bytes() for file in files] == before
 
 
 @pytest.fixture
@@ -203,6 +202,8 @@ def test_a_run_goes_on_by_its_own_options_and_those_that_are_typed(tmp_path, beg
     after = yaml.safe_load((begun / "config.yaml").read_text())
     assert {key for key in after if after[key] != before[key]} - {"output"} == {"steps", "clip"}
     assert (after["steps"], after["clip"]) == (2, 0.5)
+    environment = json.loads((begun / "env.json").read_text())
+    assert [sitting["seed"] for sitting in environment["earlier"]] == [0]
     assert [folder.name for folder in begun.parent.iterdir()] == ["deblur"]
 
 
@@ -214,13 +215,56 @@ def test_what_a_run_was_trained_by_is_on_its_card_sitting_by_sitting(begun, caps
     assert main(["--resume", str(begun), "--steps", "2", "--batch", "2"]) == 0
     told = f"{begun} goes on from step 1 with other options: --batch 2 (was 4), --steps 2 (was 1)"
     assert told in capsys.readouterr().err.splitlines()
-    assert main(["--resume", str(begun), "--steps", "2", "--clip", "0.3"]) == 0  # which makes no step
-    assert main(["--resume", str(begun), "--steps", "3", "--clip", "0.5"]) == 0
+    assert main(["--resume", str(begun), "--steps", "2", "--val-limit", "2"]) == 0  # which makes no step
+    assert main(["--resume", str(begun), "--steps", "3", "--clip", "0.5", "--val-limit", "1"]) == 0
     card = json.loads((begun / "weights" / "last.json").read_text())
     assert [(one["first_step"], one["processes"]) for one in card["sittings"]] == [(1, 1), (2, 1), (3, 1)]
     changed = [{}, {"batch": [4, 2], "steps": [1, 2]}, {"clip": [1.0, 0.5], "steps": [2, 3]}]
     assert [one["changed"] for one in card["sittings"]] == changed
     assert card["trained_with"]["clip"] == 0.5
+
+
+def test_what_would_do_nothing_for_a_run_that_is_over_is_refused_and_not_remembered(begun, capsys):
+    files = [begun / name for name in ("config.yaml", "env.json", "weights/state.pt", "weights/last.json")]
+    before = [file.read_bytes() for file in files]
+    assert main(["--resume", str(begun), "--clip", "0.3", "--seed", "0", "--learning-rate", "1e-5"]) == 1
+    told = (
+        f"{begun} is over at step 1, so that --clip, --learning-rate would do nothing: to go on give a larger --steps"
+    )
+    assert told in capsys.readouterr().err
+    assert [file.read_bytes() for file in files] == before
+    for length in ([], ["--steps", "1"], ["--max-minutes", "1e-9"]):
+        assert main(["--resume", str(begun), *length, "--log-every", "7", "--samples", "0"]) == 0
+        told = capsys.readouterr().err
+        assert "is over, nothing is left to train" in told
+        assert "goes on from" not in told
+    assert [file.read_bytes() for file in files[:2]] == before[:2]
+
+
+def test_a_run_that_is_over_can_be_validated_otherwise(begun, capsys):
+    assert main(["--resume", str(begun), "--val-blur", "shake:4"]) == 0
+    assert [*json.loads((begun / "metrics.json").read_text())["validation"]] == ["shake:4"]
+    assert yaml.safe_load((begun / "config.yaml").read_text())["val_blur"] == ["shake:4"]
+    assert "goes on from" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        (["--name", "other"], "--name would do nothing: --resume RUN names the run's folder"),
+        (["--name", "deblu", "--output", "RUN"], "--name, --output would do nothing: --resume RUN names the run's"),
+        (["--name", "deblur", "--output", "TMP"], None),
+    ],
+)
+def test_a_run_that_goes_on_by_its_folder_goes_nowhere_else(tmp_path, begun, capsys, place, told):
+    words = [word.replace("RUN", str(begun)).replace("TMP", str(tmp_path)) for word in place]
+    if told is None:
+        assert parse_training_args(build_parser(), ["--resume", str(begun), *words]).resume == str(begun)
+        return
+    with pytest.raises(SystemExit) as stopped:
+        main(["--resume", str(begun), *words])
+    assert stopped.value.code == 2
+    assert told.replace("RUN", str(begun)) in capsys.readouterr().err
 
 
 def test_json_is_of_one_command_alone(begun, capsys):
@@ -232,7 +276,8 @@ def test_json_is_of_one_command_alone(begun, capsys):
 
 def test_what_must_stay_is_refused_also_beside_the_options_of_the_run(begun, capsys):
     assert main(["--resume", str(begun), "--steps", "2", "--seed", "1"]) == 1
-    assert "another network or seed; give the same" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "give the same --network, --set and --seed, or begin another run, without --resume" in told
 
 
 def test_a_configuration_that_is_typed_stands_for_that_of_the_run(tmp_path, begun, capsys):

@@ -134,7 +134,8 @@ def test_an_ablation_goes_on_in_the_folder_that_is_named_and_in_no_other(trainin
     assert main([*given, "--resume", str(tmp_path / "photos")]) == 1
     assert capsys.readouterr().err.strip().endswith("photos: no config.yaml there; name an ablation's folder, or auto")
     assert main([*given, "--resume", str(second / "train" / "full")]) == 1
-    assert "other options" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"{second / 'train' / 'full'} is a training run and no ablation: name the folder of one" in told
 
 
 def test_a_variant_that_would_learn_nothing_is_refused_before_any_is_trained(training_arguments, tmp_path, capsys):
