@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -362,11 +363,22 @@ def test_a_restored_picture_that_was_not_written_is_not_named(
     assert Path("out/txt/dark.txt").is_file()
 
 
+def too_large_for_opencv() -> cv2.error:
+    """What OpenCV raises where memory lacks, as for a detector that is to look at 320000 pixels."""
+    with pytest.raises(cv2.error) as raised:
+        cv2.resize(np.zeros((8, 8)), (10**7, 10**6))
+    return raised.value
+
+
 @pytest.mark.parametrize(
     ("error", "says"),
     [
         (DeblurError("too wide"), "too wide"),
-        (MemoryError(), "not enough memory for 80x40 pixels: scale the picture down"),
+        (
+            too_large_for_opencv(),
+            "not enough memory for 80x40 pixels: scale the picture down, or give a smaller --imgsz",
+        ),
+        (MemoryError(), "not enough memory for 80x40 pixels: scale the picture down, or give a smaller --imgsz"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "not enough memory for 80x40"),
     ],
 )
