@@ -480,7 +480,8 @@ def test_of_averaged_light_the_first_correction_is_right_whichever_way_round_its
 
 
 def test_corrections_by_known_kernels_are_of_light_of_encoded_values_and_of_these_more_calmly():
-    x = blurred_by(photograph(64, 96), HOOK).expand(1, 3, -1, -1)
+    grey = blurred_by(photograph(64, 96), HOOK).view(1, 1, 64, 96)
+    x = torch.cat([grey, grey.flip(-1), 1 - grey], 1)  # of colours whose brightness is not the same in both lights
     kernels, linear, encoded = known(HOOK.expand(1, 1, -1, -1)), luma(to_linear(x)), luma(x)
     with torch.inference_mode():
         corrections = small_guide()(x, Exposure(kernels, (32.0,), (48.0,), certain=True))[:, :CORRECTIONS]
