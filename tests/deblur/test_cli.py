@@ -232,8 +232,9 @@ def test_a_full_disk_is_one_line_and_no_defect(capsys):
     def stop(code):
         raise OSError(code, os.strerror(code), "run/log.txt")
 
-    assert run(lambda: stop(errno.ENOSPC)) == 1
-    assert capsys.readouterr().err == "error: not all could be written to run/log.txt: No space left on device\n"
+    for full, words in {errno.ENOSPC: "No space left on device", errno.EDQUOT: "Disk quota exceeded"}.items():
+        assert run(lambda code=full: stop(code)) == 1
+        assert capsys.readouterr().err == f"error: not all could be written to run/log.txt: {words}\n"
     with pytest.raises(IsADirectoryError):
         run(lambda: stop(errno.EISDIR))
 
@@ -355,6 +356,13 @@ def test_bare_numbers_are_text_where_the_command_line_takes_text(parser, tmp_pat
     with pytest.raises(SystemExit):
         parse_args(parser, ["--config", str(tmp_path / "c.yaml")])
     assert "crop takes one value" in capsys.readouterr().err
+
+
+def test_what_is_collected_replaces_what_was_there_even_where_it_begins_alike(parser, tmp_path):
+    parser.add_argument("--kinds", nargs="+", action=Collect, default=["x"])
+    given = ["--count", "1", *write(tmp_path, "kinds: [a, b]\n")]
+    assert parse_args(parser, [*given, "--kinds", "a", "b", "--kinds", "c"]).kinds == ["a", "b", "c"]
+    assert parse_args(parser, given).kinds == ["a", "b"]
 
 
 def test_options_are_recorded_as_a_configuration_file_holds_them(parser, tmp_path):

@@ -17,7 +17,7 @@ from deblur.errors import DeblurError
 from deblur.picture_folders import match_pictures
 from deblur.pictures import read_picture, write_picture
 from deblur.prepare import checks, main
-from deblur.prepare.checks import find_shift
+from deblur.prepare.checks import check_pair, find_shift
 from deblur.prepare.layouts import Pair
 from deblur.prepare.splits import choose_scenes
 from deblur.scenes import names_a_scene, scene_of, units_of
@@ -427,6 +427,33 @@ def test_shifted_foreign_and_equal_pairs_are_reported(tmp_path: Path, capsys: py
     assert "NaN" not in (dest / "manifest.json").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    ("move", "shift"),
+    [((1, 0), None), ((2, 0), (2, 0)), ((0, -2), (0, -2)), ((24, 0), (24, 0)), ((25, 0), None), ((0, 25), None)],
+)
+def test_a_pair_is_shifted_from_two_pixels_on_up_to_a_quarter_of_it(
+    tmp_path: Path, move: tuple[int, int], shift: tuple[int, int] | None
+) -> None:
+    wide = textured(5, 160, 160)
+    write_picture(tmp_path / "sharp.png", wide[30:130, 30:130])
+    write_picture(tmp_path / "blur.png", wide[30 - move[1] : 130 - move[1], 30 - move[0] : 130 - move[0]])
+    checked = check_pair(Pair("a", "train", "a", tmp_path / "blur.png", tmp_path / "sharp.png"))
+    assert (checked.shift, len(checked.warnings) == 1) == (shift, shift is not None or checked.psnr < 15)
+
+
+def test_the_middle_of_a_large_pair_is_judged(tmp_path: Path) -> None:
+    sharp = textured(5, 560, 560)
+    blur = sharp.copy()
+    for border in (np.s_[:24], np.s_[-24:], np.s_[:, :24], np.s_[:, -24:]):
+        blur[border] = 0
+    blur[24, 24] ^= 255
+    for name, picture in (("sharp", sharp), ("blur", blur)):
+        write_picture(tmp_path / f"{name}.png", picture)
+    psnr = check_pair(Pair("a", "train", "a", tmp_path / "blur.png", tmp_path / "sharp.png")).psnr
+    change = (sharp[24, 24].mean() - blur[24, 24].mean()) ** 2 / 512**2
+    assert psnr == pytest.approx(10 * np.log10(255**2 / change), abs=0.01)
+
+
 @pytest.mark.parametrize("shift", [(0, 0), (3, -5), (-7, 2)])
 def test_find_shift_recovers_a_move(shift: tuple[int, int]) -> None:
     picture = textured(3, 120, 150).mean(axis=2)
@@ -518,6 +545,16 @@ def test_reds_keeps_its_own_val(tmp_path: Path, outer: bool, capsys: pytest.Capt
     capsys.readouterr()
     assert main(["reds", str(source), str(tmp_path / "other"), "--val-fraction", "0.5"]) == 1
     assert "has a val of its own" in capsys.readouterr().err
+
+
+def test_reds_that_lies_there_in_both_ways_is_taken_once(tmp_path: Path) -> None:
+    source = tmp_path / "REDS"
+    for parent, count in ((source / "train", 1), (source, 2)):
+        for frame in range(count):
+            name = f"000/{frame:08d}.png"
+            write_pair(parent / "train_blur" / name, parent / "train_sharp" / name, frame)
+    assert main(["reds", str(source), str(tmp_path / "dest")]) == 0
+    assert manifest_of(tmp_path / "dest")["counts"] == {"train": 1}, "those of the archives"
 
 
 def test_sharp_photographs_keep_their_folders(tmp_path: Path) -> None:

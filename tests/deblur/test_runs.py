@@ -232,6 +232,17 @@ def test_devices_that_are_not_here_are_refused(name):
     assert resolve_device("cpu").type == "cpu"
 
 
+def test_apples_gpu_is_taken_where_it_is_there_and_no_other(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for there in (False, True):
+        monkeypatch.setattr("torch.backends.mps.is_available", lambda there=there: there)
+        assert resolve_device().type == ("mps" if there else "cpu")
+        if not there:
+            with pytest.raises(DeblurError, match="device 'mps' is not here; try --device auto"):
+                resolve_device("mps")
+    assert resolve_device("mps").type == "mps"
+
+
 def test_a_gpu_has_its_number_in_every_thread(monkeypatch):
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 2)
     assert numbered(torch.device("cuda")) == torch.device("cuda:2")
