@@ -121,6 +121,20 @@ def test_a_prepared_set_as_a_whole_is_not_taken_for_sharp_pictures(prepared, mon
     assert str(refused.value).endswith(f"; give {instead}/sharp{pairs}")
 
 
+@pytest.mark.parametrize(
+    ("length", "counts"), [(40, {5, 7, 9, 11, 13}), (13, {5, 7, 9, 11, 13}), (8, {5, 7}), (6, {5})]
+)
+def test_an_odd_number_of_neighbouring_frames_is_averaged_of_as_many_as_there_are(length, counts):
+    video = Example("frames", tuple(Path(f"{index}.png") for index in range(length)), "video")
+    draws = draw_examples([Source("frames", Path(), 1.0, (video,))], 0, 0, range(200))
+    plans = plan_crops(draws, [(96, 96)] * 200, Recipe(MIX), 64)
+    assert {len(plan.files) for plan in plans} == counts
+    firsts = {video.files.index(plan.files[0]) for plan in plans}
+    assert all(plan.files == video.files[video.files.index(plan.files[0]) :][: len(plan.files)] for plan in plans)
+    assert min(firsts) == 0
+    assert length - 7 <= max(firsts) <= length - 5
+
+
 @pytest.mark.parametrize("kind", ["sharp", "frames"])
 @pytest.mark.parametrize(
     ("blurred", "sharp", "told", "pairs"),
