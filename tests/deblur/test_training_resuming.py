@@ -413,15 +413,18 @@ def test_a_photograph_more_is_told_of_where_it_changes_what_is_held_out(tmp_path
     assert "validated on other pictures" in capsys.readouterr().err
 
 
-def test_a_best_distance_to_another_teacher_is_none(tmp_path, photos):
+@pytest.mark.parametrize("weight", [0.5, 0.0])
+def test_a_best_distance_to_another_teacher_is_none_and_where_it_is_only_logged_decibels_count(
+    tmp_path, photos, weight
+):
     def trainer(identity, *more):
         options = parse_training_args(build_parser(), arguments(tmp_path, photos, "--steps", "1", *more))
-        return Trainer(options, Teacher(mean_difference, 0.5, 0, identity))
+        return Trainer(options, Teacher(mean_difference, weight, 0, identity))
 
     best = trainer("yolo26n").run()["best"]
     assert best > 0
     assert trainer("yolo26n", "--resume", "auto").progress.best == best
-    assert trainer("yolo26s", "--resume", "auto").progress.best is None
+    assert trainer("yolo26s", "--resume", "auto").progress.best == (None if weight else best)
 
 
 def test_metrics_are_those_of_the_last_weights_where_a_run_that_was_over_goes_on_and_is_stopped(begun):
