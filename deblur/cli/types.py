@@ -118,7 +118,7 @@ def not_empty(text: str) -> str:
 
 
 def given_path(text: str) -> Path:
-    """Argument type: a path; of nothing, which is ``not_empty`` neither, it would be the folder that one works in."""
+    """Argument type: a path, and not the empty one, which would be the folder that one works in (``not_empty``)."""
     return Path(not_empty(text))
 
 
