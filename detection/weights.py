@@ -9,6 +9,7 @@ reaches the cache, or leaves it, before its sha256 is checked.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -170,6 +171,11 @@ def _fetch(name: str, cached: Path) -> None:
     file_name = f"{name}.pt"
     release = RELEASES.get(name)
     failures = []
+    with _naming_the_setting("write", cached):  # before the download, which may take minutes
+        there = next(folder for folder in cached.parents if folder.exists())
+        refusal = errno.EACCES if there.is_dir() else errno.ENOTDIR
+        if refusal == errno.ENOTDIR or not os.access(there, os.W_OK):
+            raise OSError(refusal, os.strerror(refusal))
     _say(f"{file_name} is not in {cached.parent}; asking {RELEASE_URL.split('/')[2]}")
     try:
         content = _checked(download_official(file_name), release)

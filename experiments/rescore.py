@@ -78,10 +78,11 @@ def rescore(folder: Path, annotations: Path | None, narrator: Narrator, resample
         resamples: of the bootstrap; None for as many as the run has.
 
     Raises:
-        DeblurError: as `read_run`; or fused boxes go by a name that is not scored any more.
+        DeblurError: as `read_run`; or fused boxes go by a name that is not scored any more, or the run's folder is not
+            to be written to.
         DetectionError: as `read_run`.
     """
-    from deblur.runs import describe_environment, write_json, write_yaml
+    from deblur.runs import describe_environment, refuse_unwritable, write_json, write_yaml
     from deblur.yaml_text import read_yaml
     from experiments.gain.files import (
         read_environment,
@@ -98,6 +99,7 @@ def rescore(folder: Path, annotations: Path | None, narrator: Narrator, resample
     compared = read_restoration(folder)
     old, settings, truths, found = read_run(folder, annotations)
     _refuse_earlier_fusion(folder, old)
+    refuse_unwritable(folder, f"the scores of {folder}", "copy the run to where you can write")
     if resamples is not None:
         settings = dataclasses.replace(settings, resamples=resamples)
     # Before anything is written: a committed run would make its own checkout look changed.

@@ -200,7 +200,7 @@ def _read_mapping(parser: argparse.ArgumentParser, config: Path) -> dict[str, ob
     try:
         content = read_yaml(config, as_typed=True)
     except OSError as error:
-        parser.error(f"cannot read --config {config}: {error.strerror}")
+        parser.error(f"cannot read {config}: {error.strerror}")
     except YamlError as error:
         parser.error(f"{config} is not YAML: {error}")
     if content is None:

@@ -56,5 +56,7 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise DeblurError(f"{path} does not exist; give the folder of a finished run") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DeblurError(f"cannot read {path}: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        raise DeblurError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DeblurError(f"cannot read {path}: {error}") from error

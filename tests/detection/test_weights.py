@@ -141,11 +141,17 @@ def test_an_official_name_not_known_in_advance_is_recorded_on_first_sight(
 def test_a_cache_that_cannot_be_written_names_the_setting(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(weights, "download_official", lambda name: pytest.fail("nothing is asked for first"))
     (tmp_path / "file").write_text("")
+    told = r"cannot write .*yolo26n\.pt: {}; set MSTSGM_CACHE to a folder you can write to"
     monkeypatch.setenv("MSTSGM_CACHE", str(tmp_path / "file"))
-    monkeypatch.setattr(weights, "download_official", give(CONTENT))
-    with pytest.raises(DetectionError, match="MSTSGM_CACHE"):
+    with pytest.raises(DetectionError, match=told.format("Not a directory")):
         find_weights("yolo26n")
+    monkeypatch.setenv("MSTSGM_CACHE", str(tmp_path / "mine" / "weights"))
+    monkeypatch.setattr("os.access", lambda *_: False)  # root, who may run the tests, may write everywhere
+    with pytest.raises(DetectionError, match=told.format("Permission denied")):
+        find_weights("yolo26n")
+    assert not (tmp_path / "mine").exists()
 
 
 @pytest.mark.parametrize("refuses", [(Path, "is_file"), (weights, "sha256_of")], ids=["folder", "file"])

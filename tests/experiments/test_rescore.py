@@ -178,6 +178,16 @@ def test_recorded_paths_are_not_needed(measured: Path, tmp_path: Path) -> None:
     assert {name: (measured / name).read_bytes() for name in TABLES} == before
 
 
+def test_a_run_that_may_not_be_written_to_is_told_before_its_boxes_are_scored(
+    measured: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)  # root, who may run the tests, may write everywhere
+    monkeypatch.setattr("experiments.gain.scores.score_detector", lambda *_: pytest.fail("nothing is scored first"))
+    assert rescore.main([str(measured)]) == 1
+    told = f"cannot make the scores of {measured}: {measured} is not yours to write to; copy the run to where you can"
+    assert told in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [('"x": NaN', "is not JSON: NaN is no number of JSON"), ('"rescored": 5', "'rescored' is no list")],
@@ -275,3 +285,13 @@ def test_boxes_without_scores_are_one_line(measured: Path, capsys: pytest.Captur
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert rescore.main([str(tmp_path / "none")]) == 1
     assert "does not exist; give the folder of a finished run" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "metrics.json").mkdir()
+    assert compare.main([str(tmp_path), str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"error: cannot read {tmp_path / 'metrics.json'}: Is a directory\n"
+    (tmp_path / "metrics.json").rmdir()
+    (tmp_path / "metrics.json").write_bytes(b"\xff")
+    assert compare.main([str(tmp_path), str(tmp_path)]) == 1
+    assert f"error: cannot read {tmp_path / 'metrics.json'}: 'utf-8' codec can't" in capsys.readouterr().err
