@@ -52,6 +52,7 @@ _SET_BY_IMPORT = (
     "TF_CPP_MIN_LOG_LEVEL",
     "TORCH_CPP_LOG_LEVEL",
     "KINETO_LOG_LEVEL",
+    "TORCHINDUCTOR_CACHE_DIR",  # by torch._dynamo, which it imports
 )
 
 _IMPORTING = threading.Lock()

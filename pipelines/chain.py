@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
@@ -53,8 +54,8 @@ def restore_with(deblurrer: Restorer, picture: NDArray[np.uint8], path: CameraPa
             be passed over in silence.
         ValueError: what the deblurrer returns is no picture of the same size.
     """
-    # Of its class: until Python 3.12 isinstance takes what a wrapper's __getattr__ finds behind it for its own.
-    if isinstance(deblurrer, RestoresAlong) and hasattr(type(deblurrer), "restore_along"):
+    # Until Python 3.12 isinstance takes what a wrapper's __getattr__ finds behind it for its own.
+    if isinstance(deblurrer, RestoresAlong) and inspect.getattr_static(deblurrer, "restore_along", None) is not None:
         _check_method(type(deblurrer))
         outcome = deblurrer.restore_along(picture, path)
     else:
@@ -70,10 +71,10 @@ def restore_with(deblurrer: Restorer, picture: NDArray[np.uint8], path: CameraPa
 
 
 def _check_method(kind: type) -> None:
-    for each in kind.__mro__:
-        if "restore_along" in vars(each):
-            return
-        if "__call__" in vars(each):
+    owner = next((each for each in kind.__mro__ if "restore_along" in vars(each)), None)
+    above = kind.__mro__[: kind.__mro__.index(owner)] if owner is not None else ()  # of none it is the object's own
+    for each in above:
+        if "__call__" in vars(each) and owner in each.__mro__:
             raise TypeError(
                 f"the chain restores by restore_along, which {kind.__name__} inherits: "
                 f"do in a restore_along of your own what {each.__name__}.__call__ does"

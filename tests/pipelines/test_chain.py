@@ -256,7 +256,21 @@ def test_a_deblurrer_whose_own_call_would_be_passed_over_is_refused(flat: Flat) 
         def __getattr__(self, name: str) -> Any:
             return getattr(Released(), name)
 
-    for kind, made in ((Released, 96), (Both, 100), (Wrapper, 116)):
+    class Lent:
+        def __init__(self) -> None:
+            self.restore_along = Released().restore_along
+
+        def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            raise AssertionError
+
+    class Called:
+        def __call__(self, *_: object) -> Any:
+            raise AssertionError
+
+    class Beside(Called, Released):  # whose call knows nothing of what restore_along does, as that of torch's modules
+        pass
+
+    for kind, made in ((Released, 96), (Both, 100), (Wrapper, 116), (Lent, 96), (Beside, 96)):
         assert DeblurDetect(kind(), YoloDetector())(flat(95)).restored[0, 0, 0] == made
 
 
