@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -312,7 +314,7 @@ def parse_training_into(
     if options.network is None and options.init is None:
         options.network = DEFAULT_NETWORK
     given = given_options(parser, argv)
-    _refuse_another_place(parser, options, given)
+    _refuse_another_place(parser, typed_value(arguments, "--resume"), options, given)
     for useless, names, needed in _companions(options, given):
         idle = [name for name in names if useless and name in given and getattr(options, name)]
         if idle:
@@ -336,15 +338,21 @@ def _resumed_run(
     )
 
 
-def _refuse_another_place(parser: argparse.ArgumentParser, options: TrainingOptions, given: set[str]) -> None:
+def _refuse_another_place(
+    parser: argparse.ArgumentParser, resume: str | None, options: TrainingOptions, given: set[str]
+) -> None:
     """A usage error where a run goes on by its folder and the command line names another place for it."""
-    folder = Path(options.resume)
-    if options.resume in {"never", "auto"} or not (folder / "config.yaml").is_file():  # which would say its name
+    if resume in {None, "never", "auto"}:
         return
-    # Runs of a name that was taken have a number behind it.
+    folder = Path(options.resume)
+    if not (folder / "config.yaml").is_file():  # which would say its name
+        return
+    places = [Path(os.path.abspath(folder)), folder.resolve()]  # noqa: PTH100 - a link is a name of the run, too
+    outputs = [Path(os.path.abspath(options.output)), options.output.resolve()]  # noqa: PTH100
+    named = re.compile(re.escape(options.name) + "(-[0-9]+)?")  # runs of a name that was taken have a number behind it
     fits = {
-        "name": f"{folder.name}-".startswith(f"{options.name}-"),
-        "output": options.output.resolve() in folder.resolve().parents,
+        "name": any(named.fullmatch(place.name) for place in places),
+        "output": any(output in place.parents for output in outputs for place in places),
     }
     idle = [name for name in sorted(given & {*fits}) if not fits[name]]
     if idle:

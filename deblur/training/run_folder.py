@@ -21,7 +21,7 @@ from deblur.runs import (
     write_yaml,
 )
 from deblur.training.checkpoint import load_checkpoint
-from deblur.training.sittings import OF_VALIDATION, changes, describe_changes, sitting, with_sitting
+from deblur.training.sittings import OF_STEPS, changes, describe_changes, sitting, with_sitting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,8 +68,8 @@ def record_sitting(
 ) -> list[dict[str, Any]]:
     """Write what a run is, or goes on, with: ``config.yaml`` and ``env.json``; not before it is sure that it can.
 
-    Which options change where it goes on is said on stderr. What a run that is over was trained with stays as it is
-    written, unless it is validated otherwise.
+    Which options change where it goes on is said on stderr. A run that is over is validated once more, and its files
+    stay as they are unless other options are given for that.
 
     Args:
         folder: of the run.
@@ -99,14 +99,15 @@ def record_sitting(
         _refuse_idle(folder, former[-1], now)
     if not accelerator.is_main_process:
         return []
-    if over and recorded and not (former and OF_VALIDATION.intersection(changes(former[-1], now))):
+    if over and written == recorded:
         return former
     write_environment(folder, environment | {"processes": accelerator.num_processes})
     write_yaml(folder / "config.yaml", written)
     sittings = with_sitting(former, now)
     changed = describe_changes(sittings[-2], now) if len(sittings) > 1 and sittings[-1] is now else ""
-    if changed and not over:
-        told = f"{folder} goes on from step {now['first_step'] - 1} with other options: {changed}"
+    if changed:
+        verb = "is validated after" if over else "goes on from"
+        told = f"{folder} {verb} step {now['first_step'] - 1} with other options: {changed}"
         print(one_line(told), file=sys.stderr)
     return sittings
 
@@ -123,8 +124,8 @@ def _refuse_other_weights(folder: Path, options: TrainingOptions, before: Mappin
 
 
 def _refuse_idle(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse options by which no step of a run that is over will be made; of how long it goes it is told elsewhere."""
-    known = {*before["options"]}.difference(OF_VALIDATION, ("steps", "max_minutes"))  # others are newer than the run
+    """Refuse options by which no step of a run that is over will be made."""
+    known = OF_STEPS.intersection(before["options"])  # others are newer than the run
     idle = [name for name in changes(before, now) if name in known]
     if idle:
         raise DeblurError(

@@ -24,8 +24,15 @@ NO_FIGURE = (
 )
 """Options that may differ where a run goes on: they change no figure but by rounding."""
 _NO_RECIPE = (*NO_FIGURE, "log_every", "checkpoint_every")
-OF_VALIDATION = frozenset(("val_pairs", "val_sharp", "hold_out", "val_blur", "val_limit", "val_side"))
-"""Options that do something where no step is left to make."""
+OF_STEPS = frozenset(
+    (
+        *("batch", "accumulate", "crop", "context", "path_share", "quarter_turns"),
+        *("blur", "srgb_share", "noise", "jpeg_share", "highlight_share", "rolling_share"),
+        *("optimizer", "learning_rate", "schedule", "warmup", "weight_decay", "clip", "ema", "freeze_norm"),
+        *("precision", "compile", "content", "frequency", "smoothness"),
+    )
+)
+"""Options of how steps are made, which do nothing where none is left to make."""
 
 
 def sitting(options: Mapping[str, Any], step: int, commit: str | None, processes: int) -> dict[str, Any]:

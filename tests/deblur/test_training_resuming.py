@@ -233,12 +233,26 @@ def test_what_would_do_nothing_for_a_run_that_is_over_is_refused_and_not_remembe
     )
     assert told in capsys.readouterr().err
     assert [file.read_bytes() for file in files] == before
-    for length in ([], ["--steps", "1"], ["--max-minutes", "1e-9"]):
-        assert main(["--resume", str(begun), *length, "--log-every", "7", "--samples", "0"]) == 0
-        told = capsys.readouterr().err
-        assert "is over, nothing is left to train" in told
-        assert "goes on from" not in told
+    assert main(["--resume", str(begun)]) == 0
+    told = capsys.readouterr().err
+    assert "is over, nothing is left to train" in told
+    assert "other options" not in told
     assert [file.read_bytes() for file in files[:2]] == before[:2]
+
+
+def test_card_and_configuration_of_a_run_that_is_over_tell_the_same(begun):
+    assert main(["--resume", str(begun), "--log-every", "7", "--max-minutes", "1e-9"]) == 0
+    recorded = yaml.safe_load((begun / "config.yaml").read_text())
+    card = json.loads((begun / "weights" / "last.json").read_text())
+    for told in (recorded, card["trained_with"]):
+        assert (told["log_every"], told["max_minutes"]) == (7, 1e-9)
+
+
+def test_a_run_that_is_over_finds_its_pictures_where_they_are_now(begun, photos, capsys):
+    photos.rename(photos.parent / "elsewhere")
+    assert main(["--resume", str(begun), "--sharp", str(photos.parent / "elsewhere"), "--max-side", "100"]) == 0
+    assert yaml.safe_load((begun / "config.yaml").read_text())["sharp"] == [str(photos.parent / "elsewhere")]
+    assert "is validated after step 1 with other options: --max-side 100 (was None), --sharp" in capsys.readouterr().err
 
 
 def test_a_run_that_is_over_can_be_validated_otherwise(begun, capsys):
@@ -253,7 +267,9 @@ def test_a_run_that_is_over_can_be_validated_otherwise(begun, capsys):
     [
         (["--name", "other"], "--name would do nothing: --resume RUN names the run's folder"),
         (["--name", "deblu", "--output", "RUN"], "--name, --output would do nothing: --resume RUN names the run's"),
-        (["--name", "deblur", "--output", "TMP"], None),
+        (["--name", "deblur-large"], "--name would do nothing: --resume RUN names the run's folder"),
+        (["--name", "deblur", "--output", "TMP/runs"], None),
+        (["--output", "TMP"], None),
     ],
 )
 def test_a_run_that_goes_on_by_its_folder_goes_nowhere_else(tmp_path, begun, capsys, place, told):
@@ -265,6 +281,16 @@ def test_a_run_that_goes_on_by_its_folder_goes_nowhere_else(tmp_path, begun, cap
         main(["--resume", str(begun), *words])
     assert stopped.value.code == 2
     assert told.replace("RUN", str(begun)) in capsys.readouterr().err
+
+
+def test_a_run_behind_a_link_and_one_that_one_stands_in_go_on(tmp_path, begun, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "train").symlink_to(begun.parent)
+    monkeypatch.chdir(tmp_path)
+    for words in (["auto", "--name", "deblur", "--output", "out"], ["out/train/deblur", "--output", "out"]):
+        assert parse_training_args(build_parser(), ["--resume", *words]).resume == "out/train/deblur"
+    monkeypatch.chdir(begun)
+    assert parse_training_args(build_parser(), ["--resume", ".", "--name", "deblur"]).resume == "."
 
 
 def test_json_is_of_one_command_alone(begun, capsys):
