@@ -79,6 +79,16 @@ def test_bad_spec_says_what_is_wrong(text, message):
         parse_blur(text)
 
 
+def test_a_name_of_kernels_that_no_text_could_give_is_refused():
+    with pytest.raises(DeblurError, match=r"the name 'a,b\.npz' of the file of kernels holds a comma: rename it"):
+        BlurSpec("measured", kernels="a,b.npz")
+
+
+def test_a_name_that_is_no_unicode_has_a_blur_of_its_own():
+    one, again, other = (generator_for(BlurSpec(), 0, key).random() for key in ("a\udce9", "a\udce9", "a\udce8"))
+    assert one == again != other
+
+
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "measured"])
 def test_same_arguments_give_the_same_picture(picture, kind):
     spec = parse_blur(f"{kind}:12")
@@ -247,6 +257,13 @@ def test_convolution_reflects_at_borders_even_in_a_tiny_picture():
     assert torch.allclose(convolve(torch.full((1, 3, 2, 3), 0.4), kernel), torch.full((1, 3, 2, 3), 0.4), atol=1e-6)
 
 
+def test_what_an_object_leaves_still_has_no_sub_exposures():
+    spec = parse_blur("object:20")
+    motion = draw_motion(spec, generator_for(spec, 0, "a"), 64, 48)
+    with pytest.raises(ValueError, match="motions of the whole picture only"):
+        sub_exposures(torch.rand(3, 48, 64), motion, [0])
+
+
 @pytest.mark.parametrize("blur", ["shake:10", "jolt:10", "forward:10", "shake:10,readout=0.7"])
 def test_sub_exposures_average_to_the_blurred_light(blur):
     spec = parse_blur(f"{blur},{CLEAN}")
@@ -388,6 +405,22 @@ def test_cropping_a_motion_keeps_its_kernels(kind):
     assert np.allclose(motion.cropped(100, 50).kernel_at(20, 30, 61), motion.kernel_at(120, 80, 61), atol=1e-7)
 
 
+def test_a_part_of_a_part_is_exposed_when_it_was_in_the_whole():
+    spec = BlurSpec(length=24, readout=3)
+    motion = draw_motion(spec, generator_for(spec, 2, ""), 640, 480)
+    twice, once = motion.cropped(60, 200).cropped(40, 100), motion.cropped(100, 300)
+    np.testing.assert_array_equal(twice.kernel_at(20, 30, 61), once.kernel_at(20, 30, 61))
+
+
+def test_an_object_goes_with_its_picture_into_a_part_and_a_smaller_copy():
+    motion = replace(still(400, 300), region=Region((300.0, 100.0), (60.0, 40.0), 0.4, moves=True))
+    for x, y in ((240, 80), (300, 60), (330, 120)):
+        share = moving_share(motion, x, y, 40)
+        assert 0.1 < share < 0.95
+        assert moving_share(motion.cropped(70, 50), x - 70, y - 50, 40) == pytest.approx(share, abs=1e-4)
+        assert moving_share(motion.scaled(0.5), x / 2, y / 2, 20) == pytest.approx(share, abs=0.02)
+
+
 @pytest.mark.parametrize(
     ("point", "factor", "scaled"),
     [((-0.5, -0.5), 0.5, (-0.5, -0.5)), ((99.5, 59.5), 0.5, (49.5, 29.5)), ((0.0, 0.0), 2, (0.5, 0.5))],
@@ -471,6 +504,25 @@ def test_jpeg_is_close_to_the_library_that_cameras_use(picture):
         assert ((ours - picture) ** 2).mean() == pytest.approx(loss, rel=0.1)
 
 
+def test_jpeg_cuts_blocks_at_the_right_and_at_the_bottom_as_the_library_does():
+    y, x = np.mgrid[:41, :53]
+    ramps = np.stack([3 * x + 90, 2 * y + 90, x + y + 90], axis=-1).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(ramps).save(buffer, "JPEG", quality=30, subsampling="4:2:0")
+    theirs = np.asarray(Image.open(buffer)).astype(float)
+    tensor = torch.from_numpy(ramps).permute(2, 0, 1).unsqueeze(0) / 255
+    ours = (jpeg(tensor, torch.tensor([30]))[0] * 255).permute(1, 2, 0).numpy()
+    for border in (np.s_[:, -5:], np.s_[-9:]):
+        assert np.abs(ours - theirs)[border].mean() < 2
+
+
+def test_a_picture_without_jpeg_stays_as_it_is_beside_one_with_it(picture):
+    tensor = (torch.from_numpy(picture).permute(2, 0, 1) / 255).expand(2, -1, -1, -1)
+    plain, written = jpeg(tensor, torch.tensor([0, 30]))
+    assert torch.equal(plain, tensor[0])
+    assert not torch.equal(written, tensor[1])
+
+
 def test_mean_of_frames():
     frames = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
     frames[1] = 255
@@ -478,6 +530,13 @@ def test_mean_of_frames():
         128, abs=1
     )
     assert average_frames(frames, parse_blur(f"none,{CLEAN}"), 0).float().mean().item() == pytest.approx(188, abs=1)
+
+
+def test_every_mean_of_frames_has_noise_of_its_own():
+    frames = torch.full((3, 3, 16, 16), 100, dtype=torch.uint8)
+    one, again, other = (average_frames(frames, BlurSpec("none", shot=0.02, jpeg=0), seed) for seed in (1, 1, 2))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (3, 2), (37, 61)])
@@ -652,6 +711,14 @@ FOLLOWED = Region((290.8105, 333.1169), (135.0317, 102.482), -0.5570862, moves=F
             None,
         ),
         (
+            "shake:16,readout=5",
+            (14.40856, 31.17305, -0.03282394, 0),
+            (23.68655, -3.363202, 0.02303889, 0),
+            96,
+            MIDDLE,
+            None,
+        ),
+        (
             "jolt:16",
             (6.00547, -6.569942, 0.003687342, 0),
             (-4.541407, 3.738216, -0.002057735, 0),
@@ -756,6 +823,26 @@ def test_a_measured_kernel_that_is_scaled_up_lets_no_detail_through_between_its_
     even = np.abs(np.fft.rfft(rasterize(path, np.full(999, 1 / 999), 129).sum(0)))
     assert np.abs(transfer - even).max() < 0.15
     assert transfer[40:].max() < 0.1
+
+
+def test_a_small_measured_kernel_is_drawn_fine_enough_for_a_long_blur(tmp_path):
+    kernel = np.zeros((7, 7))
+    kernel[3, 1:5] = 1
+    np.savez(tmp_path / "short.npz", kernel=kernel)
+    (read,) = read_kernels(str(tmp_path / "short.npz"))
+    points, _ = read.points(112)
+    assert np.diff(np.unique(points[:, 0])).max() * 112 <= 1
+
+
+def test_a_stack_of_measured_kernels_holds_each_of_them(tmp_path):
+    kernels = np.zeros((2, 9, 9))
+    kernels[0, 4, 1:8] = kernels[1, 4, 3:6] = 1
+    np.savez(tmp_path / "stack.npz", kernels=kernels)
+    np.savez(tmp_path / "each.npz", a=kernels[0], b=kernels[1])
+    files = (str(tmp_path / name) for name in ("stack.npz", "each.npz"))
+    stacked, single = ([read.extent for read in read_kernels(file)] for file in files)
+    assert stacked == single
+    assert len(set(single)) == 2
 
 
 def handedness(points, weights):

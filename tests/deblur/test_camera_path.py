@@ -165,6 +165,17 @@ def test_a_gyroflow_log_that_lacks_something_is_named_in_one_line(tmp_path, old,
     assert str(file) in str(caught.value)
 
 
+@pytest.mark.parametrize("content", [GYROSCOPE_FILE, GYROFLOW_LOG], ids=["gyroscope", "log"])
+def test_a_file_that_a_spreadsheet_marked_as_utf_8_is_read_as_without_the_mark(tmp_path, content):
+    file = tmp_path / "a.csv"
+    file.write_text(content, encoding="utf-8")
+    plain = read_record(file)
+    file.write_text(content, encoding="utf-8-sig")
+    marked = read_record(file)
+    np.testing.assert_array_equal(marked.times, plain.times)
+    np.testing.assert_array_equal(marked.columns["wy"], plain.columns["wy"])
+
+
 def test_a_part_of_a_path_is_that_of_a_shutter_open_meanwhile():
     motion = draw_motion(BlurSpec("shake", 20), np.random.default_rng(1), 640, 480)
     part = motion.part(slice(10, 40))
@@ -214,6 +225,13 @@ def test_a_record_may_end_with_the_last_row_that_was_exposed_however_sums_are_ro
     for opened, closed in ((0.930999, 0.969), (0.931, 0.969001)):
         with pytest.raises(DeblurError, match="give a record of all of the exposure"):
             record.path(101, 101, exposure=(opened, closed))
+
+
+def test_a_record_to_be_calibrated_tells_of_the_last_row_too():
+    gyroscope = Record(Path("imu"), np.array([0.2, 0.42]), dict.fromkeys(RATES, np.zeros(2)))
+    check_record(gyroscope, [(0.3, 0.31)], 0.1, 0.01)
+    with pytest.raises(DeblurError, match=r"too little to search 0\.1 seconds around pictures of 0\.3 to 0\.33"):
+        check_record(gyroscope, [(0.3, 0.31)], 0.1, 0.02)
 
 
 def test_a_sensor_misses_the_same_part_of_every_row():
@@ -588,6 +606,12 @@ def test_kernels_are_made_for_closer_places_where_they_change_faster(blur, rows,
     assert (len(exposure.rows), len(exposure.columns)) == (rows, columns)
 
 
+def test_a_small_picture_that_rolls_has_kernels_for_more_than_its_middle():
+    roll = np.column_stack([np.zeros((21, 2)), np.linspace(-0.02, 0.02, 21), np.zeros(21)])
+    exposure = exposure_along(Motion(roll, np.full(21, 1 / 21), (63.5, 63.5)), 128, 128, CPU)
+    assert (len(exposure.rows), len(exposure.columns)) == (3, 3)
+
+
 def test_large_kernels_are_made_for_fewer_places():
     motion = draw_motion(parse_blur("forward:90"), generator_for(BlurSpec(), 0, "a"), 640, 480)
     exposure = exposure_along(motion, 480, 640, CPU)
@@ -834,6 +858,20 @@ def test_a_record_that_lacks_samples_while_the_last_rows_were_read_is_refused(tm
     read_path(tmp_path / "a.csv", 320, 240, 300.0, exposure=(0.0, 0.03))
     with pytest.raises(DeblurError, match=r"no samples from 0\.04 to 0\.08"):
         read_path(tmp_path / "a.csv", 320, 240, 300.0, readout=0.05, exposure=(0.0, 0.03))
+
+
+def test_pauses_of_a_record_do_not_hide_that_samples_lack_elsewhere():
+    take = np.arange(100) / 100
+    times = np.concatenate([take, 500 + take[take < 0.3], 500 + take[take > 0.6]])
+    record = Record(Path("imu"), times, dict.fromkeys(RATES, np.full(len(times), 0.1)))
+    with pytest.raises(DeblurError, match=r"no samples from 500\.29 to 500\.61"):
+        record.path(320, 240, 300.0, exposure=(500.2, 500.7))
+
+
+def test_a_last_row_that_is_read_before_the_first_is_refused():
+    record = Record(Path("imu"), np.array([0.0, 1.0]), {"x": np.array([0.0, 9.0]), "y": np.zeros(2)})
+    with pytest.raises(DeblurError, match=r"open from 0\.1 to 0\.2, in the last row to 0\.15"):
+        record.path(101, 101, exposure=(0.1, 0.2), readout=-0.05)
 
 
 def test_a_record_is_what_it_was_made_of_whatever_becomes_of_the_buffers():

@@ -13,7 +13,7 @@ from deblur import Deblurrer
 from deblur.blur import BlurSpec, Motion, parse_blur, synthesize_with_motion
 from deblur.blur.rendering import render
 from deblur.devices import to_batch
-from deblur.exposure.consistency import make_consistent
+from deblur.exposure.consistency import evidence_of_light, make_consistent
 from deblur.exposure.paths import as_measured
 from deblur.metrics import psnr
 
@@ -53,6 +53,14 @@ def test_it_is_seen_which_light_was_averaged(restored_along: RestoredAlong, phot
     restored = restored_along(x, path)
     # The other light costs each of these pictures a tenth of a decibel and more.
     assert psnr(make_consistent(restored, x, path), truth).item() > psnr(restored, truth).item() + 0.2
+
+
+@pytest.mark.parametrize(("light", "sign"), [("linear", 1), ("srgb", -1)])
+def test_what_is_flat_says_nothing_of_the_light_beside_what_is_not(light: str, sign: int):
+    sharp = np.full((160, 320, 3), 120, np.uint8)
+    sharp[:, :112] = photographs.astronaut()[100:260, 150:262]
+    blurred, motion = synthesize_with_motion(sharp, parse_blur(f"straight:24,jpeg=0,light={light}"), 3, "a")
+    assert sign * evidence_of_light(to_batch(sharp, "cpu"), to_batch(blurred, "cpu"), motion) > 0.08
 
 
 def test_a_long_strip_is_made_consistent_as_its_parts_are(restored_along: RestoredAlong, monkeypatch):

@@ -382,6 +382,56 @@ def test_a_focal_length_is_refined_from_the_one_found_before(monkeypatch: pytest
     assert calibrate(wrong, truth, 0.003, keep_axes=True).found.scale == pytest.approx(1.25, rel=0.03)
 
 
+@pytest.fixture
+def searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is restored: what is up is taken as given, and the clock and the focal length are not refined."""
+    monkeypatch.setattr(calibration, "sparser_than_turned", lambda *_: 1.0)
+    monkeypatch.setattr(calibration, "_REFINEMENTS", ())
+
+
+def some_seen(truth: Record) -> list[Sight]:
+    """Two of the pictures, seen as by ``seen``."""
+    return [seen(file, truth, [(160.0, 128.0)]) for file in sorted(Path("robot").glob("*.png"))[:2]]
+
+
+@pytest.mark.usefixtures("searched")
+def test_a_picture_that_a_guess_moves_too_far_counts_against_it() -> None:
+    sights = some_seen(truth := read_record("truth.csv"))
+    rates = np.column_stack([truth.columns[name] for name in RATES])
+    rates[(truth.times > 2.5) & (truth.times < 2.8)] *= 100  # while the other was taken
+    wild = calibrate(sights, read_record(write_record("wild.csv", rates)), 0.003, keep_axes=True)
+    least = np.log(0.01 / KERNEL**2)  # of a kernel that is a surprise
+    one = calibrate(sights[:1], truth, 0.003, keep_axes=True)
+    assert wild.given.fit == pytest.approx((one.given.fit + least) / 2)
+
+
+@pytest.mark.usefixtures("searched")
+def test_a_slow_rolling_shutter_is_searched_as_far_as_any() -> None:
+    sights = some_seen(truth := read_record("truth.csv"))[:1]
+    found = calibrate(sights, truth, 0.003, readout=0.03, keep_axes=True)
+    assert found.given.fit > np.log(0.01 / KERNEL**2) + 1, "the record tells of the last row"
+
+
+@pytest.mark.usefixtures("searched")
+def test_what_is_up_is_told_in_standard_errors_of_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    gains = iter([0.1, 0.5])
+    monkeypatch.setattr(calibration, "sparser_than_turned", lambda *_: next(gains))
+    found = calibrate(some_seen(truth := read_record("truth.csv")), truth, 0.003, keep_axes=True)
+    assert found.upright == pytest.approx(0.3 / 0.2)
+
+
+@pytest.mark.parametrize(
+    ("clock_fit", "axes_fit", "upright", "clear"),
+    [(-9, -9, 3, True), (-1.3, -9, 3, False), (-9, -1.3, 3, False), (-9, -9, 1.9, False)],
+)
+def test_pictures_tell_where_nothing_else_fits_nearly_as_well(
+    clock_fit: float, axes_fit: float, upright: float, clear: bool
+) -> None:
+    best = Guess(0.01, np.eye(3, dtype=int), -1.0)
+    found = Calibration(best, best, best._replace(fit=clock_fit), best._replace(fit=axes_fit), upright, None)
+    assert found.clear is clear
+
+
 def test_a_focal_length_at_the_end_of_the_search_is_not_believed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -207,7 +207,8 @@ def test_one_record_tells_of_every_picture_by_its_time(
 ) -> None:
     samples = "".join(f"{i / 100},0,{0 if i < 50 else 1},0\n" for i in range(101))
     (tmp_path / "drive.csv").write_text(f"t,wx,wy,wz\n{samples}")
-    (tmp_path / "times.csv").write_text("picture , opened, closed \ndark ,0.1,0.15\ndeep/bright, 0.8 ,0.82\n")
+    times = "picture , opened, closed \ndark ,0.1,0.15\ndeep/bright, 0.8 ,0.82\n"
+    (tmp_path / "times.csv").write_text(times, encoding="utf-8-sig")  # as a spreadsheet writes it
     given = ["photos", "--motion", "drive.csv", "--focal-length", "100", "--exposures", "times.csv"]
     assert main([*given, "--save", "json"]) == 0
     # The camera stood still at first, then it turned by a radian a second.
