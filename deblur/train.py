@@ -38,7 +38,6 @@ from deblur.cli import (
     option_list,
     parse_into,
     positive_int,
-    refuse_foreign,
     run,
     thread_count,
     typed_value,
@@ -295,17 +294,15 @@ def parse_training_into(
     """
     arguments = words_of(argv)
     resumed = _resumed_run(parser, arguments, newest or _newest_run)
-    recorded = None if resumed is None else _recorded_options(resumed)
     unsaid = ""
-    if resumed is None or recorded is None:
+    if resumed is None or not _has_options(resumed):
         parse_into(options, parser, arguments)
         if resumed is not None:
             unsaid = f"; {resumed / 'config.yaml'}, which would say so, is missing or damaged"
             if not ((resumed / "config.yaml").exists() or (resumed / "weights" / "state.pt").exists()):
                 unsaid = f"; --resume {resumed} names no run, in which a config.yaml would say so"
     else:
-        refuse_foreign(parser, resumed, recorded, ", or give --config")
-        parse_into(options, parser, arguments, resumed / "config.yaml")
+        parse_into(options, parser, arguments, resumed, ", or give --config")
         options.resume = str(resumed)  # the --output of a run that was moved is not where auto has found it
     if options.steps is None and options.max_minutes is None:
         parser.error(f"say how long: --steps, --max-minutes or both{unsaid}")
@@ -369,14 +366,14 @@ def _newest_run(name: str, output: Path) -> Path | None:
         return None  # which is said when the run is opened, with what to do
 
 
-def _recorded_options(run_folder: Path) -> dict[str, Any] | None:
-    """What a run's ``config.yaml`` says; None where it is missing or damaged, which is no mistake if all is typed."""
+def _has_options(run_folder: Path) -> bool:
+    """Whether a run has a ``config.yaml`` that can be read; one that is damaged is no mistake if all is typed."""
     from deblur.runs import read_config
 
     try:
-        return read_config(run_folder / "config.yaml")
+        return read_config(run_folder / "config.yaml") is not None
     except DeblurError:
-        return None
+        return False
 
 
 def _companions(options: TrainingOptions, given: set[str]) -> list[tuple[bool, tuple[str, ...], str]]:

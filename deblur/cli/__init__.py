@@ -13,7 +13,6 @@ from deblur.cli.options import (
     parse_into,
     parse_resumable,
     plain_options,
-    refuse_foreign,
     typed_value,
     words_of,
 )
@@ -80,7 +79,6 @@ __all__ = [
     "plain_options",
     "positive_int",
     "printed_name",
-    "refuse_foreign",
     "run",
     "thread_count",
     "typed_value",

@@ -75,7 +75,11 @@ def parse_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None = Non
 
 
 def parse_into(
-    options: _Options, parser: argparse.ArgumentParser, argv: Sequence[str] | None = None, over: Path | None = None
+    options: _Options,
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None = None,
+    resumed: Path | None = None,
+    otherwise: str = "",
 ) -> _Options:
     """As ``parse_args``, set as the attributes of ``options``, whose class says of which types they are.
 
@@ -83,26 +87,43 @@ def parse_into(
         options: whose attributes are set.
         parser: of the command.
         argv: the command line, this process's for None.
-        over: a configuration file over whose values those of ``--config`` stand, and the command line over both.
+        resumed: folder of a run that ``--resume`` goes on with. The values of ``--config`` stand over the options that
+            its ``config.yaml`` holds, and the command line over both.
+        otherwise: what else may be done than to go on with a run of another command by that one, in words.
     """
     parser.allow_abbrev = False
     arguments = words_of(argv)
     given = typed_value(arguments, "--config")
     try:
-        for config in (over, Path(given) if given else None):  # of an empty one the parser complains
-            if config is not None:
-                _take_defaults(parser, config)
+        if resumed is not None:
+            recorded = _read_mapping(parser, resumed / "config.yaml")
+            _refuse_foreign(parser, resumed, recorded, otherwise)
+            _take_defaults(parser, resumed / "config.yaml", recorded)
+        if given:  # of an empty one the parser complains
+            _take_defaults(parser, Path(given), _read_mapping(parser, Path(given)))
         return parser.parse_args(arguments, options)
     except KeyboardInterrupt:  # some values are understood by what takes seconds to import
         print("interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
 
 
-def _take_defaults(parser: argparse.ArgumentParser, config: Path) -> None:
+def _refuse_foreign(
+    parser: argparse.ArgumentParser, resumed: Path, recorded: Mapping[str, object], otherwise: str
+) -> None:
+    """A usage error where the run to go on with is another command's, as one with a detector that teaches."""
+    foreign = sorted({key.replace("-", "_") for key in recorded} - {action.dest for action in parser._actions})
+    if foreign:
+        parser.error(
+            f"--resume {resumed}: the run has options that this command lacks ({one_line(option_list(foreign))}); go "
+            f"on by the command that began it{otherwise}"
+        )
+
+
+def _take_defaults(parser: argparse.ArgumentParser, config: Path, content: Mapping[str, object]) -> None:
     """Let a configuration file say what is not typed."""
     actions = {action.dest: action for action in parser._actions if action.dest not in {"help", "config"}}
     defaults = {}
-    for key, value in _read_mapping(parser, config).items():
+    for key, value in content.items():
         dest = key.replace("-", "_")
         if dest not in actions:
             parser.error(f"{config}: unknown option {key!r}; known: {', '.join(sorted(actions))}")
@@ -130,35 +151,13 @@ def parse_resumable(parser: argparse.ArgumentParser, argv: Sequence[str] | None 
     """As ``parse_args``, over the options of the run whose folder ``--resume RUN`` names; ``--output`` goes without."""
     arguments = words_of(argv)
     resumed = typed_value(arguments, "--resume")
-    config = None
-    if resumed:  # of an empty one the parser complains
-        config = Path(resumed) / "config.yaml"
-        if not config.is_file():
-            parser.error(f"--resume {resumed} is no run of this command: there is no config.yaml in it")
-        refuse_foreign(parser, Path(resumed), _read_mapping(parser, config))
-    options = parse_into(argparse.Namespace(), parser, arguments, config)
+    folder = Path(resumed) if resumed else None  # of an empty one the parser complains
+    if folder is not None and not (folder / "config.yaml").is_file():
+        parser.error(f"--resume {folder} is no run of this command: there is no config.yaml in it")
+    options = parse_into(argparse.Namespace(), parser, arguments, folder)
     if options.resume and options.output:
         parser.error("--resume and --output both name the run's folder: give one")
     return options
-
-
-def refuse_foreign(
-    parser: argparse.ArgumentParser, resumed: Path, recorded: Mapping[str, Any], otherwise: str = ""
-) -> None:
-    """A usage error where the run to go on with is another command's, as one with a detector that teaches.
-
-    Args:
-        parser: of the command.
-        resumed: folder of the run.
-        recorded: its options.
-        otherwise: what else may be done than to take that command, in words.
-    """
-    foreign = sorted({key.replace("-", "_") for key in recorded} - {action.dest for action in parser._actions})
-    if foreign:
-        parser.error(
-            f"--resume {resumed}: the run has options that this command lacks ({one_line(option_list(foreign))}); go "
-            f"on by the command that began it{otherwise}"
-        )
 
 
 def typed_value(arguments: Sequence[str], option: str) -> str | None:

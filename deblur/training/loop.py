@@ -46,7 +46,7 @@ from deblur.training.log import TrainingLog, save_samples
 from deblur.training.mix import BlurMix, parse_blur_range
 from deblur.training.network_choice import network_config, network_name, released_estimator
 from deblur.training.planning import Planner, Recipe, draw_examples
-from deblur.training.run_folder import find_resumable, open_run, record_sitting
+from deblur.training.run_folder import find_resumable, open_run, record_sitting, refuse_useless
 from deblur.training.schedule import Progress, Schedule, crop_at, parse_crops
 from deblur.training.sources import PictureStore
 from deblur.training.validation import sets_digest, validate
@@ -150,7 +150,8 @@ class Trainer:
         if options.compile:
             learning: nn.Module = self.bare.network if isinstance(self.bare, GuidedNetwork) else self.bare
             learning.compile()
-        fill_store(self.store, self.sources, options.max_side)
+        if resumable is None:  # what cannot be read leaves no folder behind
+            fill_store(self.store, self.sources, options.max_side)
         self.folder, state = open_run(options, resumable, self.accelerator)
         if resumable is None:
             self._keep_others_out(self.folder, held)
@@ -167,9 +168,13 @@ class Trainer:
         )
         counts = state is None or self.keeper.restore(state)
         self.progress = self.keeper.progress
+        over = self._share() >= 1
+        if state is not None:
+            refuse_useless(self.folder, options, state, over=over)
+            if not over:
+                fill_store(self.store, self.sources, options.max_side)
         writes = self.accelerator.is_main_process
         self.log = TrainingLog(self.folder, self.progress.step, options.tensorboard, writes, self.words)
-        over = self._share() >= 1
         self.keeper.sittings = record_sitting(self.folder, options, self.accelerator, state, over=over)
         if writes and not counts:
             self.keeper.keep_former_best()

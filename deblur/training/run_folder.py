@@ -21,7 +21,7 @@ from deblur.runs import (
     write_yaml,
 )
 from deblur.training.checkpoint import load_checkpoint
-from deblur.training.sittings import OF_STEPS, changes, describe_changes, sitting, with_sitting
+from deblur.training.sittings import OF_STEPS, describe_changes, sitting, with_sitting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +63,39 @@ def note_nothing_to_resume(options: TrainingOptions, folder: Path) -> None:
     print(f"--resume auto: {none}, and {folder} is a new one", file=sys.stderr)
 
 
+def refuse_useless(folder: Path, options: TrainingOptions, state: Mapping[str, Any], *, over: bool) -> None:
+    """Refuse options that would do nothing where a run goes on.
+
+    Args:
+        folder: of the run.
+        options: of training.
+        state: the training state that the run goes on from.
+        over: no step is left to make.
+
+    Raises:
+        DeblurError: other weights to begin with are given for a run that goes on with its own, or how to make steps for
+            one that is over.
+    """
+    if not state["sittings"]:  # nothing to compare with
+        return
+    before = state["sittings"][-1]["options"]
+    for name, new in (("init", options.init), ("estimator", options.estimator)):
+        old = before.get(name)
+        if new not in {None, old} and (old is None or _is_there(old)):
+            raise DeblurError(
+                f"{folder} goes on with the weights that it has, so that --{name} {new} (was {old}) would do nothing; "
+                f"leave it out, or begin another run with --init {folder / 'weights' / 'last'}{SUFFIX}"
+            )
+    now = _as_written(options)
+    # An option that the run does not know is newer than it is.
+    idle = [name for name in sorted(OF_STEPS.intersection(before)) if before[name] != now[name]]
+    if over and idle:
+        raise DeblurError(
+            f"{folder} is over at step {state['step']}, so that {option_list(idle)} would do nothing: to go on give a "
+            "larger --steps or --max-minutes too"
+        )
+
+
 def record_sitting(
     folder: Path, options: TrainingOptions, accelerator: Accelerator, state: Mapping[str, Any] | None, *, over: bool
 ) -> list[dict[str, Any]]:
@@ -73,7 +106,7 @@ def record_sitting(
 
     Args:
         folder: of the run.
-        options: of training.
+        options: of training, which do something (``refuse_useless``).
         accelerator: of this process; the main one writes.
         state: the training state that the run goes on from, if it does.
         over: no step is left to make.
@@ -82,25 +115,18 @@ def record_sitting(
         The sittings so far with this one, for the training state; none in another process than the main one.
 
     Raises:
-        DeblurError: one of the files is there and damaged, or an option is given that would do nothing: other weights
-            to begin with for a run that goes on with its own, or how to make steps for one that is over; all stays as
-            it is.
+        DeblurError: one of the files is there and damaged; all stays as it is.
     """
-    former: list[dict[str, Any]] = state["sittings"] if state else []
-    recorded = _recorded_config(folder)
-    # Without resume: given back with --config for a new run, the file must not go on with this one.
-    written = plain_options(options, without={"config", "resume", "json"})
-    written["name"] = recorded.get("name") or options.name  # by which --resume auto knows the run
-    environment = describe_environment(str(accelerator.device), options.seed)
-    now = sitting(written, state["step"] if state else 0, environment["commit"], accelerator.num_processes)
-    if former:
-        _refuse_other_weights(folder, options, former[-1]["options"])
-    if over and former:
-        _refuse_idle(folder, former[-1], now)
     if not accelerator.is_main_process:
         return []
+    former: list[dict[str, Any]] = state["sittings"] if state else []
+    recorded = _recorded_config(folder)
+    written = _as_written(options)
+    written["name"] = recorded.get("name") or options.name  # by which --resume auto knows the run
     if over and written == recorded:
         return former
+    environment = describe_environment(str(accelerator.device), options.seed)
+    now = sitting(written, state["step"] if state else 0, environment["commit"], accelerator.num_processes)
     write_environment(folder, environment | {"processes": accelerator.num_processes})
     write_yaml(folder / "config.yaml", written)
     sittings = with_sitting(former, now)
@@ -112,26 +138,9 @@ def record_sitting(
     return sittings
 
 
-def _refuse_other_weights(folder: Path, options: TrainingOptions, before: Mapping[str, Any]) -> None:
-    """Refuse what a run begins with and then keeps, where another is given; the same may lie elsewhere by now."""
-    for name, new in (("init", options.init), ("estimator", options.estimator)):
-        old = before.get(name)
-        if new not in {None, old} and (old is None or _is_there(old)):
-            raise DeblurError(
-                f"{folder} goes on with the weights that it has, so that --{name} {new} (was {old}) would do nothing; "
-                f"leave it out, or begin another run with --init {folder / 'weights' / 'last'}{SUFFIX}"
-            )
-
-
-def _refuse_idle(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse options by which no step of a run that is over will be made."""
-    known = OF_STEPS.intersection(before["options"])  # others are newer than the run
-    idle = [name for name in changes(before, now) if name in known]
-    if idle:
-        raise DeblurError(
-            f"{folder} is over at step {now['first_step'] - 1}, so that {option_list(idle)} would do nothing: to go on "
-            "give a larger --steps or --max-minutes too"
-        )
+def _as_written(options: TrainingOptions) -> dict[str, Any]:
+    # Without resume: given back with --config for a new run, the file must not go on with this one.
+    return plain_options(options, without={"config", "resume", "json"})
 
 
 def _is_there(name_or_file: str) -> bool:

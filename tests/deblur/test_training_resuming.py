@@ -224,7 +224,8 @@ def test_what_a_run_was_trained_by_is_on_its_card_sitting_by_sitting(begun, caps
     assert card["trained_with"]["clip"] == 0.5
 
 
-def test_what_would_do_nothing_for_a_run_that_is_over_is_refused_and_not_remembered(begun, capsys):
+def test_what_would_do_nothing_for_a_run_that_is_over_is_refused_and_not_remembered(begun, monkeypatch, capsys):
+    monkeypatch.setattr("deblur.training.loop.fill_store", lambda *_: pytest.fail("no step is left to read for"))
     files = [begun / name for name in ("config.yaml", "env.json", "weights/state.pt", "weights/last.json")]
     before = [file.read_bytes() for file in files]
     assert main(["--resume", str(begun), "--clip", "0.3", "--seed", "0", "--learning-rate", "1e-5"]) == 1
