@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -217,6 +218,16 @@ def test_the_process_that_measures_memory_says_what_it_takes(
     monkeypatch.setattr("sys.argv", ["peak_memory", "--help"])
     assert peak_memory._main() == 2
     assert "KIND SOURCE WIDTH HEIGHT" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are not asked")
+def test_what_was_freed_before_does_not_count_as_held() -> None:
+    pieces = [np.ones(2**16, np.uint8) for _ in range(2000)]  # too small to be given back one by one
+    held = peak_memory._resident("VmRSS")
+    last = pieces.pop()  # which keeps the heap as long as it is
+    pieces.clear()
+    peak_memory._give_back_freed_memory()
+    assert held - peak_memory._resident("VmRSS") > 0.9 * 2000 * last.nbytes
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory outside CUDA is read from Linux's /proc")
