@@ -291,6 +291,13 @@ def test_the_curve_averages_to_ap(thirty, perturb):
     assert sum(scores.curve.precision50) / 101 == pytest.approx(scores.ap50)
 
 
+def test_the_curve_at_half_overlap_is_of_that_overlap_alone(make_truth, found):
+    truth = make_truth({"a": [("cat", (0.0, 0.0, 100.0, 100.0))]})
+    curve = score(truth, {"a": found(("cat", (0.0, 0.0, 52.0, 100.0), 0.9))}).curve
+    assert curve.precision50 == pytest.approx([1.0] * 101)
+    assert curve.precision == pytest.approx([0.1] * 101)
+
+
 def test_scores_are_json_without_nan(make_truth):
     scores = score(make_truth({"a": []}), {"a": EMPTY})
     content = json.loads(json.dumps(asdict(scores), allow_nan=False))
@@ -553,7 +560,7 @@ def test_every_class_has_its_own_score_whatever_numbers_the_file_gives(tmp_path,
 
 def test_sharp_boxes_without_area_are_no_reference(make_truth, found):
     truth = make_truth({"a": [("cat", BOX)]})
-    sharp = {"a": found(("cat", BOX, 0.9), ("cat", (70.0, 70.0, 70.0, 90.0), 0.8))}
+    sharp = {"a": found(("cat", BOX, 0.9), ("cat", (70.0, 70.0, 70.0, 90.0), 0.8), ("cat", (5.0, 5.0, 9.0, 5.0), 0.7))}
     same = consistency(truth, sharp, {"a": found(("cat", BOX, 0.9))})
     assert (same.consistency, same.n_references) == (pytest.approx(1.0), 1)
     surest = {"a": found(("dog", (70.0, 70.0, 70.0, 90.0), 0.95), ("cat", BOX, 0.9))}  # the others keep their names
