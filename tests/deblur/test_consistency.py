@@ -63,6 +63,14 @@ def test_what_is_flat_says_nothing_of_the_light_beside_what_is_not(light: str, s
     assert sign * evidence_of_light(to_batch(sharp, "cpu"), to_batch(blurred, "cpu"), motion) > 0.08
 
 
+def test_what_a_network_makes_beyond_black_and_white_is_black_and_white():
+    sharp, blurred, motion = shaken(BlurSpec("shake", 12))
+    x, restored = (to_batch(picture[:160, :200], "cpu") for picture in (blurred, sharp))
+    beyond = (restored - 0.5) * 1.5 + 0.5
+    for found in (make_consistent, evidence_of_light):
+        torch.testing.assert_close(found(beyond, x, motion), found(beyond.clamp(0, 1), x, motion))
+
+
 def test_a_long_strip_is_made_consistent_as_its_parts_are(restored_along: RestoredAlong, monkeypatch):
     _, blurred, motion = shaken(BlurSpec("shake", 16))
     x = to_batch(blurred, "cpu")

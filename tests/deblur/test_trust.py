@@ -145,6 +145,20 @@ def test_of_a_picture_in_tiles_it_says_how_far_the_path_was_believed_in_all_of_t
     assert outcome.believed == pytest.approx(0.4)
 
 
+def test_what_waits_for_other_tiles_comes_back_as_it_was() -> None:
+    def in_one_tile(restore: Callable[..., NDArray[np.float32]]) -> NDArray[np.uint8]:
+        return restore(blurred, 0, 0).round().astype(np.uint8)
+
+    blurred, motion = shaken(photograph()[:96, :128])
+    network, _ = load_released("mstsgm-guided", "cpu")
+    assert isinstance(network, GuidedNetwork)
+    along = AlongPath(network, CPU, nullcontext)
+    nowhere = SimpleNamespace(shares=lambda seen, *_: torch.zeros_like(seen[:, :1]))
+    along.trust = nowhere  # type: ignore[assignment]
+    use = PathUse(motion, corrected=True, doubted=True)
+    np.testing.assert_array_equal(along.in_tiles(in_one_tile, use).picture, along(blurred, use).picture.round())
+
+
 def test_it_says_how_long_the_blur_is() -> None:
     blurred, motion = shaken(photograph())
     deblurrer = Deblurrer.load("mstsgm-guided", "cpu")
