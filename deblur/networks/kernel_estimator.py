@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from deblur.blur.sensor import to_linear
 from deblur.exposure.kernels import KERNEL, Belief
 from deblur.exposure.spectra import LAG_MAPS, Regions, lag_maps, luma
-from deblur.networks.blocks import conv, residual_chain, upconv
+from deblur.networks.blocks import Unshuffle, conv, residual_chain, upconv
 
 _SPREAD = 320.0  # pixels; positions are divided by it
 
@@ -63,7 +63,7 @@ class KernelEstimator(nn.Module):
         self.config = config
         w1, w2, w3, w4 = config.widths
         maps = config.lights * LAG_MAPS
-        self.enter = nn.Sequential(nn.PixelUnshuffle(2), conv(4 * maps, w1, relu=True), conv(w1, w1, relu=True))
+        self.enter = nn.Sequential(Unshuffle(2), conv(4 * maps, w1, relu=True), conv(w1, w1, relu=True))
         self.down = nn.ModuleList(
             nn.Sequential(conv(before, after, stride=2, relu=True), residual_chain(after, count))
             for before, after, count in ((w1, w2, 1), (w2, w3, 1), (w3, w4, 1))

@@ -18,6 +18,7 @@ from deblur.networks.blocks import (
     HEAD_GAIN,
     SCALES,
     Restored,
+    Unshuffle,
     conv,
     crop_pyramid,
     double,
@@ -184,7 +185,7 @@ class EAGR(nn.Module):
             for colour in range(3):
                 self.gradient.weight[colour, colour] = sobel
                 self.gradient.weight[3 + colour, colour] = sobel.T
-        self.unshuffle = nn.PixelUnshuffle(shuffle)
+        self.unshuffle = Unshuffle(shuffle)
         norm = nn.BatchNorm2d(channels)
         # Start as a gate near 1, not as the noise around 0 that batch norm's own start would be.
         nn.init.constant_(norm.weight, 0.1)
@@ -281,7 +282,7 @@ class MSTSGM(nn.Module):
         self.config = config
         w1, w2, w3 = widths = config.widths
         self.multiple = 2 ** (SCALES - 1) * config.shuffle
-        self.unshuffle, self.shuffle = nn.PixelUnshuffle(config.shuffle), nn.PixelShuffle(config.shuffle)
+        self.unshuffle, self.shuffle = Unshuffle(config.shuffle), nn.PixelShuffle(config.shuffle)
 
         self.features = MSFD(config) if config.msfd else PlainFeatures(config)
         self.temporal = nn.ModuleList(

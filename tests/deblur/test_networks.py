@@ -22,6 +22,7 @@ from deblur.networks import (
     named_config,
     picture_pyramid,
 )
+from deblur.networks.blocks import Unshuffle
 from deblur.networks.cost import cost_of
 from deblur.networks.mstsgm import EAGR, FAM, MSFF, TCN, shared
 
@@ -62,6 +63,15 @@ PARTS = ("msfd", "tcn", "eagr", "fam", "msff")
 def guide_for(config: NetworkConfig, x: torch.Tensor) -> torch.Tensor | None:
     channels = getattr(config, "guide_channels", 0)
     return torch.rand(x.shape[0], channels, *x.shape[2:]) if channels else None
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_pixels_are_unshuffled_as_by_torch_and_lie_in_memory_as_before(factor, memory_format):
+    pictures = torch.rand(2, 3, 12, 18).contiguous(memory_format=memory_format)
+    theirs, ours = F.pixel_unshuffle(pictures, factor), Unshuffle(factor)(pictures)
+    assert torch.equal(ours, theirs)
+    assert ours.stride() == theirs.stride()
 
 
 @pytest.mark.parametrize("name", CHECK_VALUES)
