@@ -106,13 +106,23 @@ def released_sha256(network: nn.Module) -> str:
     return hashlib.sha256(_content_of(network)).hexdigest()
 
 
-def learnt_from(file: Path, card: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The record beside ``file``, if that was learnt from the restorations of a network's very weights, or None."""
-    written = file.with_suffix(".json")
-    if not written.is_file():
-        return None
-    record: dict[str, Any] = json.loads(written.read_text())
-    return record if record["network"]["sha256"] == card["sha256"] else None
+def learnt_from(files: Path, card: Mapping[str, Any]) -> tuple[Path, dict[str, Any]] | None:
+    """A file that was learnt from the restorations of a network's very weights, by whatever name these went then.
+
+    Args:
+        files: where it lies, with ``*`` in the place of the network's name.
+        card: of the weights.
+
+    Returns:
+        The file, that of the card's own name before others, and the record beside it; None where there is none.
+    """
+    written = sorted(files.parent.glob(files.with_suffix(".json").name))
+    own = files.name.replace("*", str(card.get("name")))
+    for each in sorted(written, key=lambda record: record.with_suffix(files.suffix).name != own):
+        record: dict[str, Any] = json.loads(each.read_text(encoding="utf-8"))
+        if record["network"]["sha256"] == card["sha256"]:
+            return each.with_suffix(files.suffix), record
+    return None
 
 
 def load_learnt(make: Callable[[], Learnt], file: Path, command: str) -> Learnt:

@@ -101,11 +101,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             picture, card["limits_picture"] = read_picture(shown), beside.name
         sha256 = released_sha256(network)
         trust = PathTrust.released({"name": options.name, "sha256": sha256}, torch.device("cpu"))
+        # What its card says already holds as long as nothing restores otherwise.
+        alike = trained["sha256"] == sha256 and trained.get("consistent", True) == card.get("consistent", True)
+        scored = decoded(file, lambda: dict(trained["scores"])) if alike else {}
         of = _Released(options.name, sha256, card.get("consistent", True), None if trust is None else trust.describe())
         card["scores"] = {
             "validation": decoded(file, lambda: trained["scores"]["validation"]),
-            "restoration": [row for run in options.restoration for row in _restoration_rows(Path(run), of)],
-            "detection": [row for run in options.gain for row in _detection_rows(Path(run), of)],
+            "restoration": [row for run in options.restoration for row in _restoration_rows(Path(run), of)]
+            or scored.get("restoration", []),
+            "detection": [row for run in options.gain for row in _detection_rows(Path(run), of)]
+            or scored.get("detection", []),
         }
         config = config_from_dict(trained["network"])
         is_stale = picture is None and _is_shown(beside)

@@ -61,9 +61,11 @@ class Judge:
         Raises:
             DeblurError: a file cannot be read.
         """
-        file = judge_file(card["name"])
-        record = learnt_from(file, card)
-        return None if record is None else cls(network, Critic.load(file), margin=record.get("margin", 0))
+        found = learnt_from(judge_file("*"), card)
+        if found is None:
+            return None
+        file, record = found
+        return cls(network, Critic.load(file), margin=record.get("margin", 0))
 
     def look(self, picture: NDArray[np.uint8], device: torch.device, windows: int = _AT_LAST) -> Look:
         """A blurred picture (H, W, 3), RGB uint8, as it is judged; ``LED_BY`` windows do only to lead there."""

@@ -138,10 +138,10 @@ class PathTrust:
         Raises:
             DeblurError: the file cannot be read.
         """
-        file = trust_file(str(card.get("name")))
-        if not learnt_from(file, card):
+        found = learnt_from(trust_file("*"), card)
+        if found is None:
             return None
-        return cls(load_learnt(TrustNetwork, file, "experiments.path_trust").to(device))
+        return cls(load_learnt(TrustNetwork, found[0], "experiments.path_trust").to(device))
 
     def shares(self, blurred: Tensor, exposure: Exposure, told: Restoration, itself: Restoration) -> Tensor:
         """(1, 1, H, W) how much of the result should be restored along the path, from 0 to 1.

@@ -125,7 +125,7 @@ def test_a_judge_leads_by_the_strongest_windows_or_by_all_in_turn(monkeypatch: p
 def test_a_judge_looks_with_the_margin_that_its_critic_has_learnt_from(
     monkeypatch: pytest.MonkeyPatch, record: dict[str, int], margin: int
 ):
-    monkeypatch.setattr("deblur.path_search.judging.learnt_from", lambda file, card: record)
+    monkeypatch.setattr("deblur.path_search.judging.learnt_from", lambda file, card: (file, record))
     monkeypatch.setattr(Critic, "load", lambda file: Critic())
     monkeypatch.setattr("deblur.path_search.judging.Look", lambda *given: given[2:])
     judge = Judge.released(torch.nn.Identity(), {"name": "mine"})  # type: ignore[arg-type]
@@ -206,6 +206,8 @@ def test_the_released_judges_are_of_the_released_networks(network: GuidedNetwork
     assert record["sha256"] == hashlib.sha256(judge_file(name).read_bytes()).hexdigest()
     patient = Deblurrer.load(f"{name}+search", "cpu")
     assert patient.describe()["search"]["judge"] == record["sha256"]
-    # Of other weights it knows nothing, whatever their name.
+    # Of other weights it knows nothing, whatever their name; of these all, whatever theirs.
     assert Judge.released(network, card | {"sha256": "0" * 64}) is None
-    assert Judge.released(network, card | {"name": "another"}) is None
+    renamed = Judge.released(network, card | {"name": "another"})
+    assert renamed is not None
+    assert renamed.describe() == record["sha256"]

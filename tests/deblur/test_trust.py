@@ -216,7 +216,25 @@ def test_networks_that_nobody_learnt_from_are_told_as_before(network: torch.nn.M
     _, card = load_released("mstsgm-guided")
     assert PathTrust.released(card, CPU) is not None
     assert PathTrust.released(card | {"sha256": "0" * 64}, CPU) is None
-    assert PathTrust.released(card | {"name": "another"}, CPU) is None
+
+
+def test_weights_that_were_given_another_name_know_where_to_believe_a_path_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, card = load_released("mstsgm-guided")
+    usual, renamed = (PathTrust.released(each, CPU) for each in (card, card | {"name": "another"}))
+    assert usual is not None
+    assert renamed is not None
+    assert renamed.describe() == usual.describe()
+    # What was learnt under the name that they go by now counts more.
+    for name, scale in (("another", 1.0), ("before", 2.0)):
+        weights = {key: scale * value for key, value in TrustNetwork().state_dict().items()}
+        safetensors.torch.save_file(weights, tmp_path / f"trust-in-{name}.safetensors")
+        (tmp_path / f"trust-in-{name}.json").write_text(json.dumps({"network": {"sha256": card["sha256"]}}))
+    monkeypatch.setattr(trust, "trust_file", lambda name: tmp_path / f"trust-in-{name}.safetensors")
+    found = {name: PathTrust.released(card | {"name": name}, CPU) for name in ("another", "before", "a third")}
+    assert len({each.describe() for each in found.values() if each}) == 2
+    assert found["a third"] is not None
 
 
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
